@@ -1,0 +1,261 @@
+//! What a collector is given: settings, credentials, and where to send what it finds.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use worker_proto::{
+    BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
+};
+
+use crate::settings::Settings;
+
+/// Credentials with less left than this are replaced before they are used.
+const CREDENTIALS_MARGIN: Duration = Duration::from_secs(300);
+
+/// Where a session sends a request for credentials: the unit, and where the answer goes.
+pub type CredentialRequest = (u32, oneshot::Sender<Result<Credentials, Failure>>);
+
+/// Gives a unit its credentials, fresh ones whenever the old ones come near their end.
+///
+/// Cloning is cheap; all clones share what was fetched, and only one of them fetches at a time.
+#[derive(Clone)]
+pub struct CredentialSource {
+    unit: u32,
+    requests: mpsc::Sender<CredentialRequest>,
+    current: Arc<tokio::sync::Mutex<Option<Credentials>>>,
+}
+
+impl CredentialSource {
+    /// A source for one unit that asks through `requests`.
+    #[must_use]
+    pub fn new(unit: u32, requests: mpsc::Sender<CredentialRequest>) -> Self {
+        Self { unit, requests, current: Arc::default() }
+    }
+
+    /// Credentials that are good for at least five minutes, if the holder has any such.
+    ///
+    /// # Errors
+    /// What the holder of the credentials says, or `Cancelled` if the session is ending.
+    pub async fn get(&self) -> Result<Credentials, Failure> {
+        let mut current = self.current.lock().await;
+        if let Some(credentials) = current.as_ref().filter(|credentials| is_fresh(credentials)) {
+            return Ok(credentials.clone());
+        }
+        let (answer, receive) = oneshot::channel();
+        self.requests.send((self.unit, answer)).await.map_err(|_| session_over())?;
+        let credentials = receive.await.map_err(|_| session_over())??;
+        *current = Some(credentials.clone());
+        Ok(credentials)
+    }
+}
+
+fn is_fresh(credentials: &Credentials) -> bool {
+    let Some(expires) = credentials.expires else { return true };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + CREDENTIALS_MARGIN;
+    expires > i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn session_over() -> Failure {
+    Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() }
+}
+
+/// What a collector sees of the world. Cloning is cheap, and clones send to the same unit.
+#[derive(Clone)]
+pub struct CollectContext {
+    unit: u32,
+    settings: Arc<Settings>,
+    credentials: CredentialSource,
+    out: mpsc::Sender<FromWorker>,
+    cancelled: watch::Receiver<bool>,
+    batch: Arc<Mutex<Batch>>,
+}
+
+/// What was given and not yet sent, and what was sent.
+#[derive(Default)]
+struct Batch {
+    nodes: Vec<Node>,
+    node_bytes: usize,
+    edges: EdgeList,
+    counts: Counts,
+}
+
+impl CollectContext {
+    /// A context for one unit. `cancelled` turns true when the unit must end.
+    #[must_use]
+    pub fn new(
+        unit: u32,
+        settings: Arc<Settings>,
+        credentials: CredentialSource,
+        out: mpsc::Sender<FromWorker>,
+        cancelled: watch::Receiver<bool>,
+    ) -> Self {
+        Self { unit, settings, credentials, out, cancelled, batch: Arc::default() }
+    }
+
+    /// A context whose frames can be looked at, for tests of collectors. Credentials are those given, for ever.
+    #[must_use]
+    pub fn recording(settings: Settings, credentials: Option<Credentials>) -> (Self, SentFrames) {
+        let (out, frames) = mpsc::channel(1024);
+        let (requests, mut asked) = mpsc::channel::<CredentialRequest>(1);
+        tokio::spawn(async move {
+            while let Some((_, answer)) = asked.recv().await {
+                let none = Failure { kind: FailureKind::Credentials, message: "none given".into() };
+                // A receiver that is gone no longer wants them.
+                let _ = answer.send(credentials.clone().ok_or(none));
+            }
+        });
+        let (keep, cancelled) = watch::channel(false);
+        let context = Self::new(0, Arc::new(settings), CredentialSource::new(0, requests), out, cancelled);
+        (context, SentFrames { frames, _keep: keep })
+    }
+
+    /// The settings of this collector.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where credentials come from.
+    #[must_use]
+    pub fn credentials(&self) -> &CredentialSource {
+        &self.credentials
+    }
+
+    /// Whether the unit must end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// Sends a finished node; a batch is written when it is full, and waits while the supervisor is busy.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn node(&self, node: Node) -> Result<(), Failure> {
+        let full = {
+            let mut batch = self.lock();
+            batch.counts.nodes += 1;
+            batch.node_bytes += node.line.len() + node.kind.len() + node.resource.len() + 64;
+            batch.nodes.push(node);
+            (batch.node_bytes >= BATCH_BYTES).then(|| {
+                batch.node_bytes = 0;
+                std::mem::take(&mut batch.nodes)
+            })
+        };
+        match full {
+            Some(nodes) => self.send(FromWorker::Nodes { unit: self.unit, nodes }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends an edge between two nodes of this unit.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn edge(&self, from: [u8; 16], to: [u8; 16]) -> Result<(), Failure> {
+        let full = {
+            let mut batch = self.lock();
+            batch.counts.edges += 1;
+            batch.edges.push(from, to);
+            (batch.edges.bytes() >= BATCH_BYTES).then(|| std::mem::take(&mut batch.edges))
+        };
+        match full {
+            Some(edges) => self.send(FromWorker::Edges { unit: self.unit, edges }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends edges to nodes that other units may have.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn deferred(&self, edges: Vec<Deferred>) -> Result<(), Failure> {
+        if edges.is_empty() {
+            return Ok(());
+        }
+        self.lock().counts.deferred += edges.len() as u64;
+        self.send(FromWorker::Deferred { unit: self.unit, edges }).await
+    }
+
+    /// Says that something could not be collected.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn gap(&self, gap: Gap) -> Result<(), Failure> {
+        self.send(FromWorker::Gap { unit: self.unit, gap }).await
+    }
+
+    /// Says how far the unit is; dropped if the supervisor is busy.
+    pub fn progress(&self, parts_done: u32, parts: u32) {
+        let nodes = self.lock().counts.nodes;
+        self.offer(FromWorker::Progress(Progress { unit: self.unit, parts_done, parts, nodes }));
+    }
+
+    /// Counts something, such as `plugin_aws_unhandled_collector_exceptions`.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn count(&self, name: &str, labels: &[(&str, &str)], by: u64) -> Result<(), Failure> {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.send(FromWorker::Event(Event::Count { name: name.to_owned(), labels, by })).await
+    }
+
+    /// Says how long something took, such as `plugin_aws_collect_vpcs`.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn duration(&self, name: &str, took: Duration) -> Result<(), Failure> {
+        self.send(FromWorker::Event(Event::Duration { name: name.to_owned(), seconds: took.as_secs_f64() })).await
+    }
+
+    /// Sends what is still in the batches and answers what was sent in all.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn finish(&self) -> Result<Counts, Failure> {
+        let (nodes, edges, counts) = {
+            let mut batch = self.lock();
+            batch.node_bytes = 0;
+            (std::mem::take(&mut batch.nodes), std::mem::take(&mut batch.edges), batch.counts)
+        };
+        if !nodes.is_empty() {
+            self.send(FromWorker::Nodes { unit: self.unit, nodes }).await?;
+        }
+        if !edges.is_empty() {
+            self.send(FromWorker::Edges { unit: self.unit, edges }).await?;
+        }
+        Ok(counts)
+    }
+
+    async fn send(&self, frame: FromWorker) -> Result<(), Failure> {
+        if self.is_cancelled() {
+            return Err(Failure { kind: FailureKind::Cancelled, message: "cancelled".into() });
+        }
+        self.out.send(frame).await.map_err(|_| session_over())
+    }
+
+    fn offer(&self, frame: FromWorker) {
+        // Only progress comes this way, and the next one says more.
+        let _ = self.out.try_send(frame);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The frames of a [`CollectContext::recording`].
+pub struct SentFrames {
+    frames: mpsc::Receiver<FromWorker>,
+    _keep: watch::Sender<bool>,
+}
+
+impl SentFrames {
+    /// The next frame, or `None` when all contexts are gone.
+    pub async fn next(&mut self) -> Option<FromWorker> {
+        self.frames.recv().await
+    }
+}

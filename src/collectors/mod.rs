@@ -1,0 +1,67 @@
+//! Collectors: what knows a cloud.
+//!
+//! A collector sees its settings, its credentials and a [`CollectContext`] to send to, and nothing else: not the
+//! supervisor, not the process it runs in, not ckcore. It must not spawn processes, write to standard output, read
+//! the environment for secrets while it collects, or wait without a deadline.
+
+pub mod aws;
+mod context;
+pub mod example;
+mod registry;
+
+use std::{pin::Pin, sync::Arc};
+
+pub use context::{CollectContext, CredentialSource, SentFrames};
+pub use registry::{all, find};
+use worker_proto::{Credentials, Failure, Plan, Unit};
+
+use crate::settings::{OptionSpec, Settings};
+
+/// A boxed future, as traits that are used as objects need it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How the units of a collector may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Whether each unit gets a process of its own.
+    pub fork: bool,
+    /// How many units run at the same time, at least one.
+    pub pool: usize,
+}
+
+/// A plugin that collects one cloud.
+///
+/// Its graph hangs below a node of kind `cloud` with the collector's name as id, which the supervisor makes; each
+/// unit of the plan sends exactly one account node, found through [`Unit::kind`] and [`Unit::id`], and everything
+/// below it.
+pub trait Collector: Send + Sync {
+    /// The name on the command line and the id of the cloud node.
+    fn name(&self) -> &'static str;
+
+    /// The options that it adds to the command line, all named `<name>-…`.
+    fn options(&self) -> &'static [OptionSpec];
+
+    /// Checks settings that no single option can check, before anything is contacted.
+    ///
+    /// # Errors
+    /// A sentence that names the options and says what to do.
+    fn check(&self, settings: &Settings) -> Result<(), String>;
+
+    /// How its units run under these settings.
+    fn concurrency(&self, settings: &Settings) -> Concurrency;
+
+    /// What gives credentials to its units, if they need any. Runs in the supervisor's process and alone sees secrets.
+    fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>>;
+
+    /// Finds the units of work.
+    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>>;
+
+    /// Collects one unit. What it cannot collect it sends as gap and goes on; an error discards the whole unit.
+    fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// The holder of a collector's base credentials.
+pub trait Broker: Send + Sync {
+    /// Credentials for one unit only, or for planning where `unit` is `None`.
+    fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>>;
+}

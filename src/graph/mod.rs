@@ -1,0 +1,1 @@
+//! Graph: ids, merge, checks and export.

@@ -1,0 +1,17 @@
+//! ckworker: Cloudkeeper's worker as a library, so that its parts can be tested and measured one by one.
+//!
+//! Data flows one way: `ckcore` (or a one-shot command) gives actions to the `supervisor`, which has `process` start
+//! workers; inside a child, `worker` runs one of the `collectors`, whose nodes come back as frames, are merged by
+//! `graph` and delivered by `upload`. Arrows never turn back; `docs/architecture.md` has the map.
+
+pub mod ckcore;
+pub mod cli;
+pub mod collectors;
+pub mod graph;
+pub mod process;
+pub mod settings;
+pub mod supervisor;
+pub mod telemetry;
+pub mod upload;
+pub mod web;
+pub mod worker;

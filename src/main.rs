@@ -1,0 +1,3 @@
+//! The `ckworker` command.
+
+fn main() {}

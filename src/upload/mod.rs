@@ -1,0 +1,1 @@
+//! Delivery of a graph to ckcore.

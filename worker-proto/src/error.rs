@@ -1,0 +1,36 @@
+//! What can go wrong on a pipe.
+
+use std::io;
+
+use thiserror::Error;
+
+/// A failure while frames are read or written. None of them is retryable: a pipe that was left half-read
+/// or half-written is never used again.
+#[derive(Debug, Error)]
+pub enum ProtoError {
+    /// The peer announced a frame above the maximum; nothing was allocated for it.
+    #[error("frame of {length} bytes exceeds the maximum of {maximum}")]
+    TooLarge {
+        /// The announced length in bytes.
+        length: usize,
+        /// The maximum in bytes.
+        maximum: usize,
+    },
+    /// The stream ended inside a frame.
+    #[error("stream ended inside a frame")]
+    Truncated,
+    /// The bytes of a frame are not a message of this protocol.
+    #[error("frame is not a message: {0}")]
+    Malformed(String),
+    /// The peer speaks another version of the protocol.
+    #[error("peer speaks protocol version {theirs}, this is version {ours}: the binary was replaced while running")]
+    Version {
+        /// The version of this side.
+        ours: u32,
+        /// The version that the peer said.
+        theirs: u32,
+    },
+    /// Reading or writing the pipe failed.
+    #[error("pipe: {0}")]
+    Io(#[from] io::Error),
+}

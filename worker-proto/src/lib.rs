@@ -1,0 +1,32 @@
+//! The frames that a supervisor and its workers exchange over a pipe.
+//!
+//! A frame is a `u32` length in little-endian byte order, followed by that many bytes: one value of
+//! [`ToWorker`] in one direction, one of [`FromWorker`] in the other. The first frame in each direction
+//! says the protocol version, so that a worker started from a replaced binary is a named failure and
+//! not a garbled graph. `docs/protocol.md` is the description for readers.
+//!
+//! This crate does no I/O of its own beyond the reader and the writer that it is given.
+
+mod codec;
+mod error;
+mod frame;
+mod message;
+
+pub use codec::{decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker};
+pub use error::ProtoError;
+pub use frame::{FrameReader, FrameWriter};
+pub use message::{
+    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Plan,
+    Progress, Selector, Task, ToWorker, Unit,
+};
+
+/// The version of the protocol that this crate speaks; a peer with another one is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The largest frame that either side writes or accepts, in bytes, its length prefix not counted.
+///
+/// A batch of nodes is about 256 KiB; a single ndjson line may reach 10 MiB on the newer core.
+pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+
+/// The size in bytes at which a worker closes a batch of nodes or edges and sends it.
+pub const BATCH_BYTES: usize = 256 * 1024;

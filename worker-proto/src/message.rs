@@ -1,0 +1,376 @@
+//! All that can be said: one enum per direction.
+//!
+//! The order of variants and fields is the wire format; a change of either is a new
+//! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION) with new golden bytes in `testdata`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Supervisor to worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Always first. Its place and its first field never change.
+    Hello {
+        /// The supervisor's [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+        version: u32,
+    },
+    /// What to do; exactly one per worker.
+    Job(Job),
+    /// The answer to [`FromWorker::NeedCredentials`].
+    Credentials {
+        /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
+        unit: u32,
+        /// The fresh credentials, or why there are none.
+        credentials: Result<Credentials, Failure>,
+    },
+    /// Stop collecting, send what is open and end with `Failed`.
+    Cancel,
+}
+
+/// Worker to supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// Always first. Its place and its first field never change.
+    Ready {
+        /// The worker's [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+        version: u32,
+    },
+    /// The units of work of a collector.
+    Plan(Plan),
+    /// How far a unit is; informational, may be dropped.
+    Progress(Progress),
+    /// A batch of finished nodes.
+    Nodes {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// The nodes, in the order of collection.
+        nodes: Vec<Node>,
+    },
+    /// A batch of edges between nodes of one unit.
+    Edges {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// The edges.
+        edges: EdgeList,
+    },
+    /// Edges to nodes that may belong to other units.
+    Deferred {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// The edges by selector.
+        edges: Vec<Deferred>,
+    },
+    /// A log line or a measurement.
+    Event(Event),
+    /// Something could not be collected; the unit goes on without it.
+    Gap {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// What is missing.
+        gap: Gap,
+    },
+    /// The unit's credentials end soon or are missing.
+    NeedCredentials {
+        /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
+        unit: u32,
+    },
+    /// A unit is complete; its nodes count only after this and only if the counts match.
+    UnitDone {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// What was sent for it.
+        counts: Counts,
+    },
+    /// A unit failed as a whole; what was sent for it is discarded.
+    UnitFailed {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// The job is finished. The last frame.
+    Done,
+    /// The job failed as a whole. The last frame.
+    Failed(Failure),
+}
+
+/// One job of one worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The name of the job in logs and metrics, such as `aws/123456789012`.
+    pub name: String,
+    /// The collector's registered name.
+    pub collector: String,
+    /// What to do.
+    pub task: Task,
+    /// The collector's settings as JSON, without secrets.
+    pub settings: String,
+    /// Time until the worker must end by itself, in milliseconds from receipt.
+    pub soft_deadline_ms: u64,
+    /// The most verbose level of log line that the supervisor wants.
+    pub level: Level,
+}
+
+/// The part of a collection that a job does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Task {
+    /// Find the units of work and send the plan.
+    Plan,
+    /// Collect one unit of a plan.
+    Unit {
+        /// Its index in the plan.
+        index: u32,
+        /// The unit itself.
+        unit: Unit,
+    },
+    /// Plan, then collect all units in this process.
+    Whole {
+        /// How many units may run at the same time.
+        pool: u32,
+    },
+}
+
+/// The answer to planning.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What is to be collected, one after the other or at the same time.
+    pub units: Vec<Unit>,
+    /// What is known to be left out before anything is collected.
+    pub gaps: Vec<Gap>,
+}
+
+/// A part of a collector's work that can run in a process of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    /// The account's id in the cloud, unique within the plan.
+    pub id: String,
+    /// The account's name for people.
+    pub label: String,
+    /// The kind of the account node, such as `aws_account`.
+    pub kind: String,
+    /// How many parts (regions) the unit has, for progress; 0 if unknown.
+    pub parts: u32,
+    /// What the collector needs to collect it, as JSON; opaque to the supervisor, no secrets.
+    pub payload: String,
+}
+
+/// A node as it goes into the upload.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// The 16 bytes of the node id.
+    pub id: [u8; 16],
+    /// The node's kind.
+    pub kind: String,
+    /// The resource's id in the cloud, for deferred edges.
+    pub resource: String,
+    /// The final ndjson line, without a line feed.
+    pub line: ByteBuf,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} {}, {} bytes)", self.kind, self.resource, self.line.len())
+    }
+}
+
+/// Edges as pairs of node ids: 32 bytes an edge, `from` then `to`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EdgeList(ByteBuf);
+
+impl EdgeList {
+    /// Adds an edge.
+    pub fn push(&mut self, from: [u8; 16], to: [u8; 16]) {
+        self.0.extend_from_slice(&from);
+        self.0.extend_from_slice(&to);
+    }
+
+    /// The number of edges.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len() / 32
+    }
+
+    /// Whether there is no edge.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the bytes are a whole number of edges.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.0.len().is_multiple_of(32)
+    }
+
+    /// The edges as (from, to).
+    pub fn iter(&self) -> impl Iterator<Item = ([u8; 16], [u8; 16])> + '_ {
+        self.0.as_chunks::<32>().0.iter().map(|pair| {
+            let (mut from, mut to) = ([0; 16], [0; 16]);
+            from.copy_from_slice(&pair[..16]);
+            to.copy_from_slice(&pair[16..]);
+            (from, to)
+        })
+    }
+}
+
+impl fmt::Debug for EdgeList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EdgeList({})", self.len())
+    }
+}
+
+/// An edge whose ends are found when all units are complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deferred {
+    /// The predecessor.
+    pub from: Selector,
+    /// The successor.
+    pub to: Selector,
+}
+
+/// How a deferred edge names a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Selector {
+    /// By its node id.
+    Node([u8; 16]),
+    /// By kind and by the resource's id in the cloud.
+    Resource {
+        /// The kind.
+        kind: String,
+        /// The resource's id.
+        id: String,
+    },
+}
+
+/// How far a unit is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Index of the unit in the plan.
+    pub unit: u32,
+    /// Parts (regions) that are complete.
+    pub parts_done: u32,
+    /// All parts (regions); 0 if unknown.
+    pub parts: u32,
+    /// Nodes found so far.
+    pub nodes: u64,
+}
+
+/// A log line or a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A log line.
+    Log {
+        /// Its level.
+        level: Level,
+        /// The module that wrote it.
+        target: String,
+        /// The text.
+        message: String,
+    },
+    /// A counter went up.
+    Count {
+        /// The metric's name, without prefix and suffix.
+        name: String,
+        /// Label names and values.
+        labels: Vec<(String, String)>,
+        /// By how much.
+        by: u64,
+    },
+    /// Something took its time.
+    Duration {
+        /// The metric's name, without prefix and suffix.
+        name: String,
+        /// How long, in seconds.
+        seconds: f64,
+    },
+}
+
+/// The level of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    /// Something was lost.
+    Error,
+    /// Something is odd; the work goes on.
+    Warn,
+    /// What a user wants to follow.
+    Info,
+    /// What a developer wants to follow.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A part of a unit that could not be collected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The account's id.
+    pub account: String,
+    /// The region, or empty.
+    pub region: String,
+    /// The service, such as `ec2`.
+    pub service: String,
+    /// The API call, such as `DescribeVolumes`, or empty.
+    pub operation: String,
+    /// The error code, such as `UnauthorizedOperation`.
+    pub code: String,
+    /// The error's text, without secrets.
+    pub message: String,
+}
+
+/// What was sent for a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Nodes.
+    pub nodes: u64,
+    /// Edges, deferred ones not counted.
+    pub edges: u64,
+    /// Deferred edges.
+    pub deferred: u64,
+}
+
+/// Why a job or a unit failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class, which decides about a retry.
+    pub kind: FailureKind,
+    /// What failed, where, and what to do.
+    pub message: String,
+}
+
+/// The class of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The settings cannot work. Not retried.
+    Configuration,
+    /// No credentials, or refused ones. Not retried.
+    Credentials,
+    /// The cloud did not answer, throttled for too long, or answered oddly. Retried.
+    Unavailable,
+    /// The soft deadline passed, or the supervisor cancelled. Not retried.
+    Cancelled,
+    /// A fault in the worker itself. Retried.
+    Internal,
+}
+
+/// Short-lived credentials of one unit, as the collector's broker made them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// The collector's own form, as JSON.
+    pub secret: String,
+    /// When they end, in seconds since 1970; `None` if they do not.
+    pub expires: Option<i64>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
