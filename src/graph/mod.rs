@@ -1,1 +1,21 @@
-//! Graph: ids, merge, checks and export.
+//! Graph: node ids, kinds, nodes under construction, merge, checks and export.
+//!
+//! Inside a worker a collector builds a [`Resource`] of a [`Kind`], which becomes one finished ndjson line, and hands it
+//! to the [`UnitGraph`], which also resolves edges by reference. In the supervisor the frames of a unit fill a
+//! [`UnitStore`]; the complete units of all collectors become a [`MergedGraph`], which is checked and exported. Lines
+//! are never parsed again after they were written.
+
+mod id;
+mod json;
+mod printable;
+mod resource;
+mod schema;
+mod timestamp;
+mod unit;
+mod value;
+
+pub use id::{Identity, InvalidNodeId, NodeId, UNDEFINED};
+pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
+pub use schema::{Field, Kind, ModelKind, Schema, SchemaError};
+pub use unit::{EdgeReport, End, Key, UnitGraph};
+pub use value::Value;

@@ -1,0 +1,321 @@
+//! A node under construction, and how it becomes a finished line.
+
+use thiserror::Error;
+use worker_proto::Node;
+
+use super::{
+    id::{Identity, NodeId},
+    json,
+    schema::{Field, Kind},
+    timestamp,
+    value::Value,
+};
+
+/// The longest line, line feed included, that both cores read. Core 2.0 refuses the whole upload for a longer one.
+pub const MAX_LINE: usize = 131_072;
+
+/// The tag whose value, if it is a timestamp, is exported instead of the time of creation.
+const CTIME_TAG: &str = "cloudkeeper:ctime";
+
+/// Why a resource cannot become a node. None is retryable; the caller records a gap and goes on.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ResourceError {
+    /// The kind has no such field.
+    #[error("kind {kind} has no field {field}")]
+    UnknownField {
+        /// The kind.
+        kind: String,
+        /// The field.
+        field: String,
+    },
+    /// The value is not of the field's kind.
+    #[error("field {field} of kind {kind} takes {wanted}, not {given}")]
+    WrongType {
+        /// The kind.
+        kind: String,
+        /// The field.
+        field: String,
+        /// What the field takes, as the model writes it.
+        wanted: String,
+        /// The type of the value that was given.
+        given: &'static str,
+    },
+    /// The value has no form in JSON that a core reads: NaN, an infinity, a year outside 1 to 9999.
+    #[error("field {field} of kind {kind} was given a number or a time that cannot be written")]
+    NotWritable {
+        /// The kind.
+        kind: String,
+        /// The field.
+        field: String,
+    },
+    /// The line is longer than a core reads; the node must be left out, or the core refuses all of them.
+    #[error("{kind} {id} is {length} bytes long, above the {MAX_LINE} that a core reads")]
+    TooLong {
+        /// The kind.
+        kind: String,
+        /// The resource's id.
+        id: String,
+        /// The length of its line in bytes, line feed included.
+        length: usize,
+    },
+}
+
+/// Where a resource lives: the ids of its ancestors, [`UNDEFINED`](super::UNDEFINED) for those that it does not have.
+///
+/// A resource that is itself a cloud, an account, a region or a zone takes the place of the respective ancestor.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The cloud, that is the collector's name.
+    pub cloud: &'a str,
+    /// The account.
+    pub account: &'a str,
+    /// The region in which it was collected; AWS's global resources have the id of the region that stands for it.
+    pub region: &'a str,
+    /// The zone.
+    pub zone: &'a str,
+}
+
+/// A node under construction.
+#[derive(Clone, Debug)]
+pub struct Resource<'s> {
+    kind: &'s Kind,
+    id: String,
+    name: Option<String>,
+    tags: Vec<(String, Value)>,
+    /// By the field's place in the kind; `None` takes the default.
+    values: Vec<Option<Value>>,
+    cleaned: bool,
+    phantom: bool,
+    protected: bool,
+    clean: bool,
+    replace: bool,
+}
+
+impl<'s> Resource<'s> {
+    /// A resource with all fields at their defaults, named after its id.
+    #[must_use]
+    pub fn new(kind: &'s Kind, id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            kind,
+            name: Some(id.clone()),
+            id,
+            tags: Vec::new(),
+            values: vec![None; kind.fields.len()],
+            cleaned: false,
+            phantom: kind.phantom,
+            protected: false,
+            clean: false,
+            replace: false,
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'s Kind {
+        self.kind
+    }
+
+    /// Its id in the cloud.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Names it.
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Adds a tag, or replaces the one of the same key.
+    pub fn tag(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        let (key, value) = (key.into(), Value::Text(value.into()));
+        match self.tags.iter_mut().find(|(known, _)| *known == key) {
+            Some(known) => known.1 = value,
+            None => self.tags.push((key, value)),
+        }
+        self
+    }
+
+    /// Sets a field. [`Value::Null`] leaves it out, whatever its default. `id` cannot be set again.
+    ///
+    /// # Errors
+    /// [`ResourceError::UnknownField`], [`ResourceError::WrongType`], [`ResourceError::NotWritable`].
+    pub fn set(&mut self, field: &str, value: Value) -> Result<&mut Self, ResourceError> {
+        let (kind, owned) = (self.kind.fqn.to_owned(), field.to_owned());
+        let position = self.kind.position(field).filter(|_| field != "id");
+        let Some((position, known)) = position.and_then(|at| Some((at, self.kind.fields.get(at)?))) else {
+            return Err(ResourceError::UnknownField { kind, field: owned });
+        };
+        if !known.model_kind.accepts(&value) {
+            let (wanted, given) = (known.kind.to_owned(), value.type_name());
+            return Err(ResourceError::WrongType { kind, field: owned, wanted, given });
+        }
+        if !value.is_writable() {
+            return Err(ResourceError::NotWritable { kind, field: owned });
+        }
+        match (field, value) {
+            ("name", Value::Text(name)) => self.name = Some(name),
+            ("name", _) => self.name = None,
+            ("tags", Value::Map(tags)) => self.tags = tags,
+            ("tags", _) => self.tags.clear(),
+            (_, value) => {
+                if let Some(slot) = self.values.get_mut(position) {
+                    *slot = Some(value);
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// The value that a field has now, set or by default; not for `id`, `name` and `tags`.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        let position = self.kind.position(field)?;
+        self.values.get(position)?.as_ref().or_else(|| self.kind.fields.get(position).map(|field| &field.default))
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn tag_value(&self, key: &str) -> Option<&str> {
+        self.tags.iter().find_map(|(known, value)| match value {
+            Value::Text(text) if known == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether no cleanup may touch it.
+    pub fn protected(&mut self, protected: bool) -> &mut Self {
+        self.protected = protected;
+        self
+    }
+
+    /// Whether it stands for nothing that can be deleted; by default what the kind says.
+    pub fn phantom(&mut self, phantom: bool) -> &mut Self {
+        self.phantom = phantom;
+        self
+    }
+
+    /// Whether it is already gone in the cloud.
+    pub fn cleaned(&mut self, cleaned: bool) -> &mut Self {
+        self.cleaned = cleaned;
+        self
+    }
+
+    /// Whether the next cleanup shall delete it.
+    pub fn clean(&mut self, clean: bool) -> &mut Self {
+        self.clean = clean;
+        self
+    }
+
+    /// Whether the core replaces all that it has below this node.
+    pub fn replace(&mut self, replace: bool) -> &mut Self {
+        self.replace = replace;
+        self
+    }
+
+    /// The id that it has in this scope.
+    #[must_use]
+    pub fn node_id(&self, scope: &Scope<'_>) -> NodeId {
+        let own = |base: &str, other| if self.kind.is_a(base) { self.id.as_str() } else { other };
+        NodeId::of(&Identity {
+            kind: self.kind.fqn,
+            cloud: own("cloud", scope.cloud),
+            account: own("account", scope.account),
+            region: own("region", scope.region),
+            zone: own("zone", scope.zone),
+            id: &self.id,
+            name: self.name.as_deref(),
+        })
+    }
+
+    /// Computes the node id and writes the line.
+    ///
+    /// # Errors
+    /// [`ResourceError::TooLong`].
+    pub fn finish(self, scope: &Scope<'_>) -> Result<Node, ResourceError> {
+        let id = self.node_id(scope);
+        let mut line = Vec::with_capacity(768);
+        line.extend_from_slice(b"{\"id\":");
+        json::push_text(&mut line, &id.to_string());
+        self.write_reported(&mut line);
+        self.write_metadata(&mut line);
+        if self.clean {
+            line.extend_from_slice(b",\"desired\":{\"clean\":true}");
+        }
+        if self.replace {
+            line.extend_from_slice(b",\"replace\":true");
+        }
+        line.push(b'}');
+        let length = line.len() + 1;
+        let kind = self.kind.fqn.to_owned();
+        if length > MAX_LINE {
+            return Err(ResourceError::TooLong { kind, id: self.id, length });
+        }
+        Ok(Node { id: id.0, kind, resource: self.id, line: line.into() })
+    }
+
+    fn write_reported(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(b",\"reported\":{\"kind\":");
+        json::push_text(line, self.kind.fqn);
+        for (field, value) in self.kind.fields.iter().zip(&self.values) {
+            self.write_field(line, field, value.as_ref().unwrap_or(&field.default));
+        }
+        line.push(b'}');
+    }
+
+    fn write_field(&self, line: &mut Vec<u8>, field: &Field, value: &Value) {
+        let key = |line: &mut Vec<u8>| {
+            line.push(b',');
+            json::push_key(line, field.name);
+        };
+        match field.name {
+            "id" => {
+                key(line);
+                json::push_text(line, &self.id);
+            }
+            "name" => {
+                let Some(name) = &self.name else { return };
+                key(line);
+                json::push_text(line, name);
+            }
+            "tags" => {
+                key(line);
+                json::push_separated(line, b'{', b'}', &self.tags, |line, (tag, value)| {
+                    json::push_key(line, tag);
+                    value.write(line);
+                });
+            }
+            "ctime" => match self.tag_value(CTIME_TAG).and_then(timestamp::parse) {
+                Some(time) => {
+                    key(line);
+                    timestamp::push(line, time);
+                }
+                None => write_unless_null(line, key, value),
+            },
+            _ => write_unless_null(line, key, value),
+        }
+    }
+
+    fn write_metadata(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(b",\"metadata\":{\"python_type\":");
+        json::push_text(line, self.kind.python_type);
+        let Self { cleaned, phantom, protected, .. } = self;
+        json::push_display(
+            line,
+            format_args!(",\"cleaned\":{cleaned},\"phantom\":{phantom},\"protected\":{protected}}}"),
+        );
+    }
+}
+
+fn write_unless_null(line: &mut Vec<u8>, key: impl FnOnce(&mut Vec<u8>), value: &Value) {
+    if *value != Value::Null {
+        key(line);
+        value.write(line);
+    }
+}
+
+#[cfg(test)]
+#[path = "resource_tests.rs"]
+mod tests;

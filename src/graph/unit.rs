@@ -1,0 +1,214 @@
+//! One unit's graph inside a worker: nodes are sent at once, edges wait until all nodes are known.
+//!
+//! Collectors run concurrently and find resources in any order, so an edge may name its ends by reference. A reference
+//! is a [`Key`]; nodes are indexed under the keys that they are known by, and edges are resolved through that index when
+//! the unit is complete. Keys are kept as 16-byte hashes: an account of a hundred thousand resources stays small.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use blake2::{Blake2b, Digest, digest::consts::U16};
+use tracing::debug;
+use worker_proto::{Failure, Node};
+
+use super::NodeId;
+use crate::collectors::CollectContext;
+
+/// The graph of one unit. Cloning is cheap, and clones share what was added.
+#[derive(Clone)]
+pub struct UnitGraph {
+    context: CollectContext,
+    shared: Arc<Mutex<State>>,
+}
+
+/// One end of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A node by its id.
+    Node(NodeId),
+    /// All nodes that were added under this key; none is not an error.
+    Ref(Key),
+}
+
+/// A name by which nodes of a unit are found. Different nodes may share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The region's name, `global`, or empty for the whole unit.
+    pub scope: String,
+    /// The kind, such as `aws_vpc`.
+    pub kind: String,
+    /// What is compared, such as `id` or `arn`.
+    pub attribute: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What became of the edges of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgeReport {
+    /// Edges that were sent.
+    pub sent: u64,
+    /// Declarations that met no node at one end, by the missing end: `kind.attribute`, or `node` for an id.
+    pub dangling: BTreeMap<String, u64>,
+    /// Edges from a node to itself, which no core takes.
+    pub loops: u64,
+}
+
+/// An end as it is kept: references hashed, with the number of their label for the report.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum KeptEnd {
+    Node([u8; 16]),
+    Ref { hash: [u8; 16], label: u32 },
+}
+
+/// The two ends of an edge, from and to.
+type Pair = ([u8; 16], [u8; 16]);
+
+#[derive(Default)]
+struct State {
+    nodes: HashSet<[u8; 16]>,
+    index: HashMap<[u8; 16], Vec<[u8; 16]>>,
+    edges: Vec<(KeptEnd, KeptEnd)>,
+    labels: HashMap<(String, String), u32>,
+}
+
+impl UnitGraph {
+    /// An empty graph that sends through this context.
+    #[must_use]
+    pub fn new(context: CollectContext) -> Self {
+        Self { context, shared: Arc::default() }
+    }
+
+    /// Sends a node and makes it known under its keys. A second node with the same id is not sent, but its keys hold.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn add(&self, node: Node, keys: Vec<Key>) -> Result<NodeId, Failure> {
+        let id = node.id;
+        let is_new = {
+            let mut state = self.lock();
+            for key in &keys {
+                let known = state.index.entry(key.hash()).or_default();
+                if !known.contains(&id) {
+                    known.push(id);
+                }
+            }
+            state.nodes.insert(id)
+        };
+        if is_new {
+            self.context.node(node).await?;
+        } else {
+            debug!(kind = node.kind, resource = node.resource, "a node that was already collected is not sent again");
+        }
+        Ok(NodeId(id))
+    }
+
+    /// Declares an edge; whether it exists is decided when the unit is complete.
+    pub fn edge(&self, from: End, to: End) {
+        let mut state = self.lock();
+        let edge = (state.keep(from), state.keep(to));
+        state.edges.push(edge);
+    }
+
+    /// How many different nodes were added.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
+    /// Resolves all declared edges and sends each once.
+    ///
+    /// Call it when no clone adds any more; what a clone declares later is not sent.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn finish(self) -> Result<EdgeReport, Failure> {
+        let state = std::mem::take(&mut *self.lock());
+        let (edges, report) = state.resolve();
+        for (from, to) in edges {
+            self.context.edge(from, to).await?;
+        }
+        for (end, count) in &report.dangling {
+            debug!(end, count, "edges to nodes that were not collected are left out");
+        }
+        Ok(report)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Key {
+    /// Lengths go first, so that no two keys are the same bytes.
+    fn hash(&self) -> [u8; 16] {
+        let mut hasher = Blake2b::<U16>::new();
+        for part in [&self.scope, &self.kind, &self.attribute, &self.value] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().into()
+    }
+}
+
+impl State {
+    fn keep(&mut self, end: End) -> KeptEnd {
+        match end {
+            End::Node(id) => KeptEnd::Node(id.0),
+            End::Ref(key) => {
+                let hash = key.hash();
+                let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
+                let label = *self.labels.entry((key.kind, key.attribute)).or_insert(next);
+                KeptEnd::Ref { hash, label }
+            }
+        }
+    }
+
+    /// The edges that exist, in the order of their declaration, each once.
+    fn resolve(self) -> (Vec<Pair>, EdgeReport) {
+        let names: HashMap<u32, String> =
+            self.labels.iter().map(|((kind, attribute), label)| (*label, format!("{kind}.{attribute}"))).collect();
+        let mut report = EdgeReport::default();
+        let (mut seen, mut edges) = (HashSet::new(), Vec::with_capacity(self.edges.len()));
+        for (from, to) in &self.edges {
+            let (sources, targets) = (self.find(from), self.find(to));
+            for (end, found) in [(from, sources), (to, targets)] {
+                if found.is_empty() {
+                    *report.dangling.entry(label(end, &names)).or_default() += 1;
+                    break;
+                }
+            }
+            for (source, target) in sources.iter().flat_map(|source| targets.iter().map(move |target| (source, target)))
+            {
+                if source == target {
+                    report.loops += 1;
+                } else if seen.insert((*source, *target)) {
+                    edges.push((*source, *target));
+                }
+            }
+        }
+        report.sent = edges.len() as u64;
+        (edges, report)
+    }
+
+    fn find<'a>(&'a self, end: &'a KeptEnd) -> &'a [[u8; 16]] {
+        match end {
+            KeptEnd::Node(id) if self.nodes.contains(id) => std::slice::from_ref(id),
+            KeptEnd::Node(_) => &[],
+            KeptEnd::Ref { hash, .. } => self.index.get(hash).map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
+fn label(end: &KeptEnd, names: &HashMap<u32, String>) -> String {
+    match end {
+        KeptEnd::Node(_) => "node".to_owned(),
+        KeptEnd::Ref { label, .. } => names.get(label).cloned().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+#[path = "unit_tests.rs"]
+mod tests;

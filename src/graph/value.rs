@@ -1,0 +1,153 @@
+//! The value of a field.
+
+use time::OffsetDateTime;
+
+use super::{json, schema::ModelKind, timestamp};
+
+/// A value of a node's field. Numbers keep their type: `Int(4)` is written as `4`, `Float(4.0)` as `4.0`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing: the field is left out.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number. NaN and the infinities are refused, as JSON has none.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A point in time, written with its offset.
+    Time(OffsetDateTime),
+    /// A list.
+    List(Vec<Value>),
+    /// A map, in this order.
+    Map(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// Its type for error texts.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Int(_) => "integer",
+            Value::Float(_) => "float",
+            Value::Text(_) => "text",
+            Value::Time(_) => "time",
+            Value::List(_) => "list",
+            Value::Map(_) => "map",
+        }
+    }
+
+    /// Whether it can be written: no number that JSON does not have, no year that ISO 8601 does not have.
+    pub(super) fn is_writable(&self) -> bool {
+        match self {
+            Value::Float(number) => number.is_finite(),
+            Value::Time(time) => timestamp::is_writable(*time),
+            Value::List(list) => list.iter().all(Value::is_writable),
+            Value::Map(map) => map.iter().all(|(_, value)| value.is_writable()),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) => true,
+        }
+    }
+
+    /// Appends its JSON.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Value::Int(number) => json::push_display(out, number),
+            Value::Float(number) => json::push_float(out, *number),
+            Value::Text(text) => json::push_text(out, text),
+            Value::Time(time) => timestamp::push(out, *time),
+            Value::List(list) => {
+                json::push_separated(out, b'[', b']', list, |out, value| value.write(out));
+            }
+            Value::Map(map) => {
+                json::push_separated(out, b'{', b'}', map, |out, (key, value)| {
+                    json::push_key(out, key);
+                    value.write(out);
+                });
+            }
+        }
+    }
+
+    /// A value of this kind from JSON; `None` if it is not of the kind. Times are text in JSON.
+    #[must_use]
+    pub fn from_json(value: &serde_json::Value, kind: &ModelKind) -> Option<Value> {
+        use serde_json::Value as Json;
+        let value = match (value, kind) {
+            (Json::Null, _) => Value::Null,
+            (Json::String(text), ModelKind::Time) => Value::Time(timestamp::parse(text)?),
+            (Json::String(text), _) => Value::Text(text.clone()),
+            (Json::Bool(value), _) => Value::Bool(*value),
+            (Json::Number(number), _) => match number.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64()?),
+            },
+            (Json::Array(list), ModelKind::List(item)) => items(list, item)?,
+            (Json::Array(list), _) => items(list, &ModelKind::Any)?,
+            (Json::Object(map), ModelKind::Map(item)) => entries(map, item)?,
+            (Json::Object(map), _) => entries(map, &ModelKind::Any)?,
+        };
+        kind.accepts(&value).then_some(value)
+    }
+}
+
+fn items(list: &[serde_json::Value], kind: &ModelKind) -> Option<Value> {
+    list.iter().map(|value| Value::from_json(value, kind)).collect::<Option<_>>().map(Value::List)
+}
+
+fn entries(map: &serde_json::Map<String, serde_json::Value>, kind: &ModelKind) -> Option<Value> {
+    let entry = |(key, value): (&String, &_)| Some((key.clone(), Value::from_json(value, kind)?));
+    map.iter().map(entry).collect::<Option<_>>().map(Value::Map)
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Int(number)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Value::Float(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<OffsetDateTime> for Value {
+    fn from(time: OffsetDateTime) -> Self {
+        Value::Time(time)
+    }
+}
+
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(list: Vec<T>) -> Self {
+        Value::List(list.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
