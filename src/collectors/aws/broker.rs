@@ -82,10 +82,11 @@ impl AwsBroker {
     async fn assumed(&self, payload: &Payload, role: &str) -> Result<Credentials, Failure> {
         let config = self.config().await;
         let arn = role_arn(&payload.partition, &payload.account, role);
-        let request = aws_sdk_sts::Client::new(config)
-            .assume_role()
-            .role_arn(&arn)
-            .role_session_name(format!("{}-{:016x}", payload.account, fastrand::u64(..)));
+        let request = aws_sdk_sts::Client::new(config).assume_role().role_arn(&arn).role_session_name(format!(
+            "{}-{:016x}",
+            payload.account,
+            fastrand::u64(..)
+        ));
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
         let answer = request.send().await.map_err(|error| failure(&what, &endpoint(config, "sts"), &error))?;
         let found = answer.credentials().ok_or_else(|| Failure {

@@ -49,7 +49,13 @@ impl Secret {
 
     /// The official crates' form.
     pub(crate) fn to_aws(&self) -> AwsCredentials {
-        AwsCredentials::new(&*self.access_key_id, &*self.secret_access_key, self.session_token.clone(), None, "ckworker")
+        AwsCredentials::new(
+            &*self.access_key_id,
+            &*self.secret_access_key,
+            self.session_token.clone(),
+            None,
+            "ckworker",
+        )
     }
 }
 
@@ -81,9 +87,10 @@ pub(crate) async fn base_config(key: Option<(&str, &str)>) -> SdkConfig {
 }
 
 /// The configuration of a worker that was given a secret.
-pub(crate) async fn given_config(secret: &Secret) -> SdkConfig {
+pub(crate) async fn given_config(secret: &Secret) -> Result<SdkConfig, Failure> {
     let region = secret.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned();
-    loader().region(Region::new(region)).credentials_provider(secret.to_aws()).load().await
+    let loader = loader().http_client(super::provider::http_client()?).region(Region::new(region));
+    Ok(loader.credentials_provider(secret.to_aws()).load().await)
 }
 
 /// Which endpoint a call to `service` goes to, for messages.

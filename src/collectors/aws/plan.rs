@@ -6,13 +6,12 @@ use worker_proto::{Failure, FailureKind, Plan, Unit};
 use super::{
     super::CollectContext,
     broker::Payload,
-    client::{Client, Request},
+    client::Request,
     engine::call_failure,
     identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
+    provider,
     selection::{Account, Identity, Member, select},
 };
-use crate::settings::Settings;
-
 /// The kind of a unit's account node.
 pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 
@@ -20,7 +19,7 @@ pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     let settings = context.settings();
     let secret = Secret::read(&context.credentials().get().await?)?;
-    let config = given_config(&secret).await;
+    let config = given_config(&secret).await?;
     let identity = who_am_i(&config).await?;
     let members = match settings.flag("aws-scrape-org") {
         true => Some(members(&config).await?),
@@ -31,7 +30,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    let regions = regions(context, settings, region).await?;
+    let regions = regions(context, &identity.account, region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new() })
@@ -66,7 +65,7 @@ async fn members(config: &SdkConfig) -> Result<Vec<Member>, Failure> {
 }
 
 fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
-    #[expect(deprecated, reason = "older servers answer the old field only")]
+    // Older servers answer the old field only.
     let old = account.status().map(|status| status.as_str());
     let state = account.state().map(|state| state.as_str()).or(old);
     Some(Member {
@@ -77,8 +76,8 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
 }
 
 /// The regions to collect: those that were asked for, or all that are enabled.
-async fn regions(context: &CollectContext, settings: &Settings, region: &str) -> Result<Vec<String>, Failure> {
-    let chosen = settings.list("aws-region");
+async fn regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
+    let chosen = context.settings().list("aws-region");
     if !chosen.is_empty() {
         let mut regions: Vec<String> = Vec::new();
         for region in chosen {
@@ -88,12 +87,13 @@ async fn regions(context: &CollectContext, settings: &Settings, region: &str) ->
         }
         return Ok(regions);
     }
-    let client = super::engine::client(context);
-    let request = Request { service: "ec2", operation: "DescribeRegions", region, input: serde_json::Map::new() };
+    let client = provider::client(context, account)?;
+    let request = Request::new("ec2", "DescribeRegions", region);
     let what = "the AWS regions cannot be listed; name them with --aws-region";
     let reply = client.call(request).await.map_err(|error| call_failure(what, &error))?;
     let tree = reply.tree().map_err(|error| call_failure(what, &error))?;
-    let names: Vec<String> = tree.path("Regions[].RegionName").iter().filter_map(|name| name.text()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        tree.path("Regions[].RegionName").iter().filter_map(|name| name.text()).map(str::to_owned).collect();
     if names.is_empty() {
         return Err(Failure { kind: FailureKind::Unavailable, message: format!("{what}: the answer names none") });
     }

@@ -53,7 +53,9 @@ fn walk<'t>(
 ) -> ControlFlow<()> {
     let Some((step, rest)) = steps.split_first() else { return visit(tree) };
     match (step, tree) {
-        (Step::Member(name), Tree::Map(_)) => member(tree, name).map_or(ControlFlow::Continue(()), |found| walk(rest, found, visit)),
+        (Step::Member(name), Tree::Map(_)) => {
+            member(tree, name).map_or(ControlFlow::Continue(()), |found| walk(rest, found, visit))
+        }
         (Step::Each, Tree::List(list)) => {
             for element in list {
                 walk(rest, element, visit)?;
@@ -61,7 +63,8 @@ fn walk<'t>(
             ControlFlow::Continue(())
         }
         (Step::Where(name, value), Tree::List(list)) => {
-            let found = list.iter().find(|element| matches!(member(element, name), Some(Tree::Text(text)) if text == value));
+            let found =
+                list.iter().find(|element| matches!(member(element, name), Some(Tree::Text(text)) if text == value));
             found.map_or(ControlFlow::Continue(()), |found| walk(rest, found, visit))
         }
         _ => ControlFlow::Continue(()),

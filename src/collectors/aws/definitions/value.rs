@@ -68,27 +68,6 @@ pub(crate) struct Condition {
     pub(crate) present: Option<bool>,
 }
 
-impl Source {
-    /// All paths that start at the item or a named value.
-    pub(crate) fn paths(&self) -> Vec<&Path> {
-        let rule = &self.0;
-        let mut paths: Vec<&Path> = rule.path.iter().chain(rule.first.iter().flatten()).collect();
-        paths.extend(rule.text.iter().flat_map(Template::paths));
-        paths.extend(rule.is.iter().chain(&rule.when).map(|condition| &condition.path));
-        paths
-    }
-}
-
-impl Template {
-    /// All paths in it.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().filter_map(|part| match part {
-            super::path::Part::Path(path) => Some(path),
-            super::path::Part::Text(_) => None,
-        })
-    }
-}
-
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // By hand and not as an untagged enum: that would lose the line numbers and the reasons.
@@ -112,7 +91,8 @@ impl<'de> Visitor<'de> for SourceVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
         let rule = Rule::deserialize(MapAccessDeserializer::new(map))?;
-        let sources = [rule.path.is_some(), rule.first.is_some(), rule.text.is_some(), rule.value.is_some(), rule.is.is_some()];
+        let sources =
+            [rule.path.is_some(), rule.first.is_some(), rule.text.is_some(), rule.value.is_some(), rule.is.is_some()];
         if sources.iter().filter(|given| **given).count() != 1 {
             return Err(serde::de::Error::custom("exactly one of path, first, text, value and is must be given"));
         }

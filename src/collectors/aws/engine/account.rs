@@ -32,7 +32,8 @@ impl Run<'_> {
         let place = self.account_place();
         let step = Step::new(self, &place, self.account_definition()?.0, self.account_definition()?.1)?;
         let trees = step.trees(&answers).await?;
-        let named = trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.take.get_ref()), pages });
+        let named =
+            trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.take.get_ref()), pages });
         let item = Item { tree: &tree, named: named.collect() };
         let Some((resource, name)) = step.resource(&item).await? else {
             return Err(internal("the definition of the account has no id"));
@@ -76,7 +77,8 @@ impl Run<'_> {
                 Err(error) if call.absent.contains(&error.code) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     let id = &self.payload.account;
-                    let what = format!("AWS account {id}: its credentials are refused; check the role and its trust policy");
+                    let what =
+                        format!("AWS account {id}: its credentials are refused; check the role and its trust policy");
                     return Err(call_failure(&what, &error));
                 }
                 Err(error) => self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?,

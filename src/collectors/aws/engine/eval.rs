@@ -76,7 +76,6 @@ impl<'t> Item<'t> {
             (Some(map), Value::Text(text)) => Value::Text(kind.map_status(map, &text).to_owned()),
             (_, value) => value,
         });
-        // In `each`, a list never lacks as a whole.
         value.or_else(|| rule.otherwise.as_ref().map(constant))
     }
 
@@ -106,7 +105,9 @@ impl<'t> Item<'t> {
         let mut list = Vec::new();
         let _ = self.walk(path, &mut |tree| {
             list.extend(match &rule.each {
-                Some(each) => Item::plain(tree).first(each).and_then(tree_value).or(rule.otherwise.as_ref().map(constant)),
+                Some(each) => {
+                    Item::plain(tree).first(each).and_then(tree_value).or(rule.otherwise.as_ref().map(constant))
+                }
                 None => tree_value(tree),
             });
             ControlFlow::Continue(())
@@ -117,7 +118,9 @@ impl<'t> Item<'t> {
     fn entries(&self, path: &Path, key: &str, value: &str) -> Vec<(String, Value)> {
         let mut entries = Vec::new();
         let _ = self.walk(path, &mut |tree| {
-            if let (Some(key), Some(value)) = (member(tree, key).and_then(text), member(tree, value).and_then(tree_value)) {
+            if let (Some(key), Some(value)) =
+                (member(tree, key).and_then(text), member(tree, value).and_then(tree_value))
+            {
                 entries.push((key.into_owned(), value));
             }
             ControlFlow::Continue(())
@@ -185,7 +188,8 @@ impl<'t> Item<'t> {
             }
             found = true;
             let one_of = condition.one_of.is_empty() || condition.one_of.iter().any(|wanted| equals(tree, wanted));
-            let contains = condition.contains.as_deref().is_none_or(|part| text(tree).is_some_and(|text| text.contains(part)));
+            let contains =
+                condition.contains.as_deref().is_none_or(|part| text(tree).is_some_and(|text| text.contains(part)));
             holds |= one_of && contains;
             ControlFlow::Continue(())
         });
@@ -216,7 +220,9 @@ impl<'t> Item<'t> {
             Parameter::Bool(value) => Json::Bool(*value),
             Parameter::Int(number) => Json::from(*number),
             Parameter::Text(template) => Json::String(self.fill(template)?),
-            Parameter::List(list) => list.iter().map(|element| self.parameter(element)).collect::<Option<Vec<_>>>()?.into(),
+            Parameter::List(list) => {
+                list.iter().map(|element| self.parameter(element)).collect::<Option<Vec<_>>>()?.into()
+            }
             Parameter::Map(members) => Json::Object(self.input(members)),
         })
     }

@@ -58,8 +58,15 @@ impl<'r> Step<'r> {
         self.definition.collector().unwrap_or_default()
     }
 
-    /// Lists the kind and makes nodes of what comes.
-    pub(crate) async fn list(self, above: Option<Above<'_>>) -> Result<(), Failure> {
+    /// Lists the kind and makes nodes of what comes. Boxed, as a kind below a kind is a listing inside a listing.
+    pub(crate) fn list<'a>(self, above: Option<Above<'a>>) -> BoxFuture<'a, Result<(), Failure>>
+    where
+        'r: 'a,
+    {
+        Box::pin(self.list_pages(above))
+    }
+
+    async fn list_pages(self, above: Option<Above<'_>>) -> Result<(), Failure> {
         let Some(list) = &self.definition.list else { return Ok(()) };
         let nothing = Tree::Null;
         let plain = Item::plain(&nothing);
@@ -150,14 +157,16 @@ impl<'r> Step<'r> {
         let answers = self.answers(&item).await?;
         let trees = self.trees(&answers).await?;
         let mut item = Item { tree: item.tree, named: item.named };
-        item.named.extend(trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.take.get_ref()), pages }));
+        item.named.extend(trees.iter().map(|(call, pages)| Named {
+            name: &call.name,
+            take: Some(call.take.get_ref()),
+            pages,
+        }));
         let Some(node) = self.node(&item, above).await? else { return Ok(()) };
         for child in self.children() {
             if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
                 let step = Step::new(self.run, self.place, self.service, child)?;
-                // Boxed, as a kind below a kind is a listing inside a listing.
-                let listing: BoxFuture<'_, Result<(), Failure>> = Box::pin(step.list(Some(Above { item: &item, node })));
-                listing.await?;
+                step.list(Some(Above { item: &item, node })).await?;
             }
         }
         Ok(())
@@ -282,7 +291,10 @@ impl<'r> Step<'r> {
                 _ => None,
             },
         };
-        attributes.iter().filter_map(|attribute| Some(self.key(self.kind.fqn, attribute, value(attribute)?, None))).collect()
+        attributes
+            .iter()
+            .filter_map(|attribute| Some(self.key(self.kind.fqn, attribute, value(attribute)?, None)))
+            .collect()
     }
 
     fn key(&self, kind: &str, attribute: &str, value: String, scope: Option<Scope>) -> Key {

@@ -100,7 +100,8 @@ async fn measure(
     while let Some(page) = pages.next().await {
         let page = page?;
         for result in page.tree()?.path("MetricDataResults[]") {
-            let Some((volume, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, volumes)) else {
+            let Some((volume, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, volumes))
+            else {
                 continue;
             };
             if let Some(time) = newest(result) {

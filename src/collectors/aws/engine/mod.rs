@@ -26,7 +26,7 @@ use super::{
     broker::Payload,
     client::{CallError, CallErrorKind, Client},
     definitions::Definitions,
-    options,
+    options, provider,
     selection::global_region,
 };
 use crate::graph::{Kind, NodeId, Schema, UnitGraph};
@@ -57,6 +57,8 @@ pub(crate) struct Run<'c> {
 /// `Credentials` if the account's credentials are refused at once, `Cancelled` if the session is ending, `Internal` for
 /// a fault of ours. All else is a gap.
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
+    // Asked for first: the holder of the credentials says best why there are none.
+    context.credentials().get().await?;
     let mut run = Run::new(context, unit)?;
     let account = run.account().await?;
     let pool = context.settings().integer("aws-region-pool-size").unwrap_or(1);
@@ -82,7 +84,7 @@ impl<'c> Run<'c> {
         let payload = Payload::read(unit)?;
         Ok(Self {
             context,
-            client: client(context),
+            client: provider::client(context, &payload.account)?,
             graph: UnitGraph::new(context.clone()),
             schema: Schema::of(CLOUD).map_err(internal)?,
             definitions: Definitions::get().map_err(internal)?,

@@ -72,9 +72,10 @@ impl Place {
     /// Collects all that is wanted here.
     pub(crate) async fn collect(&self, run: &Run<'_>) -> Result<(), Failure> {
         tracing::info!(account = run.payload.account, region = self.label, "collecting AWS");
-        let futures = self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
-            Box::pin(self.run(run, collector, steps))
-        });
+        let futures =
+            self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
+                Box::pin(self.run(run, collector, steps))
+            });
         at_most(COLLECTORS_AT_ONCE, futures.collect()).await
     }
 

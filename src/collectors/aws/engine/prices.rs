@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
-    super::client::{CallError, Request, Tree, region_description},
+    super::client::{self, CallError, Request, Tree},
     Run, internal,
     place::Place,
 };
@@ -30,14 +30,16 @@ const PRICE_REGION: &str = "us-east-1";
 const PRICE_PARTITION: &str = "aws";
 
 /// The regions whose descriptions begin with "Europe" everywhere but in the price list.
-const EU_REGIONS: [&str; 6] =
-    ["eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1"];
+const EU_REGIONS: [&str; 6] = ["eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1"];
+
+/// What the price list answered about one type in one location; whoever asks while it is asked waits.
+type Answer = Arc<OnceCell<Option<InstanceType>>>;
 
 /// What was asked so far.
 #[derive(Default)]
 pub(crate) struct Prices {
     /// By type and location.
-    known: Mutex<HashMap<(String, String), Arc<OnceCell<Option<InstanceType>>>>>,
+    known: Mutex<HashMap<(String, String), Answer>>,
     /// Set once the price list could not be asked: the account's role lacks the right, or nothing answers.
     is_off: AtomicBool,
 }
@@ -68,10 +70,9 @@ pub(crate) async fn instance_types(
         }
     }
     let facts = |item: &&Tree<'_>| match name(item).and_then(|name| types.get(&name)) {
-        Some(found) => Tree::Map(vec![
-            ("cores".into(), Tree::Int(found.cores)),
-            ("memory".into(), Tree::Float(found.memory)),
-        ]),
+        Some(found) => {
+            Tree::Map(vec![("cores".into(), Tree::Int(found.cores)), ("memory".into(), Tree::Float(found.memory))])
+        }
         None => Tree::Null,
     };
     Ok(items.iter().map(facts).collect())
@@ -161,7 +162,7 @@ fn gibibytes(text: &str) -> Option<f64> {
 
 /// What the price list calls a region.
 fn location(region: &str) -> Option<String> {
-    let description = region_description(region)?;
+    let description = client::region(region)?.description;
     match description.strip_prefix("Europe (") {
         Some(rest) if EU_REGIONS.contains(&region) => Some(format!("EU ({rest}")),
         _ => Some(description.to_owned()),
@@ -188,7 +189,7 @@ async fn announce(run: &Run<'_>, place: &Place, name: &str, found: &InstanceType
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::float_cmp, reason = "tests")]
+    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 
