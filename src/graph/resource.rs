@@ -228,7 +228,7 @@ impl<'s> Resource<'s> {
         let own = |base: &str, other| if self.kind.is_a(base) { self.id.as_str() } else { other };
         NodeId::of(&Identity {
             kind: self.kind.fqn,
-            cloud: own("cloud", scope.cloud),
+            cloud: own("base_cloud", scope.cloud),
             account: own("account", scope.account),
             region: own("region", scope.region),
             zone: own("zone", scope.zone),

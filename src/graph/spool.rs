@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,19 +19,32 @@ use tempfile::{SpooledData, SpooledTempFile};
 #[derive(Clone, Debug)]
 pub struct Spool {
     limit: u64,
+    folder: PathBuf,
     used: Arc<AtomicU64>,
 }
 
 impl Spool {
-    /// A budget of so many bytes; with 0 every line goes to a file.
+    /// A budget of so many bytes, and the system's temporary folder; with 0 every line goes to a file.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, used: Arc::default() }
+        Self::in_folder(limit, std::env::temp_dir())
+    }
+
+    /// A budget of so many bytes, and the folder for what is above it.
+    #[must_use]
+    pub fn in_folder(limit: u64, folder: impl Into<PathBuf>) -> Self {
+        Self { limit, folder: folder.into(), used: Arc::default() }
+    }
+
+    /// Where the files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Room for the lines of one unit.
     pub(super) fn lines(&self) -> Lines {
-        Lines { file: SpooledTempFile::new(usize::MAX), written: 0, share: Share { spool: self.clone(), bytes: 0 } }
+        let file = SpooledTempFile::new_in(usize::MAX, &self.folder);
+        Lines { file, written: 0, share: Share { spool: self.clone(), bytes: 0 } }
     }
 
     /// How many bytes are in memory now.
@@ -85,6 +99,11 @@ impl Lines {
         self.file.write_all(bytes)?;
         self.written += length;
         Ok(())
+    }
+
+    /// The folder of the file, if it comes to one.
+    pub(super) fn folder(&self) -> &Path {
+        self.share.spool.folder()
     }
 
     /// Ends writing.

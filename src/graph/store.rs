@@ -197,7 +197,7 @@ impl UnitStore {
     fn append(&mut self, batch: &[u8]) -> Result<(), StoreError> {
         self.lines.append(batch).map_err(|source| StoreError::Spool {
             account: self.account.id.clone(),
-            folder: std::env::temp_dir().display().to_string(),
+            folder: self.lines.folder().display().to_string(),
             source,
         })
     }

@@ -141,6 +141,16 @@ fn a_line_that_would_be_two_is_refused() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_written_names_account_and_folder() {
+    let folder = tempfile::tempdir().unwrap().path().join("gone");
+    let mut store = UnitStore::new(account("1"), &Spool::in_folder(10, &folder));
+    let text = store.nodes(&[node(1, "aws_account", "1")]).unwrap_err().to_string();
+    let start = format!("cannot keep the nodes of account 1 in the temporary folder {}: ", folder.display());
+    assert!(text.starts_with(&start), "{text}");
+    assert!(text.ends_with("free some space there or name another folder in TMPDIR"), "{text}");
+}
+
+#[test]
 fn duplicates_dangling_edges_and_orphans_are_mended_and_counted() {
     // 2 is in both units, 9 in none, 5 has no predecessor.
     let units = vec![unit(1, &[2], &[(1, 2), (2, 9)]), unit(3, &[2, 4, 5], &[(3, 2), (3, 4), (3, 4)])];
