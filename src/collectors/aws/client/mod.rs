@@ -12,6 +12,10 @@ mod request;
 mod response;
 mod runtime;
 mod s3;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::{fmt, sync::Arc, time::Duration};
