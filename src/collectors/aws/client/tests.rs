@@ -185,7 +185,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
         account: "123456789012".into(),
         timeouts: Timeouts::default(),
         attempts: 1,
-        http: shared_http_client().unwrap(),
+        http: Http::new().unwrap(),
     };
     let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");
     let client = Client::new(config(SharedCredentialsProvider::new(Nobody)));
