@@ -87,7 +87,7 @@ async fn regions(context: &CollectContext, account: &str, region: &str) -> Resul
         }
         return Ok(regions);
     }
-    let client = provider::client(context, account)?;
+    let client = provider::client(context, account).await?;
     let request = Request::new("ec2", "DescribeRegions", region);
     let what = "the AWS regions cannot be listed; name them with --aws-region";
     let reply = client.call(request).await.map_err(|error| call_failure(what, &error))?;

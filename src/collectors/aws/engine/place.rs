@@ -170,9 +170,14 @@ impl Place {
 
     /// Reports a failed call; refused credentials end the region with this one gap.
     pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
-        if error.kind == CallErrorKind::Credentials && self.refused.swap(true, Ordering::Relaxed) {
+        if is_refusal(error) && self.refused.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         run.lost(&self.label, collector, error).await
     }
+}
+
+/// Whether it is the credentials that are refused; EC2 says so in its own words.
+fn is_refusal(error: &CallError) -> bool {
+    error.kind == CallErrorKind::Credentials || error.code == "AuthFailure"
 }
