@@ -87,7 +87,13 @@ impl AwsBroker {
             fastrand::u64(..)
         ));
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
-        let answer = request.send().await.map_err(|error| failure(&what, &endpoint(config, "sts"), &error))?;
+        let answer = request.send().await.map_err(|error| {
+            let mut failure = failure(&what, &endpoint(config, "sts"), &error);
+            if failure.kind == FailureKind::Credentials {
+                failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
+            }
+            failure
+        })?;
         let found = answer.credentials().ok_or_else(|| Failure {
             kind: FailureKind::Unavailable,
             message: format!("{what}: the answer holds no credentials"),

@@ -210,7 +210,7 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next.filter(|_| line.len() < MAX_CAUSES) {
         let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:");
+        let first = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").trim_end_matches('.');
         if !line.contains(first) {
             line.push_str(if line.is_empty() { "" } else { ": " });
             line.push_str(first);
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn causes_fit_a_line() {
         let error = CredentialsError::not_loaded("nothing found. Attempted:\n  this\n  that");
-        assert_eq!(causes(&error), "the credential provider was not enabled: nothing found.");
+        assert_eq!(causes(&error), "the credential provider was not enabled: nothing found");
     }
 
     #[test]

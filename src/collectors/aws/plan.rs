@@ -25,6 +25,11 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         true => Some(members(&config).await?),
         false => None,
     };
+    let is_role_used =
+        members.is_some() || settings.flag("aws-role-override") || !settings.list("aws-account").is_empty();
+    if settings.text("aws-role").is_some() && !is_role_used {
+        tracing::warn!("--aws-role has no effect without --aws-scrape-org, --aws-account or --aws-role-override");
+    }
     let selection = select(&identity, members.as_deref(), settings)?;
     for member in &selection.inactive {
         tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");

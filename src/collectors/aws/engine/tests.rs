@@ -201,3 +201,36 @@ async fn instances_do_not_hang_on_prices() {
     assert_eq!(collected.ids("aws_ec2_instance").len(), 2);
     assert_eq!(collected.gaps.len(), 1, "the price list is not asked again: {:?}", collected.gaps());
 }
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_is_given_up() {
+    let collected = collect_only(&[], |call, region| match (call, region) {
+        ("iam:ListAccountAliases", _) => (200, ALIASES),
+        ("ec2:DescribeVpcs", "us-east-1") => (200, VPCS),
+        _ => (503, ""),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_vpc"), ["vpc-1"]);
+    let silent = collected.gaps.iter().filter(|gap| gap.region == "us-west-2").count();
+    let answering = collected.gaps.iter().filter(|gap| gap.region == "us-east-1").count();
+    assert!(silent < 9 && answering > 15, "{silent} and {answering}");
+}
+
+#[tokio::test]
+async fn a_page_that_fails_costs_only_what_comes_after_it() {
+    let collected = collect_only(&["iam_groups"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "iam:ListGroups" => (
+            200,
+            "<ListGroupsResponse><ListGroupsResult><Groups><member><GroupId>g1</GroupId><GroupName>g</GroupName></member>\
+             </Groups><IsTruncated>true</IsTruncated><Marker>same</Marker></ListGroupsResult></ListGroupsResponse>",
+        ),
+        _ => (404, "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>gone</Message></Error></ErrorResponse>"),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    // The second page is the first again, which the client takes for a circle; details of a vanished group are none.
+    assert_eq!(collected.ids("aws_iam_group"), ["g1"]);
+    assert_eq!(collected.gaps.len(), 1, "{:?}", collected.gaps());
+}
