@@ -1,1 +1,3 @@
 //! The supervisor.
+
+pub mod report;
