@@ -1,17 +1,20 @@
 //! Logs and metrics.
+//!
+//! Every process logs through `tracing`. In the supervisor, [`init`] writes lines to standard error or a file; in a
+//! worker, [`WorkerLog`] turns them into frames, so that one place decides where lines go and nothing but frames
+//! leaves a worker. [`Metrics`] holds what the supervisor measures and what workers report, and is read by `web`.
 
-use std::fmt::Display;
+mod line;
+mod log;
+mod metrics;
+mod process;
+mod series;
+mod text;
+mod worker_log;
 
-/// Says why a process ends before its log is up, or after it is gone.
-#[expect(clippy::print_stderr, reason = "there is no log")]
-pub fn last_words(error: &dyn Display) {
-    eprintln!("ckworker: {error}");
-}
-/// x
-pub struct WorkerLog;
-impl WorkerLog {
-    /// x
-    pub fn init(_: worker_proto::Level, _: tokio::sync::mpsc::Sender<worker_proto::Event>) -> Self {
-        Self
-    }
-}
+pub use self::{
+    line::{Line, MAX_LINE},
+    log::{Destination, LogError, init, last_words},
+    metrics::Metrics,
+    worker_log::WorkerLog,
+};
