@@ -8,6 +8,7 @@ pub mod ckcore;
 pub mod cli;
 pub mod collectors;
 pub mod graph;
+pub mod output;
 pub mod process;
 pub mod settings;
 pub mod supervisor;

@@ -30,6 +30,12 @@ pub fn adopt_orphans() {
     }
 }
 
+/// Whether orphans come to this process because it asked for them, and not because it is PID 1.
+#[must_use]
+pub fn is_subreaper() -> bool {
+    std::process::id() != 1 && prctl::get_child_subreaper().unwrap_or(false)
+}
+
 pub(super) fn register_spawn(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
     let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let child = spawn()?;

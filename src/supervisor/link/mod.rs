@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     collectors::{Broker, Collector},
+    graph::Spool,
     process::Program,
     settings::Settings,
     telemetry::Metrics,
@@ -61,6 +62,8 @@ pub struct LinkContext {
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.
     pub level: worker_proto::Level,
+    /// Where lines wait.
+    pub spool: Spool,
     /// Where complete units are kept.
     pub keep: Arc<Keep>,
     /// Where measurements go.
@@ -102,7 +105,6 @@ pub async fn run(
         Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
         Err(error) => Outcome::NotStarted(error.to_string()),
     };
-    context.metrics.worker_ended(&name, &outcome);
     // A dispatcher that is gone needs to know nothing.
     let _ = events.send((id, JobEvent::Ended(outcome))).await;
 }

@@ -20,7 +20,7 @@ use super::{
     unit_key,
 };
 use crate::{
-    graph::UnitStore,
+    graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
     worker::COLLECTOR,
@@ -39,6 +39,9 @@ pub enum Command {
     /// End the worker, with this time from TERM to KILL.
     Stop(StopReason, Duration),
 }
+
+/// The most that one worker may send to be kept, in bytes: far beyond any account, and what a disk can take.
+const MAX_BYTES: u64 = 16 << 30;
 
 /// Why the conversation is over.
 enum End {
@@ -60,6 +63,8 @@ pub(super) struct Talk<'a> {
     context: &'a LinkContext,
     units: BTreeMap<u32, Unit>,
     stores: BTreeMap<u32, UnitStore>,
+    /// What was kept in all.
+    bytes: u64,
     log: Allowance,
     credentials: JoinSet<(u32, Result<Credentials, Failure>)>,
 }
@@ -74,7 +79,7 @@ impl<'a> Talk<'a> {
             Work::Plan | Work::Whole(_) => BTreeMap::new(),
         };
         let log = Allowance::new(std::time::Instant::now());
-        Self { name, order, collector, context, units, stores: BTreeMap::new(), log, credentials: JoinSet::new() }
+        Self { name, order, collector, context, units, stores: BTreeMap::new(), bytes: 0, log, credentials: JoinSet::new() }
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
@@ -209,7 +214,8 @@ impl<'a> Talk<'a> {
     async fn unit_frame(&mut self, frame: FromWorker) -> Option<End> {
         let kept = match frame {
             FromWorker::UnitStarted { unit } => {
-                self.stores.insert(unit, UnitStore::new());
+                let Some(account) = self.units.get(&unit).map(Account::from) else { return None };
+                self.stores.insert(unit, UnitStore::new(account, &self.context.spool));
                 self.tell(JobEvent::UnitStarted(unit)).await;
                 Ok(())
             }
@@ -217,9 +223,18 @@ impl<'a> Talk<'a> {
                 self.tell(JobEvent::Progress(progress)).await;
                 Ok(())
             }
-            FromWorker::Nodes { unit, nodes } => self.store(unit, |store| store.add_nodes(nodes)),
-            FromWorker::Edges { unit, edges } => self.store(unit, |store| store.add_edges(&edges)),
-            FromWorker::Deferred { unit, edges } => self.store(unit, |store| store.add_deferred(edges)),
+            FromWorker::Nodes { unit, nodes } => {
+                let bytes = nodes.iter().map(|node| node.line.len()).sum();
+                self.store(unit, bytes, |store| store.nodes(&nodes))
+            },
+            FromWorker::Edges { unit, edges } => self.store(unit, edges.bytes(), |store| {
+                store.edges(&edges);
+                Ok(())
+            }),
+            FromWorker::Deferred { unit, edges } => self.store(unit, edges.len() * 64, |store| {
+                store.deferred(edges);
+                Ok(())
+            }),
             FromWorker::Gap { unit, gap } => {
                 self.context.metrics.gap(self.order.collector, &gap);
                 self.tell(JobEvent::Gap(unit, gap)).await;
@@ -237,14 +252,20 @@ impl<'a> Talk<'a> {
         kept.err()
     }
 
-    fn store<E: std::fmt::Display>(
+    fn store(
         &mut self,
         unit: u32,
-        add: impl FnOnce(&mut UnitStore) -> Result<(), E>,
+        bytes: usize,
+        add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
     ) -> Result<(), End> {
         let Some(store) = self.stores.get_mut(&unit) else {
             return Err(protocol(format!("it sent nodes of unit {unit} before it began")));
         };
+        self.bytes += bytes as u64;
+        if self.bytes > MAX_BYTES {
+            let detail = format!("more than {MAX_BYTES} bytes");
+            return Err(End::Stop(StopReason::Excess, Duration::ZERO, detail));
+        }
         add(store).map_err(|error| End::Stop(StopReason::Excess, Duration::ZERO, error.to_string()))
     }
 
