@@ -13,7 +13,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
     event::{DeliveryError, UnitKey},
-    report::{CollectorReport, Outcome, RunReport, UnitReport},
+    report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
     ckcore::{Carried, CoreApi, CoreError},
