@@ -5,17 +5,28 @@
 //! [`UnitStore`]; the complete units of all collectors become a [`MergedGraph`], which is checked and exported. Lines
 //! are never parsed again after they were written.
 
+mod check;
+mod export;
 mod id;
 mod json;
+mod merge;
+mod model;
 mod printable;
 mod resource;
 mod schema;
+mod spool;
+mod store;
 mod timestamp;
 mod unit;
 mod value;
 
+pub use export::{CHUNK, Export};
 pub use id::{Identity, InvalidNodeId, NodeId, UNDEFINED};
+pub use merge::{AccountCount, CloudUnits, LeftOut, MergeError, MergeReport, MergedGraph};
+pub use model::model_json;
 pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
 pub use schema::{Field, Kind, ModelKind, Schema, SchemaError};
+pub use spool::Spool;
+pub use store::{Account, CarriedStore, CompleteUnit, Incomplete, StoreError, UnitStore};
 pub use unit::{EdgeReport, End, Key, UnitGraph};
 pub use value::Value;

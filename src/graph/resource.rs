@@ -1,7 +1,7 @@
 //! A node under construction, and how it becomes a finished line.
 
 use thiserror::Error;
-use worker_proto::Node;
+use worker_proto::{Failure, FailureKind, Node};
 
 use super::{
     id::{Identity, NodeId},
@@ -58,6 +58,13 @@ pub enum ResourceError {
         /// The length of its line in bytes, line feed included.
         length: usize,
     },
+}
+
+impl From<ResourceError> for Failure {
+    /// For collectors to which a resource that does not fit is a fault of their own.
+    fn from(error: ResourceError) -> Self {
+        Failure { kind: FailureKind::Internal, message: error.to_string() }
+    }
 }
 
 /// Where a resource lives: the ids of its ancestors, [`UNDEFINED`](super::UNDEFINED) for those that it does not have.
@@ -221,7 +228,7 @@ impl<'s> Resource<'s> {
         let own = |base: &str, other| if self.kind.is_a(base) { self.id.as_str() } else { other };
         NodeId::of(&Identity {
             kind: self.kind.fqn,
-            cloud: own("cloud", scope.cloud),
+            cloud: own("base_cloud", scope.cloud),
             account: own("account", scope.account),
             region: own("region", scope.region),
             zone: own("zone", scope.zone),

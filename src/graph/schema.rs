@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use thiserror::Error;
+use worker_proto::{Failure, FailureKind};
 
 use super::value::Value;
 
@@ -31,12 +32,15 @@ const FILES: [(&str, &str); 10] = [
     ("vsphere", include_str!("kinds/vsphere.json")),
 ];
 
-/// What is wrong with the kinds. Only [`SchemaError::UnknownPlugin`] can meet a caller: a test reads all files.
+/// What is wrong with the kinds. Only an unknown plugin or kind can meet a caller: a test reads all files.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SchemaError {
     /// There is no file of kinds for this plugin.
     #[error("there are no kinds for a plugin named {0}")]
     UnknownPlugin(String),
+    /// Neither the base nor the plugin has such a kind.
+    #[error("there is no kind named {0}")]
+    UnknownKind(String),
     /// A file is not what is expected.
     #[error("the kinds of {plugin} cannot be read: {reason}")]
     Malformed {
@@ -58,6 +62,12 @@ pub enum SchemaError {
         /// Its kind as written.
         model_kind: String,
     },
+}
+
+impl From<SchemaError> for Failure {
+    fn from(error: SchemaError) -> Self {
+        Failure { kind: FailureKind::Internal, message: error.to_string() }
+    }
 }
 
 /// The kinds of one plugin, or of all.
@@ -158,6 +168,14 @@ impl Schema {
     #[must_use]
     pub fn kind(&self, fqn: &str) -> Option<&Kind> {
         self.kinds.get(fqn)
+    }
+
+    /// A kind that the caller cannot do without.
+    ///
+    /// # Errors
+    /// [`SchemaError::UnknownKind`].
+    pub fn require(&self, fqn: &str) -> Result<&Kind, SchemaError> {
+        self.kind(fqn).ok_or_else(|| SchemaError::UnknownKind(fqn.to_owned()))
     }
 
     /// All kinds, ordered by name.

@@ -1,0 +1,187 @@
+//! Where lines wait for the upload: in memory while there is room, in a temporary file after that.
+//!
+//! All units of a run share one budget. A unit that would exceed it moves its own lines to a temporary file, which has
+//! no name and vanishes with its last descriptor, however the process ends.
+
+use std::{
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tempfile::{SpooledData, SpooledTempFile};
+
+/// The memory that the lines of a run may take. Cloning is cheap, and clones share it.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    limit: u64,
+    folder: PathBuf,
+    used: Arc<AtomicU64>,
+}
+
+impl Spool {
+    /// A budget of so many bytes, and the system's temporary folder; with 0 every line goes to a file.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self::in_folder(limit, std::env::temp_dir())
+    }
+
+    /// A budget of so many bytes, and the folder for what is above it.
+    #[must_use]
+    pub fn in_folder(limit: u64, folder: impl Into<PathBuf>) -> Self {
+        Self { limit, folder: folder.into(), used: Arc::default() }
+    }
+
+    /// Where the files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Room for the lines of one unit.
+    pub(super) fn lines(&self) -> Lines {
+        let file = SpooledTempFile::new_in(usize::MAX, &self.folder);
+        Lines { file, written: 0, share: Share { spool: self.clone(), bytes: 0 } }
+    }
+
+    /// How many bytes are in memory now.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// The part of the budget that one unit takes; given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    spool: Spool,
+    bytes: u64,
+}
+
+impl Share {
+    /// Takes more; whether the budget is then exceeded.
+    fn take(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
+        self.spool.used.fetch_add(bytes, Ordering::Relaxed) + bytes > self.spool.limit
+    }
+
+    fn give_back(&mut self) {
+        self.spool.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Lines that are being written.
+#[derive(Debug)]
+pub(super) struct Lines {
+    file: SpooledTempFile,
+    written: u64,
+    share: Share,
+}
+
+impl Lines {
+    /// Appends bytes, best many at once: in a file each call is a write.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = bytes.len() as u64;
+        if !self.file.is_rolled() && self.share.take(length) {
+            self.file.roll()?;
+            self.share.give_back();
+        }
+        self.file.write_all(bytes)?;
+        self.written += length;
+        Ok(())
+    }
+
+    /// The folder of the file, if it comes to one.
+    pub(super) fn folder(&self) -> &Path {
+        self.share.spool.folder()
+    }
+
+    /// Ends writing.
+    pub(super) fn freeze(self) -> FrozenLines {
+        FrozenLines { data: self.file.into_inner(), length: self.written, _share: self.share }
+    }
+}
+
+/// Lines that are complete and can be read by several readers at any place.
+#[derive(Debug)]
+pub(super) struct FrozenLines {
+    data: SpooledData,
+    length: u64,
+    _share: Share,
+}
+
+impl FrozenLines {
+    /// Appends the bytes from `start` up to `end` to `out`.
+    pub(super) fn read(&self, start: u64, end: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        let length = usize::try_from(end.min(self.length).saturating_sub(start)).map_err(io::Error::other)?;
+        match &self.data {
+            SpooledData::InMemory(cursor) => {
+                let start = usize::try_from(start).map_err(io::Error::other)?;
+                let bytes = cursor.get_ref().get(start..start + length);
+                out.extend_from_slice(bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
+                Ok(())
+            }
+            SpooledData::OnDisk(file) => {
+                let filled = out.len();
+                out.resize(filled + length, 0);
+                file.read_exact_at(&mut out[filled..], start)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn filled(spool: &Spool, blocks: usize) -> Lines {
+        let mut lines = spool.lines();
+        for block in 0..blocks {
+            lines.append(format!("line {block:05}\n").as_bytes()).unwrap();
+        }
+        lines
+    }
+
+    fn middle(lines: &FrozenLines) -> String {
+        let mut out = b"> ".to_vec();
+        lines.read(11, 33, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_are_the_same_in_memory_and_in_a_file() {
+        let (roomy, narrow) = (Spool::new(1 << 20), Spool::new(100));
+        let (memory, file) = (filled(&roomy, 100).freeze(), filled(&narrow, 100).freeze());
+        assert!(matches!(memory.data, SpooledData::InMemory(_)));
+        assert!(matches!(file.data, SpooledData::OnDisk(_)));
+        for lines in [&memory, &file] {
+            assert_eq!(lines.length, 1100);
+            assert_eq!(middle(lines), "> line 00001\nline 00002\n");
+        }
+        assert_eq!((roomy.used(), narrow.used()), (1100, 0));
+    }
+
+    #[test]
+    fn units_share_the_budget_and_give_it_back() {
+        let spool = Spool::new(1000);
+        let first = filled(&spool, 80);
+        let second = filled(&spool, 80);
+        assert_eq!(spool.used(), 880, "the second went to a file");
+        drop(first);
+        assert_eq!(spool.used(), 0);
+        assert_eq!(filled(&spool, 80).freeze().length, 880);
+        drop(second);
+    }
+}

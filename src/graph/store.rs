@@ -1,0 +1,343 @@
+//! What the supervisor keeps of one unit: lines in the spool, ids, kinds and resource ids in columns.
+//!
+//! Invariant: nodes reach a [`MergedGraph`](super::MergedGraph) only through a [`CompleteUnit`], and there is one only if
+//! the unit said that it is done and its counts match. A store that is dropped leaves nothing behind.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+};
+
+use blake2::{Blake2b, Digest, digest::consts::U16};
+use thiserror::Error;
+use worker_proto::{Counts, Deferred, EdgeList, Node, Unit};
+
+use super::{
+    NodeId,
+    spool::{FrozenLines, Lines, Spool},
+};
+
+/// A node's id, or the hash of a text that is none.
+pub(super) type NodeKey = [u8; 16];
+
+/// Why something of a unit cannot be kept. The unit is lost; a full disk loses the next ones too.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The temporary file cannot be written.
+    #[error(
+        "cannot keep the nodes of account {account} in the temporary folder {folder}: {source}; free some space there \
+         or name another folder in TMPDIR"
+    )]
+    Spool {
+        /// The account's id.
+        account: String,
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A line of a node has a line feed in it and would be two.
+    #[error("the line of {kind} {resource} in account {account} has a line feed")]
+    LineFeed {
+        /// The account's id.
+        account: String,
+        /// The node's kind.
+        kind: String,
+        /// The node's resource id.
+        resource: String,
+    },
+}
+
+/// Why a unit that is said to be done does not count.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Incomplete {
+    /// Something was lost on the way.
+    #[error("account {account} announced {announced:?} but {received:?} arrived")]
+    Counts {
+        /// The account's id.
+        account: String,
+        /// What the worker counted.
+        announced: Counts,
+        /// What arrived.
+        received: Counts,
+    },
+    /// There is no node that the others could hang below.
+    #[error("account {account} came without its node of kind {kind}")]
+    NoAccount {
+        /// The account's id.
+        account: String,
+        /// The kind that its node should have.
+        kind: String,
+    },
+}
+
+/// The account that a unit stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The kind of its node.
+    pub kind: String,
+    /// Its id in the cloud.
+    pub id: String,
+    /// Its name for people.
+    pub label: String,
+}
+
+impl From<&Unit> for Account {
+    fn from(unit: &Unit) -> Self {
+        Self { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() }
+    }
+}
+
+/// The frames of a unit that is being collected.
+#[derive(Debug)]
+pub struct UnitStore {
+    account: Account,
+    records: Records,
+    lines: Lines,
+    edges: Vec<(NodeKey, NodeKey)>,
+    deferred: Vec<Deferred>,
+    /// Ids that are no node ids, by their hash; only carried nodes have such.
+    texts: HashMap<NodeKey, String>,
+}
+
+/// A unit with all its nodes.
+#[derive(Debug)]
+pub struct CompleteUnit {
+    pub(super) account: Account,
+    pub(super) records: Records,
+    pub(super) lines: FrozenLines,
+    pub(super) edges: Vec<(NodeKey, NodeKey)>,
+    pub(super) deferred: Vec<Deferred>,
+    pub(super) texts: HashMap<NodeKey, String>,
+    pub(super) is_carried: bool,
+}
+
+impl UnitStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(account: Account, spool: &Spool) -> Self {
+        Self {
+            account,
+            records: Records::default(),
+            lines: spool.lines(),
+            edges: Vec::new(),
+            deferred: Vec::new(),
+            texts: HashMap::new(),
+        }
+    }
+
+    /// Keeps a batch of nodes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store must then be dropped.
+    pub fn nodes(&mut self, nodes: &[Node]) -> Result<(), StoreError> {
+        let bytes = nodes.iter().map(|node| node.line.len() + 1).sum();
+        let mut batch = Vec::with_capacity(bytes);
+        for node in nodes {
+            self.push(&mut batch, node.id, &node.kind, &node.resource, &node.line)?;
+        }
+        self.append(&batch)
+    }
+
+    /// Keeps a batch of edges.
+    pub fn edges(&mut self, edges: &EdgeList) {
+        self.edges.extend(edges.iter());
+    }
+
+    /// Keeps edges to nodes of other units.
+    pub fn deferred(&mut self, edges: Vec<Deferred>) {
+        self.deferred.extend(edges);
+    }
+
+    /// What arrived so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let (nodes, edges, deferred) = (self.records.len(), self.edges.len(), self.deferred.len());
+        Counts { nodes: nodes as u64, edges: edges as u64, deferred: deferred as u64 }
+    }
+
+    /// Ends the unit, if all arrived that was sent.
+    ///
+    /// # Errors
+    /// [`Incomplete`]; what was kept is gone.
+    pub fn complete(self, announced: Counts) -> Result<CompleteUnit, Incomplete> {
+        let received = self.counts();
+        if announced != received {
+            return Err(Incomplete::Counts { account: self.account.id, announced, received });
+        }
+        self.freeze(false)
+    }
+
+    fn freeze(self, is_carried: bool) -> Result<CompleteUnit, Incomplete> {
+        let Self { account, records, lines, edges, deferred, texts } = self;
+        if records.find(&account.kind, &account.id).is_none() {
+            return Err(Incomplete::NoAccount { account: account.id, kind: account.kind });
+        }
+        Ok(CompleteUnit { account, records, lines: lines.freeze(), edges, deferred, texts, is_carried })
+    }
+
+    fn push(
+        &mut self,
+        batch: &mut Vec<u8>,
+        id: NodeKey,
+        kind: &str,
+        resource: &str,
+        line: &[u8],
+    ) -> Result<(), StoreError> {
+        if line.contains(&b'\n') {
+            let (account, kind, resource) = (self.account.id.clone(), kind.to_owned(), resource.to_owned());
+            return Err(StoreError::LineFeed { account, kind, resource });
+        }
+        self.records.push(id, kind, resource, line.len() + 1);
+        batch.extend_from_slice(line);
+        batch.push(b'\n');
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &[u8]) -> Result<(), StoreError> {
+        self.lines.append(batch).map_err(|source| StoreError::Spool {
+            account: self.account.id.clone(),
+            folder: self.lines.folder().display().to_string(),
+            source,
+        })
+    }
+}
+
+/// An account that could not be collected, as the core has it from an earlier run.
+///
+/// Its ids are text: a core also keeps nodes whose ids this version would not make.
+#[derive(Debug)]
+pub struct CarriedStore {
+    store: UnitStore,
+    batch: Vec<u8>,
+}
+
+impl CarriedStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(account: Account, spool: &Spool) -> Self {
+        Self { store: UnitStore::new(account, spool), batch: Vec::new() }
+    }
+
+    /// Keeps a node; its line must have the same id.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store must then be dropped.
+    pub fn node(&mut self, id: &str, kind: &str, resource: &str, line: &[u8]) -> Result<(), StoreError> {
+        let key = self.key(id);
+        self.store.push(&mut self.batch, key, kind, resource, line)?;
+        if self.batch.len() >= worker_proto::BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an edge; ends that are not among the nodes of any unit are dropped when units are merged.
+    pub fn edge(&mut self, from: &str, to: &str) {
+        let edge = (self.key(from), self.key(to));
+        self.store.edges.push(edge);
+    }
+
+    /// Ends the account.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the last lines cannot be kept; `Ok(Err(Incomplete))` if the account's node is missing.
+    pub fn complete(mut self) -> Result<Result<CompleteUnit, Incomplete>, StoreError> {
+        self.flush()?;
+        Ok(self.store.freeze(true))
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.store.append(&self.batch)?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn key(&mut self, id: &str) -> NodeKey {
+        if let Ok(NodeId(key)) = id.parse() {
+            return key;
+        }
+        let key = Blake2b::<U16>::digest(id.as_bytes()).into();
+        self.store.texts.entry(key).or_insert_with(|| id.to_owned());
+        key
+    }
+}
+
+impl CompleteUnit {
+    /// The account that it stands for.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Whether it is from an earlier run.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.is_carried
+    }
+
+    /// How many nodes it has.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.records.len()
+    }
+}
+
+/// The nodes of a unit in columns, in the order of their lines.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) ids: Vec<NodeKey>,
+    /// Numbers of kinds.
+    kinds: Vec<u32>,
+    /// The length of each line, line feed included.
+    pub(super) lengths: Vec<u32>,
+    /// All resource ids, one after the other, and where each ends.
+    resources: String,
+    ends: Vec<usize>,
+    /// The kinds by number, and the numbers by kind.
+    names: Vec<String>,
+    numbers: BTreeMap<String, u32>,
+}
+
+impl Records {
+    fn push(&mut self, id: NodeKey, kind: &str, resource: &str, length: usize) {
+        let number = match self.numbers.get(kind) {
+            Some(number) => *number,
+            None => {
+                let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+                self.names.push(kind.to_owned());
+                self.numbers.insert(kind.to_owned(), number);
+                number
+            }
+        };
+        self.ids.push(id);
+        self.kinds.push(number);
+        // A frame is far below 4 GiB, and so is a line.
+        self.lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
+        self.resources.push_str(resource);
+        self.ends.push(self.resources.len());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The kind of a node.
+    pub(super) fn kind(&self, record: usize) -> &str {
+        let number = self.kinds.get(record).and_then(|number| usize::try_from(*number).ok());
+        number.and_then(|number| self.names.get(number)).map_or("", String::as_str)
+    }
+
+    /// The resource id of a node.
+    pub(super) fn resource(&self, record: usize) -> &str {
+        let start = record.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(record).copied().unwrap_or(start);
+        self.resources.get(start..end).unwrap_or("")
+    }
+
+    /// The first node of this kind and resource id.
+    pub(super) fn find(&self, kind: &str, resource: &str) -> Option<usize> {
+        let number = *self.numbers.get(kind)?;
+        (0..self.len()).find(|record| self.kinds.get(*record) == Some(&number) && self.resource(*record) == resource)
+    }
+}

@@ -1,0 +1,3 @@
+//! What several areas of the integration tests share.
+
+pub mod compare;
