@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     io::{IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,8 +24,9 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Something that puts a log line above the bars.
 pub type LogDisplay = Box<dyn Fn(&str) + Send + Sync>;
 
-/// A progress display.
-pub struct Progress(Style);
+/// A progress display. Cloning is cheap, and clones show on the same one.
+#[derive(Clone)]
+pub struct Progress(Arc<Mutex<Style>>);
 
 enum Style {
     Silent,
@@ -33,41 +35,49 @@ enum Style {
 }
 
 impl Progress {
-    /// A display on standard error as it fits.
+    /// A display on standard error, in the way that suits it.
     #[must_use]
-    pub fn stderr(verbosity: Verbosity) -> Self {
+    pub fn new(verbosity: Verbosity) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        match verbosity {
-            Verbosity::Quiet => Self(Style::Silent),
-            _ if std::io::stderr().is_terminal() && !bars.is_hidden() => Self(Style::Bars(Bars::new(bars))),
-            _ => Self(Style::Plain(Plain::default())),
-        }
+        Self::of(match verbosity {
+            Verbosity::Quiet => Style::Silent,
+            _ if std::io::stderr().is_terminal() && !bars.is_hidden() => Style::Bars(Bars::new(bars)),
+            _ => Style::Plain(Plain::default()),
+        })
     }
 
-    /// Where log lines must go so that they do not run into the bars; `None` if there are none.
+    fn of(style: Style) -> Self {
+        Self(Arc::new(Mutex::new(style)))
+    }
+
+    /// Where log lines must go so that they do not run into the display.
     #[must_use]
-    pub fn log_display(&self) -> Option<LogDisplay> {
-        let Style::Bars(bars) = &self.0 else { return None };
+    pub fn lines(&self) -> LogDisplay {
+        let Style::Bars(bars) = &*self.lock() else { return Box::new(write_line) };
         let bars = bars.all.clone();
-        Some(Box::new(move |line| {
+        Box::new(move |line| {
             // A terminal that is gone shows nothing more.
             let _ = bars.println(line);
-        }))
+        })
     }
 
     /// Shows what happened.
-    pub fn show(&mut self, event: &ProgressEvent) {
-        match &mut self.0 {
+    pub fn event(&self, event: &ProgressEvent) {
+        match &mut *self.lock() {
             Style::Silent => {}
             Style::Bars(bars) => bars.show(event),
-            Style::Plain(plain) => {
-                if let Some(line) = plain.line(event, Instant::now()) {
-                    // Whoever closed standard error does not want to know.
-                    let _ = writeln!(std::io::stderr(), "{line}");
-                }
-            }
+            Style::Plain(plain) => plain.line(event, Instant::now()).iter().for_each(|line| write_line(line)),
         }
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Style> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write_line(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 type Key = (String, String);
@@ -219,10 +229,7 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use std::io;
 
     use indicatif::TermLike;
 
@@ -309,17 +316,17 @@ mod tests {
     fn bars_count_accounts_regions_and_resources_and_log_lines_go_above() {
         let terminal = Recorder::default();
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-        let mut progress_bars = Progress(Style::Bars(Bars::new(MultiProgress::with_draw_target(target))));
-        progress_bars.show(&ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 40 });
+        let display = Progress::of(Style::Bars(Bars::new(MultiProgress::with_draw_target(target))));
+        display.event(&ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 40 });
         for unit in 0..40 {
-            progress_bars.show(&started(&unit.to_string()));
+            display.event(&started(&unit.to_string()));
         }
-        progress_bars.show(&progress("3", 5, 1203));
-        progress_bars.log_display().unwrap()("a log line");
-        progress_bars.show(&finished("3", Outcome::Complete));
-        progress_bars.show(&finished("39", killed()));
-        progress_bars.show(&ProgressEvent::Uploading);
-        progress_bars.show(&ProgressEvent::Finished);
+        display.event(&progress("3", 5, 1203));
+        display.lines()("a log line");
+        display.event(&finished("3", Outcome::Complete));
+        display.event(&finished("39", killed()));
+        display.event(&ProgressEvent::Uploading);
+        display.event(&ProgressEvent::Finished);
         let drawn = terminal.0.lock().unwrap().clone();
         for text in [
             "5/17 regions  1203 resources",

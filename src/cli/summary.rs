@@ -22,9 +22,18 @@ const MAX_HEAD: usize = 24;
 /// Characters of an error's text that are shown.
 const MAX_MESSAGE: usize = 300;
 
-/// The summary as text of lines that are no wider than `width`, apart from error texts.
+/// The width of tables unless `COLUMNS` says another one.
+const WIDTH: usize = 100;
+
+/// The summary as text; tables are as wide as `COLUMNS` in the environment says.
 #[must_use]
-pub fn summary(report: &RunReport, width: usize) -> String {
+pub fn summary(report: &RunReport) -> String {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    summary_within(report, columns.unwrap_or(WIDTH))
+}
+
+/// The summary as text of lines that are no wider than `width`, apart from error texts and long names.
+fn summary_within(report: &RunReport, width: usize) -> String {
     let mut text = String::new();
     for collector in &report.collectors {
         text.push_str(&of_collector(collector, width));
@@ -265,13 +274,13 @@ mod tests {
             unit(1, &[("aws_account", 1), ("aws_vpc", 12)]),
             unit(2, &[("aws_account", 1), ("aws_ec2_instance", 1200)]),
         ];
-        insta::assert_snapshot!(summary(&report(units), 80));
+        insta::assert_snapshot!(summary_within(&report(units), 80));
     }
 
     #[test]
     fn accounts_that_do_not_fit_go_down() {
         let units = (1..=6).map(|number| unit(number, &[("aws_account", 1), ("aws_vpc", number)])).collect();
-        let text = summary(&report(units), 60);
+        let text = summary_within(&report(units), 60);
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         insta::assert_snapshot!(text);
     }
@@ -291,14 +300,14 @@ mod tests {
         let mut report = report(vec![partial, failed]);
         let failure = Some("no credentials were found".into());
         report.collectors.push(CollectorReport { name: "example".into(), failure, ..CollectorReport::default() });
-        insta::assert_snapshot!(summary(&report, 80));
+        insta::assert_snapshot!(summary_within(&report, 80));
     }
 
     #[test]
     fn long_lists_are_cut_and_counted() {
         let mut one = unit(1, &[("aws_account", 1)]);
         one.gaps = (0..30).map(|number| gap("1", "r", &format!("Describe{number:02}"), "Odd")).collect();
-        let text = summary(&report(vec![one]), 80);
+        let text = summary_within(&report(vec![one]), 80);
         assert!(text.contains("… and 10 more") && !text.contains("Describe29"), "{text}");
     }
 }
