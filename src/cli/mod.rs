@@ -15,6 +15,7 @@ mod invocation;
 mod options;
 mod progress;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,4 +25,6 @@ pub use self::{
     error::CliError,
     exit::ExitCode,
     invocation::{Enabled, Invocation, Mode, Output, Run, Verbosity, parse, parse_with},
+    progress::{LogDisplay, Progress},
+    summary::summary,
 };
