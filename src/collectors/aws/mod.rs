@@ -1,5 +1,7 @@
 //! The aws collector.
 
+pub mod client;
+
 use std::sync::Arc;
 
 use worker_proto::{Failure, Plan, Unit};

@@ -1,0 +1,145 @@
+//! The client for all of AWS: one for every service, driven by compact models of their APIs.
+//!
+//! A [`Request`] names service, operation, region and parameters; the [`model`] says how they become an HTTP request
+//! (`request`) and how the answer becomes a [`Tree`] (`response`). What the official crates can do, they do: signing,
+//! credentials, retries, adaptive rates and timeouts, all in `runtime`.
+
+mod endpoint;
+mod error;
+pub mod model;
+mod pages;
+mod request;
+mod response;
+mod runtime;
+mod s3;
+mod tree;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+pub use endpoint::{Overrides, Region, partition, region, regions};
+pub use error::{CallError, CallErrorKind};
+pub use pages::Pages;
+pub use response::Reply;
+pub use runtime::shared_http_client;
+use serde_json::{Map, Value};
+pub use tree::Tree;
+
+/// Calls the services of AWS for one account. Cloning is cheap, and clones share connections, credentials and rates.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    overrides: Overrides,
+    runtime: runtime::Runtime,
+}
+
+/// What a [`Client`] is made from.
+pub struct ClientConfig {
+    /// Gives the credentials, fresh ones whenever the old ones come near their end.
+    pub credentials: SharedCredentialsProvider,
+    /// Endpoints instead of AWS's own.
+    pub overrides: Overrides,
+    /// Names the account in the keys under which rates and retries are counted.
+    pub account: String,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How often a call is tried in all, at least once.
+    pub attempts: u32,
+    /// The connections, to be shared by all clients of a process: see [`shared_http_client`].
+    pub http: SharedHttpClient,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For one attempt, from sending to the last byte.
+    pub attempt: Duration,
+    /// For a call with all its attempts and the pauses between them.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), attempt: Duration::from_secs(60), operation: Duration::from_secs(300) }
+    }
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The service as `botocore` names it, such as `ec2`.
+    pub service: &'a str,
+    /// The operation, such as `DescribeInstances`.
+    pub operation: &'a str,
+    /// The region to ask. Global services answer for their partition, whatever its region.
+    pub region: &'a str,
+    /// Parameters by their names in the model. Times in ISO 8601 or seconds since 1970, bytes in base64.
+    pub input: Map<String, Value>,
+}
+
+impl<'a> Request<'a> {
+    /// A call without parameters.
+    #[must_use]
+    pub fn new(service: &'a str, operation: &'a str, region: &'a str) -> Self {
+        Self { service, operation, region, input: Map::new() }
+    }
+
+    /// Sets a parameter.
+    #[must_use]
+    pub fn with(mut self, parameter: &str, value: impl Into<Value>) -> Self {
+        self.input.insert(parameter.to_owned(), value.into());
+        self
+    }
+}
+
+impl Client {
+    /// Makes a client; contacts nothing.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let overrides = config.overrides.clone();
+        Self { inner: Arc::new(Inner { overrides, runtime: runtime::Runtime::new(config) }) }
+    }
+
+    /// Makes one call, with retries.
+    ///
+    /// # Errors
+    /// What the service says, or why it said nothing, after the last attempt.
+    pub async fn call(&self, request: Request<'_>) -> Result<Reply, CallError> {
+        let answer = self.send(&request).await;
+        answer.map_err(|error| error.of(request.service, request.operation, request.region))
+    }
+
+    /// The pages of an operation, from the first one on; nothing is sent before the first [`Pages::next`].
+    #[must_use]
+    pub fn pages(&self, request: Request<'_>) -> Pages {
+        Pages::new(self.clone(), request)
+    }
+
+    async fn send(&self, request: &Request<'_>) -> Result<Reply, CallError> {
+        let service = model::service(request.service)
+            .ok_or_else(|| CallError::configuration(format!("there is no model of a service {}", request.service)))?;
+        let operation = service.operation(request.operation).ok_or_else(|| {
+            CallError::configuration(format!("the model of {} has no operation {}", service.name, request.operation))
+        })?;
+        let mut endpoint =
+            endpoint::resolve(service, request.region, &self.inner.overrides).map_err(CallError::configuration)?;
+        let mut outgoing = request::outgoing(operation, &request.input).map_err(CallError::configuration)?;
+        let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| service.name == "s3");
+        if let Some(bucket) = bucket {
+            s3::address(&mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
+        }
+        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("overrides", &self.inner.overrides).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! What a value looks like: scalars, lists, maps and structures, parsed from the models' lines.
+
+use std::{borrow::Cow, fmt, sync::OnceLock};
+
+use super::Service;
+
+/// What a member, an item or a value is.
+#[derive(Debug)]
+pub enum Kind {
+    /// Characters.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// A point in time. `None` means the form that is usual at its place.
+    Time(Option<TimeForm>),
+    /// Bytes.
+    Blob,
+    /// Any JSON.
+    Document,
+    /// Many of one kind.
+    List(Box<ListShape>),
+    /// Values by name.
+    Map(Box<MapShape>),
+    /// Named members.
+    Structure(StructureRef),
+}
+
+/// How a point in time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeForm {
+    /// `2021-11-01T00:00:00Z`
+    Iso8601,
+    /// Seconds since 1970, maybe with a fraction.
+    Unix,
+    /// `Mon, 01 Nov 2021 00:00:00 GMT`
+    Rfc822,
+}
+
+/// Of a list.
+#[derive(Debug)]
+pub struct ListShape {
+    /// What the items are.
+    pub item: Kind,
+    /// What the items are called on the wire, where that is not the usual name.
+    pub wire: Option<&'static str>,
+    /// Whether the items stand without an element around them.
+    pub flat: bool,
+}
+
+/// Of a map; its keys are texts.
+#[derive(Debug)]
+pub struct MapShape {
+    /// What the values are.
+    pub value: Kind,
+    /// What the key is called on the wire.
+    pub key_wire: &'static str,
+    /// What the value is called on the wire.
+    pub value_wire: &'static str,
+    /// Whether the entries stand without an element around them.
+    pub flat: bool,
+}
+
+/// A structure that is looked up when it is first needed, as structures may contain themselves.
+pub struct StructureRef {
+    service: &'static Service,
+    name: &'static str,
+    found: OnceLock<&'static Structure>,
+}
+
+/// A structure.
+#[derive(Debug)]
+pub struct Structure {
+    /// Its name in the service's model.
+    pub name: &'static str,
+    /// Its members in the model's order.
+    pub members: Vec<Member>,
+    /// The member that alone is the body.
+    pub payload: Option<&'static str>,
+}
+
+/// A member of a structure.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name in the model: the one that callers use.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is called on the wire.
+    pub wire: Cow<'static, str>,
+    /// Whether the wire name was given and is not just the member's own.
+    pub(in super::super) named: bool,
+    /// What it is called in requests of the EC2 protocol, where that is not made from the wire name.
+    pub query: Option<&'static str>,
+    /// Where it stands.
+    pub place: Place,
+    /// Whether it must be given.
+    pub required: bool,
+    /// The namespace of its element.
+    pub namespace: Option<&'static str>,
+}
+
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the body.
+    Body,
+    /// An attribute of the element in the body.
+    Attribute,
+    /// A header.
+    Header,
+    /// All headers that begin with the wire name.
+    Headers,
+    /// A field of the query.
+    Query,
+    /// A part of the path.
+    Path,
+    /// The HTTP status.
+    Status,
+}
+
+impl StructureRef {
+    /// A reference by name; `-` stands for none.
+    pub(super) fn of(service: &'static Service, name: &'static str) -> Option<Self> {
+        (name != "-").then(|| Self { service, name, found: OnceLock::new() })
+    }
+
+    /// The structure.
+    #[must_use]
+    pub fn get(&self) -> &'static Structure {
+        self.found.get_or_init(|| {
+            // The generator writes every structure that it refers to; a test looks at all of them.
+            static NOTHING: Structure = Structure { name: "", members: Vec::new(), payload: None };
+            self.service.structure(self.name).unwrap_or(&NOTHING)
+        })
+    }
+}
+
+impl fmt::Debug for StructureRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Structure {
+    /// The member of this name.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    pub(super) fn parse(service: &'static Service, line: &'static str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let mut structure = Self { name: words.next()?, members: Vec::new(), payload: None };
+        for word in words {
+            match word.strip_prefix("!payload=") {
+                Some(member) => structure.payload = Some(member),
+                None => structure.members.push(Member::parse(service, word)?),
+            }
+        }
+        Some(structure)
+    }
+}
+
+impl Member {
+    fn parse(service: &'static Service, word: &'static str) -> Option<Self> {
+        let (name, rest) = word.split_once('=')?;
+        let (kind, rest) = Kind::parse(service, rest)?;
+        let mut flags = rest.split('!');
+        let names = flags.next()?;
+        let (wire, query) = names.split_once('?').map_or((names, None), |(wire, query)| (wire, Some(query)));
+        let (wire, named) = wire_name(name, wire);
+        let mut member = Self { name, kind, wire, named, query, place: Place::Body, required: false, namespace: None };
+        flags.for_each(|flag| member.set(flag));
+        // The items of a list without an element of its own carry the name.
+        if let Kind::List(list) = &member.kind
+            && let (true, Some(wire)) = (list.flat, list.wire)
+        {
+            member.wire = Cow::Borrowed(wire);
+        }
+        Some(member)
+    }
+
+    fn set(&mut self, flag: &'static str) {
+        match flag {
+            "h" => self.place = Place::Header,
+            "H" => self.place = Place::Headers,
+            "q" => self.place = Place::Query,
+            "u" => self.place = Place::Path,
+            "c" => self.place = Place::Status,
+            "a" => self.place = Place::Attribute,
+            "r" => self.required = true,
+            _ => self.namespace = flag.strip_prefix('x'),
+        }
+    }
+}
+
+/// The wire name from what stands behind the kind: nothing, `@` for the member's name with a small first letter, or
+/// `@name`; and whether any was given.
+fn wire_name(name: &'static str, text: &'static str) -> (Cow<'static, str>, bool) {
+    match text.strip_prefix('@') {
+        None => (Cow::Borrowed(name), false),
+        Some("") => {
+            let mut wire = name.to_owned();
+            if let Some(first) = wire.get_mut(..1) {
+                first.make_ascii_lowercase();
+            }
+            (Cow::Owned(wire), true)
+        }
+        Some(wire) => (Cow::Borrowed(wire), true),
+    }
+}
+
+impl Kind {
+    /// Parses a kind at the beginning of a text; answers what is left.
+    fn parse(service: &'static Service, text: &'static str) -> Option<(Self, &'static str)> {
+        match text.as_bytes().first()? {
+            b'[' => Self::list(service, &text[1..], false),
+            b'(' => Self::list(service, &text[1..], true),
+            b'{' => Self::map(service, &text[1..], false),
+            b'<' => Self::map(service, &text[1..], true),
+            _ => Self::named(service, text),
+        }
+    }
+
+    fn list(service: &'static Service, text: &'static str, flat: bool) -> Option<(Self, &'static str)> {
+        let (item, rest) = Self::parse(service, text)?;
+        let (wire, rest) = rest.split_once(if flat { ')' } else { ']' })?;
+        Some((Self::List(Box::new(ListShape { item, wire: wire.strip_prefix('@'), flat })), rest))
+    }
+
+    fn map(service: &'static Service, text: &'static str, flat: bool) -> Option<(Self, &'static str)> {
+        let (key, rest) = text.split_once(':')?;
+        let (value, rest) = Self::parse(service, rest)?;
+        let (wire, rest) = rest.split_once(if flat { '>' } else { '}' })?;
+        let key_wire = if key.is_empty() { "key" } else { key };
+        let value_wire = wire.strip_prefix('@').unwrap_or("value");
+        Some((Self::Map(Box::new(MapShape { value, key_wire, value_wire, flat })), rest))
+    }
+
+    fn named(service: &'static Service, text: &'static str) -> Option<(Self, &'static str)> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let kind = match name {
+            "s" => Self::Text,
+            "i" | "l" => Self::Integer,
+            "f" | "d" => Self::Float,
+            "b" => Self::Bool,
+            "B" => Self::Blob,
+            "j" => Self::Document,
+            "t" => Self::Time(None),
+            "ti" => Self::Time(Some(TimeForm::Iso8601)),
+            "tu" => Self::Time(Some(TimeForm::Unix)),
+            "tr" => Self::Time(Some(TimeForm::Rfc822)),
+            _ => Self::Structure(StructureRef::of(service, name)?),
+        };
+        Some((kind, rest))
+    }
+}

@@ -1,0 +1,286 @@
+//! The service models: which operations a service has, how they are called, and what they take and give.
+//!
+//! The models are text embedded in the binary (`../../models`, with a README that describes the format). Nothing is
+//! parsed before it is used: an operation or structure is found by binary search in the sorted lines and parsed once
+//! per process. What was parsed is kept for good, as it is bounded by the embedded text.
+
+mod kind;
+mod path;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{OnceLock, PoisonError, RwLock},
+};
+
+pub use kind::{Kind, ListShape, MapShape, Member, Place, Structure, StructureRef, TimeForm};
+pub use path::PathError;
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Form fields in, XML out.
+    Query,
+    /// EC2's dialect of [`Protocol::Query`].
+    Ec2,
+    /// JSON in and out, the operation in a header.
+    Json,
+    /// JSON in and out, the operation in method and path.
+    RestJson,
+    /// XML in and out, the operation in method and path.
+    RestXml,
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct Service {
+    /// The name that `botocore` uses, such as `elbv2`.
+    pub name: &'static str,
+    /// The official id, such as `Elastic Load Balancing v2`, from which the names of settings are made.
+    pub id: &'static str,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// The version of its API, a date.
+    pub version: &'static str,
+    /// The name under which requests are signed.
+    pub signing: &'static str,
+    /// Of [`Protocol::Json`]: `1.0` or `1.1`.
+    pub json: &'static str,
+    /// Of [`Protocol::Json`]: what stands before the operation in `X-Amz-Target`.
+    pub target: &'static str,
+    /// Whether error codes are those of an earlier query protocol, given in a header.
+    pub query_compatible: bool,
+    operations: &'static str,
+    structures: &'static str,
+    parsed_operations: Parsed<Operation>,
+    parsed_structures: Parsed<Structure>,
+}
+
+/// What was parsed, by name.
+type Parsed<T> = RwLock<HashMap<&'static str, &'static T>>;
+
+/// One operation of a service.
+#[derive(Debug)]
+pub struct Operation {
+    /// The service it belongs to.
+    pub service: &'static Service,
+    /// Its name, such as `DescribeInstances`.
+    pub name: &'static str,
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path and query with `{Parameters}` in braces.
+    pub uri: &'static str,
+    /// What it takes, if anything.
+    pub input: Option<StructureRef>,
+    /// What it gives, if anything.
+    pub output: Option<StructureRef>,
+    /// How pages follow each other, if it gives pages.
+    pub paginator: Option<Paginator>,
+    /// The element around the output, in XML of [`Protocol::Query`].
+    pub(super) wrapper: Option<&'static str>,
+    /// The root element of the input, in XML.
+    pub(super) root: Option<&'static str>,
+    /// The namespace of that element.
+    pub(super) namespace: Option<&'static str>,
+    /// Whether the body must come with a checksum.
+    pub(super) checksum: bool,
+    /// Whether the root element of the reply is itself the only member.
+    pub(super) unwrapped: bool,
+}
+
+/// How pages follow each other.
+#[derive(Debug, Default)]
+pub struct Paginator {
+    /// The parameters that take what [`Paginator::output`] gave, in the same order.
+    pub input: Vec<&'static str>,
+    /// Expressions for the tokens of the next page: paths, or alternatives joined by `||`.
+    pub output: Vec<&'static str>,
+    /// The path of a member that says whether there are more pages.
+    pub more: Option<&'static str>,
+    /// The parameter that sets how many items a page has at most.
+    pub limit: Option<&'static str>,
+    /// The paths of what is paged.
+    pub results: Vec<&'static str>,
+}
+
+macro_rules! services {
+    ($($name:literal),* $(,)?) => {
+        /// The text of each service, sorted by name, and the service once it was used.
+        static SERVICES: &[(&str, &str, &OnceLock<Option<Service>>)] = &[$({
+            static SERVICE: OnceLock<Option<Service>> = OnceLock::new();
+            ($name, include_str!(concat!("../../models/", $name, ".txt")), &SERVICE)
+        }),*];
+    };
+}
+
+services!(
+    "autoscaling",
+    "cloudformation",
+    "cloudwatch",
+    "ec2",
+    "eks",
+    "elb",
+    "elbv2",
+    "iam",
+    "pricing",
+    "rds",
+    "s3",
+    "service-quotas",
+    "sts",
+);
+
+/// The names of all services.
+pub fn services() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|(name, ..)| *name)
+}
+
+/// The service of this name.
+#[must_use]
+pub fn service(name: &str) -> Option<&'static Service> {
+    let at = SERVICES.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
+    let (_, text, service) = SERVICES.get(at)?;
+    service.get_or_init(|| Service::parse(text)).as_ref()
+}
+
+/// The operation of this name in the service of this name.
+#[must_use]
+pub fn operation(service_name: &str, name: &str) -> Option<&'static Operation> {
+    service(service_name)?.operation(name)
+}
+
+impl Service {
+    fn parse(text: &'static str) -> Option<Self> {
+        let (head, rest) = text.split_once("\n\n")?;
+        let (operations, structures) = rest.split_once("\n\n")?;
+        let value = |key: &str| {
+            let values = head.lines().filter_map(|line| line.split_once(' '));
+            values.filter(|(known, _)| *known == key).map(|(_, value)| value).next()
+        };
+        Some(Self {
+            name: value("service")?,
+            id: value("id")?,
+            protocol: Protocol::parse(value("protocol")?)?,
+            version: value("version")?,
+            signing: value("signing")?,
+            json: value("json").unwrap_or_default(),
+            target: value("target").unwrap_or_default(),
+            query_compatible: value("query-compatible").is_some(),
+            operations,
+            structures,
+            parsed_operations: RwLock::default(),
+            parsed_structures: RwLock::default(),
+        })
+    }
+
+    /// The operation of this name.
+    #[must_use]
+    pub fn operation(&'static self, name: &str) -> Option<&'static Operation> {
+        parsed(&self.parsed_operations, name, || {
+            Operation::parse(self, find_line(self.operations, name, '\t')?).map(|operation| (operation.name, operation))
+        })
+    }
+
+    /// The names of all operations.
+    pub fn operations(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.operations.lines().filter_map(|line| line.split('\t').next())
+    }
+
+    /// The structure of this name.
+    #[must_use]
+    pub fn structure(&'static self, name: &str) -> Option<&'static Structure> {
+        parsed(&self.parsed_structures, name, || {
+            let line = find_line(self.structures, name, ' ')?;
+            Structure::parse(self, line).map(|structure| (structure.name, structure))
+        })
+    }
+}
+
+/// Answers from what was parsed, or parses and keeps.
+fn parsed<T>(cache: &Parsed<T>, name: &str, parse: impl FnOnce() -> Option<(&'static str, T)>) -> Option<&'static T> {
+    if let Some(known) = cache.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        return Some(known);
+    }
+    let (name, value) = parse()?;
+    let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
+    // Somebody else may have been faster; theirs stays.
+    Some(cache.entry(name).or_insert_with(|| Box::leak(Box::new(value))))
+}
+
+/// The line that begins with `name` and the separator, or is `name`, among lines sorted by name.
+fn find_line(mut text: &'static str, name: &str, separator: char) -> Option<&'static str> {
+    while !text.is_empty() {
+        let middle = text.floor_char_boundary(text.len() / 2);
+        let start = text[..middle].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let line = &text[start..end];
+        match line.split(separator).next().unwrap_or(line).cmp(name) {
+            std::cmp::Ordering::Equal => return Some(line),
+            std::cmp::Ordering::Less => text = text.get(end + 1..).unwrap_or_default(),
+            std::cmp::Ordering::Greater => text = &text[..start.saturating_sub(1)],
+        }
+    }
+    None
+}
+
+impl Protocol {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "query" => Self::Query,
+            "ec2" => Self::Ec2,
+            "json" => Self::Json,
+            "rest-json" => Self::RestJson,
+            "rest-xml" => Self::RestXml,
+            _ => return None,
+        })
+    }
+}
+
+impl Operation {
+    fn parse(service: &'static Service, line: &'static str) -> Option<Self> {
+        let mut fields = line.split('\t');
+        let mut operation = Self {
+            service,
+            name: fields.next()?,
+            method: fields.next()?,
+            uri: fields.next()?,
+            input: StructureRef::of(service, fields.next()?),
+            output: StructureRef::of(service, fields.next()?),
+            paginator: None,
+            wrapper: None,
+            root: None,
+            namespace: None,
+            checksum: false,
+            unwrapped: false,
+        };
+        for (key, value) in fields.filter_map(|field| field.split_once('=')) {
+            operation.set(key, value);
+        }
+        Some(operation)
+    }
+
+    fn set(&mut self, key: &str, value: &'static str) {
+        match key {
+            "wrapper" => self.wrapper = Some(value),
+            "root" => self.root = Some(value),
+            "xmlns" => self.namespace = Some(value),
+            "checksum" => self.checksum = true,
+            "unwrapped" => self.unwrapped = true,
+            _ => self.paginator.get_or_insert_default().set(key, value),
+        }
+    }
+}
+
+impl Paginator {
+    fn set(&mut self, key: &str, value: &'static str) {
+        let many = || value.split(',').collect();
+        match key {
+            "in" => self.input = many(),
+            "out" => self.output = many(),
+            "more" => self.more = Some(value),
+            "limit" => self.limit = Some(value),
+            "results" => self.results = many(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Pages: the calls that follow each other until a service has no more to say.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{
+    Client, Request,
+    error::CallError,
+    model::{Operation, Paginator},
+    request::Input,
+    response::Reply,
+    tree::Tree,
+};
+
+/// More pages than any account has; what comes then is a service that goes round in circles.
+const MAX_PAGES: usize = 10_000;
+
+/// The pages of one operation. Operations without pages have exactly one.
+pub struct Pages {
+    client: Client,
+    service: String,
+    operation: String,
+    region: String,
+    input: Input,
+    seen: HashSet<Vec<String>>,
+    done: bool,
+}
+
+impl Pages {
+    pub(super) fn new(client: Client, request: Request<'_>) -> Self {
+        Self {
+            client,
+            service: request.service.to_owned(),
+            operation: request.operation.to_owned(),
+            region: request.region.to_owned(),
+            input: request.input,
+            seen: HashSet::new(),
+            done: false,
+        }
+    }
+
+    /// The next page; `None` after the last one and after an error.
+    pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
+        if self.done {
+            return None;
+        }
+        self.done = true;
+        let request = Request {
+            service: &self.service,
+            operation: &self.operation,
+            region: &self.region,
+            input: self.input.clone(),
+        };
+        let reply = match self.client.call(request).await {
+            Ok(reply) => reply,
+            Err(error) => return Some(Err(error)),
+        };
+        match self.advance(&reply) {
+            Ok(()) => Some(Ok(reply)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Prepares the call for the page after this one, if there is one.
+    fn advance(&mut self, reply: &Reply) -> Result<(), CallError> {
+        let Some(paginator) = &reply.operation().paginator else { return Ok(()) };
+        let tokens = next_tokens(reply, paginator)?;
+        if tokens.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let key = tokens.iter().map(|token| token.clone().unwrap_or_default()).collect();
+        let odd = |message: &str| CallError::odd(message).of(&self.service, &self.operation, &self.region);
+        if !self.seen.insert(key) {
+            return Err(odd("the same token for the next page came twice"));
+        }
+        if self.seen.len() >= MAX_PAGES {
+            return Err(odd(&format!("more than {MAX_PAGES} pages")));
+        }
+        for (parameter, token) in paginator.input.iter().zip(tokens) {
+            match token {
+                Some(token) => {
+                    drop(self.input.insert((*parameter).to_owned(), number_or_text(reply, parameter, token)))
+                }
+                None => drop(self.input.remove(*parameter)),
+            }
+        }
+        self.done = false;
+        Ok(())
+    }
+}
+
+/// A token in the type that its parameter has.
+fn number_or_text(reply: &Reply, parameter: &str, token: String) -> Value {
+    let number = || matches!(reply.operation().input_kind(parameter), Ok(super::model::Kind::Integer));
+    match token.parse::<i64>() {
+        Ok(value) if number() => value.into(),
+        _ => Value::String(token),
+    }
+}
+
+/// The tokens of the next page, one for each of the paginator's parameters; none if this page is the last.
+fn next_tokens(reply: &Reply, paginator: &Paginator) -> Result<Vec<Option<String>>, CallError> {
+    let expressions = || paginator.output.iter().flat_map(|expression| expression.split("||")).map(str::trim);
+    let first = |path: &'static str| path.split(['.', '[']).next().unwrap_or(path);
+    let wanted: Vec<&str> = expressions().map(first).chain(paginator.more.map(first)).collect();
+    if !mentions_any(reply, &wanted) {
+        return Ok(vec![None; paginator.output.len()]);
+    }
+    let tree = reply.members(Some(&wanted))?;
+    let more = paginator.more.map(|path| tree.at(path).and_then(Tree::bool));
+    if matches!(more, Some(None | Some(false))) {
+        return Ok(vec![None; paginator.output.len()]);
+    }
+    Ok(paginator.output.iter().map(|expression| token(&tree, expression)).collect())
+}
+
+/// Whether any of these members can be in the reply: most last pages do not name a token at all, and need no parsing.
+fn mentions_any(reply: &Reply, wanted: &[&str]) -> bool {
+    let operation: &Operation = reply.operation();
+    let Some(output) = &operation.output else { return false };
+    let members = output.get().members.iter().filter(|member| wanted.contains(&member.name));
+    members.into_iter().any(|member| contains(reply.body(), member.wire.as_bytes()))
+}
+
+/// Whether bytes contain others. Looks from the end, where tokens mostly are.
+fn contains(body: &[u8], needle: &[u8]) -> bool {
+    let Some((first, _)) = needle.split_first() else { return true };
+    body.windows(needle.len()).rev().any(|window| window.first() == Some(first) && window == needle)
+}
+
+/// The first alternative that is there and not empty.
+fn token(tree: &Tree<'_>, expression: &str) -> Option<String> {
+    expression.split("||").find_map(|path| match tree.at(path.trim())? {
+        Tree::Text(text) if !text.is_empty() => Some(text.to_string()),
+        Tree::Int(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

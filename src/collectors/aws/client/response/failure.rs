@@ -1,0 +1,97 @@
+//! Refusals: the error code and message of each protocol.
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        error::{CallError, CallErrorKind},
+        model::{Operation, Protocol},
+    },
+    Headers,
+    xml::{Document, local},
+};
+
+/// No message of a service is longer than this in an error of ours.
+const MAX_MESSAGE: usize = 2000;
+
+/// The refusal that a status, headers and body mean.
+pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &Headers, body: &[u8]) -> CallError {
+    let (code, message) = match operation.service.protocol {
+        Protocol::Json | Protocol::RestJson => json(operation, headers, body),
+        Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml(body),
+    };
+    let moved = header(headers, "x-amz-bucket-region").filter(|_| matches!(status, 301 | 307 | 400));
+    if let Some(region) = moved {
+        let code = code.unwrap_or_else(|| "PermanentRedirect".to_owned());
+        let message = format!("the bucket is in region {region}; ask there");
+        return CallError::new(CallErrorKind::Odd, &code, message);
+    }
+    // An answer to HEAD has no body, and a proxy in between answers with HTML.
+    let code = code.unwrap_or_else(|| status.to_string());
+    let message = message.unwrap_or_else(|| {
+        let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        format!("HTTP status {status} {}", reason.unwrap_or("without a message"))
+    });
+    CallError::new(CallErrorKind::of(&code, status), &code, shortened(message))
+}
+
+fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
+    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
+}
+
+fn json(operation: &Operation, headers: &Headers, body: &[u8]) -> (Option<String>, Option<String>) {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let member = |names: &[&str]| {
+        names.iter().find_map(|name| match body.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    };
+    let code = header(headers, "x-amzn-errortype").map(str::to_owned);
+    let code = code.or_else(|| member(&["__type", "code", "Code"]));
+    let message = member(&["message", "Message", "errorMessage"]);
+    // `aws.protocol#Name:http://...` means `Name`.
+    let code = code.map(|code| {
+        let name = code.split(':').next().unwrap_or_default();
+        name.rsplit('#').next().unwrap_or_default().to_owned()
+    });
+    let earlier = header(headers, "x-amzn-query-error").filter(|_| operation.service.query_compatible);
+    let earlier = earlier.and_then(|value| value.split_once(';')).map(|(code, _)| code.to_owned());
+    (earlier.filter(|code| !code.is_empty()).or(code).filter(|code| !code.is_empty()), message)
+}
+
+/// Code and message are the first elements of these names, however deep: the protocols differ in what is around them.
+fn xml(body: &[u8]) -> (Option<String>, Option<String>) {
+    let mut found = (None, None);
+    if let Ok(text) = std::str::from_utf8(body) {
+        let mut document = Document::new(text);
+        // What was found before the XML broke is still better than nothing.
+        let _ = document.open_root().and_then(|_| search(&mut document, &mut found, 0));
+    }
+    found
+}
+
+fn search(
+    document: &mut Document<'_>,
+    found: &mut (Option<String>, Option<String>),
+    depth: usize,
+) -> Result<(), String> {
+    while let Some(element) = document.next_child()? {
+        match local(&element) {
+            "Code" if found.0.is_none() => found.0 = Some(document.text()?.trim().to_owned()),
+            "Message" if found.1.is_none() => found.1 = Some(document.text()?.trim().to_owned()),
+            "Errors" | "Error" if depth < 4 => search(document, found, depth + 1)?,
+            _ => document.skip(&element)?,
+        }
+    }
+    Ok(())
+}

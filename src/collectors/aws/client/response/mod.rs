@@ -1,0 +1,139 @@
+//! Replies: from the bytes of any protocol to a [`Tree`], and from a refusal to its code and message.
+
+mod failure;
+mod json;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod xml;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+pub(super) use failure::failure;
+
+use super::{
+    error::CallError,
+    model::{Kind, Member, Operation, Place, Protocol, Structure},
+    tree::Tree,
+};
+
+/// Headers by name in small letters.
+pub(super) type Headers = Vec<(String, String)>;
+
+/// An answer that is not a refusal.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub(super) operation: &'static Operation,
+    pub(super) region: String,
+    pub(super) status: u16,
+    pub(super) headers: Headers,
+    pub(super) body: Bytes,
+}
+
+/// Which members of the output are wanted; the others are skipped as fast as possible.
+pub(super) type Only<'o> = Option<&'o [&'o str]>;
+
+impl Reply {
+    /// The operation that was called.
+    #[must_use]
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    /// The body as it came.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The reply as a tree that borrows from it. Parses each time it is called.
+    ///
+    /// # Errors
+    /// `Odd` if the body is not what the service's model says.
+    pub fn tree(&self) -> Result<Tree<'_>, CallError> {
+        self.members(None)
+    }
+
+    /// The reply without the members that are not wanted.
+    pub(super) fn members(&self, only: Only<'_>) -> Result<Tree<'_>, CallError> {
+        let Some(output) = &self.operation.output else { return Ok(Tree::Map(Vec::new())) };
+        self.parse(output.get(), only).map_err(|message| {
+            CallError::odd(format!("{message} (a reply of {} bytes)", self.body.len())).of(
+                self.operation.service.name,
+                self.operation.name,
+                &self.region,
+            )
+        })
+    }
+
+    fn parse(&self, output: &'static Structure, only: Only<'_>) -> Result<Tree<'_>, String> {
+        let mut entries = match output.payload.and_then(|name| output.member(name)) {
+            Some(member) => self.payload(member)?,
+            None => self.body_members(output, only)?,
+        };
+        for member in &output.members {
+            if let Some(value) = self.outside(member) {
+                entries.push((Cow::Borrowed(member.name), value?));
+            }
+        }
+        Ok(Tree::Map(entries))
+    }
+
+    fn body_members(&self, output: &'static Structure, only: Only<'_>) -> Result<Entries<'_>, String> {
+        if self.body.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = match self.operation.service.protocol {
+            Protocol::Json | Protocol::RestJson => json::structure(&self.body, output, only)?,
+            Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml::output(self.text()?, self.operation, only)?,
+        };
+        match tree {
+            Tree::Map(entries) => Ok(entries),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The member that is the whole body.
+    fn payload(&self, member: &'static Member) -> Result<Entries<'_>, String> {
+        if self.body.is_empty() {
+            return Ok(Vec::new());
+        }
+        let value = match &member.kind {
+            Kind::Blob => Tree::Blob(self.body.to_vec()),
+            Kind::Text => Tree::Text(Cow::Borrowed(self.text()?)),
+            kind => match self.operation.service.protocol {
+                Protocol::Json | Protocol::RestJson => json::value(&self.body, kind)?,
+                Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml::root(self.text()?, kind)?,
+            },
+        };
+        Ok(vec![(Cow::Borrowed(member.name), value)])
+    }
+
+    /// A member that stands in the headers or is the status, if it came.
+    fn outside(&self, member: &'static Member) -> Option<Result<Tree<'_>, String>> {
+        match member.place {
+            Place::Status => Some(Ok(Tree::Int(self.status.into()))),
+            Place::Header => {
+                let value = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&member.wire));
+                value.map(|(_, value)| scalar::header(value, &member.kind))
+            }
+            Place::Headers => Some(Ok(Tree::Map(self.prefixed(&member.wire)))),
+            Place::Body | Place::Attribute | Place::Query | Place::Path => None,
+        }
+    }
+
+    /// The headers whose names begin with the prefix, by what follows it.
+    fn prefixed(&self, prefix: &str) -> Entries<'_> {
+        let matching = |name: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let headers = self.headers.iter().filter(|(name, _)| matching(name));
+        headers.map(|(name, value)| (Cow::from(&name[prefix.len()..]), Tree::Text(Cow::from(value.as_str())))).collect()
+    }
+
+    fn text(&self) -> Result<&str, String> {
+        std::str::from_utf8(&self.body).map_err(|error| format!("the body is not UTF-8: {error}"))
+    }
+}
+
+/// The members of a structure.
+type Entries<'a> = Vec<(Cow<'a, str>, Tree<'a>)>;

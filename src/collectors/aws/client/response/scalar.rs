@@ -1,0 +1,88 @@
+//! Scalars from text, as they stand in XML and in headers.
+
+use std::borrow::Cow;
+
+use aws_smithy_types::{DateTime, base64, date_time::Format};
+
+use super::super::{model::Kind, tree::Tree};
+
+/// A scalar from its text; `Null` for an empty text where that is no value.
+pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, String> {
+    let trimmed = text.trim();
+    match kind {
+        Kind::Text | Kind::Document => return Ok(Tree::Text(text)),
+        Kind::Blob => {
+            let bytes = base64::decode(trimmed).map_err(|_| "bytes that are not base64".to_owned())?;
+            return Ok(Tree::Blob(bytes));
+        }
+        _ if trimmed.is_empty() => return Ok(Tree::Null),
+        _ => {}
+    }
+    match kind {
+        Kind::Bool => Ok(Tree::Bool(trimmed.eq_ignore_ascii_case("true"))),
+        Kind::Integer => integer(trimmed).map(Tree::Int).ok_or_else(|| unfit("a whole number", trimmed)),
+        Kind::Float => trimmed.parse().map(Tree::Float).map_err(|_| unfit("a number", trimmed)),
+        Kind::Time(_) => time(trimmed).map(Tree::Time).ok_or_else(|| unfit("a time", trimmed)),
+        _ => Err(unfit(kind.label(), trimmed)),
+    }
+}
+
+/// A member that came as a header; lists are separated by commas.
+pub(super) fn header<'a>(text: &'a str, kind: &Kind) -> Result<Tree<'a>, String> {
+    match kind {
+        Kind::List(list) => {
+            let items = text.split(',').map(|item| value(Cow::Borrowed(item.trim()), &list.item));
+            Ok(Tree::List(items.collect::<Result<_, _>>()?))
+        }
+        _ => value(Cow::Borrowed(text), kind),
+    }
+}
+
+fn unfit(wanted: &str, found: &str) -> String {
+    let found: String = found.chars().take(40).collect();
+    format!("{found:?} is not {wanted}")
+}
+
+/// A whole number, also where a service writes it with a fraction of zero.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        let (whole, fraction) = text.split_once('.')?;
+        fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+    })
+}
+
+/// A point in time in any of the forms that services use: ISO 8601 with or without zone, seconds since 1970, RFC 822.
+pub(super) fn time(text: &str) -> Option<DateTime> {
+    let bytes = text.as_bytes();
+    if bytes.len() >= 19 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') {
+        return iso8601(text);
+    }
+    match text.parse::<f64>() {
+        Ok(_) => DateTime::from_str(text, Format::EpochSeconds).ok(),
+        Err(_) => DateTime::from_str(text, Format::HttpDate).ok().or_else(|| date(text)),
+    }
+}
+
+/// ISO 8601; a blank may stand for the `T`, and no zone means UTC.
+fn iso8601(text: &str) -> Option<DateTime> {
+    if text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') {
+        return DateTime::from_str(text, Format::DateTime).ok();
+    }
+    let mut text = text.to_owned();
+    text.replace_range(10..11, "T");
+    let zoned = text.get(19..)?.contains(['Z', '+', '-']);
+    if !zoned {
+        text.push('Z');
+    }
+    // `+0000` without a colon is legal ISO 8601 too.
+    if let Some(zone) = text.rfind(['+', '-']).filter(|at| *at >= 19 && text.len() == at + 5) {
+        text.insert(zone + 3, ':');
+    }
+    DateTime::from_str(&text, Format::DateTimeWithOffset).ok()
+}
+
+/// A day without a time.
+fn date(text: &str) -> Option<DateTime> {
+    let day = text.len() == 10 && text.as_bytes().get(4) == Some(&b'-');
+    day.then(|| DateTime::from_str(&format!("{text}T00:00:00Z"), Format::DateTime).ok())?
+}

@@ -1,0 +1,332 @@
+//! The glue to the official runtime: signing, credentials, retries with adaptive rates, timeouts, connections.
+//!
+//! The only file that knows it. One operation of the orchestrator is built per service, region and host and then used
+//! for all calls there: the request comes in ready made, and the reply goes out as bytes.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_runtime::{
+    auth::{SigV4OperationSigningConfig, sigv4},
+    invocation_id::InvocationIdInterceptor,
+    request_info::RequestInfoInterceptor,
+    retries::classifiers::AwsErrorCodeClassifier,
+    service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor},
+};
+use aws_smithy_runtime::client::{
+    defaults::default_http_client_plugin_v2,
+    identity::IdentityCache,
+    orchestrator::operation::Operation as Orchestrated,
+    retries::{
+        RetryPartition,
+        classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
+    },
+    stalled_stream_protection::StalledStreamProtectionInterceptor,
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        auth::{AuthSchemeOptionResolverParams, static_resolver::StaticAuthSchemeOptionResolver},
+        behavior_version::BehaviorVersion,
+        http::SharedHttpClient,
+        identity::{SharedIdentityCache, SharedIdentityResolver},
+        interceptors::{Intercept, context::BeforeDeserializationInterceptorContextMut},
+        orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
+        result::SdkError,
+        runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
+        runtime_plugin::{RuntimePlugin, StaticRuntimePlugin},
+        stalled_stream_protection::StalledStreamProtectionConfig,
+    },
+};
+use aws_smithy_types::{
+    body::SdkBody,
+    config_bag::{ConfigBag, Layer},
+    error::{ErrorMetadata, metadata::ProvideErrorMetadata},
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_types::{
+    SigningName,
+    region::{Region, SigningRegion},
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{
+    ClientConfig, Timeouts,
+    endpoint::Endpoint,
+    error::{CallError, CallErrorKind},
+    model::{Operation, Protocol, Service},
+    request::Outgoing,
+    response::{Headers, Reply, failure},
+};
+
+/// No body of a reply may be larger, in bytes.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// How long credentials may take: they may come from another process that asks a service of its own.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a reply may stand still.
+const STALL: Duration = Duration::from_secs(20);
+
+/// What is said of us to the services.
+const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
+
+/// The connections of this process: the official client with its pool, proxy variables and system certificates.
+///
+/// # Errors
+/// A sentence if the official crates were built without one.
+pub fn shared_http_client() -> Result<SharedHttpClient, String> {
+    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest());
+    let components = RuntimeComponentsBuilder::new("http");
+    let client = plugin.and_then(|plugin| plugin.runtime_components(&components).http_client());
+    client.ok_or_else(|| "the AWS runtime was built without an HTTP client".to_owned())
+}
+
+/// The official runtime with one account's settings.
+pub(super) struct Runtime {
+    account: String,
+    timeouts: Timeouts,
+    attempts: u32,
+    http: SharedHttpClient,
+    identities: SharedIdentityCache,
+    resolver: SharedIdentityResolver,
+    /// By service, region and URL. Buckets with hosts of their own are not kept: there may be many.
+    targets: Mutex<HashMap<(&'static str, String, String), Target>>,
+}
+
+/// A service in a region.
+type Target = Orchestrated<Outgoing, Answer, Refusal>;
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: Headers,
+    body: Bytes,
+}
+
+/// A refusal as the retry classifiers want it.
+#[derive(Debug)]
+struct Refusal(Box<(ErrorMetadata, CallError)>);
+
+impl Runtime {
+    pub(super) fn new(config: ClientConfig) -> Self {
+        Self {
+            account: config.account,
+            timeouts: config.timeouts,
+            attempts: config.attempts.max(1),
+            http: config.http,
+            identities: IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build(),
+            resolver: SharedIdentityResolver::new(config.credentials),
+            targets: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn invoke(
+        &self,
+        operation: &'static Operation,
+        region: &str,
+        endpoint: Endpoint,
+        outgoing: Outgoing,
+    ) -> Result<Reply, CallError> {
+        let target = self.target(operation, region, &endpoint);
+        let answer = target.invoke(outgoing).await.map_err(|error| explain(error, self.timeouts))?;
+        let Answer { status, headers, body } = answer;
+        Ok(Reply { operation, region: region.to_owned(), status, headers, body })
+    }
+
+    fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
+        let service = operation.service;
+        if service.protocol == Protocol::RestXml && !endpoint.overridden {
+            return self.build(operation, region, endpoint);
+        }
+        let key = (service.name, region.to_owned(), endpoint.url.clone());
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.entry(key).or_insert_with(|| self.build(operation, region, endpoint)).clone()
+    }
+
+    fn build(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
+        let service = operation.service;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.timeouts.connect)
+            .operation_attempt_timeout(self.timeouts.attempt)
+            .operation_timeout(self.timeouts.operation)
+            .build();
+        Orchestrated::builder()
+            .service_name(service.id)
+            .operation_name("call")
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .endpoint_url(&endpoint.url)
+            .standard_retry(&RetryConfig::adaptive().with_max_attempts(self.attempts))
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
+            .runtime_plugin(self.plugin(service, region, endpoint))
+            .with_connection_poisoning()
+            .serializer(http_request)
+            .deserializer(move |response: &HttpResponse| answer(operation, response))
+            .build()
+    }
+
+    /// Signing, credentials, the key of the rate, what is retried, and the bound of the body.
+    fn plugin(&self, service: &'static Service, region: &str, endpoint: &Endpoint) -> StaticRuntimePlugin {
+        let mut signing = SigV4OperationSigningConfig::default();
+        signing.region = Some(SigningRegion::from(Region::new(endpoint.signing_region.clone())));
+        signing.name = Some(SigningName::from_static(service.signing));
+        if service.name == "s3" {
+            signing.signing_options.double_uri_encode = false;
+            signing.signing_options.normalize_uri_path = false;
+            signing.signing_options.content_sha256_header = true;
+        }
+        let mut layer = Layer::new("account");
+        layer.store_put(AuthSchemeOptionResolverParams::new(()));
+        layer.store_put(signing);
+        layer.store_put(RetryPartition::new(format!("{}/{region}/{}", self.account, service.name)));
+        let components = RuntimeComponentsBuilder::new("account")
+            .with_auth_scheme(sigv4::SigV4AuthScheme::new())
+            .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID])))
+            .with_identity_cache(Some(self.identities.clone()))
+            .with_identity_resolver(sigv4::SCHEME_ID, self.resolver.clone())
+            .with_interceptor(ServiceClockSkewInterceptor::new())
+            .with_interceptor(RequestInfoInterceptor::new())
+            .with_interceptor(InvocationIdInterceptor::new())
+            .with_interceptor(StalledStreamProtectionInterceptor::default())
+            .with_interceptor(BoundedBody)
+            .with_retry_classifier(TransientErrorClassifier::<Refusal>::new())
+            .with_retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
+            .with_retry_classifier(ServiceClockSkewClassifier::<Refusal>::new())
+            .with_retry_classifier(HttpStatusCodeClassifier::default());
+        StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
+    }
+}
+
+fn http_request(outgoing: Outgoing) -> Result<HttpRequest, BoxError> {
+    let mut request = http::Request::builder().method(outgoing.method).uri(outgoing.target);
+    request = request.header("user-agent", USER_AGENT);
+    if !outgoing.body.is_empty() {
+        request = request.header("content-length", outgoing.body.len());
+    }
+    for (name, value) in outgoing.headers {
+        request = request.header(name, value);
+    }
+    Ok(request.body(SdkBody::from(outgoing.body))?.try_into()?)
+}
+
+fn answer(operation: &'static Operation, response: &HttpResponse) -> Result<Answer, OrchestratorError<Refusal>> {
+    let status = response.status().as_u16();
+    let body = loaded(response);
+    let headers = response.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    // S3 may find out that it failed after it has said 200.
+    let failed_late = operation.service.protocol == Protocol::RestXml && starts_with_error(&body);
+    if status < 300 && !failed_late {
+        return Ok(Answer { status, headers, body });
+    }
+    let error = failure(operation, status, &headers, &body);
+    let metadata = ErrorMetadata::builder().code(&error.code).message(&error.message).build();
+    Err(OrchestratorError::operation(Refusal(Box::new((metadata, error)))))
+}
+
+/// The body, which the orchestrator has loaded before; cloning it costs nothing.
+fn loaded(response: &HttpResponse) -> Bytes {
+    let body = response.body().try_clone().map(BodyExt::collect).and_then(FutureExt::now_or_never);
+    body.and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default()
+}
+
+fn starts_with_error(body: &[u8]) -> bool {
+    let start = body.get(..200).unwrap_or(body);
+    let start =
+        start.strip_prefix(b"<?xml").and_then(|rest| rest.splitn(2, |byte| *byte == b'>').nth(1)).unwrap_or(start);
+    start.trim_ascii_start().starts_with(b"<Error>")
+}
+
+/// Ends a body that is too large.
+#[derive(Debug)]
+struct BoundedBody;
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for BoundedBody {
+    fn name(&self) -> &'static str {
+        "BoundedBody"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = std::mem::replace(context.response_mut().body_mut(), SdkBody::taken());
+        *context.response_mut().body_mut() =
+            body.map_preserve_contents(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_BODY)));
+        Ok(())
+    }
+}
+
+/// What an error of the orchestrator means.
+fn explain(error: SdkError<Refusal, HttpResponse>, timeouts: Timeouts) -> CallError {
+    use CallErrorKind::{Configuration, Credentials, Odd, Unavailable};
+    match error {
+        SdkError::ServiceError(refused) => refused.into_err().0.1,
+        SdkError::TimeoutError(_) => {
+            let seconds = timeouts.operation.as_secs();
+            CallError::new(Unavailable, "Timeout", format!("no complete answer in time (at most {seconds} s in all)"))
+        }
+        SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
+            CallError::new(Unavailable, "NoConnection", chain(&error))
+        }
+        SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => {
+            CallError::new(Odd, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
+        }
+        SdkError::ResponseError(_) => CallError::new(Unavailable, "BrokenReply", chain(&error)),
+        _ if mentions::<aws_credential_types::provider::error::CredentialsError>(&error) => {
+            CallError::new(Credentials, "NoCredentials", chain(&error))
+        }
+        SdkError::DispatchFailure(_) => CallError::new(Unavailable, "NoConnection", chain(&error)),
+        _ => CallError::new(Configuration, "NotSent", chain(&error)),
+    }
+}
+
+/// The messages of an error and its causes, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&message);
+        }
+    }
+    text
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| Error::source(*error))
+}
+
+fn mentions<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<E>())
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.1.code)
+    }
+}
+
+impl Error for Refusal {}
+
+impl ProvideErrorMetadata for Refusal {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0.0
+    }
+}
