@@ -125,7 +125,6 @@ async fn running(run: Run) -> Result<ExitCode, Failed> {
         Mode::Collect { output } => collect_once(run, &output, display, signals).await,
         Mode::Daemon => daemon(run, signals).await,
     };
-    reaper::sweep(reaper::is_subreaper());
     code
 }
 
@@ -175,8 +174,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
 
 async fn daemon(run: Run, signals: Signals) -> Result<ExitCode, Failed> {
     let core_settings = &run.core;
-    let listener =
-        web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
+    let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
     let metrics = Arc::new(Metrics::new());
     let (notices, status, core_status) = notices();
     let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
@@ -223,13 +221,15 @@ fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
         process: run.core.fork,
         units: collector.concurrency(settings),
     });
-    let links: BTreeMap<_, _> = run.collectors.iter().map(|Enabled { collector, settings }| {
-        let link = LinkCollector {
-            settings: settings.public(collector.options()),
-            broker: collector.broker(settings),
-        };
-        (collector.name(), link)
-    }).collect();
+    let links: BTreeMap<_, _> = run
+        .collectors
+        .iter()
+        .map(|Enabled { collector, settings }| {
+            let link =
+                LinkCollector { settings: settings.public(collector.options()), broker: collector.broker(settings) };
+            (collector.name(), link)
+        })
+        .collect();
     Setup {
         policy: Policy::new(policies.collect(), run.core.pool_size, run.core.timeout),
         collectors: links,

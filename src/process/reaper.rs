@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     fs, io,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use nix::{
@@ -18,7 +19,15 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::process::Child;
+use tokio::{
+    process::Child,
+    time::{Instant, sleep},
+};
+
+/// How long killed processes may take to be gone.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two looks at them.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
 /// The pids of living workers. Spawning holds the lock, so that a sweep never sees a worker that is not yet listed.
 static WORKERS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
@@ -51,10 +60,10 @@ pub(super) fn forget(worker: Pid) {
     }
 }
 
-/// Reaps adopted processes that have ended. With `kill_living`, also ends those that still run: right for a process
-/// that adopts only its own descendants, wrong for PID 1, which inherits those of others.
+/// Reaps adopted processes that have ended. With `kill_living`, also tells those to end that still run: right for a
+/// process that adopts only its own descendants, wrong for PID 1, which inherits those of others.
 ///
-/// Answers how many were found.
+/// Answers how many were found; one that was killed is found again until it has ended.
 pub fn sweep(kill_living: bool) -> usize {
     let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let is_worker = |pid: &i32| workers.as_ref().is_some_and(|workers| workers.contains(pid));
@@ -68,6 +77,14 @@ pub fn sweep(kill_living: bool) -> usize {
         let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
     }
     orphans.len()
+}
+
+/// Sweeps until nothing is left that workers left behind, at most for [`SWEEP`].
+pub async fn sweep_all() {
+    let deadline = Instant::now() + SWEEP;
+    while is_subreaper() && sweep(true) > 0 && Instant::now() < deadline {
+        sleep(SWEEP_PAUSE).await;
+    }
 }
 
 /// The direct children of all threads of this process.

@@ -99,7 +99,8 @@ impl Board {
     /// What is to be tried again waits.
     pub(super) fn shown(&mut self, shown: &Shown) {
         if let Shown::Retry { collector, what, reason } = shown
-            && let Some(job) = self.jobs.values_mut().find(|job| job.collector == *collector && job.unit.as_ref() == Some(what))
+            && let Some(job) =
+                self.jobs.values_mut().find(|job| job.collector == *collector && job.unit.as_ref() == Some(what))
         {
             job.state = JobState::Waiting;
             job.reason = Some(reason.clone());

@@ -146,7 +146,7 @@ async fn to_core(
     .await?;
     let model = model_json().map_err(|error| failed(error.to_string()))?;
     let (_keep, cancel) = watch::channel(false);
-    let merged = upload::upload(api, Arc::new(Merged(Arc::clone(&graph))), model, deadline.into(), cancel).await;
+    let merged = upload::upload(api, Arc::new(Merged(Arc::clone(&graph))), model, deadline, cancel).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, "the core has the graph");
     Ok(delivered(&graph, left_out))

@@ -8,11 +8,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use tokio::{
-    sync::mpsc,
-    task::JoinHandle,
-    time::sleep_until,
-};
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
 
 use super::{
     Ended, Setup,
@@ -116,7 +112,7 @@ pub(super) async fn run(
         }
         dispatcher.answer_open().await;
     }
-    dispatcher.finish()
+    dispatcher.finish().await
 }
 
 async fn next(events: &mut Option<mpsc::Receiver<CoreEvent>>) -> Option<CoreEvent> {
@@ -344,13 +340,15 @@ impl Dispatcher {
         }
     }
 
-    fn finish(mut self) -> Ended {
-        for (_, (_, task)) in self.links.drain() {
+    /// Ends what is left: dropping a link kills its worker.
+    async fn finish(mut self) -> Ended {
+        let links = self.links.drain().map(|(_, (_, task))| task);
+        for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
             task.abort();
+            // Aborted or not, it is over.
+            let _ = task.await;
         }
-        for (_, task) in self.deliveries.drain() {
-            task.abort();
-        }
+        reaper::sweep_all().await;
         self.ended
     }
 }

@@ -32,6 +32,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::Stream;
 
+pub use self::{board::Notices, dispatcher::Source, keep::Keep};
 use self::{
     deliver::Deliver,
     event::DeliveryError,
@@ -39,7 +40,6 @@ use self::{
     policy::Policy,
     report::{ProgressEvent, RunReport},
 };
-pub use self::{board::Notices, dispatcher::Source, keep::Keep};
 use crate::{collectors::Collector, process::Program, telemetry::Metrics};
 
 /// Everything that a supervisor needs.
@@ -87,11 +87,6 @@ impl Default for Ended {
 }
 
 /// Runs a supervisor until its source is exhausted or a signal ends it. Afterwards no worker is left.
-pub async fn run(
-    setup: Setup,
-    source: Source,
-    signals: impl Stream<Item = i32> + Unpin,
-    notices: Notices,
-) -> Ended {
+pub async fn run(setup: Setup, source: Source, signals: impl Stream<Item = i32> + Unpin, notices: Notices) -> Ended {
     dispatcher::run(setup, source, signals, notices).await
 }

@@ -91,7 +91,9 @@ impl Puppet {
                 let _ = Command::new("sh").args(["-c", &stop]).status();
             }
             "panic" => panic!("the puppet panics"),
-            "wrong-counts" => self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 3, edges: 0, deferred: 0 } }),
+            "wrong-counts" => {
+                self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 3, edges: 0, deferred: 0 } })
+            }
             "no-done" => std::process::exit(0),
             "foreign-unit" => self.say(&FromWorker::Nodes { unit: unit + 1, nodes: vec![node(3, "aws_vpc")] }),
             "twice" => self.say(&FromWorker::Ready { version: PROTOCOL_VERSION }),
@@ -121,8 +123,8 @@ impl Puppet {
                 let _ = Command::new("sh").args(["-c", "trap '' TERM; exec sleep 3600"]).status();
             }
             "grandchild" => {
-                // It leaves the group and keeps standard error open.
-                let _child = Command::new("setsid").args(["sleep", "3600"]).stdin(Stdio::null()).spawn().unwrap();
+                // It leaves the group and keeps standard error open. The shell ends at once and is waited for.
+                let _ = Command::new("sh").args(["-c", "setsid sleep 3600 &"]).stdin(Stdio::null()).status();
                 self.finish(unit);
             }
             "deny" => {

@@ -135,9 +135,7 @@ fn no_prefix_and_no_extension_of_a_message_is_a_message() {
 
 #[test]
 fn credentials_do_not_show() {
-    let message = ToWorker::Credentials {
-        unit: 0,
-        credentials: Ok(Credentials { secret: "do not tell".into(), expires: None }),
-    };
+    let message =
+        ToWorker::Credentials { unit: 0, credentials: Ok(Credentials { secret: "do not tell".into(), expires: None }) };
     assert!(!format!("{message:?}").contains("do not tell"));
 }

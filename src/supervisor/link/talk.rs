@@ -79,7 +79,17 @@ impl<'a> Talk<'a> {
             Work::Plan | Work::Whole(_) => BTreeMap::new(),
         };
         let log = Allowance::new(std::time::Instant::now());
-        Self { name, order, collector, context, units, stores: BTreeMap::new(), bytes: 0, log, credentials: JoinSet::new() }
+        Self {
+            name,
+            order,
+            collector,
+            context,
+            units,
+            stores: BTreeMap::new(),
+            bytes: 0,
+            log,
+            credentials: JoinSet::new(),
+        }
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
@@ -97,11 +107,12 @@ impl<'a> Talk<'a> {
                 writing.abort();
                 body.stop(*grace).await
             }
-            End::Said(_) | End::Silent | End::Version(_) => match timeout(self.context.patience.exit, body.wait()).await
-            {
-                Ok(exit) => exit,
-                Err(_) => body.stop(Duration::ZERO).await,
-            },
+            End::Said(_) | End::Silent | End::Version(_) => {
+                match timeout(self.context.patience.exit, body.wait()).await {
+                    Ok(exit) => exit,
+                    Err(_) => body.stop(Duration::ZERO).await,
+                }
+            }
         };
         reading.abort();
         writing.abort();
@@ -214,7 +225,7 @@ impl<'a> Talk<'a> {
     async fn unit_frame(&mut self, frame: FromWorker) -> Option<End> {
         let kept = match frame {
             FromWorker::UnitStarted { unit } => {
-                let Some(account) = self.units.get(&unit).map(Account::from) else { return None };
+                let account = self.units.get(&unit).map(Account::from)?;
                 self.stores.insert(unit, UnitStore::new(account, &self.context.spool));
                 self.tell(JobEvent::UnitStarted(unit)).await;
                 Ok(())
@@ -226,7 +237,7 @@ impl<'a> Talk<'a> {
             FromWorker::Nodes { unit, nodes } => {
                 let bytes = nodes.iter().map(|node| node.line.len()).sum();
                 self.store(unit, bytes, |store| store.nodes(&nodes))
-            },
+            }
             FromWorker::Edges { unit, edges } => self.store(unit, edges.bytes(), |store| {
                 store.edges(&edges);
                 Ok(())
