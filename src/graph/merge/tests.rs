@@ -62,8 +62,8 @@ struct Read {
 }
 
 impl Read {
-    fn of(graph: MergedGraph) -> Self {
-        let graph = Arc::new(graph);
+    fn of(graph: impl Into<Arc<MergedGraph>>) -> Self {
+        let graph = graph.into();
         let mut text = Vec::new();
         graph.write_to(&mut text).unwrap();
         let mut read = Self { nodes: BTreeMap::new(), edges: BTreeSet::new() };
@@ -263,9 +263,11 @@ fn chunks_are_bounded_and_hold_the_whole_graph_again_and_again() {
     let read = || graph.export().map(Result::unwrap).collect::<Vec<_>>();
     let chunks = read();
     assert!(chunks.len() >= 3 && chunks.iter().all(|chunk| chunk.len() <= crate::graph::CHUNK), "{}", chunks.len());
-    let nodes: usize = chunks.iter().flat_map(|chunk| chunk.split(|byte| *byte == b'\n')).map(<[u8]>::len).sum();
-    assert!(nodes as u64 > graph.node_bytes());
+    let all = chunks.concat();
+    let (nodes, edges) = all.split_at(usize::try_from(graph.node_bytes()).unwrap());
+    assert!(nodes.ends_with(b"}\n") && edges.starts_with(b"{\"from\""));
     assert_eq!(chunks, read());
+    assert_eq!(Read::of(graph).nodes.len(), 4003);
 }
 
 /// The numbers of a unit's VPCs, and its edges. Few enough that an error names every node of a cycle.
