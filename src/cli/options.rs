@@ -21,7 +21,7 @@ const COLLECTING: &[OptionSpec] = &[
     integer("timeout", 10800, 1, MAX_SECONDS, "Seconds after which a collection or a cleanup is ended"),
     integer("event-timeout", 900, 1, MAX_SECONDS, "Seconds that handling an internal event may take"),
     flag("ignore-deferred-connections", "Leave out edges between accounts"),
-    flag("debug-dump-json", "Write graph and model of each collection to files in the temporary directory"),
+    flag("debug-dump-json", "Write graph and model of each collection to files in the current directory"),
     text("output", None, "Where `collect` writes nodes and edges as ndjson; - is standard output", false),
 ];
 
