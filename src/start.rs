@@ -121,11 +121,10 @@ async fn running(run: Run) -> Result<ExitCode, Failed> {
         tracing::warn!("{warning}");
     }
     reaper::adopt_orphans();
-    let code = match run.mode.clone() {
+    match run.mode.clone() {
         Mode::Collect { output } => collect_once(run, &output, display, signals).await,
         Mode::Daemon => daemon(run, signals).await,
-    };
-    code
+    }
 }
 
 async fn collect_once(
