@@ -124,6 +124,14 @@ class Route:
     path: re.Pattern[str]
     query: dict[str, str]
     """The parameters that must be there, with their values (empty: any)."""
+    is_variant: bool
+    """Whether it shares its place with an operation that is meant more often."""
+
+    @property
+    def vagueness(self) -> tuple[int, int, bool, bool]:
+        """Sorts the most specific first."""
+        pattern = self.path.pattern
+        return (-len(self.query), pattern.count("[^/]+"), ".+" in pattern, self.is_variant)
 
 
 @lru_cache(maxsize=None)
@@ -141,8 +149,10 @@ def routes(service: str) -> list[Route]:
         path, _, query = operation["http"]["requestUri"].partition("?")
         pattern = re.sub(r"\\{\w+(\\\+)?\\}", lambda m: ".+" if m.group(1) else "[^/]+", re.escape(path))
         required = {key: value[0] for key, value in parse_qs(query, keep_blank_values=True).items() if key != "x-id"}
-        found.append(Route(name, operation["http"]["method"], re.compile(pattern.rstrip("/") + "/?"), required))
-    return sorted(found, key=lambda route: (-len(route.query), route.path.pattern.count("[^/]+"), ".+" in route.path.pattern))
+        path_pattern = re.compile(pattern.rstrip("/") + "/?")
+        is_variant = operation.get("deprecated", False) or "Copy" in name
+        found.append(Route(name, operation["http"]["method"], path_pattern, required, is_variant))
+    return sorted(found, key=lambda route: route.vagueness)
 
 
 def rest_operation(service: str, method: str, raw_path: str, query: str) -> str | None:
@@ -155,4 +165,3 @@ def rest_operation(service: str, method: str, raw_path: str, query: str) -> str 
         if fits and all(key in given and (not value or value in given[key]) for key, value in route.query.items()):
             return route.operation
     return None
-

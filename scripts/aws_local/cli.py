@@ -52,7 +52,7 @@ def add_server_options(command: argparse.ArgumentParser) -> None:
     add("--port-file", type=Path, metavar="FILE", help="write the port here when ready")
     add("--freeze", metavar="ISO", help="let the server's clock stand still at this time, such as 2021-11-01T00:00:00")
     add("--latency-ms", type=float, default=0.0, metavar="N", help="delay every answer")
-    add("--log", metavar="FILE", help="append one JSON line for each request")
+    add("--log", metavar="FILE", help="write one JSON line here for each request (after seeding)")
     add("--deny-account", nargs="+", default=[], metavar="ID", help="let nobody assume a role in these accounts")
     add("--reserved", type=int, default=0, metavar="N", help="reserved instance contracts per account and region")
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
@@ -102,11 +102,10 @@ def run_server(args: argparse.Namespace, *, fill: bool) -> int:
         threading.Thread(target=watch_stdin, args=(stop,), daemon=True).start()
     from aws_local.server import Options, Server
 
-    server = Server(
-        Options(args.port, args.freeze, args.latency_ms, args.log, list(args.deny_account), args.reserved)
-    )
+    server = Server(Options(args.port, args.freeze, args.latency_ms, args.log, list(args.deny_account), args.reserved))
     code = fill_server(args, server.endpoint, stop) if fill else 0
     if code == 0 and not stop.is_set():
+        server.begin()
         announce(server.endpoint, server.port, args.port_file)
         stop.wait()
     server.stop()
