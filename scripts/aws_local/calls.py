@@ -1,14 +1,14 @@
 """What a request is: which service and operation, for which account and region, in which wire protocol.
 
-Services and operations are named as in botocore (`elbv2`, `cloudwatch`, `DescribeVolumes`), also those of REST services,
-whose operation follows from method and path; those are looked up in botocore's own service models.
+Services and operations are named as in botocore (`elbv2`, `cloudwatch`, `DescribeVolumes`). Those of REST services
+follow from method and path, by botocore's own service models.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
@@ -134,7 +134,7 @@ class Route:
         return (-len(self.query), pattern.count("[^/]+"), ".+" in pattern, self.is_variant)
 
 
-@lru_cache(maxsize=None)
+@cache
 def routes(service: str) -> list[Route]:
     """The routes of a REST service, the most specific first; none for a service that botocore does not know."""
     from botocore.exceptions import DataNotFoundError, UnknownServiceError

@@ -1,9 +1,9 @@
 """Fills a server with an organization, the same one each time.
 
 moto draws its ids from one random generator, so the ids follow from the order of the calls alone: the seeder makes them
-one after the other, and adding, dropping or moving one changes all ids after it. They are the same on a fresh server only,
-as moto keeps part of its state across a reset. A frozen clock moves by a second with each resource, so that creation
-times differ and are repeatable too.
+one after the other, and adding, dropping or moving one changes all ids after it. They are the same on a fresh server
+only, as moto keeps part of its state across a reset. A frozen clock moves by a second with each resource, so that
+creation times differ and are repeatable too.
 """
 
 from __future__ import annotations

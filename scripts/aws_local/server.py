@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,7 @@ class Front:
         # Imported only now, as a frozen clock must be in place before moto is.
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
@@ -154,10 +155,8 @@ def hang_up(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Closes the connection without an answer."""
     connection = environ.get("werkzeug.socket")
     if connection is not None:
-        try:
+        with suppress(OSError):  # The client may have been faster.
             connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # The client was faster.
     start_response("200 OK", [("Connection", "close")])
     return []
 
