@@ -1,3 +1,5 @@
 //! What several areas of the integration tests share.
 
+pub mod aws;
 pub mod compare;
+pub mod program;
