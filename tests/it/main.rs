@@ -1,0 +1,6 @@
+//! The integration tests: one binary, one module per area.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod ckcore;
+mod support;
+mod test_core;
