@@ -4,3 +4,4 @@
 mod ckcore;
 mod support;
 mod test_core;
+mod upload;

@@ -265,6 +265,9 @@ impl Body {
     fn owners(&self) -> Result<BTreeMap<String, String>, String> {
         let has_parent: BTreeSet<_> = self.edges.iter().map(|edge| &edge.1).collect();
         let roots: Vec<_> = self.ids.iter().filter(|id| !has_parent.contains(id)).map(String::as_str).collect();
+        // The message is from before the graph root gets its own id.
+        let given = self.root_names.iter().next_back().map_or("root", String::as_str);
+        let roots: Vec<_> = roots.into_iter().map(|id| if id == "root" { given } else { id }).collect();
         if roots.len() != 1 {
             let text = format!("Given subgraph has more than one root: {}", repr_list(roots));
             return Err(format!("AssertionError({})", repr(&text)));

@@ -231,7 +231,7 @@ impl Model {
         match self.0.get(kind) {
             Some(found) if !found.is_simple => match value.as_object() {
                 Some(object) => self.complex(kind, object),
-                None => reason("expected a complex type but got this: {obj}".to_owned()),
+                None => reason("Kind:{self.fqn} expected a complex type but got this: {obj}".to_owned()),
             },
             _ => simple(kind, value),
         }
