@@ -337,3 +337,20 @@ async fn unusable_frames_change_nothing() {
     client.close().await;
     assert_eq!(server.frames().len(), 1);
 }
+
+#[tokio::test]
+async fn tls_towards_a_core_without_it_is_a_plain_failure() {
+    let server = TestCore::start(None).await;
+    let plain = server.uri();
+    for (uri, ws_uri, failed) in [
+        (plain.replace("http", "https"), plain.replace("http", "wss"), "registration"),
+        (plain.clone(), plain.replace("http", "wss"), "websocket"),
+    ] {
+        let mut config = config(&server);
+        let secure = CoreConfig::new(&uri, &ws_uri).unwrap();
+        (config.uri, config.ws_uri) = (secure.uri, secure.ws_uri);
+        let mut client = Client::with(config, 16);
+        let reason = client.disconnected().await;
+        assert!(reason.contains(failed), "{reason}");
+    }
+}

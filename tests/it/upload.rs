@@ -99,6 +99,7 @@ async fn a_graph_is_delivered_and_replaced() {
     let (server, api) = server_and_api().await;
     let report = deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
     assert_eq!((report.nodes_created, report.nodes_updated, report.edges_created), (5, 1, 5));
+    assert_eq!(server.announced(), Some(("6".into(), "5".into())));
     let report = deliver(&api, cloud(&["a1", "a3"])).await.unwrap();
     assert_eq!((report.nodes_created, report.nodes_deleted), (2, 2));
     let ids: Vec<_> = server.nodes("ck").into_keys().collect();

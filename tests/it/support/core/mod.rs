@@ -248,6 +248,11 @@ impl TestCore {
         self.shared.change(|state| state.faults.push(Fault { begin: begin.to_owned(), times, effect }));
     }
 
+    /// The counts of nodes and edges that the headers of the last merge said.
+    pub fn announced(&self) -> Option<(String, String)> {
+        self.shared.lock().announced.clone()
+    }
+
     /// The nodes of a graph by id.
     pub fn nodes(&self, graph: &str) -> std::collections::BTreeMap<String, StoredNode> {
         self.shared.lock().graphs.get(graph).map(|graph| graph.nodes.clone()).unwrap_or_default()

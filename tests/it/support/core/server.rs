@@ -192,6 +192,9 @@ async fn merge(shared: &Shared, name: &str, request: Request<Incoming>) -> Answe
         let message = "Can not read graph. Currently supported formats: json and ndjson!";
         return refuse(&Refusal("AttributeError", message.to_owned()));
     }
+    let count = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    let announced = (count("Cloudkeeper-Ckworker-Nodes"), count("Cloudkeeper-Ckworker-Edges"));
+    shared.change(|state| state.announced = Some(announced));
     // A body that breaks off merges nothing and gets no answer.
     let Ok(body) = request.into_body().collect().await else { return text(400, "") };
     let body = body.to_bytes();

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(super) pongs: usize,
     pub(super) frames: Vec<String>,
     pub(super) requests: Vec<String>,
+    /// The counts that the headers of the last merge said: nodes, edges.
+    pub(super) announced: Option<(String, String)>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -62,6 +64,7 @@ impl State {
             pongs: 0,
             frames: Vec::new(),
             requests: Vec::new(),
+            announced: None,
             faults: Vec::new(),
         }
     }
