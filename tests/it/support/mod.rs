@@ -2,4 +2,5 @@
 
 pub mod aws;
 pub mod compare;
+pub mod core;
 pub mod program;
