@@ -6,8 +6,19 @@ use serde_json::{Map, Value};
 
 use super::python::{dumps, literal, repr, text, type_name};
 
-const SIMPLE: [&str; 10] =
-    ["string", "int32", "int64", "float", "double", "any", "boolean", "date", "datetime", "duration"];
+const SIMPLE: [&str; 11] = [
+    "string",
+    "int32",
+    "int64",
+    "float",
+    "double",
+    "any",
+    "boolean",
+    "date",
+    "datetime",
+    "duration",
+    "trafo.duration_to_datetime",
+];
 
 /// Members that the core computes, with the odd message that they lead to.
 const COMPUTED: [&str; 3] = ["age", "last_update", "last_access"];
