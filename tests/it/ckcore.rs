@@ -157,6 +157,9 @@ async fn a_redelivered_action_is_not_started_twice() {
     client.done(&action).await;
     server.finished(&task).await;
     assert_eq!(server.answers(&task), [done()]);
+    while let Ok(event) = client.events.try_recv() {
+        assert!(!matches!(event, CoreEvent::Action(_)), "{event:?}");
+    }
     client.close().await;
     assert_eq!(server.frames().len(), 1, "one answer for both deliveries");
 }
