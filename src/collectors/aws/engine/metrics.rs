@@ -1,0 +1,215 @@
+//! When volumes and databases were last used, from CloudWatch.
+//!
+//! What was not measured has a fallback of its own: one young volume says nothing about the next.
+
+use std::collections::HashMap;
+
+use aws_smithy_types::DateTime;
+use serde_json::{Value as Json, json};
+use time::{Duration, OffsetDateTime};
+use worker_proto::Failure;
+
+use super::{
+    super::client::{CallError, Request, Tree},
+    Run,
+    eval::time_value,
+    place::Place,
+};
+
+/// How far back is looked; what lies before that counts as not used.
+const WINDOW: Duration = Duration::days(60);
+
+/// The length of a measurement in seconds.
+const PERIOD: i64 = 3600;
+
+/// The queries of one call.
+const QUERIES_PER_CALL: usize = 500;
+
+/// What is measured of a kind of resources.
+struct Metrics {
+    namespace: &'static str,
+    /// The dimension that has the resource's id, and the member of the item that has it.
+    dimension: &'static str,
+    id: &'static str,
+    /// The member that has the time of creation.
+    created: &'static str,
+    /// The name in paths, and the metric.
+    metrics: &'static [(&'static str, &'static str)],
+}
+
+const VOLUMES: Metrics = Metrics {
+    namespace: "AWS/EBS",
+    dimension: "VolumeId",
+    id: "VolumeId",
+    created: "CreateTime",
+    metrics: &[("read", "VolumeReadOps"), ("written", "VolumeWriteOps")],
+};
+
+const DATABASES: Metrics = Metrics {
+    namespace: "AWS/RDS",
+    dimension: "DBInstanceIdentifier",
+    id: "DBInstanceIdentifier",
+    created: "InstanceCreateTime",
+    metrics: &[("connected", "DatabaseConnections")],
+};
+
+/// What was measured, by the item's id and the metric's place.
+type Measured = HashMap<(String, usize), OffsetDateTime>;
+
+/// When each volume was last used, as the values `read` and `written`.
+///
+/// An attached volume is in use now. One that is not has what was measured, or the beginning of the window, or its own
+/// creation if that is later. If nothing could be measured it has nothing, as a guess might get it deleted.
+pub(crate) async fn volume_use(
+    run: &Run<'_>,
+    place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    let is_idle = |item: &Tree<'_>| item.get("State").and_then(Tree::text) == Some("available");
+    let idle: Vec<&Tree<'_>> = items.iter().copied().filter(|item| is_idle(item)).collect();
+    let mut uses = last_uses(run, place, &VOLUMES, "volumes", &idle).await?.into_iter();
+    let now = || Tree::Map(vec![("read".into(), tree(run.now))]);
+    let of_item = |item: &&Tree<'_>| if is_idle(item) { uses.next().unwrap_or_default() } else { now() };
+    Ok(items.iter().map(of_item).collect())
+}
+
+/// When somebody was last connected to each database, as the value `connected`, with the same fallbacks.
+pub(crate) async fn database_use(
+    run: &Run<'_>,
+    place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    last_uses(run, place, &DATABASES, "rds_instances", items).await
+}
+
+async fn last_uses(
+    run: &Run<'_>,
+    place: &Place,
+    what: &Metrics,
+    collector: &str,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    let ids: Vec<&str> = items.iter().filter_map(|item| item.get(what.id).and_then(Tree::text)).collect();
+    let mut measured = Measured::new();
+    for ids in ids.chunks(QUERIES_PER_CALL / what.metrics.len()) {
+        if let Err(error) = measure(run, place, what, ids, &mut measured).await {
+            place.lost(run, collector, &error).await?;
+            return Ok(Vec::new());
+        }
+    }
+    let of_item = |item: &&Tree<'_>| {
+        let id = item.get(what.id).and_then(Tree::text).unwrap_or_default();
+        let created = item.get(what.created).and_then(Tree::time).and_then(time_value);
+        let times = what.metrics.iter().enumerate().map(|(metric, (name, _))| {
+            let time = measured.get(&(id.to_owned(), metric)).copied();
+            ((*name).into(), tree(time.unwrap_or_else(|| fallback(created, run.now))))
+        });
+        Tree::Map(times.collect())
+    };
+    Ok(items.iter().map(of_item).collect())
+}
+
+fn tree(time: OffsetDateTime) -> Tree<'static> {
+    Tree::Time(DateTime::from_secs_and_nanos(time.unix_timestamp(), time.nanosecond()))
+}
+
+/// When something that was not measured counts as used.
+fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> OffsetDateTime {
+    let begin = now - WINDOW;
+    created.map_or(begin, |created| created.max(begin))
+}
+
+async fn measure(
+    run: &Run<'_>,
+    place: &Place,
+    what: &Metrics,
+    ids: &[&str],
+    measured: &mut Measured,
+) -> Result<(), CallError> {
+    let input = query(what, ids, run.now);
+    let request = Request { service: "cloudwatch", operation: "GetMetricData", region: &place.region, input };
+    let mut pages = run.client.pages(request);
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        for result in page.tree()?.path("MetricDataResults[]") {
+            let Some((id, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, ids)) else {
+                continue;
+            };
+            if let Some(time) = newest(result) {
+                let known = measured.entry((id.to_owned(), metric)).or_insert(time);
+                *known = time.max(*known);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest time with a value above zero.
+fn newest(result: &Tree<'_>) -> Option<OffsetDateTime> {
+    let times = result.get("Timestamps").map(Tree::list).unwrap_or_default();
+    let values = result.get("Values").map(Tree::list).unwrap_or_default();
+    let used = times.iter().zip(values).filter(|(_, value)| value.float().is_some_and(|value| value > 0.0));
+    used.filter_map(|(time, _)| time.time().and_then(time_value)).max()
+}
+
+fn query(what: &Metrics, ids: &[&str], now: OffsetDateTime) -> serde_json::Map<String, Json> {
+    let queries = ids.iter().enumerate().flat_map(|(index, id)| {
+        what.metrics.iter().enumerate().map(move |(metric, (_, name))| {
+            let dimensions = json!([{"Name": what.dimension, "Value": id}]);
+            let measured = json!({"Namespace": what.namespace, "MetricName": name, "Dimensions": dimensions});
+            let stat = json!({"Metric": measured, "Period": PERIOD, "Stat": "Sum", "Unit": "Count"});
+            json!({"Id": format!("m{metric}_{index}"), "MetricStat": stat})
+        })
+    });
+    let mut input = serde_json::Map::new();
+    input.insert("MetricDataQueries".into(), queries.collect());
+    input.insert("StartTime".into(), (now - WINDOW).unix_timestamp().into());
+    input.insert("EndTime".into(), now.unix_timestamp().into());
+    input.insert("ScanBy".into(), "TimestampDescending".into());
+    input
+}
+
+/// The resource and the metric of a query's id, such as `m1_0`.
+fn parse_id<'v>(id: &str, ids: &[&'v str]) -> Option<(&'v str, usize)> {
+    let (metric, index) = id.strip_prefix('m')?.split_once('_')?;
+    Some((ids.get(index.parse::<usize>().ok()?)?, metric.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+    }
+
+    #[test]
+    fn the_fallback_is_the_window_or_a_later_creation() {
+        let now = at(1_700_000_000);
+        let young = now - Duration::days(1);
+        assert_eq!(fallback(Some(young), now), young);
+        assert_eq!(fallback(Some(at(0)), now), now - WINDOW);
+        assert_eq!(fallback(None, now), now - WINDOW);
+    }
+
+    #[test]
+    fn the_newest_use_is_found() {
+        let list = |values: Vec<Tree<'static>>| Tree::List(values);
+        let result = Tree::Map(vec![
+            ("Timestamps".into(), list([30, 20, 10].map(|time| Tree::Time(DateTime::from_secs(time))).into())),
+            ("Values".into(), list(vec![Tree::Float(0.0), Tree::Float(2.0), Tree::Float(1.0)])),
+        ]);
+        assert_eq!(newest(&result), Some(at(20)));
+        assert_eq!(newest(&Tree::Map(Vec::new())), None);
+    }
+
+    #[test]
+    fn query_ids_lead_back_to_volumes() {
+        let input = query(&VOLUMES, &["vol-a", "vol-b"], at(1_700_000_000));
+        assert_eq!(input["MetricDataQueries"].as_array().unwrap().len(), 4);
+        assert_eq!(parse_id("m1_1", &["vol-a", "vol-b"]), Some(("vol-b", 1)));
+        assert_eq!(parse_id("m0_9", &["vol-a"]), None);
+    }
+}

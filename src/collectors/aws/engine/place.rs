@@ -1,0 +1,178 @@
+//! A region, or the pseudo region of what an account has only once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::OnceCell;
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        super::BoxFuture,
+        client::{CallError, CallErrorKind, Reply, Request},
+        definitions::{Definition, Scope, Service},
+    },
+    CLOUD, Run, at_most,
+    balancers::Group,
+    internal,
+    kind::Step,
+    quotas::{self, Quotas},
+};
+use crate::graph::{End, NodeId, Resource, Scope as Ancestors, UNDEFINED};
+
+/// How many collectors of a region run at the same time. More would only meet the API's limits sooner.
+const COLLECTORS_AT_ONCE: usize = 4;
+
+/// The name of the pseudo region, and of its scope in references.
+pub(crate) const GLOBAL: &str = "global";
+
+/// A region or the pseudo region.
+pub(crate) struct Place {
+    /// The region that is called, and the id of the region node.
+    pub(crate) region: String,
+    /// The region's name, or `global`.
+    pub(crate) label: String,
+    /// What is listed here.
+    pub(crate) scope: Scope,
+    /// The region's node, once it was sent.
+    pub(crate) node: NodeId,
+    /// Whether the credentials are good elsewhere but not here, as in a region that is not enabled.
+    refused: AtomicBool,
+    /// The service quotas that were asked for here.
+    pub(crate) quotas: Quotas,
+    /// The reserved instances by type, once they were asked for.
+    pub(crate) reservations: OnceCell<HashMap<String, i64>>,
+    /// The target groups, once they were asked for.
+    pub(crate) groups: OnceCell<Vec<Group>>,
+    shared: Mutex<HashMap<(String, String), Shared>>,
+}
+
+/// The pages of a listing that more than one collector needs.
+type Shared = Arc<OnceCell<Arc<Vec<Reply>>>>;
+
+impl Place {
+    /// The pseudo region, served by `region`.
+    pub(crate) fn global(region: &str) -> Self {
+        Self::new(region, GLOBAL, Scope::Global)
+    }
+
+    /// A region.
+    pub(crate) fn region(region: &str) -> Self {
+        Self::new(region, region, Scope::Region)
+    }
+
+    fn new(region: &str, label: &str, scope: Scope) -> Self {
+        let (region, label) = (region.to_owned(), label.to_owned());
+        Self {
+            region,
+            label,
+            scope,
+            node: NodeId([0; 16]),
+            refused: AtomicBool::new(false),
+            quotas: Quotas::default(),
+            reservations: OnceCell::new(),
+            groups: OnceCell::new(),
+            shared: Mutex::default(),
+        }
+    }
+
+    /// Sends the region's node and hangs it below the account.
+    pub(crate) async fn announce(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
+        let mut resource = Resource::new(run.kind("aws_region")?, self.region.as_str());
+        resource.name(self.label.as_str());
+        let node = resource.finish(&self.ancestors(run)).map_err(internal)?;
+        self.node = run.graph.add(node, Vec::new()).await?;
+        run.graph.edge(End::Node(account), End::Node(self.node));
+        Ok(())
+    }
+
+    /// The ancestors of what is collected here.
+    pub(crate) fn ancestors<'a>(&'a self, run: &'a Run<'_>) -> Ancestors<'a> {
+        Ancestors { cloud: CLOUD, account: &run.payload.account, region: &self.region, zone: UNDEFINED }
+    }
+
+    /// Collects all that is wanted here.
+    pub(crate) async fn collect(&self, run: &Run<'_>) -> Result<(), Failure> {
+        tracing::info!(account = run.payload.account, region = self.label, "collecting AWS");
+        let futures =
+            self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
+                Box::pin(self.run(run, collector, steps))
+            });
+        at_most(COLLECTORS_AT_ONCE, futures.collect()).await
+    }
+
+    /// The collectors that have something here, each with its kinds in the order of definition.
+    fn collectors(&self, run: &Run<'_>) -> Vec<(&'static str, Vec<(&'static Service, &'static Definition)>)> {
+        let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
+        for (service, definition) in run.definitions.iter() {
+            let Some(collector) = definition.collector() else { continue };
+            if definition.scope != self.scope || definition.below.is_some() || !run.is_wanted(collector) {
+                continue;
+            }
+            match collectors.iter_mut().find(|(known, _)| *known == collector) {
+                Some((_, steps)) => steps.push((service, definition)),
+                None => collectors.push((collector, vec![(service, definition)])),
+            }
+        }
+        collectors
+    }
+
+    async fn run(
+        &self,
+        run: &Run<'_>,
+        collector: &'static str,
+        kinds: Vec<(&'static Service, &'static Definition)>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        for quota in run.definitions.quotas() {
+            if quota.scope == self.scope && quota.collector.get_ref() == collector && !self.is_refused() {
+                quotas::announce(run, self, quota).await?;
+            }
+        }
+        for (service, definition) in kinds {
+            Step::new(run, self, service, definition)?.list(None).await?;
+        }
+        run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
+    }
+
+    /// The pages of a listing without parameters, asked for once.
+    pub(crate) async fn shared(
+        &self,
+        run: &Run<'_>,
+        service: &str,
+        operation: &str,
+    ) -> Result<Arc<Vec<Reply>>, CallError> {
+        let cell = {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shared.entry((service.to_owned(), operation.to_owned())).or_default())
+        };
+        let replies = cell.get_or_try_init(|| async {
+            let mut pages = run.client.pages(Request::new(service, operation, &self.region));
+            let mut replies = Vec::new();
+            while let Some(page) = pages.next().await {
+                replies.push(page?);
+            }
+            Ok(Arc::new(replies))
+        });
+        replies.await.cloned()
+    }
+
+    /// Whether nothing here can be collected any more.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Reports a failed call; refused credentials end the region with this one gap.
+    pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
+        if error.kind == CallErrorKind::Credentials && self.refused.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        run.lost(&self.label, collector, error).await
+    }
+}
