@@ -1,4 +1,17 @@
-//! The aws collector.
+//! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
+//!
+//! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials, `plan` makes
+//! the units; `definitions` say what a kind is, `engine` carries them out through `client`.
+
+mod broker;
+pub mod client;
+mod definitions;
+mod engine;
+mod identity;
+mod options;
+mod plan;
+mod provider;
+mod selection;
 
 pub mod client;
 
@@ -18,26 +31,27 @@ impl Collector for Aws {
     }
 
     fn options(&self) -> &'static [OptionSpec] {
-        &[]
+        options::OPTIONS
     }
 
-    fn check(&self, _settings: &Settings) -> Result<(), String> {
-        Ok(())
+    fn check(&self, settings: &Settings) -> Result<(), String> {
+        options::check(settings)
     }
 
-    fn concurrency(&self, _settings: &Settings) -> Concurrency {
-        Concurrency { fork: false, pool: 1 }
+    fn concurrency(&self, settings: &Settings) -> Concurrency {
+        let pool = settings.integer("aws-account-pool-size").and_then(|pool| usize::try_from(pool).ok());
+        Concurrency { fork: settings.flag("aws-fork"), pool: pool.unwrap_or(1).max(1) }
     }
 
-    fn broker(&self, _settings: &Settings) -> Option<Arc<dyn Broker>> {
-        None
+    fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>> {
+        Some(Arc::new(broker::AwsBroker::new(settings)))
     }
 
-    fn plan<'a>(&'a self, _context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
-        Box::pin(async { Ok(Plan::default()) })
+    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
+        Box::pin(plan::plan(context))
     }
 
-    fn collect<'a>(&'a self, _context: &'a CollectContext, _unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async { Ok(()) })
+    fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(engine::collect(context, unit))
     }
 }

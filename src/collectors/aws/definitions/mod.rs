@@ -1,0 +1,274 @@
+//! Definitions: a resource kind is data.
+//!
+//! One TOML file per service says which calls list a kind and how a node and its edges come out of the answer;
+//! `docs/collectors.md` is the reference. The files are part of the binary and are read once.
+
+pub(crate) mod path;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use path::{Path, Template};
+use serde::Deserialize;
+use toml::Spanned;
+pub(crate) use value::{Condition, Constant, Rule, Source};
+
+/// The definition files: name and text.
+pub(crate) const FILES: &[(&str, &str)] = &[
+    ("account.toml", include_str!("account.toml")),
+    ("ec2.toml", include_str!("ec2.toml")),
+    ("iam.toml", include_str!("iam.toml")),
+    ("s3.toml", include_str!("s3.toml")),
+];
+
+/// A definition file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// The service's name in the models, such as `ec2`.
+    pub(crate) service: String,
+    /// The call that sets a tag on what the kinds marked `tagging` stand for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    pub(crate) tag: Option<Action>,
+    /// The call that removes one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    pub(crate) untag: Option<Action>,
+    /// The kinds, parents before what is below them.
+    #[serde(rename = "kind", default)]
+    pub(crate) kinds: Vec<Definition>,
+}
+
+/// One kind and how it is collected.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Definition {
+    /// The kind's name in the schema.
+    pub(crate) kind: Spanned<String>,
+    /// The name that chooses it in `--aws-collect`; always collected if none.
+    pub(crate) collector: Option<Spanned<String>>,
+    /// Where it is listed.
+    pub(crate) scope: Scope,
+    /// The kind that it hangs below; its list call is made for each such node. The region if none.
+    pub(crate) below: Option<Spanned<String>>,
+    /// The call that lists it; none if the engine itself has the item (the account).
+    pub(crate) list: Option<List>,
+    /// Calls for each item, answers known as `@name`.
+    #[serde(default, rename = "call")]
+    pub(crate) calls: Vec<Call>,
+    /// Values that code finds for all items of a page, known by the hook's name as `@name`.
+    #[serde(default)]
+    pub(crate) hooks: Vec<Hook>,
+    /// The id.
+    pub(crate) id: Spanned<Source>,
+    /// The name; the id if it leads to nothing.
+    pub(crate) name: Option<Spanned<Source>>,
+    /// A list of `Key` and `Value`, or a map.
+    pub(crate) tags: Option<Spanned<Path>>,
+    /// Fields of the kind, `ctime`, `mtime` and `atime` among them.
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<Spanned<String>, Spanned<Source>>,
+    /// When it must not be deleted.
+    pub(crate) protected: Option<Spanned<Condition>>,
+    /// When it stands for nothing of the account's own.
+    pub(crate) phantom: Option<Spanned<Condition>>,
+    /// When it is gone already.
+    pub(crate) cleaned: Option<Spanned<Condition>>,
+    /// Edges from other nodes to this one.
+    #[serde(default)]
+    pub(crate) predecessors: Vec<Reference>,
+    /// Edges from this node to others.
+    #[serde(default)]
+    pub(crate) successors: Vec<Reference>,
+    /// Whether the service's `tag` and `untag` work on it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    #[serde(default)]
+    pub(crate) tagging: bool,
+    /// The call that deletes it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    pub(crate) delete: Option<Action>,
+}
+
+/// Where a kind is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// Once in each region.
+    Region,
+    /// Once in the account, below the pseudo region.
+    Global,
+}
+
+/// The call that lists a kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct List {
+    /// Its name.
+    pub(crate) operation: Spanned<String>,
+    /// Its parameters; several sets mean one listing after the other. For a kind below another, paths in braces start
+    /// at that one's item.
+    #[serde(default)]
+    pub(crate) inputs: Vec<Spanned<Input>>,
+    /// The way to each item.
+    pub(crate) items: Spanned<Path>,
+    /// Error codes that mean that there is none.
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
+}
+
+/// A call for each item.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Call {
+    /// The name of its answer in paths.
+    #[serde(rename = "as")]
+    pub(crate) name: String,
+    /// Its name.
+    pub(crate) operation: Spanned<String>,
+    /// Its parameters; paths in braces start at the item.
+    #[serde(default)]
+    pub(crate) input: Option<Spanned<Input>>,
+    /// The part of the answer that the name stands for.
+    pub(crate) take: Spanned<Path>,
+    /// Error codes that mean that there is none.
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
+    /// The name that chooses the call in `--aws-collect`; always made if none.
+    pub(crate) collector: Option<Spanned<String>>,
+}
+
+/// What code adds to a page of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Hook {
+    /// The price list's facts about instance types.
+    InstanceType,
+    /// When a volume was last read and written.
+    VolumeUse,
+}
+
+impl Hook {
+    /// Its name in paths.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InstanceType => "instance_type",
+            Self::VolumeUse => "volume_use",
+        }
+    }
+}
+
+/// The parameters of a call.
+pub(crate) type Input = BTreeMap<String, Parameter>;
+
+/// A parameter: constants, texts with paths in braces, lists and structures of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Parameter {
+    /// Yes or no.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(Template),
+    /// A list.
+    List(Vec<Parameter>),
+    /// A structure.
+    Map(Input),
+}
+
+/// The other ends of edges, found by an attribute's value.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reference {
+    /// The kind of the other end.
+    pub(crate) kind: Spanned<String>,
+    /// The attribute that has the value.
+    #[serde(default = "id_attribute")]
+    pub(crate) by: Spanned<String>,
+    /// The value, or several.
+    pub(crate) value: Spanned<Source>,
+    /// Where the other end was listed; where this one was, if not given.
+    pub(crate) scope: Option<Scope>,
+}
+
+fn id_attribute() -> Spanned<String> {
+    Spanned::new(0..0, "id".to_owned())
+}
+
+/// A call that changes the cloud. Braces hold fields of the node; `{key}` and `{value}` are those of a tag.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Action {
+    /// Its name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    pub(crate) operation: Spanned<String>,
+    /// Its parameters.
+    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
+    pub(crate) input: Spanned<Input>,
+}
+
+/// All definitions.
+#[derive(Debug)]
+pub(crate) struct Definitions {
+    /// By file, in the order of [`FILES`].
+    pub(crate) services: Vec<Service>,
+    /// The attributes of each kind that references use; nodes are indexed under these only.
+    pub(crate) referenced: BTreeMap<String, Vec<String>>,
+}
+
+impl Definitions {
+    /// All definitions, read on first use.
+    ///
+    /// # Errors
+    /// The file and line of a mistake; a test keeps them free of any.
+    pub(crate) fn get() -> Result<&'static Self, &'static str> {
+        static ALL: OnceLock<Result<Definitions, String>> = OnceLock::new();
+        ALL.get_or_init(Self::read).as_ref().map_err(String::as_str)
+    }
+
+    fn read() -> Result<Self, String> {
+        let mut services = Vec::with_capacity(FILES.len());
+        for (file, text) in FILES {
+            services.push(toml::from_str::<Service>(text).map_err(|error| format!("{file}: {error}"))?);
+        }
+        let mut referenced: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for reference in services.iter().flat_map(|service| &service.kinds).flat_map(Definition::references) {
+            let attributes = referenced.entry(reference.kind.get_ref().clone()).or_default();
+            if !attributes.contains(reference.by.get_ref()) {
+                attributes.push(reference.by.get_ref().clone());
+            }
+        }
+        Ok(Self { services, referenced })
+    }
+
+    /// The definitions with their services.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Service, &Definition)> {
+        self.services.iter().flat_map(|service| service.kinds.iter().map(move |definition| (service, definition)))
+    }
+
+    /// The attributes under which nodes of this kind are indexed.
+    pub(crate) fn referenced(&self, kind: &str) -> &[String] {
+        self.referenced.get(kind).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Call {
+    /// The name that chooses it, if it has one.
+    pub(crate) fn collector(&self) -> Option<&str> {
+        self.collector.as_ref().map(|collector| collector.get_ref().as_str())
+    }
+}
+
+impl Definition {
+    /// The name that chooses it, if it has one.
+    pub(crate) fn collector(&self) -> Option<&str> {
+        self.collector.as_ref().map(|collector| collector.get_ref().as_str())
+    }
+
+    /// Its references in both directions.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.predecessors.iter().chain(&self.successors)
+    }
+}

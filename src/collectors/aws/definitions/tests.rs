@@ -1,0 +1,335 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use super::{
+    Action, Call, Condition, Definition, Definitions, FILES, Hook, Input, List, Parameter, Path, Service, Source,
+    path::{Part, Step},
+};
+use crate::{
+    collectors::aws::{
+        client::model::{self, Kind, Operation, Structure},
+        options::COLLECTORS,
+    },
+    graph::{self, Schema},
+};
+
+/// A mistake: where in the file, and what.
+type Mistake = (usize, String);
+
+/// Where a path may lead: a structure of the model, any part of it, or a place that only code knows.
+#[derive(Clone, Copy)]
+enum Place {
+    Structure(&'static Structure),
+    Kind(&'static Kind),
+    Code(&'static [&'static str]),
+}
+
+/// The roots of paths in one definition.
+struct Roots {
+    item: Place,
+    named: Vec<(String, Place)>,
+}
+
+/// All paths of a source that start at the item or a named value.
+fn paths(source: &Source) -> Vec<&Path> {
+    let rule = &source.0;
+    let mut paths: Vec<&Path> = rule.path.iter().chain(rule.first.iter().flatten()).collect();
+    paths.extend(rule.is.iter().chain(&rule.when).map(|condition| &condition.path));
+    paths.extend(rule.text.iter().flat_map(|template| &template.0).filter_map(|part| match part {
+        Part::Path(path) => Some(path),
+        Part::Text(_) => None,
+    }));
+    paths
+}
+
+/// The members of what code makes.
+const ACCOUNT_ITEM: &[&str] = &["account", "role"];
+const TAG: [&str; 2] = ["key", "value"];
+
+fn members(hook: Hook) -> &'static [&'static str] {
+    match hook {
+        Hook::InstanceType => &["cores", "memory"],
+        Hook::VolumeUse => &["read", "written"],
+    }
+}
+
+fn walk(place: Place, steps: &[Step]) -> Result<Place, String> {
+    steps.iter().try_fold(place, |place, step| match (place, step) {
+        (Place::Structure(structure), Step::Member(name)) => in_structure(structure, name),
+        (Place::Kind(Kind::Structure(structure)), Step::Member(name)) => in_structure(structure.get(), name),
+        (Place::Kind(Kind::Map(map)), Step::Member(_)) => Ok(Place::Kind(&map.value)),
+        (Place::Kind(Kind::List(list)), Step::Each) => Ok(Place::Kind(&list.item)),
+        (Place::Kind(Kind::List(list)), Step::Where(name, _)) => {
+            walk(Place::Kind(&list.item), &[Step::Member(name.clone())])?;
+            Ok(Place::Kind(&list.item))
+        }
+        (Place::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => Ok(Place::Code(&[])),
+        (_, step) => Err(format!("{step:?} does not fit")),
+    })
+}
+
+fn in_structure(structure: &'static Structure, name: &str) -> Result<Place, String> {
+    let member = structure.member(name).ok_or_else(|| format!("{} has no member {name}", structure.name))?;
+    Ok(Place::Kind(&member.kind))
+}
+
+impl Roots {
+    fn check(&self, at: usize, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+        let place = match &path.root {
+            None => Some(self.item),
+            Some(name) => self.named.iter().find(|(known, _)| known == name).map(|(_, place)| *place),
+        };
+        let found = place.ok_or_else(|| format!("there is no @{}", path.root.as_deref().unwrap_or_default()));
+        match found.and_then(|place| walk(place, &path.steps)) {
+            Ok(place) => Some(place),
+            Err(mistake) => {
+                mistakes.push((at, mistake));
+                None
+            }
+        }
+    }
+
+    fn source(&self, at: usize, source: &Source, mistakes: &mut Vec<Mistake>) {
+        for path in paths(source) {
+            let place = self.check(at, path, mistakes);
+            let (Some(place), Some(each)) = (place, &source.0.each) else { continue };
+            if let Err(mistake) = walk(place, &each.steps) {
+                mistakes.push((at, mistake));
+            }
+        }
+    }
+
+    fn condition(&self, condition: Option<&toml::Spanned<Condition>>, mistakes: &mut Vec<Mistake>) {
+        if let Some(condition) = condition {
+            self.check(condition.span().start, &condition.get_ref().path, mistakes);
+        }
+    }
+
+    /// Checks that an operation takes these parameters, and that their paths lead somewhere.
+    fn input(&self, operation: &Operation, input: &toml::Spanned<Input>, mistakes: &mut Vec<Mistake>) {
+        let at = input.span().start;
+        let given = input.get_ref();
+        match operation.input.as_ref().map(model::StructureRef::get) {
+            Some(structure) => self.parameters(at, structure, given, mistakes),
+            None if given.is_empty() => {}
+            None => mistakes.push((at, format!("{} takes nothing", operation.name))),
+        }
+    }
+
+    fn parameters(&self, at: usize, structure: &'static Structure, given: &Input, mistakes: &mut Vec<Mistake>) {
+        for member in structure.members.iter().filter(|member| member.required) {
+            if !given.contains_key(member.name) {
+                mistakes.push((at, format!("{} needs {}", structure.name, member.name)));
+            }
+        }
+        for (name, parameter) in given {
+            match structure.member(name) {
+                Some(member) => self.parameter(at, &member.kind, parameter, mistakes),
+                None => mistakes.push((at, format!("{} has no member {name}", structure.name))),
+            }
+        }
+    }
+
+    fn parameter(&self, at: usize, kind: &'static Kind, given: &Parameter, mistakes: &mut Vec<Mistake>) {
+        match (kind, given) {
+            (Kind::List(list), Parameter::List(items)) => {
+                items.iter().for_each(|item| self.parameter(at, &list.item, item, mistakes));
+            }
+            (Kind::Structure(structure), Parameter::Map(members)) => {
+                self.parameters(at, structure.get(), members, mistakes);
+            }
+            (Kind::Text, Parameter::Text(template)) => {
+                for part in &template.0 {
+                    if let Part::Path(path) = part {
+                        self.check(at, path, mistakes);
+                    }
+                }
+            }
+            (Kind::Bool, Parameter::Bool(_)) | (Kind::Integer, Parameter::Int(_)) => {}
+            (kind, given) => mistakes.push((at, format!("a {} takes no {given:?}", kind.label()))),
+        }
+    }
+}
+
+fn operation(service: &str, name: &toml::Spanned<String>, mistakes: &mut Vec<Mistake>) -> Option<&'static Operation> {
+    let found = model::operation(service, name.get_ref());
+    if found.is_none() {
+        mistakes.push((name.span().start, format!("{service} has no operation {}", name.get_ref())));
+    }
+    found
+}
+
+fn output(operation: &'static Operation) -> Option<Place> {
+    operation.output.as_ref().map(|output| Place::Structure(output.get()))
+}
+
+/// The place of the items of a definition.
+fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+    let Some(list) = &definition.list else { return Some(Place::Code(ACCOUNT_ITEM)) };
+    let operation = operation(&service.service, &list.operation, mistakes)?;
+    let roots = Roots { item: above(service, definition, mistakes).unwrap_or(Place::Code(&[])), named: Vec::new() };
+    list.inputs.iter().for_each(|input| roots.input(operation, input, mistakes));
+    let answer = Roots { item: output(operation)?, named: Vec::new() };
+    answer.check(list.items.span().start, &list.items.get_ref().clone(), mistakes)
+}
+
+/// The place of the items that a definition is below.
+fn above(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+    let below = definition.below.as_ref()?;
+    match service.kinds.iter().find(|known| known.kind.get_ref() == below.get_ref()) {
+        Some(parent) => item(service, parent, mistakes),
+        None => {
+            mistakes.push((below.span().start, format!("{} is not in this file", below.get_ref())));
+            None
+        }
+    }
+}
+
+fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistake>) {
+    let Some(operation) = operation(service, &call.operation, mistakes) else { return };
+    if let Some(input) = &call.input {
+        roots.input(operation, input, mistakes);
+    }
+    let Some(item) = output(operation) else { return };
+    let answer = Roots { item, named: Vec::new() };
+    if let Some(taken) = answer.check(call.take.span().start, call.take.get_ref(), mistakes) {
+        roots.named.push((call.name.clone(), taken));
+    }
+}
+
+/// Checks a call that changes the cloud; braces hold fields of the kind.
+fn action(service: &str, action: &Action, kind: Option<&'static graph::Kind>, mistakes: &mut Vec<Mistake>) {
+    let Some(operation) = operation(service, &action.operation, mistakes) else { return };
+    let fields: Vec<&'static str> =
+        kind.map(|kind| kind.fields.iter().map(|field| field.name).collect()).unwrap_or(vec!["id", "name"]);
+    let known: Vec<&'static str> = fields.into_iter().chain(TAG).collect();
+    let roots = Roots { item: Place::Code(Vec::leak(known)), named: Vec::new() };
+    roots.input(operation, &action.input, mistakes);
+}
+
+fn definition(service: &Service, definition: &Definition, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
+    let at = definition.kind.span().start;
+    let Some(kind) = schema.kind(definition.kind.get_ref()) else {
+        return mistakes.push((at, format!("there is no kind {}", definition.kind.get_ref())));
+    };
+    let calls = definition.calls.iter().filter_map(|call| call.collector.as_ref());
+    for collector in definition.collector.iter().chain(calls) {
+        if !COLLECTORS.contains(&collector.get_ref().as_str()) {
+            mistakes.push((collector.span().start, format!("there is no collector {}", collector.get_ref())));
+        }
+    }
+    let Some(item) = item(service, definition, mistakes) else { return };
+    let mut roots = Roots { item, named: Vec::new() };
+    roots.named.extend(definition.hooks.iter().map(|hook| (hook.name().to_owned(), Place::Code(members(*hook)))));
+    definition.calls.iter().for_each(|each| call(&service.service, each, &mut roots, mistakes));
+    roots.source(definition.id.span().start, definition.id.get_ref(), mistakes);
+    for source in definition.name.iter().chain(definition.properties.values()) {
+        roots.source(source.span().start, source.get_ref(), mistakes);
+    }
+    for (field, source) in &definition.properties {
+        if kind.position(field.get_ref()).is_none() || matches!(field.get_ref().as_str(), "id" | "name" | "tags") {
+            mistakes.push((field.span().start, format!("{} has no field {}", kind.fqn, field.get_ref())));
+        }
+        if let Some(map) = source.get_ref().0.status.as_deref().filter(|map| !kind.status_maps.contains_key(map)) {
+            mistakes.push((source.span().start, format!("{} has no status map {map}", kind.fqn)));
+        }
+    }
+    if let Some(tags) = &definition.tags {
+        roots.check(tags.span().start, tags.get_ref(), mistakes);
+    }
+    for condition in [&definition.protected, &definition.phantom, &definition.cleaned] {
+        roots.condition(condition.as_ref(), mistakes);
+    }
+    references(definition, &roots, schema, mistakes);
+    definition.delete.iter().for_each(|delete| action(&service.service, delete, Some(kind), mistakes));
+    if definition.tagging && (service.tag.is_none() || service.untag.is_none()) {
+        mistakes.push((at, "tagging needs tag and untag of the service".to_owned()));
+    }
+}
+
+fn references(definition: &Definition, roots: &Roots, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
+    for reference in definition.references() {
+        roots.source(reference.value.span().start, reference.value.get_ref(), mistakes);
+        let (at, name) = (reference.kind.span().start, reference.kind.get_ref());
+        match schema.kind(name) {
+            None => mistakes.push((at, format!("there is no kind {name}"))),
+            Some(kind) if kind.position(reference.by.get_ref()).is_none() => {
+                mistakes.push((at, format!("{name} has no field {}", reference.by.get_ref())));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// All mistakes of a file, as `file:line: what`.
+fn mistakes(file: &str, text: &str) -> Vec<String> {
+    let service: Service = match toml::from_str(text) {
+        Ok(service) => service,
+        Err(error) => return vec![format!("{file}: {error}")],
+    };
+    let schema = Schema::of("aws").unwrap();
+    let mut found = Vec::new();
+    if model::service(&service.service).is_none() {
+        found.push((0, format!("there is no model of {}", service.service)));
+    }
+    service.tag.iter().chain(&service.untag).for_each(|each| action(&service.service, each, None, &mut found));
+    service.kinds.iter().for_each(|each| definition(&service, each, schema, &mut found));
+    let line = |at: usize| text[..at].lines().count().max(1);
+    found.into_iter().map(|(at, what)| format!("{file}:{}: {what}", line(at + 1))).collect()
+}
+
+#[test]
+fn definitions_agree_with_models_and_schema() {
+    let found: Vec<String> = FILES.iter().flat_map(|(file, text)| mistakes(file, text)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_mistake_is_named_with_file_and_line() {
+    let (_, text) = FILES.iter().find(|(file, _)| *file == "ec2.toml").unwrap();
+    let cases = [
+        ("\"DescribeVpcs\"", "\"DescribeVpc\"", "ec2 has no operation DescribeVpc"),
+        ("id = \"VpcId\"", "id = \"VpcIdd\"", "Vpc has no member VpcIdd"),
+        ("is_default = \"IsDefault\"", "is_fault = \"IsDefault\"", "aws_vpc has no field is_fault"),
+        ("\"Vpcs[]\"", "\"Vpcz[]\"", "has no member Vpcz"),
+        ("VpcId = \"{id}\"", "Vpc = \"{id}\"", "has no member Vpc"),
+        ("VpcId = \"{id}\"", "VpcId = \"{vpc}\"", "does not fit"),
+        ("collector = \"vpcs\"", "collector = \"vpc\"", "there is no collector vpc"),
+        ("\"@instance_type.cores\"", "\"@instance_typ.cores\"", "there is no @instance_typ"),
+    ];
+    for (right, wrong, expected) in cases {
+        let line = text[..text.find(right).unwrap()].lines().count();
+        let found = mistakes("ec2.toml", &text.replacen(right, wrong, 1)).join("\n");
+        assert!(found.contains(expected), "{wrong}: {found}");
+        let lines = [format!("ec2.toml:{line}:"), format!("ec2.toml:{}:", line + 1)];
+        assert!(lines.iter().any(|line| found.contains(line.as_str())), "{wrong} at {line}: {found}");
+    }
+    let broken = mistakes("ec2.toml", &text.replacen("\"Vpcs[]\"", "\"Vpcs[\"", 1)).join("\n");
+    assert!(broken.contains("is not understood") && broken.contains("line "), "{broken}");
+}
+
+#[test]
+fn all_definitions_can_be_read_and_no_kind_is_defined_twice() {
+    let definitions = Definitions::get().unwrap_or_else(|mistake| panic!("{mistake}"));
+    let mut kinds = BTreeSet::new();
+    for (_, definition) in definitions.iter() {
+        assert!(kinds.insert(definition.kind.get_ref()), "{}", definition.kind.get_ref());
+    }
+    assert_eq!(definitions.referenced("aws_iam_policy"), ["arn"]);
+}
+
+#[test]
+fn every_listing_with_pages_follows_them() {
+    // A listing whose answer has a token that no paginator follows would lose all but the first page.
+    for (service, definition) in Definitions::get().unwrap().iter() {
+        let lists = definition.list.iter().map(|List { operation, .. }| operation);
+        for name in lists.chain(definition.calls.iter().map(|call| &call.operation)) {
+            let operation = model::operation(&service.service, name.get_ref()).unwrap();
+            let Some(output) = &operation.output else { continue };
+            let has_token =
+                ["NextToken", "nextToken", "Marker", "NextMarker", "ContinuationToken"].iter().any(|token| output.get().member(token).is_some());
+            assert!(!has_token || operation.paginator.is_some(), "{}", operation.name);
+        }
+    }
+}

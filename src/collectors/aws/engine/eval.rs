@@ -1,0 +1,280 @@
+//! From an API's answer to values: sources, conditions and parameters of definitions applied to an item.
+
+use std::{borrow::Cow, ops::ControlFlow};
+
+use aws_smithy_types::DateTime;
+use serde_json::{Map, Value as Json};
+use time::OffsetDateTime;
+
+use super::super::{
+    client::Tree,
+    definitions::{
+        Condition, Constant, Input, Parameter, Rule, Source,
+        path::{Part, Path, Template, member},
+    },
+};
+use crate::graph::{Kind, Value};
+
+/// What paths of one item lead into: the item, and the values that calls and hooks added.
+pub(crate) struct Item<'t> {
+    /// The item as its list call gave it.
+    pub(crate) tree: &'t Tree<'t>,
+    /// The added ones: name, the part of the answer, the answer's pages.
+    pub(crate) named: Vec<Named<'t>>,
+}
+
+/// A named value: what `take` leads to in each of the pages.
+pub(crate) struct Named<'t> {
+    /// The name, without `@`.
+    pub(crate) name: &'t str,
+    /// The part that the name stands for; all of it if none.
+    pub(crate) take: Option<&'t Path>,
+    /// The pages of the answer.
+    pub(crate) pages: &'t [Tree<'t>],
+}
+
+type Visit<'v, 't> = &'v mut dyn FnMut(&'t Tree<'t>) -> ControlFlow<()>;
+
+impl<'t> Item<'t> {
+    /// An item to which nothing was added.
+    pub(crate) fn plain(tree: &'t Tree<'t>) -> Self {
+        Self { tree, named: Vec::new() }
+    }
+
+    fn walk(&self, path: &Path, visit: Visit<'_, 't>) -> ControlFlow<()> {
+        let Some(root) = &path.root else { return path.walk(self.tree, visit) };
+        for named in self.named.iter().filter(|named| named.name == root) {
+            for page in named.pages {
+                match named.take {
+                    Some(take) => take.walk(page, &mut |taken| path.walk(taken, visit))?,
+                    None => path.walk(page, visit)?,
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
+        let mut found = None;
+        let _ = self.walk(path, &mut |tree| {
+            if matches!(tree, Tree::Null) {
+                return ControlFlow::Continue(());
+            }
+            found = Some(tree);
+            ControlFlow::Break(())
+        });
+        found
+    }
+
+    /// The value of a field of this kind; `None` if it is absent.
+    pub(crate) fn value(&self, source: &Source, kind: &Kind) -> Option<Value> {
+        let rule = &source.0;
+        if rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+            return rule.otherwise.as_ref().map(constant);
+        }
+        let value = self.raw_value(rule).map(|value| match (&rule.status, value) {
+            (Some(map), Value::Text(text)) => Value::Text(kind.map_status(map, &text).to_owned()),
+            (_, value) => value,
+        });
+        value.or_else(|| rule.otherwise.as_ref().map(constant))
+    }
+
+    fn raw_value(&self, rule: &Rule) -> Option<Value> {
+        if let Some(path) = &rule.path {
+            return self.path_value(path, rule);
+        }
+        if let Some(paths) = &rule.first {
+            return paths.iter().find_map(|path| self.first(path)).and_then(tree_value);
+        }
+        if let Some(template) = &rule.text {
+            return self.fill(template).map(Value::Text);
+        }
+        if let Some(condition) = &rule.is {
+            return Some(Value::Bool(self.holds(condition)));
+        }
+        rule.value.as_ref().map(constant)
+    }
+
+    fn path_value(&self, path: &Path, rule: &Rule) -> Option<Value> {
+        if let Some((key, value)) = &rule.map {
+            return Some(Value::Map(self.entries(path, key, value)));
+        }
+        if !path.is_list() {
+            return self.first(path).and_then(tree_value);
+        }
+        let mut list = Vec::new();
+        let _ = self.walk(path, &mut |tree| {
+            list.extend(match &rule.each {
+                Some(each) => {
+                    Item::plain(tree).first(each).and_then(tree_value).or(rule.otherwise.as_ref().map(constant))
+                }
+                None => tree_value(tree),
+            });
+            ControlFlow::Continue(())
+        });
+        Some(Value::List(list))
+    }
+
+    fn entries(&self, path: &Path, key: &str, value: &str) -> Vec<(String, Value)> {
+        let mut entries = Vec::new();
+        let _ = self.walk(path, &mut |tree| {
+            if let (Some(key), Some(value)) =
+                (member(tree, key).and_then(text), member(tree, value).and_then(tree_value))
+            {
+                entries.push((key.into_owned(), value));
+            }
+            ControlFlow::Continue(())
+        });
+        entries
+    }
+
+    /// The text of a source, for ids, names and the values of references.
+    pub(crate) fn text(&self, source: &Source) -> Option<String> {
+        let mut found = None;
+        self.texts(source, &mut |text| {
+            found.get_or_insert(text);
+        });
+        found
+    }
+
+    /// Gives each text of a source to `take`.
+    pub(crate) fn texts(&self, source: &Source, take: &mut dyn FnMut(String)) {
+        let rule = &source.0;
+        if rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+            return;
+        }
+        match &rule.path {
+            Some(path) => {
+                let _ = self.walk(path, &mut |tree| {
+                    text(tree).into_iter().for_each(|text| take(text.into_owned()));
+                    ControlFlow::Continue(())
+                });
+            }
+            None => {
+                if let Some(Value::Text(text)) = self.raw_value(rule) {
+                    take(text);
+                }
+            }
+        }
+    }
+
+    /// The tags at a path: a list of structures with key and value, or a map.
+    pub(crate) fn tags(&self, path: &Path, take: &mut dyn FnMut(String, String)) {
+        let _ = self.walk(path, &mut |tree| {
+            match tree {
+                Tree::List(list) => list.iter().for_each(|entry| {
+                    let key = member(entry, "Key").or_else(|| member(entry, "key")).and_then(text);
+                    let value = member(entry, "Value").or_else(|| member(entry, "value")).and_then(text);
+                    if let Some(key) = key {
+                        take(key.into_owned(), value.unwrap_or_default().into_owned());
+                    }
+                }),
+                Tree::Map(members) => members.iter().for_each(|(key, value)| {
+                    take(key.to_string(), text(value).unwrap_or_default().into_owned());
+                }),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Whether a condition holds.
+    pub(crate) fn holds(&self, condition: &Condition) -> bool {
+        let mut found = false;
+        let mut holds = false;
+        let _ = self.walk(&condition.path, &mut |tree| {
+            if matches!(tree, Tree::Null) {
+                return ControlFlow::Continue(());
+            }
+            found = true;
+            let one_of = condition.one_of.is_empty() || condition.one_of.iter().any(|wanted| equals(tree, wanted));
+            let contains =
+                condition.contains.as_deref().is_none_or(|part| text(tree).is_some_and(|text| text.contains(part)));
+            holds |= one_of && contains;
+            ControlFlow::Continue(())
+        });
+        match condition.present {
+            Some(false) => !found,
+            _ => holds,
+        }
+    }
+
+    fn fill(&self, template: &Template) -> Option<String> {
+        let mut filled = String::new();
+        for part in &template.0 {
+            match part {
+                Part::Text(text) => filled.push_str(text),
+                Part::Path(path) => filled.push_str(&text(self.first(path)?)?),
+            }
+        }
+        Some(filled)
+    }
+
+    /// The parameters of a call; one whose paths lead to nothing is left out.
+    pub(crate) fn input(&self, input: &Input) -> Map<String, Json> {
+        input.iter().filter_map(|(name, parameter)| Some((name.clone(), self.parameter(parameter)?))).collect()
+    }
+
+    fn parameter(&self, parameter: &Parameter) -> Option<Json> {
+        Some(match parameter {
+            Parameter::Bool(value) => Json::Bool(*value),
+            Parameter::Int(number) => Json::from(*number),
+            Parameter::Text(template) => Json::String(self.fill(template)?),
+            Parameter::List(list) => {
+                list.iter().map(|element| self.parameter(element)).collect::<Option<Vec<_>>>()?.into()
+            }
+            Parameter::Map(members) => Json::Object(self.input(members)),
+        })
+    }
+}
+
+fn equals(tree: &Tree<'_>, wanted: &Constant) -> bool {
+    match (tree, wanted) {
+        (Tree::Text(text), Constant::Text(wanted)) => text == wanted,
+        (Tree::Bool(value), Constant::Bool(wanted)) => value == wanted,
+        (Tree::Int(number), Constant::Int(wanted)) => number == wanted,
+        _ => false,
+    }
+}
+
+fn constant(constant: &Constant) -> Value {
+    match constant {
+        Constant::Bool(value) => Value::Bool(*value),
+        Constant::Int(number) => Value::Int(*number),
+        Constant::Float(number) => Value::Float(*number),
+        Constant::Text(text) => Value::Text(text.clone()),
+    }
+}
+
+/// A scalar as text.
+pub(crate) fn text<'t>(tree: &'t Tree<'_>) -> Option<Cow<'t, str>> {
+    match tree {
+        Tree::Text(text) => Some(Cow::Borrowed(text)),
+        Tree::Int(number) => Some(Cow::Owned(number.to_string())),
+        Tree::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+        _ => None,
+    }
+}
+
+/// The field value of a part of an answer; nulls and bytes have none.
+fn tree_value(tree: &Tree<'_>) -> Option<Value> {
+    Some(match tree {
+        Tree::Bool(value) => Value::Bool(*value),
+        Tree::Int(number) => Value::Int(*number),
+        Tree::Float(number) => Value::Float(*number),
+        Tree::Text(text) => Value::Text(text.to_string()),
+        Tree::Time(time) => Value::Time(time_value(*time)?),
+        Tree::List(list) => Value::List(list.iter().filter_map(tree_value).collect()),
+        Tree::Map(members) => {
+            let members = members.iter().filter_map(|(name, value)| Some((name.to_string(), tree_value(value)?)));
+            Value::Map(members.collect())
+        }
+        _ => return None,
+    })
+}
+
+/// A point in time, to the microsecond as the cores keep it.
+pub(crate) fn time_value(time: DateTime) -> Option<OffsetDateTime> {
+    let seconds = OffsetDateTime::from_unix_timestamp(time.secs()).ok()?;
+    Some(seconds + time::Duration::microseconds(i64::from(time.subsec_nanos() / 1000)))
+}

@@ -1,0 +1,157 @@
+//! The engine: carries out the definitions for one account.
+//!
+//! The account's own calls come first and show whether the credentials work. Then the pseudo region and the regions are
+//! collected at the same time; in each, collectors run side by side under a small bound, and every page of a listing
+//! becomes nodes at once. What fails costs its kind in its region and is reported as a gap.
+
+mod account;
+mod eval;
+mod kind;
+mod metrics;
+mod place;
+mod prices;
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use time::OffsetDateTime;
+use worker_proto::{Failure, FailureKind, Gap, Unit};
+
+use self::{place::Place, prices::Prices};
+use super::{
+    super::{BoxFuture, CollectContext},
+    broker::Payload,
+    client::{CallError, CallErrorKind, Client},
+    definitions::Definitions,
+    options, provider,
+    selection::global_region,
+};
+use crate::graph::{Kind, NodeId, Schema, UnitGraph};
+
+/// The name of the plugin: the id of its cloud, and of its kinds in the schema.
+const CLOUD: &str = "aws";
+
+/// One account's collection.
+pub(crate) struct Run<'c> {
+    context: &'c CollectContext,
+    client: Client,
+    graph: UnitGraph,
+    schema: &'static Schema,
+    definitions: &'static Definitions,
+    payload: Payload,
+    /// `alias (id)`, as metrics have always called an account.
+    display: String,
+    /// The one moment that all fallbacks refer to.
+    now: OffsetDateTime,
+    prices: Prices,
+    /// The gaps that were reported, by region, operation and code: a thousand users give one gap, not a thousand.
+    reported: Mutex<HashSet<(String, String, String)>>,
+}
+
+/// Collects one account.
+///
+/// # Errors
+/// `Credentials` if the account's credentials are refused at once, `Cancelled` if the session is ending, `Internal` for
+/// a fault of ours. All else is a gap.
+pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
+    // Asked for first: the holder of the credentials says best why there are none.
+    context.credentials().get().await?;
+    let mut run = Run::new(context, unit)?;
+    let account = run.account().await?;
+    let pool = context.settings().integer("aws-region-pool-size").unwrap_or(1);
+    let places = run.places(account).await?;
+    let parts = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    let done = std::sync::atomic::AtomicU32::new(0);
+    let futures = places.iter().map(|place| -> BoxFuture<'_, Result<(), Failure>> {
+        let (done, run) = (&done, &run);
+        Box::pin(async move {
+            place.collect(run).await?;
+            run.context.progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, parts);
+            Ok(())
+        })
+    });
+    at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
+    let report = run.graph.finish().await?;
+    tracing::info!(account = run.payload.account, edges = report.sent, "AWS account is collected");
+    Ok(())
+}
+
+impl<'c> Run<'c> {
+    fn new(context: &'c CollectContext, unit: &Unit) -> Result<Self, Failure> {
+        let payload = Payload::read(unit)?;
+        Ok(Self {
+            context,
+            client: provider::client(context, &payload.account)?,
+            graph: UnitGraph::new(context.clone()),
+            schema: Schema::of(CLOUD).map_err(internal)?,
+            definitions: Definitions::get().map_err(internal)?,
+            display: payload.account.clone(),
+            payload,
+            now: OffsetDateTime::now_utc(),
+            prices: Prices::default(),
+            reported: Mutex::default(),
+        })
+    }
+
+    /// The pseudo region and the regions, with their nodes sent.
+    async fn places(&self, account: NodeId) -> Result<Vec<Place>, Failure> {
+        let global = Place::global(global_region(&self.payload.partition));
+        let mut places = vec![global];
+        places.extend(self.payload.regions.iter().map(|region| Place::region(region)));
+        for place in &mut places {
+            place.announce(self, account).await?;
+        }
+        Ok(places)
+    }
+
+    fn is_wanted(&self, collector: &str) -> bool {
+        options::is_wanted(self.context.settings(), collector)
+    }
+
+    fn kind(&self, name: &str) -> Result<&'static Kind, Failure> {
+        self.schema.kind(name).ok_or_else(|| internal(format!("there is no kind {name}")))
+    }
+
+    /// Reports what a failed call costs; the same failure in the same region only once.
+    async fn lost(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
+        let key = (label.to_owned(), error.operation.clone(), error.code.clone());
+        if !self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+            return Ok(());
+        }
+        let account = self.payload.account.as_str();
+        tracing::warn!(account, region = label, collector, %error, "a part of an AWS account is left out");
+        let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
+        self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
+        let gap = Gap {
+            account: account.to_owned(),
+            region: label.to_owned(),
+            service: error.service.clone(),
+            operation: error.operation.clone(),
+            code: error.code.clone(),
+            message: error.message.clone(),
+        };
+        self.context.gap(gap).await
+    }
+}
+
+/// Runs futures, at most so many at a time; the first failure ends all.
+async fn at_most(limit: usize, futures: Vec<BoxFuture<'_, Result<(), Failure>>>) -> Result<(), Failure> {
+    stream::iter(futures).buffer_unordered(limit.max(1)).try_collect::<()>().await
+}
+
+fn internal(reason: impl std::fmt::Display) -> Failure {
+    Failure { kind: FailureKind::Internal, message: format!("AWS collector: {reason}") }
+}
+
+/// What a failed call means where nothing can go on without it.
+pub(crate) fn call_failure(what: &str, error: &CallError) -> Failure {
+    let kind = match error.kind {
+        CallErrorKind::Credentials | CallErrorKind::Denied => FailureKind::Credentials,
+        CallErrorKind::Configuration => FailureKind::Configuration,
+        _ => FailureKind::Unavailable,
+    };
+    Failure { kind, message: format!("{what}: {error}") }
+}

@@ -1,0 +1,123 @@
+//! A region, or the pseudo region of what an account has only once.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        super::BoxFuture,
+        client::{CallError, CallErrorKind},
+        definitions::{Definition, Scope, Service},
+    },
+    CLOUD, Run, at_most, internal,
+    kind::Step,
+};
+use crate::graph::{End, NodeId, Resource, Scope as Ancestors, UNDEFINED};
+
+/// How many collectors of a region run at the same time. More would only meet the API's limits sooner.
+const COLLECTORS_AT_ONCE: usize = 4;
+
+/// The name of the pseudo region, and of its scope in references.
+pub(crate) const GLOBAL: &str = "global";
+
+/// A region or the pseudo region.
+pub(crate) struct Place {
+    /// The region that is called, and the id of the region node.
+    pub(crate) region: String,
+    /// The region's name, or `global`.
+    pub(crate) label: String,
+    /// What is listed here.
+    pub(crate) scope: Scope,
+    /// The region's node, once it was sent.
+    pub(crate) node: NodeId,
+    /// Whether the credentials are good elsewhere but not here, as in a region that is not enabled.
+    refused: AtomicBool,
+}
+
+impl Place {
+    /// The pseudo region, served by `region`.
+    pub(crate) fn global(region: &str) -> Self {
+        Self::new(region, GLOBAL, Scope::Global)
+    }
+
+    /// A region.
+    pub(crate) fn region(region: &str) -> Self {
+        Self::new(region, region, Scope::Region)
+    }
+
+    fn new(region: &str, label: &str, scope: Scope) -> Self {
+        let (region, label) = (region.to_owned(), label.to_owned());
+        Self { region, label, scope, node: NodeId([0; 16]), refused: AtomicBool::new(false) }
+    }
+
+    /// Sends the region's node and hangs it below the account.
+    pub(crate) async fn announce(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
+        let mut resource = Resource::new(run.kind("aws_region")?, self.region.as_str());
+        resource.name(self.label.as_str());
+        let node = resource.finish(&self.ancestors(run)).map_err(internal)?;
+        self.node = run.graph.add(node, Vec::new()).await?;
+        run.graph.edge(End::Node(account), End::Node(self.node));
+        Ok(())
+    }
+
+    /// The ancestors of what is collected here.
+    pub(crate) fn ancestors<'a>(&'a self, run: &'a Run<'_>) -> Ancestors<'a> {
+        Ancestors { cloud: CLOUD, account: &run.payload.account, region: &self.region, zone: UNDEFINED }
+    }
+
+    /// Collects all that is wanted here.
+    pub(crate) async fn collect(&self, run: &Run<'_>) -> Result<(), Failure> {
+        tracing::info!(account = run.payload.account, region = self.label, "collecting AWS");
+        let futures =
+            self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
+                Box::pin(self.run(run, collector, steps))
+            });
+        at_most(COLLECTORS_AT_ONCE, futures.collect()).await
+    }
+
+    /// The collectors that have something here, each with its kinds in the order of definition.
+    fn collectors(&self, run: &Run<'_>) -> Vec<(&'static str, Vec<(&'static Service, &'static Definition)>)> {
+        let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
+        for (service, definition) in run.definitions.iter() {
+            let Some(collector) = definition.collector() else { continue };
+            if definition.scope != self.scope || definition.below.is_some() || !run.is_wanted(collector) {
+                continue;
+            }
+            match collectors.iter_mut().find(|(known, _)| *known == collector) {
+                Some((_, steps)) => steps.push((service, definition)),
+                None => collectors.push((collector, vec![(service, definition)])),
+            }
+        }
+        collectors
+    }
+
+    async fn run(
+        &self,
+        run: &Run<'_>,
+        collector: &'static str,
+        kinds: Vec<(&'static Service, &'static Definition)>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        for (service, definition) in kinds {
+            Step::new(run, self, service, definition)?.list(None).await?;
+        }
+        run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
+    }
+
+    /// Whether nothing here can be collected any more.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Reports a failed call; refused credentials end the region with this one gap.
+    pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
+        if error.kind == CallErrorKind::Credentials && self.refused.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        run.lost(&self.label, collector, error).await
+    }
+}

@@ -1,0 +1,117 @@
+//! Planning: who am I, which accounts, which regions.
+
+use aws_config::SdkConfig;
+use worker_proto::{Failure, FailureKind, Plan, Unit};
+
+use super::{
+    super::CollectContext,
+    broker::Payload,
+    client::Request,
+    engine::call_failure,
+    identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
+    provider,
+    selection::{Account, Identity, Member, select},
+};
+/// The kind of a unit's account node.
+pub(crate) const ACCOUNT_KIND: &str = "aws_account";
+
+/// Finds the accounts and their regions.
+pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
+    let settings = context.settings();
+    let secret = Secret::read(&context.credentials().get().await?)?;
+    let config = given_config(&secret).await?;
+    let identity = who_am_i(&config).await?;
+    let members = match settings.flag("aws-scrape-org") {
+        true => Some(members(&config).await?),
+        false => None,
+    };
+    let selection = select(&identity, members.as_deref(), settings)?;
+    for member in &selection.inactive {
+        tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");
+    }
+    let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
+    let regions = regions(context, &identity.account, region).await?;
+    tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
+    let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
+    Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new() })
+}
+
+async fn who_am_i(config: &SdkConfig) -> Result<Identity, Failure> {
+    let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    let what = "the AWS credentials cannot be verified";
+    let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
+    match (answer.account(), answer.arn()) {
+        (Some(account), arn) => Ok(Identity::new(account, arn.unwrap_or_default())),
+        (None, _) => Err(Failure {
+            kind: FailureKind::Unavailable,
+            message: format!("{what}: {} named no account", endpoint(config, "sts")),
+        }),
+    }
+}
+
+/// The members of the organization.
+///
+/// A refusal ends the plan: going on without the members would delete what is known of them.
+async fn members(config: &SdkConfig) -> Result<Vec<Member>, Failure> {
+    let client = aws_sdk_organizations::Client::new(config);
+    let mut pages = client.list_accounts().into_paginator().send();
+    let mut members = Vec::new();
+    while let Some(page) = pages.next().await {
+        let what = "the accounts of the AWS organization cannot be listed (--aws-scrape-org)";
+        let page = page.map_err(|error| failure(what, &endpoint(config, "organizations"), &error))?;
+        members.extend(page.accounts().iter().filter_map(member));
+    }
+    Ok(members)
+}
+
+fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
+    // Older servers answer the old field only.
+    let old = account.status().map(|status| status.as_str());
+    let state = account.state().map(|state| state.as_str()).or(old);
+    Some(Member {
+        id: account.id()?.to_owned(),
+        name: account.name().unwrap_or_default().to_owned(),
+        active: !matches!(state, Some("SUSPENDED" | "CLOSED" | "PENDING_ACTIVATION")),
+    })
+}
+
+/// The regions to collect: those that were asked for, or all that are enabled.
+async fn regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
+    let chosen = context.settings().list("aws-region");
+    if !chosen.is_empty() {
+        let mut regions: Vec<String> = Vec::new();
+        for region in chosen {
+            if !regions.contains(region) {
+                regions.push(region.clone());
+            }
+        }
+        return Ok(regions);
+    }
+    let client = provider::client(context, account)?;
+    let request = Request::new("ec2", "DescribeRegions", region);
+    let what = "the AWS regions cannot be listed; name them with --aws-region";
+    let reply = client.call(request).await.map_err(|error| call_failure(what, &error))?;
+    let tree = reply.tree().map_err(|error| call_failure(what, &error))?;
+    let names: Vec<String> =
+        tree.path("Regions[].RegionName").iter().filter_map(|name| name.text()).map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(Failure { kind: FailureKind::Unavailable, message: format!("{what}: the answer names none") });
+    }
+    Ok(names)
+}
+
+fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, Failure> {
+    let payload = Payload {
+        account: account.id.clone(),
+        role: account.role,
+        partition: partition.to_owned(),
+        regions: regions.to_vec(),
+    };
+    let payload = serde_json::to_string(&payload).map_err(|error| Failure {
+        kind: FailureKind::Internal,
+        message: format!("the plan of AWS account {} cannot be written: {error}", account.id),
+    })?;
+    // The pseudo region "global" is a part of its own.
+    let parts = u32::try_from(regions.len()).unwrap_or(u32::MAX).saturating_add(1);
+    Ok(Unit { id: account.id, label: account.label, kind: ACCOUNT_KIND.to_owned(), parts, payload })
+}

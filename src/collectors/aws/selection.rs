@@ -1,0 +1,222 @@
+//! Which accounts are collected, with which role: a pure function over identity, organization and settings.
+
+use std::collections::BTreeSet;
+
+use worker_proto::{Failure, FailureKind};
+
+use crate::settings::Settings;
+
+/// Who the base credentials belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The account id.
+    pub(crate) account: String,
+    /// The partition, such as `aws` or `aws-us-gov`.
+    pub(crate) partition: String,
+}
+
+impl Identity {
+    /// The identity behind the ARN that GetCallerIdentity answers, such as `arn:aws-cn:sts::123456789012:…`.
+    pub(crate) fn new(account: &str, arn: &str) -> Self {
+        let partition = arn.split(':').nth(1).filter(|partition| !partition.is_empty()).unwrap_or("aws");
+        Self { account: account.to_owned(), partition: partition.to_owned() }
+    }
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The account id.
+    pub(crate) id: String,
+    /// Its name in the organization.
+    pub(crate) name: String,
+    /// Whether it can be collected at all; suspended accounts refuse every call.
+    pub(crate) active: bool,
+}
+
+/// An account that is to be collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// The account id.
+    pub(crate) id: String,
+    /// Its name for people; the id if there is no better one.
+    pub(crate) label: String,
+    /// The role to assume in it; none means the base credentials.
+    pub(crate) role: Option<String>,
+}
+
+/// What was chosen.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// What is to be collected; at least one.
+    pub(crate) accounts: Vec<Account>,
+    /// Members that are left out because they are not active.
+    pub(crate) inactive: Vec<Member>,
+}
+
+/// Chooses accounts. `members` is the organization, if it was asked for.
+///
+/// # Errors
+/// `Configuration` if no account is left.
+pub(crate) fn select(
+    identity: &Identity,
+    members: Option<&[Member]>,
+    settings: &Settings,
+) -> Result<Selection, Failure> {
+    let role = settings.text("aws-role");
+    let mut selection = match (role, members) {
+        (Some(role), Some(members)) => from_organization(identity, members, role, settings),
+        (Some(role), None) if !settings.list("aws-account").is_empty() => {
+            let ids: BTreeSet<&String> = settings.list("aws-account").iter().collect();
+            let accounts = ids.into_iter().map(|id| account(id, id, Some(role))).collect();
+            Selection { accounts, inactive: Vec::new() }
+        }
+        _ => Selection { accounts: vec![account(&identity.account, &identity.account, None)], inactive: Vec::new() },
+    };
+    if settings.flag("aws-role-override") {
+        for account in &mut selection.accounts {
+            account.role = role.map(str::to_owned);
+        }
+    }
+    if selection.accounts.is_empty() {
+        return Err(Failure { kind: FailureKind::Configuration, message: NOTHING_LEFT.into() });
+    }
+    Ok(selection)
+}
+
+const NOTHING_LEFT: &str = "no AWS account is left to collect: check --aws-scrape-exclude-account, \
+                            --aws-dont-scrape-current and --aws-assume-current";
+
+fn from_organization(identity: &Identity, members: &[Member], role: &str, settings: &Settings) -> Selection {
+    let excluded = settings.list("aws-scrape-exclude-account");
+    let assume_current = settings.flag("aws-assume-current");
+    let mut selection = Selection::default();
+    for member in members {
+        let is_current = member.id == identity.account;
+        if excluded.contains(&member.id) || (is_current && !assume_current) {
+            continue;
+        }
+        if member.active {
+            selection.accounts.push(account(&member.id, &member.name, Some(role)));
+        } else {
+            selection.inactive.push(member.clone());
+        }
+    }
+    // The current account is never collected twice: with --aws-assume-current it already has its role.
+    let has_current = selection.accounts.iter().any(|account| account.id == identity.account);
+    if !settings.flag("aws-dont-scrape-current") && !has_current {
+        let member = members.iter().find(|member| member.id == identity.account);
+        let name = member.map_or(identity.account.as_str(), |member| member.name.as_str());
+        selection.accounts.push(account(&identity.account, name, None));
+    }
+    selection
+}
+
+fn account(id: &str, name: &str, role: Option<&str>) -> Account {
+    let label = if name.is_empty() { id } else { name };
+    Account { id: id.to_owned(), label: label.to_owned(), role: role.map(str::to_owned) }
+}
+
+/// The ARN of a role in an account.
+pub(crate) fn role_arn(partition: &str, account: &str, role: &str) -> String {
+    format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/'))
+}
+
+/// The region that serves what a partition has only once, such as IAM.
+pub(crate) fn global_region(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        "aws-iso-f" => "us-isof-south-1",
+        "aws-eusc" => "eusc-de-east-1",
+        _ => "us-east-1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::settings::Setting;
+
+    const CURRENT: &str = "111111111111";
+
+    fn identity() -> Identity {
+        Identity::new(CURRENT, "arn:aws:sts::111111111111:assumed-role/x/y")
+    }
+
+    fn organization() -> Vec<Member> {
+        [(CURRENT, "main", true), ("222222222222", "dev", true), ("333333333333", "old", false)]
+            .map(|(id, name, active)| Member { id: id.into(), name: name.into(), active })
+            .into()
+    }
+
+    fn settings(flags: &[&str]) -> Settings {
+        let mut settings = Settings::default();
+        settings.set("aws-role", Setting::Text("Reader".into()));
+        for flag in flags {
+            settings.set(flag, Setting::Flag(true));
+        }
+        settings
+    }
+
+    fn chosen(flags: &[&str]) -> Vec<(String, bool)> {
+        let selection = select(&identity(), Some(&organization()), &settings(flags)).unwrap();
+        selection.accounts.into_iter().map(|account| (account.id, account.role.is_some())).collect()
+    }
+
+    #[test]
+    fn an_organization_gives_its_active_members_with_the_role_and_the_current_account_without() {
+        assert_eq!(chosen(&[]), [("222222222222".into(), true), (CURRENT.into(), false)]);
+        let selection = select(&identity(), Some(&organization()), &settings(&[])).unwrap();
+        assert_eq!(selection.inactive.len(), 1);
+        assert_eq!(selection.inactive[0].id, "333333333333");
+    }
+
+    #[test]
+    fn the_current_account_is_taken_once_at_most() {
+        assert_eq!(chosen(&["aws-dont-scrape-current"]), [("222222222222".into(), true)]);
+        assert_eq!(chosen(&["aws-assume-current"]), [(CURRENT.into(), true), ("222222222222".into(), true)]);
+        let both = ["aws-assume-current", "aws-dont-scrape-current"];
+        assert_eq!(chosen(&both), [(CURRENT.into(), true), ("222222222222".into(), true)]);
+    }
+
+    #[test]
+    fn excluded_members_leave_nothing_behind() {
+        let mut settings = settings(&["aws-dont-scrape-current"]);
+        settings.set("aws-scrape-exclude-account", Setting::List(vec!["222222222222".into()]));
+        let failure = select(&identity(), Some(&organization()), &settings).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Configuration);
+        assert!(failure.message.contains("--aws-scrape-exclude-account"));
+    }
+
+    #[test]
+    fn listed_accounts_are_taken_with_the_role_and_once() {
+        let mut settings = settings(&[]);
+        settings.set("aws-account", Setting::List(vec!["444444444444".into(), "444444444444".into()]));
+        let selection = select(&identity(), None, &settings).unwrap();
+        assert_eq!(selection.accounts, [account("444444444444", "444444444444", Some("Reader"))]);
+    }
+
+    #[test]
+    fn a_role_alone_means_the_current_account_unless_overridden() {
+        let plain = select(&identity(), None, &settings(&[])).unwrap();
+        assert_eq!(plain.accounts, [account(CURRENT, CURRENT, None)]);
+        let overridden = select(&identity(), None, &settings(&["aws-role-override"])).unwrap();
+        assert_eq!(overridden.accounts, [account(CURRENT, CURRENT, Some("Reader"))]);
+    }
+
+    #[test]
+    fn arns_follow_the_partition() {
+        let china = Identity::new(CURRENT, "arn:aws-cn:iam::111111111111:user/x");
+        assert_eq!(china.partition, "aws-cn");
+        assert_eq!(role_arn(&china.partition, CURRENT, "team/Reader"), "arn:aws-cn:iam::111111111111:role/team/Reader");
+        assert_eq!(role_arn("aws", CURRENT, "/Reader"), "arn:aws:iam::111111111111:role/Reader");
+        assert_eq!(global_region("aws-us-gov"), "us-gov-west-1");
+        assert_eq!(Identity::new(CURRENT, "").partition, "aws");
+    }
+}
