@@ -51,7 +51,9 @@ def is_complete(venv: Path) -> bool:
 
 def run(step: str, advice: str, *command: str) -> None:
     """Runs one step of the installation; its output is shown only if it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode != 0:
         print(done.stdout.rstrip(), file=sys.stderr)
         fail(f"{step} failed; {advice}")

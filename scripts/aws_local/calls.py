@@ -1,14 +1,14 @@
 """What a request is: which service and operation, for which account and region, in which wire protocol.
 
-Services and operations are named as in botocore (`elbv2`, `cloudwatch`, `DescribeVolumes`), also those of REST services,
-whose operation follows from method and path; those are looked up in botocore's own service models.
+Services and operations are named as in botocore (`elbv2`, `cloudwatch`, `DescribeVolumes`). Those of REST services
+follow from method and path, by botocore's own service models.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
@@ -124,9 +124,17 @@ class Route:
     path: re.Pattern[str]
     query: dict[str, str]
     """The parameters that must be there, with their values (empty: any)."""
+    is_variant: bool
+    """Whether it shares its place with an operation that is meant more often."""
+
+    @property
+    def vagueness(self) -> tuple[int, int, bool, bool]:
+        """Sorts the most specific first."""
+        pattern = self.path.pattern
+        return (-len(self.query), pattern.count("[^/]+"), ".+" in pattern, self.is_variant)
 
 
-@lru_cache(maxsize=None)
+@cache
 def routes(service: str) -> list[Route]:
     """The routes of a REST service, the most specific first; none for a service that botocore does not know."""
     from botocore.exceptions import DataNotFoundError, UnknownServiceError
@@ -141,8 +149,10 @@ def routes(service: str) -> list[Route]:
         path, _, query = operation["http"]["requestUri"].partition("?")
         pattern = re.sub(r"\\{\w+(\\\+)?\\}", lambda m: ".+" if m.group(1) else "[^/]+", re.escape(path))
         required = {key: value[0] for key, value in parse_qs(query, keep_blank_values=True).items() if key != "x-id"}
-        found.append(Route(name, operation["http"]["method"], re.compile(pattern.rstrip("/") + "/?"), required))
-    return sorted(found, key=lambda route: (-len(route.query), route.path.pattern.count("[^/]+"), ".+" in route.path.pattern))
+        path_pattern = re.compile(pattern.rstrip("/") + "/?")
+        is_variant = operation.get("deprecated", False) or "Copy" in name
+        found.append(Route(name, operation["http"]["method"], path_pattern, required, is_variant))
+    return sorted(found, key=lambda route: route.vagueness)
 
 
 def rest_operation(service: str, method: str, raw_path: str, query: str) -> str | None:
@@ -155,4 +165,3 @@ def rest_operation(service: str, method: str, raw_path: str, query: str) -> str 
         if fits and all(key in given and (not value or value in given[key]) for key, value in route.query.items()):
             return route.operation
     return None
-

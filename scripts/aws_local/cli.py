@@ -2,7 +2,7 @@
 
 Readiness: one line `ready http://127.0.0.1:PORT` on stdout, and the port in the file given by `--port-file`, which
 appears at once and whole; with `up`, only when everything is seeded. All other output goes to stderr. The process ends
-cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive whoever holds that.
+cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive who holds that.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ def add_server_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--port", type=int, default=0, help="port to listen on at 127.0.0.1; 0 (the default) takes a free one")
     add("--port-file", type=Path, metavar="FILE", help="write the port here when ready")
-    add("--freeze", metavar="ISO", help="let the server's clock stand still at this time, such as 2021-11-01T00:00:00")
+    add(
+        "--freeze", type=moment, metavar="ISO", help="stop the server's clock at this time, such as 2021-11-01T00:00:00"
+    )
     add("--latency-ms", type=float, default=0.0, metavar="N", help="delay every answer")
-    add("--log", metavar="FILE", help="append one JSON line for each request")
+    add("--log", metavar="FILE", help="write one JSON line here for each request (after seeding)")
     add("--deny-account", nargs="+", default=[], metavar="ID", help="let nobody assume a role in these accounts")
     add("--reserved", type=int, default=0, metavar="N", help="reserved instance contracts per account and region")
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
@@ -65,8 +67,14 @@ def add_seed_options(command: argparse.ArgumentParser) -> None:
     add("--scale", type=positive, default=1, metavar="N", help="how much is in each account and region (1)")
     add("--regions", nargs="+", default=["us-east-1", "us-west-2"], metavar="REGION", help="the regions to fill")
     add("--role", default="Cloudkeeper", help="the role that can be assumed in each account (Cloudkeeper)")
-    add("--metrics-now", metavar="ISO", help="the time that CloudWatch data points lie before (now)")
+    add("--metrics-now", type=moment, metavar="ISO", help="the time that CloudWatch data points lie before (now)")
     add("--out", type=Path, metavar="FILE", help="write what was made here, as JSON")
+
+
+def moment(text: str) -> str:
+    """A time in ISO format, as it was given."""
+    datetime.datetime.fromisoformat(text)
+    return text
 
 
 def positive(text: str) -> int:
@@ -81,8 +89,8 @@ def run_seed(args: argparse.Namespace) -> int:
     """Fills a running server."""
     from aws_local.seeding import Plan, SeedError, seed
 
-    moment = datetime.datetime.fromisoformat(args.metrics_now) if args.metrics_now else None
-    plan = Plan(args.endpoint.rstrip("/"), args.accounts, args.scale, args.regions, args.role, moment)
+    now = datetime.datetime.fromisoformat(args.metrics_now) if args.metrics_now else None
+    plan = Plan(args.endpoint.rstrip("/"), args.accounts, args.scale, args.regions, args.role, now)
     try:
         made = seed(plan)
     except SeedError as error:
@@ -102,11 +110,10 @@ def run_server(args: argparse.Namespace, *, fill: bool) -> int:
         threading.Thread(target=watch_stdin, args=(stop,), daemon=True).start()
     from aws_local.server import Options, Server
 
-    server = Server(
-        Options(args.port, args.freeze, args.latency_ms, args.log, list(args.deny_account), args.reserved)
-    )
+    server = Server(Options(args.port, args.freeze, args.latency_ms, args.log, list(args.deny_account), args.reserved))
     code = fill_server(args, server.endpoint, stop) if fill else 0
     if code == 0 and not stop.is_set():
+        server.begin()
         announce(server.endpoint, server.port, args.port_file)
         stop.wait()
     server.stop()

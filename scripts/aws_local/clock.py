@@ -1,7 +1,7 @@
 """The server's clock: the real one, or a frozen one that moves only when told.
 
-moto stamps what it makes with the time, so a frozen clock makes creation times repeatable. What this package does itself
-(latency, log times) always goes by the real clock: freezegun leaves the modules named in `REAL_TIME_MODULES` alone.
+moto stamps what it makes with the time, so a frozen clock makes creation times repeatable. What this package does
+itself (latency, log times) goes by the real clock: freezegun leaves the modules in `REAL_TIME_MODULES` alone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 | request | does |
 |---|---|
 | `GET /_ctl/stats` | counts of requests by operation, account and status, and the most that were in flight |
-| `POST /_ctl/reset` | back to the state after the start, but for the resources: counts, log, faults, latency |
+| `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency); resources stay |
 | `GET /_ctl/fault` | the faults in force, with how often each struck |
 | `POST /_ctl/fault` | puts the fault (or list of faults) of the JSON body in force; `faults.Fault` has the members |
 | `DELETE /_ctl/fault[?id=N]` | takes one fault, or all, out of force |
@@ -35,20 +35,33 @@ class BadRequest(ValueError):
 class Control:
     """The state that tests may change, and the endpoint that changes it."""
 
-    def __init__(self, record: Record, clock: Clock, latency_ms: float, denied: list[str]) -> None:
+    def __init__(self, record: Record, clock: Clock) -> None:
         self.faults = Faults()
-        self.latency = latency_ms / 1000
+        self.latency = 0.0
+        """How long every answer is delayed, in seconds."""
         self._record = record
         self._clock = clock
-        self._first_latency = self.latency
-        self._denied = denied
-        self._deny()
+        self._start: tuple[float, list[str]] = (0.0, [])
+
+    def begin(self, latency_ms: float, denied: list[str]) -> None:
+        """Sets the state that every reset returns to, and starts counting. Seeding is to be over by then."""
+        self._start = (latency_ms / 1000, denied)
+        self.reset()
+
+    def reset(self) -> int:
+        """Returns to the state of the beginning, and says how many faults were in force."""
+        cleared = self.faults.clear()
+        self.latency, denied = self._start
+        for account in denied:
+            self.faults.add(faults.deny_account(account))
+        self._record.reset()
+        return cleared
 
     def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
         """Carries out a control request."""
         actions: dict[str, Callable[[str, dict[str, str], bytes], Any]] = {
             "stats": lambda *_: self._record.stats(),
-            "reset": self._reset,
+            "reset": lambda *_: {"cleared": self.reset()},
             "fault": self._fault,
             "latency": self._set_latency,
             "tick": self._tick,
@@ -62,17 +75,6 @@ class Control:
             return document(actions[name](method, parameters, body))
         except ValueError as error:
             return document({"error": str(error)}, 400)
-
-    def _deny(self) -> None:
-        for account in self._denied:
-            self.faults.add(faults.deny_account(account))
-
-    def _reset(self, _method: str, _parameters: dict[str, str], _body: bytes) -> dict[str, Any]:
-        cleared = self.faults.clear()
-        self._deny()
-        self.latency = self._first_latency
-        self._record.reset()
-        return {"cleared": cleared}
 
     def _fault(self, method: str, parameters: dict[str, str], body: bytes) -> Any:
         if method == "GET":

@@ -89,7 +89,7 @@ class Fault:
         account = call.role_account or call.account
         wanted = (self.service, self.operation, self.region, self.account)
         given = (call.service, call.operation, call.region, account)
-        return all(want is None or want == have for want, have in zip(wanted, given))
+        return all(want is None or want == have for want, have in zip(wanted, given, strict=True))
 
     def is_due(self) -> bool:
         """Counts one more match and says whether this one is hit."""

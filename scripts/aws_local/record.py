@@ -18,7 +18,7 @@ class Record:
 
     def __init__(self, log: str | None) -> None:
         self._lock = threading.Lock()
-        self._log: TextIO | None = open(log, "a", buffering=1, encoding="utf-8") if log else None  # noqa: SIM115
+        self._log: TextIO | None = open(log, "a", buffering=1, encoding="utf-8") if log else None
         self._in_flight = 0
         self._forget()
 

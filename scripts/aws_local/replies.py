@@ -55,12 +55,13 @@ def error(call: Call, status: int, code: str, message: str) -> Reply:
 def xml_error(protocol: str, code: str, message: str) -> str:
     """An error in one of the XML protocols, which all nest it differently."""
     what = f"<Code>{code}</Code><Message>{message}</Message>"
+    request = f"<RequestId>{REQUEST_ID}</RequestId>"
     if protocol == "ec2":
         shape = f"<Response><Errors><Error>{what}</Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
     elif protocol == "rest-xml":
-        shape = f"<Error>{what}<RequestId>{REQUEST_ID}</RequestId></Error>"
+        shape = f"<Error>{what}{request}</Error>"
     else:
-        shape = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+        shape = f"<ErrorResponse><Error><Type>Sender</Type>{what}</Error>{request}</ErrorResponse>"
     return '<?xml version="1.0" encoding="UTF-8"?>' + shape
 
 

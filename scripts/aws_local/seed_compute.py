@@ -27,10 +27,9 @@ def seed(account: Account, region: str, network: Network) -> list[str]:
         if number % 6 == 5:
             account.call(ec2.terminate_instances, InstanceIds=[instance_id])
     volumes = [
-        account.make("volume", ec2.create_volume, **volume(network, number))["VolumeId"]
-        for number in account.scaled(7)
+        account.make("volume", ec2.create_volume, **volume(network, number))["VolumeId"] for number in account.scaled(7)
     ]
-    for volume_id, instance_id in zip(volumes[:2], instances):
+    for volume_id, instance_id in zip(volumes[:2], instances[:2], strict=True):
         account.call(ec2.attach_volume, VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
     activity(account, region, volumes[2])
     for number in account.scaled(2):

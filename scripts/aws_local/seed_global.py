@@ -59,9 +59,7 @@ def settings(account: Account) -> None:
             PasswordReusePrevention=5,
             HardExpiry=False,
         )
-    account.make(
-        "iam_role", iam.create_role, RoleName=account.plan.role, AssumeRolePolicyDocument=MANAGEMENT_TRUST
-    )
+    account.make("iam_role", iam.create_role, RoleName=account.plan.role, AssumeRolePolicyDocument=MANAGEMENT_TRUST)
 
 
 def groups(account: Account, policies: list[str]) -> None:
@@ -142,9 +140,7 @@ def users(account: Account, policies: list[str]) -> None:
         account.make("iam_access_key", iam.create_access_key, UserName=user)
         if odd:
             second = account.make("iam_access_key", iam.create_access_key, UserName=user)["AccessKey"]
-            account.call(
-                iam.update_access_key, UserName=user, AccessKeyId=second["AccessKeyId"], Status="Inactive"
-            )
+            account.call(iam.update_access_key, UserName=user, AccessKeyId=second["AccessKeyId"], Status="Inactive")
 
 
 def certificates(account: Account) -> None:

@@ -182,7 +182,7 @@ def seed_addresses(account: Account, region: str, network: Network, instances: l
     )
 
 
-# Key pairs show the fingerprint of this key, so it must not change. Nobody holds the private half.
+# Key pairs show the fingerprint of this key, so it must not change. It guards nothing.
 PUBLIC_KEY = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDL8lTSGdmdBbcc17W1lyihqWnEZr0t7FoGTnTAkdJA4P4ERla2X/tJudED+BNG+mohMiK0"
     "xDV0UH1bOWh8zjlDKTZMhr2UOUJIdyXYUgTnHOr8PGa0llM75Zg30uI3KxTOe3TbPfjAERJNEFVCGw/78undKEbUfyAETgo67xagoEZ/qFhv"

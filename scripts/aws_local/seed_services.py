@@ -31,9 +31,7 @@ def seed(account: Account, region: str, network: Network, instances: list[str]) 
     alarms(account, region, instances)
 
 
-def classic_balancers(
-    account: Account, region: str, network: Network, instances: list[str], certificate: str
-) -> None:
+def classic_balancers(account: Account, region: str, network: Network, instances: list[str], certificate: str) -> None:
     """Classic load balancers; every other one has tags, HTTPS and instances behind it."""
     elb = account.client("elb", region)
     for number in account.scaled(2):

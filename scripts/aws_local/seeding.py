@@ -1,16 +1,17 @@
 """Fills a server with an organization, the same one each time.
 
 moto draws its ids from one random generator, so the ids follow from the order of the calls alone: the seeder makes them
-one after the other, and adding, dropping or moving one changes all ids after it. A frozen clock moves by a second with
-each resource, so that creation times differ and are repeatable too.
+one after the other, and adding, dropping or moving one changes all ids after it. They are the same on a fresh server
+only, as moto keeps part of its state across a reset. A frozen clock moves by a second with each resource, so that
+creation times differ and are repeatable too.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import sys
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class Plan:
     """The role that can be assumed in each account."""
     metrics_now: datetime.datetime | None = None
     """The hour that CloudWatch data points lie before; the current one if none is given."""
+    frozen: bool = False
+    """Whether the server's clock stands still; found out when seeding begins."""
 
 
 @dataclass
@@ -67,14 +70,15 @@ class Account:
     def _client(self, service: str, region: str = GLOBAL_REGION) -> Any:
         # One attempt only: a call that is repeated would draw ids twice.
         config = Config(retries={"total_max_attempts": 1}, read_timeout=SECONDS_PER_CALL, parameter_validation=False)
-        session = boto3.session.Session(**self.keys)
-        return session.client(service, region_name=region, endpoint_url=self.plan.endpoint, config=config)
+        return session().client(
+            service, region_name=region, endpoint_url=self.plan.endpoint, config=config, **self.keys
+        )
 
     def make(self, kind: str, operation: Callable[..., Any], **parameters: Any) -> Any:
         """Makes one resource, counts it and moves a frozen clock."""
         reply = self.call(operation, **parameters)
         self.made[kind] += 1
-        tick(self.plan.endpoint)
+        tick(self.plan)
         return reply
 
     def call(self, operation: Callable[..., Any], **parameters: Any) -> Any:
@@ -99,18 +103,26 @@ def tagged(resource_type: str, name: str, **others: str) -> list[dict[str, Any]]
     return [{"ResourceType": resource_type, "Tags": tags(name, **others)}]
 
 
-def request(url: str, *, post: bool = True) -> None:
+@lru_cache(maxsize=1)
+def session() -> Any:
+    """One session for all clients, as it keeps the service models, which take long to read."""
+    return boto3.session.Session()
+
+
+def request(url: str) -> bytes:
     """Asks the server's own endpoints for something."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=b"" if post else None), timeout=SECONDS_PER_CALL):
-            pass
-    except (OSError, urllib.error.URLError) as error:
+        with urllib.request.urlopen(urllib.request.Request(url, data=b""), timeout=SECONDS_PER_CALL) as reply:
+            answer: bytes = reply.read()
+            return answer
+    except OSError as error:
         raise SeedError(f"{url}: {error}; is the server running?") from error
 
 
-def tick(endpoint: str) -> None:
+def tick(plan: Plan) -> None:
     """Moves a frozen clock by a second."""
-    request(f"{endpoint}/_ctl/tick?s=1")
+    if plan.frozen:
+        request(f"{plan.endpoint}/_ctl/tick?s=1")
 
 
 def reset(endpoint: str) -> None:
@@ -142,6 +154,7 @@ def seed(plan: Plan) -> dict[str, Any]:
         now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         plan.metrics_now = now.replace(minute=0, second=0, microsecond=0)
     reset(plan.endpoint)
+    plan.frozen = json.loads(request(f"{plan.endpoint}/_ctl/tick?s=0"))["frozen"]
     management = Account(plan, "", 0, MANAGEMENT_KEYS)
     management.id = management.call(management.client("sts").get_caller_identity)["Account"]
     ids = [management.id, *create_members(management)]
@@ -170,14 +183,14 @@ def create_members(management: Account) -> list[str]:
         return []
     organizations = management.client("organizations")
     management.call(organizations.create_organization, FeatureSet="ALL")
-    tick(management.plan.endpoint)
+    tick(management.plan)
     members = []
     for number in range(1, management.plan.accounts):
         reply = management.call(
             organizations.create_account, AccountName=f"member-{number}", Email=f"m{number}@example.test"
         )
         members.append(reply["CreateAccountStatus"]["AccountId"])
-        tick(management.plan.endpoint)
+        tick(management.plan)
     return members
 
 

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,13 +55,13 @@ class Front:
     def __init__(self, options: Options) -> None:
         self._clock = Clock(options.freeze)
         self._record = Record(options.log)
-        self._control = Control(self._record, self._clock, options.latency_ms, options.denied)
+        self.control = Control(self._record, self._clock)
         self._keys = Keys()
         self._reserved = options.reserved
         # Imported only now, as a frozen clock must be in place before moto is.
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: Callable[..., Iterable[bytes]] = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
@@ -68,7 +69,7 @@ class Front:
         environ["wsgi.input"] = io.BytesIO(body)
         path = environ.get("PATH_INFO", "/")
         if path.startswith(control.PREFIX):
-            reply = self._control.answer(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), body)
+            reply = self.control.answer(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), body)
             start_response(reply.status_line, reply.header_list)
             return [reply.body]
         if path.startswith("/moto-api/"):
@@ -81,8 +82,8 @@ class Front:
         start = time.perf_counter()
         status, sent, extra = NO_ANSWER, 0, {} if call.only_reads else details(environ, body)
         try:
-            time.sleep(self._control.latency)
-            fault = self._control.faults.strike(call)
+            time.sleep(self.control.latency)
+            fault = self.control.faults.strike(call)
             if fault is not None:
                 extra["fault"] = fault.mode
             answered = self._answer(environ, call, body, fault)
@@ -154,10 +155,8 @@ def hang_up(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Closes the connection without an answer."""
     connection = environ.get("werkzeug.socket")
     if connection is not None:
-        try:
+        with suppress(OSError):  # The client may have been faster.
             connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # The client was faster.
     start_response("200 OK", [("Connection", "close")])
     return []
 
@@ -178,8 +177,10 @@ class Server:
         listener = socket.create_server((HOST, options.port), backlog=BACKLOG)
         self.port: int = listener.getsockname()[1]
         os.environ["MOTO_PORT"] = str(self.port)
+        self._options = options
+        self._front = Front(options)
         self._server = make_server(
-            HOST, self.port, Front(options), threaded=True, request_handler=Handler, fd=listener.fileno()
+            HOST, self.port, self._front, threaded=True, request_handler=Handler, fd=listener.fileno()
         )
         listener.close()
         self._thread = threading.Thread(target=self._server.serve_forever, name="server", daemon=True)
@@ -189,6 +190,10 @@ class Server:
     def endpoint(self) -> str:
         """Where clients reach it."""
         return f"http://{HOST}:{self.port}"
+
+    def begin(self) -> None:
+        """Puts latency and denials in force and starts counting; until then the seeder has its way."""
+        self._front.control.begin(self._options.latency_ms, self._options.denied)
 
     def stop(self) -> None:
         """Takes no more requests; those under way are dropped when the process ends."""

@@ -5,10 +5,10 @@ Pages are kept tiny on purpose, so that a client that does not follow them gets 
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import re
+import time
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -86,7 +86,11 @@ def volume_products(name: str, wanted: dict[str, str]) -> list[str]:
     """The offers of a volume type: as at AWS, a free one comes before the one that costs."""
     if name not in VOLUME_TYPES:
         return []
-    attributes = {"volumeApiName": name, "volumeType": wanted.get("volumeType", ""), "location": wanted.get("location", "")}
+    attributes = {
+        "volumeApiName": name,
+        "volumeType": wanted.get("volumeType", ""),
+        "location": wanted.get("location", ""),
+    }
     costs = {"free-tier": 0.0, "regular": VOLUME_TYPES[name]}
     return [product("Storage", {**attributes, "usagetype": use}, usd, "GB-Mo") for use, usd in costs.items()]
 
@@ -156,9 +160,10 @@ def with_real_expiration(request: bytes, reply: bytes) -> bytes:
     """
     asked = parse_qs(request.decode("utf-8", "replace")).get("DurationSeconds", [])
     seconds = int(asked[0]) if asked and asked[0].isdigit() else DEFAULT_SESSION_SECONDS
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-    stamp = end.strftime("<Expiration>%Y-%m-%dT%H:%M:%SZ</Expiration>").encode()
-    return re.sub(rb"<Expiration>[^<]*</Expiration>", stamp, reply)
+    # By `time`, as `datetime` is frozen for everybody.
+    end = time.gmtime(time.time() + seconds)
+    stamp = time.strftime("<Expiration>%Y-%m-%dT%H:%M:%SZ</Expiration>", end)
+    return re.sub(rb"<Expiration>[^<]*</Expiration>", stamp.encode(), reply)
 
 
 def short_hash(text: str, length: int) -> str:

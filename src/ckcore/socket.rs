@@ -38,6 +38,8 @@ pub(super) async fn open(http: &Http, subscriber: &str) -> Result<Socket, CoreEr
         .read_buffer_size(16 * 1024)
         .max_message_size(Some(MESSAGE_LIMIT))
         .max_frame_size(Some(MESSAGE_LIMIT));
+    // Whoever was first decides; it is the same provider everywhere.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let limit = http.config.timing.connect;
     match timeout(limit, connect_async_with_config(request, Some(config), true)).await {
         Ok(Ok((socket, _))) => Ok(socket),

@@ -21,6 +21,9 @@ use crate::ckcore::{Backoff, CoreApi, CoreError, MergeReport};
 /// The first wait before another attempt, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// The longest that one merge may take. The core itself gives up after an hour.
+const MERGE_LIMIT: Duration = Duration::from_secs(3700);
+
 /// The graph did not reach the core, or it is not known whether it did.
 #[derive(Debug, Error)]
 pub enum UploadError {
@@ -81,7 +84,7 @@ async fn deliver(
 async fn merge(api: &CoreApi, body: Arc<dyn Body>, deadline: Instant) -> Result<MergeReport, Failed> {
     let (nodes, edges) = (body.nodes(), body.edges());
     let (chunks, broken) = body::stream(body);
-    let limit = deadline.saturating_duration_since(Instant::now());
+    let limit = deadline.saturating_duration_since(Instant::now()).min(MERGE_LIMIT);
     match api.merge(chunks, nodes, edges, limit).await {
         Ok(report) => Ok(report),
         // The core sees only a request that was broken off; the reason is ours.

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod ckcore;
 mod cli;
+mod collect;
+mod daemon;
 mod graph;
 mod supervision;
 mod support;
+mod test_core;
+mod upload;

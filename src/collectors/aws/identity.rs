@@ -87,10 +87,9 @@ pub(crate) async fn base_config(key: Option<(&str, &str)>) -> SdkConfig {
 }
 
 /// The configuration of a worker that was given a secret.
-pub(crate) async fn given_config(secret: &Secret) -> Result<SdkConfig, Failure> {
+pub(crate) async fn given_config(secret: &Secret) -> SdkConfig {
     let region = secret.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned();
-    let loader = loader().http_client(super::provider::http_client()?).region(Region::new(region));
-    Ok(loader.credentials_provider(secret.to_aws()).load().await)
+    loader().region(Region::new(region)).credentials_provider(secret.to_aws()).load().await
 }
 
 /// Which endpoint a call to `service` goes to, for messages.

@@ -13,8 +13,6 @@ mod plan;
 mod provider;
 mod selection;
 
-pub mod client;
-
 use std::sync::Arc;
 
 use worker_proto::{Failure, Plan, Unit};

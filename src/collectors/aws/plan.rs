@@ -19,7 +19,7 @@ pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     let settings = context.settings();
     let secret = Secret::read(&context.credentials().get().await?)?;
-    let config = given_config(&secret).await?;
+    let config = given_config(&secret).await;
     let identity = who_am_i(&config).await?;
     let members = match settings.flag("aws-scrape-org") {
         true => Some(members(&config).await?),

@@ -10,12 +10,11 @@ use aws_credential_types::{
     Credentials as AwsCredentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use worker_proto::{Failure, FailureKind};
 
 use super::{
     super::{CollectContext, CredentialSource},
-    client::{Client, ClientConfig, Overrides, Timeouts, shared_http_client},
+    client::{Client, ClientConfig, Http, Overrides, Timeouts},
     identity::Secret,
 };
 
@@ -34,15 +33,14 @@ pub(crate) fn client(context: &CollectContext, account: &str) -> Result<Client, 
         account: account.to_owned(),
         timeouts: Timeouts::default(),
         attempts: ATTEMPTS,
-        http: http_client()?,
+        http: http()?,
     }))
 }
 
 /// The connections of this process: reading the system's certificates once is enough.
-pub(crate) fn http_client() -> Result<SharedHttpClient, Failure> {
-    static HTTP: OnceLock<Result<SharedHttpClient, String>> = OnceLock::new();
-    let client = HTTP.get_or_init(shared_http_client).clone();
-    client.map_err(|message| Failure { kind: FailureKind::Internal, message })
+fn http() -> Result<Http, Failure> {
+    static HTTP: OnceLock<Result<Http, String>> = OnceLock::new();
+    HTTP.get_or_init(Http::new).clone().map_err(|message| Failure { kind: FailureKind::Internal, message })
 }
 
 /// Asks the unit's context, which asks the supervisor whenever what it has is about to end.

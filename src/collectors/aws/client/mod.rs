@@ -12,17 +12,20 @@ mod request;
 mod response;
 mod runtime;
 mod s3;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 pub use endpoint::{Overrides, Region, partition, region, regions};
 pub use error::{CallError, CallErrorKind};
 pub use pages::Pages;
 pub use response::Reply;
-pub use runtime::shared_http_client;
+pub use runtime::Http;
 use serde_json::{Map, Value};
 pub use tree::Tree;
 
@@ -49,8 +52,8 @@ pub struct ClientConfig {
     pub timeouts: Timeouts,
     /// How often a call is tried in all, at least once.
     pub attempts: u32,
-    /// The connections, to be shared by all clients of a process: see [`shared_http_client`].
-    pub http: SharedHttpClient,
+    /// The connections, to be shared by all clients of a process.
+    pub http: Http,
 }
 
 /// How long to wait.

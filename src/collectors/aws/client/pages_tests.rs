@@ -1,1 +1,95 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::super::testing::{Served, client};
+
+fn vpcs(id: &str, token: &str) -> String {
+    format!("<DescribeVpcsResponse><vpcSet><item><vpcId>{id}</vpcId></item></vpcSet>{token}</DescribeVpcsResponse>")
+}
+
+/// The values at a path on each page, or the error that ended them.
+async fn all(served: &Served, request: super::Request<'_>, path: &str) -> Vec<Result<Vec<String>, String>> {
+    let mut pages = client(served).pages(request);
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        found.push(page.map_err(|error| error.message).map(|reply| {
+            let tree = reply.tree().unwrap();
+            tree.path(path).iter().filter_map(|value| value.text()).map(str::to_owned).collect()
+        }));
+    }
+    found
+}
+
+#[tokio::test]
+async fn pages_follow_the_token() {
+    let served = Served::new([
+        (200, vpcs("vpc-1", "<nextToken>a b</nextToken>")),
+        (200, vpcs("vpc-2", "<nextToken>c</nextToken>")),
+        (200, vpcs("vpc-3", "<nextToken/>")),
+    ]);
+    let request = super::Request::new("ec2", "DescribeVpcs", "eu-central-1").with("MaxResults", 5);
+    let found = all(&served, request, "Vpcs[].VpcId").await;
+    assert_eq!(found, ["vpc-1", "vpc-2", "vpc-3"].map(|id| Ok(vec![id.to_owned()])));
+    let tokens: Vec<_> =
+        served.bodies().iter().map(|body| body.split_once("NextToken=").map(|(_, token)| token.to_owned())).collect();
+    assert_eq!(tokens, [None, Some("a%20b".to_owned()), Some("c".to_owned())]);
+    assert!(served.bodies().iter().all(|body| body.contains("MaxResults=5")));
+}
+
+#[tokio::test]
+async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
+    let users = |more: &str, token: &str| {
+        format!(
+            "<R><ListUsersResult><Users><member><UserName>u</UserName></member></Users>\
+            <IsTruncated>{more}</IsTruncated><Marker>{token}</Marker></ListUsersResult></R>"
+        )
+    };
+    let served = Served::new([(200, users("true", "m")), (200, users("false", "n"))]);
+    let found = all(&served, super::Request::new("iam", "ListUsers", "us-east-1"), "Users[].UserName").await;
+    assert_eq!(found.len(), 2);
+    assert!(served.bodies()[1].contains("&Marker=m"));
+}
+
+#[tokio::test]
+async fn the_second_of_two_expressions_counts_where_the_first_is_absent() {
+    let first =
+        "<L><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents></L>";
+    let second = "<L><IsTruncated>false</IsTruncated><Contents><Key>c</Key></Contents></L>";
+    let served = Served::new([(200, first.to_owned()), (200, second.to_owned())]);
+    let request = super::Request::new("s3", "ListObjects", "us-east-1").with("Bucket", "bucket");
+    let found = all(&served, request, "Contents[].Key").await;
+    assert_eq!(found.concat_ok(), ["a", "b", "c"]);
+    assert_eq!(served.targets(), ["/bucket", "/bucket?marker=b"]);
+}
+
+#[tokio::test]
+async fn a_token_that_comes_again_is_an_error() {
+    let page = |token: &str| (200, vpcs("vpc-1", &format!("<nextToken>{token}</nextToken>")));
+    let served = Served::new([page("a"), page("b"), page("a")]);
+    let found = all(&served, super::Request::new("ec2", "DescribeVpcs", "eu-central-1"), "Vpcs[].VpcId").await;
+    assert_eq!(found.last().unwrap(), &Err("the same token for the next page came twice".to_owned()));
+    assert_eq!(found.len(), 3);
+}
+
+#[tokio::test]
+async fn an_error_ends_them() {
+    let served = Served::new([(200, vpcs("vpc-1", "<nextToken>a</nextToken>")), (403, String::new())]);
+    let found = all(&served, super::Request::new("ec2", "DescribeVpcs", "eu-central-1"), "Vpcs[].VpcId").await;
+    assert_eq!((found.len(), found[1].is_err()), (2, true));
+}
+
+#[tokio::test]
+async fn an_operation_without_pages_has_one() {
+    let served = Served::new([(200, "<R><regionInfo/></R>".to_owned())]);
+    let found = all(&served, super::Request::new("ec2", "DescribeRegions", "us-east-1"), "Regions[].RegionName").await;
+    assert_eq!(found, [Ok(Vec::new())]);
+}
+
+trait ConcatOk {
+    fn concat_ok(self) -> Vec<String>;
+}
+
+impl ConcatOk for Vec<Result<Vec<String>, String>> {
+    fn concat_ok(self) -> Vec<String> {
+        self.into_iter().flat_map(Result::unwrap).collect()
+    }
+}

@@ -79,15 +79,38 @@ const STALL: Duration = Duration::from_secs(20);
 /// What is said of us to the services.
 const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
 
-/// The connections of this process: the official client with its pool, proxy variables and system certificates.
+/// The connections of a process, to be shared by all its clients. Cloning is cheap.
 ///
-/// # Errors
-/// A sentence if the official crates were built without one.
-pub fn shared_http_client() -> Result<SharedHttpClient, String> {
-    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest());
-    let components = RuntimeComponentsBuilder::new("http");
-    let client = plugin.and_then(|plugin| plugin.runtime_components(&components).http_client());
-    client.ok_or_else(|| "the AWS runtime was built without an HTTP client".to_owned())
+/// Two clients behind it, because the one for HTTPS reads all of the system's certificates before its first call: some
+/// hundred files and half a MiB that a local server does not need.
+#[derive(Clone, Debug)]
+pub struct Http {
+    plain: SharedHttpClient,
+    secure: SharedHttpClient,
+}
+
+impl Http {
+    /// The official clients: one for HTTPS that obeys the proxy variables, one for HTTP without proxies.
+    ///
+    /// # Errors
+    /// A sentence if the official crates were built without one.
+    pub fn new() -> Result<Self, String> {
+        let plugin = default_http_client_plugin_v2(BehaviorVersion::latest());
+        let components = RuntimeComponentsBuilder::new("http");
+        let secure = plugin.and_then(|plugin| plugin.runtime_components(&components).http_client());
+        let secure = secure.ok_or_else(|| "the AWS runtime was built without an HTTP client".to_owned())?;
+        Ok(Self { plain: aws_smithy_http_client::Builder::new().build_http(), secure })
+    }
+
+    /// One client for everything.
+    #[must_use]
+    pub fn from_client(client: SharedHttpClient) -> Self {
+        Self { plain: client.clone(), secure: client }
+    }
+
+    fn of(&self, url: &str) -> SharedHttpClient {
+        if url.starts_with("http://") { self.plain.clone() } else { self.secure.clone() }
+    }
 }
 
 /// The official runtime with one account's settings.
@@ -95,7 +118,7 @@ pub(super) struct Runtime {
     account: String,
     timeouts: Timeouts,
     attempts: u32,
-    http: SharedHttpClient,
+    http: Http,
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
     /// By service, region and URL. Buckets with hosts of their own are not kept: there may be many.
@@ -164,7 +187,7 @@ impl Runtime {
             .service_name(service.id)
             .operation_name("call")
             .behavior_version(BehaviorVersion::latest())
-            .http_client(self.http.clone())
+            .http_client(self.http.of(&endpoint.url))
             .endpoint_url(&endpoint.url)
             .standard_retry(&RetryConfig::adaptive().with_max_attempts(self.attempts))
             .timeout_config(timeouts)

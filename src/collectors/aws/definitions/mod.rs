@@ -19,8 +19,15 @@ pub(crate) use value::{Condition, Constant, Rule, Source};
 /// The definition files: name and text.
 pub(crate) const FILES: &[(&str, &str)] = &[
     ("account.toml", include_str!("account.toml")),
+    ("autoscaling.toml", include_str!("autoscaling.toml")),
+    ("cloudformation.toml", include_str!("cloudformation.toml")),
+    ("cloudwatch.toml", include_str!("cloudwatch.toml")),
     ("ec2.toml", include_str!("ec2.toml")),
+    ("eks.toml", include_str!("eks.toml")),
+    ("elb.toml", include_str!("elb.toml")),
+    ("elbv2.toml", include_str!("elbv2.toml")),
     ("iam.toml", include_str!("iam.toml")),
+    ("rds.toml", include_str!("rds.toml")),
     ("s3.toml", include_str!("s3.toml")),
 ];
 
@@ -36,9 +43,31 @@ pub(crate) struct Service {
     /// The call that removes one.
     #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
     pub(crate) untag: Option<Action>,
+    /// Quotas that have nodes of their own, sent before their collector's kinds.
+    #[serde(rename = "quota", default)]
+    pub(crate) quotas: Vec<Quota>,
     /// The kinds, parents before what is below them.
     #[serde(rename = "kind", default)]
     pub(crate) kinds: Vec<Definition>,
+}
+
+/// A quota with a node of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Quota {
+    /// The kind's name in the schema.
+    pub(crate) kind: Spanned<String>,
+    /// The name that chooses it in `--aws-collect`.
+    pub(crate) collector: Spanned<String>,
+    /// Where it counts.
+    pub(crate) scope: Scope,
+    /// The id of the node.
+    pub(crate) id: String,
+    /// The code of the service in Service Quotas; nothing is asked if there is none.
+    pub(crate) service: Option<String>,
+    /// The names that AWS has given the quota.
+    #[serde(default)]
+    pub(crate) names: Vec<String>,
 }
 
 /// One kind and how it is collected.
@@ -113,6 +142,9 @@ pub(crate) struct List {
     pub(crate) inputs: Vec<Spanned<Input>>,
     /// The way to each item.
     pub(crate) items: Spanned<Path>,
+    /// Whether code needs the answer too, so that it is kept and not asked for twice.
+    #[serde(default)]
+    pub(crate) shared: bool,
     /// Error codes that mean that there is none.
     #[serde(default)]
     pub(crate) absent: Vec<String>,
@@ -143,18 +175,30 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Hook {
-    /// The price list's facts about instance types.
+    /// The price list's facts about instance types, and the nodes of the types.
     InstanceType,
+    /// The nodes of volume types.
+    VolumeType,
     /// When a volume was last read and written.
     VolumeUse,
+    /// When somebody was last connected to a database.
+    DatabaseUse,
+    /// The instances of a target group.
+    Targets,
+    /// The instances behind a load balancer.
+    Backends,
 }
 
 impl Hook {
-    /// Its name in paths.
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name in paths, and the names of its values.
+    pub(crate) fn values(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::InstanceType => "instance_type",
-            Self::VolumeUse => "volume_use",
+            Self::InstanceType => ("instance_type", &["cores", "memory"]),
+            Self::VolumeType => ("volume_type", &[]),
+            Self::VolumeUse => ("volume_use", &["read", "written"]),
+            Self::DatabaseUse => ("database_use", &["connected"]),
+            Self::Targets => ("targets", &["instances"]),
+            Self::Backends => ("backends", &["instances"]),
         }
     }
 }
@@ -246,6 +290,11 @@ impl Definitions {
     /// The definitions with their services.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Service, &Definition)> {
         self.services.iter().flat_map(|service| service.kinds.iter().map(move |definition| (service, definition)))
+    }
+
+    /// All quotas with nodes of their own.
+    pub(crate) fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.services.iter().flat_map(|service| &service.quotas)
     }
 
     /// The attributes under which nodes of this kind are indexed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Call, Condition, Definition, Definitions, FILES, Hook, Input, List, Parameter, Path, Service, Source,
+    Action, Call, Condition, Definition, Definitions, FILES, Input, List, Parameter, Path, Service, Source,
     path::{Part, Step},
 };
 use crate::{
@@ -47,13 +47,6 @@ fn paths(source: &Source) -> Vec<&Path> {
 const ACCOUNT_ITEM: &[&str] = &["account", "role"];
 const TAG: [&str; 2] = ["key", "value"];
 
-fn members(hook: Hook) -> &'static [&'static str] {
-    match hook {
-        Hook::InstanceType => &["cores", "memory"],
-        Hook::VolumeUse => &["read", "written"],
-    }
-}
-
 fn walk(place: Place, steps: &[Step]) -> Result<Place, String> {
     steps.iter().try_fold(place, |place, step| match (place, step) {
         (Place::Structure(structure), Step::Member(name)) => in_structure(structure, name),
@@ -65,6 +58,8 @@ fn walk(place: Place, steps: &[Step]) -> Result<Place, String> {
             Ok(Place::Kind(&list.item))
         }
         (Place::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => Ok(Place::Code(&[])),
+        // A list that a hook made.
+        (Place::Code([]), Step::Each) => Ok(Place::Code(&[])),
         (_, step) => Err(format!("{step:?} does not fit")),
     })
 }
@@ -146,6 +141,9 @@ impl Roots {
                     }
                 }
             }
+            (Kind::Map(map), Parameter::Map(entries)) => {
+                entries.values().for_each(|value| self.parameter(at, &map.value, value, mistakes));
+            }
             (Kind::Bool, Parameter::Bool(_)) | (Kind::Integer, Parameter::Int(_)) => {}
             (kind, given) => mistakes.push((at, format!("a {} takes no {given:?}", kind.label()))),
         }
@@ -199,11 +197,9 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
 }
 
 /// Checks a call that changes the cloud; braces hold fields of the kind.
-fn action(service: &str, action: &Action, kind: Option<&'static graph::Kind>, mistakes: &mut Vec<Mistake>) {
+fn action(service: &str, action: &Action, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let Some(operation) = operation(service, &action.operation, mistakes) else { return };
-    let fields: Vec<&'static str> =
-        kind.map(|kind| kind.fields.iter().map(|field| field.name).collect()).unwrap_or(vec!["id", "name"]);
-    let known: Vec<&'static str> = fields.into_iter().chain(TAG).collect();
+    let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
     let roots = Roots { item: Place::Code(Vec::leak(known)), named: Vec::new() };
     roots.input(operation, &action.input, mistakes);
 }
@@ -221,7 +217,11 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     }
     let Some(item) = item(service, definition, mistakes) else { return };
     let mut roots = Roots { item, named: Vec::new() };
-    roots.named.extend(definition.hooks.iter().map(|hook| (hook.name().to_owned(), Place::Code(members(*hook)))));
+    roots.named.extend(definition.hooks.iter().map(|hook| {
+        let (name, values) = hook.values();
+        (name.to_owned(), Place::Code(values))
+    }));
+    roots.named.extend(above(service, definition, mistakes).map(|place| ("above".to_owned(), place)));
     definition.calls.iter().for_each(|each| call(&service.service, each, &mut roots, mistakes));
     roots.source(definition.id.span().start, definition.id.get_ref(), mistakes);
     for source in definition.name.iter().chain(definition.properties.values()) {
@@ -242,9 +242,13 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
         roots.condition(condition.as_ref(), mistakes);
     }
     references(definition, &roots, schema, mistakes);
-    definition.delete.iter().for_each(|delete| action(&service.service, delete, Some(kind), mistakes));
-    if definition.tagging && (service.tag.is_none() || service.untag.is_none()) {
-        mistakes.push((at, "tagging needs tag and untag of the service".to_owned()));
+    definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
+    match (definition.tagging, &service.tag, &service.untag) {
+        (false, ..) => {}
+        (true, Some(tag), Some(untag)) => {
+            [tag, untag].into_iter().for_each(|each| action(&service.service, each, kind, mistakes));
+        }
+        (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
     }
 }
 
@@ -273,7 +277,14 @@ fn mistakes(file: &str, text: &str) -> Vec<String> {
     if model::service(&service.service).is_none() {
         found.push((0, format!("there is no model of {}", service.service)));
     }
-    service.tag.iter().chain(&service.untag).for_each(|each| action(&service.service, each, None, &mut found));
+    for quota in &service.quotas {
+        if schema.kind(quota.kind.get_ref()).is_none_or(|kind| kind.position("quota").is_none()) {
+            found.push((quota.kind.span().start, format!("{} is no quota", quota.kind.get_ref())));
+        }
+        if !COLLECTORS.contains(&quota.collector.get_ref().as_str()) {
+            found.push((quota.collector.span().start, format!("there is no collector {}", quota.collector.get_ref())));
+        }
+    }
     service.kinds.iter().for_each(|each| definition(&service, each, schema, &mut found));
     let line = |at: usize| text[..at].lines().count().max(1);
     found.into_iter().map(|(at, what)| format!("{file}:{}: {what}", line(at + 1))).collect()
@@ -327,8 +338,9 @@ fn every_listing_with_pages_follows_them() {
         for name in lists.chain(definition.calls.iter().map(|call| &call.operation)) {
             let operation = model::operation(&service.service, name.get_ref()).unwrap();
             let Some(output) = &operation.output else { continue };
-            let has_token =
-                ["NextToken", "nextToken", "Marker", "NextMarker", "ContinuationToken"].iter().any(|token| output.get().member(token).is_some());
+            let has_token = ["NextToken", "nextToken", "Marker", "NextMarker", "ContinuationToken"]
+                .iter()
+                .any(|token| output.get().member(token).is_some());
             assert!(!has_token || operation.paginator.is_some(), "{}", operation.name);
         }
     }

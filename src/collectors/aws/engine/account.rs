@@ -12,7 +12,7 @@ use super::{
     CLOUD, Run, call_failure,
     eval::{Item, Named},
     internal,
-    kind::Step,
+    kind::{Step, is_absence},
     place::Place,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
@@ -74,7 +74,7 @@ impl Run<'_> {
             }
             match step.answer(call, item).await {
                 Ok(replies) => answers.push((call, replies)),
-                Err(error) if call.absent.contains(&error.code) => {}
+                Err(error) if is_absence(&error, &call.absent) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     let id = &self.payload.account;
                     let what =

@@ -9,18 +9,23 @@ use super::{
     super::{
         super::BoxFuture,
         client::{CallError, CallErrorKind, Reply, Request, Tree},
-        definitions::{Call, Definition, Hook, Input, Reference, Scope, Service},
+        definitions::{Call, Definition, Hook, Input, List, Reference, Scope, Service},
     },
-    Run, at_most,
+    Run, at_most, balancers,
     eval::{Item, Named},
     metrics,
     place::{GLOBAL, Place},
-    prices,
+    types,
 };
 use crate::graph::{End, Key, Kind, NodeId, Resource, Value};
 
 /// How many items of a kind are completed with further calls at the same time.
 const ITEMS_AT_ONCE: usize = 4;
+
+/// Whether an error means that there is nothing, by its code.
+pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
+    codes.iter().any(|code| **code == *error.code)
+}
 
 /// One kind in one place.
 #[derive(Clone, Copy)]
@@ -37,6 +42,13 @@ pub(crate) struct Step<'r> {
 pub(crate) struct Above<'t> {
     item: &'t Item<'t>,
     node: NodeId,
+}
+
+impl<'t> Above<'t> {
+    /// Its item as a named value.
+    fn named(self) -> Named<'t> {
+        Named { name: "above", take: None, pages: std::slice::from_ref(self.item.tree) }
+    }
 }
 
 impl<'r> Step<'r> {
@@ -68,6 +80,9 @@ impl<'r> Step<'r> {
 
     async fn list_pages(self, above: Option<Above<'_>>) -> Result<(), Failure> {
         let Some(list) = &self.definition.list else { return Ok(()) };
+        if list.shared {
+            return self.list_shared(list).await;
+        }
         let nothing = Tree::Null;
         let plain = Item::plain(&nothing);
         let item = above.map_or(&plain, |above| above.item);
@@ -77,21 +92,42 @@ impl<'r> Step<'r> {
         };
         for input in inputs {
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
-            while let Some(page) = pages.next().await {
+            while !self.place.is_refused()
+                && let Some(page) = pages.next().await
+            {
                 self.go_on()?;
                 let done = match page {
                     Ok(reply) => self.page(&reply, above).await?,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = done {
-                    if !list.absent.contains(&error.code) {
-                        self.place.lost(self.run, self.collector(), &error).await?;
-                    }
+                    self.failed(list, &error).await?;
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    async fn list_shared(&self, list: &'static List) -> Result<(), Failure> {
+        match self.place.shared(self.run, &self.service.service, list.operation.get_ref()).await {
+            Ok(replies) => {
+                for reply in replies.iter() {
+                    if let Err(error) = self.page(reply, None).await? {
+                        self.failed(list, &error).await?;
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => self.failed(list, &error).await,
+        }
+    }
+
+    async fn failed(&self, list: &List, error: &CallError) -> Result<(), Failure> {
+        match is_absence(error, &list.absent) {
+            true => Ok(()),
+            false => self.place.lost(self.run, self.collector(), error).await,
+        }
     }
 
     /// # Errors
@@ -121,11 +157,12 @@ impl<'r> Step<'r> {
         });
         let mut added = Vec::with_capacity(self.definition.hooks.len());
         for hook in &self.definition.hooks {
-            added.push((hook.name(), self.hook(*hook, &items).await?));
+            added.push((hook.values().0, self.hook(*hook, &items).await?));
         }
         let named = |index: usize| {
             let values = added.iter().filter_map(move |(name, values)| Some((*name, values.get(index)?)));
-            values.map(|(name, value)| Named { name, take: None, pages: std::slice::from_ref(value) }).collect()
+            let values = values.map(|(name, value)| Named { name, take: None, pages: std::slice::from_ref(value) });
+            values.chain(above.map(|above| above.named())).collect()
         };
         let items = items.into_iter().enumerate().map(|(index, tree)| Item { tree, named: named(index) });
         if self.definition.calls.is_empty() && self.children().next().is_none() {
@@ -140,9 +177,14 @@ impl<'r> Step<'r> {
     }
 
     async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
+        let (run, place) = (self.run, self.place);
         match hook {
-            Hook::InstanceType => prices::instance_types(self.run, self.place, self.collector(), items).await,
-            Hook::VolumeUse => metrics::volume_use(self.run, self.place, self.collector(), items).await,
+            Hook::InstanceType => types::instance_types(run, place, items).await,
+            Hook::VolumeType => types::volume_types(run, place, items).await,
+            Hook::VolumeUse => metrics::volume_use(run, place, items).await,
+            Hook::DatabaseUse => metrics::database_use(run, place, items).await,
+            Hook::Targets => balancers::targets(run, place, items).await,
+            Hook::Backends => balancers::backends(run, place, items).await,
         }
     }
 
@@ -185,7 +227,7 @@ impl<'r> Step<'r> {
             self.go_on()?;
             match self.answer(call, item).await {
                 Ok(replies) => answers.push((call, replies)),
-                Err(error) if call.absent.contains(&error.code) => {}
+                Err(error) if is_absence(&error, &call.absent) => {}
                 Err(error) => self.place.lost(self.run, call.collector().unwrap_or(self.collector()), &error).await?,
             }
         }
@@ -270,11 +312,11 @@ impl<'r> Step<'r> {
     async fn odd(&self, code: &str, message: String) -> Result<(), Failure> {
         let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
         let error = CallError {
-            service: self.service.service.clone(),
-            operation,
-            region: self.place.region.clone(),
-            code: code.to_owned(),
-            message: format!("{}: {message}", self.kind.fqn),
+            service: self.service.service.as_str().into(),
+            operation: operation.into(),
+            region: self.place.region.as_str().into(),
+            code: code.into(),
+            message: format!("{}: {message}", self.kind.fqn).into(),
             kind: CallErrorKind::Odd,
         };
         self.place.lost(self.run, self.collector(), &error).await

@@ -1,4 +1,6 @@
-//! When volumes that nothing uses were last read and written, from CloudWatch.
+//! When volumes and databases were last used, from CloudWatch.
+//!
+//! What was not measured has a fallback of its own: one young volume says nothing about the next.
 
 use std::collections::HashMap;
 
@@ -20,11 +22,39 @@ const WINDOW: Duration = Duration::days(60);
 /// The length of a measurement in seconds.
 const PERIOD: i64 = 3600;
 
-/// The volumes of one call: it takes five hundred queries, and each volume has two.
-const VOLUMES_PER_CALL: usize = 250;
+/// The queries of one call.
+const QUERIES_PER_CALL: usize = 500;
 
-/// What is measured: the name in paths, and the metric.
-const METRICS: [(&str, &str); 2] = [("read", "VolumeReadOps"), ("written", "VolumeWriteOps")];
+/// What is measured of a kind of resources.
+struct Metrics {
+    namespace: &'static str,
+    /// The dimension that has the resource's id, and the member of the item that has it.
+    dimension: &'static str,
+    id: &'static str,
+    /// The member that has the time of creation.
+    created: &'static str,
+    /// The name in paths, and the metric.
+    metrics: &'static [(&'static str, &'static str)],
+}
+
+const VOLUMES: Metrics = Metrics {
+    namespace: "AWS/EBS",
+    dimension: "VolumeId",
+    id: "VolumeId",
+    created: "CreateTime",
+    metrics: &[("read", "VolumeReadOps"), ("written", "VolumeWriteOps")],
+};
+
+const DATABASES: Metrics = Metrics {
+    namespace: "AWS/RDS",
+    dimension: "DBInstanceIdentifier",
+    id: "DBInstanceIdentifier",
+    created: "InstanceCreateTime",
+    metrics: &[("connected", "DatabaseConnections")],
+};
+
+/// What was measured, by the item's id and the metric's place.
+type Measured = HashMap<(String, usize), OffsetDateTime>;
 
 /// When each volume was last used, as the values `read` and `written`.
 ///
@@ -33,79 +63,80 @@ const METRICS: [(&str, &str); 2] = [("read", "VolumeReadOps"), ("written", "Volu
 pub(crate) async fn volume_use(
     run: &Run<'_>,
     place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    let is_idle = |item: &Tree<'_>| item.get("State").and_then(Tree::text) == Some("available");
+    let idle: Vec<&Tree<'_>> = items.iter().copied().filter(|item| is_idle(item)).collect();
+    let mut uses = last_uses(run, place, &VOLUMES, "volumes", &idle).await?.into_iter();
+    let now = || Tree::Map(vec![("read".into(), tree(run.now))]);
+    let of_item = |item: &&Tree<'_>| if is_idle(item) { uses.next().unwrap_or_default() } else { now() };
+    Ok(items.iter().map(of_item).collect())
+}
+
+/// When somebody was last connected to each database, as the value `connected`, with the same fallbacks.
+pub(crate) async fn database_use(
+    run: &Run<'_>,
+    place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    last_uses(run, place, &DATABASES, "rds_instances", items).await
+}
+
+async fn last_uses(
+    run: &Run<'_>,
+    place: &Place,
+    what: &Metrics,
     collector: &str,
     items: &[&Tree<'_>],
 ) -> Result<Vec<Tree<'static>>, Failure> {
-    let idle: Vec<&str> = items.iter().filter(|item| is_idle(item)).filter_map(|item| volume_id(item)).collect();
-    let mut measured: HashMap<(String, usize), OffsetDateTime> = HashMap::new();
-    let mut is_measured = true;
-    for volumes in idle.chunks(VOLUMES_PER_CALL) {
-        if let Err(error) = measure(run, place, volumes, &mut measured).await {
+    let ids: Vec<&str> = items.iter().filter_map(|item| item.get(what.id).and_then(Tree::text)).collect();
+    let mut measured = Measured::new();
+    for ids in ids.chunks(QUERIES_PER_CALL / what.metrics.len()) {
+        if let Err(error) = measure(run, place, what, ids, &mut measured).await {
             place.lost(run, collector, &error).await?;
-            is_measured = false;
-            break;
+            return Ok(Vec::new());
         }
     }
-    let now = [Some(run.now), None];
-    let none = [None, None];
-    let uses = items.iter().map(|item| {
-        let times = match volume_id(item) {
-            Some(id) if is_idle(item) && is_measured => last_use(id, created(item), run.now, &measured).map(Some),
-            _ if is_idle(item) => none,
-            _ => now,
-        };
-        let times = METRICS.iter().zip(times).filter_map(|((name, _), time)| Some(((*name).into(), tree(time?))));
+    let of_item = |item: &&Tree<'_>| {
+        let id = item.get(what.id).and_then(Tree::text).unwrap_or_default();
+        let created = item.get(what.created).and_then(Tree::time).and_then(time_value);
+        let times = what.metrics.iter().enumerate().map(|(metric, (name, _))| {
+            let time = measured.get(&(id.to_owned(), metric)).copied();
+            ((*name).into(), tree(time.unwrap_or_else(|| fallback(created, run.now))))
+        });
         Tree::Map(times.collect())
-    });
-    Ok(uses.collect())
-}
-
-fn is_idle(item: &Tree<'_>) -> bool {
-    item.get("State").and_then(Tree::text) == Some("available")
-}
-
-fn volume_id<'t>(item: &'t Tree<'_>) -> Option<&'t str> {
-    item.get("VolumeId").and_then(Tree::text)
-}
-
-fn created(item: &Tree<'_>) -> Option<OffsetDateTime> {
-    item.get("CreateTime").and_then(Tree::time).and_then(time_value)
+    };
+    Ok(items.iter().map(of_item).collect())
 }
 
 fn tree(time: OffsetDateTime) -> Tree<'static> {
     Tree::Time(DateTime::from_secs_and_nanos(time.unix_timestamp(), time.nanosecond()))
 }
 
-/// The measured times of one volume, each replaced by its own fallback where nothing was measured.
-fn last_use(
-    id: &str,
-    created: Option<OffsetDateTime>,
-    now: OffsetDateTime,
-    measured: &HashMap<(String, usize), OffsetDateTime>,
-) -> [OffsetDateTime; 2] {
+/// When something that was not measured counts as used.
+fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> OffsetDateTime {
     let begin = now - WINDOW;
-    let fallback = created.map_or(begin, |created| created.max(begin));
-    [0, 1].map(|metric| measured.get(&(id.to_owned(), metric)).copied().unwrap_or(fallback))
+    created.map_or(begin, |created| created.max(begin))
 }
 
 async fn measure(
     run: &Run<'_>,
     place: &Place,
-    volumes: &[&str],
-    measured: &mut HashMap<(String, usize), OffsetDateTime>,
+    what: &Metrics,
+    ids: &[&str],
+    measured: &mut Measured,
 ) -> Result<(), CallError> {
-    let input = query(volumes, run.now);
+    let input = query(what, ids, run.now);
     let request = Request { service: "cloudwatch", operation: "GetMetricData", region: &place.region, input };
     let mut pages = run.client.pages(request);
     while let Some(page) = pages.next().await {
         let page = page?;
         for result in page.tree()?.path("MetricDataResults[]") {
-            let Some((volume, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, volumes))
-            else {
+            let Some((id, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, ids)) else {
                 continue;
             };
             if let Some(time) = newest(result) {
-                let known = measured.entry((volume.to_owned(), metric)).or_insert(time);
+                let known = measured.entry((id.to_owned(), metric)).or_insert(time);
                 *known = time.max(*known);
             }
         }
@@ -121,12 +152,12 @@ fn newest(result: &Tree<'_>) -> Option<OffsetDateTime> {
     used.filter_map(|(time, _)| time.time().and_then(time_value)).max()
 }
 
-fn query(volumes: &[&str], now: OffsetDateTime) -> serde_json::Map<String, Json> {
-    let queries = volumes.iter().enumerate().flat_map(|(index, volume)| {
-        METRICS.iter().enumerate().map(move |(metric, (_, name))| {
-            let dimensions = json!([{"Name": "VolumeId", "Value": volume}]);
-            let metric_name = json!({"Namespace": "AWS/EBS", "MetricName": name, "Dimensions": dimensions});
-            let stat = json!({"Metric": metric_name, "Period": PERIOD, "Stat": "Sum", "Unit": "Count"});
+fn query(what: &Metrics, ids: &[&str], now: OffsetDateTime) -> serde_json::Map<String, Json> {
+    let queries = ids.iter().enumerate().flat_map(|(index, id)| {
+        what.metrics.iter().enumerate().map(move |(metric, (_, name))| {
+            let dimensions = json!([{"Name": what.dimension, "Value": id}]);
+            let measured = json!({"Namespace": what.namespace, "MetricName": name, "Dimensions": dimensions});
+            let stat = json!({"Metric": measured, "Period": PERIOD, "Stat": "Sum", "Unit": "Count"});
             json!({"Id": format!("m{metric}_{index}"), "MetricStat": stat})
         })
     });
@@ -138,11 +169,10 @@ fn query(volumes: &[&str], now: OffsetDateTime) -> serde_json::Map<String, Json>
     input
 }
 
-/// The volume and the metric of a query's id, such as `m1_0`.
-fn parse_id<'v>(id: &str, volumes: &[&'v str]) -> Option<(&'v str, usize)> {
+/// The resource and the metric of a query's id, such as `m1_0`.
+fn parse_id<'v>(id: &str, ids: &[&'v str]) -> Option<(&'v str, usize)> {
     let (metric, index) = id.strip_prefix('m')?.split_once('_')?;
-    let metric = metric.parse().ok().filter(|metric| *metric < METRICS.len())?;
-    Some((volumes.get(index.parse::<usize>().ok()?)?, metric))
+    Some((ids.get(index.parse::<usize>().ok()?)?, metric.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -156,14 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn each_volume_has_its_own_fallback() {
+    fn the_fallback_is_the_window_or_a_later_creation() {
         let now = at(1_700_000_000);
         let young = now - Duration::days(1);
-        let measured = HashMap::from([(("vol-m".to_owned(), 1), young)]);
-        assert_eq!(last_use("vol-young", Some(young), now, &measured), [young, young]);
-        assert_eq!(last_use("vol-old", Some(at(0)), now, &measured), [now - WINDOW, now - WINDOW]);
-        assert_eq!(last_use("vol-m", Some(at(0)), now, &measured), [now - WINDOW, young]);
-        assert_eq!(last_use("vol-none", None, now, &measured), [now - WINDOW, now - WINDOW]);
+        assert_eq!(fallback(Some(young), now), young);
+        assert_eq!(fallback(Some(at(0)), now), now - WINDOW);
+        assert_eq!(fallback(None, now), now - WINDOW);
     }
 
     #[test]
@@ -179,10 +207,9 @@ mod tests {
 
     #[test]
     fn query_ids_lead_back_to_volumes() {
-        let input = query(&["vol-a", "vol-b"], at(1_700_000_000));
+        let input = query(&VOLUMES, &["vol-a", "vol-b"], at(1_700_000_000));
         assert_eq!(input["MetricDataQueries"].as_array().unwrap().len(), 4);
         assert_eq!(parse_id("m1_1", &["vol-a", "vol-b"]), Some(("vol-b", 1)));
-        assert_eq!(parse_id("m2_1", &["vol-a", "vol-b"]), None);
         assert_eq!(parse_id("m0_9", &["vol-a"]), None);
     }
 }

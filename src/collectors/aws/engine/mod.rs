@@ -5,11 +5,14 @@
 //! becomes nodes at once. What fails costs its kind in its region and is reported as a gap.
 
 mod account;
+mod balancers;
 mod eval;
 mod kind;
 mod metrics;
 mod place;
 mod prices;
+mod quotas;
+mod types;
 
 use std::{
     collections::HashSet,
@@ -117,7 +120,7 @@ impl<'c> Run<'c> {
 
     /// Reports what a failed call costs; the same failure in the same region only once.
     async fn lost(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
-        let key = (label.to_owned(), error.operation.clone(), error.code.clone());
+        let key = (label.to_owned(), error.operation.to_string(), error.code.to_string());
         if !self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
             return Ok(());
         }
@@ -128,10 +131,10 @@ impl<'c> Run<'c> {
         let gap = Gap {
             account: account.to_owned(),
             region: label.to_owned(),
-            service: error.service.clone(),
-            operation: error.operation.clone(),
-            code: error.code.clone(),
-            message: error.message.clone(),
+            service: error.service.to_string(),
+            operation: error.operation.to_string(),
+            code: error.code.to_string(),
+            message: error.message.to_string(),
         };
         self.context.gap(gap).await
     }

@@ -1,20 +1,28 @@
 //! A region, or the pseudo region of what an account has only once.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
+use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
     super::{
         super::BoxFuture,
-        client::{CallError, CallErrorKind},
+        client::{CallError, CallErrorKind, Reply, Request},
         definitions::{Definition, Scope, Service},
     },
-    CLOUD, Run, at_most, internal,
+    CLOUD, Run, at_most,
+    balancers::Group,
+    internal,
     kind::Step,
+    quotas::{self, Quotas},
 };
 use crate::graph::{End, NodeId, Resource, Scope as Ancestors, UNDEFINED};
 
@@ -36,7 +44,17 @@ pub(crate) struct Place {
     pub(crate) node: NodeId,
     /// Whether the credentials are good elsewhere but not here, as in a region that is not enabled.
     refused: AtomicBool,
+    /// The service quotas that were asked for here.
+    pub(crate) quotas: Quotas,
+    /// The reserved instances by type, once they were asked for.
+    pub(crate) reservations: OnceCell<HashMap<String, i64>>,
+    /// The target groups, once they were asked for.
+    pub(crate) groups: OnceCell<Vec<Group>>,
+    shared: Mutex<HashMap<(String, String), Shared>>,
 }
+
+/// The pages of a listing that more than one collector needs.
+type Shared = Arc<OnceCell<Arc<Vec<Reply>>>>;
 
 impl Place {
     /// The pseudo region, served by `region`.
@@ -51,7 +69,17 @@ impl Place {
 
     fn new(region: &str, label: &str, scope: Scope) -> Self {
         let (region, label) = (region.to_owned(), label.to_owned());
-        Self { region, label, scope, node: NodeId([0; 16]), refused: AtomicBool::new(false) }
+        Self {
+            region,
+            label,
+            scope,
+            node: NodeId([0; 16]),
+            refused: AtomicBool::new(false),
+            quotas: Quotas::default(),
+            reservations: OnceCell::new(),
+            groups: OnceCell::new(),
+            shared: Mutex::default(),
+        }
     }
 
     /// Sends the region's node and hangs it below the account.
@@ -102,10 +130,37 @@ impl Place {
         kinds: Vec<(&'static Service, &'static Definition)>,
     ) -> Result<(), Failure> {
         let started = Instant::now();
+        for quota in run.definitions.quotas() {
+            if quota.scope == self.scope && quota.collector.get_ref() == collector && !self.is_refused() {
+                quotas::announce(run, self, quota).await?;
+            }
+        }
         for (service, definition) in kinds {
             Step::new(run, self, service, definition)?.list(None).await?;
         }
         run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
+    }
+
+    /// The pages of a listing without parameters, asked for once.
+    pub(crate) async fn shared(
+        &self,
+        run: &Run<'_>,
+        service: &str,
+        operation: &str,
+    ) -> Result<Arc<Vec<Reply>>, CallError> {
+        let cell = {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shared.entry((service.to_owned(), operation.to_owned())).or_default())
+        };
+        let replies = cell.get_or_try_init(|| async {
+            let mut pages = run.client.pages(Request::new(service, operation, &self.region));
+            let mut replies = Vec::new();
+            while let Some(page) = pages.next().await {
+                replies.push(page?);
+            }
+            Ok(Arc::new(replies))
+        });
+        replies.await.cloned()
     }
 
     /// Whether nothing here can be collected any more.

@@ -104,23 +104,23 @@ fn walk(structure: &'static Structure, path: &str) -> Result<&'static Kind, Path
 fn step(from: &'static Kind, segment: &str) -> Result<&'static Kind, PathError> {
     match from {
         Kind::Structure(structure) => member(structure.get(), segment),
-        Kind::Map(map) => items(&map.value, segment, segment.trim_end_matches("[]")),
+        Kind::Map(map) => items(&map.value, segment),
         Kind::Document => Ok(from),
-        Kind::List(_) if segment.starts_with('[') => items(from, segment, ""),
+        Kind::List(_) if segment.starts_with('[') => items(from, segment),
         other => Err(PathError::Unfit { at: segment.to_owned(), found: other.label() }),
     }
 }
 
 fn member(structure: &'static Structure, segment: &str) -> Result<&'static Kind, PathError> {
-    let name = segment.trim_end_matches("[]");
+    let name = segment.split('[').next().unwrap_or(segment);
     let member = structure.member(name);
     let member = member.ok_or_else(|| PathError::NoMember { structure: structure.name, member: name.to_owned() })?;
-    items(&member.kind, segment, name)
+    items(&member.kind, segment)
 }
 
-/// Takes the items of lists as often as `[]` stands behind the name.
-fn items(mut kind: &'static Kind, segment: &str, name: &str) -> Result<&'static Kind, PathError> {
-    for _ in 0..segment[name.len()..].len() / 2 {
+/// Takes the items of lists as often as brackets stand behind the name.
+fn items(mut kind: &'static Kind, segment: &str) -> Result<&'static Kind, PathError> {
+    for _ in segment.matches('[') {
         let Kind::List(list) = kind else {
             return Err(PathError::Unfit { at: segment.to_owned(), found: kind.label() });
         };

@@ -1,1 +1,128 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashSet;
+
+use super::*;
+
+/// Every structure that can be reached from a kind, checked to be in the model.
+fn reach(kind: &'static Kind, seen: &mut HashSet<*const Structure>) {
+    match kind {
+        Kind::List(list) => reach(&list.item, seen),
+        Kind::Map(map) => reach(&map.value, seen),
+        Kind::Structure(reference) => reach_structure(reference, seen),
+        _ => {}
+    }
+}
+
+fn reach_structure(reference: &StructureRef, seen: &mut HashSet<*const Structure>) {
+    let structure = reference.get();
+    assert_eq!(structure.name, format!("{reference:?}"), "is not in the model");
+    if seen.insert(structure) {
+        structure.members.iter().for_each(|member| reach(&member.kind, seen));
+    }
+}
+
+#[test]
+fn every_operation_and_structure_can_be_parsed() {
+    for name in services() {
+        let service = service(name).unwrap();
+        assert_eq!(service.name, name);
+        let mut seen = HashSet::new();
+        for name in service.operations() {
+            let operation = service.operation(name).unwrap();
+            assert_eq!(operation.name, name);
+            operation.input.iter().chain(&operation.output).for_each(|reference| reach_structure(reference, &mut seen));
+        }
+        assert_eq!(seen.len(), service.structures.lines().count(), "structures of {name} that nothing leads to");
+    }
+}
+
+#[test]
+fn every_paginator_fits_its_operation() {
+    let mut paginators = 0;
+    for operation in services().flat_map(|name| {
+        let service = service(name).unwrap();
+        service.operations().map(|name| service.operation(name).unwrap())
+    }) {
+        let Some(paginator) = &operation.paginator else { continue };
+        paginators += 1;
+        assert_eq!(paginator.input.len(), paginator.output.len(), "{}", operation.name);
+        for parameter in paginator.input.iter().chain(&paginator.limit) {
+            operation.input_kind(parameter).unwrap();
+        }
+        let tokens = paginator.output.iter().flat_map(|expression| expression.split("||")).map(str::trim);
+        for path in tokens.chain(paginator.more).chain(paginator.results.iter().copied()) {
+            let kind = operation.output_kind(path);
+            assert!(kind.is_ok(), "{} {path}: {kind:?}", operation.name);
+        }
+    }
+    assert!(paginators > 300, "{paginators}");
+}
+
+#[test]
+fn paths_are_checked_against_the_model() {
+    let instances = operation("ec2", "DescribeInstances").unwrap();
+    let label = |path: &str| instances.output_kind(path).map(Kind::label);
+    assert_eq!(label("Reservations"), Ok("list"));
+    assert_eq!(label("Reservations[].Instances[]"), Ok("structure"));
+    assert_eq!(label("Reservations[].Instances[].State.Name"), Ok("text"));
+    assert_eq!(label("Reservations[].Instances[].LaunchTime"), Ok("time"));
+    assert_eq!(label("Reservations[].Instances[].BlockDeviceMappings[].Ebs.DeleteOnTermination"), Ok("bool"));
+    assert_eq!(label("Reservations[].Instances[].CpuOptions.CoreCount"), Ok("integer"));
+    let missing = PathError::NoMember { structure: "Instance", member: "Status".into() };
+    assert_eq!(label("Reservations[].Instances[].Status.Name"), Err(missing));
+    let unfit = PathError::Unfit { at: "Instances".into(), found: "list" };
+    assert_eq!(label("Reservations.Instances"), Err(unfit));
+    let scalar = PathError::Unfit { at: "ReservationId[]".into(), found: "text" };
+    assert_eq!(label("Reservations[].ReservationId[]"), Err(scalar));
+    let item = instances.output_kind("Reservations[].Instances[]").unwrap();
+    assert_eq!(item.kind_at("Placement.AvailabilityZone").map(Kind::label), Ok("text"));
+    assert_eq!(instances.input_kind("Filters[].Values[]").map(Kind::label), Ok("text"));
+    let summary = operation("iam", "GetAccountSummary").unwrap();
+    assert_eq!(summary.output_kind("SummaryMap.Users").map(Kind::label), Ok("integer"));
+    let delete = operation("s3", "DeleteBucket").unwrap();
+    assert_eq!(delete.output_kind("x").map(Kind::label), Err(PathError::Nothing { operation: "DeleteBucket" }));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    assert!(service("ec").is_none());
+    assert!(operation("ec2", "DescribeInstance").is_none());
+    assert!(operation("ec2", "").is_none());
+    assert!(operation("ec2", "Zzz").is_none());
+}
+
+#[test]
+fn what_cleanup_and_tags_need_is_there() {
+    for (service, operations) in [
+        ("ec2", &["CreateTags", "TerminateInstances", "RevokeSecurityGroupEgress", "CreateSnapshot"][..]),
+        ("s3", &["DeleteObjects", "ListObjectVersions", "DeleteBucket"]),
+        ("autoscaling", &["CreateOrUpdateTags"]),
+        ("cloudformation", &["UpdateStack"]),
+        ("eks", &["UntagResource", "DeleteNodegroup"]),
+    ] {
+        operations.iter().for_each(|name| assert!(operation(service, name).is_some(), "{service} {name}"));
+    }
+}
+
+#[test]
+fn a_line_is_found_wherever_it_stands() {
+    let text = "a 1\nab 2\nb\nc 4";
+    let find = |name| find_line(text, name, ' ');
+    assert_eq!(["a", "ab", "b", "c"].map(find), [Some("a 1"), Some("ab 2"), Some("b"), Some("c 4")]);
+    assert_eq!(["", "aa", "abc", "d"].map(find), [None; 4]);
+}
+
+#[test]
+fn wire_names_places_and_flags_are_read() {
+    let service = service("s3").unwrap();
+    let request = service.structure("DeleteObjectsRequest").unwrap();
+    assert_eq!(request.payload, Some("Delete"));
+    let delete = request.member("Delete").unwrap();
+    assert_eq!(delete.namespace, Some("http://s3.amazonaws.com/doc/2006-03-01/"));
+    assert!(delete.required);
+    assert_eq!(request.member("Bucket").unwrap().place, Place::Path);
+    assert_eq!(request.member("MFA").unwrap().wire, "x-amz-mfa");
+    let grantee = service.structure("Grantee").unwrap().member("Type").unwrap();
+    assert_eq!((grantee.place, &*grantee.wire), (Place::Attribute, "xsi:type"));
+}

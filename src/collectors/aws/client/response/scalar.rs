@@ -54,11 +54,14 @@ fn integer(text: &str) -> Option<i64> {
 /// A point in time in any of the forms that services use: ISO 8601 with or without zone, seconds since 1970, RFC 822.
 pub(super) fn time(text: &str) -> Option<DateTime> {
     let bytes = text.as_bytes();
-    if bytes.len() >= 19 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') {
+    if text.is_ascii() && bytes.len() >= 19 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') {
         return iso8601(text);
     }
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(DateTime::from_secs(seconds));
+    }
     match text.parse::<f64>() {
-        Ok(_) => DateTime::from_str(text, Format::EpochSeconds).ok(),
+        Ok(seconds) => seconds.is_finite().then(|| DateTime::from_secs_f64(seconds)),
         Err(_) => DateTime::from_str(text, Format::HttpDate).ok().or_else(|| date(text)),
     }
 }

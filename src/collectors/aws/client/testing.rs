@@ -1,0 +1,89 @@
+//! A client whose answers are given beforehand and whose requests are kept.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    orchestrator::HttpRequest,
+};
+use aws_smithy_types::body::SdkBody;
+
+use super::{Client, ClientConfig, Http, Overrides, Timeouts};
+
+/// Answers in their order, and what was asked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Served(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    answers: VecDeque<(u16, SdkBody)>,
+    asked: Vec<Asked>,
+}
+
+/// One request as it went out.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub url: String,
+    pub authorization: String,
+    pub body: String,
+}
+
+impl Served {
+    pub(super) fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
+        let served = Self::default();
+        let answers = answers.into_iter().map(|(status, body)| (status, SdkBody::from(body)));
+        served.0.lock().unwrap().answers.extend(answers);
+        served
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.0.lock().unwrap().asked.clone()
+    }
+
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.body).collect()
+    }
+
+    pub(super) fn targets(&self) -> Vec<String> {
+        let path = |url: String| url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
+        self.asked().into_iter().map(|asked| path(asked.url)).collect()
+    }
+}
+
+impl HttpConnector for Served {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(Asked {
+            url: request.uri().to_owned(),
+            authorization: request.headers().get("authorization").unwrap_or_default().to_owned(),
+            body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
+        });
+        let (status, body) = state.answers.pop_front().unwrap();
+        let response = http::Response::builder().status(status).body(body).unwrap();
+        HttpConnectorFuture::ready(Ok(response.try_into().unwrap()))
+    }
+}
+
+/// A client of a server that settings name.
+pub(super) fn client(served: &Served) -> Client {
+    client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, 1)
+}
+
+/// A client with these endpoints that tries each call so often.
+pub(super) fn client_with(served: &Served, overrides: Overrides, attempts: u32) -> Client {
+    let connector = SharedHttpConnector::new(served.clone());
+    Client::new(ClientConfig {
+        credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
+        overrides,
+        account: "123456789012".into(),
+        timeouts: Timeouts::default(),
+        attempts,
+        http: Http::from_client(http_client_fn(move |_, _| connector.clone())),
+    })
+}

@@ -1,0 +1,198 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use aws_credential_types::provider::{
+    ProvideCredentials, error::CredentialsError, future::ProvideCredentials as Provided,
+};
+
+use super::{
+    testing::{Served, client, client_with},
+    *,
+};
+
+fn at(service: &str, region: &str) -> Option<(String, String)> {
+    let endpoint = endpoint::resolve(model::service(service).unwrap(), region, &Overrides::default()).ok()?;
+    Some((endpoint.url.strip_prefix("https://").unwrap().to_owned(), endpoint.signing_region))
+}
+
+#[test]
+fn endpoints_are_aws_own() {
+    for (service, region, host, signing) in [
+        ("ec2", "eu-central-1", "ec2.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("ec2", "cn-north-1", "ec2.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("ec2", "eu-future-7", "ec2.eu-future-7.amazonaws.com", "eu-future-7"),
+        ("iam", "eu-central-1", "iam.amazonaws.com", "us-east-1"),
+        ("iam", "cn-northwest-1", "iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("iam", "us-gov-east-1", "iam.us-gov.amazonaws.com", "us-gov-west-1"),
+        ("iam", "us-iso-west-1", "iam.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ("elbv2", "us-west-2", "elasticloadbalancing.us-west-2.amazonaws.com", "us-west-2"),
+        ("cloudwatch", "us-isob-east-1", "monitoring.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+        ("pricing", "us-east-1", "api.pricing.us-east-1.amazonaws.com", "us-east-1"),
+        ("service-quotas", "us-gov-west-1", "servicequotas.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("s3", "us-east-1", "s3.us-east-1.amazonaws.com", "us-east-1"),
+        ("sts", "eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+    ] {
+        assert_eq!(at(service, region), Some((host.to_owned(), signing.to_owned())), "{service} {region}");
+    }
+    for region in ["", "moon-base-1", "eu-central", "us-east-1.evil.example", "eu-central-1/", "undefined"] {
+        assert_eq!(at("ec2", region), None, "{region}");
+    }
+}
+
+#[test]
+fn regions_have_names_and_partitions() {
+    let found = region("eu-central-1").unwrap();
+    assert_eq!((found.description, found.partition), ("Europe (Frankfurt)", "aws"));
+    assert_eq!(region("us-gov-west-1").unwrap().partition, "aws-us-gov");
+    assert_eq!(region("global"), None);
+    assert_eq!(partition("ap-future-9"), Some("aws"));
+    assert_eq!(partition("us-isob-west-9"), Some("aws-iso-b"));
+    assert_eq!(partition("global"), None);
+    assert!(regions().count() > 40);
+    assert!(regions().all(|region| partition(region.name) == Some(region.partition)));
+}
+
+#[test]
+fn variables_override_endpoints() {
+    let variables: BTreeMap<&str, &str> = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1/"),
+        ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://127.0.0.1:2"),
+        ("AWS_ENDPOINT_URL_S3", ""),
+    ]
+    .into();
+    let read = |name: &str| variables.get(name).map(|value| (*value).to_owned());
+    let overrides = Overrides::from_variables(read);
+    let url = |name: &str| endpoint::resolve(model::service(name).unwrap(), "nowhere", &overrides).unwrap().url;
+    assert_eq!(
+        [url("elbv2"), url("elb"), url("s3")],
+        ["http://127.0.0.1:2", "http://127.0.0.1:1", "http://127.0.0.1:1"]
+    );
+    let ignored = |name: &str| if name.starts_with("AWS_IGNORE") { Some("True".to_owned()) } else { read(name) };
+    assert_eq!(Overrides::from_variables(ignored), Overrides::default());
+    let wrong = Overrides { all: Some("127.0.0.1:1".into()), ..Overrides::default() };
+    assert!(endpoint::resolve(model::service("ec2").unwrap(), "eu-central-1", &wrong).is_err());
+}
+
+#[tokio::test]
+async fn requests_are_signed_for_service_and_region() {
+    for (service, operation, region, scope, url) in [
+        (
+            "elbv2",
+            "DescribeLoadBalancers",
+            "eu-central-1",
+            "eu-central-1/elasticloadbalancing",
+            "elasticloadbalancing.eu-central-1",
+        ),
+        ("cloudwatch", "DescribeAlarms", "eu-central-1", "eu-central-1/monitoring", "monitoring.eu-central-1"),
+        ("iam", "ListUsers", "eu-central-1", "us-east-1/iam", "iam"),
+        ("service-quotas", "ListServices", "us-west-2", "us-west-2/servicequotas", "servicequotas.us-west-2"),
+        ("pricing", "DescribeServices", "us-east-1", "us-east-1/pricing", "api.pricing.us-east-1"),
+        ("s3", "ListBuckets", "us-east-1", "us-east-1/s3", "s3.us-east-1"),
+    ] {
+        let served = Served::new([(400, String::new())]);
+        let client = client_with(&served, Overrides::default(), 1);
+        client.call(Request::new(service, operation, region)).await.unwrap_err();
+        let asked = served.asked().remove(0);
+        assert!(asked.authorization.contains(&format!("/{scope}/aws4_request")), "{}", asked.authorization);
+        assert_eq!(asked.url, format!("https://{url}.amazonaws.com/"));
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
+    let request = || Request::new("s3", "GetBucketTagging", "eu-central-1").with("Bucket", "my-bucket");
+    let served = Served::new([(404, String::new()), (404, String::new())]);
+    client_with(&served, Overrides::default(), 1).call(request()).await.unwrap_err();
+    client(&served).call(request()).await.unwrap_err();
+    let urls: Vec<_> = served.asked().into_iter().map(|asked| asked.url).collect();
+    let expected = ["https://my-bucket.s3.eu-central-1.amazonaws.com/?tagging", "http://127.0.0.1:1/my-bucket?tagging"];
+    assert_eq!(urls, expected);
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+    let empty = || "<R><vpcSet/></R>".to_owned();
+    let overrides = || Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
+    let served = Served::new([(503, String::new()), (200, empty())]);
+    client_with(&served, overrides(), 2).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
+    assert_eq!(served.asked().len(), 2);
+    let served = Served::new([(403, String::new()), (200, empty())]);
+    let error = client_with(&served, overrides(), 2).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await;
+    assert_eq!((error.unwrap_err().kind, served.asked().len()), (CallErrorKind::Denied, 1));
+}
+
+#[tokio::test]
+async fn an_error_names_the_call_and_no_secret() {
+    let body =
+        "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>";
+    let served = Served::new([(403, body.to_owned())]);
+    let error = client(&served).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
+    assert_eq!(error.to_string(), "ec2:DescribeVpcs in eu-central-1 failed: UnauthorizedOperation: no");
+    assert!(!format!("{error:?} {:?}", client(&served)).contains("secret"));
+}
+
+#[tokio::test]
+async fn mistakes_are_found_before_anything_is_sent() {
+    let served = Served::new([]);
+    let client = client_with(&served, Overrides::default(), 1);
+    for request in [
+        Request::new("ec3", "DescribeVpcs", "eu-central-1"),
+        Request::new("ec2", "DescribeVpc", "eu-central-1"),
+        Request::new("ec2", "DescribeVpcs", "moon-base-1"),
+        Request::new("ec2", "DescribeVpcs", "eu-central-1").with("Colour", "blue"),
+        Request::new("s3", "HeadBucket", "eu-central-1").with("Bucket", "arn:aws:s3:::x"),
+    ] {
+        assert_eq!(client.call(request).await.unwrap_err().kind, CallErrorKind::Configuration);
+    }
+    assert!(served.asked().is_empty());
+}
+
+#[tokio::test]
+async fn s3_that_fails_after_it_said_200_has_failed() {
+    let body = "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>";
+    let served = Served::new([(200, body.to_owned())]);
+    let error = client(&served).call(Request::new("s3", "ListBuckets", "us-east-1")).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.message.as_str()), ("InternalError", "later"));
+}
+
+#[tokio::test]
+async fn a_reply_that_is_too_large_is_refused() {
+    let body = "x".repeat((64 << 20) + 1);
+    let served = Served::new([(200, body)]);
+    let error = client(&served).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Odd, "ReplyTooLarge"));
+}
+
+/// Has no credentials.
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> Provided<'a>
+    where
+        Self: 'a,
+    {
+        Provided::ready(Err(CredentialsError::not_loaded("nobody is here")))
+    }
+}
+
+#[tokio::test]
+async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
+    let config = |credentials: SharedCredentialsProvider| ClientConfig {
+        credentials,
+        overrides: Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() },
+        account: "123456789012".into(),
+        timeouts: Timeouts::default(),
+        attempts: 1,
+        http: Http::new().unwrap(),
+    };
+    let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");
+    let client = Client::new(config(SharedCredentialsProvider::new(Nobody)));
+    let error = client.call(request()).await.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Credentials, "{error}");
+    let credentials = aws_credential_types::Credentials::new("AKID", "secret", None, None, "test");
+    let client = Client::new(config(SharedCredentialsProvider::new(credentials)));
+    let error = client.call(request()).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "NoConnection"), "{error}");
+}

@@ -1,0 +1,113 @@
+//! Which instances stand behind target groups, and so behind load balancers: asked once per group.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use worker_proto::Failure;
+
+use super::{
+    super::client::{CallError, Request, Tree},
+    Run, at_most,
+    place::Place,
+};
+
+/// How many groups are asked at the same time.
+const GROUPS_AT_ONCE: usize = 4;
+
+/// What chooses target groups in `--aws-collect`; without them nothing is known of backends.
+const TARGET_GROUPS: &str = "alb_target_groups";
+
+/// A target group.
+pub(crate) struct Group {
+    arn: String,
+    balancers: Vec<String>,
+    /// The ids of registered instances, healthy or not.
+    instances: Vec<String>,
+}
+
+/// The instances of each target group, as the value `instances`.
+pub(crate) async fn targets(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
+    let groups = groups(run, place).await?;
+    let by_arn: HashMap<&str, &Group> = groups.iter().map(|group| (group.arn.as_str(), group)).collect();
+    let instances = |item: &&Tree<'_>| {
+        let group = item.get("TargetGroupArn").and_then(Tree::text).and_then(|arn| by_arn.get(arn));
+        list(group.into_iter().flat_map(|group| &group.instances))
+    };
+    Ok(items.iter().map(instances).collect())
+}
+
+/// The instances behind each load balancer, as the value `instances`.
+pub(crate) async fn backends(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
+    if !run.is_wanted(TARGET_GROUPS) {
+        return Ok(items.iter().map(|_| Tree::Null).collect());
+    }
+    let groups = groups(run, place).await?;
+    let instances = |item: &&Tree<'_>| {
+        let arn = item.get("LoadBalancerArn").and_then(Tree::text).unwrap_or_default();
+        let groups = groups.iter().filter(|group| group.balancers.iter().any(|balancer| balancer == arn));
+        list(groups.flat_map(|group| &group.instances))
+    };
+    Ok(items.iter().map(instances).collect())
+}
+
+fn list<'a>(instances: impl Iterator<Item = &'a String>) -> Tree<'static> {
+    let mut once: Vec<&String> = Vec::new();
+    for instance in instances {
+        if !once.contains(&instance) {
+            once.push(instance);
+        }
+    }
+    let instances = once.into_iter().map(|instance| Tree::Text(instance.clone().into())).collect();
+    Tree::Map(vec![("instances".into(), Tree::List(instances))])
+}
+
+/// The target groups of a region. A group that vanishes while it is asked has no instances.
+async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p [Group], Failure> {
+    let groups = place.groups.get_or_try_init(|| async {
+        let mut groups = match list_groups(run, place).await {
+            Ok(groups) => groups,
+            Err(error) => return place.lost(run, TARGET_GROUPS, &error).await.map(|()| Vec::new()),
+        };
+        let futures = groups.iter_mut().filter(|(_, of_instances)| *of_instances);
+        let futures = futures.map(|(group, _)| -> super::BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async move {
+                match health(run, place, &group.arn).await {
+                    Ok(instances) => group.instances = instances,
+                    Err(error) if &*error.code == "TargetGroupNotFound" => {}
+                    Err(error) => place.lost(run, TARGET_GROUPS, &error).await?,
+                }
+                Ok(())
+            })
+        });
+        at_most(GROUPS_AT_ONCE, futures.collect()).await?;
+        Ok(groups.into_iter().map(|(group, _)| group).collect())
+    });
+    groups.await.map(Vec::as_slice)
+}
+
+/// All groups, and whether their targets are instances.
+async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>, CallError> {
+    let mut groups = Vec::new();
+    for page in place.shared(run, "elbv2", "DescribeTargetGroups").await?.iter() {
+        for group in page.tree()?.path("TargetGroups[]") {
+            let Some(arn) = group.get("TargetGroupArn").and_then(Tree::text) else { continue };
+            let balancers = group.path("LoadBalancerArns[]").into_iter().filter_map(Tree::text);
+            let balancers = balancers.map(str::to_owned).collect();
+            let of_instances = group.get("TargetType").and_then(Tree::text) == Some("instance");
+            groups.push((Group { arn: arn.to_owned(), balancers, instances: Vec::new() }, of_instances));
+        }
+    }
+    Ok(groups)
+}
+
+async fn health(run: &Run<'_>, place: &Place, arn: &str) -> Result<Vec<String>, CallError> {
+    let request = Request::new("elbv2", "DescribeTargetHealth", &place.region).with("TargetGroupArn", json!(arn));
+    let reply = run.client.call(request).await?;
+    let tree = reply.tree()?;
+    Ok(tree
+        .path("TargetHealthDescriptions[].Target.Id")
+        .into_iter()
+        .filter_map(Tree::text)
+        .map(str::to_owned)
+        .collect())
+}

@@ -1,0 +1,189 @@
+//! The nodes of instance types and volume types, which no call lists: they are what instances and volumes mention.
+
+use std::collections::{BTreeSet, HashMap};
+
+use worker_proto::Failure;
+
+use super::{
+    super::client::{CallError, Request, Tree},
+    Run, internal,
+    place::Place,
+    prices::{self, InstanceType},
+    quotas,
+};
+use crate::graph::{End, Key, Resource, Value};
+
+const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
+const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";
+const VOLUME_TYPE: &str = "aws_ec2_volume_type";
+
+/// What chooses the reservations in `--aws-collect`.
+const RESERVATIONS: &str = "reserved_instances";
+
+/// The facts about the type of each instance, as the values `cores` and `memory`; sends the nodes of the types.
+pub(crate) async fn instance_types(
+    run: &Run<'_>,
+    place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    let mut types = HashMap::new();
+    for wanted in mentioned(items, "InstanceType") {
+        if let Some(found) = prices::instance_type(run, place, wanted).await? {
+            announce_instance_type(run, place, wanted, &found).await?;
+            types.insert(wanted, found);
+        }
+    }
+    let facts = |item: &&Tree<'_>| match item.get("InstanceType").and_then(Tree::text).and_then(|name| types.get(name))
+    {
+        Some(found) => {
+            Tree::Map(vec![("cores".into(), Tree::Int(found.cores)), ("memory".into(), Tree::Float(found.memory))])
+        }
+        None => Tree::Null,
+    };
+    Ok(items.iter().map(facts).collect())
+}
+
+/// Sends the nodes of the types of volumes; adds no values.
+pub(crate) async fn volume_types(
+    run: &Run<'_>,
+    place: &Place,
+    items: &[&Tree<'_>],
+) -> Result<Vec<Tree<'static>>, Failure> {
+    for wanted in mentioned(items, "VolumeType") {
+        let Some(cost) = prices::volume_type(run, place, wanted).await? else { continue };
+        let quota = match volume_quotas(wanted) {
+            Some(names) => quotas::value(run, place, "ebs", &names).await?,
+            None => None,
+        };
+        let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, wanted);
+        set(
+            &mut resource,
+            [
+                ("volume_type", Value::from(wanted)),
+                ("ondemand_cost", Value::Float(cost)),
+                ("quota", Value::from(quota)),
+            ],
+        )?;
+        quotas::send(run, place, resource).await?;
+    }
+    Ok(Vec::new())
+}
+
+fn mentioned<'t>(items: &[&'t Tree<'_>], member: &str) -> BTreeSet<&'t str> {
+    items.iter().filter_map(|item| item.get(member).and_then(Tree::text)).collect()
+}
+
+fn set<const N: usize>(resource: &mut Resource<'_>, fields: [(&str, Value); N]) -> Result<(), Failure> {
+    for (field, value) in fields {
+        resource.set(field, value).map_err(internal)?;
+    }
+    Ok(())
+}
+
+async fn announce_instance_type(run: &Run<'_>, place: &Place, name: &str, found: &InstanceType) -> Result<(), Failure> {
+    let mut resource = Resource::new(run.kind(INSTANCE_TYPE)?, name);
+    set(
+        &mut resource,
+        [
+            ("instance_type", Value::from(name)),
+            ("instance_cores", Value::Int(found.cores)),
+            ("instance_memory", Value::Float(found.memory)),
+            ("ondemand_cost", Value::from(found.cost)),
+            ("reservations", Value::from(reservations(run, place, name).await?)),
+        ],
+    )?;
+    quotas::send(run, place, resource).await?;
+    let (bucket, names) = instance_quota(name);
+    let id = format!("{bucket}_quota");
+    let quota = match names {
+        Some(names) => quotas::value(run, place, "ec2", names).await?,
+        None => None,
+    };
+    let mut resource = Resource::new(run.kind(INSTANCE_QUOTA)?, id.as_str());
+    set(
+        &mut resource,
+        [
+            ("quota", Value::from(quota)),
+            ("quota_type", Value::from(if names.is_some() { "vcpu" } else { "standard" })),
+            ("instance_type", Value::from(id.as_str())),
+        ],
+    )?;
+    quotas::send(run, place, resource).await?;
+    let key = |kind: &str, id: &str| {
+        let scope = place.label.clone();
+        End::Ref(Key { scope, kind: kind.to_owned(), attribute: "id".to_owned(), value: id.to_owned() })
+    };
+    run.graph.edge(key(INSTANCE_QUOTA, &id), key(INSTANCE_TYPE, name));
+    Ok(())
+}
+
+/// The quota that counts an instance type: its key, and the names that AWS has given it. A type of its own has none.
+fn instance_quota(name: &str) -> (&str, Option<&'static [&'static str]>) {
+    match name.as_bytes().first() {
+        Some(b'a' | b'c' | b'd' | b'h' | b'i' | b'm' | b'r' | b't' | b'z') => {
+            ("standard_ondemand", Some(&["Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"]))
+        }
+        Some(b'f') => ("f_ondemand", Some(&["Running On-Demand F instances"])),
+        Some(b'g') => ("g_ondemand", Some(&["Running On-Demand G instances", "Running On-Demand G and VT instances"])),
+        Some(b'p') => ("p_ondemand", Some(&["Running On-Demand P instances"])),
+        Some(b'x') => ("x_ondemand", Some(&["Running On-Demand X instances"])),
+        _ => (name, None),
+    }
+}
+
+/// The names that AWS has given the quota of a volume type.
+fn volume_quotas(name: &str) -> Option<[&'static str; 2]> {
+    Some(match name {
+        "gp2" => ["General Purpose (SSD) volume storage", "Storage for General Purpose SSD (gp2) volumes, in TiB"],
+        "standard" => ["Magnetic volume storage", "Storage for Magnetic (standard) volumes, in TiB"],
+        "sc1" => ["Max Cold HDD (SC1) Storage", "Storage for Cold HDD (sc1) volumes, in TiB"],
+        "st1" => {
+            ["Max Throughput Optimized HDD (ST1) Storage", "Storage for Throughput Optimized HDD (st1) volumes, in TiB"]
+        }
+        "io1" => ["Provisioned IOPS (SSD) volume storage", "Storage for Provisioned IOPS SSD (io1) volumes, in TiB"],
+        _ => return None,
+    })
+}
+
+/// How many instances of a type are reserved here; none if there is none, or nobody wants to know.
+async fn reservations(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<i64>, Failure> {
+    if !run.is_wanted(RESERVATIONS) {
+        return Ok(None);
+    }
+    let known = place.reservations.get_or_try_init(|| async {
+        match ask_reservations(run, place).await {
+            Ok(known) => Ok(known),
+            Err(error) => place.lost(run, RESERVATIONS, &error).await.map(|()| HashMap::new()),
+        }
+    });
+    Ok(known.await?.get(name).copied())
+}
+
+async fn ask_reservations(run: &Run<'_>, place: &Place) -> Result<HashMap<String, i64>, CallError> {
+    let mut known = HashMap::new();
+    let mut pages = run.client.pages(Request::new("ec2", "DescribeReservedInstances", &place.region));
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        for reservation in page.tree()?.path("ReservedInstances[]") {
+            let is_active = reservation.get("State").and_then(Tree::text) == Some("active");
+            let name = reservation.get("InstanceType").and_then(Tree::text).filter(|_| is_active);
+            if let Some((name, count)) = name.zip(reservation.get("InstanceCount").and_then(Tree::int)) {
+                *known.entry(name.to_owned()).or_insert(0) += count;
+            }
+        }
+    }
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instance_types_are_counted_by_family() {
+        assert_eq!(instance_quota("m5.large").0, "standard_ondemand");
+        assert_eq!(instance_quota("inf1.xlarge").0, "standard_ondemand");
+        assert_eq!(instance_quota("g4dn.xlarge").0, "g_ondemand");
+        assert_eq!(instance_quota("u-6tb1.metal"), ("u-6tb1.metal", None));
+    }
+}
