@@ -1,3 +1,7 @@
 //! The `ckworker` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ckworker::start::main()
+}

@@ -11,7 +11,7 @@ mod registry;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use context::{CollectContext, CredentialSource, SentFrames};
+pub use context::{CollectContext, CredentialRequest, CredentialSource, SentFrames};
 pub use registry::{all, find};
 use worker_proto::{Credentials, Failure, Plan, Unit};
 

@@ -281,6 +281,22 @@ impl CompleteUnit {
     pub fn nodes(&self) -> usize {
         self.records.len()
     }
+
+    /// How many nodes it has of each kind.
+    #[must_use]
+    pub fn nodes_by_kind(&self) -> BTreeMap<String, u64> {
+        let mut counts = vec![0; self.records.names.len()];
+        for kind in &self.records.kinds {
+            counts[*kind as usize] += 1;
+        }
+        self.records.names.iter().cloned().zip(counts).collect()
+    }
+
+    /// How many edges it has, deferred ones not counted.
+    #[must_use]
+    pub fn edge_count(&self) -> u64 {
+        self.edges.len() as u64
+    }
 }
 
 /// The nodes of a unit in columns, in the order of their lines.

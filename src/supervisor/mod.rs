@@ -1,1 +1,92 @@
-//! The supervisor.
+//! The supervisor: decides what runs, and has it done.
+//!
+//! # Theory of operation
+//!
+//! One task, the dispatcher, hears everything: signals, the core, workers, deliveries and the clock. Each is an
+//! [`event::Event`]; the pure function [`state::handle_event`] answers with [`event::Effect`]s, which the dispatcher
+//! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
+//! Complete units wait in `keep` until their run is merged and delivered.
+//!
+//! # Invariants
+//!
+//! * a unit's nodes are delivered only if the worker said that the unit is done and the counts match;
+//! * a cloud is not replaced in a core by a graph that lacks an account for a technical reason;
+//! * every run is concluded exactly once, and every action is answered exactly once;
+//! * the whole shutdown has one upper bound.
+
+mod board;
+pub mod deliver;
+mod dispatcher;
+pub mod event;
+mod keep;
+pub mod link;
+pub mod policy;
+pub mod report;
+mod run;
+mod show;
+pub mod state;
+#[cfg(test)]
+mod state_tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::Stream;
+
+pub use self::{board::Notices, dispatcher::Source, keep::Keep};
+use self::{
+    deliver::Deliver,
+    event::DeliveryError,
+    link::{LinkCollector, Patience},
+    policy::Policy,
+    report::{ProgressEvent, RunReport},
+};
+use crate::{collectors::Collector, process::Program, telemetry::Metrics};
+
+/// Everything that a supervisor needs.
+pub struct Setup {
+    /// What runs, how many at a time, how long, how often.
+    pub policy: Policy,
+    /// The enabled collectors: settings and holders of credentials.
+    pub collectors: BTreeMap<&'static str, LinkCollector>,
+    /// What is started as a worker process.
+    pub program: Program,
+    /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
+    pub memory_limit: u64,
+    /// How much memory the lines of a run may take before they go to a temporary file, in bytes.
+    pub spool_limit: u64,
+    /// How much patience to have with workers.
+    pub patience: Patience,
+    /// Finds collectors that run in this process.
+    pub find: fn(&str) -> Option<&'static dyn Collector>,
+    /// The most verbose log level that workers should send.
+    pub level: worker_proto::Level,
+    /// Where graphs go.
+    pub deliver: Arc<dyn Deliver>,
+    /// Where measurements go.
+    pub metrics: Arc<Metrics>,
+    /// Who is told how it goes.
+    pub show: Box<dyn FnMut(&ProgressEvent) + Send>,
+}
+
+/// How a supervisor ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The report of the one run, if there was one and it went to its end.
+    pub report: Option<RunReport>,
+    /// Whether its graph was delivered.
+    pub delivery: Result<(), DeliveryError>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    over: bool,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { report: None, delivery: Ok(()), signal: None, over: false }
+    }
+}
+
+/// Runs a supervisor until its source is exhausted or a signal ends it. Afterwards no worker is left.
+pub async fn run(setup: Setup, source: Source, signals: impl Stream<Item = i32> + Unpin, notices: Notices) -> Ended {
+    dispatcher::run(setup, source, signals, notices).await
+}

@@ -1,1 +1,19 @@
-//! The HTTP endpoint.
+//! The HTTP endpoint: health, readiness, metrics and the state of every job.
+//!
+//! It only reads: snapshots that others publish and the metrics. Everything about a client is bounded: how many are
+//! served at the same time, the size of a request's head, and the time from connection to answer; a connection carries
+//! one request. Where it listens is decided by [`bind`], early at start-up, so that an occupied port ends the program
+//! before any work begins.
+
+mod listen;
+mod pages;
+mod serve;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    listen::{WebError, bind},
+    serve::{WebState, serve},
+    status::{CoreStatus, JobState, JobStatus, StatusSnapshot},
+};

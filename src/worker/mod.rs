@@ -1,1 +1,65 @@
-//! The inside of a worker.
+//! The inside of a worker: handshake, one job, frames out, exit.
+//!
+//! # Theory of operation
+//!
+//! A [`session`] talks over any pair of a reader and a writer: the socket of a child process, or an in-memory pipe when
+//! nothing is forked. It never relies on the supervisor to be ended: it stops by itself when its request stream ends,
+//! when it is cancelled, and at its soft deadline.
+
+mod job;
+mod session;
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::net::UnixStream;
+
+pub use job::COLLECTOR;
+pub use session::{Place, SessionError, run};
+
+use crate::{collectors, process::guard, telemetry};
+
+/// Exit code of a worker that finished its job, whatever came out of it.
+pub const EXIT_FINISHED: u8 = 0;
+/// Exit code of a worker whose stream of frames broke.
+pub const EXIT_BROKEN: u8 = 70;
+/// Exit code of a worker that panicked.
+pub const EXIT_PANICKED: u8 = 101;
+/// Exit code of a worker whose supervisor was gone before it began.
+pub const EXIT_ORPHANED: i32 = 71;
+/// Exit code of a worker that was not started by a supervisor.
+pub const EXIT_NOT_A_WORKER: u8 = 2;
+
+/// How long the runtime may take to wind down after the last frame.
+const WIND_DOWN: Duration = Duration::from_millis(200);
+
+/// The hidden `worker` command: the whole life of a worker process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let frames = match guard::take_frames() {
+        Ok(frames) => frames,
+        Err(error) => {
+            telemetry::last_words(&error);
+            return ExitCode::from(EXIT_NOT_A_WORKER);
+        }
+    };
+    guard::restrain();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            telemetry::last_words(&error);
+            return ExitCode::from(EXIT_BROKEN);
+        }
+    };
+    let result = runtime.block_on(async {
+        let (reader, writer) = UnixStream::from_std(frames)?.into_split();
+        run(reader, writer, &collectors::find, Place::Process).await
+    });
+    runtime.shutdown_timeout(WIND_DOWN);
+    match result {
+        Ok(()) => ExitCode::from(EXIT_FINISHED),
+        Err(error) => {
+            telemetry::last_words(&error);
+            ExitCode::from(EXIT_BROKEN)
+        }
+    }
+}

@@ -1,4 +1,13 @@
-//! All integration tests in one binary, so that the crate is linked once.
+//! The integration tests: one binary, one module per area.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod ckcore;
+mod cli;
+mod collect;
+mod daemon;
 mod graph;
+mod supervision;
 mod support;
+mod test_core;
+mod upload;

@@ -15,6 +15,8 @@ pub enum ToWorker {
     Hello {
         /// The supervisor's [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
         version: u32,
+        /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
+        memory_limit: u64,
     },
     /// What to do; exactly one per worker.
     Job(Job),
@@ -39,6 +41,11 @@ pub enum FromWorker {
     },
     /// The units of work of a collector.
     Plan(Plan),
+    /// Work on a unit began.
+    UnitStarted {
+        /// Index of the unit in the plan.
+        unit: u32,
+    },
     /// How far a unit is; informational, may be dropped.
     Progress(Progress),
     /// A batch of finished nodes.
@@ -94,6 +101,8 @@ pub enum FromWorker {
     Done,
     /// The job failed as a whole. The last frame.
     Failed(Failure),
+    /// Nothing new, but the worker's session is running.
+    Alive,
 }
 
 /// One job of one worker.
@@ -337,7 +346,7 @@ pub struct Counts {
 }
 
 /// Why a job or a unit failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The class, which decides about a retry.
     pub kind: FailureKind,

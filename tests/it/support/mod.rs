@@ -1,3 +1,6 @@
 //! What several areas of the integration tests share.
 
+pub mod aws;
 pub mod compare;
+pub mod core;
+pub mod program;

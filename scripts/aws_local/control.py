@@ -1,0 +1,112 @@
+"""The control endpoint `/_ctl/…`, by which tests look at the server and disturb it.
+
+| request | does |
+|---|---|
+| `GET /_ctl/stats` | counts of requests by operation, account and status, and the most that were in flight |
+| `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency); resources stay |
+| `GET /_ctl/fault` | the faults in force, with how often each struck |
+| `POST /_ctl/fault` | puts the fault (or list of faults) of the JSON body in force; `faults.Fault` has the members |
+| `DELETE /_ctl/fault[?id=N]` | takes one fault, or all, out of force |
+| `POST /_ctl/latency?ms=N` | delays every answer |
+| `POST /_ctl/tick?s=N` | moves a frozen clock |
+| `POST /_ctl/unfreeze` | returns to the real time |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from aws_local import faults
+from aws_local.clock import Clock
+from aws_local.faults import Faults
+from aws_local.record import Record
+from aws_local.replies import Reply, document
+
+PREFIX = "/_ctl/"
+
+
+class BadRequest(ValueError):
+    """The control request makes no sense."""
+
+
+class Control:
+    """The state that tests may change, and the endpoint that changes it."""
+
+    def __init__(self, record: Record, clock: Clock) -> None:
+        self.faults = Faults()
+        self.latency = 0.0
+        """How long every answer is delayed, in seconds."""
+        self._record = record
+        self._clock = clock
+        self._start: tuple[float, list[str]] = (0.0, [])
+
+    def begin(self, latency_ms: float, denied: list[str]) -> None:
+        """Sets the state that every reset returns to, and starts counting. Seeding is to be over by then."""
+        self._start = (latency_ms / 1000, denied)
+        self.reset()
+
+    def reset(self) -> int:
+        """Returns to the state of the beginning, and says how many faults were in force."""
+        cleared = self.faults.clear()
+        self.latency, denied = self._start
+        for account in denied:
+            self.faults.add(faults.deny_account(account))
+        self._record.reset()
+        return cleared
+
+    def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
+        """Carries out a control request."""
+        actions: dict[str, Callable[[str, dict[str, str], bytes], Any]] = {
+            "stats": lambda *_: self._record.stats(),
+            "reset": lambda *_: {"cleared": self.reset()},
+            "fault": self._fault,
+            "latency": self._set_latency,
+            "tick": self._tick,
+            "unfreeze": self._unfreeze,
+        }
+        name = path.removeprefix(PREFIX)
+        if name not in actions:
+            return document({"error": f"no such control; there are {', '.join(actions)}"}, 404)
+        parameters = {key: values[-1] for key, values in parse_qs(query).items()}
+        try:
+            return document(actions[name](method, parameters, body))
+        except ValueError as error:
+            return document({"error": str(error)}, 400)
+
+    def _fault(self, method: str, parameters: dict[str, str], body: bytes) -> Any:
+        if method == "GET":
+            return self.faults.reports()
+        if method == "DELETE":
+            return {"cleared": self.faults.clear(int(parameters["id"]) if "id" in parameters else None)}
+        if method != "POST":
+            raise BadRequest("GET, POST or DELETE is needed")
+        wish = json.loads(body)
+        if isinstance(wish, list):
+            return [self.faults.add(one).report() for one in wish]
+        return self.faults.add(wish).report()
+
+    def _set_latency(self, _method: str, parameters: dict[str, str], _body: bytes) -> dict[str, float]:
+        self.latency = number(parameters, "ms") / 1000
+        return {"ms": self.latency * 1000}
+
+    def _tick(self, _method: str, parameters: dict[str, str], _body: bytes) -> dict[str, bool]:
+        self._clock.tick(number(parameters, "s"))
+        return {"frozen": self._clock.is_frozen}
+
+    def _unfreeze(self, _method: str, _parameters: dict[str, str], _body: bytes) -> dict[str, bool]:
+        self._clock.unfreeze()
+        return {"frozen": self._clock.is_frozen}
+
+
+def number(parameters: dict[str, str], name: str) -> float:
+    """A number that is not negative from the query."""
+    try:
+        value = float(parameters[name])
+    except (KeyError, ValueError):
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise BadRequest(f"`?{name}=` with a number of 0 or more is needed")
+    return value

@@ -1,0 +1,89 @@
+"""What was asked of the server: counts for the control endpoint and a log of JSON lines, one for each request."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from typing import Any, TextIO
+
+from aws_local.calls import Call
+
+LONGEST_LOGGED_BODY = 3000
+
+
+class Record:
+    """Counts and logs requests; usable from many threads."""
+
+    def __init__(self, log: str | None) -> None:
+        self._lock = threading.Lock()
+        self._log: TextIO | None = open(log, "a", buffering=1, encoding="utf-8") if log else None
+        self._in_flight = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._by_operation: Counter[str] = Counter()
+        self._by_account: Counter[str] = Counter()
+        self._by_status: Counter[int] = Counter()
+        self._peak = self._in_flight
+
+    def reset(self) -> None:
+        """Starts counting anew and empties the log."""
+        with self._lock:
+            self._forget()
+            if self._log is not None:
+                self._log.truncate(0)
+
+    def begin(self) -> None:
+        """A request came in."""
+        with self._lock:
+            self._in_flight += 1
+            self._peak = max(self._peak, self._in_flight)
+
+    def end(self, call: Call, status: int, took: float, sizes: tuple[int, int], extra: dict[str, Any]) -> None:
+        """A request was answered after `took` seconds; status 0 means that it never was."""
+        with self._lock:
+            self._in_flight -= 1
+            self._by_operation[call.name] += 1
+            self._by_account[call.account] += 1
+            self._by_status[status] += 1
+            if self._log is not None:
+                self._log.write(json.dumps(entry(call, status, took, sizes, extra)) + "\n")
+
+    def stats(self) -> dict[str, Any]:
+        """The counts since the last reset."""
+        with self._lock:
+            return {
+                "total": sum(self._by_operation.values()),
+                "by": dict(sorted(self._by_operation.items())),
+                "by_account": dict(sorted(self._by_account.items())),
+                "by_status": {str(status): count for status, count in sorted(self._by_status.items())},
+                "peak_in_flight": self._peak,
+            }
+
+
+def entry(call: Call, status: int, took: float, sizes: tuple[int, int], extra: dict[str, Any]) -> dict[str, Any]:
+    """One line of the log."""
+    line = {
+        "time": round(time.time(), 4),
+        "account": call.account,
+        "region": call.region,
+        "service": call.service,
+        "operation": call.operation,
+        "status": status,
+        "ms": round(took * 1000, 2),
+        "request_bytes": sizes[0],
+        "response_bytes": sizes[1],
+    }
+    if call.role_account:
+        line["role_account"] = call.role_account
+    return {**line, **extra}
+
+
+def details(environ: dict[str, Any], body: bytes) -> dict[str, str]:
+    """What a call that changes something said, for tests that check it."""
+    return {
+        "path": environ.get("RAW_URI", environ.get("PATH_INFO", "")),
+        "body": body[:LONGEST_LOGGED_BODY].decode("utf-8", "replace"),
+    }

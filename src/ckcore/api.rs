@@ -1,0 +1,157 @@
+//! The requests that need no websocket: graph, model, merge, and the query of an account.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{
+    Method,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use reqwest::{Body, Response};
+use serde::Deserialize;
+
+use super::{
+    Carried, CoreConfig, CoreError,
+    carry::Carrier,
+    dialect::Dialect,
+    http::{Http, failure, read},
+};
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// How long the query of an account may take, all of its answer included.
+const QUERY_LIMIT: Duration = Duration::from_secs(600);
+
+/// The most that is read of a report, in bytes.
+const REPORT_LIMIT: usize = 64 * 1024;
+
+/// What a merge did, in the core's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct MergeReport {
+    /// Nodes that the core did not have.
+    pub nodes_created: u64,
+    /// Nodes that changed.
+    pub nodes_updated: u64,
+    /// Nodes that were not in the body.
+    pub nodes_deleted: u64,
+    /// Edges that the core did not have.
+    pub edges_created: u64,
+    /// Edges that changed.
+    pub edges_updated: u64,
+    /// Edges that were not in the body.
+    pub edges_deleted: u64,
+}
+
+/// Requests to one core. Cloning is cheap. Nothing is retried here.
+#[derive(Clone, Debug)]
+pub struct CoreApi {
+    http: Arc<Http>,
+    dialect: Dialect,
+}
+
+impl CoreApi {
+    /// Requests to the core of a configuration, without any connection that stays.
+    ///
+    /// # Errors
+    /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
+    pub fn new(config: CoreConfig) -> Result<Self, CoreError> {
+        Ok(Self::over(Arc::new(Http::new(Arc::new(config))?), Dialect::Core2))
+    }
+
+    pub(super) fn over(http: Arc<Http>, dialect: Dialect) -> Self {
+        Self { http, dialect }
+    }
+
+    /// Creates the graph, if the core does not have it.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses.
+    pub async fn create_graph(&self) -> Result<(), CoreError> {
+        let config = &self.http.config;
+        let request = self.http.request(Method::POST, config.url(&["graph", &config.graph])).await?;
+        self.http.send_short("creation of the graph", request, config.timing.request).await
+    }
+
+    /// Adds kinds to the core's model: a JSON list.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses.
+    pub async fn update_model(&self, model: Bytes) -> Result<(), CoreError> {
+        let config = &self.http.config;
+        let (method, path) = self.dialect.model_request();
+        let request = self.http.request(method, config.url(path)).await?;
+        let request = request.header(CONTENT_TYPE, "application/json").body(model);
+        // The core answers with the whole model, which may take a while.
+        self.http.send_short("update of the model", request, config.timing.request * 4).await
+    }
+
+    /// Merges a graph: lines of nodes and edges. `limit` is for all of it, the core's own work included.
+    ///
+    /// A body that ends with an error breaks the request off, and the core then merges nothing.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses, or the body fails.
+    pub async fn merge(
+        &self,
+        body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        nodes: u64,
+        edges: u64,
+        limit: Duration,
+    ) -> Result<MergeReport, CoreError> {
+        const WHAT: &str = "merge of the graph";
+        let config = &self.http.config;
+        let (nodes_header, edges_header) = self.dialect.count_headers();
+        let request = self.http.request(Method::POST, config.url(&["graph", &config.graph, "merge"])).await?;
+        let request = request
+            .header(CONTENT_TYPE, NDJSON)
+            .header(nodes_header, nodes)
+            .header(edges_header, edges)
+            .body(Body::wrap_stream(body));
+        let response = self.http.send(WHAT, request, limit).await?;
+        let report = read(response, REPORT_LIMIT).await.map_err(|error| failure(WHAT, limit, &error))?;
+        serde_json::from_slice(&report)
+            .map_err(|error| CoreError::permanent(WHAT, &format!("the core's report cannot be read: {error}")))
+    }
+
+    /// What the core has of an account: its node and everything below it, as lines that can be merged again.
+    ///
+    /// The account is found by its kind and its cloud's own id. An account that the core does not know, or a core that
+    /// knows neither graph nor kind yet, gives an empty result.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, refuses, or answers something that cannot be merged again.
+    pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<Carried, CoreError> {
+        const WHAT: &str = "query of an account";
+        let config = &self.http.config;
+        let query = self.dialect.account_query(account_kind, account_id)?;
+        let url = config.url(&self.dialect.query_path(&config.graph));
+        let request = self.http.request(Method::POST, url).await?;
+        let request = request.header(CONTENT_TYPE, "text/plain").header(ACCEPT, NDJSON).body(query);
+        let mut response = match self.http.send(WHAT, request, QUERY_LIMIT).await {
+            Ok(response) => response,
+            Err(error) if is_unknown(&error) => return Ok(Carried::default()),
+            Err(error) => return Err(error),
+        };
+        let mut carrier = Carrier::new(account_kind, account_id);
+        while let Some(chunk) = chunk(WHAT, &mut response).await? {
+            carrier.feed(&chunk)?;
+        }
+        carrier.finish()
+    }
+}
+
+async fn chunk(what: &'static str, response: &mut Response) -> Result<Option<Bytes>, CoreError> {
+    response.chunk().await.map_err(|error| failure(what, QUERY_LIMIT, &error))
+}
+
+/// Whether the core never heard of the graph or the kind, so that it can have nothing of the account.
+fn is_unknown(error: &CoreError) -> bool {
+    let said = |text: &str| error.message.contains(text);
+    match error.status {
+        Some(404) => said("NoSuchGraph"),
+        Some(400) => said("Given kind does not exist"),
+        _ => false,
+    }
+}

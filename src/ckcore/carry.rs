@@ -1,0 +1,225 @@
+//! What the core has of an account, turned back into lines that can be merged.
+//!
+//! A merge replaces a whole cloud, so an account that failed this time would be deleted. Its last known nodes are taken
+//! from the core and sent again. A stored node has members that the core computed and would refuse: they are left out.
+//! Values are kept as the bytes that the core sent, so that nothing changes by being read and written.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{CoreError, error::bounded};
+
+const WHAT: &str = "query of an account";
+
+/// The most that is kept of one account, in bytes of lines.
+const TOTAL_LIMIT: usize = 512 * 1024 * 1024;
+
+/// The longest line that is read, in bytes. Stored nodes are a little larger than the lines they came from.
+const LINE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Members of `reported` that the core computes or copies from the nodes above.
+const COMPUTED_REPORTED: [&str; 7] = ["age", "last_update", "last_access", "cloud", "account", "region", "zone"];
+
+/// Members of `metadata` that the core computes.
+const COMPUTED_METADATA: [&str; 4] = ["ancestors", "descendant_summary", "descendant_count", "expires"];
+
+/// The edge type that is meant when none is said.
+const DEFAULT_EDGE: &str = "dependency";
+
+/// An account and everything below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// The nodes, the account itself among them.
+    pub nodes: Vec<CarriedNode>,
+    /// The edges between these nodes.
+    pub edges: Vec<CarriedEdge>,
+    /// Edges from these nodes to nodes of other accounts. They can be merged only if the other end is in the body too.
+    pub outward: Vec<CarriedEdge>,
+}
+
+/// A node as it can be merged again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarriedNode {
+    /// Its id in the core.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whether it is the account itself.
+    pub is_account: bool,
+    /// Its line, without a newline.
+    pub line: Vec<u8>,
+}
+
+/// An edge by the ids of its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarriedEdge {
+    /// The upper end.
+    pub from: String,
+    /// The lower end.
+    pub to: String,
+    /// The type, `None` for the core's default.
+    pub edge_type: Option<String>,
+}
+
+impl CarriedEdge {
+    /// Its line, without a newline.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut edge = serde_json::Map::new();
+        edge.insert("from".to_owned(), self.from.clone().into());
+        edge.insert("to".to_owned(), self.to.clone().into());
+        if let Some(edge_type) = &self.edge_type {
+            edge.insert("edge_type".to_owned(), edge_type.clone().into());
+        }
+        serde_json::Value::Object(edge).to_string().into_bytes()
+    }
+}
+
+type Section<'a> = BTreeMap<String, &'a RawValue>;
+
+/// A line of the core's answer.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    edge_type: Option<String>,
+    #[serde(borrow)]
+    reported: Option<Section<'a>>,
+    #[serde(borrow)]
+    metadata: Option<Section<'a>>,
+    #[serde(default)]
+    kinds: Vec<String>,
+}
+
+/// A node as it is sent.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    reported: Section<'a>,
+    metadata: Section<'a>,
+}
+
+/// The part of `metadata.ancestors` that says where a node belongs.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ancestors {
+    account: Option<Ancestor>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ancestor {
+    id: Option<String>,
+}
+
+/// Reads the answer as it arrives.
+pub(super) struct Carrier<'a> {
+    account_kind: &'a str,
+    account_id: &'a str,
+    rest: Vec<u8>,
+    bytes: usize,
+    nodes: Vec<CarriedNode>,
+    edges: Vec<CarriedEdge>,
+}
+
+impl<'a> Carrier<'a> {
+    pub(super) fn new(account_kind: &'a str, account_id: &'a str) -> Self {
+        Self { account_kind, account_id, rest: Vec::new(), bytes: 0, nodes: Vec::new(), edges: Vec::new() }
+    }
+
+    /// Takes the next bytes of the answer, which may end anywhere in a line.
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
+        let mut lines = chunk.split(|byte| *byte == b'\n');
+        let last = lines.next_back().unwrap_or_default();
+        for end in lines {
+            let mut line = std::mem::take(&mut self.rest);
+            line.extend_from_slice(end);
+            self.line(&line)?;
+        }
+        self.rest.extend_from_slice(last);
+        if self.rest.len() > LINE_LIMIT {
+            return Err(unusable("a line is too long"));
+        }
+        Ok(())
+    }
+
+    /// The whole account, when the answer is complete.
+    pub(super) fn finish(mut self) -> Result<Carried, CoreError> {
+        let line = std::mem::take(&mut self.rest);
+        self.line(&line)?;
+        let ids: HashSet<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+        let (mut edges, mut outward) = (Vec::new(), Vec::new());
+        for edge in self.edges {
+            match (ids.contains(edge.from.as_str()), ids.contains(edge.to.as_str())) {
+                (true, true) => edges.push(edge),
+                (true, false) => outward.push(edge),
+                (false, _) => {}
+            }
+        }
+        Ok(Carried { nodes: self.nodes, edges, outward })
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), CoreError> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.bytes += line.len();
+        if self.bytes > TOTAL_LIMIT {
+            return Err(unusable("the account is too large to be kept in memory"));
+        }
+        let stored: Stored<'_> = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
+        if let (Some(from), Some(to)) = (&stored.from, &stored.to) {
+            let edge_type = stored.edge_type.filter(|edge_type| edge_type != DEFAULT_EDGE);
+            self.edges.push(CarriedEdge { from: from.clone(), to: to.clone(), edge_type });
+            return Ok(());
+        }
+        if let Some(node) = self.node(stored)? {
+            self.nodes.push(node);
+        }
+        Ok(())
+    }
+
+    /// A node of this account, or `None` for one of another account that is only reachable from here.
+    fn node(&self, stored: Stored<'_>) -> Result<Option<CarriedNode>, CoreError> {
+        let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, .. } = stored else {
+            return Err(unusable("a line is neither node nor edge"));
+        };
+        let mut metadata = metadata.unwrap_or_default();
+        let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
+        let is_account = kind == self.account_kind && text(&reported, "id").is_some_and(|id| id == self.account_id);
+        if !is_account && is_foreign(&metadata, &kinds, self.account_id) {
+            return Ok(None);
+        }
+        reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
+        metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
+        let line =
+            serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
+        Ok(Some(CarriedNode { id, kind, is_account, line }))
+    }
+}
+
+/// Whether a node below our account belongs to another one, to which an edge leads.
+fn is_foreign(metadata: &Section<'_>, kinds: &[String], account_id: &str) -> bool {
+    let above = ["account", "cloud", "graph_root"];
+    if kinds.iter().any(|kind| above.contains(&kind.as_str())) {
+        return true;
+    }
+    let ancestors = metadata.get("ancestors").and_then(|raw| serde_json::from_str::<Ancestors>(raw.get()).ok());
+    let account = ancestors.and_then(|ancestors| ancestors.account).and_then(|account| account.id);
+    account.is_some_and(|id| id != account_id)
+}
+
+fn text(section: &Section<'_>, name: &str) -> Option<String> {
+    section.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+fn unusable(why: &str) -> CoreError {
+    CoreError::permanent(WHAT, &format!("the core's answer cannot be used: {}", bounded(why)))
+}
+
+#[cfg(test)]
+#[path = "carry_tests.rs"]
+mod tests;

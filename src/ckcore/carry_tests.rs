@@ -1,0 +1,81 @@
+//! Stored nodes, as recorded, and the lines that come of them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const ACCOUNT: &str = r#"{"id": "K_29", "type": "node", "revision": "_g0000_A---", "reported": {"kind": "example_account", "id": "Example Account", "tags": {}, "name": "Example Account", "ctime": "2026-11-22T09:48:21Z", "age": "1m14s"}, "metadata": {"python_type": "cloudkeeper_plugin_example_collector.ExampleAccount", "cleaned": false, "phantom": false, "protected": false, "ancestors": {"cloud": {"name": "example", "id": "example"}}, "descendant_summary": {"example_region": 2}, "descendant_count": 6}, "kinds": ["example_account", "resource", "account"]}"#;
+const INSTANCE: &str = r#"{"id": "r00Z", "type": "node", "revision": "_g0000AU---", "reported": {"kind": "example_instance", "id": "someInstance1", "tags": {"Name": "Example Instance 1", "owner": "lukas"}, "name": "someInstance1", "ctime": "2026-11-22T09:49:25Z", "instance_cores": 4.0, "instance_type": "", "gone": null, "age": "10s", "last_update": "10s", "last_access": "10s", "cloud": {"kind": "cloud"}, "zone": null}, "desired": {"clean": true}, "metadata": {"cleaned": false, "ancestors": {"cloud": {"name": "example", "id": "example"}, "account": {"name": "Example Account", "id": "Example Account"}}, "expires": "2026-11-24T09:49:25Z"}, "kinds": ["resource", "instance", "example_instance"]}"#;
+const EDGE: &str = r#"{"type": "edge", "from": "K_29", "to": "r00Z"}"#;
+
+fn carry(lines: &[&str], chunk: usize) -> Result<Carried, CoreError> {
+    let mut carrier = Carrier::new("example_account", "Example Account");
+    for chunk in lines.join("\n").as_bytes().chunks(chunk) {
+        carrier.feed(chunk)?;
+    }
+    carrier.finish()
+}
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn computed_members_and_nulls_are_left_out() {
+    for chunk in [1, 7, 100_000] {
+        let carried = carry(&[ACCOUNT, INSTANCE, EDGE, ""], chunk).unwrap();
+        assert_eq!(carried.nodes.len(), 2);
+        assert!(carried.nodes[0].is_account && !carried.nodes[1].is_account);
+        assert_eq!(
+            json(&carried.nodes[1].line),
+            json!({"id": "r00Z", "reported": {"kind": "example_instance", "id": "someInstance1",
+                "tags": {"Name": "Example Instance 1", "owner": "lukas"}, "name": "someInstance1",
+                "ctime": "2026-11-22T09:49:25Z", "instance_cores": 4.0, "instance_type": ""},
+                "metadata": {"cleaned": false}})
+        );
+        let metadata = &json(&carried.nodes[0].line)["metadata"];
+        assert_eq!(metadata.as_object().unwrap().len(), 4, "{metadata}");
+        let edge = CarriedEdge { from: "K_29".into(), to: "r00Z".into(), edge_type: None };
+        assert_eq!(json(&edge.line()), json!({"from": "K_29", "to": "r00Z"}));
+        assert_eq!((carried.edges, carried.outward), (vec![edge], vec![]));
+    }
+}
+
+#[test]
+fn values_stay_as_the_core_wrote_them() {
+    let odd = INSTANCE.replace("4.0", "[123456789012345678901234567890, 1.50, \"\\u00e4\"]");
+    let carried = carry(&[ACCOUNT, &odd], 4096).unwrap();
+    let line = String::from_utf8(carried.nodes[1].line.clone()).unwrap();
+    assert!(line.contains("[123456789012345678901234567890, 1.50, \"\\u00e4\"]"), "{line}");
+}
+
+#[test]
+fn nodes_of_other_accounts_stay_there() {
+    let foreign = INSTANCE.replace("r00Z", "other").replace("\"id\": \"Example Account\"", "\"id\": \"Other\"");
+    let other = ACCOUNT.replace("K_29", "other_account").replace("Example Account", "Other");
+    let edges = [EDGE, &EDGE.replace("K_29", "r00Z").replace("\"to\": \"r00Z\"", "\"to\": \"other\"")];
+    let lines = [ACCOUNT, INSTANCE, &foreign, &other, edges[0], edges[1], &EDGE.replace("K_29", "other")];
+    let carried = carry(&lines, 4096).unwrap();
+    assert_eq!(carried.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["K_29", "r00Z"]);
+    assert_eq!(carried.edges.len(), 1);
+    assert_eq!(carried.outward, [CarriedEdge { from: "r00Z".into(), to: "other".into(), edge_type: None }]);
+}
+
+#[test]
+fn other_edge_types_are_kept_and_the_default_is_not_said() {
+    let of_type = |name: &str| EDGE.replace("\"type\": \"edge\"", &format!("\"edge_type\": \"{name}\""));
+    let carried = carry(&[ACCOUNT, INSTANCE, &of_type("dependency"), &of_type("delete")], 4096).unwrap();
+    assert_eq!(carried.edges[0].edge_type, None);
+    assert_eq!(json(&carried.edges[1].line())["edge_type"], "delete");
+}
+
+#[test]
+fn an_answer_that_cannot_be_understood_is_an_error() {
+    for lines in [&["{"][..], &["[]"], &["{\"id\": \"x\"}"], &["{\"id\": \"x\", \"reported\": {}}"], &[ACCOUNT, "{\"i"]]
+    {
+        let error = carry(lines, 4096).unwrap_err();
+        assert!(!error.retryable, "{error}");
+    }
+    assert_eq!(carry(&[], 4096).unwrap(), Carried::default());
+}

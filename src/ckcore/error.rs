@@ -1,0 +1,119 @@
+//! What can go wrong with the core.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// The longest part of an answer of the core that goes into an error, in bytes.
+const MESSAGE_LIMIT: usize = 1000;
+
+/// A request to the core, or the connection to it, failed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{what} failed{}: {message}", .status.map(|status| format!(" ({status})")).unwrap_or_default())]
+pub struct CoreError {
+    /// What was tried, such as `merge of the graph`.
+    pub what: &'static str,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// What the core or the network said, bounded in length, and what to do where we know.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl CoreError {
+    /// The request could not be sent or its answer not be read.
+    pub(super) fn transport(what: &'static str, message: &str) -> Self {
+        Self { what, status: None, message: bounded(message), retryable: true }
+    }
+
+    /// There was no answer within the time that was allowed.
+    pub(super) fn timeout(what: &'static str, after: Duration) -> Self {
+        Self::transport(what, &format!("no answer from the core within {:.1} s", after.as_secs_f64()))
+    }
+
+    /// The time for the whole undertaking was over.
+    pub(crate) fn at_deadline(what: &'static str) -> Self {
+        Self::transport(what, "the deadline came while the core was working on it")
+    }
+
+    /// The request can never succeed as it is.
+    pub(super) fn permanent(what: &'static str, message: &str) -> Self {
+        Self { what, status: None, message: bounded(message), retryable: false }
+    }
+
+    /// The core refused.
+    pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
+        let retryable = matches!(status, 408 | 429 | 500..=599) || may_pass(body);
+        Self { what, status: Some(status), message: explain(status, body), retryable }
+    }
+}
+
+/// Refusals with status 400 that go away by themselves: another merge is running, or our body came too slowly.
+fn may_pass(body: &str) -> bool {
+    body.contains("ConflictingChangeInProgress") || body.trim_end().ends_with("Message: Empty()")
+}
+
+fn explain(status: u16, body: &str) -> String {
+    if status == 401 {
+        return "the core does not accept our pre-shared key: start the worker with the same --psk as the core, and check \
+                that both clocks agree"
+            .to_owned();
+    }
+    let text = bounded(body.trim());
+    if body.contains("Chunk too big") {
+        return format!("{text} (a line is longer than the 131072 bytes that this core accepts)");
+    }
+    if body.contains("HTTPRequestEntityTooLarge") {
+        return format!("{text} (the body is larger than the 1 MiB that this core accepts)");
+    }
+    if text.is_empty() { "the core gave no reason".to_owned() } else { text }
+}
+
+/// A text cut to a length that is good for a log line.
+pub(super) fn bounded(text: &str) -> String {
+    cut(text, MESSAGE_LIMIT)
+}
+
+/// A text cut to `limit` bytes at most, at a border of characters, with a mark where it was cut.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_that_may_pass_are_retryable() {
+        let conflict =
+            "Error: ImportAborted\nMessage: ConflictingChangeInProgress('Conflicting change in progress: c!')";
+        for (status, body, retryable) in [
+            (400, conflict, true),
+            (400, "Error: ImportAborted\nMessage: Empty()", true),
+            (429, "", true),
+            (503, "", true),
+            (400, "Error: ImportAborted\nMessage: KeyError('x')", false),
+            (401, "401: Unauthorized", false),
+            (404, "Error: NoSuchGraph\nMessage: No graph with this name ck", false),
+        ] {
+            assert_eq!(CoreError::refused("merge", status, body).retryable, retryable, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_the_core_is_carried_and_cut() {
+        let error = CoreError::refused("merge", 400, &"ä".repeat(2000));
+        assert!(error.message.len() <= MESSAGE_LIMIT + '…'.len_utf8());
+        assert!(error.to_string().starts_with("merge failed (400): ää"));
+    }
+
+    #[test]
+    fn a_refused_key_says_what_to_do() {
+        assert!(CoreError::refused("registration", 401, "401: Unauthorized").to_string().contains("--psk"));
+    }
+}

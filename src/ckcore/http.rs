@@ -1,0 +1,119 @@
+//! Requests to the core: authenticated, each with a time limit, and with answers that are checked and bounded.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use http::{Method, StatusCode, header::AUTHORIZATION};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+
+use super::{CoreConfig, CoreError, token::Tokens};
+
+/// The most that is read of a refusal, in bytes.
+const REFUSAL_LIMIT: usize = 64 * 1024;
+
+/// How long a connection may be idle before the system asks the peer whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A client for one core.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    pub(super) config: Arc<CoreConfig>,
+    pub(super) tokens: Tokens,
+}
+
+impl Http {
+    pub(super) fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
+        let mut builder = Client::builder()
+            .connect_timeout(config.timing.connect)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            // Requests are rare: a fresh connection each costs little and is never one that the core closed meanwhile.
+            .pool_max_idle_per_host(0)
+            // The core never redirects, and the token is for the core alone.
+            .redirect(redirect::Policy::none())
+            .no_proxy();
+        if config.uri.scheme() == "http" {
+            // Without TLS no certificates are needed; a system that has none would be refused.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| CoreError::permanent("set-up of the connection to the core", &causes(&error)))?;
+        let tokens = Tokens::new(config.psk.clone());
+        Ok(Self { client, config, tokens })
+    }
+
+    /// A request with the token that the core wants.
+    pub(super) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
+        let request = self.client.request(method, url);
+        Ok(match self.tokens.header().await? {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        })
+    }
+
+    /// Sends a request whose answer must have a status of success; the limit is for everything, the body included.
+    pub(super) async fn send(
+        &self,
+        what: &'static str,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<Response, CoreError> {
+        let response = request.timeout(limit).send().await.map_err(|error| failure(what, limit, &error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            self.tokens.forget().await;
+        }
+        // A refusal whose text cannot be read is still a refusal.
+        let body = read(response, REFUSAL_LIMIT).await.unwrap_or_default();
+        Err(CoreError::refused(what, status.as_u16(), &String::from_utf8_lossy(&body)))
+    }
+
+    /// Sends a short request and ignores what the core says beyond its status.
+    pub(super) async fn send_short(
+        &self,
+        what: &'static str,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<(), CoreError> {
+        let mut response = self.send(what, request, limit).await?;
+        while response.chunk().await.map_err(|error| failure(what, limit, &error))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// The first `limit` bytes of a body.
+pub(super) async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < limit
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+    }
+    Ok(body)
+}
+
+/// What a failed exchange means.
+pub(super) fn failure(what: &'static str, limit: Duration, error: &reqwest::Error) -> CoreError {
+    if error.is_timeout() && !error.is_connect() {
+        return CoreError::timeout(what, limit);
+    }
+    if error.is_builder() {
+        return CoreError::permanent(what, &causes(error));
+    }
+    CoreError::transport(what, &causes(error))
+}
+
+/// An error with its causes, which the outermost text does not name.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
+}

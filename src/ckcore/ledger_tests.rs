@@ -1,0 +1,118 @@
+//! Sequences of the ledger.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::Map;
+
+use super::{super::Duty, *};
+
+fn action(task: &str) -> Action {
+    let key = ActionKey { task: task.to_owned(), step: "collect".to_owned() };
+    Action { key, duty: Duty::Collect, data: Map::new() }
+}
+
+/// Starts and answers an action, and sends the answer.
+fn sent(ledger: &mut Ledger, task: &str) -> ActionKey {
+    let action = action(task);
+    assert_eq!(ledger.arrived(&action), Arrival::Start);
+    assert!(ledger.answered(&action.key, Answer::Done));
+    assert_eq!(ledger.send_next(), Some((action.clone(), Answer::Done)));
+    action.key
+}
+
+#[test]
+fn an_action_is_answered_once() {
+    let mut ledger = Ledger::default();
+    let key = sent(&mut ledger, "1");
+    assert_eq!(ledger.send_next(), None);
+    ledger.settled(&key);
+    assert!(!ledger.has_answer());
+    assert!(!ledger.answered(&key, Answer::Error("again".into())));
+}
+
+#[test]
+fn an_action_in_work_is_not_started_again() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.arrived(&action("1")), Arrival::Start);
+    assert_eq!(ledger.arrived(&action("1")), Arrival::InWork);
+    assert_eq!(ledger.arrived(&action("2")), Arrival::Start);
+    assert!(!ledger.has_answer());
+}
+
+#[test]
+fn the_kept_answer_is_sent_again_when_the_core_asks_again() {
+    let mut ledger = Ledger::default();
+    let key = sent(&mut ledger, "1");
+    ledger.settled(&key);
+    assert_eq!(ledger.arrived(&action("1")), Arrival::Answered);
+    assert_eq!(ledger.arrived(&action("1")), Arrival::Answered);
+    assert_eq!(ledger.send_next().unwrap().1, Answer::Done);
+    assert_eq!(ledger.send_next(), None);
+}
+
+#[test]
+fn a_delivery_that_crossed_the_answer_asks_for_nothing() {
+    let mut ledger = Ledger::default();
+    let key = sent(&mut ledger, "1");
+    assert_eq!(ledger.arrived(&action("1")), Arrival::Answered);
+    assert!(!ledger.has_answer());
+    ledger.settled(&key);
+    assert!(!ledger.has_answer());
+}
+
+#[test]
+fn an_answer_that_was_not_written_goes_first() {
+    let mut ledger = Ledger::default();
+    for task in ["1", "2"] {
+        ledger.arrived(&action(task));
+        ledger.answered(&action(task).key, Answer::Error(task.into()));
+    }
+    let (first, _) = ledger.send_next().unwrap();
+    ledger.not_sent(&first.key);
+    assert_eq!(ledger.send_next(), Some((action("1"), Answer::Error("1".into()))));
+    ledger.settled(&first.key);
+    assert_eq!(ledger.send_next(), Some((action("2"), Answer::Error("2".into()))));
+}
+
+#[test]
+fn the_answer_to_an_unknown_action_is_ignored() {
+    let mut ledger = Ledger::default();
+    assert!(!ledger.answered(&action("1").key, Answer::Done));
+    assert_eq!(ledger.send_next(), None);
+}
+
+#[test]
+fn only_the_last_answers_are_kept() {
+    let mut ledger = Ledger::default();
+    for task in 0..=KEPT_LIMIT {
+        let key = sent(&mut ledger, &task.to_string());
+        ledger.settled(&key);
+    }
+    assert_eq!(ledger.entries.len(), KEPT_LIMIT);
+    assert_eq!(ledger.arrived(&action("1")), Arrival::Answered);
+    assert_eq!(ledger.arrived(&action("0")), Arrival::Start, "the oldest is forgotten");
+}
+
+#[test]
+fn there_is_a_bound_for_open_actions_and_it_recovers() {
+    let mut ledger = Ledger::default();
+    for task in 0..OPEN_LIMIT {
+        assert_eq!(ledger.arrived(&action(&task.to_string())), Arrival::Start);
+    }
+    assert_eq!(ledger.arrived(&action("more")), Arrival::NoRoom);
+    assert_eq!(ledger.arrived(&action("0")), Arrival::InWork);
+    ledger.answered(&action("0").key, Answer::Done);
+    let (action_0, _) = ledger.send_next().unwrap();
+    ledger.settled(&action_0.key);
+    assert_eq!(ledger.arrived(&action("more")), Arrival::Start);
+}
+
+#[test]
+fn large_data_is_not_kept() {
+    let mut ledger = Ledger::default();
+    let mut large = action("1");
+    large.data.insert("more".into(), "x".repeat(100_000).into());
+    ledger.arrived(&large);
+    ledger.answered(&large.key, Answer::Done);
+    let (kept, _) = ledger.send_next().unwrap();
+    assert_eq!(serde_json::to_string(&kept.data).unwrap(), r#"{"step":"collect","task":"1"}"#);
+}

@@ -1,0 +1,112 @@
+//! From option tables to a parser, and to the help text.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::{ExitCode, options};
+use crate::{
+    collectors::Collector,
+    settings::{OptionKind, OptionSpec},
+};
+
+/// Fixed, so that help is the same in a terminal, a pipe and a document.
+const WIDTH: usize = 100;
+
+const ABOUT: &str = "Cloudkeeper's worker: collects cloud resources into one graph and delivers it to ckcore";
+
+const USAGE: &str = "ckworker [OPTIONS]                          run as a daemon that ckcore gives work to
+       ckworker collect --output FILE [OPTIONS]    collect once, without a core, and write ndjson";
+
+const ENVIRONMENT: &str = "Environment:
+  Every option can be given as CKWORKER_ and its name in capitals with _ for -, such as
+  CKWORKER_POOL_SIZE; the command line wins. Flags take true, false, 1, 0, yes, no, on or off;
+  lists are separated by blanks, or numbered: CKWORKER_COLLECTOR0, CKWORKER_COLLECTOR1, …
+
+Exit codes:";
+
+/// A parser of the core's options and of those of these collectors.
+pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
+    let mut command = Command::new("ckworker")
+        .about(ABOUT)
+        .override_usage(USAGE)
+        .after_help(format!("{ENVIRONMENT}{}", ExitCode::table()))
+        .term_width(WIDTH)
+        .infer_long_args(true)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true);
+    for (heading, specs) in options::GROUPS {
+        command = command.next_help_heading(*heading).args(specs.iter().map(argument));
+    }
+    for collector in collectors {
+        let heading = format!("Collector {}", collector.name());
+        command = command.next_help_heading(heading).args(collector.options().iter().map(argument));
+    }
+    command.next_help_heading("About").args([
+        about("help", "Show this help; with --collector, the options of those collectors only").short('h'),
+        about("machine-help", "Show the name of every option, one a line"),
+        about("version", "Show the version").short('V'),
+    ])
+}
+
+/// The help text for these collectors.
+pub(super) fn help(collectors: &[&'static dyn Collector]) -> String {
+    command(collectors).render_help().to_string()
+}
+
+/// Every option string for these collectors, one a line.
+pub(super) fn machine_help(collectors: &[&'static dyn Collector]) -> String {
+    let of_collectors = collectors.iter().flat_map(|collector| collector.options());
+    let mut text = String::new();
+    for spec in options::core().chain(of_collectors) {
+        text.push_str(&format!("--{}\n", spec.name));
+        if let Some(short) = spec.short {
+            text.push_str(&format!("-{short}\n"));
+        }
+    }
+    text
+}
+
+fn about(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+fn argument(spec: &'static OptionSpec) -> Arg {
+    let mut argument = Arg::new(spec.name).long(spec.name).help(described(spec));
+    if let Some(short) = spec.short {
+        argument = argument.short(short);
+    }
+    if spec.name == "verbose" {
+        argument = argument.conflicts_with("quiet");
+    }
+    match &spec.kind {
+        OptionKind::Flag => argument.action(ArgAction::SetTrue),
+        OptionKind::Text { .. } | OptionKind::Integer { .. } => {
+            argument.action(ArgAction::Set).value_name(value_name(spec))
+        }
+        OptionKind::List { .. } => argument.action(ArgAction::Set).num_args(1..).value_name(value_name(spec)),
+    }
+}
+
+/// The help line with the default, unless the line speaks of it itself. Secrets have no defaults to show.
+fn described(spec: &OptionSpec) -> String {
+    let default = match &spec.kind {
+        OptionKind::Text { default: Some(text) } if !spec.secret => (*text).to_owned(),
+        OptionKind::Integer { default, .. } => default.to_string(),
+        OptionKind::List { default } => default.join(" "),
+        _ => String::new(),
+    };
+    if default.is_empty() || spec.help.contains("default") {
+        spec.help.to_owned()
+    } else {
+        format!("{} (default: {default})", spec.help)
+    }
+}
+
+/// `N` for numbers, otherwise the last word of the name: `--aws-role <ROLE>`.
+fn value_name(spec: &OptionSpec) -> String {
+    match (&spec.kind, spec.name) {
+        (OptionKind::Integer { .. }, _) => "N".to_owned(),
+        (_, "output" | "logfile") => "FILE".to_owned(),
+        (_, name) => name.rsplit('-').next().unwrap_or(name).to_uppercase(),
+    }
+}

@@ -1,0 +1,163 @@
+//! The typed settings of everything but the collectors, and the checks that need more than one value.
+
+use std::{fmt, time::Duration};
+
+use http::Uri;
+
+use super::CliError;
+use crate::settings::Settings;
+
+/// The settings of everything but the collectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreSettings {
+    /// Where ckcore is; `None` means that there is none.
+    pub ckcore: Option<Ckcore>,
+    /// Edges between accounts are left out.
+    pub ignore_deferred_connections: bool,
+    /// Each collector gets a process of its own.
+    pub fork: bool,
+    /// How many collectors run at the same time, at least one.
+    pub pool_size: usize,
+    /// Resources that are marked for it are cleaned up.
+    pub cleanup: bool,
+    /// How many resources are cleaned up at the same time, at least one.
+    pub cleanup_pool_size: usize,
+    /// Clean-up is only logged.
+    pub cleanup_dry_run: bool,
+    /// Graph and model of each collection are written to files.
+    pub debug_dump_json: bool,
+    /// The longest time that handling an internal event may take.
+    pub event_timeout: Duration,
+    /// The longest time that a collection or a clean-up may take.
+    pub timeout: Duration,
+    /// The address or host name to listen on.
+    pub web_host: String,
+    /// The port to listen on; 0 is any free one.
+    pub web_port: u16,
+    /// The path below which pages are served as well: empty, or with a leading and without a trailing slash.
+    pub web_path: String,
+}
+
+/// How ckcore is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ckcore {
+    /// Its address, `http` or `https`, without a trailing slash.
+    pub uri: String,
+    /// Its websocket address, `ws` or `wss`, without a trailing slash.
+    pub ws_uri: String,
+    /// The name of the graph.
+    pub graph: String,
+    /// The first part of the subscriber's name.
+    pub subscriber_id: String,
+    /// The key shared with it, if it asks for one.
+    pub psk: Option<Psk>,
+}
+
+/// A pre-shared key. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Psk(String);
+
+impl Psk {
+    /// A key.
+    #[must_use]
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key itself, for signing and never for showing.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Psk(…)")
+    }
+}
+
+impl CoreSettings {
+    /// Checks and types the values of the core's options.
+    pub(super) fn new(settings: &Settings) -> Result<Self, CliError> {
+        Ok(Self {
+            ckcore: Ckcore::new(settings)?,
+            ignore_deferred_connections: settings.flag("ignore-deferred-connections"),
+            fork: settings.flag("fork"),
+            pool_size: size(settings, "pool-size"),
+            cleanup: settings.flag("cleanup"),
+            cleanup_pool_size: size(settings, "cleanup-pool-size"),
+            cleanup_dry_run: settings.flag("cleanup-dry-run"),
+            debug_dump_json: settings.flag("debug-dump-json"),
+            event_timeout: seconds(settings, "event-timeout"),
+            timeout: seconds(settings, "timeout"),
+            web_host: named(settings, "web-host", |c| !c.is_whitespace() && c != '/')?,
+            web_port: settings.integer("web-port").and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
+            web_path: web_path(settings)?,
+        })
+    }
+}
+
+impl Ckcore {
+    fn new(settings: &Settings) -> Result<Option<Self>, CliError> {
+        let Some(uri) = settings.text("ckcore-uri") else { return Ok(None) };
+        let uri = address("ckcore-uri", uri, &["http", "https"])?;
+        let ws_uri = match settings.text("ckcore-ws-uri") {
+            Some(ws_uri) => address("ckcore-ws-uri", ws_uri, &["ws", "wss"])?,
+            // http becomes ws, https becomes wss.
+            None => uri.replacen("http", "ws", 1),
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        Ok(Some(Self {
+            uri,
+            ws_uri,
+            graph: named(settings, "ckcore-graph", is_plain)?,
+            subscriber_id: named(settings, "ckcore-subscriber-id", is_plain)?,
+            psk: settings.text("psk").map(Psk::new),
+        }))
+    }
+}
+
+fn size(settings: &Settings, name: &str) -> usize {
+    settings.integer(name).and_then(|size| usize::try_from(size).ok()).unwrap_or(1)
+}
+
+fn seconds(settings: &Settings, name: &str) -> Duration {
+    Duration::from_secs(settings.integer(name).unwrap_or(1))
+}
+
+/// A text that must not be empty and goes into paths and names as it is.
+fn named(settings: &Settings, name: &str, accepts: impl Fn(char) -> bool) -> Result<String, CliError> {
+    let Some(text) = settings.text(name) else { return Err(CliError::new(format!("--{name} must not be empty"))) };
+    match text.chars().find(|c| !accepts(*c)) {
+        Some(odd) => Err(CliError::new(format!("--{name} is '{text}' but must not contain {odd:?}"))),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// A web address without a trailing slash.
+fn address(name: &str, text: &str, schemes: &[&str]) -> Result<String, CliError> {
+    let wrong = |why: String| CliError::new(format!("--{name} {why}, such as {}://localhost:8900", schemes[0]));
+    let uri: Uri = text.parse().map_err(|_| wrong("must be a web address".into()))?;
+    if !uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme)) {
+        return Err(wrong(format!("must begin with {}://", schemes.join(":// or "))));
+    }
+    if uri.host().is_none_or(str::is_empty) || uri.port().is_some_and(|port| port.as_str().is_empty()) {
+        return Err(wrong("must name a host".into()));
+    }
+    if uri.query().is_some() {
+        return Err(wrong("must not have a query".into()));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn web_path(settings: &Settings) -> Result<String, CliError> {
+    let path = settings.text("web-path").unwrap_or_default().trim_matches('/');
+    if path.is_empty() {
+        return Ok(String::new());
+    }
+    match path.chars().find(|c| !c.is_ascii_graphic() || "?#%".contains(*c)) {
+        Some(odd) => Err(CliError::new(format!("--web-path is '/{path}' but must not contain {odd:?}"))),
+        None => Ok(format!("/{path}")),
+    }
+}

@@ -1,0 +1,109 @@
+//! The `CKWORKER_…` variables.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use super::CliError;
+use crate::settings::{OptionKind, OptionSpec};
+
+const PREFIX: &str = "CKWORKER_";
+/// How many numbered variables a list can have.
+const NUMBERED: u32 = 255;
+/// Up to so many wrong letters, another name is suggested.
+const CLOSE: usize = 2;
+
+/// The variables that are ours, by name.
+pub(super) struct Environment(BTreeMap<String, OsString>);
+
+/// A value and the variable that it came from.
+pub(super) struct Found {
+    pub(super) variable: String,
+    pub(super) values: Vec<String>,
+}
+
+impl Environment {
+    /// Keeps what begins with our prefix.
+    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let ours = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self(ours.filter(|(name, _)| name.starts_with(PREFIX)).collect())
+    }
+
+    /// What is set for this option. An empty variable counts as not set, unless emptiness means something.
+    pub(super) fn find(&self, spec: &OptionSpec) -> Result<Option<Found>, CliError> {
+        let variable = variable(spec.name);
+        let value = self.text(&variable)?;
+        match (&spec.kind, value) {
+            (OptionKind::List { .. }, Some(text)) if !text.trim().is_empty() => {
+                Ok(Some(Found { variable, values: text.split_whitespace().map(str::to_owned).collect() }))
+            }
+            (OptionKind::List { .. }, _) => self.numbered(&variable),
+            (_, Some(text)) if !text.is_empty() || spec.name == "ckcore-uri" => {
+                Ok(Some(Found { variable, values: vec![text.to_owned()] }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn numbered(&self, variable: &str) -> Result<Option<Found>, CliError> {
+        let mut values = Vec::new();
+        for number in 0..NUMBERED {
+            let value = self.text(&format!("{variable}{number}"))?;
+            values.extend(value.filter(|value| !value.is_empty()).map(str::to_owned));
+        }
+        Ok((!values.is_empty()).then(|| Found { variable: format!("{variable}0…"), values }))
+    }
+
+    fn text(&self, variable: &str) -> Result<Option<&str>, CliError> {
+        let Some(value) = self.0.get(variable) else { return Ok(None) };
+        let text = value.to_str().ok_or_else(|| CliError::new(format!("{variable} is not valid UTF-8")))?;
+        Ok(Some(text))
+    }
+
+    /// A warning for each variable that no option reads.
+    pub(super) fn unknown(&self, specs: &[&OptionSpec]) -> Vec<String> {
+        self.0
+            .keys()
+            .filter(|name| !specs.iter().any(|spec| reads(spec, name)))
+            .map(|name| warning(name, specs))
+            .collect()
+    }
+}
+
+/// The variable of an option.
+pub(super) fn variable(option: &str) -> String {
+    format!("{PREFIX}{}", option.to_uppercase().replace('-', "_"))
+}
+
+fn reads(spec: &OptionSpec, name: &str) -> bool {
+    let variable = variable(spec.name);
+    match name.strip_prefix(&variable) {
+        Some("") => true,
+        Some(rest) if matches!(spec.kind, OptionKind::List { .. }) => {
+            rest.parse().is_ok_and(|number: u32| number < NUMBERED && number.to_string() == rest)
+        }
+        _ => false,
+    }
+}
+
+fn warning(name: &str, specs: &[&OptionSpec]) -> String {
+    let variables = specs.iter().map(|spec| variable(spec.name));
+    let closest = variables.map(|known| (distance(name, &known), known)).min();
+    match closest {
+        Some((wrong, known)) if wrong <= CLOSE => format!("{name} is not known and ignored; is {known} meant?"),
+        _ => format!("{name} is not known and ignored"),
+    }
+}
+
+/// How many letters must be changed, added or removed to get from one name to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

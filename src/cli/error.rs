@@ -1,0 +1,23 @@
+//! What is wrong with a command line or an environment.
+
+/// One sentence or more that say which option or variable is wrong and what it takes; ready for a terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("error: {0}\n\nFor more information, try 'ckworker --help'.")]
+pub struct CliError(String);
+
+impl CliError {
+    /// An error with this text, which begins in lower case and names the option.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        // The parser's own usage line would show all options; the hint at the end of ours is enough.
+        let text = text.split("\n\nUsage:").next().unwrap_or(text);
+        Self(text.trim_end().to_owned())
+    }
+}

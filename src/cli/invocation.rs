@@ -1,0 +1,261 @@
+//! What the program was asked to do.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use super::{CliError, CoreSettings, command, environment::Environment, options, values::Given};
+use crate::{
+    collectors::{self, Collector},
+    settings::{OptionSpec, Settings},
+};
+
+/// Collectors of the original that this version does not have, to say so instead of "unknown".
+const NOT_YET: &[&str] = &["gcp", "slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Print this text to standard output and end with success.
+    Print(String),
+    /// Be a worker on standard input and output. Takes no options, for all it needs comes in frames.
+    Worker,
+    /// Collect, as a daemon or once.
+    Run(Box<Run>),
+}
+
+/// Everything that a daemon or a one-shot collection needs, checked.
+#[derive(Debug)]
+pub struct Run {
+    /// Daemon or one-shot.
+    pub mode: Mode,
+    /// The settings of everything but the collectors.
+    pub core: CoreSettings,
+    /// The enabled collectors, at least one, in the order in which they were named.
+    pub collectors: Vec<Enabled>,
+    /// How much is logged.
+    pub verbosity: Verbosity,
+    /// Where the log goes instead of standard error.
+    pub logfile: Option<PathBuf>,
+    /// What is to be logged as warnings once logging is up.
+    pub warnings: Vec<String>,
+}
+
+/// How long the program runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is stopped; ckcore gives the work.
+    Daemon,
+    /// One collection without a core.
+    Collect {
+        /// Where the graph is written.
+        output: Output,
+    },
+}
+
+/// Where a one-shot collection is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors only, no progress.
+    Quiet,
+    /// What a user wants to follow.
+    Normal,
+    /// What helps to find a fault.
+    Verbose,
+}
+
+/// A collector that is to run, with the values of its options.
+pub struct Enabled {
+    /// The collector.
+    pub collector: &'static dyn Collector,
+    /// Its settings, secrets included.
+    pub settings: Settings,
+}
+
+impl std::fmt::Debug for Enabled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enabled").field("collector", &self.collector.name()).field("settings", &self.settings).finish()
+    }
+}
+
+/// Reads the arguments, without the program's name, and the environment.
+///
+/// # Errors
+/// What is wrong, for standard error; the exit code is [`ExitCode::Usage`](super::ExitCode::Usage).
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Invocation, CliError> {
+    parse_with(collectors::all(), arguments, variables)
+}
+
+/// The same with other collectors than the registered ones.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(
+    registered: &[&'static dyn Collector],
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Invocation, CliError> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_collect = arguments.first().is_some_and(|first| first == "collect");
+    if is_collect {
+        arguments.remove(0);
+    } else if arguments.first().is_some_and(|first| first == "worker") {
+        return worker(&arguments);
+    }
+    let matches = command::command(registered).no_binary_name(true).try_get_matches_from(&arguments);
+    let matches = matches.map_err(|error| explained(error, &arguments))?;
+    let given = Given { matches, environment: Environment::new(variables) };
+    if given.matches.get_flag("version") {
+        return Ok(Invocation::Print(format!("ckworker {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    let enabled = enabled(registered, &given)?;
+    if given.matches.get_flag("help") {
+        return Ok(Invocation::Print(command::help(&enabled)));
+    }
+    if given.matches.get_flag("machine-help") {
+        return Ok(Invocation::Print(command::machine_help(&enabled)));
+    }
+    run(registered, &enabled, &given, is_collect).map(|run| Invocation::Run(Box::new(run)))
+}
+
+fn worker(arguments: &[OsString]) -> Result<Invocation, CliError> {
+    match arguments {
+        [_] => Ok(Invocation::Worker),
+        _ => Err(CliError::new("the worker command takes no arguments")),
+    }
+}
+
+/// The parser's error, with a hint where it cannot know what was meant.
+fn explained(error: clap::Error, arguments: &[OsString]) -> CliError {
+    if error.kind() == clap::error::ErrorKind::UnknownArgument && arguments.iter().any(|word| word == "collect") {
+        return CliError::new("collect is a command and goes first: ckworker collect --output FILE [OPTIONS]");
+    }
+    error.into()
+}
+
+fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&'static dyn Collector>, CliError> {
+    let spec = options::core().find(|spec| spec.name == "collector");
+    let names = match spec.map(|spec| given.setting(spec)).transpose()?.flatten() {
+        Some(crate::settings::Setting::List(names)) => names,
+        _ => Vec::new(),
+    };
+    if names.is_empty() {
+        return Ok(registered.to_vec());
+    }
+    let mut enabled: Vec<&'static dyn Collector> = Vec::new();
+    for name in &names {
+        let collector = registered.iter().find(|collector| collector.name() == name);
+        let collector = collector.ok_or_else(|| no_such_collector(name, registered))?;
+        if !enabled.iter().any(|other| other.name() == name) {
+            enabled.push(*collector);
+        }
+    }
+    Ok(enabled)
+}
+
+fn no_such_collector(name: &str, registered: &[&'static dyn Collector]) -> CliError {
+    let known = registered.iter().map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
+    let what = if NOT_YET.contains(&name) { "is not available in this version" } else { "is not known" };
+    CliError::new(format!("--collector: collector '{name}' {what}; available are: {known}"))
+}
+
+fn run(
+    registered: &[&'static dyn Collector],
+    enabled: &[&'static dyn Collector],
+    given: &Given,
+    is_collect: bool,
+) -> Result<Run, CliError> {
+    refuse_foreign(registered, enabled, given)?;
+    let core_specs: Vec<OptionSpec> = options::core().cloned().collect();
+    let settings = given.settings(&core_specs)?;
+    let mode = mode(&settings, given, is_collect)?;
+    let mut core = CoreSettings::new(&settings)?;
+    let mut warnings = warnings(registered, enabled, given);
+    if is_collect {
+        core.ckcore = None;
+        if given.on_command_line("ckcore-uri") {
+            warnings.push("collect runs without a core: --ckcore-uri is ignored".to_owned());
+        }
+    }
+    Ok(Run {
+        mode,
+        core,
+        collectors: with_settings(enabled, given)?,
+        verbosity: verbosity(&settings, given)?,
+        logfile: settings.text("logfile").map(PathBuf::from),
+        warnings,
+    })
+}
+
+/// Options of collectors that are not enabled are mistakes on the command line, and fine in the environment.
+fn refuse_foreign(
+    registered: &[&'static dyn Collector],
+    enabled: &[&'static dyn Collector],
+    given: &Given,
+) -> Result<(), CliError> {
+    let is_enabled = |name| enabled.iter().any(|collector| collector.name() == name);
+    for collector in registered.iter().filter(|collector| !is_enabled(collector.name())) {
+        if let Some(spec) = collector.options().iter().find(|spec| given.on_command_line(spec.name)) {
+            let (option, name) = (spec.name, collector.name());
+            return Err(CliError::new(format!(
+                "--{option} belongs to the collector '{name}', which is not enabled; add {name} to --collector"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn mode(settings: &Settings, given: &Given, is_collect: bool) -> Result<Mode, CliError> {
+    match (is_collect, settings.text("output")) {
+        (false, _) if given.on_command_line("output") => {
+            Err(CliError::new("--output belongs to the command collect: ckworker collect --output FILE"))
+        }
+        (false, _) => Ok(Mode::Daemon),
+        (true, None) => Err(CliError::new("collect needs --output FILE, or --output - for standard output")),
+        (true, Some("-")) => Ok(Mode::Collect { output: Output::Stdout }),
+        (true, Some(path)) => Ok(Mode::Collect { output: Output::File(path.into()) }),
+    }
+}
+
+fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Vec<Enabled>, CliError> {
+    let with_settings = enabled.iter().map(|collector| {
+        let settings = given.settings(collector.options())?;
+        collector.check(&settings).map_err(CliError::new)?;
+        Ok(Enabled { collector: *collector, settings })
+    });
+    with_settings.collect()
+}
+
+/// The command line wins over the environment as a whole: `--quiet` silences `CKWORKER_VERBOSE=true`.
+fn verbosity(settings: &Settings, given: &Given) -> Result<Verbosity, CliError> {
+    let (verbose, quiet) = (settings.flag("verbose"), settings.flag("quiet"));
+    match (verbose, quiet) {
+        (true, true) if given.on_command_line("verbose") => Ok(Verbosity::Verbose),
+        (true, true) if given.on_command_line("quiet") => Ok(Verbosity::Quiet),
+        (true, true) => Err(CliError::new("CKWORKER_VERBOSE and CKWORKER_QUIET cannot both be set")),
+        (true, false) => Ok(Verbosity::Verbose),
+        (false, true) => Ok(Verbosity::Quiet),
+        (false, false) => Ok(Verbosity::Normal),
+    }
+}
+
+fn warnings(registered: &[&'static dyn Collector], enabled: &[&'static dyn Collector], given: &Given) -> Vec<String> {
+    let all: Vec<&OptionSpec> =
+        options::core().chain(registered.iter().flat_map(|collector| collector.options())).collect();
+    let usable = options::core().chain(enabled.iter().flat_map(|collector| collector.options()));
+    let exposed = usable.filter(|spec| spec.secret && given.on_command_line(spec.name)).map(|spec| {
+        let variable = super::environment::variable(spec.name);
+        format!("--{} on the command line can be read by every user of this machine; use {variable}", spec.name)
+    });
+    exposed.chain(given.environment.unknown(&all)).collect()
+}

@@ -1,0 +1,343 @@
+//! How a one-shot collection goes, on standard error: bars on a terminal, plain lines elsewhere, nothing with
+//! `--quiet`.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Verbosity;
+use crate::{
+    supervisor::report::{Outcome, ProgressEvent},
+    telemetry::Line,
+};
+
+/// Accounts that have a bar at the same time; more would push each other off the screen.
+const MAX_BARS: usize = 12;
+/// How often a plain line about the same account is written.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Something that puts a log line above the bars.
+pub type LogDisplay = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A progress display. Cloning is cheap, and clones show on the same one.
+#[derive(Clone)]
+pub struct Progress(Arc<Mutex<Style>>);
+
+enum Style {
+    Silent,
+    Plain(Plain),
+    Bars(Bars),
+}
+
+impl Progress {
+    /// A display on standard error, in the way that suits it.
+    #[must_use]
+    pub fn new(verbosity: Verbosity) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Self::of(match verbosity {
+            Verbosity::Quiet => Style::Silent,
+            _ if std::io::stderr().is_terminal() && !bars.is_hidden() => Style::Bars(Bars::new(bars)),
+            _ => Style::Plain(Plain::default()),
+        })
+    }
+
+    fn of(style: Style) -> Self {
+        Self(Arc::new(Mutex::new(style)))
+    }
+
+    /// Where log lines must go so that they do not run into the display.
+    #[must_use]
+    pub fn lines(&self) -> LogDisplay {
+        let Style::Bars(bars) = &*self.lock() else { return Box::new(write_line) };
+        let bars = bars.all.clone();
+        Box::new(move |line| {
+            // A terminal that is gone shows nothing more.
+            let _ = bars.println(line);
+        })
+    }
+
+    /// Shows what happened.
+    pub fn event(&self, event: &ProgressEvent) {
+        match &mut *self.lock() {
+            Style::Silent => {}
+            Style::Bars(bars) => bars.show(event),
+            Style::Plain(plain) => plain.line(event, Instant::now()).iter().for_each(|line| write_line(line)),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Style> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write_line(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+type Key = (String, String);
+
+/// Lines for a file or a pipe, not too many of them.
+#[derive(Default)]
+struct Plain {
+    units: HashMap<Key, PlainUnit>,
+}
+
+struct PlainUnit {
+    label: String,
+    last: Instant,
+}
+
+impl Plain {
+    fn line(&mut self, event: &ProgressEvent, now: Instant) -> Option<String> {
+        match event {
+            ProgressEvent::CollectorPlanned { collector, units } => Some(format!("{collector}: {units} to collect")),
+            ProgressEvent::UnitStarted { collector, unit, label, pid } => {
+                let label = Line::of(label).finish();
+                let process = pid.map(|pid| format!(" in process {pid}")).unwrap_or_default();
+                let line = format!("{collector} {label}: started{process}");
+                self.units.insert((collector.clone(), unit.clone()), PlainUnit { label, last: now });
+                Some(line)
+            }
+            ProgressEvent::UnitProgress { collector, unit, parts_done, parts, nodes } => {
+                let known = self.units.get_mut(&(collector.clone(), unit.clone()))?;
+                if now.saturating_duration_since(known.last) < PLAIN_EVERY {
+                    return None;
+                }
+                known.last = now;
+                Some(format!("{collector} {}: {}", known.label, so_far(*parts_done, *parts, *nodes)))
+            }
+            ProgressEvent::UnitFinished { collector, unit, nodes, outcome } => {
+                let known = self.units.remove(&(collector.clone(), unit.clone()));
+                let label = known.map_or_else(|| unit.clone(), |known| known.label);
+                Some(format!("{collector} {label}: {}", ended(*nodes, outcome)))
+            }
+            ProgressEvent::Uploading => Some("writing the graph".to_owned()),
+            ProgressEvent::Finished => None,
+        }
+    }
+}
+
+fn so_far(parts_done: u32, parts: u32, nodes: u64) -> String {
+    if parts == 0 {
+        format!("{nodes} resources")
+    } else {
+        format!("{parts_done} of {parts} regions, {nodes} resources")
+    }
+}
+
+fn ended(nodes: u64, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Complete => format!("complete, {nodes} resources"),
+        Outcome::Failed { reason, detail } => format!("FAILED, {reason}: {}", Line::of(detail).finish()),
+    }
+}
+
+/// A bar per collector that counts accounts, and below one per running account that counts regions.
+struct Bars {
+    all: MultiProgress,
+    collectors: HashMap<String, ProgressBar>,
+    units: HashMap<Key, ProgressBar>,
+    closing: Option<ProgressBar>,
+}
+
+impl Bars {
+    fn new(all: MultiProgress) -> Self {
+        Self { all, collectors: HashMap::new(), units: HashMap::new(), closing: None }
+    }
+
+    fn show(&mut self, event: &ProgressEvent) {
+        match event {
+            ProgressEvent::CollectorPlanned { collector, units } => {
+                let bar = self.all.add(ProgressBar::new(*units as u64));
+                bar.set_style(style("{prefix:24} {bar:30} {pos}/{len} accounts  {elapsed}"));
+                bar.set_prefix(collector.clone());
+                bar.tick();
+                self.collectors.insert(collector.clone(), bar);
+            }
+            ProgressEvent::UnitStarted { collector, unit, label, .. } => self.start(collector, unit, label),
+            ProgressEvent::UnitProgress { collector, unit, parts_done, parts, nodes } => {
+                if let Some(bar) = self.units.get(&(collector.clone(), unit.clone())) {
+                    bar.set_length(u64::from(*parts));
+                    bar.set_message(nodes.to_string());
+                    bar.set_position(u64::from(*parts_done));
+                }
+            }
+            ProgressEvent::UnitFinished { collector, unit, nodes, outcome } => {
+                self.finish(collector, unit, *nodes, outcome);
+            }
+            ProgressEvent::Uploading => {
+                let bar = self.all.add(ProgressBar::new_spinner());
+                bar.set_message("writing the graph");
+                self.closing = Some(bar);
+            }
+            ProgressEvent::Finished => self.clear(),
+        }
+    }
+
+    fn start(&mut self, collector: &str, unit: &str, label: &str) {
+        if self.units.len() >= MAX_BARS {
+            return;
+        }
+        let bar = ProgressBar::new(0);
+        let bar = match self.collectors.get(collector) {
+            Some(above) => self.all.insert_after(above, bar),
+            None => self.all.add(bar),
+        };
+        bar.set_style(style("  {prefix:22.22} {bar:30} {pos}/{len} regions  {msg} resources"));
+        bar.set_prefix(Line::of(label).finish());
+        bar.set_message("0");
+        bar.tick();
+        self.units.insert((collector.to_owned(), unit.to_owned()), bar);
+    }
+
+    fn finish(&mut self, collector: &str, unit: &str, nodes: u64, outcome: &Outcome) {
+        let bar = self.units.remove(&(collector.to_owned(), unit.to_owned()));
+        let label = bar.as_ref().map_or_else(|| unit.to_owned(), ProgressBar::prefix);
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
+        // A terminal that is gone shows nothing more.
+        let _ = self.all.println(format!("{collector} {label}: {}", ended(nodes, outcome)));
+        if let Some(bar) = self.collectors.get(collector) {
+            bar.inc(1);
+        }
+    }
+
+    fn clear(&mut self) {
+        let bars = self.units.drain().map(|(_, bar)| bar);
+        for bar in bars.chain(self.collectors.drain().map(|(_, bar)| bar)).chain(self.closing.take()) {
+            bar.finish_and_clear();
+        }
+        // A terminal that is gone shows nothing more.
+        let _ = self.all.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constant and used in tests; a plain bar is better than none.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::io;
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal that remembers every line that was ever drawn.
+    #[derive(Clone, Debug, Default)]
+    struct Recorder(Arc<Mutex<String>>);
+
+    impl TermLike for Recorder {
+        fn width(&self) -> u16 {
+            100
+        }
+
+        fn move_cursor_up(&self, _n: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _n: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _n: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _n: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn started(unit: &str) -> ProgressEvent {
+        let label = format!("account\t{unit}");
+        ProgressEvent::UnitStarted { collector: "aws".into(), unit: unit.into(), label, pid: Some(42) }
+    }
+
+    fn progress(unit: &str, parts_done: u32, nodes: u64) -> ProgressEvent {
+        ProgressEvent::UnitProgress { collector: "aws".into(), unit: unit.into(), parts_done, parts: 17, nodes }
+    }
+
+    fn finished(unit: &str, outcome: Outcome) -> ProgressEvent {
+        ProgressEvent::UnitFinished { collector: "aws".into(), unit: unit.into(), nodes: 9, outcome }
+    }
+
+    fn killed() -> Outcome {
+        Outcome::Failed { reason: "killed".into(), detail: "signal 9".into() }
+    }
+
+    #[test]
+    fn plain_lines_are_few_and_say_what_happened() {
+        let (mut plain, start) = (Plain::default(), Instant::now());
+        let mut line = |event: &ProgressEvent, seconds| plain.line(event, start + Duration::from_secs(seconds));
+        let planned = ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 2 };
+        assert_eq!(line(&planned, 0).unwrap(), "aws: 2 to collect");
+        assert_eq!(line(&started("1"), 0).unwrap(), "aws account\\t1: started in process 42");
+        assert_eq!(line(&progress("1", 1, 5), 9), None);
+        assert_eq!(line(&progress("1", 2, 7), 10).unwrap(), "aws account\\t1: 2 of 17 regions, 7 resources");
+        assert_eq!(line(&progress("1", 3, 8), 19), None);
+        assert_eq!(line(&progress("unknown", 3, 8), 19), None);
+        assert_eq!(line(&finished("1", Outcome::Complete), 20).unwrap(), "aws account\\t1: complete, 9 resources");
+        assert_eq!(line(&finished("2", killed()), 20).unwrap(), "aws 2: FAILED, killed: signal 9");
+        assert_eq!(line(&ProgressEvent::Finished, 20), None);
+        assert!(plain.units.is_empty());
+    }
+
+    #[test]
+    fn bars_count_accounts_regions_and_resources_and_log_lines_go_above() {
+        let terminal = Recorder::default();
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let display = Progress::of(Style::Bars(Bars::new(MultiProgress::with_draw_target(target))));
+        display.event(&ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 40 });
+        for unit in 0..40 {
+            display.event(&started(&unit.to_string()));
+        }
+        display.event(&progress("3", 5, 1203));
+        display.lines()("a log line");
+        display.event(&finished("3", Outcome::Complete));
+        display.event(&finished("39", killed()));
+        display.event(&ProgressEvent::Uploading);
+        display.event(&ProgressEvent::Finished);
+        let drawn = terminal.0.lock().unwrap().clone();
+        for text in [
+            "5/17 regions  1203 resources",
+            "2/40 accounts",
+            "a log line",
+            "aws account\\t3: complete, 9 resources",
+            "aws 39: FAILED, killed: signal 9",
+            "writing the graph",
+        ] {
+            assert!(drawn.contains(text), "{text}");
+        }
+        assert!(!drawn.contains("account\\t12 "), "only a dozen bars at the same time");
+    }
+}

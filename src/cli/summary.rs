@@ -1,0 +1,313 @@
+//! The summary of a collection for people: how much of what in which account, and what is missing and why.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use worker_proto::Gap;
+
+use super::table::{Column, Table};
+use crate::{
+    supervisor::report::{CollectorReport, Outcome, RunReport, UnitReport},
+    telemetry::Line,
+};
+
+/// Failed accounts and kinds of gaps that are listed; the rest is counted.
+const MAX_LISTED: usize = 20;
+/// Accounts that have a row; the rest is counted.
+const MAX_ROWS: usize = 200;
+/// Characters of an account's name that are shown in the head of a column.
+const MAX_HEAD: usize = 24;
+/// Characters of an error's text that are shown.
+const MAX_MESSAGE: usize = 300;
+
+/// The width of tables unless `COLUMNS` says another one.
+const WIDTH: usize = 100;
+
+/// The summary as text; tables are as wide as `COLUMNS` in the environment says.
+#[must_use]
+pub fn summary(report: &RunReport) -> String {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    summary_within(report, columns.unwrap_or(WIDTH))
+}
+
+/// The summary as text of lines that are no wider than `width`, apart from error texts and long names.
+fn summary_within(report: &RunReport, width: usize) -> String {
+    let mut text = String::new();
+    for collector in &report.collectors {
+        text.push_str(&of_collector(collector, width));
+        text.push('\n');
+    }
+    text.push_str(&missing(report));
+    let word = if report.is_complete() { "Complete" } else { "INCOMPLETE" };
+    let (nodes, edges, took) = (report.nodes, report.edges, seconds(report.took));
+    text.push_str(&format!("{word}: {nodes} nodes and {edges} edges in {took} s\n"));
+    text
+}
+
+fn of_collector(collector: &CollectorReport, width: usize) -> String {
+    let kept: Vec<&UnitReport> = collector.units.iter().filter(|unit| unit.counts()).collect();
+    let name = &collector.name;
+    let head = match (kept.len(), collector.units.len()) {
+        (_, 0) => return format!("{name}: nothing\n"),
+        (kept, all) if kept == all => format!("{name}: {all} {}\n", accounts(all)),
+        (kept, all) => format!("{name}: {kept} of {all} {}\n", accounts(all)),
+    };
+    if kept.is_empty() {
+        return head;
+    }
+    let by_account = by_kind_and_account(&kept);
+    if by_account.width() <= width {
+        return format!("{head}\n{by_account}");
+    }
+    let more = match kept.len().saturating_sub(MAX_ROWS) {
+        0 => String::new(),
+        more => format!("  … and {more} more\n"),
+    };
+    format!("{head}\n{}\n{}{more}", by_kind(&kept), by_unit(&kept))
+}
+
+fn accounts(number: usize) -> &'static str {
+    if number == 1 { "account" } else { "accounts" }
+}
+
+/// Kinds down, accounts across.
+fn by_kind_and_account(units: &[&UnitReport]) -> Table {
+    let heads = units.iter().map(|unit| Column::right(cut(&unit.label, MAX_HEAD)));
+    let mut table = Table::new([Column::left("kind"), Column::right("total")].into_iter().chain(heads));
+    for (kind, total) in totals(units) {
+        let counts = units.iter().map(|unit| unit.nodes_by_kind.get(kind).copied().unwrap_or_default());
+        table.row([kind.to_owned(), total.to_string()].into_iter().chain(counts.map(or_blank)));
+    }
+    let nodes: u64 = units.iter().map(|unit| unit.nodes()).sum();
+    let of_units = units.iter().map(|unit| unit.nodes().to_string());
+    table.footer(["all".to_owned(), nodes.to_string()].into_iter().chain(of_units));
+    table
+}
+
+/// Kinds down, for when there are too many accounts to go across.
+fn by_kind(units: &[&UnitReport]) -> Table {
+    let mut table = Table::new([Column::left("kind"), Column::right("total")]);
+    let totals = totals(units);
+    for (kind, total) in &totals {
+        table.row([(*kind).to_owned(), total.to_string()]);
+    }
+    table.footer(["all".to_owned(), totals.values().sum::<u64>().to_string()]);
+    table
+}
+
+/// Accounts down.
+fn by_unit(units: &[&UnitReport]) -> Table {
+    let columns = ["nodes", "edges", "gaps", "seconds"].map(Column::right);
+    let mut table = Table::new([Column::left("account"), Column::left("name")].into_iter().chain(columns));
+    for unit in units.iter().take(MAX_ROWS) {
+        let (id, label) = (cut(&unit.id, MAX_HEAD), cut(&unit.label, MAX_HEAD));
+        let gaps = or_blank(unit.gaps.len() as u64);
+        table.row([id, label, unit.nodes().to_string(), unit.edges.to_string(), gaps, seconds(unit.took)]);
+    }
+    table
+}
+
+fn totals<'a>(units: &[&'a UnitReport]) -> BTreeMap<&'a str, u64> {
+    let mut totals = BTreeMap::new();
+    for (kind, count) in units.iter().flat_map(|unit| &unit.nodes_by_kind) {
+        *totals.entry(kind.as_str()).or_default() += count;
+    }
+    totals
+}
+
+fn or_blank(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
+}
+
+/// Everything that failed or was left out.
+fn missing(report: &RunReport) -> String {
+    let mut failures = Vec::new();
+    for collector in &report.collectors {
+        failures.extend(collector.failure.iter().map(|failure| format!("{}: {}", collector.name, shown(failure))));
+        failures.extend(collector.units.iter().filter_map(|unit| failed_unit(&collector.name, unit)));
+    }
+    let mut text = listed("Failed", &failures);
+    text.push_str(&listed("Left out", &gaps(report)));
+    text
+}
+
+fn failed_unit(collector: &str, unit: &UnitReport) -> Option<String> {
+    let Outcome::Failed { reason, detail } = &unit.outcome else { return None };
+    let attempts = if unit.attempts > 1 { format!(" after {} attempts", unit.attempts) } else { String::new() };
+    let (label, id) = (cut(&unit.label, MAX_HEAD), cut(&unit.id, MAX_HEAD));
+    let name = if label == id { id } else { format!("{label} ({id})") };
+    Some(format!("{collector} {name}: {reason}{attempts}: {}", shown(detail)))
+}
+
+fn listed(title: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{title}:\n");
+    for line in lines.iter().take(MAX_LISTED) {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if lines.len() > MAX_LISTED {
+        text.push_str(&format!("  … and {} more\n", lines.len() - MAX_LISTED));
+    }
+    text.push('\n');
+    text
+}
+
+/// The same call refused with the same code in many regions and accounts is one thing to repair.
+#[derive(Default)]
+struct SameGaps<'a> {
+    number: usize,
+    accounts: BTreeSet<&'a str>,
+    regions: BTreeSet<&'a str>,
+    message: &'a str,
+}
+
+fn gaps(report: &RunReport) -> Vec<String> {
+    let mut groups: BTreeMap<(&str, String, &str), SameGaps<'_>> = BTreeMap::new();
+    for collector in &report.collectors {
+        for gap in collector.gaps.iter().chain(collector.units.iter().flat_map(|unit| &unit.gaps)) {
+            let group = groups.entry((&collector.name, call(gap), &gap.code)).or_default();
+            group.number += 1;
+            group.accounts.insert(&gap.account);
+            group.regions.extend((!gap.region.is_empty()).then_some(gap.region.as_str()));
+            group.message = &gap.message;
+        }
+    }
+    let lines = groups.iter().map(|((collector, call, code), group)| {
+        let times = if group.number > 1 { format!(" ({} times)", group.number) } else { String::new() };
+        let (accounts, regions) = (some(&group.accounts), some(&group.regions));
+        let place = if regions.is_empty() { accounts } else { format!("{accounts} in {regions}") };
+        let (message, advice) = (shown(group.message), advice(code, call));
+        format!("{collector} {place}: {call}: {code}{times}: {message}\n    {advice}")
+    });
+    lines.collect()
+}
+
+fn call(gap: &Gap) -> String {
+    if gap.operation.is_empty() { gap.service.clone() } else { format!("{}:{}", gap.service, gap.operation) }
+}
+
+/// Up to three of the names.
+fn some(names: &BTreeSet<&str>) -> String {
+    let mut text = names.iter().take(3).map(|name| cut(name, MAX_HEAD)).collect::<Vec<_>>().join(", ");
+    if names.len() > 3 {
+        text.push_str(&format!(" and {} more", names.len() - 3));
+    }
+    text
+}
+
+/// What to do about an error code; the words are those of the clouds.
+fn advice(code: &str, call: &str) -> String {
+    let code = code.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    if has(&["throttl", "toomany", "requestlimit", "slowdown"]) {
+        "→ the cloud asked for fewer calls: collect fewer regions at the same time, or give the run more time"
+            .to_owned()
+    } else if has(&["optin", "subscription", "notenabled"]) {
+        "→ the service or region is not enabled in this account: leave it out of the collection".to_owned()
+    } else if has(&["expired", "invalidclienttoken", "authfailure", "credential", "signature"]) {
+        "→ renew the credentials of this account".to_owned()
+    } else if has(&["denied", "unauthorized", "forbidden", "notauthorized"]) {
+        format!("→ allow the collecting role to call {call}")
+    } else {
+        "→ try again; if it stays, run with -v and look at the log".to_owned()
+    }
+}
+
+/// Text of others in one line of bounded length.
+fn shown(text: &str) -> String {
+    cut(text.trim(), MAX_MESSAGE)
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return Line::of(text).finish();
+    }
+    let start: String = text.chars().take(characters - 1).collect();
+    format!("{}…", Line::of(&start).finish())
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1}", took.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(number: u64, nodes: &[(&str, u64)]) -> UnitReport {
+        UnitReport {
+            id: format!("10000000000{number}"),
+            label: format!("account-{number}"),
+            kind: "aws_account".into(),
+            outcome: Outcome::Complete,
+            attempts: 1,
+            nodes_by_kind: nodes.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+            edges: 4 * number,
+            gaps: vec![],
+            took: Duration::from_millis(1234 * number),
+        }
+    }
+
+    fn gap(account: &str, region: &str, operation: &str, code: &str) -> Gap {
+        Gap {
+            account: account.into(),
+            region: region.into(),
+            service: "ec2".into(),
+            operation: operation.into(),
+            code: code.into(),
+            message: "You are not authorized\nto do this.".into(),
+        }
+    }
+
+    fn report(units: Vec<UnitReport>) -> RunReport {
+        let collectors = vec![CollectorReport { name: "aws".into(), units, ..CollectorReport::default() }];
+        RunReport { collectors, nodes: 40, edges: 50, took: Duration::from_millis(3210) }
+    }
+
+    #[test]
+    fn a_complete_run_is_a_table() {
+        let units = vec![
+            unit(1, &[("aws_account", 1), ("aws_vpc", 12)]),
+            unit(2, &[("aws_account", 1), ("aws_ec2_instance", 1200)]),
+        ];
+        insta::assert_snapshot!(summary_within(&report(units), 80));
+    }
+
+    #[test]
+    fn accounts_that_do_not_fit_go_down() {
+        let units = (1..=6).map(|number| unit(number, &[("aws_account", 1), ("aws_vpc", number)])).collect();
+        let text = summary_within(&report(units), 60);
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_is_missing_is_listed_with_what_to_do() {
+        let mut partial = unit(1, &[("aws_account", 1)]);
+        partial.gaps = vec![
+            gap("100000000001", "us-east-1", "DescribeVolumes", "UnauthorizedOperation"),
+            gap("100000000001", "us-west-2", "DescribeVolumes", "UnauthorizedOperation"),
+            gap("100000000001", "us-west-2", "DescribeVpcs", "RequestLimitExceeded"),
+            gap("100000000001", "", "", "Odd"),
+        ];
+        let mut failed = unit(2, &[("aws_account", 1)]);
+        failed.outcome = Outcome::Failed { reason: "killed".into(), detail: "the worker was ended by signal 9".into() };
+        failed.attempts = 3;
+        let mut report = report(vec![partial, failed]);
+        let failure = Some("no credentials were found".into());
+        report.collectors.push(CollectorReport { name: "example".into(), failure, ..CollectorReport::default() });
+        insta::assert_snapshot!(summary_within(&report, 80));
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let mut one = unit(1, &[("aws_account", 1)]);
+        one.gaps = (0..30).map(|number| gap("1", "r", &format!("Describe{number:02}"), "Odd")).collect();
+        let text = summary_within(&report(vec![one]), 80);
+        assert!(text.contains("… and 10 more") && !text.contains("Describe29"), "{text}");
+    }
+}

@@ -1,0 +1,70 @@
+//! From what was given to the values of options: command line, else environment, else default.
+
+use clap::{ArgMatches, parser::ValueSource};
+
+use super::{CliError, environment::Environment};
+use crate::settings::{OptionKind, OptionSpec, Setting, Settings};
+
+/// What was given, and by what means.
+pub(super) struct Given {
+    pub(super) matches: ArgMatches,
+    pub(super) environment: Environment,
+}
+
+impl Given {
+    /// Whether the option is on the command line.
+    pub(super) fn on_command_line(&self, name: &str) -> bool {
+        self.matches.value_source(name) == Some(ValueSource::CommandLine)
+    }
+
+    /// The values of these options, with defaults.
+    pub(super) fn settings(&self, specs: &[OptionSpec]) -> Result<Settings, CliError> {
+        let mut settings = Settings::defaults(specs);
+        for spec in specs {
+            if let Some(value) = self.setting(spec)? {
+                settings.set(spec.name, value);
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The value of one option, if one was given.
+    pub(super) fn setting(&self, spec: &OptionSpec) -> Result<Option<Setting>, CliError> {
+        if self.on_command_line(spec.name) {
+            return self.converted_argument(spec).map(Some);
+        }
+        let Some(found) = self.environment.find(spec)? else { return Ok(None) };
+        converted(spec, &found.variable, found.values).map(Some)
+    }
+
+    fn converted_argument(&self, spec: &OptionSpec) -> Result<Setting, CliError> {
+        if matches!(spec.kind, OptionKind::Flag) {
+            return Ok(Setting::Flag(true));
+        }
+        let values = self.matches.get_many::<String>(spec.name).into_iter().flatten().cloned().collect();
+        converted(spec, &format!("--{}", spec.name), values)
+    }
+}
+
+fn converted(spec: &OptionSpec, source: &str, values: Vec<String>) -> Result<Setting, CliError> {
+    let first = values.first().map(String::as_str).unwrap_or_default();
+    match &spec.kind {
+        OptionKind::Flag => boolean(source, first).map(Setting::Flag),
+        OptionKind::Text { .. } => Ok(Setting::Text(first.to_owned())),
+        OptionKind::Integer { min, max, .. } => integer(source, first, *min, *max).map(Setting::Integer),
+        OptionKind::List { .. } => Ok(Setting::List(values.into_iter().filter(|value| !value.is_empty()).collect())),
+    }
+}
+
+fn boolean(source: &str, text: &str) -> Result<bool, CliError> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(CliError::new(format!("{source} is '{text}' but must be one of true, false, 1, 0, yes, no, on, off"))),
+    }
+}
+
+fn integer(source: &str, text: &str, min: u64, max: u64) -> Result<u64, CliError> {
+    let number = text.trim().parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| CliError::new(format!("{source} is '{text}' but must be a whole number from {min} to {max}")))
+}

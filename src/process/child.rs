@@ -1,0 +1,175 @@
+//! The owner of one worker process.
+
+use std::{fmt, process::ExitStatus, time::Duration};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{process::Child, time::timeout};
+
+use super::reaper;
+
+/// How long the kernel may take to end a killed process before the owner stops waiting for it.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a worker is stopped by its supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopReason {
+    /// The collector's time is over.
+    Deadline,
+    /// The supervisor is ending.
+    Shutdown,
+    /// The worker said something that is not the protocol.
+    Protocol,
+    /// The worker said nothing for too long.
+    Silence,
+    /// The worker was never ready.
+    Handshake,
+    /// The worker sent more than a unit may have.
+    Excess,
+    /// The rest of its collector failed.
+    Abandoned,
+}
+
+impl StopReason {
+    /// The reason as a label of a metric.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Shutdown => "shutdown",
+            Self::Protocol => "protocol",
+            Self::Silence => "silence",
+            Self::Handshake => "handshake",
+            Self::Excess => "excess",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "its time was over (see --timeout)",
+            Self::Shutdown => "ckworker is stopping",
+            Self::Protocol => "it broke the protocol",
+            Self::Silence => "it gave no sign of life",
+            Self::Handshake => "it was not ready in time",
+            Self::Excess => "it sent more than one unit may have",
+            Self::Abandoned => "its collector was given up",
+        })
+    }
+}
+
+/// How a worker process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// By itself with this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It could not be reaped in time; the kernel will do it.
+    Lost,
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "signal {signal}"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+            Self::Lost => write!(f, "a process that could not be reaped"),
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitReason {
+    fn from(status: ExitStatus) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(signal)) => Self::Signal(signal),
+            (None, None) => Self::Lost,
+        }
+    }
+}
+
+/// A worker process. Dropping it kills its group; [`stop`](Self::stop) and [`wait`](Self::wait) also reap it.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    child: Child,
+    group: Pid,
+    ended: bool,
+}
+
+impl WorkerProcess {
+    pub(super) fn new(child: Child) -> Self {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        Self { child, group: Pid::from_raw(pid), ended: pid == 0 }
+    }
+
+    /// Its process id, which is also that of its group.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        u32::try_from(self.group.as_raw()).unwrap_or_default()
+    }
+
+    /// Waits until it ends by itself; what is left of its group is killed.
+    pub async fn wait(&mut self) -> ExitReason {
+        let status = self.child.wait().await;
+        self.after_exit();
+        status.map_or(ExitReason::Lost, ExitReason::from)
+    }
+
+    /// TERM to the group, `grace`, KILL to the group; then reaps.
+    pub async fn stop(&mut self, grace: Duration) -> ExitReason {
+        if self.ended {
+            return self.wait().await;
+        }
+        if !grace.is_zero() {
+            self.signal(Signal::SIGTERM);
+            // A stopped process acts on TERM only once it continues.
+            self.signal(Signal::SIGCONT);
+            if let Ok(status) = timeout(grace, self.child.wait()).await {
+                self.after_exit();
+                return status.map_or(ExitReason::Lost, ExitReason::from);
+            }
+        }
+        self.signal(Signal::SIGKILL);
+        let status = timeout(KILL_PATIENCE, self.child.wait()).await;
+        self.after_exit();
+        match status {
+            Ok(Ok(status)) => status.into(),
+            Ok(Err(_)) | Err(_) => ExitReason::Lost,
+        }
+    }
+
+    fn after_exit(&mut self) {
+        if !self.ended {
+            // Grandchildren may outlive the leader in its group.
+            self.signal(Signal::SIGKILL);
+            self.ended = true;
+            reaper::forget(self.group);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        match killpg(self.group, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => tracing::warn!(pid = self.pid(), %error, "cannot send {signal} to a worker"),
+        }
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.signal(Signal::SIGKILL);
+            reaper::forget(self.group);
+        }
+    }
+}

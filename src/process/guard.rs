@@ -1,0 +1,93 @@
+//! The first statements of a worker process.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal},
+    os::{fd::AsFd, unix::net::UnixStream},
+};
+
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit, setrlimit},
+        signal::Signal,
+    },
+    unistd::{dup2_stdin, dup2_stdout, getppid},
+};
+use thiserror::Error;
+
+/// How much rather the kernel should take a worker than its supervisor when memory runs out (-1000 to 1000).
+const OOM_SCORE_ADJ: &str = "500";
+
+/// A worker could not take over its descriptors.
+#[derive(Debug, Error)]
+pub enum GuardError {
+    /// It was started by hand.
+    #[error("`ckworker worker` is started by ckworker itself; there is nothing to do by hand")]
+    NotAWorker,
+    /// The system refused.
+    #[error("cannot set up the worker: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Moves the socket of the frames from descriptors 0 and 1 to a private one, so that neither a stray print nor a
+/// library can write into a frame: 0 becomes `/dev/null`, 1 becomes standard error.
+///
+/// # Errors
+/// If the process was not started by a supervisor, or the system refuses a descriptor.
+pub fn take_frames() -> Result<UnixStream, GuardError> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(GuardError::NotAWorker);
+    }
+    let frames = UnixStream::from(stdin.as_fd().try_clone_to_owned()?);
+    if frames.local_addr().is_err() {
+        return Err(GuardError::NotAWorker);
+    }
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null).map_err(io::Error::from)?;
+    dup2_stdout(io::stderr()).map_err(io::Error::from)?;
+    frames.set_nonblocking(true)?;
+    Ok(frames)
+}
+
+/// Makes this worker die with its supervisor, be the first to go when memory is short, and leave no core dump.
+///
+/// None of these is vital: the end of the frames' stream ends a worker in any case.
+pub fn restrain() {
+    let parent = getppid();
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    if getppid() != parent {
+        std::process::exit(crate::worker::EXIT_ORPHANED);
+    }
+    let _ = prctl::set_no_new_privs();
+    // Before the process becomes undumpable, which takes its files under /proc away from an ordinary user.
+    let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
+    forbid_core_dumps();
+}
+
+/// Credentials are in memory: neither a core dump nor another user's debugger may have them.
+pub fn forbid_core_dumps() {
+    let _ = prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}
+
+/// Limits what this process can allocate, in bytes; 0 leaves it as it is.
+pub fn limit_memory(bytes: u64) {
+    if bytes > 0 {
+        let hard = getrlimit(Resource::RLIMIT_DATA).map_or(bytes, |(_, hard)| hard.min(bytes));
+        if let Err(error) = setrlimit(Resource::RLIMIT_DATA, bytes.min(hard), hard) {
+            tracing::warn!(%error, "cannot limit the memory of this worker");
+        }
+    }
+}
+
+/// Raises the number of descriptors to what the system allows: every worker costs the supervisor two.
+pub fn raise_descriptors() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "cannot raise the number of open files");
+    }
+}

@@ -1,0 +1,95 @@
+//! Processes that are not ours to own: what workers leave behind, and what PID 1 inherits in a container.
+//!
+//! A worker's descendant that left its group survives the group's end and is adopted by the supervisor, which is a
+//! "subreaper". [`sweep`] finds such processes among the direct children by exclusion: everything that is not
+//! registered as a worker. Workers themselves are never waited for here.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use nix::{
+    sys::{
+        prctl,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
+use tokio::{
+    process::Child,
+    time::{Instant, sleep},
+};
+
+/// How long killed processes may take to be gone.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two looks at them.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+
+/// The pids of living workers. Spawning holds the lock, so that a sweep never sees a worker that is not yet listed.
+static WORKERS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
+
+/// Makes this process adopt the orphans among its descendants.
+pub fn adopt_orphans() {
+    if let Err(error) = prctl::set_child_subreaper(true) {
+        tracing::warn!(%error, "cannot become a subreaper: processes that workers leave behind go to init");
+    }
+}
+
+/// Whether orphans come to this process because it asked for them, and not because it is PID 1.
+#[must_use]
+pub fn is_subreaper() -> bool {
+    std::process::id() != 1 && prctl::get_child_subreaper().unwrap_or(false)
+}
+
+pub(super) fn register_spawn(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    let mut workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = spawn()?;
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        workers.get_or_insert_default().insert(pid);
+    }
+    Ok(child)
+}
+
+pub(super) fn forget(worker: Pid) {
+    if let Some(workers) = WORKERS.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        workers.remove(&worker.as_raw());
+    }
+}
+
+/// Reaps adopted processes that have ended. With `kill_living`, also tells those to end that still run: right for a
+/// process that adopts only its own descendants, wrong for PID 1, which inherits those of others.
+///
+/// Answers how many were found; one that was killed is found again until it has ended.
+pub fn sweep(kill_living: bool) -> usize {
+    let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_worker = |pid: &i32| workers.as_ref().is_some_and(|workers| workers.contains(pid));
+    let orphans: Vec<i32> = children().into_iter().filter(|pid| !is_worker(pid)).collect();
+    for &pid in &orphans {
+        let pid = Pid::from_raw(pid);
+        if kill_living {
+            // One that has just ended is reaped below all the same.
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+    }
+    orphans.len()
+}
+
+/// Sweeps until nothing is left that workers left behind, at most for [`SWEEP`].
+pub async fn sweep_all() {
+    let deadline = Instant::now() + SWEEP;
+    while is_subreaper() && sweep(true) > 0 && Instant::now() < deadline {
+        sleep(SWEEP_PAUSE).await;
+    }
+}
+
+/// The direct children of all threads of this process.
+fn children() -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let lists = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()).collect()
+}

@@ -1,0 +1,81 @@
+//! Starting a worker process.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use thiserror::Error;
+use tokio::{
+    net::UnixStream,
+    process::{ChildStderr, Command},
+};
+
+use super::{child::WorkerProcess, environment, reaper};
+
+/// What is started as a worker.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl Program {
+    /// This binary itself, also if its file was replaced or removed since it was started.
+    #[must_use]
+    pub fn this() -> Self {
+        Self { path: "/proc/self/exe".into(), args: vec!["worker".into()] }
+    }
+}
+
+/// A worker could not be started. Retried, as most reasons (too many processes, no memory) pass.
+#[derive(Debug, Error)]
+#[error("cannot start a worker process: {step}: {source}")]
+pub struct SpawnError {
+    step: &'static str,
+    source: io::Error,
+}
+
+/// A started worker.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The owner of the process.
+    pub process: WorkerProcess,
+    /// The frames in both directions.
+    pub frames: UnixStream,
+    /// What it prints.
+    pub stderr: Option<ChildStderr>,
+}
+
+/// Starts a worker in a process group of its own. Needs a tokio runtime.
+///
+/// # Errors
+/// If the system refuses descriptors, memory or processes.
+pub fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
+    let at = |step| move |source| SpawnError { step, source };
+    let (ours, theirs) = StdStream::pair().map_err(at("socket pair"))?;
+    ours.set_nonblocking(true).map_err(at("non-blocking socket"))?;
+    let stdin = OwnedFd::from(theirs.try_clone().map_err(at("descriptor"))?);
+    let mut command = Command::new(&program.path);
+    command
+        .args(&program.args)
+        .env_clear()
+        .envs(environment::allowed(std::env::vars_os()))
+        .stdin(Stdio::from(stdin))
+        .stdout(Stdio::from(OwnedFd::from(theirs)))
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = reaper::register_spawn(|| command.spawn()).map_err(at("spawn"))?;
+    // The command keeps its copies of the child's end open; end of stream needs them closed.
+    drop(command);
+    let stderr = child.stderr.take();
+    let process = WorkerProcess::new(child);
+    let frames = UnixStream::from_std(ours).map_err(at("socket"))?;
+    Ok(Spawned { process, frames, stderr })
+}

@@ -1,0 +1,294 @@
+//! The order of start-up, in one place. Nothing is contacted before everything that can be checked was checked.
+//!
+//! 1. the command line and the environment; a worker goes its own way from here
+//! 2. what the process asks of the system: no core dumps, adopted orphans, descriptors
+//! 3. signals, so that none is lost while the rest comes up
+//! 4. the log, then the warnings that were kept for it
+//! 5. the output of a one-shot collection, or the port of the daemon
+//! 6. the connection to the core
+//! 7. the supervisor, until it ends; then the same in reverse
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::PathBuf,
+    process::ExitCode as ProcessExit,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tracing::level_filters::LevelFilter;
+use worker_proto::Level;
+
+use crate::{
+    ckcore::{self, Core, CoreConfig},
+    cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Output, Run, Verbosity},
+    collectors,
+    output::OutputFile,
+    process::{Program, guard, reaper},
+    supervisor::{
+        self, Ended, Notices, Setup, Source,
+        deliver::{Deliver, ToCore, ToFile},
+        link::{LinkCollector, Patience},
+        policy::{CollectorPolicy, Policy},
+    },
+    telemetry::{self, Metrics},
+    web::{self, CoreStatus, StatusSnapshot, WebState},
+    worker,
+};
+
+/// The most memory that a worker process may allocate, in bytes.
+const WORKER_MEMORY: u64 = 4 << 30;
+/// How much memory the lines of a run may take before they go to a temporary file, in bytes.
+const SPOOL_MEMORY: u64 = 256 << 20;
+/// Actions of the core that may wait for the dispatcher.
+const CORE_QUEUE: usize = 64;
+/// How long the core has to take the last answers and the removal of the subscriptions.
+const CORE_CLOSE: Duration = Duration::from_secs(4);
+/// How long requests to the web endpoint may go on after the end.
+const WEB_CLOSE: Duration = Duration::from_millis(500);
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ProcessExit {
+    match cli::parse(std::env::args_os().skip(1), std::env::vars_os()) {
+        Ok(Invocation::Print(text)) => print(&text).into(),
+        Ok(Invocation::Worker) => worker::main(),
+        Ok(Invocation::Run(run)) => start(*run).unwrap_or_else(|failure| failure.say()).into(),
+        Err(error) => usage(&error).into(),
+    }
+}
+
+/// A start that failed.
+struct Failed(ExitCode, String);
+
+impl Failed {
+    fn say(self) -> ExitCode {
+        telemetry::last_words(&self.1);
+        self.0
+    }
+}
+
+/// Makes an error a failed start.
+fn failed<E: std::fmt::Display>(code: ExitCode) -> impl FnOnce(E) -> Failed {
+    move |error| Failed(code, error.to_string())
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::Complete,
+        Err(_) => ExitCode::Undelivered,
+    }
+}
+
+fn usage(error: &CliError) -> ExitCode {
+    // Without standard error nobody can be told.
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::Usage
+}
+
+fn start(run: Run) -> Result<ExitCode, Failed> {
+    guard::forbid_core_dumps();
+    guard::raise_descriptors();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed::<std::io::Error>(ExitCode::Internal))?;
+    let code = runtime.block_on(running(run));
+    runtime.shutdown_timeout(WEB_CLOSE);
+    code
+}
+
+async fn running(run: Run) -> Result<ExitCode, Failed> {
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed(ExitCode::Internal))?;
+    let display = matches!(run.mode, Mode::Collect { .. }).then(|| cli::Progress::new(run.verbosity));
+    let level = log_level(run.verbosity);
+    let destination = match (&run.logfile, &display) {
+        (Some(path), _) => telemetry::Destination::File(path.clone()),
+        (None, Some(display)) => telemetry::Destination::Display(display.lines()),
+        (None, None) => telemetry::Destination::Stderr,
+    };
+    telemetry::init(level, destination).map_err(failed(ExitCode::Usage))?;
+    for warning in &run.warnings {
+        tracing::warn!("{warning}");
+    }
+    reaper::adopt_orphans();
+    match run.mode.clone() {
+        Mode::Collect { output } => collect_once(run, &output, display, signals).await,
+        Mode::Daemon => daemon(run, signals).await,
+    }
+}
+
+async fn collect_once(
+    run: Run,
+    output: &Output,
+    display: Option<cli::Progress>,
+    signals: Signals,
+) -> Result<ExitCode, Failed> {
+    let output = match output {
+        Output::Stdout => OutputFile::stdout(),
+        Output::File(path) => OutputFile::create(path).map_err(failed(ExitCode::Undelivered))?,
+    };
+    let deliver = ToFile {
+        output: Mutex::new(Some(output)),
+        ignore_deferred: run.core.ignore_deferred_connections,
+        dump: dump(&run),
+    };
+    let metrics = Arc::new(Metrics::new());
+    let mut shown = display.clone();
+    let mut setup = setup(&run, Arc::new(deliver), metrics);
+    if let Some(display) = shown.take() {
+        setup.show = Box::new(move |event| display.event(event));
+    }
+    let (notices, _, _) = notices();
+    let ended = supervisor::run(setup, Source::Once, signals, notices).await;
+    drop(display);
+    Ok(conclude_once(&run, ended))
+}
+
+/// Says how a one-shot collection ended, and with which exit code.
+fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
+    if let Some(signal) = ended.signal {
+        return ExitCode::Signal(u8::try_from(signal).unwrap_or_default());
+    }
+    let Some(report) = ended.report else { return ExitCode::Internal };
+    if run.verbosity != Verbosity::Quiet {
+        // Without standard error nobody can be told.
+        let _ = write!(std::io::stderr(), "{}", cli::summary(&report));
+    }
+    match ended.delivery {
+        Ok(()) => ExitCode::of(&report),
+        Err(error) if error.nothing => ExitCode::Nothing,
+        Err(_) => ExitCode::Undelivered,
+    }
+}
+
+async fn daemon(run: Run, signals: Signals) -> Result<ExitCode, Failed> {
+    let core_settings = &run.core;
+    let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
+    let metrics = Arc::new(Metrics::new());
+    let (notices, status, core_status) = notices();
+    let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
+    let web = Web::start(listener, core_settings.web_path.clone(), state);
+    let (core, source) = connect(&run, &notices)?;
+    let deliver: Arc<dyn Deliver> = match &core {
+        Some(core) => Arc::new(ToCore {
+            api: core.api(),
+            ignore_deferred: core_settings.ignore_deferred_connections,
+            dump: dump(&run),
+            metrics: Arc::clone(&metrics),
+        }),
+        None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
+    };
+    let ended = supervisor::run(setup(&run, deliver, metrics), source, signals, notices).await;
+    if let Some(core) = core.and_then(Arc::into_inner) {
+        core.close(Instant::now() + CORE_CLOSE).await;
+    }
+    web.end().await;
+    tracing::info!("stopped");
+    Ok(if ended.signal.is_some() { ExitCode::Complete } else { ExitCode::Internal })
+}
+
+/// The connection to the core, if there is to be one.
+fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), Failed> {
+    let Some(settings) = &run.core.ckcore else {
+        tracing::warn!("no core is configured, so nothing will ever be asked for; see `ckworker collect`");
+        return Ok((None, Source::Idle));
+    };
+    let mut config = CoreConfig::new(&settings.uri, &settings.ws_uri).map_err(failed(ExitCode::Usage))?;
+    config.graph.clone_from(&settings.graph);
+    config.subscriber_id.clone_from(&settings.subscriber_id);
+    config.psk = settings.psk.as_ref().and_then(|psk| ckcore::Psk::new(psk.expose()));
+    config.timeout = run.core.timeout;
+    notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
+    let (events, received) = mpsc::channel(CORE_QUEUE);
+    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Internal))?);
+    Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
+}
+
+fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
+    let policies = run.collectors.iter().map(|Enabled { collector, settings }| CollectorPolicy {
+        name: collector.name(),
+        process: run.core.fork,
+        units: collector.concurrency(settings),
+    });
+    let links: BTreeMap<_, _> = run
+        .collectors
+        .iter()
+        .map(|Enabled { collector, settings }| {
+            let link =
+                LinkCollector { settings: settings.public(collector.options()), broker: collector.broker(settings) };
+            (collector.name(), link)
+        })
+        .collect();
+    Setup {
+        policy: Policy::new(policies.collect(), run.core.pool_size, run.core.timeout),
+        collectors: links,
+        program: Program::this(),
+        memory_limit: WORKER_MEMORY,
+        spool_limit: SPOOL_MEMORY,
+        patience: Patience::default(),
+        find: collectors::find,
+        level: match run.verbosity {
+            Verbosity::Quiet => Level::Error,
+            Verbosity::Normal => Level::Info,
+            Verbosity::Verbose => Level::Debug,
+        },
+        deliver,
+        metrics,
+        show: Box::new(|_| {}),
+    }
+}
+
+fn notices() -> (Notices, watch::Receiver<StatusSnapshot>, watch::Receiver<CoreStatus>) {
+    let (status, read_status) = watch::channel(StatusSnapshot::default());
+    let (core, read_core) = watch::channel(CoreStatus::default());
+    (Notices { status, core }, read_status, read_core)
+}
+
+/// The folder for `--debug-dump-json`: the one that the program was started in.
+fn dump(run: &Run) -> Option<PathBuf> {
+    run.core.debug_dump_json.then(|| PathBuf::from("."))
+}
+
+fn log_level(verbosity: Verbosity) -> LevelFilter {
+    match verbosity {
+        Verbosity::Quiet => LevelFilter::ERROR,
+        Verbosity::Normal => LevelFilter::INFO,
+        Verbosity::Verbose => LevelFilter::DEBUG,
+    }
+}
+
+/// The web endpoint while it runs.
+struct Web {
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Web {
+    fn start(listener: TcpListener, path: String, state: WebState) -> Self {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "serving health, metrics and jobs");
+        }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(web::serve(listener, path, state, async {
+            // Either way it is over.
+            let _ = stopped.await;
+        }));
+        Self { task, stop }
+    }
+
+    async fn end(self) {
+        drop(self.stop);
+        // Requests that are still open then are cut.
+        let _ = timeout(WEB_CLOSE, self.task).await;
+    }
+}

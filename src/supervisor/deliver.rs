@@ -1,0 +1,271 @@
+//! Delivery: the complete units of a run become one graph, which goes to a core or into a file.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{sync::watch, task::spawn_blocking};
+
+use super::{
+    event::{DeliveryError, UnitKey},
+    report::{CollectorReport, RunReport, UnitReport},
+};
+use crate::{
+    ckcore::{Carried, CoreApi, CoreError},
+    collectors::BoxFuture,
+    graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
+    output::OutputFile,
+    upload::{self, Body, Chunks},
+};
+
+/// How often the core is asked for an account that failed.
+const CARRY_ATTEMPTS: u32 = 3;
+/// How long to wait before it is asked again.
+const CARRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What is to be delivered.
+pub struct DeliveryOrder {
+    /// How the run went.
+    pub report: RunReport,
+    /// What its units sent.
+    pub units: Vec<(UnitKey, CompleteUnit)>,
+    /// Where lines wait.
+    pub spool: Spool,
+    /// When it must be over.
+    pub deadline: Instant,
+}
+
+/// What arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Nodes, root and clouds counted.
+    pub nodes: u64,
+    /// Edges.
+    pub edges: u64,
+    /// Collectors that were left out although they were collected, and why.
+    pub left_out: Vec<(String, String)>,
+}
+
+/// Somewhere to deliver to.
+pub trait Deliver: Send + Sync {
+    /// Delivers, and answers what arrived.
+    fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>>;
+}
+
+/// Merges and writes to a file or to standard output.
+pub struct ToFile {
+    /// The opened output; taken by the first delivery.
+    pub output: std::sync::Mutex<Option<OutputFile>>,
+    /// `--ignore-deferred-connections`.
+    pub ignore_deferred: bool,
+    /// `--debug-dump-json`.
+    pub dump: Option<PathBuf>,
+}
+
+/// Merges and uploads to a core.
+pub struct ToCore {
+    /// The core.
+    pub api: CoreApi,
+    /// `--ignore-deferred-connections`.
+    pub ignore_deferred: bool,
+    /// `--debug-dump-json`: the folder for the two files.
+    pub dump: Option<PathBuf>,
+    /// Where uploads are counted.
+    pub metrics: Arc<crate::telemetry::Metrics>,
+}
+
+impl Deliver for ToFile {
+    fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+        let output = self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let (ignore_deferred, dump) = (self.ignore_deferred, self.dump.clone());
+        Box::pin(async move {
+            let clouds = group(order.report.collectors.iter(), order.units);
+            if clouds.iter().all(|cloud| cloud.units.is_empty()) {
+                return Err(nothing());
+            }
+            blocking(move || {
+                let graph = merge(clouds, ignore_deferred)?;
+                dump_json(dump, &graph)?;
+                let output = output.ok_or_else(|| failed("the output was written already"))?;
+                output.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
+                Ok(delivered(&graph, Vec::new()))
+            })
+            .await
+        })
+    }
+}
+
+impl Deliver for ToCore {
+    fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+        let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
+        let metrics = Arc::clone(&self.metrics);
+        Box::pin(async move {
+            let result = to_core(&api, order, ignore_deferred, dump).await;
+            metrics.upload(if result.is_ok() { "done" } else { "error" });
+            result
+        })
+    }
+}
+
+async fn to_core(
+    api: &CoreApi,
+    order: DeliveryOrder,
+    ignore_deferred: bool,
+    dump: Option<PathBuf>,
+) -> Result<Delivered, DeliveryError> {
+    let DeliveryOrder { report, units, spool, deadline } = order;
+    let mut clouds = Vec::new();
+    let mut left_out = Vec::new();
+    // A collector without a plan, or without a single account, leaves its cloud in the core as it is.
+    let worthy = report.collectors.iter().filter(|collector| collector.units.iter().any(UnitReport::counts));
+    for mut cloud in group(worthy, units) {
+        let collector = report.collectors.iter().find(|collector| collector.name == cloud.name);
+        let missing = collector.into_iter().flat_map(|collector| &collector.units).filter(|unit| !unit.counts());
+        match carry_all(api, missing, &spool, deadline).await {
+            Ok(carried) => {
+                cloud.units.extend(carried);
+                clouds.push(cloud);
+            }
+            Err(reason) => left_out.push((cloud.name, format!("left as it is in the core, because {reason}"))),
+        }
+    }
+    if clouds.is_empty() {
+        let reasons: Vec<String> = left_out.iter().map(|(cloud, reason)| format!("{cloud}: {reason}")).collect();
+        return Err(if reasons.is_empty() { nothing() } else { failed(reasons.join("; ")) });
+    }
+    let graph = blocking(move || {
+        let graph = merge(clouds, ignore_deferred)?;
+        dump_json(dump, &graph)?;
+        Ok(graph)
+    })
+    .await?;
+    let model = model_json().map_err(|error| failed(error.to_string()))?;
+    let (_keep, cancel) = watch::channel(false);
+    let merged = upload::upload(api, Arc::new(Merged(Arc::clone(&graph))), model, deadline, cancel).await;
+    let stored = merged.map_err(|error| failed(error.to_string()))?;
+    tracing::info!(?stored, "the core has the graph");
+    Ok(delivered(&graph, left_out))
+}
+
+/// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
+async fn carry_all(
+    api: &CoreApi,
+    missing: impl Iterator<Item = &UnitReport>,
+    spool: &Spool,
+    deadline: Instant,
+) -> Result<Vec<CompleteUnit>, String> {
+    let mut carried = Vec::new();
+    for unit in missing {
+        let what = format!("the last known state of {} cannot be had from the core", unit.label);
+        let known = carry(api, unit, deadline).await.map_err(|error| format!("{what}: {error}"))?;
+        if known.nodes.is_empty() {
+            tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
+            continue;
+        }
+        tracing::warn!(account = unit.label, nodes = known.nodes.len(), "not collected: its last known state is kept");
+        carried.push(keep(&known, unit, spool).map_err(|error| format!("{what}: {error}"))?);
+    }
+    Ok(carried)
+}
+
+async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
+    let mut attempt = 1;
+    loop {
+        match api.account_subgraph(&unit.kind, &unit.id).await {
+            Err(error) if error.retryable && attempt < CARRY_ATTEMPTS && Instant::now() + CARRY_DELAY < deadline => {
+                attempt += 1;
+                tokio::time::sleep(CARRY_DELAY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn keep(known: &Carried, unit: &UnitReport, spool: &Spool) -> Result<CompleteUnit, String> {
+    let account = Account { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() };
+    let mut store = CarriedStore::new(account, spool);
+    for node in &known.nodes {
+        let resource = if node.is_account { unit.id.as_str() } else { "" };
+        store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
+    }
+    for edge in known.edges.iter().chain(&known.outward) {
+        store.edge(&edge.from, &edge.to);
+    }
+    store.complete().map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// Sorts units below their collectors. A collector that failed as a whole has none.
+fn group<'a>(
+    collectors: impl Iterator<Item = &'a CollectorReport>,
+    units: Vec<(UnitKey, CompleteUnit)>,
+) -> Vec<CloudUnits> {
+    let mut by_name: BTreeMap<&str, Vec<CompleteUnit>> = BTreeMap::new();
+    for (key, unit) in units {
+        by_name.entry(key.collector).or_default().push(unit);
+    }
+    let known = collectors.filter(|collector| collector.failure.is_none());
+    let clouds = known.map(|collector| CloudUnits {
+        name: collector.name.clone(),
+        units: by_name.remove(collector.name.as_str()).unwrap_or_default(),
+    });
+    clouds.filter(|cloud| !cloud.units.is_empty()).collect()
+}
+
+fn merge(clouds: Vec<CloudUnits>, ignore_deferred: bool) -> Result<Arc<MergedGraph>, DeliveryError> {
+    let graph = MergedGraph::build(clouds, ignore_deferred).map_err(|error| failed(error.to_string()))?;
+    Ok(Arc::new(graph))
+}
+
+/// Writes `graph.dump.json` and `model.dump.json` into the folder.
+fn dump_json(folder: Option<PathBuf>, graph: &Arc<MergedGraph>) -> Result<(), DeliveryError> {
+    let Some(folder) = folder else { return Ok(()) };
+    let model = model_json().map_err(|error| failed(error.to_string()))?;
+    let write = |name: &str, content: &dyn Fn(&mut dyn io::Write) -> io::Result<()>| {
+        let path = folder.join(name);
+        let written = OutputFile::create(&path).and_then(|file| file.write(|out| content(out)));
+        written.map_err(|error| failed(error.to_string()))
+    };
+    write("model.dump.json", &|out| out.write_all(&model))?;
+    write("graph.dump.json", &|mut out| graph.write_to(&mut out))
+}
+
+fn delivered(graph: &MergedGraph, mut left_out: Vec<(String, String)>) -> Delivered {
+    left_out.extend(graph.report().left_out.iter().map(|out| (out.cloud.clone(), out.reason.clone())));
+    Delivered { nodes: graph.nodes() as u64, edges: graph.edges() as u64, left_out }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DeliveryError> + Send + 'static,
+) -> Result<T, DeliveryError> {
+    spawn_blocking(work).await.map_err(|error| failed(format!("merging the graph failed: {error}")))?
+}
+
+fn failed(message: impl Into<String>) -> DeliveryError {
+    DeliveryError { message: message.into(), nothing: false }
+}
+
+fn nothing() -> DeliveryError {
+    DeliveryError { message: "no account could be collected, so there is nothing to deliver".into(), nothing: true }
+}
+
+/// The merged graph as the body of an upload.
+struct Merged(Arc<MergedGraph>);
+
+impl Body for Merged {
+    fn nodes(&self) -> u64 {
+        self.0.nodes() as u64
+    }
+
+    fn edges(&self) -> u64 {
+        self.0.edges() as u64
+    }
+
+    fn chunks(&self) -> Chunks<'_> {
+        Box::new(self.0.export().map(|chunk: io::Result<Bytes>| chunk))
+    }
+}

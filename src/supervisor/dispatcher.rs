@@ -1,0 +1,354 @@
+//! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{Stream, StreamExt};
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
+
+use super::{
+    Ended, Setup,
+    board::{Board, Notices},
+    deliver::{Deliver, Delivered, DeliveryOrder},
+    event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
+    keep::Keep,
+    link::{self, Command, LinkCollector, LinkContext, job_name},
+    report::{ProgressEvent, RunReport},
+    show,
+    state::{State, handle_event},
+};
+use crate::{
+    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty},
+    graph::Spool,
+    process::reaper,
+    telemetry::Metrics,
+};
+
+/// The upper bound of the whole shutdown, from the first signal until every worker is gone.
+const SHUTDOWN: Duration = Duration::from_secs(8);
+/// Events of workers that may wait.
+const QUEUE: usize = 1024;
+/// Commands to one worker that may wait: it needs to hear of an end twice at most.
+const COMMANDS: usize = 4;
+
+/// Where work comes from.
+pub enum Source {
+    /// One collection, then the end.
+    Once,
+    /// The actions of a core, until a signal.
+    Core(Arc<Core>, mpsc::Receiver<CoreEvent>),
+    /// Nothing, until a signal.
+    Idle,
+}
+
+/// What carries out the decisions.
+pub(super) struct Dispatcher {
+    state: State,
+    collectors: BTreeMap<&'static str, LinkCollector>,
+    context: Arc<LinkContext>,
+    deliver: Arc<dyn Deliver>,
+    metrics: Arc<Metrics>,
+    board: Board,
+    show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
+    orders: HashMap<JobId, JobOrder>,
+    deliveries: HashMap<RunId, JoinHandle<()>>,
+    delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
+    arrived: HashMap<RunId, Delivered>,
+    actions: HashMap<RunId, ActionKey>,
+    answers: Vec<(ActionKey, Answer)>,
+    core: Option<Arc<Core>>,
+    next_run: u64,
+    once: Option<RunId>,
+    ended: Ended,
+}
+
+/// Runs until there is nothing left to do.
+pub(super) async fn run(
+    setup: Setup,
+    source: Source,
+    mut signals: impl Stream<Item = i32> + Unpin,
+    notices: Notices,
+) -> Ended {
+    let (events, mut heard) = mpsc::channel(QUEUE);
+    let (delivered, mut deliveries) = mpsc::channel(QUEUE);
+    let (core, mut from_core, once) = match source {
+        Source::Once => (None, None, true),
+        Source::Core(core, events) => (Some(core), Some(events), false),
+        Source::Idle => (None, None, false),
+    };
+    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, notices);
+    if once {
+        let run = dispatcher.new_run();
+        dispatcher.once = Some(run);
+        dispatcher.handle(Event::Collect(run));
+    }
+    let mut stopping: Option<Instant> = None;
+    while !dispatcher.ended.over {
+        let now = Instant::now();
+        let wake = dispatcher.state.wake_at(now);
+        tokio::select! {
+            Some(signal) = signals.next() => {
+                tracing::info!(signal, "stopping");
+                dispatcher.ended.signal.get_or_insert(signal);
+                dispatcher.handle(if stopping.is_none() { Event::Stop } else { Event::StopNow });
+                stopping.get_or_insert(now + SHUTDOWN);
+            }
+            Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
+            Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
+            event = next(&mut from_core) => match event {
+                Some(event) => dispatcher.core_event(event).await,
+                None => from_core = None,
+            },
+            () = until(wake) => dispatcher.handle(Event::Tick),
+            () = until(stopping) => {
+                tracing::error!("workers did not end in time; they are killed");
+                break;
+            }
+        }
+        dispatcher.answer_open().await;
+    }
+    dispatcher.finish().await
+}
+
+async fn next(events: &mut Option<mpsc::Receiver<CoreEvent>>) -> Option<CoreEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+impl Dispatcher {
+    fn new(
+        setup: Setup,
+        core: Option<Arc<Core>>,
+        events: mpsc::Sender<(JobId, JobEvent)>,
+        delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
+        notices: Notices,
+    ) -> Self {
+        let context = LinkContext {
+            program: setup.program,
+            memory_limit: setup.memory_limit,
+            patience: setup.patience,
+            find: setup.find,
+            level: setup.level,
+            spool: Spool::new(setup.spool_limit),
+            keep: Arc::new(Keep::default()),
+            metrics: Arc::clone(&setup.metrics),
+            events,
+        };
+        Self {
+            state: State::new(setup.policy),
+            collectors: setup.collectors,
+            context: Arc::new(context),
+            deliver: setup.deliver,
+            board: Board::new(notices),
+            metrics: setup.metrics,
+            show: setup.show,
+            links: HashMap::new(),
+            orders: HashMap::new(),
+            deliveries: HashMap::new(),
+            delivered,
+            arrived: HashMap::new(),
+            actions: HashMap::new(),
+            answers: Vec::new(),
+            core,
+            next_run: 0,
+            once: None,
+            ended: Ended::default(),
+        }
+    }
+
+    fn new_run(&mut self) -> RunId {
+        self.next_run += 1;
+        RunId(self.next_run)
+    }
+
+    fn handle(&mut self, event: Event) {
+        for effect in handle_event(&mut self.state, event, Instant::now()) {
+            self.carry_out(effect);
+        }
+    }
+
+    fn job_event(&mut self, job: JobId, event: JobEvent) {
+        let ended = match &event {
+            JobEvent::Ended(outcome) => Some(outcome.clone()),
+            _ => None,
+        };
+        self.board.job_event(job, &event);
+        self.handle(Event::Job(job, event));
+        if let Some(outcome) = ended {
+            self.job_ended(job, &outcome);
+        }
+    }
+
+    fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
+        self.links.remove(&job);
+        if let Some(order) = self.orders.remove(&job) {
+            self.metrics.worker_exited(order.collector, show::exit_label(outcome));
+        }
+        if reaper::is_subreaper() && self.links.is_empty() {
+            let swept = reaper::sweep(true);
+            if swept > 0 {
+                tracing::warn!(swept, "ended processes that workers left behind");
+            }
+        }
+    }
+
+    fn delivered(&mut self, run: RunId, result: Result<Delivered, DeliveryError>) {
+        self.deliveries.remove(&run);
+        let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
+        self.handle(Event::Delivered(run, result));
+    }
+
+    async fn core_event(&mut self, event: CoreEvent) {
+        match event {
+            CoreEvent::Connected => self.connected(None),
+            CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
+            CoreEvent::Action(Action { key, duty: Duty::Collect, .. }) => {
+                tracing::info!(action = %key, "the core wants a collection");
+                let run = self.new_run();
+                self.actions.insert(run, key);
+                self.handle(Event::Collect(run));
+            }
+            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
+                let message = "this version of ckworker does not clean up: nothing was deleted";
+                tracing::warn!(action = %key, "{message}");
+                self.metrics.action("cleanup", "error");
+                if let Some(core) = &self.core {
+                    core.answer(&key, Answer::Error(message.into())).await;
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, lost: Option<String>) {
+        match &lost {
+            None => tracing::info!("connected to the core"),
+            Some(reason) => tracing::warn!(%reason, "not connected to the core"),
+        }
+        self.metrics.set_core_connected(lost.is_none());
+        self.board.core(lost);
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(order) => self.start(order),
+            Effect::Stop(job, reason, grace) => {
+                self.board.job_stopping(job);
+                if let Some((commands, _)) = self.links.get(&job) {
+                    // A full queue holds the same command already.
+                    let _ = commands.try_send(Command::Stop(reason, grace));
+                }
+            }
+            Effect::Drop(key) => self.context.keep.drop_unit(&key),
+            Effect::Deliver(run, report, deadline) => self.start_delivery(run, report, deadline),
+            Effect::CancelDelivery(run) => {
+                if let Some(delivery) = self.deliveries.remove(&run) {
+                    delivery.abort();
+                }
+            }
+            Effect::Conclude(run, conclusion) => self.conclude(run, conclusion),
+            Effect::Show(shown) => self.show(&shown),
+            Effect::Exit => self.ended.over = true,
+        }
+    }
+
+    fn start(&mut self, order: JobOrder) {
+        let Some(collector) = self.collectors.get(order.collector).cloned() else {
+            tracing::error!(collector = order.collector, "a job for a collector that is not enabled");
+            return;
+        };
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        self.board.job_started(&order, job_name(&order));
+        self.orders.insert(order.id, order.clone());
+        let id = order.id;
+        let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
+        self.links.insert(id, (commands, task));
+    }
+
+    fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
+        let units = self.context.keep.take_run(run);
+        let spool = self.context.spool.clone();
+        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline });
+        let delivered = self.delivered.clone();
+        let task = tokio::spawn(async move {
+            let result = work.await;
+            // A dispatcher that is gone has given the run up.
+            let _ = delivered.send((run, result)).await;
+        });
+        self.deliveries.insert(run, task);
+    }
+
+    fn show(&mut self, shown: &Shown) {
+        if let Shown::Retry { collector, .. } = shown {
+            self.metrics.job_restarted(collector);
+        }
+        if let Shown::CollectorFailed { collector, .. } = shown {
+            self.metrics.collector_failed(collector);
+        }
+        show::log(shown);
+        self.board.shown(shown);
+        if let Some(event) = show::progress(shown) {
+            (self.show)(&event);
+        }
+    }
+
+    fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
+        self.context.keep.take_run(run);
+        let answer = match conclusion {
+            Conclusion::Refused(reason) => Answer::Error(reason),
+            Conclusion::Ended(mut report, result) => {
+                report.arrived(self.arrived.remove(&run).unwrap_or_default());
+                self.metrics.run_finished(&report);
+                show::log_run(&report, &result);
+                let answer = show::answer(&report, &result);
+                if self.once == Some(run) {
+                    self.ended.report = Some(report);
+                    self.ended.delivery = result;
+                }
+                answer
+            }
+        };
+        if self.once == Some(run) {
+            (self.show)(&ProgressEvent::Finished);
+            self.handle(Event::Stop);
+        }
+        if let Some(key) = self.actions.remove(&run) {
+            self.metrics.action("collect", if answer == Answer::Done { "done" } else { "error" });
+            self.answers.push((key, answer));
+        }
+    }
+
+    /// Hands over the answers that effects left; the connection keeps them until the core has them.
+    async fn answer_open(&mut self) {
+        for (key, answer) in std::mem::take(&mut self.answers) {
+            if let Some(core) = &self.core {
+                core.answer(&key, answer).await;
+            }
+        }
+    }
+
+    /// Ends what is left: dropping a link kills its worker.
+    async fn finish(mut self) -> Ended {
+        let links = self.links.drain().map(|(_, (_, task))| task);
+        for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
+            task.abort();
+            // Aborted or not, it is over.
+            let _ = task.await;
+        }
+        reaper::sweep_all().await;
+        self.ended
+    }
+}

@@ -1,0 +1,216 @@
+//! What the dispatcher hears and what it has done: the whole vocabulary of the supervisor's decisions.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use worker_proto::{Failure, Gap, Plan, Progress, Unit};
+
+use super::report::RunReport;
+use crate::process::{ExitReason, StopReason};
+
+/// A run: one collection of all enabled collectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(pub u64);
+
+/// A job: one worker with one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A collection is wanted.
+    Collect(RunId),
+    /// A worker said or did something.
+    Job(JobId, JobEvent),
+    /// A run's graph was delivered, or could not be.
+    Delivered(RunId, Result<(), DeliveryError>),
+    /// A wanted time has come.
+    Tick,
+    /// The first request to end.
+    Stop,
+    /// A further request to end: without patience.
+    StopNow,
+}
+
+/// What a worker said or did.
+#[derive(Debug)]
+pub enum JobEvent {
+    /// It greeted and got its job; the process id, if it is a process.
+    Started(Option<u32>),
+    /// It made a plan.
+    Planned(Plan),
+    /// It began a unit.
+    UnitStarted(u32),
+    /// How far a unit is.
+    Progress(Progress),
+    /// It could not collect a part of a unit.
+    Gap(u32, Gap),
+    /// A unit is complete, and what it sent was kept.
+    UnitComplete(u32, UnitStats),
+    /// A unit failed, and what it sent was dropped.
+    UnitFailed(u32, Failure),
+    /// It is over; always the last event of a job.
+    Ended(Outcome),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It said that it was done.
+    Finished,
+    /// It said why it failed.
+    Failed(Failure),
+    /// The supervisor ended it.
+    Stopped(StopReason, String),
+    /// It ended without a last word.
+    Crashed(ExitReason),
+    /// It could not be started.
+    NotStarted(String),
+    /// It speaks another version of the protocol.
+    Version(String),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Start a worker.
+    Start(JobOrder),
+    /// End a worker: TERM, the grace, KILL.
+    Stop(JobId, StopReason, Duration),
+    /// Drop what was kept of a unit.
+    Drop(UnitKey),
+    /// Merge what was kept and deliver it before the deadline.
+    Deliver(RunId, RunReport, Instant),
+    /// Give up a delivery that is under way.
+    CancelDelivery(RunId),
+    /// A run is over: report it, and answer whoever wanted it.
+    Conclude(RunId, Conclusion),
+    /// Tell people how it goes.
+    Show(Shown),
+    /// Everything has ended.
+    Exit,
+}
+
+/// Where the nodes of one unit are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnitKey {
+    /// The run.
+    pub run: RunId,
+    /// The collector's name.
+    pub collector: &'static str,
+    /// Index of the unit in the plan.
+    pub unit: u32,
+}
+
+/// What a complete unit has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitStats {
+    /// Nodes by kind.
+    pub nodes_by_kind: BTreeMap<String, u64>,
+    /// Edges.
+    pub edges: u64,
+}
+
+/// A job to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobOrder {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run: RunId,
+    /// Its collector.
+    pub collector: &'static str,
+    /// Its part.
+    pub work: Work,
+    /// Whether it gets a process of its own.
+    pub process: bool,
+    /// When the worker must have ended by itself.
+    pub soft_deadline: Instant,
+}
+
+/// The part of a collector that a job does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Plan only.
+    Plan,
+    /// Plan, then all units, this many at the same time.
+    Whole(usize),
+    /// One unit of the plan.
+    Unit(u32, Unit),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Conclusion {
+    /// It went to its end; the report says what is missing.
+    Ended(RunReport, Result<(), DeliveryError>),
+    /// It was not begun or was given up, and why.
+    Refused(String),
+}
+
+/// Why a graph could not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryError {
+    /// What failed and what to do.
+    pub message: String,
+    /// Whether there was nothing to deliver.
+    pub nothing: bool,
+}
+
+/// What people are told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// A collector's plan is known.
+    Planned {
+        /// The collector.
+        collector: &'static str,
+        /// Its units' labels.
+        units: Vec<String>,
+    },
+    /// A unit began.
+    UnitStarted {
+        /// Where it is kept.
+        key: UnitKey,
+        /// Its name.
+        label: String,
+        /// The process that does it.
+        pid: Option<u32>,
+    },
+    /// A unit goes on.
+    UnitProgress {
+        /// Where it is kept.
+        key: UnitKey,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// A unit ended.
+    UnitFinished {
+        /// Where it is kept.
+        key: UnitKey,
+        /// Its name.
+        label: String,
+        /// What it has, or why it has nothing.
+        result: Result<UnitStats, (&'static str, String)>,
+    },
+    /// A unit or a plan is tried again.
+    Retry {
+        /// The collector.
+        collector: &'static str,
+        /// What is tried again.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A collector failed as a whole.
+    CollectorFailed {
+        /// The collector.
+        collector: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The graph is being delivered.
+    Delivering,
+}

@@ -1,0 +1,132 @@
+//! The supervisor's end of one worker: start it, talk to it, keep what its units sent, end it.
+//!
+//! A link is one task that owns one worker from start to end. It trusts nothing that the worker says: frames are
+//! bounded, units must be the job's own, counts must match, and silence has a limit. What it hears it tells the
+//! dispatcher as [`JobEvent`]s; the last of them is always [`JobEvent::Ended`].
+
+mod chatter;
+mod peer;
+mod talk;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use worker_proto::{Job, Task};
+
+pub use self::talk::Command;
+use super::{
+    event::{JobEvent, JobId, JobOrder, Outcome, UnitKey, Work},
+    keep::Keep,
+};
+use crate::{
+    collectors::{Broker, Collector},
+    graph::Spool,
+    process::Program,
+    settings::Settings,
+    telemetry::Metrics,
+};
+
+/// How much patience a link has.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From start to the worker's greeting.
+    pub greeting: Duration,
+    /// Between two frames.
+    pub silence: Duration,
+    /// From the last frame to the exit.
+    pub exit: Duration,
+    /// For one set of credentials.
+    pub credentials: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(20),
+            silence: Duration::from_secs(60),
+            exit: Duration::from_secs(5),
+            credentials: Duration::from_secs(90),
+        }
+    }
+}
+
+/// What all links share.
+pub struct LinkContext {
+    /// What is started as a worker process.
+    pub program: Program,
+    /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
+    pub memory_limit: u64,
+    /// How much patience to have.
+    pub patience: Patience,
+    /// Finds collectors that run in this process.
+    pub find: fn(&str) -> Option<&'static dyn Collector>,
+    /// The most verbose log level that workers should send.
+    pub level: worker_proto::Level,
+    /// Where lines wait.
+    pub spool: Spool,
+    /// Where complete units are kept.
+    pub keep: Arc<Keep>,
+    /// Where measurements go.
+    pub metrics: Arc<Metrics>,
+    /// Where events go.
+    pub events: mpsc::Sender<(JobId, JobEvent)>,
+}
+
+/// What a link needs to know of its collector.
+#[derive(Clone)]
+pub struct LinkCollector {
+    /// The settings, secrets left out.
+    pub settings: Settings,
+    /// The holder of its credentials.
+    pub broker: Option<Arc<dyn Broker>>,
+}
+
+/// The name of a job in logs, metrics and the process list of `/jobs`.
+#[must_use]
+pub fn job_name(order: &JobOrder) -> String {
+    match &order.work {
+        Work::Plan => format!("{}/plan", order.collector),
+        Work::Whole(_) => order.collector.to_owned(),
+        Work::Unit(_, unit) => format!("{}/{}", order.collector, unit.id),
+    }
+}
+
+/// Runs one job from start to end.
+pub async fn run(
+    order: JobOrder,
+    collector: LinkCollector,
+    context: Arc<LinkContext>,
+    commands: mpsc::Receiver<Command>,
+) {
+    let id = order.id;
+    let events = context.events.clone();
+    let name = job_name(&order);
+    let outcome = match peer::start(&order, &context) {
+        Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
+        Err(error) => Outcome::NotStarted(error.to_string()),
+    };
+    // A dispatcher that is gone needs to know nothing.
+    let _ = events.send((id, JobEvent::Ended(outcome))).await;
+}
+
+/// The job as the worker gets it.
+fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_proto::Level) -> Job {
+    let soft = order.soft_deadline.saturating_duration_since(std::time::Instant::now());
+    Job {
+        name: name.to_owned(),
+        collector: order.collector.to_owned(),
+        task: match &order.work {
+            Work::Plan => Task::Plan,
+            Work::Whole(pool) => Task::Whole { pool: u32::try_from(*pool).unwrap_or(u32::MAX) },
+            Work::Unit(index, unit) => Task::Unit { index: *index, unit: unit.clone() },
+        },
+        settings: serde_json::to_string(settings).unwrap_or_default(),
+        soft_deadline_ms: u64::try_from(soft.as_millis()).unwrap_or(u64::MAX),
+        level,
+    }
+}
+
+/// Where the nodes of a unit of this job are kept.
+fn unit_key(order: &JobOrder, unit: u32) -> UnitKey {
+    UnitKey { run: order.run, collector: order.collector, unit }
+}

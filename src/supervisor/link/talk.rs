@@ -1,0 +1,391 @@
+//! The conversation with one worker.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, timeout},
+};
+use worker_proto::{
+    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, PROTOCOL_VERSION, ProtoError,
+    ToWorker, Unit, decode_from_worker, encode_to_worker,
+};
+
+use super::{
+    LinkCollector, LinkContext,
+    chatter::{Allowance, relay_stderr},
+    job_frame,
+    peer::{Body, Peer},
+    unit_key,
+};
+use crate::{
+    graph::{Account, StoreError, UnitStore},
+    process::{ExitReason, StopReason},
+    supervisor::event::{JobEvent, JobOrder, Outcome, Work},
+    worker::COLLECTOR,
+};
+
+/// Frames that may wait on their way.
+const QUEUE: usize = 4;
+/// Messages to the worker that may wait: its greeting, its job, and credentials of the units that run.
+const OUT_QUEUE: usize = 1024;
+/// How long a worker's stream may stay open once its process is gone.
+const AFTER_EXIT: Duration = Duration::from_secs(1);
+
+/// What a link is told while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Command {
+    /// End the worker, with this time from TERM to KILL.
+    Stop(StopReason, Duration),
+}
+
+/// The most that one worker may send to be kept, in bytes: far beyond any account, and what a disk can take.
+const MAX_BYTES: u64 = 16 << 30;
+
+/// Why the conversation is over.
+enum End {
+    /// The worker's last word.
+    Said(Outcome),
+    /// The stream ended without one.
+    Silent,
+    /// The supervisor ends it.
+    Stop(StopReason, Duration, String),
+    /// Another version.
+    Version(String),
+}
+
+/// The state of one conversation.
+pub(super) struct Talk<'a> {
+    name: &'a str,
+    order: JobOrder,
+    collector: LinkCollector,
+    context: &'a LinkContext,
+    units: BTreeMap<u32, Unit>,
+    stores: BTreeMap<u32, UnitStore>,
+    /// What was kept in all.
+    bytes: u64,
+    log: Allowance,
+    credentials: JoinSet<(u32, Result<Credentials, Failure>)>,
+}
+
+/// Messages from the worker, read by a task of their own because reading a frame must not be cut short.
+type Frames = mpsc::Receiver<Result<FromWorker, ProtoError>>;
+
+impl<'a> Talk<'a> {
+    pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
+        let units = match &order.work {
+            Work::Unit(index, unit) => BTreeMap::from([(*index, unit.clone())]),
+            Work::Plan | Work::Whole(_) => BTreeMap::new(),
+        };
+        let log = Allowance::new(std::time::Instant::now());
+        Self {
+            name,
+            order,
+            collector,
+            context,
+            units,
+            stores: BTreeMap::new(),
+            bytes: 0,
+            log,
+            credentials: JoinSet::new(),
+        }
+    }
+
+    /// Talks until the worker is over, ends it, and says how it ended.
+    pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
+        let Peer { reader, writer, stderr, mut body } = peer;
+        let (frames, reading) = read_frames(FrameReader::new(reader));
+        let (out, writing) = write_frames(FrameWriter::new(writer));
+        let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
+        let end = self.converse(frames, &out, &mut body, &mut commands).await;
+        self.credentials.abort_all();
+        drop(out);
+        let exit = match &end {
+            End::Stop(_, grace, _) => {
+                reading.abort();
+                writing.abort();
+                body.stop(*grace).await
+            }
+            End::Said(_) | End::Silent | End::Version(_) => {
+                match timeout(self.context.patience.exit, body.wait()).await {
+                    Ok(exit) => exit,
+                    Err(_) => body.stop(Duration::ZERO).await,
+                }
+            }
+        };
+        reading.abort();
+        writing.abort();
+        let last = last_line(stderr).await;
+        self.outcome(end, exit, &last)
+    }
+
+    fn outcome(&self, end: End, exit: ExitReason, last: &str) -> Outcome {
+        match end {
+            End::Said(outcome) => outcome,
+            End::Version(message) => Outcome::Version(message),
+            End::Stop(reason, _, detail) => Outcome::Stopped(reason, detail),
+            End::Silent => {
+                tracing::warn!(job = self.name, %exit, last, "a worker ended without a last word");
+                Outcome::Crashed(exit)
+            }
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        mut frames: Frames,
+        out: &mpsc::Sender<ToWorker>,
+        body: &mut Body,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> End {
+        let memory_limit = self.context.memory_limit;
+        let hello = ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit };
+        let job = job_frame(self.name, &self.order, &self.collector.settings, self.context.level);
+        for message in [hello, ToWorker::Job(job)] {
+            // A stream that is broken already is found by the reader.
+            let _ = out.send(message).await;
+        }
+        let mut greeted = false;
+        let mut exited = false;
+        loop {
+            let patience = match (exited, greeted) {
+                (true, _) => AFTER_EXIT,
+                (false, true) => self.context.patience.silence,
+                (false, false) => self.context.patience.greeting,
+            };
+            tokio::select! {
+                biased;
+                Some(Command::Stop(reason, grace)) = commands.recv() => {
+                    return End::Stop(reason, grace, String::new());
+                }
+                frame = timeout(patience, frames.recv()) => match frame {
+                    Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
+                        greeted = true;
+                        self.tell(JobEvent::Started(body.pid())).await;
+                    }
+                    Ok(Some(Ok(frame))) if greeted => {
+                        if let Some(end) = self.frame(frame, out).await {
+                            return end;
+                        }
+                    }
+                    Ok(Some(Ok(_))) => return protocol("it did not greet first"),
+                    Ok(Some(Err(error @ ProtoError::Version { .. }))) => return End::Version(error.to_string()),
+                    Ok(Some(Err(error))) => return protocol(error),
+                    Ok(None) => return End::Silent,
+                    Err(_) if exited => return End::Silent,
+                    Err(_) if greeted => return End::Stop(StopReason::Silence, Duration::ZERO, String::new()),
+                    Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
+                },
+                _ = body.wait(), if !exited => exited = true,
+                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
+                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One frame of a greeted worker; an end if it was the last one or cannot be.
+    async fn frame(&mut self, frame: FromWorker, out: &mpsc::Sender<ToWorker>) -> Option<End> {
+        match frame {
+            FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
+            FromWorker::Alive => {}
+            FromWorker::Plan(plan) => {
+                if matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
+                    return Some(protocol("it sent a plan that was not asked for"));
+                }
+                if matches!(self.order.work, Work::Whole(_)) {
+                    self.units = (0..).zip(plan.units.iter().cloned()).collect();
+                }
+                self.tell(JobEvent::Planned(plan)).await;
+            }
+            FromWorker::Event(event) => self.event(event),
+            FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
+            FromWorker::Done => return Some(End::Said(Outcome::Finished)),
+            FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(failure))),
+            FromWorker::UnitStarted { unit }
+            | FromWorker::Nodes { unit, .. }
+            | FromWorker::Edges { unit, .. }
+            | FromWorker::Deferred { unit, .. }
+            | FromWorker::Gap { unit, .. }
+            | FromWorker::UnitDone { unit, .. }
+            | FromWorker::UnitFailed { unit, .. }
+                if !self.units.contains_key(&unit) && unit != COLLECTOR =>
+            {
+                return Some(protocol(format!("it spoke of unit {unit}, which it does not have")));
+            }
+            frame => return self.unit_frame(frame).await,
+        }
+        None
+    }
+
+    /// A frame about one of the worker's own units.
+    async fn unit_frame(&mut self, frame: FromWorker) -> Option<End> {
+        let kept = match frame {
+            FromWorker::UnitStarted { unit } => {
+                let account = self.units.get(&unit).map(Account::from)?;
+                self.stores.insert(unit, UnitStore::new(account, &self.context.spool));
+                self.tell(JobEvent::UnitStarted(unit)).await;
+                Ok(())
+            }
+            FromWorker::Progress(progress) => {
+                self.tell(JobEvent::Progress(progress)).await;
+                Ok(())
+            }
+            FromWorker::Nodes { unit, nodes } => {
+                let bytes = nodes.iter().map(|node| node.line.len()).sum();
+                self.store(unit, bytes, |store| store.nodes(&nodes))
+            }
+            FromWorker::Edges { unit, edges } => self.store(unit, edges.bytes(), |store| {
+                store.edges(&edges);
+                Ok(())
+            }),
+            FromWorker::Deferred { unit, edges } => self.store(unit, edges.len() * 64, |store| {
+                store.deferred(edges);
+                Ok(())
+            }),
+            FromWorker::Gap { unit, gap } => {
+                self.context.metrics.gap(self.order.collector, &gap);
+                self.tell(JobEvent::Gap(unit, gap)).await;
+                Ok(())
+            }
+            FromWorker::UnitDone { unit, counts } => return self.unit_done(unit, counts).await,
+            FromWorker::UnitFailed { unit, failure } => {
+                self.stores.remove(&unit);
+                self.tell(JobEvent::UnitFailed(unit, failure)).await;
+                self.units.remove(&unit);
+                Ok(())
+            }
+            _ => Err(End::Stop(StopReason::Protocol, Duration::ZERO, "an unexpected frame".into())),
+        };
+        kept.err()
+    }
+
+    fn store(
+        &mut self,
+        unit: u32,
+        bytes: usize,
+        add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
+    ) -> Result<(), End> {
+        let Some(store) = self.stores.get_mut(&unit) else {
+            return Err(protocol(format!("it sent nodes of unit {unit} before it began")));
+        };
+        self.bytes += bytes as u64;
+        if self.bytes > MAX_BYTES {
+            let detail = format!("more than {MAX_BYTES} bytes");
+            return Err(End::Stop(StopReason::Excess, Duration::ZERO, detail));
+        }
+        add(store).map_err(|error| End::Stop(StopReason::Excess, Duration::ZERO, error.to_string()))
+    }
+
+    async fn unit_done(&mut self, unit: u32, counts: worker_proto::Counts) -> Option<End> {
+        let Some(store) = self.stores.remove(&unit) else {
+            return Some(protocol(format!("it finished unit {unit} before it began")));
+        };
+        match store.complete(counts) {
+            Ok(complete) => {
+                let stats = self.context.keep.put(unit_key(&self.order, unit), complete);
+                self.units.remove(&unit);
+                self.tell(JobEvent::UnitComplete(unit, stats)).await;
+                None
+            }
+            Err(error) => Some(protocol(error)),
+        }
+    }
+
+    fn need_credentials(&mut self, unit: u32, out: &mpsc::Sender<ToWorker>) -> Result<(), End> {
+        let Some(broker) = self.collector.broker.clone() else {
+            let message = format!("the collector {} has no credentials", self.order.collector);
+            let credentials = Err(Failure { kind: FailureKind::Configuration, message });
+            return give(out, ToWorker::Credentials { unit, credentials });
+        };
+        let subject = match (unit, self.units.get(&unit)) {
+            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..)) => None,
+            (_, Some(unit)) => Some(unit.clone()),
+            (_, None) => return Err(protocol(format!("it wants credentials of unit {unit}, which it does not have"))),
+        };
+        let patience = self.context.patience.credentials;
+        self.credentials.spawn(async move {
+            let late = Failure {
+                kind: FailureKind::Unavailable,
+                message: format!("no credentials within {} seconds", patience.as_secs()),
+            };
+            let answer = timeout(patience, broker.credentials(subject.as_ref())).await;
+            (unit, answer.unwrap_or(Err(late)))
+        });
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Log { level, target: _, message } => self.log.log(self.name, level, &message),
+            Event::Count { name, labels, by } => self.context.metrics.count(&name, &labels, by),
+            Event::Duration { name, seconds } => self.context.metrics.duration(&name, seconds),
+        }
+    }
+
+    async fn tell(&self, event: JobEvent) {
+        // A dispatcher that is gone drops this task with everything else.
+        let _ = self.context.events.send((self.order.id, event)).await;
+    }
+}
+
+/// A worker that does not read what it asked for is not waited for.
+fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
+    out.try_send(message).map_err(|_| protocol("it does not read its answers"))
+}
+
+fn protocol(detail: impl ToString) -> End {
+    End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
+}
+
+fn read_frames<R: tokio::io::AsyncRead + Unpin + Send + 'static>(
+    mut reader: FrameReader<R>,
+) -> (Frames, JoinHandle<()>) {
+    let (sender, frames) = mpsc::channel(QUEUE);
+    let reading = tokio::spawn(async move {
+        loop {
+            let message = match reader.read().await {
+                Ok(Some(frame)) => decode_from_worker(frame),
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            let broken = message.is_err();
+            if sender.send(message).await.is_err() || broken {
+                return;
+            }
+        }
+    });
+    (frames, reading)
+}
+
+fn write_frames<W: tokio::io::AsyncWrite + Unpin + Send + 'static>(
+    mut writer: FrameWriter<W>,
+) -> (mpsc::Sender<ToWorker>, JoinHandle<()>) {
+    let (out, mut messages) = mpsc::channel::<ToWorker>(OUT_QUEUE);
+    let writing = tokio::spawn(async move {
+        while let Some(message) = messages.recv().await {
+            let Ok(frame) = encode_to_worker(&message) else { return };
+            if writer.write(&frame).await.is_err() {
+                return;
+            }
+        }
+    });
+    (out, writing)
+}
+
+/// What the worker printed last; a stream that stays open belongs to something that it left behind.
+async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    let deadline = Instant::now() + AFTER_EXIT;
+    match tokio::time::timeout_at(deadline, &mut stderr).await {
+        Ok(line) => line.unwrap_or_default(),
+        Err(_) => {
+            stderr.abort();
+            tracing::warn!("a worker left a process behind that holds its standard error open");
+            String::new()
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One run: its collectors, their units, and how far each of them is.
+
+use std::time::{Duration, Instant};
+
+use worker_proto::{Failure, FailureKind, Gap, Unit};
+
+use super::{
+    event::{self, JobId, RunId, UnitStats},
+    policy::{CollectorPolicy, Policy},
+    report::{CollectorReport, Outcome, RunReport, UnitReport},
+};
+use crate::process::StopReason;
+
+/// The largest number of gaps that a unit or a plan keeps; the rest is only counted.
+const MAX_GAPS: usize = 1000;
+
+/// One collection of all enabled collectors.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    pub(super) received: Instant,
+    /// Set when it is its turn.
+    pub(super) limits: Option<RunLimits>,
+    pub(super) collectors: Vec<CollectorRun>,
+    pub(super) delivering: bool,
+}
+
+/// The times of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunLimits {
+    /// Workers end by themselves.
+    pub(super) soft: Instant,
+    /// Workers are ended.
+    pub(super) hard: Instant,
+    /// The delivery is given up.
+    pub(super) end: Instant,
+}
+
+impl RunLimits {
+    /// A tenth of the time, at most five minutes, is kept for the delivery; workers are told to stop two graces
+    /// before that and made to one grace before.
+    pub(super) fn new(received: Instant, policy: &Policy) -> Self {
+        let end = received + policy.timeout;
+        let reserve = (policy.timeout / 10).min(Duration::from_secs(300));
+        let grace = policy.grace.min(policy.timeout / 10);
+        Self { soft: end - reserve - grace * 2, hard: end - reserve - grace, end }
+    }
+}
+
+/// How far a collector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for its turn or for its next attempt.
+    Queued(Instant),
+    /// A worker plans, or plans and collects.
+    Planning,
+    /// Its units are known.
+    Collecting,
+    /// Nothing will change any more.
+    Done,
+}
+
+/// One collector of a run.
+#[derive(Debug)]
+pub(super) struct CollectorRun {
+    pub(super) policy: CollectorPolicy,
+    pub(super) phase: Phase,
+    pub(super) attempts: u32,
+    pub(super) units: Vec<UnitRun>,
+    pub(super) failure: Option<String>,
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl CollectorRun {
+    pub(super) fn new(policy: CollectorPolicy, now: Instant) -> Self {
+        Self { policy, phase: Phase::Queued(now), attempts: 0, units: Vec::new(), failure: None, gaps: Vec::new() }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Planning | Phase::Collecting)
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.units.iter().filter(|unit| matches!(unit.state, UnitState::Running(_))).count()
+    }
+
+    fn report(&self) -> CollectorReport {
+        let units = self.units.iter().map(UnitRun::report).collect();
+        CollectorReport {
+            name: self.policy.name.to_owned(),
+            units,
+            failure: self.failure.clone(),
+            gaps: self.gaps.clone(),
+        }
+    }
+}
+
+/// How far a unit is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum UnitState {
+    /// It waits for its turn or for its next attempt.
+    Queued(Instant),
+    /// A worker has it.
+    Running(JobId),
+    /// It is kept.
+    Complete(UnitStats),
+    /// It is given up, and why.
+    Failed(Trouble),
+}
+
+/// Why something did not work, and whether to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// One word for metrics and tables.
+    pub(super) label: &'static str,
+    /// What failed and what to do.
+    pub(super) reason: String,
+    /// Whether another attempt may go better.
+    pub(super) retry: bool,
+}
+
+impl Trouble {
+    pub(super) fn late() -> Self {
+        let reason = "the time was over before it could begin (see --timeout)".to_owned();
+        Self { label: "deadline", reason, retry: false }
+    }
+
+    fn unfinished() -> Self {
+        Self { label: "unfinished", reason: "it was not collected".into(), retry: false }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        Outcome::Failed { reason: self.label.to_owned(), detail: self.reason.clone() }
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        let (label, retry) = match failure.kind {
+            FailureKind::Configuration => ("configuration", false),
+            FailureKind::Credentials => ("credentials", false),
+            FailureKind::Unavailable => ("unavailable", true),
+            FailureKind::Cancelled => ("deadline", false),
+            FailureKind::Internal => ("internal", true),
+        };
+        Self { label, reason: failure.message, retry }
+    }
+}
+
+impl From<event::Outcome> for Trouble {
+    fn from(outcome: event::Outcome) -> Self {
+        use event::Outcome as Ended;
+        let (label, reason, retry) = match outcome {
+            Ended::Finished => ("unfinished", "its worker ended without collecting it".into(), true),
+            Ended::Failed(failure) => return failure.into(),
+            Ended::Stopped(why, detail) => {
+                let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+                let retry = matches!(why, StopReason::Protocol | StopReason::Silence | StopReason::Handshake);
+                (why.label(), format!("its worker was ended because {why}{detail}"), retry)
+            }
+            Ended::Crashed(exit) => ("crashed", format!("its worker ended by {exit}"), true),
+            Ended::NotStarted(reason) => ("start", reason, true),
+            Ended::Version(reason) => ("version", reason, false),
+        };
+        Self { label, reason, retry }
+    }
+}
+
+/// One unit of a collector.
+#[derive(Debug)]
+pub(super) struct UnitRun {
+    pub(super) unit: Unit,
+    pub(super) state: UnitState,
+    pub(super) attempts: u32,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) began: Option<Instant>,
+    pub(super) took: Duration,
+}
+
+impl UnitRun {
+    pub(super) fn new(unit: Unit, state: UnitState) -> Self {
+        Self { unit, state, attempts: 0, gaps: Vec::new(), began: None, took: Duration::ZERO }
+    }
+
+    /// A worker takes it up; what an earlier attempt lacked no longer counts.
+    pub(super) fn begin(&mut self, job: JobId, now: Instant) {
+        self.state = UnitState::Running(job);
+        self.attempts += 1;
+        self.gaps.clear();
+        self.began = Some(now);
+    }
+
+    pub(super) fn settle(&mut self, state: UnitState, now: Instant) {
+        self.took += self.began.take().map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        self.state = state;
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, UnitState::Complete(_) | UnitState::Failed(_))
+    }
+
+    fn report(&self) -> UnitReport {
+        let (outcome, stats) = match &self.state {
+            UnitState::Complete(stats) => (Outcome::Complete, stats.clone()),
+            UnitState::Failed(trouble) => (trouble.outcome(), UnitStats::default()),
+            UnitState::Queued(_) | UnitState::Running(_) => (Trouble::unfinished().outcome(), UnitStats::default()),
+        };
+        UnitReport {
+            id: self.unit.id.clone(),
+            label: self.unit.label.clone(),
+            kind: self.unit.kind.clone(),
+            outcome,
+            attempts: self.attempts,
+            nodes_by_kind: stats.nodes_by_kind,
+            edges: stats.edges,
+            gaps: self.gaps.clone(),
+            took: self.took,
+        }
+    }
+}
+
+/// Keeps a gap unless there are too many.
+pub(super) fn keep_gap(gaps: &mut Vec<Gap>, gap: Gap) {
+    if gaps.len() < MAX_GAPS {
+        gaps.push(gap);
+    }
+}
+
+impl Run {
+    pub(super) fn new(id: RunId, policy: &Policy, now: Instant) -> Self {
+        let collectors = policy.collectors.iter().map(|collector| CollectorRun::new(*collector, now)).collect();
+        Self { id, received: now, limits: None, collectors, delivering: false }
+    }
+
+    pub(super) fn is_collected(&self) -> bool {
+        self.collectors.iter().all(|collector| collector.phase == Phase::Done)
+    }
+
+    pub(super) fn report(&self, now: Instant) -> RunReport {
+        RunReport {
+            collectors: self.collectors.iter().map(CollectorRun::report).collect(),
+            nodes: 0,
+            edges: 0,
+            took: now.saturating_duration_since(self.received),
+        }
+    }
+}

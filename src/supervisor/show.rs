@@ -1,0 +1,140 @@
+//! What the supervisor tells people: log lines, progress, and the text of answers.
+
+use std::fmt::Write;
+
+use super::{
+    event::{DeliveryError, Outcome, Shown},
+    report::{self, ProgressEvent, RunReport},
+};
+use crate::ckcore::Answer;
+
+/// How many failures an answer or a log line names.
+const NAMED: usize = 10;
+
+/// The label of a worker's end in metrics.
+pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
+    use crate::process::ExitReason;
+    match outcome {
+        Outcome::Finished => "finished",
+        Outcome::Failed(_) => "failed",
+        Outcome::Stopped(reason, _) => reason.label(),
+        Outcome::Crashed(ExitReason::Signal(_)) => "signal",
+        Outcome::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
+        Outcome::NotStarted(_) => "not_started",
+        Outcome::Version(_) => "version",
+    }
+}
+
+/// Logs what happened.
+pub(super) fn log(shown: &Shown) {
+    match shown {
+        Shown::Planned { collector, units } => {
+            tracing::info!(collector, units = units.len(), "planned");
+        }
+        Shown::UnitStarted { key, label, pid } => {
+            tracing::debug!(collector = key.collector, unit = label, pid, "collecting");
+        }
+        Shown::UnitProgress { .. } => {}
+        Shown::UnitFinished { key, label, result: Ok(stats) } => {
+            let nodes: u64 = stats.nodes_by_kind.values().sum();
+            tracing::info!(collector = key.collector, unit = label, nodes, edges = stats.edges, "collected");
+        }
+        Shown::UnitFinished { key, label, result: Err((_, reason)) } => {
+            tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
+        }
+        Shown::Retry { collector, what, reason } => {
+            tracing::warn!(collector, what, "to be tried again: {reason}");
+        }
+        Shown::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
+        Shown::Delivering => tracing::debug!("delivering the graph"),
+    }
+}
+
+/// The same for the progress display.
+pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
+    let unit_name = |key: &super::event::UnitKey| key.unit.to_string();
+    Some(match shown {
+        Shown::Planned { collector, units } => {
+            ProgressEvent::CollectorPlanned { collector: (*collector).to_owned(), units: units.len() }
+        }
+        Shown::UnitStarted { key, label, pid } => ProgressEvent::UnitStarted {
+            collector: key.collector.to_owned(),
+            unit: unit_name(key),
+            label: label.clone(),
+            pid: *pid,
+        },
+        Shown::UnitProgress { key, progress } => ProgressEvent::UnitProgress {
+            collector: key.collector.to_owned(),
+            unit: unit_name(key),
+            parts_done: progress.parts_done,
+            parts: progress.parts,
+            nodes: progress.nodes,
+        },
+        Shown::UnitFinished { key, result, .. } => {
+            let (nodes, outcome) = match result {
+                Ok(stats) => (stats.nodes_by_kind.values().sum(), report::Outcome::Complete),
+                Err((label, detail)) => {
+                    (0, report::Outcome::Failed { reason: (*label).to_owned(), detail: detail.clone() })
+                }
+            };
+            ProgressEvent::UnitFinished { collector: key.collector.to_owned(), unit: unit_name(key), nodes, outcome }
+        }
+        Shown::Delivering => ProgressEvent::Uploading,
+        Shown::Retry { .. } | Shown::CollectorFailed { .. } => return None,
+    })
+}
+
+/// Logs how a run ended.
+pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
+    let seconds = report.took.as_secs_f64();
+    let gaps = gap_count(report);
+    match result {
+        Ok(()) if report.is_complete() => {
+            tracing::info!(nodes = report.nodes, edges = report.edges, seconds, "collection complete");
+        }
+        Ok(()) => {
+            let failed = failures(report).join("; ");
+            tracing::warn!(nodes = report.nodes, edges = report.edges, seconds, gaps, failed, "collection incomplete");
+        }
+        Err(error) => tracing::error!(seconds, gaps, "collection not delivered: {}", error.message),
+    }
+}
+
+/// What the core is told. Gaps alone (a denied API in a region) do not make an action fail; they are counted, logged
+/// and shown, and would otherwise make every run of many users one that failed.
+pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> Answer {
+    let failed = failures(report);
+    let mut text = match result {
+        Ok(()) if failed.is_empty() => return Answer::Done,
+        Ok(()) => "delivered, but incomplete".to_owned(),
+        Err(error) => error.message.clone(),
+    };
+    for failure in failed.iter().take(NAMED) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; {failure}");
+    }
+    if failed.len() > NAMED {
+        let _ = write!(text, "; and {} more", failed.len() - NAMED);
+    }
+    Answer::Error(text)
+}
+
+/// One sentence for each collector or unit that failed.
+fn failures(report: &RunReport) -> Vec<String> {
+    let failed = report.collectors.iter().flat_map(|collector| {
+        let whole = collector.failure.iter().map(|reason| format!("{}: {reason}", collector.name));
+        let units = collector.units.iter().filter_map(|unit| match &unit.outcome {
+            report::Outcome::Complete => None,
+            report::Outcome::Failed { detail, .. } => Some(format!("{} {}: {detail}", collector.name, unit.label)),
+        });
+        whole.chain(units)
+    });
+    failed.collect()
+}
+
+fn gap_count(report: &RunReport) -> usize {
+    let of = |collector: &report::CollectorReport| {
+        collector.gaps.len() + collector.units.iter().map(|unit| unit.gaps.len()).sum::<usize>()
+    };
+    report.collectors.iter().map(of).sum()
+}

@@ -1,0 +1,288 @@
+//! The decisions as sequences of events.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use worker_proto::{Failure, FailureKind, Gap, Plan, Unit};
+
+use super::{
+    event::{Conclusion, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, UnitStats, Work},
+    policy::{CollectorPolicy, Policy},
+    report::{self, RunReport},
+    state::{State, handle_event},
+};
+use crate::{
+    collectors::Concurrency,
+    process::{ExitReason, StopReason},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(1000);
+
+/// A state with its clock; effects are looked at as they come.
+struct Bench {
+    state: State,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(collectors: Vec<CollectorPolicy>, pool_size: usize) -> Self {
+        Self { state: State::new(Policy::new(collectors, pool_size, TIMEOUT)), now: Instant::now() }
+    }
+
+    fn forked(accounts: usize) -> (Self, Vec<JobOrder>) {
+        let mut bench = Self::new(vec![collector("aws", true, true, 2)], 5);
+        let plan = starts(&bench.send(Event::Collect(RunId(1))));
+        let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(accounts))));
+        bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+        (bench, orders)
+    }
+
+    fn send(&mut self, event: Event) -> Vec<Effect> {
+        handle_event(&mut self.state, event, self.now)
+    }
+
+    fn job(&mut self, job: JobId, event: JobEvent) -> Vec<Effect> {
+        self.send(Event::Job(job, event))
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Effect> {
+        self.now += time;
+        self.send(Event::Tick)
+    }
+
+    /// Completes the unit of a started job.
+    fn complete(&mut self, order: &JobOrder) -> Vec<Effect> {
+        let Work::Unit(unit, _) = &order.work else { panic!("not a unit: {order:?}") };
+        self.job(order.id, JobEvent::UnitStarted(*unit));
+        self.job(order.id, JobEvent::UnitComplete(*unit, UnitStats::default()));
+        self.job(order.id, JobEvent::Ended(Outcome::Finished))
+    }
+}
+
+fn collector(name: &'static str, process: bool, fork: bool, pool: usize) -> CollectorPolicy {
+    CollectorPolicy { name, process, units: Concurrency { fork, pool } }
+}
+
+fn units(count: usize) -> Plan {
+    let unit = |index: usize| Unit {
+        id: format!("account-{index}"),
+        label: format!("Account {index}"),
+        kind: "aws_account".into(),
+        parts: 2,
+        payload: String::new(),
+    };
+    Plan { units: (0..count).map(unit).collect(), gaps: Vec::new() }
+}
+
+fn starts(effects: &[Effect]) -> Vec<JobOrder> {
+    let orders = effects.iter().filter_map(|effect| match effect {
+        Effect::Start(order) => Some(order.clone()),
+        _ => None,
+    });
+    orders.collect()
+}
+
+fn delivery(effects: &[Effect]) -> Option<RunReport> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Deliver(_, report, _) => Some(report.clone()),
+        _ => None,
+    })
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure { kind, message: "because".into() }
+}
+
+#[test]
+fn a_forked_collector_is_planned_and_collected_by_one_process_per_account() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    assert!(matches!(&plan[..], [JobOrder { work: Work::Plan, process: true, .. }]));
+    let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(3))));
+    assert_eq!(orders.len(), 2, "the pool has two places");
+    assert!(orders.iter().all(|order| order.process));
+    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let third = starts(&bench.complete(&orders[0]));
+    assert_eq!(third.len(), 1);
+    assert!(delivery(&bench.complete(&orders[1])).is_none());
+    let report = delivery(&bench.complete(&third[0])).unwrap();
+    assert!(report.is_complete());
+    assert_eq!(report.collectors[0].units.len(), 3);
+}
+
+#[test]
+fn without_fork_one_worker_inside_does_all() {
+    let mut bench = Bench::new(vec![collector("aws", false, false, 2)], 5);
+    let whole = starts(&bench.send(Event::Collect(RunId(1))));
+    assert!(matches!(&whole[..], [JobOrder { work: Work::Whole(2), process: false, .. }]));
+    assert!(starts(&bench.job(whole[0].id, JobEvent::Planned(units(2)))).is_empty());
+    for unit in 0..2 {
+        bench.job(whole[0].id, JobEvent::UnitStarted(unit));
+        assert!(delivery(&bench.job(whole[0].id, JobEvent::UnitComplete(unit, UnitStats::default()))).is_none());
+    }
+    assert!(delivery(&bench.job(whole[0].id, JobEvent::Ended(Outcome::Finished))).unwrap().is_complete());
+}
+
+#[test]
+fn collectors_wait_for_their_pool() {
+    let all = vec![collector("a", false, false, 1), collector("b", false, false, 1), collector("c", false, false, 1)];
+    let mut bench = Bench::new(all, 2);
+    let first = starts(&bench.send(Event::Collect(RunId(1))));
+    assert_eq!(first.iter().map(|order| order.collector).collect::<Vec<_>>(), ["a", "b"]);
+    bench.job(first[0].id, JobEvent::Planned(units(0)));
+    let next = starts(&bench.job(first[0].id, JobEvent::Ended(Outcome::Finished)));
+    assert_eq!(next.iter().map(|order| order.collector).collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
+fn a_killed_worker_is_tried_again_later_and_then_given_up() {
+    let (mut bench, mut orders) = Bench::forked(1);
+    let mut order = orders.remove(0);
+    for attempt in 1..=3 {
+        bench.job(order.id, JobEvent::UnitStarted(0));
+        let effects = bench.job(order.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+        assert!(starts(&effects).is_empty(), "attempt {attempt}: not at once");
+        if attempt < 3 {
+            let wake = bench.state.wake_at(bench.now).unwrap();
+            assert!(wake > bench.now);
+            order = starts(&bench.pass(wake - bench.now)).remove(0);
+        } else {
+            let report = delivery(&effects).unwrap();
+            let unit = &report.collectors[0].units[0];
+            assert_eq!(unit.attempts, 3);
+            let report::Outcome::Failed { detail, .. } = &unit.outcome else { panic!("{unit:?}") };
+            assert!(detail.contains("SIGKILL"), "{detail}");
+        }
+    }
+}
+
+#[test]
+fn refused_credentials_are_final() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let outcome = Outcome::Failed(failure(FailureKind::Credentials));
+    let report = delivery(&bench.job(plan[0].id, JobEvent::Ended(outcome))).unwrap();
+    assert_eq!(report.collectors[0].failure.as_deref(), Some("because"));
+    assert!(!report.has_something());
+}
+
+#[test]
+fn a_plan_is_tried_again_while_it_may_pass() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let outcome = Outcome::Failed(failure(FailureKind::Unavailable));
+    assert!(delivery(&bench.job(plan[0].id, JobEvent::Ended(outcome))).is_none());
+    assert_eq!(starts(&bench.pass(Duration::from_secs(1))).len(), 1);
+}
+
+#[test]
+fn at_the_deadline_workers_are_ended_and_the_rest_is_delivered() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let first = starts(&bench.job(plan[0].id, JobEvent::Planned(units(3)))).remove(0);
+    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let second = starts(&bench.complete(&first)).remove(0);
+    bench.job(second.id, JobEvent::UnitStarted(1));
+    let wake = bench.state.wake_at(bench.now).unwrap();
+    assert!(wake < bench.now + TIMEOUT, "there must be time left for the delivery");
+    let effects = bench.pass(wake - bench.now);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Deadline, _) if *job == second.id)));
+    assert!(delivery(&effects).is_none(), "not before the worker has ended");
+    let effects = bench.job(second.id, JobEvent::Ended(Outcome::Stopped(StopReason::Deadline, String::new())));
+    let report = delivery(&effects).unwrap();
+    let outcomes: Vec<bool> = report.collectors[0].units.iter().map(report::UnitReport::counts).collect();
+    assert_eq!(outcomes, [true, false, false]);
+}
+
+#[test]
+fn what_a_crashed_whole_worker_left_is_taken_up_by_single_ones() {
+    let mut bench = Bench::new(vec![collector("aws", true, false, 5)], 5);
+    let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
+    bench.job(whole.id, JobEvent::Planned(units(2)));
+    bench.job(whole.id, JobEvent::UnitStarted(0));
+    bench.job(whole.id, JobEvent::UnitStarted(1));
+    bench.job(whole.id, JobEvent::UnitComplete(0, UnitStats::default()));
+    bench.job(whole.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(11))));
+    let orders = starts(&bench.pass(Duration::from_secs(1)));
+    assert!(matches!(&orders[..], [JobOrder { work: Work::Unit(1, _), process: true, .. }]));
+    assert!(delivery(&bench.complete(&orders[0])).unwrap().is_complete());
+}
+
+#[test]
+fn a_gap_makes_a_run_incomplete_but_only_of_the_attempt_that_counts() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let first = starts(&bench.job(plan[0].id, JobEvent::Planned(units(1)))).remove(0);
+    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let gap = Gap {
+        account: "1".into(),
+        region: "r".into(),
+        service: "s".into(),
+        operation: "o".into(),
+        code: "c".into(),
+        message: "m".into(),
+    };
+    bench.job(first.id, JobEvent::Gap(0, gap.clone()));
+    bench.job(first.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Code(101))));
+    let second = starts(&bench.pass(Duration::from_secs(1))).remove(0);
+    let report = delivery(&bench.complete(&second)).unwrap();
+    assert!(report.is_complete(), "{report:?}");
+}
+
+#[test]
+fn a_plan_too_long_is_refused() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let effects = bench.job(plan[0].id, JobEvent::Planned(units(100_001)));
+    assert!(starts(&effects).is_empty());
+    let effects = bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    assert!(delivery(&effects).unwrap().collectors[0].failure.as_ref().unwrap().contains("100000"));
+}
+
+#[test]
+fn runs_wait_for_their_turn_and_too_many_are_refused() {
+    let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
+    let first = starts(&bench.send(Event::Collect(RunId(0)))).remove(0);
+    for run in 1..=16 {
+        assert!(bench.send(Event::Collect(RunId(run))).is_empty());
+    }
+    let refused = bench.send(Event::Collect(RunId(17)));
+    assert!(matches!(&refused[..], [Effect::Conclude(RunId(17), Conclusion::Refused(_))]));
+    bench.job(first.id, JobEvent::Planned(units(0)));
+    assert!(delivery(&bench.job(first.id, JobEvent::Ended(Outcome::Finished))).is_some());
+    let effects = bench.send(Event::Delivered(RunId(0), Ok(())));
+    assert!(matches!(&effects[0], Effect::Conclude(RunId(0), Conclusion::Ended(_, Ok(())))));
+    assert!(matches!(starts(&effects)[0], JobOrder { run: RunId(1), .. }));
+}
+
+#[test]
+fn stopping_ends_every_worker_then_exits_once() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(2))));
+    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let effects = bench.send(Event::Stop);
+    let stopped =
+        effects.iter().filter(|e| matches!(e, Effect::Stop(_, StopReason::Shutdown, grace) if !grace.is_zero()));
+    assert_eq!(stopped.count(), 2);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Conclude(RunId(1), Conclusion::Refused(_)))));
+    assert!(bench.send(Event::StopNow).iter().any(|e| matches!(e, Effect::Stop(_, _, Duration::ZERO))));
+    let ended = || JobEvent::Ended(Outcome::Stopped(StopReason::Shutdown, String::new()));
+    assert!(bench.job(orders[0].id, ended()).is_empty());
+    assert!(matches!(&bench.job(orders[1].id, ended())[..], [Effect::Exit]));
+    assert!(bench.send(Event::Tick).is_empty(), "only once");
+}
+
+#[test]
+fn stopping_when_idle_exits_at_once_and_nothing_starts_any_more() {
+    let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
+    assert!(matches!(&bench.send(Event::Stop)[..], [Effect::Exit]));
+    assert!(matches!(&bench.send(Event::Collect(RunId(1)))[..], [Effect::Conclude(_, Conclusion::Refused(_))]));
+}
+
+#[test]
+fn an_event_of_an_unknown_job_changes_nothing() {
+    let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
+    assert!(bench.job(JobId(99), JobEvent::UnitComplete(0, UnitStats::default())).is_empty());
+}

@@ -1,0 +1,197 @@
+//! Log lines of the supervisor: `yy-mm-dd hh:mm:ss|ckworker| INFO|pid|job-or-module  message`, times in UTC.
+//!
+//! The form is the original's, so that what parses its logs parses ours; in the place of a thread's name is the job,
+//! such as `aws/123456789012`, where a line is about one.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use time::{OffsetDateTime, format_description::StaticFormatDescription, macros::format_description};
+use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::Targets,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+use super::line::{Fields, Line};
+
+const TIME: StaticFormatDescription =
+    format_description!("[year repr:last_two]-[month]-[day] [hour]:[minute]:[second]");
+
+/// Libraries that are chatty below WARN; prefixes of targets.
+const NOISY: &[&str] =
+    &["aws_", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_tungstenite", "tower", "tungstenite", "want"];
+
+/// Where lines go.
+pub enum Destination {
+    /// Standard error.
+    Stderr,
+    /// The end of a file, which is made if need be.
+    File(PathBuf),
+    /// Something that shares the terminal, such as a progress display. Gets lines without line feed.
+    Display(Box<dyn Fn(&str) + Send + Sync>),
+}
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file cannot be opened.
+    #[error("--logfile {path}: cannot be opened for appending: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Logging was set up before in this process.
+    #[error("logging is already set up")]
+    Again,
+}
+
+/// Sets up logging of this process; the most verbose level that is written is `level`.
+///
+/// # Errors
+/// If the file cannot be opened, or on a second call.
+pub fn init(level: LevelFilter, destination: Destination) -> Result<(), LogError> {
+    let lines = LineLayer::new(destination)?;
+    Registry::default().with(filter(level)).with(lines).try_init().map_err(|_| LogError::Again)
+}
+
+/// Writes a last sentence to standard error, for a process that ends before or without logging.
+pub fn last_words(error: &dyn std::fmt::Display) {
+    let line = Line::of(&format!("ckworker: {error}")).finish();
+    // If standard error is gone, nobody can be told.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Our own modules at `level`, chatty libraries at WARN at most.
+pub(super) fn filter(level: LevelFilter) -> Targets {
+    let noisy = level.min(LevelFilter::WARN);
+    Targets::new().with_default(level).with_targets(NOISY.iter().map(|target| (*target, noisy)))
+}
+
+/// The module without the program's own name.
+pub(super) fn module(target: &str) -> &str {
+    target.strip_prefix("ckworker::").unwrap_or(target)
+}
+
+/// Where finished lines are put.
+enum Sink {
+    Stderr,
+    File(Mutex<File>),
+    Display(Box<dyn Fn(&str) + Send + Sync>),
+}
+
+/// Turns events into lines.
+struct LineLayer {
+    sink: Sink,
+    pid: u32,
+}
+
+impl LineLayer {
+    fn new(destination: Destination) -> Result<Self, LogError> {
+        let sink = match destination {
+            Destination::Stderr => Sink::Stderr,
+            Destination::File(path) => Sink::File(Mutex::new(open(&path)?)),
+            Destination::Display(display) => Sink::Display(display),
+        };
+        Ok(Self { sink, pid: std::process::id() })
+    }
+
+    fn line(&self, event: &Event<'_>, now: OffsetDateTime) -> String {
+        let fields = Fields::of(event);
+        let time = now.format(&TIME).unwrap_or_default();
+        let (level, pid) = (event.metadata().level().as_str(), self.pid);
+        let place =
+            if fields.job.is_empty() { module(event.metadata().target()).to_owned() } else { fields.job.clone() };
+        format!("{time}|ckworker|{level:>5}|{pid}|{place:>10}  {}", fields.into_text())
+    }
+
+    fn write(&self, mut line: String) {
+        if let Sink::Display(display) = &self.sink {
+            return display(&line);
+        }
+        line.push('\n');
+        // One write a line keeps lines of several processes apart. A line that cannot be written has no other place to go.
+        let _ = match &self.sink {
+            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
+            _ => std::io::stderr().lock().write_all(line.as_bytes()),
+        };
+    }
+}
+
+fn open(path: &Path) -> Result<File, LogError> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.map_err(|source| LogError::File { path: path.display().to_string(), source })
+}
+
+impl<S: Subscriber> Layer<S> for LineLayer {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        self.write(self.line(event, OffsetDateTime::now_utc()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+
+    fn logged(level: LevelFilter, write: impl FnOnce()) -> Vec<String> {
+        let (sender, lines) = mpsc::channel();
+        let display = Destination::Display(Box::new(move |line| sender.send(line.to_owned()).unwrap()));
+        let subscriber = Registry::default().with(filter(level)).with(LineLayer::new(display).unwrap());
+        tracing::subscriber::with_default(subscriber, write);
+        lines.try_iter().collect()
+    }
+
+    #[test]
+    fn a_line_has_the_originals_form() {
+        let lines = logged(LevelFilter::INFO, || {
+            tracing::info!(target: "ckworker::web", port = 9956, "listening");
+            tracing::warn!(target: "ckworker::supervisor", job = "aws/123456789012", "odd\nthing");
+            tracing::debug!(target: "ckworker::web", "not wanted");
+        });
+        let pid = std::process::id();
+        let (time, rest) = lines[0].split_at(17);
+        assert!(OffsetDateTime::now_utc().format(&TIME).unwrap()[..6] == time[..6], "{time}");
+        assert_eq!(rest, format!("|ckworker| INFO|{pid}|       web  listening port=9956"));
+        assert_eq!(lines[1][17..], format!("|ckworker| WARN|{pid}|aws/123456789012  odd\\nthing"));
+        assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn libraries_are_heard_from_warn_on() {
+        let noise = || {
+            tracing::info!(target: "hyper::proto", "noise");
+            tracing::info!(target: "aws_config::profile", "noise");
+            tracing::warn!(target: "rustls::client", "signal");
+            tracing::debug!(target: "ckworker::graph", "detail");
+        };
+        let lines = logged(LevelFilter::DEBUG, noise);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(logged(LevelFilter::ERROR, noise), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_is_appended_to_and_an_unwritable_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let layer = LineLayer::new(Destination::File(path.clone())).unwrap();
+        let subscriber: Arc<dyn Subscriber + Send + Sync> = Arc::new(Registry::default().with(layer));
+        tracing::subscriber::with_default(subscriber, || tracing::error!("after"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("before\n") && text.ends_with("  after\n"), "{text}");
+        let error = LineLayer::new(Destination::File(folder.path().into())).err().unwrap().to_string();
+        assert!(error.starts_with("--logfile ") && error.contains("cannot be opened for appending"), "{error}");
+    }
+}

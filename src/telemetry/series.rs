@@ -1,0 +1,245 @@
+//! Measurements that are named at run time, by workers above all: checked, and bounded in number.
+
+use std::collections::BTreeMap;
+
+use super::text;
+
+/// All series together; beyond, new ones are dropped and counted.
+const MAX_SERIES: usize = 5000;
+const MAX_LABELS: usize = 8;
+const MAX_NAME: usize = 100;
+/// Characters of a label's value that are kept.
+const MAX_VALUE: usize = 200;
+
+/// What the original has even before anything was counted.
+const COUNTERS: &[(&str, &str, bool)] = &[
+    ("cloudkeeper_unhandled_plugin_exceptions_total", "Unhandled plugin exceptions", false),
+    ("cloudkeeper_plugin_aws_session_exceptions_total", "Unhandled AWS Plugin Session Exceptions", true),
+    ("cloudkeeper_plugin_aws_unhandled_account_exceptions_total", "Unhandled AWS Plugin Account Exceptions", false),
+    ("cloudkeeper_plugin_aws_unhandled_collector_exceptions_total", "Unhandled AWS Plugin Collector Exceptions", false),
+    ("ckworker_gaps_total", "Parts of accounts that could not be collected", false),
+];
+
+/// What the original measures of an AWS account, as `cloudkeeper_plugin_aws_collect_<x>_seconds`.
+const AWS_COLLECT: &str = "vpcs subnets route_tables security_groups internet_gateways instances keypairs \
+    autoscaling_groups reserved_instances volumes snapshots volume_metrics network_interfaces network_acls nat_gateways \
+    vpc_peering_connections vpc_endpoints buckets s3_buckets elbs alb_target_groups albs rds_instances rds_metrics \
+    iam_account_summary iam_policies iam_groups iam_instance_profiles iam_roles iam_users iam_server_certificates \
+    cloudformation_stacks eks_clusters elastic_ips cloudwatch_alarms";
+
+/// The one summary of the original whose name does not say its unit.
+const WITHOUT_UNIT: &str = "graph_resolve_deferred_connections";
+
+type Labels = Vec<(String, String)>;
+
+/// Whether a name has counters or summaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Summary,
+}
+
+/// All series of one name.
+#[derive(Debug)]
+struct Family {
+    help: String,
+    kind: Kind,
+    values: BTreeMap<Labels, Value>,
+}
+
+/// The count of a counter, or count and sum of a summary.
+#[derive(Debug, Default)]
+struct Value {
+    count: u64,
+    sum: f64,
+}
+
+/// The measurements by name.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    families: BTreeMap<String, Family>,
+    number: usize,
+    dropped: u64,
+}
+
+impl Series {
+    /// With everything that the original shows from the start.
+    pub(super) fn new() -> Self {
+        let mut series = Self::default();
+        for (name, help, starts) in COUNTERS {
+            series.announce(name, help, Kind::Counter, *starts);
+        }
+        for name in AWS_COLLECT.split_whitespace() {
+            series.announce_summary(&format!("plugin_aws_collect_{name}"), &format!("collect_{name}"));
+        }
+        series.announce_summary("plugin_aws_collect", "collect");
+        series.announce_summary("plugin_aws_get_eks_nodegroups", "get_eks_nodegroups");
+        series.announce_summary("graph2json", "graph2json");
+        series.announce_summary(WITHOUT_UNIT, "Graph resolve_deferred_connections");
+        series
+    }
+
+    /// Adds to a counter of the original's family of names.
+    pub(super) fn count(&mut self, name: &str, labels: &[(String, String)], by: u64) {
+        self.add(&format!("cloudkeeper_{name}_total"), labels, by);
+    }
+
+    /// Adds to a counter by its full name.
+    pub(super) fn add(&mut self, name: &str, labels: &[(String, String)], by: u64) {
+        if let Some(value) = self.value(name, Kind::Counter, labels) {
+            value.count = value.count.saturating_add(by);
+        }
+    }
+
+    /// Adds to a summary.
+    pub(super) fn observe(&mut self, name: &str, seconds: f64) {
+        if !seconds.is_finite() || seconds < 0.0 {
+            self.dropped += 1;
+        } else if let Some(value) = self.value(&summary(name), Kind::Summary, &[]) {
+            value.count += 1;
+            value.sum += seconds;
+        }
+    }
+
+    /// Writes everything.
+    pub(super) fn encode(&self, out: &mut String) {
+        for (name, family) in &self.families {
+            match family.kind {
+                Kind::Counter => family.encode_counters(name, out),
+                Kind::Summary => family.encode_summaries(name, out),
+            }
+        }
+        let help = "Measurements that were dropped because there are too many or their names are odd";
+        text::single(out, "ckworker_measurements_dropped_total", help, "counter", self.dropped as f64);
+    }
+
+    fn announce_summary(&mut self, name: &str, method: &str) {
+        self.announce(&summary(name), &format!("Time it took the {method}() method"), Kind::Summary, true);
+    }
+
+    fn announce(&mut self, name: &str, help: &str, kind: Kind, starts: bool) {
+        let values = if starts { BTreeMap::from([(Labels::new(), Value::default())]) } else { BTreeMap::new() };
+        self.number += values.len();
+        self.families.insert(name.to_owned(), Family { help: help.to_owned(), kind, values });
+    }
+
+    fn value(&mut self, name: &str, kind: Kind, labels: &[(String, String)]) -> Option<&mut Value> {
+        let labels = if is_name(name) { checked(labels) } else { None };
+        let Some(labels) = labels else {
+            self.dropped += 1;
+            return None;
+        };
+        let is_new = !self.families.get(name).is_some_and(|family| family.values.contains_key(&labels));
+        if is_new && self.number >= MAX_SERIES {
+            self.dropped += 1;
+            return None;
+        }
+        self.number += usize::from(is_new);
+        let family = self.families.entry(name.to_owned());
+        let family =
+            family.or_insert_with(|| Family { help: "Reported by workers".into(), kind, values: BTreeMap::new() });
+        Some(family.values.entry(labels).or_default())
+    }
+}
+
+impl Family {
+    fn encode_counters(&self, name: &str, out: &mut String) {
+        text::header(out, name, &self.help, "counter");
+        for (labels, value) in &self.values {
+            text::sample(out, name, labels, value.count as f64);
+        }
+    }
+
+    fn encode_summaries(&self, name: &str, out: &mut String) {
+        text::header(out, name, &self.help, "summary");
+        for (labels, value) in &self.values {
+            text::sample(out, &format!("{name}_count"), labels, value.count as f64);
+            text::sample(out, &format!("{name}_sum"), labels, value.sum);
+        }
+    }
+}
+
+fn summary(name: &str) -> String {
+    if name == WITHOUT_UNIT { format!("cloudkeeper_{name}") } else { format!("cloudkeeper_{name}_seconds") }
+}
+
+/// A name as all of the original's are: small letters, digits and underscores, a letter first.
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_part)
+}
+
+/// The labels sorted by name, their values cut; `None` if they cannot be used.
+fn checked(labels: &[(String, String)]) -> Option<Labels> {
+    let mut sorted: Labels =
+        labels.iter().map(|(name, value)| (name.clone(), value.chars().take(MAX_VALUE).collect())).collect();
+    sorted.sort();
+    let is_twice = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    let is_good = labels.len() <= MAX_LABELS && !is_twice && sorted.iter().all(|(name, _)| is_name(name));
+    is_good.then_some(sorted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    fn lines(series: &Series, begin: &str) -> Vec<String> {
+        let mut out = String::new();
+        series.encode(&mut out);
+        out.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn counters_add_up_under_the_originals_names() {
+        let mut series = Series::new();
+        let labels = [label("region", "us-east-1"), label("account", "a (1)"), label("collector", "volumes")];
+        series.count("plugin_aws_unhandled_collector_exceptions", &labels, 2);
+        series.count("plugin_aws_unhandled_collector_exceptions", &labels, 1);
+        let name = "cloudkeeper_plugin_aws_unhandled_collector_exceptions_total";
+        assert_eq!(
+            lines(&series, name),
+            [format!("{name}{{account=\"a (1)\",collector=\"volumes\",region=\"us-east-1\"}} 3")]
+        );
+        let session = "cloudkeeper_plugin_aws_session_exceptions_total";
+        assert_eq!(lines(&series, session), [format!("{session} 0")]);
+    }
+
+    #[test]
+    fn summaries_count_and_sum() {
+        let mut series = Series::new();
+        series.observe("plugin_aws_collect_vpcs", 1.5);
+        series.observe("plugin_aws_collect_vpcs", 0.25);
+        series.observe("graph_resolve_deferred_connections", 1.0);
+        let name = "cloudkeeper_plugin_aws_collect_vpcs_seconds";
+        assert_eq!(lines(&series, name), [format!("{name}_count 2"), format!("{name}_sum 1.75")]);
+        assert_eq!(lines(&series, "# TYPE cloudkeeper_plugin_aws_collect_vpcs"), [format!("# TYPE {name} summary")]);
+        assert_eq!(
+            lines(&series, "cloudkeeper_graph_resolve"),
+            [
+                "cloudkeeper_graph_resolve_deferred_connections_count 1",
+                "cloudkeeper_graph_resolve_deferred_connections_sum 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn odd_names_and_too_many_series_are_dropped_and_counted() {
+        let mut series = Series::default();
+        series.count("Odd Name", &[], 1);
+        series.count("x", &[label("bad-label", "")], 1);
+        series.count("x", &[label("a", "1"), label("a", "2")], 1);
+        series.observe("x", f64::NAN);
+        assert_eq!(series.dropped, 4);
+        for number in 0..=MAX_SERIES {
+            series.count("x", &[label("a", &number.to_string())], 1);
+        }
+        assert_eq!((series.number, series.dropped), (MAX_SERIES, 5));
+        series.count("x", &[label("a", "1")], 1);
+        assert_eq!(lines(&series, "cloudkeeper_x_total{a=\"1\"}"), ["cloudkeeper_x_total{a=\"1\"} 2"]);
+        assert_eq!(lines(&series, "ckworker_measurements_dropped"), ["ckworker_measurements_dropped_total 5"]);
+    }
+}

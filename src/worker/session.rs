@@ -1,0 +1,260 @@
+//! One session: greeting, job, frames in both directions, end.
+
+use std::{sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, interval_at, sleep_until, timeout},
+};
+use worker_proto::{
+    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, PROTOCOL_VERSION, ProtoError,
+    ToWorker, decode_to_worker, encode_from_worker,
+};
+
+use super::job;
+use crate::{
+    collectors::{Collector, CredentialRequest},
+    process::guard,
+    telemetry::WorkerLog,
+};
+
+/// How long a worker waits for its greeting and its job.
+const GREETING: Duration = Duration::from_secs(30);
+/// How often a worker says that it is alive.
+const ALIVE: Duration = Duration::from_secs(5);
+/// Frames that may wait for the pipe; each is at most about a batch.
+const QUEUE: usize = 8;
+/// Log lines and measurements that may wait; beyond, they are dropped.
+const LOG_QUEUE: usize = 256;
+/// How long the last frames may take to be written.
+const LAST_FRAMES: Duration = Duration::from_secs(10);
+
+/// Where a session runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a process of its own: limits apply, and log lines travel as frames.
+    Process,
+    /// In the supervisor's process.
+    Inside,
+}
+
+/// A session could not go on. What it had to say about its job was said in frames.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The stream of frames broke.
+    #[error(transparent)]
+    Protocol(#[from] ProtoError),
+    /// Nothing came in time.
+    #[error("no {0} within {1:?}")]
+    Silence(&'static str, Duration),
+    /// Something else than expected came.
+    #[error("expected {0}")]
+    Unexpected(&'static str),
+    /// The other side let go before the job was given.
+    #[error("the supervisor is gone")]
+    Gone,
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs one session to its end.
+///
+/// # Errors
+/// If the streams break or the peer does not follow the protocol. A failed job is no error: it was reported.
+pub async fn run<R, W>(
+    reader: R,
+    writer: W,
+    find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
+    place: Place,
+) -> Result<(), SessionError>
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let mut writer = FrameWriter::new(writer);
+    writer.write(&encode_from_worker(&FromWorker::Ready { version: PROTOCOL_VERSION })?).await?;
+    let mut incoming = Incoming::start(reader);
+    let ToWorker::Hello { memory_limit, .. } = incoming.first("greeting").await? else {
+        return Err(SessionError::Unexpected("a greeting first"));
+    };
+    if place == Place::Process {
+        guard::limit_memory(memory_limit);
+    }
+    let ToWorker::Job(job) = incoming.first("job").await? else {
+        return Err(SessionError::Unexpected("a job after the greeting"));
+    };
+    let (out, frames) = mpsc::channel(QUEUE);
+    let (log, events) = mpsc::channel(LOG_QUEUE);
+    let _log = (place == Place::Process).then(|| WorkerLog::init(job.level, log.clone()));
+    drop(log);
+    let writing = tokio::spawn(write_frames(writer, frames, events));
+    Running { incoming, out, writing }.drive(job, find).await
+}
+
+/// A session whose job runs.
+struct Running {
+    incoming: Incoming,
+    out: mpsc::Sender<FromWorker>,
+    writing: JoinHandle<Result<(), ProtoError>>,
+}
+
+impl Running {
+    async fn drive(
+        mut self,
+        job: Job,
+        find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
+    ) -> Result<(), SessionError> {
+        let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
+        let (cancel, cancelled) = watch::channel(false);
+        let (requests, mut asked) = mpsc::channel::<CredentialRequest>(QUEUE);
+        let work = job::run(Arc::new(job), find, requests, self.out.clone(), cancelled);
+        tokio::pin!(work);
+        let mut waiting = Waiting::default();
+        let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                Some(request) = asked.recv() => {
+                    if let Some(unit) = waiting.add(request) {
+                        // A writer that is gone ends the session in the branch below.
+                        let _ = self.out.send(FromWorker::NeedCredentials { unit }).await;
+                    }
+                }
+                frame = self.incoming.next() => match frame? {
+                    Some(ToWorker::Credentials { unit, credentials }) => waiting.answer(unit, &credentials),
+                    Some(ToWorker::Cancel) => break Err(cancelled_because("the supervisor cancelled the job")),
+                    Some(ToWorker::Hello { .. } | ToWorker::Job(_)) => {
+                        return Err(SessionError::Unexpected("credentials or cancel"));
+                    }
+                    None => return Err(SessionError::Gone),
+                },
+                () = sleep_until(deadline) => break Err(cancelled_because("its time was over (see --timeout)")),
+                _ = alive.tick() => {
+                    // A full queue is a sign of life too.
+                    let _ = self.out.try_send(FromWorker::Alive);
+                }
+            }
+        };
+        // Nobody is left to hear it if the job has ended.
+        let _ = cancel.send(true);
+        self.end(result).await
+    }
+
+    async fn end(self, result: Result<(), Failure>) -> Result<(), SessionError> {
+        let last = match result {
+            Ok(()) => FromWorker::Done,
+            Err(failure) => FromWorker::Failed(failure),
+        };
+        let ending = async {
+            // If the writer is gone, its own error is the better one.
+            let _ = self.out.send(last).await;
+            drop(self.out);
+            self.writing.await.map_err(std::io::Error::other)?.map_err(SessionError::from)
+        };
+        timeout(LAST_FRAMES, ending)
+            .await
+            .map_err(|_| SessionError::Silence("room for the last frames", LAST_FRAMES))?
+    }
+}
+
+fn cancelled_because(message: &str) -> Failure {
+    Failure { kind: FailureKind::Cancelled, message: message.into() }
+}
+
+/// Units that wait for credentials; bounded by the number of units that run.
+#[derive(Default)]
+struct Waiting(Vec<CredentialRequest>);
+
+impl Waiting {
+    /// Answers the unit if the supervisor has to be asked for it.
+    fn add(&mut self, request: CredentialRequest) -> Option<u32> {
+        let unit = request.0;
+        let asked = self.0.iter().any(|(waiting, _)| *waiting == unit);
+        self.0.push(request);
+        (!asked).then_some(unit)
+    }
+
+    fn answer(&mut self, unit: u32, credentials: &Result<Credentials, Failure>) {
+        for (_, answer) in self.0.extract_if(.., |(waiting, _)| *waiting == unit) {
+            // One that no longer waits needs no answer.
+            let _ = oneshot::Sender::send(answer, credentials.clone());
+        }
+    }
+}
+
+/// Messages to the worker, read by a task of their own because reading a frame must not be cut short.
+struct Incoming {
+    messages: mpsc::Receiver<Result<ToWorker, ProtoError>>,
+    reading: JoinHandle<()>,
+}
+
+impl Incoming {
+    fn start<R: AsyncRead + Unpin + Send + 'static>(reader: R) -> Self {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let reading = tokio::spawn(async move {
+            let mut frames = FrameReader::new(reader);
+            loop {
+                let message = match frames.read().await {
+                    Ok(Some(frame)) => decode_to_worker(frame),
+                    Ok(None) => return,
+                    Err(error) => Err(error),
+                };
+                let broken = message.is_err();
+                if sender.send(message).await.is_err() || broken {
+                    return;
+                }
+            }
+        });
+        Self { messages, reading }
+    }
+
+    /// The next message, `None` at the end of the stream. Safe to cancel.
+    async fn next(&mut self) -> Result<Option<ToWorker>, ProtoError> {
+        self.messages.recv().await.transpose()
+    }
+
+    async fn first(&mut self, what: &'static str) -> Result<ToWorker, SessionError> {
+        match timeout(GREETING, self.next()).await {
+            Ok(Ok(Some(message))) => Ok(message),
+            Ok(Ok(None)) => Err(SessionError::Gone),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(SessionError::Silence(what, GREETING)),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn write_frames<W: AsyncWrite + Unpin>(
+    mut writer: FrameWriter<W>,
+    mut frames: mpsc::Receiver<FromWorker>,
+    mut events: mpsc::Receiver<Event>,
+) -> Result<(), ProtoError> {
+    loop {
+        let frame = tokio::select! {
+            Some(event) = events.recv() => FromWorker::Event(event),
+            frame = frames.recv() => match frame {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+        };
+        let last = matches!(frame, FromWorker::Done | FromWorker::Failed(_));
+        if last {
+            while let Ok(event) = events.try_recv() {
+                writer.write(&encode_from_worker(&FromWorker::Event(event))?).await?;
+            }
+        }
+        writer.write(&encode_from_worker(&frame)?).await?;
+        if last {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The connection to a core, against the test core.
+
+use std::time::Duration;
+
+use ckworker::ckcore::{Action, Answer, Core, CoreConfig, CoreEvent, Duty, Psk, Timing, connect};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    support::core::{HANG_GUARD, TestCore},
+    upload::{cloud, deliver},
+};
+
+const SUBSCRIBER: &str = "worker-collect_cleanup";
+const REGISTER: &str = "POST /subscriber/worker-collect_cleanup/";
+const HANDLE: &str = "GET /subscriber/worker-collect_cleanup/handle";
+
+/// A client of the test core, and what it said.
+struct Client {
+    core: Core,
+    events: mpsc::Receiver<CoreEvent>,
+}
+
+impl Client {
+    fn new(server: &TestCore) -> Self {
+        Self::with(config(server), 16)
+    }
+
+    fn with(config: CoreConfig, queue: usize) -> Self {
+        let (sender, events) = mpsc::channel(queue);
+        Self { core: connect(config, sender).unwrap(), events }
+    }
+
+    async fn event(&mut self) -> CoreEvent {
+        timeout(HANG_GUARD, self.events.recv()).await.expect("an event").unwrap()
+    }
+
+    async fn action(&mut self) -> Action {
+        loop {
+            if let CoreEvent::Action(action) = self.event().await {
+                return action;
+            }
+        }
+    }
+
+    async fn disconnected(&mut self) -> String {
+        loop {
+            if let CoreEvent::Disconnected { reason } = self.event().await {
+                return reason;
+            }
+        }
+    }
+
+    async fn done(&self, action: &Action) {
+        self.core.answer(&action.key, Answer::Done).await;
+    }
+
+    async fn close(self) {
+        self.core.close(Instant::now() + HANG_GUARD).await;
+    }
+}
+
+/// A configuration for the test core, with short waits.
+pub fn config(server: &TestCore) -> CoreConfig {
+    let mut config = CoreConfig::new(&server.uri(), &server.ws_uri()).unwrap();
+    config.timing = Timing {
+        backoff_first: Duration::from_millis(5),
+        backoff_limit: Duration::from_millis(50),
+        ..Timing::default()
+    };
+    config
+}
+
+fn done() -> (String, String, String) {
+    ("collect".into(), "action_done".into(), String::new())
+}
+
+#[tokio::test]
+async fn an_action_is_received_and_answered_twice_in_a_row() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    assert_eq!(client.event().await, CoreEvent::Connected);
+    for _ in 0..2 {
+        let task = server.start_workflow("collect").unwrap();
+        let action = client.action().await;
+        assert_eq!((action.duty, &action.key.task), (Duty::Collect, &task));
+        client.done(&action).await;
+        server.finished(&task).await;
+        assert_eq!(server.answers(&task), [done()]);
+    }
+    let register = "collect?timeout=10800&wait_for_completion=True";
+    assert_eq!(server.all_requests()[0], format!("{REGISTER}{register}"));
+    assert_eq!(server.frames().len(), 2);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn both_actions_of_a_workflow_are_answered_and_an_error_has_its_text() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect_and_cleanup").unwrap();
+    let action = client.action().await;
+    client.done(&action).await;
+    let action = client.action().await;
+    assert_eq!(action.duty, Duty::Cleanup);
+    client.core.answer(&action.key, Answer::Error("not yet".into())).await;
+    server.finished(&task).await;
+    let error = ("cleanup".to_owned(), "action_error".to_owned(), "not yet".to_owned());
+    assert_eq!(server.answers(&task), [done(), error]);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_core_that_restarts_is_found_again() {
+    let mut server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    for round in 0..2 {
+        server.connections_made(2 * round + 1).await;
+        let task = server.start_workflow("collect").unwrap();
+        let action = client.action().await;
+        client.done(&action).await;
+        server.finished(&task).await;
+        // The core closed after the answer: this is the next connection.
+        server.connections_made(2 * round + 2).await;
+        server.restart().await;
+        client.disconnected().await;
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_core_that_is_not_there_yet_is_waited_for() {
+    let mut server = TestCore::start(None).await;
+    server.stop();
+    let mut client = Client::new(&server);
+    let reason = client.disconnected().await;
+    assert!(reason.contains("registration"), "{reason}");
+    server.start_again().await;
+    assert_eq!(client.event().await, CoreEvent::Connected);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_redelivered_action_is_not_started_twice() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    server.drop_connections();
+    server.delivered(&task, 2).await;
+    // The second delivery is on its way; the pong says that it was read.
+    server.ping(SUBSCRIBER).await;
+    client.done(&action).await;
+    server.finished(&task).await;
+    assert_eq!(server.answers(&task), [done()]);
+    while let Ok(event) = client.events.try_recv() {
+        assert!(!matches!(event, CoreEvent::Action(_)), "{event:?}");
+    }
+    client.close().await;
+    assert_eq!(server.frames().len(), 1, "one answer for both deliveries");
+}
+
+#[tokio::test]
+async fn an_answer_given_while_disconnected_is_delivered_later() {
+    let mut server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    server.stop();
+    client.disconnected().await;
+    client.done(&action).await;
+    server.start_again().await;
+    server.finished(&task).await;
+    client.close().await;
+    assert_eq!(server.frames().len(), 1);
+}
+
+#[tokio::test]
+async fn the_kept_answer_is_given_again_without_new_work() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    client.core.answer(&action.key, Answer::Error("why".into())).await;
+    server.finished(&task).await;
+    server.forget_answers(&task, "collect");
+    server.drop_connections();
+    server.finished(&task).await;
+    assert_eq!(server.answers(&task), [("collect".into(), "action_error".into(), "why".into())]);
+    client.close().await;
+    assert_eq!(server.deliveries(&task), 2);
+}
+
+#[tokio::test]
+async fn two_actions_at_a_time_are_answered_over_two_connections() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let tasks = ["collect", "collect_and_cleanup"].map(|name| server.start_workflow(name).unwrap());
+    let actions = [client.action().await, client.action().await];
+    for action in &actions {
+        client.done(action).await;
+    }
+    let cleanup = client.action().await;
+    assert_eq!((cleanup.duty, &cleanup.key.task), (Duty::Cleanup, &tasks[1]));
+    server.finished(&tasks[0]).await;
+    assert_eq!(server.answers(&tasks[0]), [done()]);
+    assert_eq!(server.answers(&tasks[1]), [done()]);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn refusals_of_the_handshake_are_retried() {
+    let server = TestCore::start(None).await;
+    server.refuse(HANDLE, 2, 429, "Only one connection per subscriber is allowed!");
+    server.refuse(HANDLE, 1, 404, "No subscriber with this id");
+    server.cut(REGISTER, 1);
+    let mut client = Client::new(&server);
+    let mut reasons = Vec::new();
+    loop {
+        match client.event().await {
+            CoreEvent::Disconnected { reason } => reasons.push(reason),
+            CoreEvent::Connected => break,
+            CoreEvent::Action(action) => panic!("{action:?}"),
+        }
+    }
+    assert_eq!(server.requests(HANDLE), 4);
+    assert_eq!(server.requests(REGISTER), 1 + 4 * 2, "registered before each attempt");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_key_is_said_and_tried_again() {
+    let server = TestCore::start(Some("right")).await;
+    let mut config = config(&server);
+    config.psk = Psk::new("wrong");
+    let mut client = Client::with(config, 16);
+    let reason = client.disconnected().await;
+    assert!(reason.contains("--psk") && reason.contains("401"), "{reason}");
+    server.requested(REGISTER, 2).await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn everything_works_with_a_key() {
+    let server = TestCore::start(Some("geheim ✓")).await;
+    let mut config = config(&server);
+    config.psk = Psk::new("geheim ✓");
+    let mut client = Client::with(config, 16);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    deliver(&client.core.api(), cloud(&["a1"])).await.unwrap();
+    client.done(&action).await;
+    server.finished(&task).await;
+    client.close().await;
+    assert_eq!(server.subscriptions(SUBSCRIBER), Some(vec![]));
+}
+
+#[tokio::test]
+async fn closing_delivers_what_is_left_and_removes_the_subscriptions() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    let tasks = ["collect", "collect_and_cleanup"].map(|name| server.start_workflow(name).unwrap());
+    for _ in &tasks {
+        let action = client.action().await;
+        client.core.answer(&action.key, Answer::Error("the worker is ending".into())).await;
+    }
+    client.close().await;
+    for task in &tasks {
+        assert_eq!(server.answer(task).await.2, "the worker is ending");
+    }
+    assert_eq!(server.subscriptions(SUBSCRIBER), Some(vec![]));
+}
+
+#[tokio::test]
+async fn closing_is_bounded_when_the_core_is_gone() {
+    let mut server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    server.stop();
+    client.done(&action).await;
+    let deadline = Instant::now() + Duration::from_millis(300);
+    timeout(HANG_GUARD, client.core.close(deadline)).await.expect("close ends");
+}
+
+#[tokio::test]
+async fn pings_are_answered_while_nobody_takes_events() {
+    let server = TestCore::start(None).await;
+    // The queue holds one event, and nobody reads it.
+    let mut client = Client::with(config(&server), 1);
+    server.connected(SUBSCRIBER).await;
+    for workflow in ["collect", "collect_and_cleanup"] {
+        server.start_workflow(workflow).unwrap();
+    }
+    for _ in 0..3 {
+        server.ping(SUBSCRIBER).await;
+    }
+    assert_eq!(client.action().await.duty, Duty::Collect);
+    assert_eq!(client.action().await.duty, Duty::Collect);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_silent_core_is_left() {
+    let server = TestCore::start(None).await;
+    let mut config = config(&server);
+    // The first ping finds that nothing was heard for no time at all.
+    (config.timing.ping, config.timing.silence) = (Duration::from_millis(20), Duration::ZERO);
+    let mut client = Client::with(config, 16);
+    let reason = client.disconnected().await;
+    assert!(reason.contains("silent"), "{reason}");
+    server.connections_made(2).await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn unusable_frames_change_nothing() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::new(&server);
+    server.connected(SUBSCRIBER).await;
+    server.connections_made(1).await;
+    for text in ["", "no json", "[1]", "{\"kind\":\"action_abort\",\"message_type\":\"collect\",\"data\":{}}"] {
+        server.send_text(SUBSCRIBER, text);
+    }
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    assert_eq!(action.key.task, task);
+    client.done(&action).await;
+    server.finished(&task).await;
+    client.close().await;
+    assert_eq!(server.frames().len(), 1);
+}
+
+#[tokio::test]
+async fn tls_towards_a_core_without_it_is_a_plain_failure() {
+    let server = TestCore::start(None).await;
+    let plain = server.uri();
+    for (uri, ws_uri, failed) in [
+        (plain.replace("http", "https"), plain.replace("http", "wss"), "registration"),
+        (plain.clone(), plain.replace("http", "wss"), "websocket"),
+    ] {
+        let mut config = config(&server);
+        let secure = CoreConfig::new(&uri, &ws_uri).unwrap();
+        (config.uri, config.ws_uri) = (secure.uri, secure.ws_uri);
+        let mut client = Client::with(config, 16);
+        let reason = client.disconnected().await;
+        assert!(reason.contains(failed), "{reason}");
+    }
+}

@@ -1,0 +1,245 @@
+//! One-shot collections of an AWS organization with the built program and real child processes.
+
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use crate::support::{
+    aws::LocalAws,
+    compare,
+    program::{self, Output, Running},
+};
+
+/// The graph that the original made of the same organization.
+const GOLDEN: &str = include_str!("../golden/aws/graph.ndjson");
+
+/// What is compared with it.
+const KINDS: &[&str] = &[
+    "graph_root",
+    "cloud",
+    "aws_account",
+    "aws_region",
+    "aws_vpc",
+    "aws_ec2_subnet",
+    "aws_ec2_security_group",
+    "aws_ec2_keypair",
+    "aws_ec2_instance",
+    "aws_ec2_volume",
+    "aws_s3_bucket",
+    "aws_iam_user",
+    "aws_iam_group",
+    "aws_iam_role",
+    "aws_iam_policy",
+    "aws_iam_access_key",
+];
+
+const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
+
+/// The members of the organization, the management account first.
+const ACCOUNTS: [&str; 4] = ["123456789012", "812205225875", "949187844527", "223033715152"];
+
+/// The arguments for a whole organization.
+fn organization(output: &Path) -> Vec<&str> {
+    let mut arguments = vec!["collect", "-v", "--collector", "aws", "--aws-role", "Cloudkeeper", "--aws-scrape-org"];
+    arguments.extend(["--output", output.to_str().unwrap(), "--aws-region"]);
+    arguments.extend(REGIONS);
+    arguments
+}
+
+fn collect(aws: &LocalAws, output: &Path, more: &[&str]) -> Output {
+    let mut command = program::command(&organization(output));
+    program::run(aws.serve(&mut command).args(more))
+}
+
+/// The process ids of the workers that collected an account, as the log says.
+fn workers(log: &str) -> Vec<&str> {
+    let began = log.lines().filter(|line| line.contains("collecting") && line.contains(" pid="));
+    let mut pids: Vec<&str> = began.filter_map(|line| line.split(" pid=").nth(1)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// The account ids whose nodes have something below them.
+fn accounts_with_content(graph: &str) -> Vec<&str> {
+    ACCOUNTS.into_iter().filter(|account| graph.contains(&format!("arn:aws:iam::{account}:user/"))).collect()
+}
+
+#[tokio::test]
+async fn an_organization_is_what_the_original_makes_of_it() {
+    let aws = LocalAws::start(4, &REGIONS);
+    let folder = tempfile::tempdir().unwrap();
+    let (forked, inside) = (folder.path().join("forked.ndjson"), folder.path().join("inside.ndjson"));
+
+    let output = collect(&aws, &forked, &["--fork", "--aws-fork"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(workers(&output.stderr).len(), 4, "one child per account: {}", output.stderr);
+    let graph = fs::read_to_string(&forked).unwrap();
+    compare::assert_none(&compare::graphs(GOLDEN, &graph, Some(KINDS)));
+    let stats = aws.stats().await;
+    assert_eq!(stats["by"]["sts:AssumeRole"], 3, "once per member account: {stats}");
+
+    let output = collect(&aws, &inside, &[]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(workers(&output.stderr), Vec::<&str>::new(), "nothing is forked");
+    let other = fs::read_to_string(&inside).unwrap();
+    compare::assert_none(&compare::graphs(&graph, &other, None));
+
+    for (what, fault) in [
+        ("a role that may not be assumed", json!({"operation": "AssumeRole", "account": ACCOUNTS[2], "mode": "deny"})),
+        ("an account that hangs", json!({"account": ACCOUNTS[2], "service": "ec2", "mode": "hang"})),
+    ] {
+        one_account_fails(&aws, folder.path(), what, fault).await;
+    }
+}
+
+/// The other accounts are complete, and the summary and the exit code say what is missing.
+async fn one_account_fails(aws: &LocalAws, folder: &Path, what: &str, fault: serde_json::Value) {
+    aws.reset().await;
+    aws.fault(fault).await;
+    let partial = folder.join("partial.ndjson");
+    let output = collect(aws, &partial, &["--fork", "--aws-fork", "--timeout", "15"]);
+    aws.reset().await;
+    assert_eq!(output.code, 3, "{what}: {}", output.stderr);
+    assert!(output.stderr.contains(ACCOUNTS[2]), "{what}: {}", output.stderr);
+    let graph = fs::read_to_string(&partial).unwrap();
+    assert_eq!(accounts_with_content(&graph), [ACCOUNTS[0], ACCOUNTS[1], ACCOUNTS[3]], "{what}");
+}
+
+#[tokio::test]
+async fn one_account_and_what_can_happen_to_it() {
+    let aws = LocalAws::start(1, &REGIONS[..1]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("graph.ndjson");
+    let arguments = ["collect", "-v", "--fork", "--collector", "aws", "--aws-fork", "--aws-region", REGIONS[0]];
+    let command = |more: &[&str]| {
+        let mut command = program::command(&arguments);
+        aws.serve(&mut command).args(more).args(["--output", output.to_str().unwrap()]);
+        command
+    };
+
+    a_denied_call_costs_its_kind_only(&aws, &output, &command).await;
+    a_killed_worker_is_replaced(&aws, &output, &command).await;
+    a_stopped_worker_is_ended(&aws, &command).await;
+    signals_end_everything(&aws, &output, &command).await;
+
+    let mut wrong = command(&[]);
+    wrong.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let failed = program::run(wrong.args(["--timeout", "30"]));
+    assert_eq!(failed.code, 4, "{}", failed.stderr);
+    assert!(failed.stderr.contains("127.0.0.1:9"), "{}", failed.stderr);
+}
+
+async fn a_denied_call_costs_its_kind_only(
+    aws: &LocalAws,
+    output: &Path,
+    command: &impl Fn(&[&str]) -> std::process::Command,
+) {
+    aws.fault(json!({"operation": "DescribeVolumes", "mode": "deny"})).await;
+    let run = program::run(&mut command(&[]));
+    aws.reset().await;
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    for part in ["DescribeVolumes", "us-east-1", "UnauthorizedOperation"] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    let graph = fs::read_to_string(output).unwrap();
+    assert!(!graph.contains("\"aws_ec2_volume\""));
+    assert!(graph.contains("\"aws_ec2_instance\"") && graph.contains("\"aws_vpc\""));
+}
+
+/// The child that collects; the one that plans has ended when the first EC2 call of an account waits.
+async fn collecting_child(aws: &LocalAws, running: &Running) -> i32 {
+    loop {
+        let stats = aws.stats().await;
+        if let ([child], true) = (&running.children()[..], stats["by"]["ec2:DescribeVpcs"].as_u64() > Some(0)) {
+            return *child;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn a_killed_worker_is_replaced(
+    aws: &LocalAws,
+    output: &Path,
+    command: &impl Fn(&[&str]) -> std::process::Command,
+) {
+    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let running = Running::start(&mut command(&[]));
+    program::signal(collecting_child(aws, &running).await, "KILL");
+    aws.reset().await;
+    let run = running.wait();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("SIGKILL"), "{}", run.stderr);
+    assert!(fs::read_to_string(output).unwrap().contains("\"aws_ec2_volume\""));
+}
+
+async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) -> std::process::Command) {
+    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let running = Running::start(&mut command(&["--timeout", "10"]));
+    let child = collecting_child(aws, &running).await;
+    program::signal(child, "STOP");
+    let run = running.wait();
+    aws.reset().await;
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert!(run.stderr.contains("--timeout"), "{}", run.stderr);
+    assert!(!program::is_alive(child), "the stopped child must be gone");
+}
+
+async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> std::process::Command) {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        fs::write(output, "from before").unwrap();
+        aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+        let running = Running::start(&mut command(&[]));
+        let child = collecting_child(aws, &running).await;
+        running.signal(signal);
+        let run = running.wait();
+        aws.reset().await;
+        assert_eq!(run.code, code, "{}", run.stderr);
+        assert!(!program::is_alive(child), "{signal}: the child must be gone");
+        assert_eq!(fs::read_to_string(output).unwrap(), "from before", "{signal}: the old output is kept");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_said_before_anything_is_contacted() {
+    for output in ["/nonexistent/graph.ndjson", "/"] {
+        let mut command = program::command(&["collect", "--collector", "aws", "--output", output]);
+        let run = program::run(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
+        assert_eq!(run.code, 5, "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "one clear message: {}", run.stderr);
+        assert!(run.stderr.contains(output), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_ends_with_the_code_for_it() {
+    let run = program::run(&mut program::command(&["collect", "--collector", "example", "--output", "/dev/full"]));
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("/dev/full") && run.stderr.contains("No space left"), "{}", run.stderr);
+}
+
+#[test]
+fn without_credentials_the_message_says_what_to_do() {
+    let run = program::run(&mut program::command(&["collect", "--collector", "aws", "--output", "-"]));
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    assert!(run.stderr.contains("credentials"), "{}", run.stderr);
+}
+
+#[test]
+fn standard_output_has_the_graph_and_nothing_else() {
+    for fork in [&["--fork"][..], &[]] {
+        let arguments = [&["collect", "--collector", "example", "--output", "-"], fork].concat();
+        let run = program::run(&mut program::command(&arguments));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let golden = include_str!("../golden/example/graph.ndjson");
+        compare::assert_none(&compare::graphs(golden, &run.stdout, None));
+    }
+}
+
+#[test]
+fn a_worker_command_by_hand_says_that_it_is_not_for_people() {
+    let run = program::run(&mut program::command(&["worker"]));
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("started by ckworker itself"), "{}", run.stderr);
+}

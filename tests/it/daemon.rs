@@ -1,0 +1,262 @@
+//! The built program as a daemon, against the test core.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use crate::support::{
+    aws::LocalAws,
+    core::TestCore,
+    program::{self, Output, Running},
+};
+
+const SUBSCRIBER: &str = "worker-collect_cleanup";
+const PSK: &str = "a key for tests";
+
+/// A daemon of the built program. Its log goes to a file, so that it can be read while it runs.
+struct Daemon {
+    running: Running,
+    log: tempfile::NamedTempFile,
+}
+
+impl Daemon {
+    fn start(core: &TestCore, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = program::command(&["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri"]);
+        command.arg(core.uri()).args(["--logfile", log.path().to_str().unwrap()]);
+        Self { running: Running::start(prepare(&mut command)), log }
+    }
+
+    /// With the collector whose data is fixed.
+    fn example(core: &TestCore) -> Self {
+        Self::start(core, |command| command.args(["--collector", "example", "--fork"]))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// Waits until the log has this text, and answers the rest of its line.
+    async fn logged(&self, text: &str) -> String {
+        let search = async {
+            loop {
+                if let Some((_, rest)) = self.log().split_once(text) {
+                    return rest.lines().next().unwrap_or_default().to_owned();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = tokio::time::timeout(crate::support::core::HANG_GUARD, search).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for {text:?} in: {}", self.log()))
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let address = self.logged("serving health, metrics and jobs address=").await;
+        let reply = reqwest::get(format!("http://{}{path}", address.trim())).await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    }
+
+    /// Ends it as a service manager does. The core goes on meanwhile.
+    async fn stop(self) -> (Output, String) {
+        self.running.signal("TERM");
+        let (running, log) = (self.running, self.log);
+        let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
+        (output, fs::read_to_string(log.path()).unwrap())
+    }
+}
+
+/// Starts a collection and waits for the answer: kind and error text.
+async fn collect(core: &TestCore) -> (String, String) {
+    let task = core.start_workflow("collect").expect("no collection runs");
+    core.finished(&task).await;
+    let (step, kind, error) = core.answer(&task).await;
+    assert_eq!(step, "collect");
+    assert_eq!(core.answers(&task).len(), 1, "exactly one answer");
+    (kind, error)
+}
+
+/// The answer to a collection that lacks nothing.
+fn done() -> (String, String) {
+    ("action_done".into(), String::new())
+}
+
+#[tokio::test]
+async fn it_collects_on_the_cores_action_again_and_again_and_over_a_restart() {
+    let mut core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await, done());
+    assert_eq!(core.nodes("ck").len(), 9);
+    core.connected(SUBSCRIBER).await;
+    core.restart().await;
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await, done());
+    assert_eq!(core.requests("POST /graph/ck/merge"), 2);
+    let (output, log) = daemon.stop().await;
+    assert_eq!(output.code, 0, "{log}");
+    assert_eq!(core.subscriptions(SUBSCRIBER).unwrap_or_default(), Vec::<String>::new(), "{log}");
+}
+
+#[tokio::test]
+async fn an_action_that_is_delivered_again_while_it_is_in_work_runs_once() {
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    let gate = core.hold("POST /graph/ck/merge");
+    let task = core.start_workflow("collect").unwrap();
+    core.requested("POST /graph/ck/merge", 1).await;
+    core.drop_connections();
+    core.delivered(&task, 2).await;
+    gate.open();
+    core.finished(&task).await;
+    assert_eq!(core.answers(&task).len(), 1);
+    assert_eq!(core.requests("POST /graph/ck/merge"), 1, "{}", daemon.log());
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
+    let core = TestCore::start(Some(PSK)).await;
+    let daemon = Daemon::start(&core, |command| {
+        command.args(["-v", "--collector", "example", "--fork"]).env("CKWORKER_PSK", PSK)
+    });
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await, done());
+    let arguments = fs::read(format!("/proc/{}/cmdline", daemon.running.pid())).unwrap();
+    let (output, log) = daemon.stop().await;
+    for shown in [log, output.stdout, output.stderr, String::from_utf8(arguments).unwrap()] {
+        assert!(!shown.contains(PSK), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
+    let core = TestCore::start(Some("another key")).await;
+    let daemon = Daemon::start(&core, |command| command.args(["--collector", "example"]).env("CKWORKER_PSK", PSK));
+    daemon.logged("pre-shared key").await;
+    assert_eq!(daemon.get("/ready").await.0, 503);
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn cleanup_is_answered_with_an_error_that_says_so() {
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    let task = core.start_workflow("cleanup").unwrap();
+    let (step, kind, error) = core.answer(&task).await;
+    assert_eq!((step.as_str(), kind.as_str()), ("cleanup", "action_error"));
+    assert!(error.contains("nothing was deleted"), "{error}");
+    assert_eq!(core.requests("GET /work/queue"), 0, "no task may be taken");
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn term_in_the_middle_of_a_delivery_answers_unsubscribes_and_ends() {
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    let _gate = core.hold("POST /graph/ck/merge");
+    let task = core.start_workflow("collect").unwrap();
+    core.requested("POST /graph/ck/merge", 1).await;
+    let (output, log) = daemon.stop().await;
+    assert_eq!(output.code, 0, "{log}");
+    let (_, kind, error) = core.answer(&task).await;
+    assert_eq!((kind.as_str(), error.contains("stopped")), ("action_error", true), "{error}");
+    assert_eq!(core.subscriptions(SUBSCRIBER).unwrap_or_default(), Vec::<String>::new(), "{log}");
+}
+
+#[tokio::test]
+async fn a_core_that_is_not_there_is_waited_for() {
+    let mut core = TestCore::start(None).await;
+    core.stop();
+    let daemon = Daemon::example(&core);
+    daemon.logged("not connected to the core").await;
+    assert_eq!(daemon.get("/ready").await.0, 503);
+    assert_eq!(daemon.get("/health").await, (200, "ok\r\n".to_owned()));
+    core.start_again().await;
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await, done());
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn the_endpoint_shows_what_was_done() {
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await, done());
+    assert_eq!(daemon.get("/ready").await.0, 200);
+    let (_, metrics) = daemon.get("/metrics").await;
+    for line in [
+        "ckworker_core_connected 1",
+        "ckworker_actions_total{action=\"collect\",result=\"done\"} 1",
+        "ckworker_worker_exits_total{collector=\"example\",reason=\"finished\"} 1",
+        "ckworker_uploads_total{result=\"done\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in: {metrics}");
+    }
+    let jobs: serde_json::Value = serde_json::from_str(&daemon.get("/jobs").await.1).unwrap();
+    assert_eq!(jobs["jobs"][0]["state"], "complete", "{jobs}");
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn an_account_that_fails_stays_in_the_core_as_it_was() {
+    let aws = LocalAws::start(2, &["us-east-1"]);
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::start(&core, |command| {
+        command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper", "--aws-scrape-org"]);
+        aws.serve(command.args(["--aws-region", "us-east-1", "--debug-dump-json"]).stdin(Stdio::null()))
+    });
+    core.connected(SUBSCRIBER).await;
+    let first = collect(&core).await;
+    assert_eq!(first.0, "action_done", "{first:?} {}", daemon.log());
+    let before: Vec<String> = core.nodes("ck").into_keys().collect();
+    aws.fault(json!({"operation": "AssumeRole", "mode": "deny"})).await;
+    core.connected(SUBSCRIBER).await;
+    let (kind, error) = collect(&core).await;
+    assert_eq!(kind, "action_error");
+    assert!(error.contains("812205225875") && error.contains("Cloudkeeper"), "{error}");
+    let after: Vec<String> = core.nodes("ck").into_keys().collect();
+    assert_eq!(before, after, "nothing is lost: {}", daemon.log());
+    aws.reset().await;
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(collect(&core).await.0, "action_done", "{}", daemon.log());
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn without_a_core_it_serves_and_says_that_nothing_will_come() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let arguments = ["--ckcore-uri", "", "--collector", "example", "--web-host", "127.0.0.1", "--web-port", "0"];
+    let running = Running::start(program::command(&arguments).args(["--logfile", path]));
+    let daemon = Daemon { running, log };
+    daemon.logged("no core is configured").await;
+    assert_eq!(daemon.get("/ready").await.0, 200);
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[test]
+fn an_occupied_port_is_said_with_its_option() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let arguments = ["--collector", "example", "--web-host", "127.0.0.1", "--web-port", &port];
+    let run = program::run(&mut program::command(&arguments));
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains(&port) && run.stderr.contains("--web-port"), "{}", run.stderr);
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_said() {
+    assert!(!Path::new("/nonexistent").exists());
+    let arguments = ["--collector", "example", "--logfile", "/nonexistent/log"];
+    let run = program::run(&mut program::command(&arguments));
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("--logfile /nonexistent/log"), "{}", run.stderr);
+}

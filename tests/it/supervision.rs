@@ -1,0 +1,317 @@
+//! Real processes that misbehave: the rest is collected, the reason is named, and nothing is left behind.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use ckworker::{
+    collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    process::{Program, reaper},
+    settings::{OptionSpec, Settings},
+    supervisor::{
+        self, Ended, Notices, Setup, Source,
+        deliver::{Deliver, Delivered, DeliveryOrder},
+        event::DeliveryError,
+        link::{LinkCollector, Patience},
+        policy::{CollectorPolicy, Policy},
+        report::{Outcome, RunReport, UnitReport},
+    },
+    telemetry::Metrics,
+    web::{CoreStatus, StatusSnapshot},
+};
+use futures_util::{Stream, stream};
+use tokio::sync::watch;
+use worker_proto::{Failure, FailureKind, Plan, Unit};
+
+/// Longer than any test takes, so that a hang is a failure and not a timeout of the runner.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Plans one unit for each behaviour in its settings.
+struct Fake;
+
+impl Collector for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn options(&self) -> &'static [OptionSpec] {
+        &[]
+    }
+
+    fn check(&self, _: &Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn concurrency(&self, _: &Settings) -> Concurrency {
+        Concurrency { fork: true, pool: 8 }
+    }
+
+    fn broker(&self, _: &Settings) -> Option<Arc<dyn Broker>> {
+        None
+    }
+
+    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
+        Box::pin(async {
+            let units = context.settings().list("behaviours").iter().map(|behaviour| Unit {
+                id: "a".into(),
+                label: behaviour.clone(),
+                kind: "fake_account".into(),
+                parts: 0,
+                payload: behaviour.clone(),
+            });
+            Ok(Plan { units: units.collect(), gaps: Vec::new() })
+        })
+    }
+
+    fn collect<'a>(&'a self, _: &'a CollectContext, _: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
+        let failure = Failure { kind: FailureKind::Internal, message: "the puppet collects".into() };
+        Box::pin(async { Err(failure) })
+    }
+}
+
+fn find(name: &str) -> Option<&'static dyn Collector> {
+    (name == "fake").then_some(&Fake)
+}
+
+/// Keeps what was to be delivered.
+#[derive(Default)]
+struct Delivery(Mutex<Vec<u32>>);
+
+impl Deliver for Delivery {
+    fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+        *self.0.lock().unwrap() = order.units.iter().map(|(key, _)| key.unit).collect();
+        Box::pin(async { Ok(Delivered::default()) })
+    }
+}
+
+/// One supervisor with puppets.
+struct Play {
+    policy: Policy,
+    patience: Patience,
+    behaviours: Vec<String>,
+    delivery: Arc<Delivery>,
+    metrics: Arc<Metrics>,
+}
+
+impl Play {
+    fn new(behaviours: &[&str]) -> Self {
+        let units = Concurrency { fork: true, pool: 8 };
+        let mut policy = Policy::new(vec![CollectorPolicy { name: "fake", process: false, units }], 5, HANG);
+        policy.attempts = 1;
+        policy.grace = Duration::from_secs(1);
+        Self {
+            policy,
+            patience: Patience::default(),
+            behaviours: behaviours.iter().map(|behaviour| (*behaviour).to_owned()).collect(),
+            delivery: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
+        }
+    }
+
+    async fn run(&self, signals: impl Stream<Item = i32> + Unpin) -> Ended {
+        reaper::adopt_orphans();
+        let mut settings = Settings::default();
+        settings.set("behaviours", ckworker::settings::Setting::List(self.behaviours.clone()));
+        let setup = Setup {
+            policy: self.policy.clone(),
+            collectors: BTreeMap::from([("fake", LinkCollector { settings, broker: None })]),
+            program: Program { path: puppet(), args: Vec::new() },
+            memory_limit: 0,
+            spool_limit: 1 << 20,
+            patience: self.patience,
+            find,
+            level: worker_proto::Level::Info,
+            deliver: Arc::clone(&self.delivery) as Arc<dyn Deliver>,
+            metrics: Arc::clone(&self.metrics),
+            show: Box::new(|_| {}),
+        };
+        let (status, _status) = watch::channel(StatusSnapshot::default());
+        let (core, _core) = watch::channel(CoreStatus::default());
+        let run = supervisor::run(setup, Source::Once, signals, Notices { status, core });
+        let ended = tokio::time::timeout(HANG, run).await.expect("the run must end by itself");
+        assert_eq!(children(), Vec::<String>::new(), "nothing may be left in the process table");
+        ended
+    }
+
+    async fn report(&self) -> RunReport {
+        self.run(stream::pending()).await.report.unwrap()
+    }
+
+    /// The one bad unit beside a good one, and its reason.
+    async fn fails_alone(&self) -> (String, String) {
+        let report = self.report().await;
+        let units = &report.collectors[0].units;
+        assert!(units[1].counts(), "the other unit must be complete: {report:#?}");
+        assert_eq!(*self.delivery.0.lock().unwrap(), [1], "only the complete unit is delivered");
+        reason(&units[0])
+    }
+
+    fn exits(&self, reason: &str) -> bool {
+        let line = format!("ckworker_worker_exits_total{{collector=\"fake\",reason=\"{reason}\"}} 1");
+        self.metrics.encode().lines().any(|found| found == line)
+    }
+}
+
+fn reason(unit: &UnitReport) -> (String, String) {
+    match &unit.outcome {
+        Outcome::Failed { reason, detail } => (reason.clone(), detail.clone()),
+        Outcome::Complete => panic!("{unit:?} should have failed"),
+    }
+}
+
+/// The test program that stands for a worker.
+fn puppet() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_ckworker")).parent().unwrap().join("examples/puppet")
+}
+
+/// The command lines of all children of this process, zombies too.
+fn children() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let pids: Vec<String> =
+        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    pids.iter()
+        .map(|pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()))
+        .collect()
+}
+
+#[tokio::test]
+async fn puppets_that_behave_are_complete() {
+    let play = Play::new(&["well", "well", "well"]);
+    assert!(play.report().await.is_complete());
+    assert_eq!(*play.delivery.0.lock().unwrap(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_worker_that_kills_itself_is_named_by_its_signal() {
+    let play = Play::new(&["die", "well"]);
+    let (_, detail) = play.fails_alone().await;
+    assert!(detail.contains("SIGKILL"), "{detail}");
+    assert!(play.exits("signal"));
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
+    for behaviour in ["panic", "no-done", "exit-at-once", "half-frame"] {
+        let (label, detail) = Play::new(&[behaviour, "well"]).fails_alone().await;
+        assert!(["crashed", "protocol"].contains(&label.as_str()), "{behaviour}: {label}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_protocol_ends_the_worker() {
+    for behaviour in ["garbage", "huge-frame", "wrong-counts", "foreign-unit", "twice"] {
+        let play = Play::new(&[behaviour, "well"]);
+        let (label, detail) = play.fails_alone().await;
+        assert_eq!(label, "protocol", "{behaviour}: {detail}");
+        assert!(play.exits("protocol"), "{behaviour}");
+    }
+}
+
+#[tokio::test]
+async fn another_version_is_named_and_not_tried_again() {
+    let mut play = Play::new(&["other-version", "well"]);
+    play.policy.attempts = 3;
+    let (label, detail) = play.fails_alone().await;
+    assert_eq!(label, "version");
+    assert!(detail.contains("the binary was replaced"), "{detail}");
+    assert!(play.exits("version"), "one attempt only");
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
+    for behaviour in ["hang", "stop", "ignore-term"] {
+        let mut play = Play::new(&[behaviour, "well"]);
+        play.policy.timeout = Duration::from_secs(4);
+        let began = Instant::now();
+        let (label, detail) = play.fails_alone().await;
+        assert_eq!(label, "deadline", "{behaviour}: {detail}");
+        assert!(detail.contains("--timeout"), "{detail}");
+        assert!(began.elapsed() >= Duration::from_secs(2), "{behaviour}: not before its time");
+        assert!(play.exits("deadline"), "{behaviour}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
+    for (behaviour, label) in [("mute", "handshake"), ("hang", "silence"), ("stop", "silence")] {
+        let mut play = Play::new(&[behaviour, "well"]);
+        play.patience.greeting = Duration::from_secs(1);
+        play.patience.silence = Duration::from_secs(1);
+        assert_eq!(play.fails_alone().await.0, label, "{behaviour}");
+        assert!(play.exits(label), "{behaviour}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_does_no_harm() {
+    for behaviour in ["flood-log", "endless-line"] {
+        assert!(Play::new(&[behaviour, "well"]).report().await.is_complete(), "{behaviour}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_frames_is_ended_at_the_deadline() {
+    let mut play = Play::new(&["flood-frames", "well"]);
+    play.policy.timeout = Duration::from_secs(3);
+    assert_eq!(play.fails_alone().await.0, "deadline");
+}
+
+#[tokio::test]
+async fn what_a_worker_leaves_behind_is_swept() {
+    assert!(Play::new(&["grandchild", "well"]).report().await.is_complete());
+}
+
+#[tokio::test]
+async fn a_worker_that_lingers_after_its_last_word_is_ended_and_counts() {
+    let mut play = Play::new(&["linger", "well"]);
+    play.patience.exit = Duration::from_millis(200);
+    assert!(play.report().await.is_complete());
+}
+
+#[tokio::test]
+async fn refused_credentials_are_not_tried_again() {
+    let mut play = Play::new(&["deny", "well"]);
+    play.policy.attempts = 3;
+    let report = play.report().await;
+    assert_eq!(report.collectors[0].units[0].attempts, 1);
+    assert_eq!(reason(&report.collectors[0].units[0]), ("credentials".into(), "role denied".into()));
+}
+
+#[tokio::test]
+async fn a_crashed_worker_is_tried_again_and_the_attempts_are_counted() {
+    let mut play = Play::new(&["die", "well"]);
+    play.policy.attempts = 2;
+    play.policy.retry_delay = Duration::from_millis(10);
+    let report = play.report().await;
+    assert_eq!(report.collectors[0].units[0].attempts, 2);
+    assert!(play.metrics.encode().contains("ckworker_job_restarts_total{collector=\"fake\"} 1"));
+}
+
+#[tokio::test]
+async fn a_signal_ends_everything_and_a_second_one_at_once() {
+    let mut play = Play::new(&["hang", "ignore-term"]);
+    play.policy.stop_grace = HANG;
+    let (sender, signals) = tokio::sync::mpsc::channel(2);
+    let signals = stream::unfold(signals, |mut signals| async { signals.recv().await.map(|signal| (signal, signals)) });
+    let impatient = async {
+        while children().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        sender.send(15).await.unwrap();
+        sender.send(15).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let signals = Box::pin(signals);
+    let ended = tokio::select! {
+        ended = play.run(signals) => ended,
+        () = impatient => unreachable!(),
+    };
+    assert_eq!(ended.signal, Some(15));
+    assert!(ended.report.is_none());
+    assert!(play.delivery.0.lock().unwrap().is_empty(), "nothing is delivered");
+}

@@ -1,0 +1,62 @@
+//! A local AWS with an organization in it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+/// A running server. Dropping it ends it.
+pub struct LocalAws {
+    server: Child,
+    endpoint: String,
+}
+
+impl LocalAws {
+    /// Starts a server whose clock stands at the time of the golden data, with so many accounts and these regions.
+    pub fn start(accounts: usize, regions: &[&str]) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/aws-local");
+        let mut command = Command::new(script);
+        command.args(["up", "--exit-with-stdin", "--freeze", "2021-11-01T00:00:00"]);
+        command.args(["--accounts", &accounts.to_string(), "--regions"]).args(regions);
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let endpoint = line.trim().strip_prefix("ready ").expect("the local AWS must start; see scripts/aws-local");
+        Self { endpoint: endpoint.to_owned(), server }
+    }
+
+    /// Lets a command use it.
+    pub fn serve<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "testing")
+            .env("AWS_SECRET_ACCESS_KEY", "testing")
+    }
+
+    /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`.
+    pub async fn fault(&self, fault: serde_json::Value) {
+        let request = reqwest::Client::new().post(format!("{}/_ctl/fault", self.endpoint)).json(&fault);
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Takes all faults out of force and forgets all counts.
+    pub async fn reset(&self) {
+        let request = reqwest::Client::new().post(format!("{}/_ctl/reset", self.endpoint));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// The counts of requests.
+    pub async fn stats(&self) -> serde_json::Value {
+        let request = reqwest::Client::new().get(format!("{}/_ctl/stats", self.endpoint));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+impl Drop for LocalAws {
+    fn drop(&mut self) {
+        // It ends with its standard input; waiting makes sure of it.
+        drop(self.server.stdin.take());
+        let _ = self.server.wait();
+    }
+}

@@ -1,0 +1,200 @@
+//! The delivery of graphs and the carry-over of accounts, against the test core.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ckworker::{
+    ckcore::{CoreApi, MergeReport},
+    upload::{self, Body, Chunks, UploadError},
+};
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    ckcore::config,
+    support::core::{HANG_GUARD, TestCore},
+};
+
+/// A body in memory. `fail_after` pieces it ends with an error.
+#[derive(Clone)]
+pub struct Lines {
+    lines: Vec<String>,
+    edges: u64,
+    fail_after: Option<usize>,
+}
+
+impl Body for Lines {
+    fn nodes(&self) -> u64 {
+        self.lines.len() as u64 - self.edges
+    }
+
+    fn edges(&self) -> u64 {
+        self.edges
+    }
+
+    fn chunks(&self) -> Chunks<'_> {
+        let whole = self.lines.iter().map(|line| Ok(Bytes::from(format!("{line}\n"))));
+        match self.fail_after {
+            None => Box::new(whole),
+            Some(count) => Box::new(whole.take(count).chain([Err(io::Error::other("the disk is gone"))])),
+        }
+    }
+}
+
+/// A cloud with these accounts, each with a resource below it.
+pub fn cloud(accounts: &[&str]) -> Lines {
+    let node = |id: &str, kind: &str, more: Value| {
+        let mut line =
+            json!({"id": id, "reported": {"kind": kind, "id": id, "name": id}, "metadata": {"cleaned": false}});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line.to_string()
+    };
+    let edge = |from: &str, to: &str| json!({"from": from, "to": to}).to_string();
+    let mut lines = vec![node("r", "graph_root", json!({})), node("c", "cloud", json!({"replace": true}))];
+    lines.extend(
+        accounts.iter().flat_map(|a| [node(a, "test_account", json!({})), node(&format!("{a}-t"), "thing", json!({}))]),
+    );
+    let edges: Vec<_> = [edge("r", "c")]
+        .into_iter()
+        .chain(accounts.iter().flat_map(|a| [edge("c", a), edge(a, &format!("{a}-t"))]))
+        .collect();
+    let count = edges.len() as u64;
+    lines.extend(edges);
+    Lines { lines, edges: count, fail_after: None }
+}
+
+fn model() -> Vec<u8> {
+    let property = |name: &str, required: bool| json!({"name": name, "kind": "string", "required": required});
+    let kind = |fqn: &str, bases: &[&str]| json!({"fqn": fqn, "bases": bases, "properties": []});
+    let resource =
+        json!({"fqn": "resource", "bases": [], "properties": [property("id", true), property("name", false)]});
+    let root = json!({"fqn": "graph_root", "bases": ["resource"], "properties": []});
+    json!([
+        resource,
+        root,
+        kind("cloud", &["resource"]),
+        kind("account", &["resource"]),
+        kind("test_account", &["account"]),
+        kind("thing", &["resource"])
+    ])
+    .to_string()
+    .into_bytes()
+}
+
+/// Delivers a body with the model of the tests.
+pub async fn deliver(api: &CoreApi, body: Lines) -> Result<MergeReport, UploadError> {
+    let (_keep, cancel) = watch::channel(false);
+    let deadline = std::time::Instant::now() + HANG_GUARD;
+    timeout(HANG_GUARD, upload::upload(api, Arc::new(body), model(), deadline, cancel)).await.expect("upload ends")
+}
+
+async fn server_and_api() -> (TestCore, CoreApi) {
+    let server = TestCore::start(None).await;
+    let api = CoreApi::new(config(&server)).unwrap();
+    (server, api)
+}
+
+#[tokio::test]
+async fn a_graph_is_delivered_and_replaced() {
+    let (server, api) = server_and_api().await;
+    let report = deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
+    assert_eq!((report.nodes_created, report.nodes_updated, report.edges_created), (5, 1, 5));
+    assert_eq!(server.announced(), Some(("6".into(), "5".into())));
+    let report = deliver(&api, cloud(&["a1", "a3"])).await.unwrap();
+    assert_eq!((report.nodes_created, report.nodes_deleted), (2, 2));
+    let ids: Vec<_> = server.nodes("ck").into_keys().collect();
+    assert_eq!(ids, ["a1", "a1-t", "a3", "a3-t", "c", "root"]);
+    let requests = server.all_requests();
+    assert_eq!(&requests[..3], ["POST /graph/ck", "PATCH /model", "POST /graph/ck/merge"]);
+}
+
+#[tokio::test]
+async fn refusals_that_may_pass_are_tried_again() {
+    let (server, api) = server_and_api().await;
+    let conflict = "Error: ImportAborted\nMessage: ConflictingChangeInProgress('Conflicting change in progress: c!')";
+    server.refuse("POST /graph/ck/merge", 1, 400, conflict);
+    server.refuse("PATCH /model", 1, 503, "");
+    deliver(&api, cloud(&["a1"])).await.unwrap();
+    assert_eq!((server.requests("POST /graph/ck/merge"), server.requests("PATCH /model")), (2, 2));
+    assert_eq!(server.nodes("ck").len(), 4);
+}
+
+#[tokio::test]
+async fn other_refusals_are_final_and_carry_the_words_of_the_core() {
+    let (server, api) = server_and_api().await;
+    let mut body = cloud(&["a1"]);
+    body.lines[3] = body.lines[3].replace("\"thing\"", "\"nope\"");
+    let error = deliver(&api, body.clone()).await.unwrap_err();
+    assert!(matches!(&error, UploadError::Refused(error) if error.status == Some(400)), "{error:?}");
+    assert!(error.to_string().contains("No kind definition found for nope"), "{error}");
+    body.lines[3] = json!({"id": "x", "reported": {"kind": "thing", "id": "x".repeat(131_072)}}).to_string();
+    let error = deliver(&api, body).await.unwrap_err().to_string();
+    assert!(error.contains("131072 bytes"), "{error}");
+    assert_eq!(server.requests("POST /graph/ck/merge"), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_merges_nothing() {
+    let (server, api) = server_and_api().await;
+    let mut body = cloud(&["a1"]);
+    body.fail_after = Some(3);
+    let error = deliver(&api, body).await.unwrap_err();
+    assert!(matches!(&error, UploadError::Body(reason) if reason == "the disk is gone"), "{error:?}");
+    assert_eq!(server.nodes("ck").len(), 1, "the root alone");
+}
+
+#[tokio::test]
+async fn an_upload_ends_at_its_deadline_and_when_it_is_cancelled() {
+    let (server, api) = server_and_api().await;
+    server.refuse("POST /graph/ck/merge", 1000, 503, "not now");
+    let (cancel, cancelled) = watch::channel(false);
+    let deadline = std::time::Instant::now() + Duration::from_millis(300);
+    let error = upload::upload(&api, Arc::new(cloud(&["a1"])), model(), deadline, cancelled.clone()).await.unwrap_err();
+    assert!(matches!(error, UploadError::Deadline { .. }) && error.to_string().contains("not now"), "{error}");
+    let gate = server.hold("POST /graph/ck");
+    let deadline = std::time::Instant::now() + HANG_GUARD;
+    let upload = upload::upload(&api, Arc::new(cloud(&["a1"])), model(), deadline, cancelled);
+    let cancel_when_held = async {
+        server.requested("POST /graph/ck", 3).await;
+        cancel.send_replace(true);
+    };
+    let (result, ()) = tokio::join!(upload, cancel_when_held);
+    assert!(matches!(result, Err(UploadError::Cancelled)));
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole() {
+    let (server, api) = server_and_api().await;
+    let names: Vec<_> = (0..3000).map(|index| format!("account-{index}-{}", "x".repeat(200))).collect();
+    let body = cloud(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let report = deliver(&api, body).await.unwrap();
+    assert_eq!((report.nodes_created, report.edges_created), (6001, 6001));
+    assert_eq!(server.nodes("ck").len(), 6002);
+}
+
+#[tokio::test]
+async fn a_failed_account_is_carried_over() {
+    let (server, api) = server_and_api().await;
+    assert!(api.account_subgraph("test_account", "a2").await.unwrap().nodes.is_empty(), "no graph yet");
+    deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
+    let before = server.nodes("ck");
+    let carried = api.account_subgraph("test_account", "a2").await.unwrap();
+    assert_eq!(
+        carried.nodes.iter().map(|node| (node.id.as_str(), node.is_account)).collect::<Vec<_>>(),
+        [("a2", true), ("a2-t", false)]
+    );
+    let mut body = cloud(&["a1"]);
+    body.lines.extend(carried.nodes.iter().map(|node| String::from_utf8(node.line.clone()).unwrap()));
+    body.lines.extend(carried.edges.iter().map(|edge| String::from_utf8(edge.line()).unwrap()));
+    body.lines.push(json!({"from": "c", "to": "a2"}).to_string());
+    body.edges += 2;
+    let report = deliver(&api, body).await.unwrap();
+    assert_eq!(report.nodes_deleted, 0);
+    let after = server.nodes("ck");
+    for (id, node) in &before {
+        assert_eq!((&after[id].reported, &after[id].metadata), (&node.reported, &node.metadata), "{id}");
+    }
+    assert!(api.account_subgraph("test_account", "unknown").await.unwrap().nodes.is_empty());
+    assert!(api.account_subgraph("no_such_kind", "a2").await.unwrap().nodes.is_empty());
+}

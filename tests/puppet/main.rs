@@ -1,0 +1,157 @@
+//! A worker that misbehaves in the way that the payload of its unit names. Tests start it in the place of a real one.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "a test program")]
+
+use std::{
+    io::{self, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use worker_proto::{
+    Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, PROTOCOL_VERSION, Task, ToWorker,
+    decode_to_worker, encode_from_worker,
+};
+
+fn main() {
+    let mut puppet = Puppet { frames: UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap()) };
+    assert!(matches!(puppet.hear(), ToWorker::Hello { .. }));
+    let ToWorker::Job(job) = puppet.hear() else { panic!("no job") };
+    let Task::Unit { index, unit } = job.task else { panic!("not a unit") };
+    match unit.payload.as_str() {
+        "mute" => sleep(),
+        "garbage" => puppet.raw(b"GET / HTTP/1.1\r\n\r\nand more of this kind"),
+        "huge-frame" => puppet.raw(&u32::MAX.to_le_bytes()),
+        "other-version" => puppet.raw(&framed(&[0_u32.to_le_bytes(), (PROTOCOL_VERSION + 1).to_le_bytes()].concat())),
+        "exit-at-once" => std::process::exit(3),
+        behaviour => puppet.greeted(behaviour, index),
+    }
+    sleep();
+}
+
+/// Far longer than any test waits.
+fn sleep() -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_le_bytes(), body].concat()
+}
+
+fn node(id: u8, kind: &str) -> Node {
+    let line = format!(r#"{{"id":"{id}","reported":{{"kind":"{kind}"}}}}"#);
+    let line = serde_bytes::ByteBuf::from(line.into_bytes());
+    Node { id: [id; 16], kind: kind.into(), resource: "a".into(), line }
+}
+
+struct Puppet {
+    frames: UnixStream,
+}
+
+impl Puppet {
+    fn raw(&mut self, bytes: &[u8]) {
+        // Being cut off is part of most plays.
+        let _ = self.frames.write_all(bytes);
+    }
+
+    fn say(&mut self, message: &FromWorker) {
+        let body = encode_from_worker(message).unwrap();
+        self.raw(&framed(&body));
+    }
+
+    fn hear(&mut self) -> ToWorker {
+        let mut length = [0; 4];
+        self.frames.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u32::from_le_bytes(length) as usize];
+        self.frames.read_exact(&mut body).unwrap();
+        decode_to_worker(&body).unwrap()
+    }
+
+    fn greeted(&mut self, behaviour: &str, unit: u32) {
+        self.say(&FromWorker::Ready { version: PROTOCOL_VERSION });
+        self.say(&FromWorker::UnitStarted { unit });
+        let nodes = vec![node(1, "fake_account"), node(2, "aws_vpc")];
+        self.say(&FromWorker::Nodes { unit, nodes });
+        self.act(behaviour, unit);
+    }
+
+    fn act(&mut self, behaviour: &str, unit: u32) {
+        match behaviour {
+            "hang" => sleep(),
+            "die" => {
+                let kill = format!("kill -KILL {}", std::process::id());
+                let _ = Command::new("sh").args(["-c", &kill]).status();
+            }
+            "stop" => {
+                let stop = format!("kill -STOP {}", std::process::id());
+                let _ = Command::new("sh").args(["-c", &stop]).status();
+            }
+            "panic" => panic!("the puppet panics"),
+            "wrong-counts" => {
+                self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 3, edges: 0, deferred: 0 } })
+            }
+            "no-done" => std::process::exit(0),
+            "foreign-unit" => self.say(&FromWorker::Nodes { unit: unit + 1, nodes: vec![node(3, "aws_vpc")] }),
+            "twice" => self.say(&FromWorker::Ready { version: PROTOCOL_VERSION }),
+            "half-frame" => {
+                self.raw(&1000_u32.to_le_bytes());
+                std::process::exit(0);
+            }
+            "flood-frames" => loop {
+                self.say(&FromWorker::Alive);
+            },
+            "flood-log" => {
+                for line in 0..100_000 {
+                    eprintln!("line {line} of the flood");
+                    let message = format!("frame {line} of the flood");
+                    self.say(&FromWorker::Event(Event::Log { level: Level::Info, target: "t".into(), message }));
+                }
+                self.finish(unit);
+            }
+            "endless-line" => {
+                for _ in 0..1000 {
+                    let _ = io::stderr().write_all(&[b'x'; 10_000]);
+                }
+                self.finish(unit);
+            }
+            "ignore-term" => {
+                // The shell ignores TERM and so does what it becomes.
+                let _ = Command::new("sh").args(["-c", "trap '' TERM; exec sleep 3600"]).status();
+            }
+            "grandchild" => {
+                // It leaves the group and keeps standard error open. The shell ends at once and is waited for.
+                let _ = Command::new("sh").args(["-c", "setsid sleep 3600 &"]).stdin(Stdio::null()).status();
+                self.finish(unit);
+            }
+            "deny" => {
+                let failure = Failure { kind: FailureKind::Credentials, message: "role denied".into() };
+                self.say(&FromWorker::UnitFailed { unit, failure });
+                self.say(&FromWorker::Done);
+                std::process::exit(0);
+            }
+            "linger" => {
+                self.finish_frames(unit);
+                sleep();
+            }
+            "well" => self.finish(unit),
+            other => panic!("unknown behaviour {other}"),
+        }
+    }
+
+    fn finish_frames(&mut self, unit: u32) {
+        let mut edges = EdgeList::default();
+        edges.push([1; 16], [2; 16]);
+        self.say(&FromWorker::Edges { unit, edges });
+        self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 2, edges: 1, deferred: 0 } });
+        self.say(&FromWorker::Done);
+    }
+
+    fn finish(&mut self, unit: u32) -> ! {
+        self.finish_frames(unit);
+        std::process::exit(0);
+    }
+}

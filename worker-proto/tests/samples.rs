@@ -1,0 +1,141 @@
+//! One message of each kind, for the golden bytes and as seeds.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_bytes::ByteBuf;
+use worker_proto::{
+    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
+    PROTOCOL_VERSION, Plan, Progress, Selector, Task, ToWorker, Unit, decode_from_worker, decode_to_worker,
+    encode_from_worker, encode_to_worker,
+};
+
+fn unit() -> Unit {
+    Unit {
+        id: "123456789012".into(),
+        label: "main (123456789012)".into(),
+        kind: "aws_account".into(),
+        parts: 2,
+        payload: r#"{"role":"Cloudkeeper"}"#.into(),
+    }
+}
+
+fn gap() -> Gap {
+    Gap {
+        account: "123456789012".into(),
+        region: "us-east-1".into(),
+        service: "ec2".into(),
+        operation: "DescribeVolumes".into(),
+        code: "UnauthorizedOperation".into(),
+        message: "not allowed".into(),
+    }
+}
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Credentials, message: "denied".into() }
+}
+
+fn job(task: Task) -> ToWorker {
+    ToWorker::Job(Job {
+        name: "aws/123456789012".into(),
+        collector: "aws".into(),
+        task,
+        settings: r#"{"aws-fork":true}"#.into(),
+        soft_deadline_ms: 9_000_000,
+        level: Level::Info,
+    })
+}
+
+fn to_worker() -> Vec<ToWorker> {
+    let credentials = Credentials { secret: "{}".into(), expires: Some(1_700_000_000) };
+    vec![
+        ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit: 1 << 31 },
+        job(Task::Plan),
+        job(Task::Unit { index: 3, unit: unit() }),
+        job(Task::Whole { pool: 5 }),
+        ToWorker::Credentials { unit: 3, credentials: Ok(credentials) },
+        ToWorker::Credentials { unit: u32::MAX, credentials: Err(failure()) },
+        ToWorker::Cancel,
+    ]
+}
+
+fn from_worker() -> Vec<FromWorker> {
+    let mut edges = EdgeList::default();
+    edges.push([1; 16], [2; 16]);
+    let node = Node {
+        id: [7; 16],
+        kind: "aws_vpc".into(),
+        resource: "vpc-1".into(),
+        line: ByteBuf::from(br#"{"id":"BwcHBwcHBwcHBwcHBwcHBw"}"#.to_vec()),
+    };
+    let from = Selector::Resource { kind: "aws_vpc".into(), id: "vpc-1".into() };
+    let labels = vec![("account".into(), "123456789012".into())];
+    vec![
+        FromWorker::Ready { version: PROTOCOL_VERSION },
+        FromWorker::Plan(Plan { units: vec![unit()], gaps: vec![gap()] }),
+        FromWorker::UnitStarted { unit: 3 },
+        FromWorker::Progress(Progress { unit: 3, parts_done: 1, parts: 2, nodes: 270 }),
+        FromWorker::Nodes { unit: 3, nodes: vec![node] },
+        FromWorker::Edges { unit: 3, edges },
+        FromWorker::Deferred { unit: 3, edges: vec![Deferred { from, to: Selector::Node([9; 16]) }] },
+        FromWorker::Event(Event::Log { level: Level::Warn, target: "aws".into(), message: "odd".into() }),
+        FromWorker::Event(Event::Count { name: "exceptions".into(), labels, by: 1 }),
+        FromWorker::Event(Event::Duration { name: "collect".into(), seconds: 1.5 }),
+        FromWorker::Gap { unit: 3, gap: gap() },
+        FromWorker::NeedCredentials { unit: 3 },
+        FromWorker::UnitDone { unit: 3, counts: Counts { nodes: 1, edges: 2, deferred: 3 } },
+        FromWorker::UnitFailed { unit: 3, failure: failure() },
+        FromWorker::Done,
+        FromWorker::Failed(failure()),
+        FromWorker::Alive,
+    ]
+}
+
+/// Every message of this version in the order above: a line with the bytes in hexadecimal for each.
+fn rendered() -> String {
+    let to = to_worker().into_iter().map(|message| ("to", encode_to_worker(&message).unwrap()));
+    let from = from_worker().into_iter().map(|message| ("from", encode_from_worker(&message).unwrap()));
+    to.chain(from).fold(String::new(), |mut text, (direction, bytes)| {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        text.push_str(&format!("{direction} {hex}\n"));
+        text
+    })
+}
+
+#[test]
+fn the_bytes_of_this_version_do_not_change() {
+    let path = format!("{}/testdata/v{PROTOCOL_VERSION}.hex", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, rendered()).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(rendered(), golden, "a changed message needs a new PROTOCOL_VERSION and new golden bytes");
+}
+
+#[test]
+fn every_message_comes_back_as_it_was() {
+    for message in to_worker() {
+        assert_eq!(decode_to_worker(&encode_to_worker(&message).unwrap()).unwrap(), message);
+    }
+    for message in from_worker() {
+        assert_eq!(decode_from_worker(&encode_from_worker(&message).unwrap()).unwrap(), message);
+    }
+}
+
+#[test]
+fn no_prefix_and_no_extension_of_a_message_is_a_message() {
+    for message in from_worker() {
+        let mut bytes = encode_from_worker(&message).unwrap();
+        for length in 0..bytes.len() {
+            assert!(decode_from_worker(&bytes[..length]).is_err(), "{message:?} cut to {length}");
+        }
+        bytes.push(0);
+        assert!(decode_from_worker(&bytes).is_err(), "{message:?} and one byte more");
+    }
+}
+
+#[test]
+fn credentials_do_not_show() {
+    let message =
+        ToWorker::Credentials { unit: 0, credentials: Ok(Credentials { secret: "do not tell".into(), expires: None }) };
+    assert!(!format!("{message:?}").contains("do not tell"));
+}
