@@ -60,11 +60,11 @@ impl Daemon {
         (reply.status().as_u16(), reply.text().await.unwrap())
     }
 
-    /// Ends it as a service manager does.
-    fn stop(self) -> (Output, String) {
+    /// Ends it as a service manager does. The core goes on meanwhile.
+    async fn stop(self) -> (Output, String) {
         self.running.signal("TERM");
-        let log = self.log;
-        let output = self.running.wait();
+        let (running, log) = (self.running, self.log);
+        let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
         (output, fs::read_to_string(log.path()).unwrap())
     }
 }
@@ -96,7 +96,7 @@ async fn it_collects_on_the_cores_action_again_and_again_and_over_a_restart() {
     core.connected(SUBSCRIBER).await;
     assert_eq!(collect(&core).await, done());
     assert_eq!(core.requests("POST /graph/ck/merge"), 2);
-    let (output, log) = daemon.stop();
+    let (output, log) = daemon.stop().await;
     assert_eq!(output.code, 0, "{log}");
     assert_eq!(core.subscriptions(SUBSCRIBER).unwrap_or_default(), Vec::<String>::new(), "{log}");
 }
@@ -115,7 +115,7 @@ async fn an_action_that_is_delivered_again_while_it_is_in_work_runs_once() {
     core.finished(&task).await;
     assert_eq!(core.answers(&task).len(), 1);
     assert_eq!(core.requests("POST /graph/ck/merge"), 1, "{}", daemon.log());
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
     core.connected(SUBSCRIBER).await;
     assert_eq!(collect(&core).await, done());
     let arguments = fs::read(format!("/proc/{}/cmdline", daemon.running.pid())).unwrap();
-    let (output, log) = daemon.stop();
+    let (output, log) = daemon.stop().await;
     for shown in [log, output.stdout, output.stderr, String::from_utf8(arguments).unwrap()] {
         assert!(!shown.contains(PSK), "{shown}");
     }
@@ -139,7 +139,7 @@ async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
     let daemon = Daemon::start(&core, |command| command.args(["--collector", "example"]).env("CKWORKER_PSK", PSK));
     daemon.logged("pre-shared key").await;
     assert_eq!(daemon.get("/ready").await.0, 503);
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn cleanup_is_answered_with_an_error_that_says_so() {
     assert_eq!((step.as_str(), kind.as_str()), ("cleanup", "action_error"));
     assert!(error.contains("nothing was deleted"), "{error}");
     assert_eq!(core.requests("GET /work/queue"), 0, "no task may be taken");
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn term_in_the_middle_of_a_delivery_answers_unsubscribes_and_ends() {
     let _gate = core.hold("POST /graph/ck/merge");
     let task = core.start_workflow("collect").unwrap();
     core.requested("POST /graph/ck/merge", 1).await;
-    let (output, log) = daemon.stop();
+    let (output, log) = daemon.stop().await;
     assert_eq!(output.code, 0, "{log}");
     let (_, kind, error) = core.answer(&task).await;
     assert_eq!((kind.as_str(), error.contains("stopped")), ("action_error", true), "{error}");
@@ -181,7 +181,7 @@ async fn a_core_that_is_not_there_is_waited_for() {
     core.start_again().await;
     core.connected(SUBSCRIBER).await;
     assert_eq!(collect(&core).await, done());
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn the_endpoint_shows_what_was_done() {
     }
     let jobs: serde_json::Value = serde_json::from_str(&daemon.get("/jobs").await.1).unwrap();
     assert_eq!(jobs["jobs"][0]["state"], "complete", "{jobs}");
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn an_account_that_fails_stays_in_the_core_as_it_was() {
     aws.reset().await;
     core.connected(SUBSCRIBER).await;
     assert_eq!(collect(&core).await.0, "action_done", "{}", daemon.log());
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn without_a_core_it_serves_and_says_that_nothing_will_come() {
     let daemon = Daemon { running, log };
     daemon.logged("no core is configured").await;
     assert_eq!(daemon.get("/ready").await.0, 200);
-    assert_eq!(daemon.stop().0.code, 0);
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[test]

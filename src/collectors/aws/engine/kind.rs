@@ -316,7 +316,7 @@ impl<'r> Step<'r> {
             operation: operation.into(),
             region: self.place.region.as_str().into(),
             code: code.into(),
-            message: format!("{}: {message}", self.kind.fqn).into(),
+            message: format!("{}: {message}", self.kind.fqn),
             kind: CallErrorKind::Odd,
         };
         self.place.lost(self.run, self.collector(), &error).await
