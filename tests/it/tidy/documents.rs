@@ -112,8 +112,8 @@ fn every_variable_in_the_documents_is_one() {
     }
 }
 
-/// Options of other programs, of the scripts, and of the original.
-const OF_OTHERS: &[&str] = &["--latency-ms", "--locked", "--runs", "--gcp-fork"];
+/// Options of other programs, of the scripts and of the original, and one that stands for any.
+const OF_OTHERS: &[&str] = &["--option", "--latency-ms", "--locked", "--runs", "--gcp-fork"];
 
 #[test]
 fn every_option_in_the_documents_is_one() {
@@ -133,7 +133,8 @@ fn every_option_in_the_documents_is_one() {
         }
         for line in text.split("```").skip(1).step_by(2).flat_map(str::lines) {
             let Some((_, arguments)) = line.split_once("ckworker ") else { continue };
-            for option in arguments.split(|c: char| c.is_whitespace() || c == '=').filter(|word| word.starts_with("--")) {
+            for option in arguments.split(|c: char| c.is_whitespace() || c == '=').filter(|word| word.starts_with("--"))
+            {
                 assert!(known.contains(option), "{path} shows `ckworker … {option}`, which ckworker does not have");
             }
         }

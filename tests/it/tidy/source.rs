@@ -28,7 +28,10 @@ impl Source {
     /// Whether all of it is test code.
     pub(super) fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        name == "tests.rs" || name == "testing.rs" || name.ends_with("_tests.rs") || self.path.split('/').any(|part| part == "tests")
+        name == "tests.rs"
+            || name == "testing.rs"
+            || name.ends_with("_tests.rs")
+            || self.path.split('/').any(|part| part == "tests")
     }
 
     /// The code, line by line as in the file: comments and the content of strings are blank.
