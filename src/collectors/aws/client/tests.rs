@@ -1,3 +1,5 @@
+//! Calls through the official runtime with recorded answers.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
