@@ -1,4 +1,4 @@
-//! Calls through the official runtime with recorded answers.
+//! Endpoints, and calls through the official runtime with recorded answers.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
