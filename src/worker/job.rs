@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use worker_proto::{Failure, FailureKind, FromWorker, Job, Task, Unit};
 
 use crate::{
@@ -20,22 +23,25 @@ struct Contexts {
     requests: mpsc::Sender<CredentialRequest>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
+    deadline: Instant,
 }
 
 impl Contexts {
     fn of(&self, unit: u32) -> CollectContext {
         let credentials = CredentialSource::new(unit, self.requests.clone());
         CollectContext::new(unit, Arc::clone(&self.settings), credentials, self.out.clone(), self.cancelled.clone())
+            .until(self.deadline)
     }
 }
 
-/// Runs the job. Failures of units are sent as frames; an error is one of the job as a whole.
+/// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error is one of the job as a whole.
 pub async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
     requests: mpsc::Sender<CredentialRequest>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
+    deadline: Instant,
 ) -> Result<(), Failure> {
     let collector = find(&job.collector).ok_or_else(|| Failure {
         kind: FailureKind::Configuration,
@@ -45,7 +51,7 @@ pub async fn run(
         kind: FailureKind::Internal,
         message: format!("the settings of {} cannot be read: {error}", job.collector),
     })?;
-    let contexts = Contexts { settings: Arc::new(settings), requests, out, cancelled };
+    let contexts = Contexts { settings: Arc::new(settings), requests, out, cancelled, deadline };
     match &job.task {
         Task::Plan => plan(collector, &contexts).await.map(|_| ()),
         Task::Unit { index, unit } => collect(collector, &contexts, *index, unit).await,

@@ -111,7 +111,7 @@ impl Running {
         let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
         let (cancel, cancelled) = watch::channel(false);
         let (requests, mut asked) = mpsc::channel::<CredentialRequest>(QUEUE);
-        let work = job::run(Arc::new(job), find, requests, self.out.clone(), cancelled);
+        let work = job::run(Arc::new(job), find, requests, self.out.clone(), cancelled, deadline);
         tokio::pin!(work);
         let mut waiting = Waiting::default();
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
