@@ -328,7 +328,11 @@ fn explain(error: SdkError<Refusal, HttpResponse>, timeouts: Timeouts) -> CallEr
         SdkError::ServiceError(refused) => refused.into_err().0.1,
         SdkError::TimeoutError(_) => {
             let seconds = timeouts.operation.as_secs_f32();
-            CallError::new(Unavailable, "Timeout", format!("no complete answer in time (at most {seconds:.0} s in all)"))
+            CallError::new(
+                Unavailable,
+                "Timeout",
+                format!("no complete answer in time (at most {seconds:.0} s in all)"),
+            )
         }
         SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
             CallError::new(Unavailable, "NoConnection", chain(&error))

@@ -6,6 +6,8 @@
 
 mod account;
 mod balancers;
+mod batch;
+mod details;
 mod eval;
 mod kind;
 mod metrics;
