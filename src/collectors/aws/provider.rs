@@ -18,8 +18,8 @@ use super::{
     identity::Secret,
 };
 
-/// How often a call is tried in all. Throttling is normal, and the rate adapts meanwhile.
-const ATTEMPTS: u32 = 5;
+/// How often a call is tried in all. Throttling is normal: if every second call is, one in 256 fails for good.
+const ATTEMPTS: u32 = 8;
 
 /// A client for one account.
 ///

@@ -2,7 +2,7 @@
 //!
 //! A [`Request`] names service, operation, region and parameters; the [`model`] says how they become an HTTP request
 //! (`request`) and how the answer becomes a [`Tree`] (`response`). What the official crates can do, they do: signing,
-//! credentials, retries, adaptive rates and timeouts, all in `runtime`.
+//! credentials, retries and timeouts, all in `runtime`.
 
 mod endpoint;
 mod error;

@@ -1,4 +1,4 @@
-//! The glue to the official runtime: signing, credentials, retries with adaptive rates, timeouts, connections.
+//! The glue to the official runtime: signing, credentials, retries, timeouts, connections.
 //!
 //! The only file that knows it. One operation of the orchestrator is built per service, region and host and then used
 //! for all calls there: the request comes in ready made, and the reply goes out as bytes.
@@ -188,7 +188,9 @@ impl Runtime {
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.of(&endpoint.url))
             .endpoint_url(&endpoint.url)
-            .standard_retry(&RetryConfig::adaptive().with_max_attempts(self.attempts))
+            // Not the adaptive mode: one throttled call makes it send less than a call a second for minutes. Calls at
+            // once are few anyway, and each that is throttled waits longer and longer.
+            .standard_retry(&RetryConfig::standard().with_max_attempts(self.attempts))
             .timeout_config(timeout_config(self.timeouts))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
             .runtime_plugin(self.plugin(service, region, endpoint))
@@ -198,7 +200,7 @@ impl Runtime {
             .build()
     }
 
-    /// Signing, credentials, the key of the rate, what is retried, and the bound of the body.
+    /// Signing, credentials, the key of the retries, what is retried, and the bound of the body.
     fn plugin(&self, service: &'static Service, region: &str, endpoint: &Endpoint) -> StaticRuntimePlugin {
         let mut signing = SigV4OperationSigningConfig::default();
         signing.region = Some(SigningRegion::from(Region::new(endpoint.signing_region.clone())));
