@@ -204,13 +204,20 @@ fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), 
         return Ok((None, Source::Idle));
     };
     let mut config = CoreConfig::new(&settings.uri, &settings.ws_uri).map_err(failed(ExitCode::Usage))?;
+    config.generation = match settings.dialect {
+        cli::CoreDialect::Auto => ckcore::Generation::Auto,
+        cli::CoreDialect::Ckcore => ckcore::Generation::Ckcore,
+        cli::CoreDialect::Fixcore => ckcore::Generation::Fixcore,
+    };
     config.graph.clone_from(&settings.graph);
     config.subscriber_id.clone_from(&settings.subscriber_id);
+    let cli::Tls { ca_cert, cert, cert_key, verify } = settings.tls.clone();
+    config.tls = ckcore::TlsOptions { ca_cert, cert, cert_key, verify };
     config.psk = settings.psk.as_ref().and_then(|psk| ckcore::Psk::new(psk.expose()));
     config.timeout = run.core.timeout;
     notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Internal))?);
+    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 

@@ -287,7 +287,8 @@ impl Dispatcher {
     fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
         let units = self.context.keep.take_run(run);
         let spool = self.context.spool.clone();
-        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline });
+        let task = self.actions.get(&run).map(|action| action.task.clone());
+        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline, task });
         let delivered = self.delivered.clone();
         let task = tokio::spawn(async move {
             let result = work.await;
