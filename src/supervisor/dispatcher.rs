@@ -9,7 +9,11 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep, sleep_until},
+};
 use worker_proto::Gap;
 
 use super::{
@@ -34,6 +38,8 @@ use crate::{
 const SHUTDOWN: Duration = Duration::from_secs(8);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
+/// How often PID 1 looks for processes that others left to it.
+const REAP: Duration = Duration::from_secs(5);
 /// Gaps of one run that get a line in the log each.
 const GAP_LINES: usize = 200;
 /// Commands to one worker that may wait: it needs to hear of an end twice at most.
@@ -112,6 +118,7 @@ pub(super) async fn run(
                 None => from_core = None,
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
+            () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
@@ -219,7 +226,7 @@ impl Dispatcher {
         if let Some(order) = self.orders.remove(&job) {
             self.metrics.worker_exited(order.collector, show::exit_label(outcome));
         }
-        if reaper::is_subreaper() && self.links.is_empty() {
+        if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
             if swept > 0 {
                 tracing::warn!(swept, "ended processes that workers left behind");

@@ -160,6 +160,11 @@ impl<'a> Talk<'a> {
                 Some(Command::Stop(reason, grace)) = commands.recv() => {
                     return End::Stop(reason, grace, String::new());
                 }
+                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
+                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                        return end;
+                    }
+                }
                 frame = timeout(patience, frames.recv()) => match frame {
                     Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
                         greeted = true;
@@ -179,11 +184,6 @@ impl<'a> Talk<'a> {
                     Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
                 },
                 _ = body.wait(), if !exited => exited = true,
-                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
-                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
-                        return end;
-                    }
-                }
             }
         }
     }
