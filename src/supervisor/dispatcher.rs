@@ -1,6 +1,7 @@
 //! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     future::pending,
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt};
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
+use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
@@ -32,6 +34,8 @@ use crate::{
 const SHUTDOWN: Duration = Duration::from_secs(8);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
+/// Gaps of one run that get a line in the log each.
+const GAP_LINES: usize = 200;
 /// Commands to one worker that may wait: it needs to hear of an end twice at most.
 const COMMANDS: usize = 4;
 
@@ -54,6 +58,9 @@ pub(super) struct Dispatcher {
     metrics: Arc<Metrics>,
     board: Board,
     show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    told: bool,
+    /// Lines about gaps in the run that is under way.
+    gaps: Cell<usize>,
     links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
     orders: HashMap<JobId, JobOrder>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
@@ -156,6 +163,8 @@ impl Dispatcher {
             board: Board::new(notices),
             metrics: setup.metrics,
             show: setup.show,
+            told: setup.told,
+            gaps: Cell::new(0),
             links: HashMap::new(),
             orders: HashMap::new(),
             deliveries: HashMap::new(),
@@ -187,9 +196,21 @@ impl Dispatcher {
             _ => None,
         };
         self.board.job_event(job, &event);
+        if let (JobEvent::Gap(_, gap), Some(order)) = (&event, self.orders.get(&job)) {
+            self.log_gap(order.collector, gap);
+        }
         self.handle(Event::Job(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
+        }
+    }
+
+    /// Every gap is counted and reported; only the first ones of a job are worth a line each.
+    fn log_gap(&self, collector: &str, gap: &Gap) {
+        let logged = self.gaps.get();
+        if !self.told && logged < GAP_LINES {
+            self.gaps.set(logged + 1);
+            show::log_gap(collector, gap);
         }
     }
 
@@ -235,7 +256,7 @@ impl Dispatcher {
 
     fn connected(&mut self, lost: Option<String>) {
         match &lost {
-            None => tracing::info!("connected to the core"),
+            None => {}
             Some(reason) => tracing::warn!(%reason, "not connected to the core"),
         }
         self.metrics.set_core_connected(lost.is_none());
@@ -298,7 +319,7 @@ impl Dispatcher {
         if let Shown::CollectorFailed { collector, .. } = shown {
             self.metrics.collector_failed(collector);
         }
-        show::log(shown);
+        show::log(shown, self.told);
         self.board.shown(shown);
         if let Some(event) = show::progress(shown) {
             (self.show)(&event);
@@ -307,12 +328,18 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
             Conclusion::Ended(mut report, result) => {
                 report.arrived(self.arrived.remove(&run).unwrap_or_default());
                 self.metrics.run_finished(&report);
-                show::log_run(&report, &result);
+                for collector in &report.collectors {
+                    self.metrics.collector_took(&collector.name, collector.took);
+                }
+                if !self.told {
+                    show::log_run(&report, &result);
+                }
                 let answer = show::answer(&report, &result);
                 if self.once == Some(run) {
                     self.ended.report = Some(report);

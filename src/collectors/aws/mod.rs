@@ -7,6 +7,7 @@ mod broker;
 pub mod client;
 mod definitions;
 mod engine;
+mod http;
 mod identity;
 mod options;
 mod plan;

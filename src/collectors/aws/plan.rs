@@ -32,7 +32,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     }
     let selection = select(&identity, members.as_deref(), settings)?;
     for member in &selection.inactive {
-        tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");
+        tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
     let regions = regions(context, &identity.account, region).await?;
