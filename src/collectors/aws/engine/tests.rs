@@ -1,3 +1,5 @@
+//! The engine over recorded answers: what fails costs its kind in its region, and is a gap.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
