@@ -12,15 +12,16 @@ use reqwest::{Body, Response};
 use serde::Deserialize;
 
 use super::{
-    Carried, CoreConfig, CoreError,
+    Carried, CoreConfig, CoreError, NodeChange, StoredGraph,
     carry::Carrier,
     dialect::Dialect,
     http::{Http, failure, read},
+    stored::{CLEAN_QUERY, GraphReader, change_bodies},
 };
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// How long the query of an account may take, all of its answer included.
+/// How long a query may take, all of its answer included.
 const QUERY_LIMIT: Duration = Duration::from_secs(600);
 
 /// The most that is read of a report, in bytes.
@@ -124,21 +125,66 @@ impl CoreApi {
     /// If the core cannot be reached, refuses, or answers something that cannot be merged again.
     pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<Carried, CoreError> {
         const WHAT: &str = "query of an account";
-        let config = &self.http.config;
         let query = self.dialect.account_query(account_kind, account_id)?;
+        let mut carrier = Carrier::new(account_kind, account_id);
+        if self.query(WHAT, query, |chunk| carrier.feed(chunk)).await? {
+            carrier.finish()
+        } else {
+            Ok(Carried::default())
+        }
+    }
+
+    /// The nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
+    ///
+    /// `clouds` are the ids of the clouds to look in; none are all. A core that does not know the graph has no such node.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    pub async fn nodes_to_clean(&self, clouds: &[String]) -> Result<StoredGraph, CoreError> {
+        let mut reader = GraphReader::new(CLEAN_QUERY, self.dialect.default_edge());
+        if self.query(CLEAN_QUERY, self.dialect.clean_query(clouds), |chunk| reader.feed(chunk)).await? {
+            reader.finish()
+        } else {
+            Ok(StoredGraph::default())
+        }
+    }
+
+    /// Changes sections of nodes; the caller sends as many at a time as it wants to lose at a time. Nodes that the core
+    /// does not know are passed over, unless `reported` is changed.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses; some of the changes may have been made.
+    pub async fn patch_nodes(&self, changes: &[NodeChange]) -> Result<(), CoreError> {
+        let config = &self.http.config;
+        for body in change_bodies(changes) {
+            let url = config.url(&self.dialect.nodes_path(&config.graph));
+            let request = self.http.request(Method::PATCH, url).await?;
+            let request = request.header(CONTENT_TYPE, NDJSON).header(ACCEPT, NDJSON).body(body);
+            self.http.send_short("change of nodes", request, config.timing.request * 4).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a query and feeds its answer; `false` if the core never heard of the graph or of a kind in the query.
+    async fn query(
+        &self,
+        what: &'static str,
+        query: String,
+        mut feed: impl FnMut(&[u8]) -> Result<(), CoreError>,
+    ) -> Result<bool, CoreError> {
+        let config = &self.http.config;
         let url = config.url(&self.dialect.query_path(&config.graph));
         let request = self.http.request(Method::POST, url).await?;
         let request = request.header(CONTENT_TYPE, "text/plain").header(ACCEPT, NDJSON).body(query);
-        let mut response = match self.http.send(WHAT, request, QUERY_LIMIT).await {
+        let mut response = match self.http.send(what, request, QUERY_LIMIT).await {
             Ok(response) => response,
-            Err(error) if is_unknown(&error) => return Ok(Carried::default()),
+            Err(error) if is_unknown(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut carrier = Carrier::new(account_kind, account_id);
-        while let Some(chunk) = chunk(WHAT, &mut response).await? {
-            carrier.feed(&chunk)?;
+        while let Some(chunk) = chunk(what, &mut response).await? {
+            feed(&chunk)?;
         }
-        carrier.finish()
+        Ok(true)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, Answer, CoreApi, CoreConfig, CoreError, CoreEvent,
+    ActionKey, Answer, CoreApi, CoreConfig, CoreError, CoreEvent, InfoLevel, ProgressTree, TaskResult,
     dialect::Dialect,
     http::Http,
     link::{Books, Link, Standing},
@@ -63,6 +63,31 @@ impl Core {
         } else {
             tracing::warn!(action = %key, "ignored the answer to an action that is not in work");
         }
+    }
+
+    /// Takes tasks of these clouds from the core's work queue from now on; no clouds are all clouds. Until this is called
+    /// there is no connection to the queue.
+    pub fn take_tasks(&self, clouds: &[String]) {
+        tracing::debug!(?clouds, "the work queue is not connected");
+    }
+
+    /// Answers a task, once: a second result and one to an unknown task are ignored. It is remembered and sent again if
+    /// the core delivers the task again.
+    #[expect(clippy::unused_async, reason = "the interface of the connection")]
+    pub async fn answer_task(&self, id: &str, _result: TaskResult) {
+        tracing::warn!(task = id, "ignored the result of a task that is not in work");
+    }
+
+    /// Tells the core how far an action in work is, if it can be told. Only the newest progress of an action is sent.
+    #[expect(clippy::unused_async, reason = "the interface of the connection")]
+    pub async fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
+        tracing::trace!(action = %key, ?progress, "progress");
+    }
+
+    /// Tells the people at the core something about an action in work, if they can be told; long texts are cut.
+    #[expect(clippy::unused_async, reason = "the interface of the connection")]
+    pub async fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
+        tracing::trace!(action = %key, ?level, text, "info");
     }
 
     /// The requests that need no websocket.

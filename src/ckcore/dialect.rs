@@ -75,6 +75,35 @@ impl Dialect {
         }
     }
 
+    /// The path of changes to nodes.
+    pub(super) fn nodes_path(self, graph: &str) -> [&str; 3] {
+        match self {
+            Dialect::Core2 => ["graph", graph, "nodes"],
+        }
+    }
+
+    /// The query for the nodes that are to be cleaned up, with all nodes above and below them. No clouds are all clouds.
+    pub(super) fn clean_query(self, clouds: &[String]) -> String {
+        let ids = Value::from(clouds).to_string();
+        match self {
+            Dialect::Core2 => {
+                let of = if clouds.is_empty() {
+                    String::new()
+                } else {
+                    format!(" and metadata.ancestors.cloud.id in {ids}")
+                };
+                format!("desired.clean == true and metadata.cleaned == false{of} <-[0:]->")
+            }
+        }
+    }
+
+    /// The edge type that is meant when none is said.
+    pub(super) fn default_edge(self) -> &'static str {
+        match self {
+            Dialect::Core2 => "dependency",
+        }
+    }
+
     /// Reads a text frame.
     pub(super) fn read(self, text: &str) -> Incoming {
         match self {

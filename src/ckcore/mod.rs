@@ -23,10 +23,13 @@ mod dialect;
 mod error;
 mod http;
 mod ledger;
+mod lines;
 mod link;
 mod outbox;
 mod socket;
+mod stored;
 mod token;
+mod work;
 
 pub use api::{CoreApi, MergeReport};
 pub use backoff::Backoff;
@@ -35,6 +38,8 @@ pub use config::{CoreConfig, Psk, Timing};
 pub use connection::{Core, connect};
 pub use error::CoreError;
 use serde_json::{Map, Value};
+pub use stored::{Ancestor, NodeChange, Stored, StoredGraph, stored_node};
+pub use work::{InfoLevel, ProgressPart, ProgressTree, Task, TaskResult};
 
 /// What identifies an action to the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +123,10 @@ pub enum CoreEvent {
     },
     /// An action that was never delivered before.
     Action(Action),
+    /// The core no longer wants an action that is in work. It is answered all the same.
+    Abort(ActionKey),
+    /// A task of the work queue that was never delivered before.
+    Task(Task),
 }
 
 /// The outcome of an action.

@@ -28,7 +28,7 @@ use super::{
     state::{State, handle_event},
 };
 use crate::{
-    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty},
+    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty, TaskResult},
     graph::Spool,
     process::reaper,
     telemetry::Metrics,
@@ -249,6 +249,12 @@ impl Dispatcher {
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
+            }
+            CoreEvent::Abort(key) => tracing::info!(action = %key, "the core gave up an action; it goes on"),
+            CoreEvent::Task(task) => {
+                if let Some(core) = &self.core {
+                    core.answer_task(&task.id, TaskResult::Error("this worker takes no tasks".into())).await;
+                }
             }
             CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
                 let message = "this version of ckworker does not clean up: nothing was deleted";

@@ -151,6 +151,8 @@ impl State {
             JobEvent::UnitComplete(unit, stats) => scope.unit_complete(unit, stats),
             JobEvent::UnitFailed(unit, failure) => scope.unit_failed(unit, &Trouble::from(failure)),
             JobEvent::Ended(outcome) => scope.ended(outcome),
+            // Workers that operate are the operator's.
+            JobEvent::Operated(..) => {}
         }
     }
 
@@ -234,7 +236,7 @@ fn start(
         *next_job += 1;
         let unit = match &work {
             Work::Unit(unit, _) => Some(*unit),
-            Work::Plan | Work::Whole(_) => None,
+            Work::Plan | Work::Whole(_) | Work::Operate(_) => None,
         };
         jobs.insert(id, Assignment { run: run_id, collector: index, unit, stopped: None, pid: None });
         let soft_deadline = limits.soft;

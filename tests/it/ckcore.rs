@@ -227,7 +227,7 @@ async fn refusals_of_the_handshake_are_retried() {
         match client.event().await {
             CoreEvent::Disconnected { reason } => reasons.push(reason),
             CoreEvent::Connected => break,
-            CoreEvent::Action(action) => panic!("{action:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(server.requests(HANDLE), 4);

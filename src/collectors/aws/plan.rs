@@ -111,6 +111,7 @@ fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, F
         role: account.role,
         partition: partition.to_owned(),
         regions: regions.to_vec(),
+        verify: false,
     };
     let payload = serde_json::to_string(&payload).map_err(|error| Failure {
         kind: FailureKind::Internal,

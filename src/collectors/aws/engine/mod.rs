@@ -6,7 +6,7 @@
 
 mod account;
 mod balancers;
-mod eval;
+pub(crate) mod eval;
 mod kind;
 mod metrics;
 mod place;
