@@ -167,7 +167,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     match ended.delivery {
         Ok(()) => ExitCode::of(&report),
         Err(error) if error.nothing => ExitCode::Nothing,
-        Err(_) => ExitCode::Undelivered,
+        Err(error) => Failed(ExitCode::Undelivered, error.message).say(),
     }
 }
 

@@ -79,6 +79,7 @@ async fn collect_only(collectors: &[&str], cloud: Cloud) -> Collected {
         role: Some("Reader".into()),
         partition: "aws".into(),
         regions: vec!["us-east-1".into(), "us-west-2".into()],
+        verify: false,
     };
     let result = Run::new(&context, payload, client).unwrap().collect().await;
     context.finish().await.unwrap();
