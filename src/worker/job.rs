@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, watch};
-use worker_proto::{Failure, FailureKind, FromWorker, Job, Task, Unit};
+use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
 
+use super::operate;
 use crate::{
     collectors::{CollectContext, Collector, CredentialRequest, CredentialSource},
     settings::Settings,
@@ -29,11 +30,13 @@ impl Contexts {
     }
 }
 
-/// Runs the job. Failures of units are sent as frames; an error is one of the job as a whole.
+/// Runs the job. `operations` gives what a worker with [`Task::Operate`] has to do, and ends when no more will come.
+/// Failures of units are sent as frames; an error is one of the job as a whole.
 pub async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
     requests: mpsc::Sender<CredentialRequest>,
+    operations: mpsc::Receiver<Operation>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
@@ -53,6 +56,7 @@ pub async fn run(
             let units = plan(collector, &contexts).await?;
             collect_all(collector, &contexts, &units, *pool as usize).await
         }
+        Task::Operate { unit } => operate::run(collector, &contexts.of(0), unit, operations, &contexts.out).await,
     }
 }
 

@@ -7,6 +7,7 @@
 //! when it is cancelled, and at its soft deadline.
 
 mod job;
+mod operate;
 mod session;
 
 use std::{process::ExitCode, time::Duration};

@@ -10,8 +10,8 @@ use tokio::{
     time::{Instant, interval_at, sleep_until, timeout},
 };
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, PROTOCOL_VERSION, ProtoError,
-    ToWorker, decode_to_worker, encode_from_worker,
+    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, Operation, PROTOCOL_VERSION,
+    ProtoError, ToWorker, decode_to_worker, encode_from_worker,
 };
 
 use super::job;
@@ -29,6 +29,8 @@ const ALIVE: Duration = Duration::from_secs(5);
 const QUEUE: usize = 8;
 /// Log lines and measurements that may wait; beyond, they are dropped.
 const LOG_QUEUE: usize = 256;
+/// Operations that may wait for being begun; the supervisor has fewer open.
+const OPERATIONS: usize = 256;
 /// How long the last frames may take to be written.
 const LAST_FRAMES: Duration = Duration::from_secs(10);
 
@@ -111,7 +113,9 @@ impl Running {
         let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
         let (cancel, cancelled) = watch::channel(false);
         let (requests, mut asked) = mpsc::channel::<CredentialRequest>(QUEUE);
-        let work = job::run(Arc::new(job), find, requests, self.out.clone(), cancelled);
+        let (orders, operations) = mpsc::channel(OPERATIONS);
+        let mut orders = Some(orders);
+        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled);
         tokio::pin!(work);
         let mut waiting = Waiting::default();
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
@@ -126,9 +130,11 @@ impl Running {
                 }
                 frame = self.incoming.next() => match frame? {
                     Some(ToWorker::Credentials { unit, credentials }) => waiting.answer(unit, &credentials),
+                    Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
+                    Some(ToWorker::Finish) => orders = None,
                     Some(ToWorker::Cancel) => break Err(cancelled_because("the supervisor cancelled the job")),
                     Some(ToWorker::Hello { .. } | ToWorker::Job(_)) => {
-                        return Err(SessionError::Unexpected("credentials or cancel"));
+                        return Err(SessionError::Unexpected("credentials, cancel, or an operation"));
                     }
                     None => return Err(SessionError::Gone),
                 },
@@ -158,6 +164,15 @@ impl Running {
         timeout(LAST_FRAMES, ending)
             .await
             .map_err(|_| SessionError::Silence("room for the last frames", LAST_FRAMES))?
+    }
+}
+
+/// Gives an operation to the job; one that comes after the end or in a flood is a fault of the other side.
+fn hand_over(orders: Option<&mpsc::Sender<Operation>>, operation: Operation) -> Result<(), SessionError> {
+    let taken = orders.map(|orders| orders.try_send(operation));
+    match taken {
+        Some(Ok(())) => Ok(()),
+        _ => Err(SessionError::Unexpected("no operation now")),
     }
 }
 

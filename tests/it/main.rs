@@ -10,4 +10,5 @@ mod graph;
 mod supervision;
 mod support;
 mod test_core;
+mod tidy;
 mod upload;

@@ -88,6 +88,7 @@ pub fn job_name(order: &JobOrder) -> String {
         Work::Plan => format!("{}/plan", order.collector),
         Work::Whole(_) => order.collector.to_owned(),
         Work::Unit(_, unit) => format!("{}/{}", order.collector, unit.id),
+        Work::Operate(unit) => format!("{}/{}/operations", order.collector, unit.id),
     }
 }
 
@@ -119,6 +120,7 @@ fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_pr
             Work::Plan => Task::Plan,
             Work::Whole(pool) => Task::Whole { pool: u32::try_from(*pool).unwrap_or(u32::MAX) },
             Work::Unit(index, unit) => Task::Unit { index: *index, unit: unit.clone() },
+            Work::Operate(unit) => Task::Operate { unit: unit.clone() },
         },
         settings: serde_json::to_string(settings).unwrap_or_default(),
         soft_deadline_ms: u64::try_from(soft.as_millis()).unwrap_or(u64::MAX),

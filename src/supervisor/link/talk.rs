@@ -1,6 +1,6 @@
 //! The conversation with one worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -8,8 +8,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, PROTOCOL_VERSION, ProtoError,
-    ToWorker, Unit, decode_from_worker, encode_to_worker,
+    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION,
+    ProtoError, ToWorker, Unit, decode_from_worker, encode_to_worker,
 };
 
 use super::{
@@ -23,6 +23,7 @@ use crate::{
     graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
+    telemetry::Metrics,
     worker::COLLECTOR,
 };
 
@@ -34,10 +35,14 @@ const OUT_QUEUE: usize = 1024;
 const AFTER_EXIT: Duration = Duration::from_secs(1);
 
 /// What a link is told while it runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// End the worker, with this time from TERM to KILL.
     Stop(StopReason, Duration),
+    /// Have it carry out an operation.
+    Operate(Operation),
+    /// Let it end when its operations have ended.
+    Finish,
 }
 
 /// The most that one worker may send to be kept, in bytes: far beyond any account, and what a disk can take.
@@ -76,6 +81,7 @@ impl<'a> Talk<'a> {
     pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
         let units = match &order.work {
             Work::Unit(index, unit) => BTreeMap::from([(*index, unit.clone())]),
+            Work::Operate(unit) => BTreeMap::from([(0, unit.clone())]),
             Work::Plan | Work::Whole(_) => BTreeMap::new(),
         };
         let log = Allowance::new(std::time::Instant::now());
@@ -95,7 +101,7 @@ impl<'a> Talk<'a> {
     /// Talks until the worker is over, ends it, and says how it ended.
     pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
         let Peer { reader, writer, stderr, mut body } = peer;
-        let (frames, reading) = read_frames(FrameReader::new(reader));
+        let (frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
         let (out, writing) = write_frames(FrameWriter::new(writer));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
         let end = self.converse(frames, &out, &mut body, &mut commands).await;
@@ -156,8 +162,20 @@ impl<'a> Talk<'a> {
             };
             tokio::select! {
                 biased;
-                Some(Command::Stop(reason, grace)) = commands.recv() => {
-                    return End::Stop(reason, grace, String::new());
+                Some(command) = commands.recv() => {
+                    let message = match command {
+                        Command::Stop(reason, grace) => return End::Stop(reason, grace, String::new()),
+                        Command::Operate(operation) => ToWorker::Operate(operation),
+                        Command::Finish => ToWorker::Finish,
+                    };
+                    if let Err(end) = give(out, message) {
+                        return end;
+                    }
+                }
+                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
+                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                        return end;
+                    }
                 }
                 frame = timeout(patience, frames.recv()) => match frame {
                     Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
@@ -178,11 +196,6 @@ impl<'a> Talk<'a> {
                     Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
                 },
                 _ = body.wait(), if !exited => exited = true,
-                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
-                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
-                        return end;
-                    }
-                }
             }
         }
     }
@@ -192,8 +205,11 @@ impl<'a> Talk<'a> {
         match frame {
             FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
             FromWorker::Alive => {}
+            FromWorker::Operated { id, outcome } if self.operates() => {
+                self.tell(JobEvent::Operated(id, outcome)).await;
+            }
             FromWorker::Plan(plan) => {
-                if matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
+                if self.operates() || matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
                     return Some(protocol("it sent a plan that was not asked for"));
                 }
                 if matches!(self.order.work, Work::Whole(_)) {
@@ -205,6 +221,8 @@ impl<'a> Talk<'a> {
             FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
             FromWorker::Done => return Some(End::Said(Outcome::Finished)),
             FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(failure))),
+            FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
+            _ if self.operates() => return Some(protocol("it collects, but was asked for operations")),
             FromWorker::UnitStarted { unit }
             | FromWorker::Nodes { unit, .. }
             | FromWorker::Edges { unit, .. }
@@ -219,6 +237,10 @@ impl<'a> Talk<'a> {
             frame => return self.unit_frame(frame).await,
         }
         None
+    }
+
+    fn operates(&self) -> bool {
+        matches!(self.order.work, Work::Operate(_))
     }
 
     /// A frame about one of the worker's own units.
@@ -302,7 +324,7 @@ impl<'a> Talk<'a> {
             return give(out, ToWorker::Credentials { unit, credentials });
         };
         let subject = match (unit, self.units.get(&unit)) {
-            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..)) => None,
+            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..) | Work::Operate(_)) => None,
             (_, Some(unit)) => Some(unit.clone()),
             (_, None) => return Err(protocol(format!("it wants credentials of unit {unit}, which it does not have"))),
         };
@@ -343,12 +365,16 @@ fn protocol(detail: impl ToString) -> End {
 
 fn read_frames<R: tokio::io::AsyncRead + Unpin + Send + 'static>(
     mut reader: FrameReader<R>,
+    metrics: Arc<Metrics>,
 ) -> (Frames, JoinHandle<()>) {
     let (sender, frames) = mpsc::channel(QUEUE);
     let reading = tokio::spawn(async move {
         loop {
             let message = match reader.read().await {
-                Ok(Some(frame)) => decode_from_worker(frame),
+                Ok(Some(frame)) => {
+                    metrics.frame("in", frame.len());
+                    decode_from_worker(frame)
+                }
                 Ok(None) => return,
                 Err(error) => Err(error),
             };
