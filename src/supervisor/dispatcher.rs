@@ -159,6 +159,7 @@ impl Dispatcher {
             level: setup.level,
             spool: Spool::new(setup.spool_limit),
             keep: Arc::new(Keep::default()),
+            shelf: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -341,6 +342,7 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.context.shelf.forget(run);
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),

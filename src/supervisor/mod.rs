@@ -23,6 +23,7 @@ pub mod link;
 pub mod policy;
 pub mod report;
 mod run;
+mod shelf;
 mod show;
 pub mod state;
 #[cfg(test)]
