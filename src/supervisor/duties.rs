@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, Task, TaskResult},
+    collectors::BoxFuture,
     telemetry::Metrics,
 };
 
@@ -106,7 +107,7 @@ impl Duties {
             let answer = if full {
                 Answer::Error(format!("{CLEANUPS} cleanups are running or waiting already"))
             } else {
-                in_turn(&turn, stopped, cleanup.run(key.clone(), deadline)).await
+                in_turn(&turn, stopped, Box::pin(cleanup.run(key.clone(), deadline))).await
             };
             // A dispatcher that is gone has given it up.
             let _ = answers.send((key, answer)).await;
@@ -157,7 +158,7 @@ impl Duties {
 }
 
 /// Runs when it is its turn, unless it is stopped before.
-async fn in_turn(turn: &Mutex<()>, mut stopped: watch::Receiver<bool>, run: impl Future<Output = Answer>) -> Answer {
+async fn in_turn(turn: &Mutex<()>, mut stopped: watch::Receiver<bool>, run: BoxFuture<'_, Answer>) -> Answer {
     let own = tokio::select! {
         own = turn.lock() => Some(own),
         () = async { drop(stopped.wait_for(|stop| *stop).await) } => None,

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph},
+    collectors::BoxFuture,
     supervisor::operator::Operator,
     telemetry::Metrics,
 };
@@ -86,11 +87,9 @@ impl Cleanup {
     }
 
     async fn clean(&self, key: &ActionKey, deadline: Instant) -> Answer {
-        let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
         let api = self.core.api();
-        let query = self.again(deadline, || api.nodes_to_clean(&clouds));
         let found = tokio::select! {
-            found = query => found,
+            found = self.query(&api, deadline) => found,
             () = stopped(self.stop.clone()) => return Answer::Error("stopped before anything was cleaned up".into()),
         };
         let graph = match found {
@@ -107,15 +106,12 @@ impl Cleanup {
         work.end().await
     }
 
-    /// Asks the core again while that may help.
-    async fn again<T, F: Future<Output = Result<T, CoreError>>>(
-        &self,
-        deadline: Instant,
-        mut ask: impl FnMut() -> F,
-    ) -> Result<T, CoreError> {
+    /// What is to be cleaned up; the core is asked again while that may help.
+    async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
+        let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
         let mut pause = PAUSE;
         for _ in 1..ATTEMPTS {
-            match ask().await {
+            match api.nodes_to_clean(&clouds).await {
                 Err(error) if error.retryable && Instant::now() + pause < deadline => {
                     tracing::warn!(%error, "trying again");
                 }
@@ -124,7 +120,7 @@ impl Cleanup {
             sleep(pause).await;
             pause *= 2;
         }
-        ask().await
+        api.nodes_to_clean(&clouds).await
     }
 }
 
@@ -193,13 +189,15 @@ impl<'a> Work<'a> {
     async fn stage(&mut self, items: Vec<&Item>, verb: &Verb) {
         let cleanup = self.cleanup;
         let deadline = self.deadline;
-        let mut results = stream::iter(items)
-            .map(|item| async move {
+        let mut operations: Vec<BoxFuture<'_, _>> = Vec::with_capacity(items.len());
+        for item in items {
+            operations.push(Box::pin(async move {
                 let began = Instant::now();
                 let outcome = operate(cleanup, item, verb, deadline).await;
                 (item, outcome, began.elapsed())
-            })
-            .buffer_unordered(cleanup.setting.pool.max(1));
+            }));
+        }
+        let mut results = stream::iter(operations).buffer_unordered(cleanup.setting.pool.max(1));
         while !self.stopped {
             tokio::select! {
                 result = results.next() => match result {
