@@ -53,6 +53,7 @@ impl Default for Patience {
 }
 
 /// What all links share.
+#[derive(Clone)]
 pub struct LinkContext {
     /// What is started as a worker process.
     pub program: Program,
