@@ -35,7 +35,7 @@ use crate::{
     output::OutputFile,
     process::{Program, guard, reaper},
     supervisor::{
-        self, Ended, Notices, Setup, Source,
+        self, CleanupSetting, Ended, Notices, Setup, Source,
         deliver::{Deliver, ToCore, ToFile},
         link::{LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
@@ -236,8 +236,14 @@ fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
             (collector.name(), link)
         })
         .collect();
+    let mut policy = Policy::new(policies.collect(), run.core.pool_size, run.core.timeout);
+    policy.cleanup = CleanupSetting {
+        enabled: run.core.cleanup,
+        dry_run: run.core.cleanup_dry_run,
+        pool: run.core.cleanup_pool_size,
+    };
     Setup {
-        policy: Policy::new(policies.collect(), run.core.pool_size, run.core.timeout),
+        policy,
         collectors: links,
         program: Program::this(),
         memory_limit: WORKER_MEMORY,

@@ -20,6 +20,7 @@ use super::{
     Ended, Setup,
     board::{Board, Notices},
     deliver::{Deliver, Delivered, DeliveryOrder},
+    duties::Duties,
     event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
     keep::Keep,
     link::{self, Command, LinkCollector, LinkContext, job_name},
@@ -28,7 +29,7 @@ use super::{
     state::{State, handle_event},
 };
 use crate::{
-    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty, TaskResult},
+    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty},
     graph::Spool,
     process::reaper,
     telemetry::Metrics,
@@ -36,6 +37,8 @@ use crate::{
 
 /// The upper bound of the whole shutdown, from the first signal until every worker is gone.
 const SHUTDOWN: Duration = Duration::from_secs(8);
+/// Between two looks whether cleanups and tasks have ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
 /// How often PID 1 looks for processes that others left to it.
@@ -75,6 +78,7 @@ pub(super) struct Dispatcher {
     actions: HashMap<RunId, ActionKey>,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
+    duties: Option<Duties>,
     next_run: u64,
     once: Option<RunId>,
     ended: Ended,
@@ -94,31 +98,35 @@ pub(super) async fn run(
         Source::Core(core, events) => (Some(core), Some(events), false),
         Source::Idle => (None, None, false),
     };
+    let (answers, mut answered) = mpsc::channel(QUEUE);
     let mut dispatcher = Dispatcher::new(setup, core, events, delivered, notices);
+    dispatcher.take_duties(answers);
     if once {
         let run = dispatcher.new_run();
         dispatcher.once = Some(run);
         dispatcher.handle(Event::Collect(run));
     }
     let mut stopping: Option<Instant> = None;
-    while !dispatcher.ended.over {
+    while !dispatcher.is_over() {
         let now = Instant::now();
         let wake = dispatcher.state.wake_at(now);
         tokio::select! {
             Some(signal) = signals.next() => {
                 tracing::info!(signal, "stopping");
                 dispatcher.ended.signal.get_or_insert(signal);
-                dispatcher.handle(if stopping.is_none() { Event::Stop } else { Event::StopNow });
+                dispatcher.stop(if stopping.is_none() { Event::Stop } else { Event::StopNow });
                 stopping.get_or_insert(now + SHUTDOWN);
             }
             Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
             Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
+            Some((key, answer)) = answered.recv() => dispatcher.cleaned(key, answer),
             event = next(&mut from_core) => match event {
-                Some(event) => dispatcher.core_event(event).await,
+                Some(event) => dispatcher.core_event(event),
                 None => from_core = None,
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
             () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
+            () = sleep(LOOK), if stopping.is_some() => {}
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
@@ -126,6 +134,10 @@ pub(super) async fn run(
         }
         dispatcher.answer_open().await;
     }
+    while let Ok((key, answer)) = answered.try_recv() {
+        dispatcher.cleaned(key, answer);
+    }
+    dispatcher.answer_open().await;
     dispatcher.finish().await
 }
 
@@ -159,6 +171,7 @@ impl Dispatcher {
             level: setup.level,
             spool: Spool::new(setup.spool_limit),
             keep: Arc::new(Keep::default()),
+            shelf: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -180,10 +193,34 @@ impl Dispatcher {
             actions: HashMap::new(),
             answers: Vec::new(),
             core,
+            duties: None,
             next_run: 0,
             once: None,
             ended: Ended::default(),
         }
+    }
+
+    /// Is ready for cleanups and tasks, if there is a core.
+    fn take_duties(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
+        let Some(core) = &self.core else { return };
+        let policy = self.state.policy();
+        self.duties = Some(Duties::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.ended.over && self.duties.as_mut().is_none_or(Duties::is_over)
+    }
+
+    fn stop(&mut self, event: Event) {
+        if let Some(duties) = &mut self.duties {
+            duties.stop();
+        }
+        self.handle(event);
+    }
+
+    fn cleaned(&mut self, key: ActionKey, answer: Answer) {
+        self.metrics.action("cleanup", if answer == Answer::Done { "done" } else { "error" });
+        self.answers.push((key, answer));
     }
 
     fn new_run(&mut self) -> RunId {
@@ -240,7 +277,7 @@ impl Dispatcher {
         self.handle(Event::Delivered(run, result));
     }
 
-    async fn core_event(&mut self, event: CoreEvent) {
+    fn core_event(&mut self, event: CoreEvent) {
         match event {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
@@ -250,18 +287,19 @@ impl Dispatcher {
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
-            CoreEvent::Abort(key) => tracing::info!(action = %key, "the core gave up an action; it goes on"),
-            CoreEvent::Task(task) => {
-                if let Some(core) = &self.core {
-                    core.answer_task(&task.id, TaskResult::Error("this worker takes no tasks".into())).await;
+            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
+                tracing::info!(action = %key, "the core wants a cleanup");
+                if let Some(duties) = &mut self.duties {
+                    duties.clean(key);
                 }
             }
-            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
-                let message = "this version of ckworker does not clean up: nothing was deleted";
-                tracing::warn!(action = %key, "{message}");
-                self.metrics.action("cleanup", "error");
-                if let Some(core) = &self.core {
-                    core.answer(&key, Answer::Error(message.into())).await;
+            CoreEvent::Abort(key) => {
+                let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
+                tracing::info!(action = %key, ends, "the core gave up an action");
+            }
+            CoreEvent::Task(task) => {
+                if let Some(duties) = &mut self.duties {
+                    duties.task(task);
                 }
             }
         }
@@ -342,6 +380,7 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.context.shelf.forget(run);
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
@@ -383,6 +422,9 @@ impl Dispatcher {
 
     /// Ends what is left: dropping a link kills its worker.
     async fn finish(mut self) -> Ended {
+        if let Some(duties) = self.duties.take() {
+            duties.abort_all().await;
+        }
         let links = self.links.drain().map(|(_, (_, task))| task);
         for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
             task.abort();

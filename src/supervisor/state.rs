@@ -69,6 +69,12 @@ impl State {
         Self { policy, runs, jobs, next_job: 0, stopping: false, exited: false }
     }
 
+    /// What it was told.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// When the next [`Event::Tick`] is wanted. What is due already waits for a place and not for the clock.
     #[must_use]
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {

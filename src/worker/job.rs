@@ -8,7 +8,7 @@ use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit}
 
 use super::operate;
 use crate::{
-    collectors::{CollectContext, Collector, CredentialRequest, CredentialSource},
+    collectors::{CollectContext, Collector, CredentialSource, Request},
     settings::Settings,
 };
 
@@ -18,7 +18,7 @@ pub const COLLECTOR: u32 = u32::MAX;
 /// Makes the contexts of one job.
 struct Contexts {
     settings: Arc<Settings>,
-    requests: mpsc::Sender<CredentialRequest>,
+    requests: mpsc::Sender<Request>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
 }
@@ -35,7 +35,7 @@ impl Contexts {
 pub async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    requests: mpsc::Sender<CredentialRequest>,
+    requests: mpsc::Sender<Request>,
     operations: mpsc::Receiver<Operation>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,

@@ -6,6 +6,7 @@
 
 mod chatter;
 mod peer;
+mod streams;
 mod talk;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ pub use self::talk::Command;
 use super::{
     event::{JobEvent, JobId, JobOrder, Outcome, UnitKey, Work},
     keep::Keep,
+    shelf::Shelf,
 };
 use crate::{
     collectors::{Broker, Collector},
@@ -51,6 +53,7 @@ impl Default for Patience {
 }
 
 /// What all links share.
+#[derive(Clone)]
 pub struct LinkContext {
     /// What is started as a worker process.
     pub program: Program,
@@ -64,6 +67,8 @@ pub struct LinkContext {
     pub level: worker_proto::Level,
     /// Where lines wait.
     pub spool: Spool,
+    /// What workers share.
+    pub shelf: Arc<Shelf>,
     /// Where complete units are kept.
     pub keep: Arc<Keep>,
     /// Where measurements go.
