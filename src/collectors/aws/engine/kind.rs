@@ -9,9 +9,11 @@ use super::{
     super::{
         super::BoxFuture,
         client::{CallError, CallErrorKind, Reply, Request, Tree},
-        definitions::{Call, Definition, Hook, Input, List, Reference, Scope, Service},
+        definitions::{Batch, Call, Definition, Hook, Input, List, Reference, Scope, Service},
     },
     Run, at_most, balancers,
+    batch::BatchTrees,
+    details::{Details, Lookup},
     eval::{Item, Named},
     metrics,
     place::{GLOBAL, Place},
@@ -21,6 +23,9 @@ use crate::graph::{End, Key, Kind, NodeId, Resource, Value};
 
 /// How many items of a kind are completed with further calls at the same time.
 const ITEMS_AT_ONCE: usize = 4;
+
+/// The name of an item's details in paths.
+const DETAILS: &str = "details";
 
 /// Whether an error means that there is nothing, by its code.
 pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
@@ -47,7 +52,7 @@ pub(crate) struct Above<'t> {
 impl<'t> Above<'t> {
     /// Its item as a named value.
     fn named(self) -> Named<'t> {
-        Named { name: "above", take: None, pages: std::slice::from_ref(self.item.tree) }
+        Named::whole("above", self.item.tree)
     }
 }
 
@@ -83,6 +88,14 @@ impl<'r> Step<'r> {
         if list.shared {
             return self.list_shared(list).await;
         }
+        let details = Details::of(self.run, self.place, self.service, self.definition.details.as_ref()).await?;
+        if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
+            for items in details.pages() {
+                self.items(&items, above, &|item| Some(item)).await?;
+            }
+            return Ok(());
+        }
+        let lookup = details.as_ref().and_then(Details::lookup);
         let nothing = Tree::Null;
         let plain = Item::plain(&nothing);
         let item = above.map_or(&plain, |above| above.item);
@@ -99,7 +112,7 @@ impl<'r> Step<'r> {
                 let done = match page {
                     Ok(reply) => {
                         self.place.answers();
-                        self.page(&reply, above).await?
+                        self.page(&reply, above, lookup.as_ref()).await?
                     }
                     Err(error) => Err(error),
                 };
@@ -116,7 +129,7 @@ impl<'r> Step<'r> {
         match self.place.shared(self.run, &self.service.service, list.operation.get_ref()).await {
             Ok(replies) => {
                 for reply in replies.iter() {
-                    if let Err(error) = self.page(reply, None).await? {
+                    if let Err(error) = self.page(reply, None, None).await? {
                         self.failed(list, &error).await?;
                     }
                 }
@@ -133,9 +146,24 @@ impl<'r> Step<'r> {
         }
     }
 
+    /// Reports a failed call.
+    pub(crate) async fn lost(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
+        self.place.lost(self.run, call.collector().unwrap_or(self.collector()), error).await
+    }
+
+    /// The calls of the definition that are for many items at once.
+    pub(crate) fn batch_calls(&self) -> impl Iterator<Item = (&'static Call, &'static Batch)> + use<> {
+        self.definition.calls.iter().filter_map(|call| Some((call, call.batch.as_ref()?)))
+    }
+
+    /// Whether it is of no use to go on here.
+    pub(crate) fn is_over(&self) -> bool {
+        self.place.is_refused()
+    }
+
     /// # Errors
     /// `Cancelled` if the unit must end.
-    fn go_on(&self) -> Result<(), Failure> {
+    pub(crate) fn go_on(&self) -> Result<(), Failure> {
         match self.run.context.is_cancelled() {
             true => Err(Failure { kind: FailureKind::Cancelled, message: "cancelled".into() }),
             false => Ok(()),
@@ -147,7 +175,12 @@ impl<'r> Step<'r> {
     }
 
     /// Makes nodes of a page. The outer error ends the unit, the inner one this listing.
-    async fn page(&self, reply: &Reply, above: Option<Above<'_>>) -> Result<Result<(), CallError>, Failure> {
+    async fn page(
+        &self,
+        reply: &Reply,
+        above: Option<Above<'_>>,
+        details: Option<&Lookup<'_>>,
+    ) -> Result<Result<(), CallError>, Failure> {
         let Some(list) = &self.definition.list else { return Ok(Ok(())) };
         let tree = match reply.tree() {
             Ok(tree) => tree,
@@ -158,16 +191,30 @@ impl<'r> Step<'r> {
             items.push(item);
             ControlFlow::Continue(())
         });
+        self.items(&items, above, &|item| details?.of(item)).await.map(Ok)
+    }
+
+    /// Makes nodes of items, each of which may have details.
+    async fn items<'t>(
+        &self,
+        items: &[&'t Tree<'t>],
+        above: Option<Above<'t>>,
+        details: &(dyn Fn(&'t Tree<'t>) -> Option<&'t Tree<'t>> + Sync),
+    ) -> Result<(), Failure> {
         let mut added = Vec::with_capacity(self.definition.hooks.len());
         for hook in &self.definition.hooks {
-            added.push((hook.values().0, self.hook(*hook, &items).await?));
+            added.push((hook.values().0, self.hook(*hook, items).await?));
         }
-        let named = |index: usize| {
-            let values = added.iter().filter_map(move |(name, values)| Some((*name, values.get(index)?)));
-            let values = values.map(|(name, value)| Named { name, take: None, pages: std::slice::from_ref(value) });
-            values.chain(above.map(|above| above.named())).collect()
+        let answers = self.batches(items).await?;
+        let trees = self.batch_trees(&answers).await?;
+        let parts: Vec<_> = trees.iter().map(BatchTrees::parts).collect();
+        let named = |index: usize, item: &'t Tree<'t>| {
+            let values = added.iter().filter_map(move |(name, values)| Some(Named::whole(name, values.get(index)?)));
+            let values = values.chain(parts.iter().map(|parts| parts.of(item)));
+            let details = details(item).map(|details| Named::whole(DETAILS, details));
+            values.chain(details).chain(above.map(Above::named)).collect()
         };
-        let items = items.into_iter().enumerate().map(|(index, tree)| Item { tree, named: named(index) });
+        let items = items.iter().enumerate().map(|(index, tree)| Item { tree, named: named(index, tree) });
         if self.definition.calls.is_empty() && self.children().next().is_none() {
             for item in items {
                 self.item(item, above).await?;
@@ -176,7 +223,7 @@ impl<'r> Step<'r> {
             let futures = items.map(|item| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(self.item(item, above)) });
             at_most(ITEMS_AT_ONCE, futures.collect()).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
@@ -221,17 +268,19 @@ impl<'r> Step<'r> {
     pub(crate) async fn answers(&self, item: &Item<'_>) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let mut answers = Vec::with_capacity(self.definition.calls.len());
         for call in &self.definition.calls {
-            if self.place.is_refused() {
+            if self.is_over() {
                 break;
             }
-            if call.collector.as_ref().is_some_and(|collector| !self.run.is_wanted(collector.get_ref())) {
+            let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
+            let is_known = call.unless_details && item.named.iter().any(|named| named.name == DETAILS);
+            if !is_wanted || is_known || call.batch.is_some() {
                 continue;
             }
             self.go_on()?;
             match self.answer(call, item).await {
                 Ok(replies) => answers.push((call, replies)),
                 Err(error) if is_absence(&error, &call.absent) => {}
-                Err(error) => self.place.lost(self.run, call.collector().unwrap_or(self.collector()), &error).await?,
+                Err(error) => self.lost(call, &error).await?,
             }
         }
         Ok(answers)
@@ -240,7 +289,15 @@ impl<'r> Step<'r> {
     /// All pages of one call.
     pub(crate) async fn answer(&self, call: &'static Call, item: &Item<'_>) -> Result<Vec<Reply>, CallError> {
         let none = Input::new();
-        let input = item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()));
+        self.answer_with(call, item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()))).await
+    }
+
+    /// All pages of one call with these parameters.
+    pub(crate) async fn answer_with(
+        &self,
+        call: &'static Call,
+        input: Map<String, Json>,
+    ) -> Result<Vec<Reply>, CallError> {
         let mut pages = self.run.client.pages(self.request(call.operation.get_ref(), input));
         let mut replies = Vec::new();
         while let Some(page) = pages.next().await {

@@ -6,6 +6,8 @@
 
 mod account;
 mod balancers;
+mod batch;
+mod details;
 pub(crate) mod eval;
 mod kind;
 mod metrics;
