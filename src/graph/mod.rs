@@ -5,6 +5,7 @@
 //! [`UnitStore`]; the complete units of all collectors become a [`MergedGraph`], which is checked and exported. Lines
 //! are never parsed again after they were written.
 
+mod account;
 mod check;
 mod export;
 mod id;

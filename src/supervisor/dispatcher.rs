@@ -1,6 +1,7 @@
 //! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     future::pending,
     sync::Arc,
@@ -13,6 +14,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, sleep_until},
 };
+use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
@@ -39,6 +41,10 @@ const SHUTDOWN: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
+/// How often PID 1 looks for processes that others left to it.
+const REAP: Duration = Duration::from_secs(5);
+/// Gaps of one run that get a line in the log each.
+const GAP_LINES: usize = 200;
 /// Commands to one worker that may wait: it needs to hear of an end twice at most.
 const COMMANDS: usize = 4;
 
@@ -61,6 +67,9 @@ pub(super) struct Dispatcher {
     metrics: Arc<Metrics>,
     board: Board,
     show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    told: bool,
+    /// Lines about gaps in the run that is under way.
+    gaps: Cell<usize>,
     links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
     orders: HashMap<JobId, JobOrder>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
@@ -117,6 +126,7 @@ pub(super) async fn run(
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
             () = sleep(LOOK), if stopping.is_some() => {}
+            () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
@@ -172,6 +182,8 @@ impl Dispatcher {
             board: Board::new(notices),
             metrics: setup.metrics,
             show: setup.show,
+            told: setup.told,
+            gaps: Cell::new(0),
             links: HashMap::new(),
             orders: HashMap::new(),
             deliveries: HashMap::new(),
@@ -227,9 +239,21 @@ impl Dispatcher {
             _ => None,
         };
         self.board.job_event(job, &event);
+        if let (JobEvent::Gap(_, gap), Some(order)) = (&event, self.orders.get(&job)) {
+            self.log_gap(order.collector, gap);
+        }
         self.handle(Event::Job(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
+        }
+    }
+
+    /// Every gap is counted and reported; only the first ones of a job are worth a line each.
+    fn log_gap(&self, collector: &str, gap: &Gap) {
+        let logged = self.gaps.get();
+        if !self.told && logged < GAP_LINES {
+            self.gaps.set(logged + 1);
+            show::log_gap(collector, gap);
         }
     }
 
@@ -238,7 +262,7 @@ impl Dispatcher {
         if let Some(order) = self.orders.remove(&job) {
             self.metrics.worker_exited(order.collector, show::exit_label(outcome));
         }
-        if reaper::is_subreaper() && self.links.is_empty() {
+        if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
             if swept > 0 {
                 tracing::warn!(swept, "ended processes that workers left behind");
@@ -282,7 +306,7 @@ impl Dispatcher {
 
     fn connected(&mut self, lost: Option<String>) {
         match &lost {
-            None => tracing::info!("connected to the core"),
+            None => {}
             Some(reason) => tracing::warn!(%reason, "not connected to the core"),
         }
         self.metrics.set_core_connected(lost.is_none());
@@ -328,7 +352,8 @@ impl Dispatcher {
     fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
         let units = self.context.keep.take_run(run);
         let spool = self.context.spool.clone();
-        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline });
+        let task = self.actions.get(&run).map(|action| action.task.clone());
+        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline, task });
         let delivered = self.delivered.clone();
         let task = tokio::spawn(async move {
             let result = work.await;
@@ -345,7 +370,7 @@ impl Dispatcher {
         if let Shown::CollectorFailed { collector, .. } = shown {
             self.metrics.collector_failed(collector);
         }
-        show::log(shown);
+        show::log(shown, self.told);
         self.board.shown(shown);
         if let Some(event) = show::progress(shown) {
             (self.show)(&event);
@@ -354,12 +379,18 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
             Conclusion::Ended(mut report, result) => {
                 report.arrived(self.arrived.remove(&run).unwrap_or_default());
                 self.metrics.run_finished(&report);
-                show::log_run(&report, &result);
+                for collector in &report.collectors {
+                    self.metrics.collector_took(&collector.name, collector.took);
+                }
+                if !self.told {
+                    show::log_run(&report, &result);
+                }
                 let answer = show::answer(&report, &result);
                 if self.once == Some(run) {
                     self.ended.report = Some(report);

@@ -72,6 +72,8 @@ pub struct Setup {
     pub deliver: Arc<dyn Deliver>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
+    /// Whether people get a summary at the end, so that the log need not repeat what failed.
+    pub told: bool,
     /// Who is told how it goes.
     pub show: Box<dyn FnMut(&ProgressEvent) + Send>,
 }

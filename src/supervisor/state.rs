@@ -179,7 +179,7 @@ impl State {
         for (index, collector) in run.collectors.iter_mut().enumerate() {
             let busy = self.jobs.values().any(|job| job.run == run.id && job.collector == index);
             if collector.phase == Phase::Collecting && !busy && collector.units.iter().all(UnitRun::is_settled) {
-                collector.phase = Phase::Done;
+                collector.finish(now);
             }
         }
         if !run.delivering {
@@ -188,8 +188,11 @@ impl State {
         let idle = !self.jobs.values().any(|job| job.run == run.id);
         if run.is_collected() && idle && !run.delivering {
             run.delivering = true;
-            effects.push(Effect::Show(Shown::Delivering));
-            effects.push(Effect::Deliver(run.id, run.report(now), limits.end));
+            let report = run.report(now);
+            if report.has_something() {
+                effects.push(Effect::Show(Shown::Delivering));
+            }
+            effects.push(Effect::Deliver(run.id, report, limits.end));
         }
     }
 }
@@ -209,7 +212,7 @@ fn overdue(
     for collector in &mut run.collectors {
         if matches!(collector.phase, Phase::Queued(_)) {
             collector.failure = Some(Trouble::late().reason);
-            collector.phase = Phase::Done;
+            collector.finish(now);
         }
         for unit in collector.units.iter_mut().filter(|unit| matches!(unit.state, UnitState::Queued(_))) {
             unit.settle(UnitState::Failed(Trouble::late()), now);
@@ -252,6 +255,7 @@ fn start(
         if matches!(collector.phase, Phase::Queued(at) if at <= now) && active < policy.pool_size {
             active += 1;
             collector.phase = Phase::Planning;
+            collector.began.get_or_insert(now);
             collector.attempts += 1;
             let work = if own.units.fork { Work::Plan } else { Work::Whole(own.units.pool) };
             launch(index, collector, work, own.process);
@@ -387,7 +391,7 @@ impl Scope<'_> {
     }
 
     fn fail(&mut self, reason: String) {
-        self.collector.phase = Phase::Done;
+        self.collector.finish(self.now);
         self.collector.failure = Some(reason.clone());
         let collector = self.collector.policy.name;
         self.effects.push(Effect::Show(Shown::CollectorFailed { collector, reason }));

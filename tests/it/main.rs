@@ -12,4 +12,5 @@ mod operate;
 mod supervision;
 mod support;
 mod test_core;
+mod tidy;
 mod upload;

@@ -10,7 +10,7 @@ use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
     super::{BoxFuture, Broker},
-    identity::{Secret, base_config, endpoint, failure, no_credentials},
+    identity::{Secret, base_config, causes, endpoint, failure, no_credentials},
     selection::role_arn,
 };
 use crate::settings::Settings;
@@ -76,14 +76,13 @@ impl AwsBroker {
         let provider = config.credentials_provider().ok_or_else(|| no_credentials("no source is configured"))?;
         let found = timeout(SOURCES_TIMEOUT, provider.provide_credentials()).await;
         let found = found.map_err(|_| no_credentials("the sources did not answer in time"))?;
-        let found = found.map_err(|error| {
-            no_credentials(&aws_smithy_types::error::display::DisplayErrorContext(&error).to_string())
-        })?;
+        let found = found.map_err(|error| no_credentials(&causes(&error)))?;
         let secret = Secret {
             access_key_id: found.access_key_id().to_owned(),
             secret_access_key: found.secret_access_key().to_owned(),
             session_token: found.session_token().map(str::to_owned),
             region: config.region().map(ToString::to_string),
+            endpoint: config.endpoint_url().map(str::to_owned),
         };
         Ok(Credentials { secret: write(&secret)?, expires: found.expiry().and_then(seconds) })
     }
@@ -124,7 +123,13 @@ impl AwsBroker {
             fastrand::u64(..)
         ));
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
-        let answer = request.send().await.map_err(|error| failure(&what, &endpoint(config, "sts"), &error))?;
+        let answer = request.send().await.map_err(|error| {
+            let mut failure = failure(&what, &endpoint(config, "sts"), &error);
+            if failure.kind == FailureKind::Credentials {
+                failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
+            }
+            failure
+        })?;
         let found = answer.credentials().ok_or_else(|| Failure {
             kind: FailureKind::Unavailable,
             message: format!("{what}: the answer holds no credentials"),
@@ -134,6 +139,7 @@ impl AwsBroker {
             secret_access_key: found.secret_access_key().to_owned(),
             session_token: Some(found.session_token().to_owned()),
             region: None,
+            endpoint: config.endpoint_url().map(str::to_owned),
         };
         Ok(Credentials { secret: write(&secret)?, expires: Some(found.expiration().secs()) })
     }

@@ -8,17 +8,23 @@ use aws_config::{
 };
 use aws_credential_types::{Credentials as AwsCredentials, provider::error::CredentialsError};
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use worker_proto::{Credentials, Failure, FailureKind};
 
 /// The region that is used where the configuration names none.
 pub(crate) const DEFAULT_REGION: &str = "us-east-1";
 
+/// The variable that names an endpoint for all services, and with a suffix one for one service.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
+
+/// No more causes are added to a line of this length in bytes.
+const MAX_CAUSES: usize = 300;
 
 /// The collector's form of [`Credentials::secret`].
 #[derive(Clone, Serialize, Deserialize)]
@@ -33,6 +39,9 @@ pub(crate) struct Secret {
     /// The region of the base configuration, for planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) region: Option<String>,
+    /// The endpoint for all services, which a profile may name: a worker reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
 }
 
 impl Secret {
@@ -66,9 +75,13 @@ pub(crate) fn loader() -> aws_config::ConfigLoader {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let loader = aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    match super::http::client() {
+        Some(client) => loader.http_client(client),
+        None => loader,
+    }
 }
 
 /// The base configuration: the given key, or the usual chain of sources.
@@ -89,12 +102,36 @@ pub(crate) async fn base_config(key: Option<(&str, &str)>) -> SdkConfig {
 /// The configuration of a worker that was given a secret.
 pub(crate) async fn given_config(secret: &Secret) -> SdkConfig {
     let region = secret.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned();
-    loader().region(Region::new(region)).credentials_provider(secret.to_aws()).load().await
+    let loader = loader().region(Region::new(region)).credentials_provider(secret.to_aws());
+    // Given by hand it would win over AWS_ENDPOINT_URL_<SERVICE> too.
+    let is_in_environment = std::env::var_os(ENDPOINT_VARIABLE).is_some();
+    match secret.endpoint.as_deref().filter(|_| !is_in_environment) {
+        Some(endpoint) => loader.endpoint_url(endpoint),
+        None => loader,
+    }
+    .load()
+    .await
+}
+
+/// Checks the variables that name endpoints: the official crates would panic about an empty one.
+///
+/// # Errors
+/// A sentence that names the variable.
+pub(crate) fn check_endpoints(variables: impl Iterator<Item = (String, String)>) -> Result<(), String> {
+    for (name, value) in variables.filter(|(name, _)| name.starts_with(ENDPOINT_VARIABLE)) {
+        let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+        if host.is_none_or(|host| host.is_empty() || value.parse::<http::Uri>().is_err()) {
+            return Err(format!(
+                "{name} is {value:?}, which is no URL: unset it, or give one such as http://127.0.0.1:5000"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Which endpoint a call to `service` goes to, for messages.
 pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> String {
-    let specific = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase())).ok();
+    let specific = std::env::var(format!("{ENDPOINT_VARIABLE}_{}", service.to_uppercase())).ok();
     let specific = specific.filter(|url| !url.is_empty());
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
     specific
@@ -120,7 +157,7 @@ where
     R: std::fmt::Debug + 'static,
 {
     if let Some(cause) = credentials_cause(error) {
-        return no_credentials(&format!("{what}: {}", DisplayErrorContext(cause)));
+        return no_credentials(&format!("{what}: {}", causes(cause)));
     }
     let (kind, detail) = match error {
         SdkError::ServiceError(answer) => {
@@ -135,7 +172,7 @@ where
         _ => (FailureKind::Unavailable, format!("{endpoint} answered oddly: {}", root_cause(error))),
     };
     let advice = match kind {
-        FailureKind::Credentials => "; check that the credentials are current and allowed to do this",
+        FailureKind::Credentials => "; check that the credentials are current and are allowed to do this",
         _ => "; check the network and AWS_ENDPOINT_URL if it is set",
     };
     Failure { kind, message: format!("{what}: {detail}{advice}") }
@@ -171,10 +208,63 @@ fn credentials_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
+/// An error and its causes in one line of bounded length. The official crates list every source on a line of its own.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next.filter(|_| line.len() < MAX_CAUSES) {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").trim_end_matches('.');
+        if !line.contains(first) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(first);
+        }
+        next = error.source();
+    }
+    line
+}
+
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
     deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> Result<(), String> {
+        check_endpoints([(name.to_owned(), value.to_owned())].into_iter())
+    }
+
+    #[test]
+    fn endpoints_must_be_urls() {
+        assert_eq!(check("AWS_ENDPOINT_URL", "http://127.0.0.1:5000"), Ok(()));
+        assert_eq!(check("AWS_ENDPOINT_URL_STS", "https://sts.example.com/"), Ok(()));
+        assert_eq!(check("OTHER", ""), Ok(()));
+        for odd in ["", "127.0.0.1:5000", "http://", "http://a b"] {
+            assert!(
+                check("AWS_ENDPOINT_URL_EC2", odd).is_err_and(|error| error.contains("AWS_ENDPOINT_URL_EC2")),
+                "{odd}"
+            );
+        }
+    }
+
+    #[test]
+    fn causes_fit_a_line() {
+        let error = CredentialsError::not_loaded("nothing found. Attempted:\n  this\n  that");
+        assert_eq!(causes(&error), "the credential provider was not enabled: nothing found");
+    }
+
+    #[test]
+    fn secrets_keep_their_form() {
+        let text = r#"{"access_key_id":"A","secret_access_key":"s"}"#;
+        let read = Secret::read(&Credentials { secret: text.into(), expires: None });
+        assert_eq!(read.ok().and_then(|secret| serde_json::to_string(&secret).ok()).as_deref(), Some(text));
+        let odd = Secret::read(&Credentials { secret: "hidden".into(), expires: None });
+        assert!(odd.is_err_and(|failure| !failure.message.contains("hidden")));
+    }
 }

@@ -8,6 +8,7 @@ mod broker;
 pub mod client;
 mod definitions;
 mod engine;
+mod http;
 mod identity;
 mod operate;
 mod options;
@@ -35,7 +36,11 @@ impl Collector for Aws {
     }
 
     fn check(&self, settings: &Settings) -> Result<(), String> {
-        options::check(settings)
+        options::check(settings)?;
+        identity::check_endpoints(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))),
+        )
     }
 
     fn concurrency(&self, settings: &Settings) -> Concurrency {

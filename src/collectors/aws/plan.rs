@@ -25,9 +25,14 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         true => Some(members(&config).await?),
         false => None,
     };
+    let is_role_used =
+        members.is_some() || settings.flag("aws-role-override") || !settings.list("aws-account").is_empty();
+    if settings.text("aws-role").is_some() && !is_role_used {
+        tracing::warn!("--aws-role has no effect without --aws-scrape-org, --aws-account or --aws-role-override");
+    }
     let selection = select(&identity, members.as_deref(), settings)?;
     for member in &selection.inactive {
-        tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");
+        tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
     let regions = regions(context, &identity.account, region).await?;
@@ -87,7 +92,7 @@ async fn regions(context: &CollectContext, account: &str, region: &str) -> Resul
         }
         return Ok(regions);
     }
-    let client = provider::client(context, account)?;
+    let client = provider::client(context, account).await?;
     let request = Request::new("ec2", "DescribeRegions", region);
     let what = "the AWS regions cannot be listed; name them with --aws-region";
     let reply = client.call(request).await.map_err(|error| call_failure(what, &error))?;

@@ -19,17 +19,20 @@ use super::{
 };
 
 /// How often a call is tried in all. Throttling is normal, and the rate adapts meanwhile.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 5;
 
 /// A client for one account.
 ///
 /// # Errors
-/// `Internal` if the binary was built without an HTTP client.
-pub(crate) fn client(context: &CollectContext, account: &str) -> Result<Client, Failure> {
+/// Why there are no credentials, as their holder says it; `Internal` if the binary was built without an HTTP client.
+pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Client, Failure> {
+    let secret = Secret::read(&context.credentials().get().await?)?;
+    let mut overrides = Overrides::from_variables(|name| std::env::var(name).ok());
+    overrides.all = overrides.all.or(secret.endpoint);
     let provider = Provider(context.credentials().clone());
     Ok(Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(provider),
-        overrides: Overrides::from_variables(|name| std::env::var(name).ok()),
+        overrides,
         account: account.to_owned(),
         timeouts: Timeouts::default(),
         attempts: ATTEMPTS,

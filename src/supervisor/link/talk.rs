@@ -1,6 +1,6 @@
 //! The conversation with one worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -23,6 +23,7 @@ use crate::{
     graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
+    telemetry::Metrics,
     worker::COLLECTOR,
 };
 
@@ -100,7 +101,7 @@ impl<'a> Talk<'a> {
     /// Talks until the worker is over, ends it, and says how it ended.
     pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
         let Peer { reader, writer, stderr, mut body } = peer;
-        let (frames, reading) = read_frames(FrameReader::new(reader));
+        let (frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
         let (out, writing) = write_frames(FrameWriter::new(writer));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
         let end = self.converse(frames, &out, &mut body, &mut commands).await;
@@ -171,6 +172,11 @@ impl<'a> Talk<'a> {
                         return end;
                     }
                 }
+                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
+                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                        return end;
+                    }
+                }
                 frame = timeout(patience, frames.recv()) => match frame {
                     Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
                         greeted = true;
@@ -190,11 +196,6 @@ impl<'a> Talk<'a> {
                     Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
                 },
                 _ = body.wait(), if !exited => exited = true,
-                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
-                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
-                        return end;
-                    }
-                }
             }
         }
     }
@@ -364,12 +365,16 @@ fn protocol(detail: impl ToString) -> End {
 
 fn read_frames<R: tokio::io::AsyncRead + Unpin + Send + 'static>(
     mut reader: FrameReader<R>,
+    metrics: Arc<Metrics>,
 ) -> (Frames, JoinHandle<()>) {
     let (sender, frames) = mpsc::channel(QUEUE);
     let reading = tokio::spawn(async move {
         loop {
             let message = match reader.read().await {
-                Ok(Some(frame)) => decode_from_worker(frame),
+                Ok(Some(frame)) => {
+                    metrics.frame("in", frame.len());
+                    decode_from_worker(frame)
+                }
                 Ok(None) => return,
                 Err(error) => Err(error),
             };

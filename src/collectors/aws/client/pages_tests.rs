@@ -1,3 +1,5 @@
+//! Paging: which tokens are followed, and what ends it.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::super::testing::{Served, client};

@@ -1,3 +1,5 @@
+//! Endpoints, and calls through the official runtime with recorded answers.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Every definition against the service models and the kinds.
+
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The account's own node: alias, counts and password policy. Its first call shows whether the credentials work.
 
+use std::time::Instant;
+
 use worker_proto::Failure;
 
 use super::{
@@ -67,6 +69,7 @@ impl Run<'_> {
         let (service, definition) = self.account_definition()?;
         let place = self.account_place();
         let step = Step::new(self, &place, service, definition)?;
+        let started = Instant::now();
         let mut answers = Vec::with_capacity(definition.calls.len());
         for call in &definition.calls {
             if call.collector().is_some_and(|collector| !self.is_wanted(collector)) {
@@ -84,6 +87,7 @@ impl Run<'_> {
                 Err(error) => self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?,
             }
         }
+        self.context.duration("plugin_aws_collect_iam_account_summary", started.elapsed()).await?;
         Ok(answers)
     }
 }

@@ -97,7 +97,10 @@ impl<'r> Step<'r> {
             {
                 self.go_on()?;
                 let done = match page {
-                    Ok(reply) => self.page(&reply, above).await?,
+                    Ok(reply) => {
+                        self.place.answers();
+                        self.page(&reply, above).await?
+                    }
                     Err(error) => Err(error),
                 };
                 if let Err(error) = done {

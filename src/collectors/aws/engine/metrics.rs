@@ -2,7 +2,7 @@
 //!
 //! What was not measured has a fallback of its own: one young volume says nothing about the next.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use aws_smithy_types::DateTime;
 use serde_json::{Value as Json, json};
@@ -35,6 +35,8 @@ struct Metrics {
     created: &'static str,
     /// The name in paths, and the metric.
     metrics: &'static [(&'static str, &'static str)],
+    /// The name of the duration that is measured.
+    duration: &'static str,
 }
 
 const VOLUMES: Metrics = Metrics {
@@ -43,6 +45,7 @@ const VOLUMES: Metrics = Metrics {
     id: "VolumeId",
     created: "CreateTime",
     metrics: &[("read", "VolumeReadOps"), ("written", "VolumeWriteOps")],
+    duration: "plugin_aws_collect_volume_metrics",
 };
 
 const DATABASES: Metrics = Metrics {
@@ -51,6 +54,7 @@ const DATABASES: Metrics = Metrics {
     id: "DBInstanceIdentifier",
     created: "InstanceCreateTime",
     metrics: &[("connected", "DatabaseConnections")],
+    duration: "plugin_aws_collect_rds_metrics",
 };
 
 /// What was measured, by the item's id and the metric's place.
@@ -90,6 +94,7 @@ async fn last_uses(
     items: &[&Tree<'_>],
 ) -> Result<Vec<Tree<'static>>, Failure> {
     let ids: Vec<&str> = items.iter().filter_map(|item| item.get(what.id).and_then(Tree::text)).collect();
+    let started = Instant::now();
     let mut measured = Measured::new();
     for ids in ids.chunks(QUERIES_PER_CALL / what.metrics.len()) {
         if let Err(error) = measure(run, place, what, ids, &mut measured).await {
@@ -97,6 +102,7 @@ async fn last_uses(
             return Ok(Vec::new());
         }
     }
+    run.context.duration(what.duration, started.elapsed()).await?;
     let of_item = |item: &&Tree<'_>| {
         let id = item.get(what.id).and_then(Tree::text).unwrap_or_default();
         let created = item.get(what.created).and_then(Tree::time).and_then(time_value);

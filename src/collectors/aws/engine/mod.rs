@@ -14,9 +14,15 @@ mod prices;
 mod quotas;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -60,34 +66,16 @@ pub(crate) struct Run<'c> {
 /// `Credentials` if the account's credentials are refused at once, `Cancelled` if the session is ending, `Internal` for
 /// a fault of ours. All else is a gap.
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
-    // Asked for first: the holder of the credentials says best why there are none.
-    context.credentials().get().await?;
-    let mut run = Run::new(context, unit)?;
-    let account = run.account().await?;
-    let pool = context.settings().integer("aws-region-pool-size").unwrap_or(1);
-    let places = run.places(account).await?;
-    let parts = u32::try_from(places.len()).unwrap_or(u32::MAX);
-    let done = std::sync::atomic::AtomicU32::new(0);
-    let futures = places.iter().map(|place| -> BoxFuture<'_, Result<(), Failure>> {
-        let (done, run) = (&done, &run);
-        Box::pin(async move {
-            place.collect(run).await?;
-            run.context.progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, parts);
-            Ok(())
-        })
-    });
-    at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
-    let report = run.graph.finish().await?;
-    tracing::info!(account = run.payload.account, edges = report.sent, "AWS account is collected");
-    Ok(())
+    let payload = Payload::read(unit)?;
+    let client = provider::client(context, &payload.account).await?;
+    Run::new(context, payload, client)?.collect().await
 }
 
 impl<'c> Run<'c> {
-    fn new(context: &'c CollectContext, unit: &Unit) -> Result<Self, Failure> {
-        let payload = Payload::read(unit)?;
+    fn new(context: &'c CollectContext, payload: Payload, client: Client) -> Result<Self, Failure> {
         Ok(Self {
             context,
-            client: provider::client(context, &payload.account)?,
+            client,
             graph: UnitGraph::new(context.clone()),
             schema: Schema::of(CLOUD).map_err(internal)?,
             definitions: Definitions::get().map_err(internal)?,
@@ -97,6 +85,25 @@ impl<'c> Run<'c> {
             prices: Prices::default(),
             reported: Mutex::default(),
         })
+    }
+
+    async fn collect(mut self) -> Result<(), Failure> {
+        let account = self.account().await?;
+        let places = self.places(account).await?;
+        let parts = u32::try_from(places.len()).unwrap_or(u32::MAX);
+        let (run, done) = (&self, &AtomicU32::new(0));
+        let futures = places.iter().map(|place| -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async move {
+                place.collect(run).await?;
+                run.context.progress(done.fetch_add(1, Ordering::Relaxed) + 1, parts);
+                Ok(())
+            })
+        });
+        let pool = self.context.settings().integer("aws-region-pool-size").unwrap_or(1);
+        at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
+        let report = self.graph.finish().await?;
+        tracing::info!(account = self.payload.account, edges = report.sent, "AWS account is collected");
+        Ok(())
     }
 
     /// The pseudo region and the regions, with their nodes sent.
@@ -125,7 +132,7 @@ impl<'c> Run<'c> {
             return Ok(());
         }
         let account = self.payload.account.as_str();
-        tracing::warn!(account, region = label, collector, %error, "a part of an AWS account is left out");
+        tracing::debug!(account, region = label, collector, %error, "a part of an AWS account is left out");
         let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
         self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
         let gap = Gap {

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
 };
@@ -29,6 +29,9 @@ use crate::graph::{End, NodeId, Resource, Scope as Ancestors, UNDEFINED};
 /// How many collectors of a region run at the same time. More would only meet the API's limits sooner.
 const COLLECTORS_AT_ONCE: usize = 4;
 
+/// A region that has answered none of so many calls is not asked any further.
+const UNANSWERED_CALLS: u32 = 4;
+
 /// The name of the pseudo region, and of its scope in references.
 pub(crate) const GLOBAL: &str = "global";
 
@@ -42,8 +45,12 @@ pub(crate) struct Place {
     pub(crate) scope: Scope,
     /// The region's node, once it was sent.
     pub(crate) node: NodeId,
-    /// Whether the credentials are good elsewhere but not here, as in a region that is not enabled.
+    /// Whether it is of no use to go on here, as in a region that is not enabled.
     refused: AtomicBool,
+    /// Whether any listing was answered here.
+    answered: AtomicBool,
+    /// How many calls had no answer.
+    unanswered: AtomicU32,
     /// The service quotas that were asked for here.
     pub(crate) quotas: Quotas,
     /// The reserved instances by type, once they were asked for.
@@ -75,6 +82,8 @@ impl Place {
             scope,
             node: NodeId([0; 16]),
             refused: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            unanswered: AtomicU32::new(0),
             quotas: Quotas::default(),
             reservations: OnceCell::new(),
             groups: OnceCell::new(),
@@ -168,11 +177,26 @@ impl Place {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Reports a failed call; refused credentials end the region with this one gap.
+    /// Remembers that the region answers.
+    pub(crate) fn answers(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports a failed call; refused credentials end the region with this one gap, and a region that has answered
+    /// nothing so far ends after a few, as each waits for all its attempts.
     pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
-        if error.kind == CallErrorKind::Credentials && self.refused.swap(true, Ordering::Relaxed) {
+        if is_refusal(error) && self.refused.swap(true, Ordering::Relaxed) {
             return Ok(());
+        }
+        if error.kind == CallErrorKind::Unavailable && !self.answered.load(Ordering::Relaxed) {
+            let unanswered = self.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
+            self.refused.fetch_or(unanswered >= UNANSWERED_CALLS, Ordering::Relaxed);
         }
         run.lost(&self.label, collector, error).await
     }
+}
+
+/// Whether it is the credentials that are refused; EC2 says so in its own words.
+fn is_refusal(error: &CallError) -> bool {
+    error.kind == CallErrorKind::Credentials || error.code == "AuthFailure"
 }

@@ -82,7 +82,7 @@ pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &O
     };
     let limit = Duration::from_millis(operation.limit_ms);
     let task = Task {
-        client: provider::client(context, &payload.account)?,
+        client: provider::client(context, &payload.account).await?,
         fields: Fields::of(&subject),
         subject,
         region,

@@ -1,3 +1,5 @@
+//! The embedded models can be read, all of them.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;

@@ -1,3 +1,5 @@
+//! Requests of each protocol, as the services expect them.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Replies and refusals of each protocol.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};

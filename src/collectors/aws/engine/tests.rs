@@ -1,0 +1,239 @@
+//! The engine over recorded answers: what fails costs its kind in its region, and is a gap.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    orchestrator::HttpRequest,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value as Json;
+use worker_proto::{Event, FromWorker};
+
+use super::*;
+use crate::{
+    collectors::aws::client::{ClientConfig, Http, Overrides, Timeouts},
+    settings::{Setting, Settings},
+};
+
+/// A cloud: answers `service:Action` in a region with a status and a body.
+type Cloud = fn(&str, &str) -> (u16, &'static str);
+
+#[derive(Debug, Clone)]
+struct Fake(Arc<Cloud>);
+
+impl HttpConnector for Fake {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let authorization = request.headers().get("authorization").unwrap_or_default();
+        let mut scope = authorization.split('/').skip(2);
+        let (region, service) = (scope.next().unwrap_or_default(), scope.next().unwrap_or_default());
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+        let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        let form = body.split('&').find_map(|field| field.strip_prefix("Action="));
+        let action = target.or(form).unwrap_or_default();
+        let (status, answer) = self.0(&format!("{service}:{action}"), region);
+        let response = http::Response::builder().status(status).body(SdkBody::from(answer)).unwrap();
+        HttpConnectorFuture::ready(Ok(response.try_into().unwrap()))
+    }
+}
+
+/// What came of a collection.
+struct Collected {
+    result: Result<(), Failure>,
+    nodes: Vec<Json>,
+    edges: usize,
+    gaps: Vec<Gap>,
+    counted: u64,
+}
+
+impl Collected {
+    fn ids(&self, kind: &str) -> Vec<&str> {
+        let of_kind = self.nodes.iter().filter(|node| node["reported"]["kind"] == kind);
+        of_kind.map(|node| node["reported"]["id"].as_str().unwrap()).collect()
+    }
+
+    fn gaps(&self) -> Vec<(&str, &str, &str)> {
+        self.gaps.iter().map(|gap| (gap.region.as_str(), gap.operation.as_str(), gap.code.as_str())).collect()
+    }
+}
+
+async fn collect_only(collectors: &[&str], cloud: Cloud) -> Collected {
+    let mut settings = Settings::defaults(options::OPTIONS);
+    settings.set("aws-collect", Setting::List(collectors.iter().map(|name| (*name).to_owned()).collect()));
+    settings.set("aws-no-collect", Setting::List(vec!["quotas".into()]));
+    let connector = SharedHttpConnector::new(Fake(Arc::new(cloud)));
+    let client = Client::new(ClientConfig {
+        credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
+        overrides: Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() },
+        account: "123456789012".into(),
+        timeouts: Timeouts::default(),
+        attempts: 1,
+        http: Http::from_client(http_client_fn(move |_, _| connector.clone())),
+    });
+    let (context, mut frames) = CollectContext::recording(settings, None);
+    let payload = Payload {
+        account: "123456789012".into(),
+        role: Some("Reader".into()),
+        partition: "aws".into(),
+        regions: vec!["us-east-1".into(), "us-west-2".into()],
+        verify: false,
+    };
+    let result = Run::new(&context, payload, client).unwrap().collect().await;
+    context.finish().await.unwrap();
+    drop(context);
+    let mut collected = Collected { result, nodes: Vec::new(), edges: 0, gaps: Vec::new(), counted: 0 };
+    while let Some(frame) = frames.next().await {
+        match frame {
+            FromWorker::Nodes { nodes, .. } => {
+                collected.nodes.extend(nodes.iter().map(|node| serde_json::from_slice::<Json>(&node.line).unwrap()));
+            }
+            FromWorker::Edges { edges, .. } => collected.edges += edges.len(),
+            FromWorker::Gap { gap, .. } => collected.gaps.push(gap),
+            FromWorker::Event(Event::Count { by, .. }) => collected.counted += by,
+            _ => {}
+        }
+    }
+    collected
+}
+
+const ALIASES: &str = "<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases><member>prod</member>\
+    </AccountAliases></ListAccountAliasesResult></ListAccountAliasesResponse>";
+const VPCS: &str = "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>\
+    </DescribeVpcsResponse>";
+const SUBNETS: &str = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId>\
+    <tagSet><item><key>Name</key><value>left</value></item></tagSet></item></subnetSet></DescribeSubnetsResponse>";
+const INSTANCES: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>\
+    <instanceId>i-1</instanceId><instanceType>m5.large</instanceType><instanceState><name>terminated</name></instanceState>\
+    <cpuOptions><coreCount>1</coreCount></cpuOptions></item></instancesSet></item></reservationSet></DescribeInstancesResponse>";
+const EC2_DENIED: &str =
+    "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>";
+const EC2_REFUSED: &str =
+    "<Response><Errors><Error><Code>AuthFailure</Code><Message>no</Message></Error></Errors></Response>";
+const IAM_DENIED: &str = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
+const IAM_REFUSED: &str =
+    "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error></ErrorResponse>";
+
+#[tokio::test]
+async fn what_is_there_is_collected_and_connected() {
+    let collected = collect_only(&["vpcs", "subnets"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeVpcs" => (200, VPCS),
+        "ec2:DescribeSubnets" => (200, SUBNETS),
+        _ => (500, ""),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), []);
+    assert_eq!(collected.ids("aws_ec2_subnet"), ["subnet-1", "subnet-1"]);
+    let account = &collected.nodes[0]["reported"];
+    assert_eq!((account["name"].as_str(), account["role"].as_str()), (Some("prod"), Some("Reader")));
+    let vpc = collected.nodes.iter().find(|node| node["reported"]["kind"] == "aws_vpc").unwrap();
+    assert_eq!(vpc["metadata"]["protected"], true);
+    // The account's three regions; in each of two the quota, its vpc, the subnet, and quota to vpc to subnet.
+    assert_eq!(collected.edges, 3 + 2 * 5);
+}
+
+#[tokio::test]
+async fn a_denied_call_costs_its_kind_in_its_region() {
+    let collected = collect_only(&["vpcs", "subnets"], |call, region| match (call, region) {
+        ("iam:ListAccountAliases", _) => (200, ALIASES),
+        ("ec2:DescribeVpcs", _) => (200, VPCS),
+        ("ec2:DescribeSubnets", "us-west-2") => (403, EC2_DENIED),
+        ("ec2:DescribeSubnets", _) => (200, SUBNETS),
+        _ => (500, ""),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), [("us-west-2", "DescribeSubnets", "UnauthorizedOperation")]);
+    assert_eq!(collected.counted, 1);
+    assert_eq!((collected.ids("aws_vpc").len(), collected.ids("aws_ec2_subnet").len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_enabled_is_one_gap() {
+    let collected = collect_only(&["vpcs", "subnets", "keypairs"], |call, region| match (call, region) {
+        ("iam:ListAccountAliases", _) => (200, ALIASES),
+        (_, "us-west-2") => (401, EC2_REFUSED),
+        ("ec2:DescribeVpcs", _) => (200, VPCS),
+        ("ec2:DescribeSubnets", _) => (200, SUBNETS),
+        _ => (200, "<DescribeKeyPairsResponse/>"),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps.len(), 1, "{:?}", collected.gaps());
+    assert_eq!((collected.gaps[0].region.as_str(), collected.gaps[0].code.as_str()), ("us-west-2", "AuthFailure"));
+    assert_eq!(collected.ids("aws_vpc").len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_refused_at_once_fail_the_account() {
+    let collected = collect_only(&["vpcs"], |_, _| (403, IAM_REFUSED)).await;
+    let failure = collected.result.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Credentials);
+    assert!(failure.message.contains("123456789012") && failure.message.contains("InvalidClientTokenId"));
+    assert!(collected.nodes.is_empty());
+}
+
+#[tokio::test]
+async fn a_denied_alias_costs_the_alias_only() {
+    let collected = collect_only(&["vpcs"], |call, _| match call {
+        "ec2:DescribeVpcs" => (200, VPCS),
+        _ => (403, IAM_DENIED),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.nodes[0]["reported"]["name"], "123456789012");
+    assert_eq!(collected.gaps(), [("global", "ListAccountAliases", "AccessDenied")]);
+    assert_eq!(collected.ids("aws_vpc").len(), 2);
+}
+
+#[tokio::test]
+async fn instances_do_not_hang_on_prices() {
+    let collected = collect_only(&["instances"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeInstances" => (200, INSTANCES),
+        _ => (400, r#"{"__type":"AccessDeniedException","message":"no"}"#),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    let instance = collected.nodes.iter().find(|node| node["reported"]["kind"] == "aws_ec2_instance").unwrap();
+    assert_eq!((&instance["reported"]["instance_cores"], &instance["metadata"]["cleaned"]), (&1.into(), &true.into()));
+    assert_eq!(collected.ids("aws_ec2_instance").len(), 2);
+    assert_eq!(collected.gaps.len(), 1, "the price list is not asked again: {:?}", collected.gaps());
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_is_given_up() {
+    let collected = collect_only(&[], |call, region| match (call, region) {
+        ("iam:ListAccountAliases", _) => (200, ALIASES),
+        ("ec2:DescribeVpcs", "us-east-1") => (200, VPCS),
+        _ => (503, ""),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_vpc"), ["vpc-1"]);
+    let silent = collected.gaps.iter().filter(|gap| gap.region == "us-west-2").count();
+    let answering = collected.gaps.iter().filter(|gap| gap.region == "us-east-1").count();
+    assert!(silent < 9 && answering > 15, "{silent} and {answering}");
+}
+
+#[tokio::test]
+async fn a_page_that_fails_costs_only_what_comes_after_it() {
+    let collected = collect_only(&["iam_groups"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "iam:ListGroups" => (
+            200,
+            "<ListGroupsResponse><ListGroupsResult><Groups><member><GroupId>g1</GroupId><GroupName>g</GroupName></member>\
+             </Groups><IsTruncated>true</IsTruncated><Marker>same</Marker></ListGroupsResult></ListGroupsResponse>",
+        ),
+        _ => (404, "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>gone</Message></Error></ErrorResponse>"),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    // The second page is the first again, which the client takes for a circle; details of a vanished group are none.
+    assert_eq!(collected.ids("aws_iam_group"), ["g1"]);
+    assert_eq!(collected.gaps.len(), 1, "{:?}", collected.gaps());
+}

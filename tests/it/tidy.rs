@@ -1,0 +1,265 @@
+//! Tidy: rules that no compiler checks, held by reading the sources. Each excuse names its reason, and one that is no
+//! longer needed is a fault as well.
+
+mod documents;
+mod source;
+
+use std::collections::BTreeSet;
+
+use source::{Source, files, sources};
+
+/// A rule's exception: a path, or `path:name`, and why.
+type Excuses = &'static [(&'static str, &'static str)];
+
+/// Fails with all faults but the excused ones.
+fn hold(rule: &str, faults: &[(String, String)], excuses: Excuses) {
+    let excused = |place: &str| excuses.iter().any(|(path, _)| *path == place);
+    let left: Vec<&str> =
+        faults.iter().filter(|(place, _)| !excused(place)).map(|(_, detail)| detail.as_str()).collect();
+    assert!(left.is_empty(), "{rule}:\n  {}", left.join("\n  "));
+    let idle: Vec<&str> = excuses
+        .iter()
+        .filter(|(path, _)| !faults.iter().any(|(place, _)| place == path))
+        .map(|(path, _)| *path)
+        .collect();
+    assert!(idle.is_empty(), "{rule}: these excuses are no longer needed:\n  {}", idle.join("\n  "));
+}
+
+/// The places of `words` in a part of the sources, as faults of the files.
+fn words(part: impl Fn(&Source) -> String, words: &[&str]) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let code = part(&source);
+        let places = words.iter().flat_map(|word| source.places(&code, word));
+        faults.extend(places.map(|place| (source.path.clone(), place)));
+    }
+    faults
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let without = sources().into_iter().filter(|source| !source.text.trim_start().starts_with("//!"));
+    let faults: Vec<_> = without.map(|source| (source.path.clone(), source.path)).collect();
+    hold("a file begins with module documentation (`//!`)", &faults, &[]);
+}
+
+/// Lines of a file, and of one that is all tests.
+const FILE: usize = 400;
+const TEST_FILE: usize = 600;
+const LONG_FILES: Excuses = &[];
+
+#[test]
+fn files_stay_short() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        let most = if source.is_test() { TEST_FILE } else { FILE };
+        if lines > most {
+            faults.push((source.path.clone(), format!("{} has {lines} lines of {most}", source.path)));
+        }
+    }
+    hold("a file that grows does two things: split it", &faults, LONG_FILES);
+}
+
+const FUNCTION: usize = 60;
+const LONG_FUNCTIONS: Excuses = &[
+    ("tests/puppet/main.rs:act", "one list of all the ways to misbehave"),
+    ("tests/it/test_core.rs:lines_are_judged_as_recorded", "a table of cases"),
+    ("tests/it/test_core.rs:requests_are_answered_as_recorded", "a table of cases"),
+];
+
+#[test]
+fn functions_stay_short() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for function in source.functions().iter().filter(|function| function.lines > FUNCTION) {
+            let place = format!("{}:{}", source.path, function.name);
+            faults.push((place.clone(), format!("{place} has {} lines of {FUNCTION}", function.lines)));
+        }
+    }
+    hold("a function that grows does two things: split it", &faults, LONG_FUNCTIONS);
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    // The compiler forbids it too, but for the fuzz target, which is no member of the workspace.
+    hold("no unsafe code", &words(Source::code, &["unsafe"]), &[]);
+    let manifest = files().into_iter().find(|file| file.path == "Cargo.toml").unwrap().text;
+    assert!(manifest.contains("unsafe_code = \"forbid\""), "the workspace forbids unsafe code");
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    hold("finish it, or leave it out", &words(Source::code, &["todo!", "unimplemented!", "dbg!"]), &[]);
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
+    let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
+    let mut faults = Vec::new();
+    for file in files() {
+        let found = marks.iter().flat_map(|mark| file.places(&file.text, mark));
+        faults.extend(found.map(|place| (file.path.clone(), place)));
+    }
+    hold("finish it, or say in the README that it is missing", &faults, &[]);
+}
+
+#[test]
+fn nothing_panics_outside_of_tests() {
+    let faults: Vec<_> = words(Source::production, &[".unwrap()", ".expect(", "panic!", "unreachable!"])
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("src/") || path.starts_with("worker-proto/src/"))
+        .collect();
+    hold(
+        "an error has a way out",
+        &faults,
+        &[("src/ckcore/token.rs", "a constant: the compiler works it out, and would refuse it")],
+    );
+}
+
+#[test]
+fn tests_wait_for_events_and_not_for_time() {
+    hold(
+        "a test waits for what it waits for",
+        &words(Source::test_code, &["thread::sleep", "time::sleep", "sleep(", "sleep_until("]),
+        &[("tests/puppet/main.rs", "hanging is what it is for")],
+    );
+}
+
+#[test]
+fn the_serializer_is_named_in_one_file() {
+    hold(
+        "only the codec knows the serializer",
+        &words(Source::code, &["bincode"]),
+        &[("worker-proto/src/codec.rs", "the one file")],
+    );
+}
+
+/// Who may know whom: the parts of the crate, and what each may name. Data flows one way; the two arrows that lead back
+/// are for plain data only.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("start", &["ckcore", "cli", "collectors", "output", "process", "supervisor", "telemetry", "web", "worker"]),
+    // The report and the progress of a run.
+    ("cli", &["collectors", "settings", "supervisor", "telemetry"]),
+    (
+        "supervisor",
+        &["ckcore", "collectors", "graph", "output", "process", "settings", "telemetry", "upload", "web", "worker"],
+    ),
+    ("worker", &["collectors", "process", "settings", "telemetry"]),
+    // The exit codes of a worker.
+    ("process", &["worker"]),
+    ("ckcore", &[]),
+    ("upload", &["ckcore"]),
+    ("web", &["telemetry"]),
+    // The report of a run, which it turns into measurements.
+    ("telemetry", &["supervisor"]),
+    ("collectors", &["graph", "settings"]),
+    // The context that nodes and edges are sent to.
+    ("graph", &["collectors"]),
+    ("settings", &[]),
+    ("output", &[]),
+];
+
+#[test]
+fn arrows_do_not_turn_back() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some(inside) = source.path.strip_prefix("src/") else { continue };
+        let part = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        if ["lib", "main"].contains(&part) {
+            continue;
+        }
+        let known = ARROWS.iter().find(|(name, _)| *name == part).map(|(_, known)| *known);
+        let known = known.unwrap_or_else(|| panic!("{part} has no place in the picture: add it to ARROWS"));
+        for named in named_parts(&source.production()) {
+            if named != part && !known.contains(&named.as_str()) {
+                faults.push((source.path.clone(), format!("{} names crate::{named}", source.path)));
+            }
+        }
+    }
+    hold("this arrow is not in the picture of docs/architecture.md", &faults, &[]);
+}
+
+/// The parts of this crate that `code` names.
+fn named_parts(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let mut parts = BTreeSet::new();
+    for (at, mark) in code.match_indices("crate::") {
+        let rest = &code[at + mark.len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => parts.extend(top_level(list).iter().map(|item| word(item.trim_start()))),
+            None => _ = parts.insert(word(rest)),
+        }
+    }
+    parts.remove("");
+    parts
+}
+
+/// The items of a list in braces whose opening brace was taken.
+fn top_level(list: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let mut depth = 0_i32;
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(String::new()),
+            _ if depth == 0 => items.last_mut().unwrap().push(c),
+            _ => {}
+        }
+    }
+    items
+}
+
+#[test]
+fn the_parts_that_a_file_names_are_found() {
+    let code = "use crate::{\n    graph::{Node, Edge},\n    settings,\n};\nfn a() { crate::worker::run(); }";
+    assert_eq!(named_parts(code), ["graph", "settings", "worker"].map(str::to_owned).into());
+}
+
+#[test]
+fn no_file_knows_where_it_was_written() {
+    let places = ["/ho_me/", "/ro_ot/", "/tmp/w_t-", "/wo_rk/", "/Us_ers/"];
+    let hosts = ["crat_es.io", "pyp_i.org", "npm_js.", "pythonh_osted", "deb.deb_ian"];
+    let needles: Vec<String> = places.iter().chain(&hosts).map(|text| text.replace('_', "")).collect();
+    let mut faults = Vec::new();
+    for file in files() {
+        // A path of ckcore's interface.
+        let text = file.text.replace("/work/queue", "");
+        for (number, line) in (1..).zip(text.lines()) {
+            if let Some(needle) = needles.iter().find(|needle| line.contains(needle.as_str())) {
+                faults.push((file.path.clone(), format!("{}:{number}: {needle}", file.path)));
+            }
+        }
+    }
+    hold("no paths of a developer's machine and no registry's host", &faults, &[]);
+}
+
+#[test]
+fn lints_are_expected_with_a_reason_and_never_allowed() {
+    hold("use #[expect(lint, reason = \"…\")]", &words(Source::code, &["#[allow(", "#![allow("]), &[]);
+}
+
+#[test]
+fn every_collector_has_the_same_files() {
+    let all = files();
+    let has = |path: &str| all.iter().any(|file| file.path == path) || source::root().join(path).is_file();
+    for collector in ckworker::collectors::all() {
+        let name = collector.name();
+        for path in [
+            format!("src/collectors/{name}/mod.rs"),
+            format!("src/graph/kinds/{name}.json"),
+            format!("tests/golden/{name}/graph.ndjson"),
+        ] {
+            assert!(has(&path), "the collector {name} lacks {path}");
+        }
+        for option in collector.options() {
+            assert!(option.name.starts_with(&format!("{name}-")), "--{} does not say that it is {name}'s", option.name);
+        }
+    }
+    let folders: BTreeSet<&str> = all
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("src/collectors/"))
+        .filter_map(|path| path.split_once('/').map(|(folder, _)| folder))
+        .collect();
+    let names: BTreeSet<&str> = ckworker::collectors::all().iter().map(|collector| collector.name()).collect();
+    assert_eq!(folders, names, "each folder of src/collectors is one registered collector");
+}
