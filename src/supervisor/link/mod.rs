@@ -6,6 +6,7 @@
 
 mod chatter;
 mod peer;
+mod streams;
 mod talk;
 
 use std::{sync::Arc, time::Duration};

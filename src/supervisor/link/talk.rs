@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, JoinSet},
-    time::{Instant, timeout},
-};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use worker_proto::{
     Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION,
-    ProtoError, ToWorker, Unit, decode_from_worker, encode_to_worker,
+    ProtoError, ToWorker, Unit,
 };
 
 use super::{
@@ -17,22 +13,18 @@ use super::{
     chatter::{Allowance, relay_stderr},
     job_frame,
     peer::{Body, Peer},
+    streams::{Frames, last_line, read_frames, write_frames},
     unit_key,
 };
 use crate::{
     graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
-    telemetry::Metrics,
     worker::COLLECTOR,
 };
 
-/// Frames that may wait on their way.
-const QUEUE: usize = 4;
-/// Messages to the worker that may wait: its greeting, its job, and credentials of the units that run.
-const OUT_QUEUE: usize = 1024;
 /// How long a worker's stream may stay open once its process is gone.
-const AFTER_EXIT: Duration = Duration::from_secs(1);
+pub(super) const AFTER_EXIT: Duration = Duration::from_secs(1);
 
 /// What a link is told while it runs.
 #[derive(Clone, Debug)]
@@ -73,9 +65,6 @@ pub(super) struct Talk<'a> {
     log: Allowance,
     credentials: JoinSet<(u32, Result<Credentials, Failure>)>,
 }
-
-/// Messages from the worker, read by a task of their own because reading a frame must not be cut short.
-type Frames = mpsc::Receiver<Result<FromWorker, ProtoError>>;
 
 impl<'a> Talk<'a> {
     pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
@@ -361,57 +350,4 @@ fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
 
 fn protocol(detail: impl ToString) -> End {
     End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
-}
-
-fn read_frames<R: tokio::io::AsyncRead + Unpin + Send + 'static>(
-    mut reader: FrameReader<R>,
-    metrics: Arc<Metrics>,
-) -> (Frames, JoinHandle<()>) {
-    let (sender, frames) = mpsc::channel(QUEUE);
-    let reading = tokio::spawn(async move {
-        loop {
-            let message = match reader.read().await {
-                Ok(Some(frame)) => {
-                    metrics.frame("in", frame.len());
-                    decode_from_worker(frame)
-                }
-                Ok(None) => return,
-                Err(error) => Err(error),
-            };
-            let broken = message.is_err();
-            if sender.send(message).await.is_err() || broken {
-                return;
-            }
-        }
-    });
-    (frames, reading)
-}
-
-fn write_frames<W: tokio::io::AsyncWrite + Unpin + Send + 'static>(
-    mut writer: FrameWriter<W>,
-) -> (mpsc::Sender<ToWorker>, JoinHandle<()>) {
-    let (out, mut messages) = mpsc::channel::<ToWorker>(OUT_QUEUE);
-    let writing = tokio::spawn(async move {
-        while let Some(message) = messages.recv().await {
-            let Ok(frame) = encode_to_worker(&message) else { return };
-            if writer.write(&frame).await.is_err() {
-                return;
-            }
-        }
-    });
-    (out, writing)
-}
-
-/// What the worker printed last; a stream that stays open belongs to something that it left behind.
-async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
-    let Some(mut stderr) = stderr else { return String::new() };
-    let deadline = Instant::now() + AFTER_EXIT;
-    match tokio::time::timeout_at(deadline, &mut stderr).await {
-        Ok(line) => line.unwrap_or_default(),
-        Err(_) => {
-            stderr.abort();
-            tracing::warn!("a worker left a process behind that holds its standard error open");
-            String::new()
-        }
-    }
 }

@@ -144,6 +144,12 @@ impl TestCore {
         self.until("connections", |state| (state.handshakes >= count).then_some(())).await;
     }
 
+    /// Waits until this subscriber has no open websocket.
+    pub async fn connection_lost(&self, subscriber: &str) {
+        let lost = |state: &State| (!state.connections.contains_key(subscriber)).then_some(());
+        self.until("the end of a connection", lost).await;
+    }
+
     /// Breaks all websockets without a word.
     pub fn drop_connections(&self) {
         self.shared.change(|state| state.connections.clear());
@@ -271,7 +277,8 @@ impl TestCore {
 
     /// Changes the metadata of a node.
     pub fn set_metadata(&self, graph: &str, id: &str, name: &str, value: serde_json::Value) {
-        self.shared.change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().metadata[name] = value);
+        self.shared
+            .change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().metadata[name] = value);
     }
 
     /// The edges of a graph: from, to, type.
