@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod ckcore;
+mod cleanup;
 mod cli;
 mod collect;
 mod daemon;
 mod graph;
+mod operate;
 mod supervision;
 mod support;
 mod test_core;

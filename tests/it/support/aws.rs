@@ -46,6 +46,18 @@ impl LocalAws {
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// The calls since the last reset that change something, without those for credentials, with their counts.
+    pub async fn changes(&self) -> std::collections::BTreeMap<String, u64> {
+        let stats = self.stats().await;
+        let calls = stats["by"].as_object().unwrap().iter();
+        let changing = calls.filter_map(|(name, count)| Some((name.split_once(':')?.1.to_owned(), count.as_u64()?)));
+        changing
+            .filter(|(name, _)| {
+                !["Describe", "List", "Get", "Head", "AssumeRole"].iter().any(|read| name.starts_with(read))
+            })
+            .collect()
+    }
+
     /// The counts of requests.
     pub async fn stats(&self) -> serde_json::Value {
         let request = reqwest::Client::new().get(format!("{}/_ctl/stats", self.endpoint));

@@ -3,4 +3,5 @@
 pub mod aws;
 pub mod compare;
 pub mod core;
+pub mod daemon;
 pub mod program;

@@ -197,10 +197,10 @@ fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistak
     Roots { item: Place::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
     let answer = Roots { item: output(operation)?, named: Vec::new() };
     let place = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
-    if let Some(by) = &from.by {
-        if let Err(mistake) = walk(place, &[Step::Member(by.get_ref().clone())]) {
-            mistakes.push((by.span().start, mistake));
-        }
+    if let Some(by) = &from.by
+        && let Err(mistake) = walk(place, &[Step::Member(by.get_ref().clone())])
+    {
+        mistakes.push((by.span().start, mistake));
     }
     Some((place, from.by.is_none()))
 }
