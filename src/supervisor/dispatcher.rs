@@ -27,6 +27,7 @@ use super::{
     report::{ProgressEvent, RunReport},
     show,
     state::{State, handle_event},
+    tracker::Tracker,
 };
 use crate::{
     ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty},
@@ -76,6 +77,7 @@ pub(super) struct Dispatcher {
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
+    tracker: Tracker,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
     duties: Option<Duties>,
@@ -191,6 +193,7 @@ impl Dispatcher {
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
+            tracker: Tracker::default(),
             answers: Vec::new(),
             core,
             duties: None,
@@ -294,8 +297,12 @@ impl Dispatcher {
                 }
             }
             CoreEvent::Abort(key) => {
+                let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
                 let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
-                tracing::info!(action = %key, ends, "the core gave up an action");
+                tracing::info!(action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                if let Some(run) = run {
+                    self.handle(Event::Abort(run));
+                }
             }
             CoreEvent::Task(task) => {
                 if let Some(duties) = &mut self.duties {
@@ -373,6 +380,7 @@ impl Dispatcher {
         }
         show::log(shown, self.told);
         self.board.shown(shown);
+        self.tracker.shown(shown);
         if let Some(event) = show::progress(shown) {
             (self.show)(&event);
         }
@@ -381,6 +389,7 @@ impl Dispatcher {
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
         self.context.shelf.forget(run);
+        self.tracker.over();
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
@@ -411,8 +420,14 @@ impl Dispatcher {
         }
     }
 
-    /// Hands over the answers that effects left; the connection keeps them until the core has them.
+    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
     async fn answer_open(&mut self) {
+        if let Some(core) = &self.core
+            && let Some((run, progress)) = self.tracker.news(Instant::now())
+            && let Some(key) = self.actions.get(&run)
+        {
+            core.progress(key, &progress).await;
+        }
         for (key, answer) in std::mem::take(&mut self.answers) {
             if let Some(core) = &self.core {
                 core.answer(&key, answer).await;
