@@ -96,7 +96,7 @@ class Client:
 
     async def search(self, query: str, kind: str = "list") -> Reply:
         """Searches the graph."""
-        return await self.call("POST", f"/graph/{self.graph}/search/{kind}", query, TEXT)
+        return await self.call("POST", f"/graph/{self.graph}/search/{kind}?section=reported", query, TEXT)
 
     async def cli(self, command: str) -> Reply:
         """Carries out a command of the core's command line."""
