@@ -7,12 +7,14 @@
 pub mod aws;
 mod context;
 pub mod example;
+mod lease;
 mod registry;
 mod subject;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use context::{CollectContext, CredentialRequest, CredentialSource, SentFrames};
+pub use context::{CollectContext, CredentialSource, Request, SentFrames};
+pub use lease::{Lease, Shared, SharedWaiter};
 pub use registry::{all, find};
 pub use subject::{Home, Subject};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};

@@ -127,8 +127,8 @@ pub(super) async fn run(
                 None => from_core = None,
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
-            () = sleep(LOOK), if stopping.is_some() => {}
             () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
+            () = sleep(LOOK), if stopping.is_some() => {}
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
@@ -173,6 +173,7 @@ impl Dispatcher {
             level: setup.level,
             spool: Spool::new(setup.spool_limit),
             keep: Arc::new(Keep::default()),
+            shelf: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -321,6 +322,7 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.context.shelf.forget(run);
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),

@@ -30,6 +30,7 @@ mod place;
 pub mod policy;
 pub mod report;
 mod run;
+mod shelf;
 mod show;
 pub mod state;
 #[cfg(test)]

@@ -5,18 +5,18 @@ use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, interval_at, sleep_until, timeout},
 };
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, Operation, PROTOCOL_VERSION,
-    ProtoError, ToWorker, decode_to_worker, encode_from_worker,
+    Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, Operation, PROTOCOL_VERSION, ProtoError,
+    ToWorker, decode_to_worker, encode_from_worker,
 };
 
-use super::job;
+use super::{desk::Desk, job};
 use crate::{
-    collectors::{Collector, CredentialRequest},
+    collectors::{Collector, Request},
     process::guard,
     telemetry::WorkerLog,
 };
@@ -112,24 +112,25 @@ impl Running {
     ) -> Result<(), SessionError> {
         let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
         let (cancel, cancelled) = watch::channel(false);
-        let (requests, mut asked) = mpsc::channel::<CredentialRequest>(QUEUE);
+        let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
         let (orders, operations) = mpsc::channel(OPERATIONS);
         let mut orders = Some(orders);
-        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled);
+        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled, deadline);
         tokio::pin!(work);
-        let mut waiting = Waiting::default();
+        let mut desk = Desk::default();
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
         let result = loop {
             tokio::select! {
                 result = &mut work => break result,
                 Some(request) = asked.recv() => {
-                    if let Some(unit) = waiting.add(request) {
+                    if let Some(question) = desk.take(request) {
                         // A writer that is gone ends the session in the branch below.
-                        let _ = self.out.send(FromWorker::NeedCredentials { unit }).await;
+                        let _ = self.out.send(question).await;
                     }
                 }
                 frame = self.incoming.next() => match frame? {
-                    Some(ToWorker::Credentials { unit, credentials }) => waiting.answer(unit, &credentials),
+                    Some(ToWorker::Credentials { unit, credentials }) => desk.credentials(unit, &credentials),
+                    Some(ToWorker::Shared { key, value }) => desk.shared(&key, value),
                     Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
                     Some(ToWorker::Finish) => orders = None,
                     Some(ToWorker::Cancel) => break Err(cancelled_because("the supervisor cancelled the job")),
@@ -178,27 +179,6 @@ fn hand_over(orders: Option<&mpsc::Sender<Operation>>, operation: Operation) -> 
 
 fn cancelled_because(message: &str) -> Failure {
     Failure { kind: FailureKind::Cancelled, message: message.into() }
-}
-
-/// Units that wait for credentials; bounded by the number of units that run.
-#[derive(Default)]
-struct Waiting(Vec<CredentialRequest>);
-
-impl Waiting {
-    /// Answers the unit if the supervisor has to be asked for it.
-    fn add(&mut self, request: CredentialRequest) -> Option<u32> {
-        let unit = request.0;
-        let asked = self.0.iter().any(|(waiting, _)| *waiting == unit);
-        self.0.push(request);
-        (!asked).then_some(unit)
-    }
-
-    fn answer(&mut self, unit: u32, credentials: &Result<Credentials, Failure>) {
-        for (_, answer) in self.0.extract_if(.., |(waiting, _)| *waiting == unit) {
-            // One that no longer waits needs no answer.
-            let _ = oneshot::Sender::send(answer, credentials.clone());
-        }
-    }
 }
 
 /// Messages to the worker, read by a task of their own because reading a frame must not be cut short.

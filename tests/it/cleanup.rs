@@ -243,12 +243,12 @@ async fn without_cleanup_and_in_a_dry_run_nothing_is_deleted() {
     }
 }
 
-/// Waits until a child of the daemon runs and the local AWS has seen so many calls of this name.
-async fn in_the_middle(scene: &Scene, call: &str) -> i32 {
+/// Waits until the fault in force has struck, and answers the worker that is in the middle of it.
+async fn in_the_middle(scene: &Scene) -> i32 {
     let wait = async {
         loop {
-            let seen = scene.aws.stats().await["by"].get(call).is_some();
-            if let (true, Some(child)) = (seen, scene.daemon.running.children().first()) {
+            let struck = scene.aws.faults().await[0]["struck"].as_u64().unwrap() > 0;
+            if let (true, Some(child)) = (struck, scene.daemon.running.children().first()) {
                 return *child;
             }
         }
@@ -266,7 +266,7 @@ async fn a_worker_that_is_killed_in_the_middle_is_replaced_and_everything_is_del
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     scene.daemon.logged("cleaning up").await;
-    let child = in_the_middle(&scene, "sts:AssumeRole").await;
+    let child = in_the_middle(&scene).await;
     program::signal(child, "KILL");
     scene.aws.reset().await;
     assert_eq!(answer(&scene.core, &task).await, done(), "{}", scene.daemon.log());

@@ -33,6 +33,13 @@ pub enum ToWorker {
     Operate(Operation),
     /// No further operation will come: end with `Done` when the open ones have ended.
     Finish,
+    /// The answer to [`FromWorker::NeedShared`].
+    Shared {
+        /// The key that was asked for.
+        key: String,
+        /// What another worker published; `None` if this one is to fetch it, and to publish it or that it failed.
+        value: Option<String>,
+    },
 }
 
 /// Worker to supervisor.
@@ -113,6 +120,18 @@ pub enum FromWorker {
         id: u64,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// A value is needed that is the same for all units of the run, such as a price.
+    NeedShared {
+        /// What the collector calls it.
+        key: String,
+    },
+    /// A value that this worker was told to fetch.
+    Publish {
+        /// What the collector calls it.
+        key: String,
+        /// The value; `None` if it could not be had, so that another worker may try.
+        value: Option<String>,
     },
 }
 

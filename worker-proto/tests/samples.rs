@@ -65,6 +65,8 @@ fn to_worker() -> Vec<ToWorker> {
         operation(Verb::PreDelete),
         operation(Verb::Delete),
         ToWorker::Finish,
+        ToWorker::Shared { key: "price".into(), value: Some("1".into()) },
+        ToWorker::Shared { key: "price".into(), value: None },
     ]
 }
 
@@ -100,6 +102,9 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Operated { id: 7, outcome: Outcome::Done },
         FromWorker::Operated { id: 8, outcome: Outcome::Nothing("gone".into()) },
         FromWorker::Operated { id: 9, outcome: Outcome::Failed(failure()) },
+        FromWorker::NeedShared { key: "price".into() },
+        FromWorker::Publish { key: "price".into(), value: Some("1".into()) },
+        FromWorker::Publish { key: "price".into(), value: None },
     ]
 }
 

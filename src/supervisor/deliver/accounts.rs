@@ -7,8 +7,9 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, Merged, MergedGraph, PathBuf, UnitReport, blocking,
-    dump_file, failed, group, model_json, nothing, upload,
+    dump_file, failed, group, nothing, upload,
 };
+use crate::graph::{CompleteUnit, lean_model_json};
 
 /// Delivers each account, and answers what arrived. An account that is refused does not keep the others back.
 pub(super) async fn to_core(
@@ -26,7 +27,7 @@ pub(super) async fn to_core(
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
         return Err(nothing());
     }
-    let model = model_json().map_err(|error| failed(error.to_string()))?;
+    let model = lean_model_json().map_err(|error| failed(error.to_string()))?;
     if let Some(folder) = &dump {
         dump_file(folder, "model.dump.json", &|out| out.write_all(&model))?;
     }
@@ -71,7 +72,7 @@ pub(super) async fn to_core(
 
 async fn graph(
     cloud: &str,
-    unit: crate::graph::CompleteUnit,
+    unit: CompleteUnit,
     ignore_deferred: bool,
     dump: Option<&Path>,
 ) -> Result<Arc<MergedGraph>, DeliveryError> {

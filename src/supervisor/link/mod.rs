@@ -18,6 +18,7 @@ pub use self::talk::Command;
 use super::{
     event::{JobEvent, JobId, JobOrder, Outcome, UnitKey, Work},
     keep::Keep,
+    shelf::Shelf,
 };
 use crate::{
     collectors::{Broker, Collector},
@@ -66,6 +67,8 @@ pub struct LinkContext {
     pub level: worker_proto::Level,
     /// Where lines wait.
     pub spool: Spool,
+    /// What workers share.
+    pub shelf: Arc<Shelf>,
     /// Where complete units are kept.
     pub keep: Arc<Keep>,
     /// Where measurements go.

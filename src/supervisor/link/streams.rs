@@ -1,22 +1,23 @@
-//! The streams of a worker: frames in both directions, each by a task of its own, and the last of what it prints.
+//! The streams of one worker: frames in, frames out, and what it prints.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::JoinHandle,
-    time::Instant,
+    time::timeout,
 };
 use worker_proto::{FrameReader, FrameWriter, FromWorker, ProtoError, ToWorker, decode_from_worker, encode_to_worker};
 
-use super::talk::AFTER_EXIT;
 use crate::telemetry::Metrics;
 
-/// Frames that may wait on their way.
+/// Frames of the worker that may wait.
 const QUEUE: usize = 4;
-/// Messages to the worker that may wait: its greeting, its job, and credentials of the units that run.
+/// Messages to the worker that may wait: its greeting, its job, and answers to the units that run.
 const OUT_QUEUE: usize = 1024;
+/// How long a worker's streams may stay open once its process is gone.
+pub(super) const AFTER_EXIT: Duration = Duration::from_secs(1);
 
 /// Messages from the worker, read by a task of their own because reading a frame must not be cut short.
 pub(super) type Frames = mpsc::Receiver<Result<FromWorker, ProtoError>>;
@@ -63,8 +64,7 @@ pub(super) fn write_frames<W: AsyncWrite + Unpin + Send + 'static>(
 /// What the worker printed last; a stream that stays open belongs to something that it left behind.
 pub(super) async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
-    let deadline = Instant::now() + AFTER_EXIT;
-    match tokio::time::timeout_at(deadline, &mut stderr).await {
+    match timeout(AFTER_EXIT, &mut stderr).await {
         Ok(line) => line.unwrap_or_default(),
         Err(_) => {
             stderr.abort();

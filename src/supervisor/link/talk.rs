@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION,
-    ProtoError, ToWorker, Unit,
+    Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
+    ToWorker, Unit,
 };
 
 use super::{
@@ -13,18 +13,16 @@ use super::{
     chatter::{Allowance, relay_stderr},
     job_frame,
     peer::{Body, Peer},
-    streams::{Frames, last_line, read_frames, write_frames},
+    streams::{AFTER_EXIT, Frames, last_line, read_frames, write_frames},
     unit_key,
 };
 use crate::{
     graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
+    shared::Answer,
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
     worker::COLLECTOR,
 };
-
-/// How long a worker's stream may stay open once its process is gone.
-pub(super) const AFTER_EXIT: Duration = Duration::from_secs(1);
 
 /// What a link is told while it runs.
 #[derive(Clone, Debug)]
@@ -63,7 +61,8 @@ pub(super) struct Talk<'a> {
     /// What was kept in all.
     bytes: u64,
     log: Allowance,
-    credentials: JoinSet<(u32, Result<Credentials, Failure>)>,
+    /// Answers that are being looked for.
+    answers: JoinSet<ToWorker>,
 }
 
 impl<'a> Talk<'a> {
@@ -74,17 +73,7 @@ impl<'a> Talk<'a> {
             Work::Plan | Work::Whole(_) => BTreeMap::new(),
         };
         let log = Allowance::new(std::time::Instant::now());
-        Self {
-            name,
-            order,
-            collector,
-            context,
-            units,
-            stores: BTreeMap::new(),
-            bytes: 0,
-            log,
-            credentials: JoinSet::new(),
-        }
+        Self { name, order, collector, context, units, stores: BTreeMap::new(), bytes: 0, log, answers: JoinSet::new() }
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
@@ -94,7 +83,8 @@ impl<'a> Talk<'a> {
         let (out, writing) = write_frames(FrameWriter::new(writer));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
         let end = self.converse(frames, &out, &mut body, &mut commands).await;
-        self.credentials.abort_all();
+        self.answers.abort_all();
+        self.context.shelf.release(self.order.run, self.order.collector, self.order.id);
         drop(out);
         let exit = match &end {
             End::Stop(_, grace, _) => {
@@ -161,31 +151,43 @@ impl<'a> Talk<'a> {
                         return end;
                     }
                 }
-                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
-                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                Some(Ok(answer)) = self.answers.join_next() => {
+                    if let Err(end) = give(out, answer) {
                         return end;
                     }
                 }
-                frame = timeout(patience, frames.recv()) => match frame {
-                    Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
-                        greeted = true;
-                        self.tell(JobEvent::Started(body.pid())).await;
+                frame = timeout(patience, frames.recv()) => {
+                    if let Some(end) = self.heard(frame.ok(), (&mut greeted, exited), body.pid(), out).await {
+                        return end;
                     }
-                    Ok(Some(Ok(frame))) if greeted => {
-                        if let Some(end) = self.frame(frame, out).await {
-                            return end;
-                        }
-                    }
-                    Ok(Some(Ok(_))) => return protocol("it did not greet first"),
-                    Ok(Some(Err(error @ ProtoError::Version { .. }))) => return End::Version(error.to_string()),
-                    Ok(Some(Err(error))) => return protocol(error),
-                    Ok(None) => return End::Silent,
-                    Err(_) if exited => return End::Silent,
-                    Err(_) if greeted => return End::Stop(StopReason::Silence, Duration::ZERO, String::new()),
-                    Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
-                },
+                }
                 _ = body.wait(), if !exited => exited = true,
             }
+        }
+    }
+
+    /// What came from the stream, `None` if nothing came in time; an end if nothing more will or may come.
+    async fn heard(
+        &mut self,
+        frame: Option<Option<Result<FromWorker, ProtoError>>>,
+        (greeted, exited): (&mut bool, bool),
+        pid: Option<u32>,
+        out: &mpsc::Sender<ToWorker>,
+    ) -> Option<End> {
+        match frame {
+            Some(Some(Ok(FromWorker::Ready { .. }))) if !*greeted => {
+                *greeted = true;
+                self.tell(JobEvent::Started(pid)).await;
+                None
+            }
+            Some(Some(Ok(frame))) if *greeted => self.frame(frame, out).await,
+            Some(Some(Ok(_))) => Some(protocol("it did not greet first")),
+            Some(Some(Err(error @ ProtoError::Version { .. }))) => Some(End::Version(error.to_string())),
+            Some(Some(Err(error))) => Some(protocol(error)),
+            Some(None) => Some(End::Silent),
+            None if exited => Some(End::Silent),
+            None if *greeted => Some(End::Stop(StopReason::Silence, Duration::ZERO, String::new())),
+            None => Some(End::Stop(StopReason::Handshake, Duration::ZERO, String::new())),
         }
     }
 
@@ -208,6 +210,17 @@ impl<'a> Talk<'a> {
             }
             FromWorker::Event(event) => self.event(event),
             FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
+            FromWorker::NeedShared { key } => {
+                let answer = self.context.shelf.ask(&self.order, &key);
+                self.answers.spawn(async move {
+                    let value = match answer.await {
+                        Answer::Value(value) => Some(value),
+                        Answer::Fetch => None,
+                    };
+                    ToWorker::Shared { key, value }
+                });
+            }
+            FromWorker::Publish { key, value } => self.context.shelf.publish(&self.order, &key, value),
             FromWorker::Done => return Some(End::Said(Outcome::Finished)),
             FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(failure))),
             FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
@@ -318,13 +331,13 @@ impl<'a> Talk<'a> {
             (_, None) => return Err(protocol(format!("it wants credentials of unit {unit}, which it does not have"))),
         };
         let patience = self.context.patience.credentials;
-        self.credentials.spawn(async move {
+        self.answers.spawn(async move {
             let late = Failure {
                 kind: FailureKind::Unavailable,
                 message: format!("no credentials within {} seconds", patience.as_secs()),
             };
             let answer = timeout(patience, broker.credentials(subject.as_ref())).await;
-            (unit, answer.unwrap_or(Err(late)))
+            ToWorker::Credentials { unit, credentials: answer.unwrap_or(Err(late)) }
         });
         Ok(())
     }
