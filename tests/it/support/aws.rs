@@ -40,6 +40,12 @@ impl LocalAws {
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// The faults in force, with how often each struck.
+    pub async fn faults(&self) -> serde_json::Value {
+        let request = reqwest::Client::new().get(format!("{}/_ctl/fault", self.endpoint));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// Takes all faults out of force and forgets all counts.
     pub async fn reset(&self) {
         let request = reqwest::Client::new().post(format!("{}/_ctl/reset", self.endpoint));

@@ -29,7 +29,7 @@ use state::State;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 /// How long a test waits for something that must happen.
-pub const HANG_GUARD: Duration = Duration::from_secs(6);
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
 /// What all tasks of a test core share.
 pub(crate) struct Shared {
