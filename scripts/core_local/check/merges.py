@@ -98,6 +98,19 @@ async def check_merging_later(client: Client) -> None:
     assert "No kind definition found for nope" in bad["error"], bad
 
 
+async def check_merging_in_parallel(client: Client) -> None:
+    """Accounts of one cloud are merged at the same time, as a worker does."""
+    await fresh_graph(client)
+    accounts = {f"a{number}": [f"t{number}x{thing}" for thing in range(50)] for number in range(6)}
+    replies = await asyncio.gather(*(client.merge(tree("c", {name: held})) for name, held in accounts.items()))
+    expect("all merges", [reply.status for reply in replies], [200] * len(accounts))
+    nodes, edges = await client.stored()
+    wanted = {("root", "c"), *(("c", name) for name in accounts)}
+    wanted |= {(name, thing) for name, held in accounts.items() for thing in held}
+    expect("edges", edges["default"], wanted)
+    expect("nodes", set(nodes), {"root", "c", *accounts, *(thing for held in accounts.values() for thing in held)})
+
+
 async def check_batches(client: Client) -> None:
     """A batch is seen only when it is committed, and blocks others until then."""
     await fresh_graph(client)
