@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response, Url};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::{CoreConfig, CoreError, peer::Peer, tls::Trust, token::Tokens};
 
@@ -20,35 +20,61 @@ pub(super) struct Http {
     pub(super) config: Arc<CoreConfig>,
     pub(super) tokens: Tokens,
     trust: Trust,
-    peer: Mutex<Option<Arc<Peer>>>,
+    peer: watch::Sender<Option<Arc<Peer>>>,
+    /// Held while somebody looks at the core, so that nobody else does.
+    look: Mutex<()>,
 }
 
 impl Http {
     pub(super) fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
         let trust = Trust::read(&config.tls, config.uses_tls())?;
         let tokens = Tokens::new(config.psk.clone());
-        Ok(Self { config, tokens, trust, peer: Mutex::default() })
+        Ok(Self { config, tokens, trust, peer: watch::Sender::default(), look: Mutex::default() })
     }
 
     /// The core as it was last seen; looks at it if that is not known.
     pub(super) async fn peer(&self) -> Result<Arc<Peer>, CoreError> {
-        let mut known = self.peer.lock().await;
-        if let Some(peer) = known.as_ref() {
-            return Ok(Arc::clone(peer));
+        let _look = self.look.lock().await;
+        let known = self.peer.borrow().clone();
+        if let Some(peer) = known {
+            return Ok(peer);
         }
         let peer = Arc::new(Peer::look(&self.config, &self.trust).await?);
         tracing::info!(core = peer.dialect.name(), graph = peer.graph, "found the core");
-        *known = Some(Arc::clone(&peer));
+        self.peer.send_replace(Some(Arc::clone(&peer)));
         Ok(peer)
+    }
+
+    /// The core, as soon as somebody has found it.
+    pub(super) async fn found(&self) -> Arc<Peer> {
+        self.found_if(|_| true).await
+    }
+
+    /// Returns when a core of another generation has taken the place of this one.
+    pub(super) async fn replaced(&self, peer: &Peer) {
+        self.found_if(|other| other.dialect != peer.dialect).await;
+    }
+
+    async fn found_if(&self, is_it: impl Fn(&Peer) -> bool) -> Arc<Peer> {
+        let mut known = self.peer.subscribe();
+        let found = known.wait_for(|known| known.as_deref().is_some_and(&is_it)).await;
+        match found.ok().and_then(|known| known.clone()) {
+            Some(peer) => peer,
+            // The sender is our own.
+            None => std::future::pending().await,
+        }
     }
 
     /// Looks at the core again before the next request: the connection to this one was lost, and another may have taken
     /// its place.
-    pub(super) async fn forget(&self, peer: &Arc<Peer>) {
-        let mut known = self.peer.lock().await;
-        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, peer)) {
-            *known = None;
-        }
+    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+        self.peer.send_if_modified(|known| {
+            let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, peer));
+            if is_it {
+                *known = None;
+            }
+            is_it
+        });
     }
 
     /// A request with the token that the core wants.

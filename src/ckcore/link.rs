@@ -158,7 +158,7 @@ impl Link {
         };
         let end = self.session_with(&peer).await;
         if matches!(end, End::Lost(_)) {
-            self.http.forget(&peer).await;
+            self.http.forget(&peer);
         }
         end
     }

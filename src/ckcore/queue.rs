@@ -126,20 +126,19 @@ impl Queue {
     }
 
     async fn session(&self, number: usize) -> End {
-        let known = tokio::select! {
-            known = self.http.peer() => known,
+        // The action websocket finds the core and notices when it is lost.
+        let peer = tokio::select! {
+            peer = self.http.found() => peer,
             () = self.stopped() => return End::Stopped,
         };
-        let peer = match known {
-            Ok(peer) if number >= peer.dialect.queue_connections() => return End::NotWanted,
-            Ok(peer) => peer,
-            Err(error) => return End::Lost(error),
-        };
+        if number >= peer.dialect.queue_connections() {
+            return End::NotWanted;
+        }
         let opened = tokio::select! {
             opened = self.open(&peer) => opened,
             () = self.stopped() => return End::Stopped,
         };
-        let end = match opened {
+        match opened {
             Ok(mut wire) => {
                 let connection = self.books.next_connection();
                 let end = self.serve(&peer, &mut wire, connection).await.unwrap_or_else(End::Lost);
@@ -147,11 +146,7 @@ impl Queue {
                 end
             }
             Err(error) => End::Lost(error),
-        };
-        if matches!(end, End::Lost(_)) {
-            self.http.forget(&peer).await;
         }
-        end
     }
 
     /// Connects and says which tasks we take: one core wants to hear it in the address, the other in the first frame.
@@ -203,6 +198,7 @@ impl Queue {
                     Heard::Closed(_, error) => return Ok(End::Lost(error)),
                 },
                 () = changed, if idle => {}
+                () = self.http.replaced(peer) => return Err(wire.lost("another core has taken its place")),
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
                     if confirm_by.is_some_and(|by| Instant::now() >= by) {

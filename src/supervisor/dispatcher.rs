@@ -29,6 +29,7 @@ use super::{
     report::{ProgressEvent, RunReport},
     show,
     state::{State, handle_event},
+    tracker::Tracker,
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreEvent},
@@ -78,6 +79,7 @@ pub(super) struct Dispatcher {
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
+    tracker: Tracker,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
     duties: Option<Duties>,
@@ -193,6 +195,7 @@ impl Dispatcher {
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
+            tracker: Tracker::default(),
             answers: Vec::new(),
             core,
             duties: None,
@@ -315,6 +318,7 @@ impl Dispatcher {
         }
         show::log(shown, self.told);
         self.board.shown(shown);
+        self.tracker.shown(shown);
         if let Some(event) = show::progress(shown) {
             (self.show)(&event);
         }
@@ -323,6 +327,7 @@ impl Dispatcher {
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
         self.context.shelf.forget(run);
+        self.tracker.over();
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),

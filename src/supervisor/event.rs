@@ -27,6 +27,8 @@ pub enum Event {
     Job(JobId, JobEvent),
     /// A run's graph was delivered, or could not be.
     Delivered(RunId, Result<(), DeliveryError>),
+    /// A collection is no longer wanted.
+    Abort(RunId),
     /// A wanted time has come.
     Tick,
     /// The first request to end.

@@ -36,6 +36,7 @@ pub mod state;
 #[cfg(test)]
 mod state_tests;
 mod tags;
+mod tracker;
 
 use std::{collections::BTreeMap, sync::Arc};
 

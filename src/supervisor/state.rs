@@ -53,6 +53,7 @@ pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect
         Event::Collect(run) => state.collect(run, now, &mut effects),
         Event::Job(job, event) => state.job(job, event, now, &mut effects),
         Event::Delivered(run, result) => state.delivered(run, result, now, &mut effects),
+        Event::Abort(run) => state.abort(run, &mut effects),
         Event::Tick => {}
         Event::Stop => state.stop(state.policy.stop_grace, &mut effects),
         Event::StopNow => state.stop(Duration::ZERO, &mut effects),
@@ -118,6 +119,21 @@ impl State {
             }
             effects.push(Effect::Conclude(run.id, Conclusion::Refused("ckworker was stopped".into())));
         }
+    }
+
+    /// Gives up a run; its workers get the usual grace.
+    fn abort(&mut self, id: RunId, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.iter().position(|run| run.id == id).and_then(|at| self.runs.remove(at)) else {
+            return;
+        };
+        for (job, assignment) in self.jobs.iter_mut().filter(|(_, job)| job.run == id && job.stopped.is_none()) {
+            assignment.stopped = Some(StopReason::Abandoned);
+            effects.push(Effect::Stop(*job, StopReason::Abandoned, self.policy.grace));
+        }
+        if run.delivering {
+            effects.push(Effect::CancelDelivery(id));
+        }
+        effects.push(Effect::Conclude(id, Conclusion::Refused("the core called the collection off".into())));
     }
 
     fn delivered(&mut self, id: RunId, result: Result<(), DeliveryError>, now: Instant, effects: &mut Vec<Effect>) {

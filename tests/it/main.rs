@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod aws_faults;
 mod ckcore;
 mod cleanup;
 mod cli;

@@ -96,7 +96,7 @@ class Client:
 
     async def search(self, query: str, kind: str = "list") -> Reply:
         """Searches the graph."""
-        return await self.call("POST", f"/graph/{self.graph}/search/{kind}", query, TEXT)
+        return await self.call("POST", f"/graph/{self.graph}/search/{kind}?section=reported", query, TEXT)
 
     async def cli(self, command: str) -> Reply:
         """Carries out a command of the core's command line."""
@@ -111,9 +111,7 @@ class Client:
         """The nodes by their id, and the edges by their type, as the debug endpoint shows them."""
         found = (await self.call("GET", f"/debug/graph/{self.graph}")).json
         nodes = {node["_key"]: node for node in found["nodes"]}
-        return nodes, {
-            kind: {(edge["from"], edge["to"]) for edge in edges} for kind, edges in found["edges"].items()
-        }
+        return nodes, {kind: {(edge["from"], edge["to"]) for edge in edges} for kind, edges in found["edges"].items()}
 
     async def listen(self, path: str) -> aiohttp.ClientWebSocketResponse:
         """Opens a websocket."""

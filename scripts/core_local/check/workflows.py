@@ -56,7 +56,7 @@ async def check_workflow(client: Client) -> None:
         await socket.send_json(done(action))
         stored = await finished(client, task)
     expect("errors", stored["has_error"], True)
-    steps = [step["step"] if "step" in step else step["name"] for step in stored["step_states"]]
+    steps = [step["step_name"] for step in stored["step_states"]]
     for step in ("collect", "wait_for_graph_merged", "merge_deferred_edges", "cleanup"):
         assert step in steps, steps
     await client.call("DELETE", "/subscriber/checker")
@@ -82,7 +82,7 @@ async def check_lateness(client: Client) -> None:
     await subscribe(client, "late", "collect", timeout=1)
     task = (await client.call("POST", "/debug/start/collect")).json["task"]
     stored = await finished(client, task)
-    expect("timed out", [step["timed_out"] for step in stored["step_states"] if step["name"] == "collect"], [True])
+    expect("timed out", [step["timed_out"] for step in stored["step_states"] if step["step_name"] == "collect"], [True])
     await client.call("DELETE", "/subscriber/late")
 
 
@@ -114,10 +114,10 @@ async def check_tagging(client: Client) -> None:
     await fresh_graph(client)
     expect("merging", (await client.merge(tree("c", {"a": ["t1", "t2"]}))).status, 200)
     answering = await worker(client)
-    found = (await client.cli(f"search is({THING}) | tag update owner bob")).lines
+    found = (await client.cli(f"search is({THING}) | tag update owner bob | dump")).lines
     expect("updated", [one["reported"]["tags"] for one in found], [{"owner": "bob"}] * 2)
     expect("stored", (await client.stored())[0]["t1"]["reported"]["tags"], {"owner": "bob"})
-    found = (await client.cli("search id(t1) | tag delete owner")).lines
+    found = (await client.cli("search id(t1) | tag delete owner | dump")).lines
     expect("deleted", found[0]["reported"].get("tags", {}), {})
     expect("stored", (await client.stored())[0]["t1"]["reported"].get("tags", {}), {})
     answering.cancel()

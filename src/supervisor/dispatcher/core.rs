@@ -1,6 +1,6 @@
 //! What the core wants, and what it is answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
@@ -51,8 +51,12 @@ impl Dispatcher {
                 }
             }
             CoreEvent::Abort(key) => {
+                let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
                 let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
-                tracing::info!(action = %key, ends, "the core gave up an action");
+                tracing::info!(action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                if let Some(run) = run {
+                    self.handle(Event::Abort(run));
+                }
             }
             CoreEvent::Task(task) => {
                 if let Some(duties) = &mut self.duties {
@@ -71,8 +75,14 @@ impl Dispatcher {
         self.board.core(lost);
     }
 
-    /// Hands over the answers that effects left; the connection keeps them until the core has them.
+    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
     pub(super) async fn answer_open(&mut self) {
+        if let Some(core) = &self.core
+            && let Some((run, progress)) = self.tracker.news(Instant::now())
+            && let Some(key) = self.actions.get(&run)
+        {
+            core.progress(key, &progress).await;
+        }
         for (key, answer) in std::mem::take(&mut self.answers) {
             if let Some(core) = &self.core {
                 core.answer(&key, answer).await;

@@ -39,9 +39,22 @@ impl LocalAws {
         format!("AWS_ENDPOINT_URL={}", self.endpoint)
     }
 
-    /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`.
-    pub async fn fault(&self, fault: serde_json::Value) {
+    /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`. Answers its number.
+    pub async fn fault(&self, fault: serde_json::Value) -> u64 {
         let request = reqwest::Client::new().post(format!("{}/_ctl/fault", self.endpoint)).json(&fault);
+        let report = request.send().await.unwrap().error_for_status().unwrap();
+        report.json::<serde_json::Value>().await.unwrap()["id"].as_u64().unwrap()
+    }
+
+    /// Takes one fault out of force.
+    pub async fn mend(&self, fault: u64) {
+        let request = reqwest::Client::new().delete(format!("{}/_ctl/fault?id={fault}", self.endpoint));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Cuts every list into pages of so many items.
+    pub async fn pages(&self, size: usize) {
+        let request = reqwest::Client::new().post(format!("{}/_ctl/pages?size={size}", self.endpoint));
         request.send().await.unwrap().error_for_status().unwrap();
     }
 

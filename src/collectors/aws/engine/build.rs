@@ -36,7 +36,10 @@ impl Step<'_> {
     pub(crate) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
         let definition = self.definition;
         let Some(id) = item.text(definition.id.get_ref()) else {
-            self.odd("NoId", "an item without id".to_owned()).await?;
+            // A call that was to give it has failed, which is a gap already, or has said that there is none.
+            if !item.lacks(definition.id.get_ref()) {
+                self.odd("NoId", "an item without id".to_owned()).await?;
+            }
             return Ok(None);
         };
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());

@@ -146,6 +146,12 @@ impl<'t> Item<'t> {
         entries
     }
 
+    /// Whether a source starts at a named value that the item does not have.
+    pub(crate) fn lacks(&self, source: &Source) -> bool {
+        let root = source.0.path.as_ref().and_then(|path| path.root.as_ref());
+        root.is_some_and(|root| !self.named.iter().any(|named| named.name == root))
+    }
+
     /// The first text at a path.
     pub(crate) fn path_text(&self, path: &Path) -> Option<String> {
         self.first(path).and_then(text).map(Cow::into_owned)
