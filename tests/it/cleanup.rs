@@ -247,7 +247,7 @@ async fn without_cleanup_and_in_a_dry_run_nothing_is_deleted() {
 async fn in_the_middle(scene: &Scene) -> i32 {
     let wait = async {
         loop {
-            let struck = scene.aws.faults().await[0]["struck"].as_u64().unwrap() > 0;
+            let struck = scene.aws.faults().await[0]["strikes"].as_u64().unwrap() > 0;
             if let (true, Some(child)) = (struck, scene.daemon.running.children().first()) {
                 return *child;
             }

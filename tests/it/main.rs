@@ -12,6 +12,7 @@ mod graph;
 mod operate;
 mod supervision;
 mod support;
+mod tags;
 mod test_core;
 mod tidy;
 mod upload;

@@ -34,6 +34,11 @@ impl LocalAws {
             .env("AWS_SECRET_ACCESS_KEY", "testing")
     }
 
+    /// The variable that leads a process to it.
+    pub fn variable(&self) -> String {
+        format!("AWS_ENDPOINT_URL={}", self.endpoint)
+    }
+
     /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`. Answers its number.
     pub async fn fault(&self, fault: serde_json::Value) -> u64 {
         let request = reqwest::Client::new().post(format!("{}/_ctl/fault", self.endpoint)).json(&fault);
