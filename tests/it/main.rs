@@ -5,8 +5,10 @@
 mod ckcore;
 mod cli;
 mod collect;
+mod core4;
 mod daemon;
 mod graph;
+mod queue;
 mod supervision;
 mod support;
 mod test_core;

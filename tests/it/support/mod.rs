@@ -3,4 +3,5 @@
 pub mod aws;
 pub mod compare;
 pub mod core;
+pub mod core4;
 pub mod program;

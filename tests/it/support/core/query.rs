@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
+    StoredNode,
     graph::Graph,
     model::{Model, Refusal},
 };
@@ -17,6 +18,8 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
     } else if let Some(id) = query.strip_prefix("id(").and_then(|rest| rest.strip_suffix(')')) {
         let id: String = serde_json::from_str(id).unwrap_or_else(|_| id.to_owned());
         return Ok(graph.nodes.get_key_value(&id).map(|(id, _)| node(graph, id)).unwrap_or_default());
+    } else if let Some(clouds) = parse_clean(query) {
+        return Ok(around(graph, &clouds));
     } else {
         let (kind, id) = parse(query).ok_or_else(|| Refusal("ParseError", format!("Can not parse query: {query}")))?;
         if !model.has(kind) {
@@ -36,6 +39,44 @@ fn parse(query: &str) -> Option<(&str, String)> {
     let (kind, rest) = query.strip_prefix("is(")?.split_once(')')?;
     let text = rest.trim_start().strip_prefix("and reported.id == ")?.strip_suffix("-[0:]->")?;
     Some((kind, serde_json::from_str(text.trim_end()).ok()?))
+}
+
+/// Reads the query for the nodes to clean up: the clouds it names, none for all.
+fn parse_clean(query: &str) -> Option<Vec<String>> {
+    let rest = query.strip_prefix("desired.clean == true and metadata.cleaned == false")?.strip_suffix("<-[0:]->")?;
+    match rest.trim().strip_prefix("and metadata.ancestors.cloud.id in ") {
+        Some(list) => serde_json::from_str(list).ok(),
+        None => rest.trim().is_empty().then(Vec::new),
+    }
+}
+
+/// The nodes to clean up, with all their predecessors and successors.
+fn around(graph: &Graph, clouds: &[String]) -> String {
+    let is_wanted = |node: &StoredNode| {
+        let cloud = node.metadata["ancestors"]["cloud"]["id"].as_str().unwrap_or_default();
+        node.desired["clean"] == true
+            && node.metadata["cleaned"] == false
+            && (clouds.is_empty() || clouds.iter().any(|name| name == cloud))
+    };
+    let wanted: BTreeSet<&String> = graph.nodes.iter().filter(|(_, node)| is_wanted(node)).map(|(id, _)| id).collect();
+    let mut found = wanted.clone();
+    for up in [true, false] {
+        let mut open: Vec<&String> = wanted.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            let edges = graph
+                .edges
+                .iter()
+                .filter(|(from, to, kind)| kind == "dependency" && if up { to == id } else { from == id });
+            open.extend(edges.map(|(from, to, _)| if up { from } else { to }).filter(|next| found.insert(next)));
+        }
+    }
+    let mut out: String = found.iter().map(|id| node(graph, id)).collect();
+    for (from, to, _) in
+        graph.edges.iter().filter(|(from, to, kind)| kind == "dependency" && found.contains(from) && found.contains(to))
+    {
+        out.push_str(&format!("{}\n", json!({ "type": "edge", "from": from, "to": to })));
+    }
+    out
 }
 
 fn walk(graph: &Graph, start: Vec<&String>) -> String {
