@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ckworker::ckcore::{
-    Action, ActionKey, Answer, Core, CoreConfig, CoreEvent, Duty, Granularity, Psk, TaskResult, Timing, connect,
+    Action, ActionKey, Answer, Core, CoreConfig, CoreEvent, Duty, Granularity, InfoLevel, ProgressPart, ProgressTree,
+    Psk, TaskResult, Timing, connect,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -73,7 +74,7 @@ fn of_kind<'n>(nodes: &'n [Value], kind: &str) -> Vec<&'n Value> {
 }
 
 #[tokio::test]
-async fn a_collection_arrives_with_progress_and_tags_can_be_changed() {
+async fn a_collection_arrives_and_tags_can_be_changed() {
     let core = LocalCore::start(&[]);
     let mut events = core.events().await;
     let daemon = Running::start(&mut command(&[
@@ -88,7 +89,6 @@ async fn a_collection_arrives_with_progress_and_tags_can_be_changed() {
     ]));
     events.wait("message-listener-connected", SUBSCRIBER).await;
     let task = core.workflow("collect_and_cleanup").await;
-    events.wait("progress", "Example Account").await;
     events.wait("task_end", &task).await;
 
     let nodes = core.nodes().await;
@@ -107,6 +107,26 @@ async fn a_collection_arrives_with_progress_and_tags_can_be_changed() {
     assert_eq!(tags(&core.nodes().await), [Value::Null, Value::Null]);
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code, 0);
+}
+
+#[tokio::test]
+async fn the_core_is_told_how_far_an_action_is() {
+    let core = LocalCore::start(&[]);
+    let mut client = Client::new(&core.uri, |_| {});
+    client.connected().await;
+    let mut events = core.events().await;
+    core.workflow("collect").await;
+    let action = client.action().await;
+    let part = |name: &str| ProgressPart { path: vec!["aws".into()], name: name.into(), current: 2, total: 5 };
+    let progress = ProgressTree { name: "collect".into(), parts: vec![part("account 1"), part("account 2")] };
+    client.core.progress(&action.key, &progress).await;
+    let told = events.wait("progress", "account 2").await;
+    let parts = told["data"]["message"]["parts"].as_array().unwrap();
+    assert!(parts.iter().any(|part| (&part["current"], &part["total"]) == (&json!(2), &json!(5))), "{told}");
+    client.core.info(&action.key, InfoLevel::Error, "account 3 is missing").await;
+    events.wait("error", "account 3 is missing").await;
+    client.core.answer(&action.key, Answer::Done).await;
+    client.close().await;
 }
 
 #[tokio::test]

@@ -112,6 +112,12 @@ async fn more_tasks_than_connections_are_each_done_once() {
         assert!(seen.insert(task.id.clone()), "{} came twice", task.id);
         client.done(&task).await;
     }
+    // Each connection carries one result; its other tasks come back on the next.
+    for round in 1..=3 {
+        server.tasks_over(round * CONNECTIONS).await;
+        server.workers(CONNECTIONS).await;
+        server.look_at_queue();
+    }
     for id in &ids {
         assert_eq!(server.task_over(id).await.outcome, Some(Ok(json!({ "id": id }))));
     }
@@ -124,12 +130,12 @@ async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
     let mut client = Client::taking(&server).await;
     add(&server, "a");
     let task = client.task().await;
-    // Once while it is in work, and once when its result is known but nobody waits for it.
     server.drop_connections();
-    server.task_given_out("a", 1).await;
+    server.worker_connections(2 * CONNECTIONS).await;
+    server.look_at_queue();
+    server.task_given_out("a", 2).await;
     client.core.answer_task(&task.id, TaskResult::Error("no such tag".into())).await;
     assert_eq!(server.task_over("a").await.outcome, Some(Err("no such tag".into())));
-    server.workers(CONNECTIONS).await;
     client.close().await;
 }
 
@@ -142,6 +148,8 @@ async fn a_core_that_restarts_gets_its_results() {
     server.stop();
     client.done(&task).await;
     server.start_again().await;
+    server.worker_connections(2 * CONNECTIONS).await;
+    server.look_at_queue();
     assert_eq!(server.task_over("a").await.outcome, Some(Ok(json!({ "id": "a" }))));
     client.close().await;
 }

@@ -149,13 +149,24 @@ impl TestCore {
     pub fn drop_connections(&self) {
         self.shared.change(|state| {
             state.connections.clear();
-            state.queue.workers.clear();
+            state.queue.lose_all();
         });
     }
 
     /// Puts a tag task into the work queue.
     pub fn add_task(&self, id: &str, attrs: &[(&str, &str)], data: serde_json::Value) {
         self.shared.change(|state| state.queue.add(id, attrs, data));
+    }
+
+    /// Gives out again what lost its worker, as the core does every few seconds.
+    pub fn look_at_queue(&self) {
+        self.shared.change(|state| state.queue.look());
+    }
+
+    /// How many tasks of the work queue are done.
+    pub async fn tasks_over(&self, count: usize) {
+        let over = |state: &State| state.queue.works.values().filter(|work| work.outcome.is_some()).count();
+        self.until("the end of tasks", |state| (over(state) >= count).then_some(())).await;
     }
 
     /// What became of a task of the work queue, once it is over.
@@ -168,6 +179,11 @@ impl TestCore {
     pub async fn task_given_out(&self, id: &str, times: usize) {
         let enough = |state: &State| (state.queue.works.get(id)?.given_out >= times).then_some(());
         self.until("a task that is given out", enough).await;
+    }
+
+    /// Waits until so many connections to the work queue were made since the start.
+    pub async fn worker_connections(&self, count: usize) {
+        self.until("connections to the queue", |state| (state.queue.connections >= count).then_some(())).await;
     }
 
     /// Waits until so many connections to the work queue are open.

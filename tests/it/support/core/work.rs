@@ -52,32 +52,32 @@ impl Queue {
         let attrs = attrs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let work = Work { name: "tag".into(), attrs, data, holder: None, given_out: 0, outcome: None };
         self.works.insert(id.to_owned(), work);
-        self.hand_out();
+        self.hand_out(id);
     }
 
-    /// Gives every task without a holder to the worker with the fewest open ones.
-    fn hand_out(&mut self) {
-        let waiting: Vec<String> = self
-            .works
-            .iter()
-            .filter(|(_, work)| work.holder.is_none() && work.outcome.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in waiting {
-            let work = &self.works[&id];
-            let load = |number: usize| {
-                self.works.values().filter(|work| work.holder == Some(number) && work.outcome.is_none()).count()
-            };
-            let fits = self.workers.iter().filter(|(_, worker)| worker.takes(work));
-            let Some(number) = fits.map(|(number, _)| *number).min_by_key(|number| (load(*number), *number)) else {
-                continue;
-            };
-            let text = json!({ "task_id": id, "task_name": work.name, "data": work.data, "attrs": work.attrs });
-            let _ = self.workers[&number].sender.send(Outgoing::Text(format!("{text}\n")));
-            if let Some(work) = self.works.get_mut(&id) {
-                work.holder = Some(number);
-                work.given_out += 1;
-            }
+    /// Gives every task without a holder to somebody, as the core does from time to time.
+    pub(super) fn look(&mut self) {
+        let is_waiting = |work: &Work| work.holder.is_none() && work.outcome.is_none();
+        let waiting = self.works.iter().filter(|(_, work)| is_waiting(work)).map(|(id, _)| id.clone());
+        for id in waiting.collect::<Vec<_>>() {
+            self.hand_out(&id);
+        }
+    }
+
+    /// Gives a task to the worker with the fewest open ones.
+    fn hand_out(&mut self, id: &str) {
+        let work = &self.works[id];
+        let is_open = |work: &&Work, number| work.holder == Some(number) && work.outcome.is_none();
+        let load = |number: usize| self.works.values().filter(|work| is_open(work, number)).count();
+        let fits = self.workers.iter().filter(|(_, worker)| worker.takes(work));
+        let Some(number) = fits.map(|(number, _)| *number).min_by_key(|number| (load(*number), *number)) else {
+            return;
+        };
+        let text = json!({ "task_id": id, "task_name": work.name, "data": work.data, "attrs": work.attrs });
+        let _ = self.workers[&number].sender.send(Outgoing::Text(format!("{text}\n")));
+        if let Some(work) = self.works.get_mut(id) {
+            work.holder = Some(number);
+            work.given_out += 1;
         }
     }
 
@@ -90,7 +90,13 @@ impl Queue {
                 work.outcome = Some(Err("Could not finish the task.".into()));
             }
         }
-        self.hand_out();
+    }
+
+    /// All connections are over.
+    pub(super) fn lose_all(&mut self) {
+        for number in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.leave(number);
+        }
     }
 
     /// A frame arrived: a result counts only from the connection that has the task.
@@ -130,7 +136,6 @@ pub(super) fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer
             state.queue.connections += 1;
             let number = state.queue.connections;
             state.queue.workers.insert(number, Worker { tasks, filters, sender });
-            state.queue.hand_out();
             number
         });
         let code = socket::serve(&shared, &mut socket, outgoing, |text| {
