@@ -106,7 +106,8 @@ impl Link {
                 End::Answered => backoff.reset(),
                 End::Stopped => break,
                 End::Lost(error) => {
-                    if begun.elapsed() > limit {
+                    // A core that was there may be there again at once; one that always fails is left in peace.
+                    if self.standing == Standing::Connected && begun.elapsed() > first * 5 {
                         backoff.reset();
                     }
                     self.lost(&error, backoff.next()).await;

@@ -102,7 +102,7 @@ impl Queue {
                 End::NotWanted => self.pause(limit).await,
                 End::Lost(error) => {
                     tracing::debug!(%error, number, "no connection to the work queue, trying again");
-                    if begun.elapsed() > limit {
+                    if begun.elapsed() > timing.backoff_first * 5 {
                         backoff.reset();
                     }
                     self.pause(backoff.next()).await;

@@ -16,6 +16,7 @@ use super::{
     model::Refusal,
     query, socket,
     state::Subscription,
+    work,
 };
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -100,6 +101,7 @@ async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
             }
         }
         ("GET", ["subscriber", id, "handle"]) => socket::handle(shared, id, request),
+        ("GET", ["work", "queue"]) => work::handle(shared, request),
         ("POST", ["subscriber", id, event]) => subscribe(shared, id, event, request.uri().query().unwrap_or_default()),
         ("DELETE", ["subscriber", id, event]) => shared.change(|state| {
             if let Some(events) = state.subscribers.get_mut(*id) {
