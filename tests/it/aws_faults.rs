@@ -22,7 +22,11 @@ use crate::support::{
 const REGION: &str = "us-east-1";
 
 /// Accounts that are collected side by side, each under its own fault.
-const ACCOUNTS: [&str; 3] = ["812205225875", "949187844527", "223033715152"];
+const ACCOUNTS: [&str; 4] = ["812205225875", "949187844527", "223033715152", "123456789012"];
+
+/// Time enough for all retries, and so little that what hangs is soon given up.
+const ENOUGH: &str = "600";
+const LITTLE: &str = "20";
 
 /// What can be wrong with an operation, and the codes that the report may name then.
 const FAULTS: [(&str, &[&str]); 4] = [
@@ -32,13 +36,20 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("hang", &["Timeout"]),
 ];
 
-/// The operation instead of which others are called where it fails.
+/// The operation in place of which others are called where it fails.
 const DETAILS: &str = "iam:GetAccountAuthorizationDetails";
 
 /// Collects one account; answers how it went and the graph.
-async fn collect(aws: &LocalAws, folder: &Path, account: &'static str, regions: &[&str]) -> (Output, String) {
+async fn collect(
+    aws: &LocalAws,
+    folder: &Path,
+    account: &'static str,
+    regions: &[&str],
+    timeout: &'static str,
+) -> (Output, String) {
     let file = folder.join(account);
-    let arguments = ["collect", "--collector", "aws", "--aws-role", "Cloudkeeper", "--timeout", "20", "--aws-account"];
+    let arguments =
+        ["collect", "--collector", "aws", "--aws-role", "Cloudkeeper", "--timeout", timeout, "--aws-account"];
     let mut command = program::command(&arguments);
     command.arg(account).arg("--output").arg(&file).arg("--aws-region").args(regions);
     aws.serve(&mut command);
@@ -67,13 +78,13 @@ async fn each_operation_can_fail_in_each_way() {
     let aws = LocalAws::start(4, &[REGION]);
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let (output, first) = collect(&aws, folder, ACCOUNTS[0], &[REGION]).await;
+    let (output, first) = collect(&aws, folder, ACCOUNTS[0], &[REGION], ENOUGH).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let usual = called(&aws).await;
 
     aws.reset().await;
     let denied = aws.fault(json!({"operation": "GetAccountAuthorizationDetails", "mode": "deny"})).await;
-    let (output, other) = collect(&aws, folder, ACCOUNTS[0], &[REGION]).await;
+    let (output, other) = collect(&aws, folder, ACCOUNTS[0], &[REGION], ENOUGH).await;
     assert_eq!(output.code, 0, "what one call does not tell is asked otherwise: {}", output.stderr);
     compare::assert_none(&compare::graphs(&first, &other, None));
     let instead: BTreeSet<_> = called(&aws).await.difference(&usual).cloned().collect();
@@ -94,7 +105,7 @@ async fn each_operation_can_fail_in_each_way() {
 
 /// Works on cases with one account until none is left; answers what was not as it should be.
 async fn lane(aws: &LocalAws, folder: &Path, account: &'static str, queue: &Mutex<VecDeque<Case>>) -> Vec<String> {
-    let (output, whole) = collect(aws, folder, account, &[REGION]).await;
+    let (output, whole) = collect(aws, folder, account, &[REGION], ENOUGH).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let mut wrong = Vec::new();
     loop {
@@ -117,7 +128,8 @@ async fn lane(aws: &LocalAws, folder: &Path, account: &'static str, queue: &Mute
         } else {
             numbers.push(aws.fault(fault).await);
         }
-        let (output, partial) = collect(aws, folder, account, &[REGION]).await;
+        let (output, partial) =
+            collect(aws, folder, account, &[REGION], if *mode == "hang" { LITTLE } else { ENOUGH }).await;
         for number in numbers {
             aws.mend(number).await;
         }
@@ -165,7 +177,7 @@ async fn each_operation_is_asked_for_all_its_pages() {
     const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
     let aws = LocalAws::start(2, &REGIONS);
     let folder = tempfile::tempdir().unwrap();
-    let (output, whole) = collect(&aws, folder.path(), ACCOUNTS[0], &REGIONS).await;
+    let (output, whole) = collect(&aws, folder.path(), ACCOUNTS[0], &REGIONS, ENOUGH).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     for without_details in [false, true] {
         for size in [1, 2] {
@@ -174,7 +186,7 @@ async fn each_operation_is_asked_for_all_its_pages() {
             if without_details {
                 aws.fault(json!({"operation": "GetAccountAuthorizationDetails", "mode": "deny"})).await;
             }
-            let (output, paged) = collect(&aws, folder.path(), ACCOUNTS[0], &REGIONS).await;
+            let (output, paged) = collect(&aws, folder.path(), ACCOUNTS[0], &REGIONS, ENOUGH).await;
             assert_eq!(output.code, 0, "{}", output.stderr);
             compare::assert_none(&compare::graphs(&whole, &paged, None));
             all_were_followed(&aws.stats().await, size as u64);

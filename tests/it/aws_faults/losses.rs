@@ -118,7 +118,9 @@ fn of_iam(name: &str) -> Loss {
         "GetRole" => Loss::fields(&["aws_iam_role.tags", "aws_iam_role.atime"]),
         "GetUser" => Loss::fields(&["aws_iam_user.tags"]),
         "ListAccessKeys" => Loss::kinds(&["aws_iam_access_key"]),
-        "ListAccountAliases" => Loss { renamed: true, fields: &["aws_account.*"], ..Loss::kinds(&["aws_account"]) },
+        "ListAccountAliases" => {
+            Loss { renamed: true, invisible: true, fields: &["aws_account.*"], ..Loss::kinds(&["aws_account"]) }
+        }
         "ListAttachedGroupPolicies" => Loss::edges(&["aws_iam_policy→aws_iam_group"]),
         "ListAttachedRolePolicies" => Loss::edges(&["aws_iam_role→aws_iam_policy"]),
         "ListAttachedUserPolicies" => Loss::edges(&["aws_iam_policy→aws_iam_user"]),

@@ -1,0 +1,216 @@
+//! What AWS itself does and no local server shows, by its documentation.
+
+use super::*;
+
+const NOT_THERE: (u16, &str) = (404, "");
+const NOTHING: (u16, &str) = (200, "<{action}Response><{action}Result/></{action}Response>");
+
+/// An answer of IAM's documentation, with the members that only this call has.
+const DETAILS: &str = "<GetAccountAuthorizationDetailsResponse><GetAccountAuthorizationDetailsResult>\
+    <IsTruncated>false</IsTruncated>\
+    <UserDetailList><member><UserId>AIDA1</UserId><UserName>ann</UserName><Arn>arn:aws:iam::123456789012:user/ann</Arn>\
+    <UserPolicyList><member><PolicyName>inline</PolicyName><PolicyDocument>%7B%7D</PolicyDocument></member></UserPolicyList>\
+    <GroupList><member>admins</member></GroupList><Tags><member><Key>team</Key><Value>a</Value></member></Tags>\
+    </member></UserDetailList>\
+    <GroupDetailList><member><GroupId>AGPA1</GroupId><GroupName>admins</GroupName>\
+    <Arn>arn:aws:iam::123456789012:group/admins</Arn></member></GroupDetailList>\
+    <RoleDetailList><member><RoleId>AROA1</RoleId><RoleName>web</RoleName><Arn>arn:aws:iam::123456789012:role/web</Arn>\
+    <RoleLastUsed><LastUsedDate>2021-10-01T12:00:00Z</LastUsedDate><Region>us-east-1</Region></RoleLastUsed>\
+    <Tags><member><Key>team</Key><Value>b</Value></member></Tags>\
+    <RolePolicyList><member><PolicyName>own</PolicyName></member></RolePolicyList></member></RoleDetailList>\
+    </GetAccountAuthorizationDetailsResult></GetAccountAuthorizationDetailsResponse>";
+const USERS: &str = "<ListUsersResponse><ListUsersResult><Users><member><UserId>AIDA1</UserId><UserName>ann</UserName>\
+    <Arn>arn:aws:iam::123456789012:user/ann</Arn><PasswordLastUsed>2021-09-01T12:00:00Z</PasswordLastUsed></member>\
+    </Users></ListUsersResult></ListUsersResponse>";
+const ROLES: &str = "<ListRolesResponse><ListRolesResult><Roles><member><RoleId>AROA1</RoleId><RoleName>web</RoleName>\
+    <Arn>arn:aws:iam::123456789012:role/web</Arn></member></Roles></ListRolesResult></ListRolesResponse>";
+const ROLE: &str = "<GetRoleResponse><GetRoleResult><Role><RoleId>AROA1</RoleId><RoleName>web</RoleName>\
+    <RoleLastUsed><LastUsedDate>2021-10-01T12:00:00Z</LastUsedDate></RoleLastUsed>\
+    <Tags><member><Key>team</Key><Value>b</Value></member></Tags></Role></GetRoleResult></GetRoleResponse>";
+const ROLE_POLICIES: &str = "<ListRolePoliciesResponse><ListRolePoliciesResult><PolicyNames><member>own</member>\
+    </PolicyNames></ListRolePoliciesResult></ListRolePoliciesResponse>";
+const USER: &str = "<GetUserResponse><GetUserResult><User><UserId>AIDA1</UserId><UserName>ann</UserName>\
+    <Tags><member><Key>team</Key><Value>a</Value></member></Tags></User></GetUserResult></GetUserResponse>";
+const USER_POLICIES: &str = "<ListUserPoliciesResponse><ListUserPoliciesResult><PolicyNames><member>inline</member>\
+    </PolicyNames></ListUserPoliciesResult></ListUserPoliciesResponse>";
+const GROUPS: &str = "<ListGroupsResponse><ListGroupsResult><Groups><member><GroupId>AGPA1</GroupId>\
+    <GroupName>admins</GroupName><Arn>arn:aws:iam::123456789012:group/admins</Arn></member></Groups></ListGroupsResult>\
+    </ListGroupsResponse>";
+const GROUPS_OF_USER: &str = "<ListGroupsForUserResponse><ListGroupsForUserResult><Groups><member><GroupId>AGPA1</GroupId>\
+    <GroupName>admins</GroupName></member></Groups></ListGroupsForUserResult></ListGroupsForUserResponse>";
+
+/// Whoever is asked, the answer about these is the same.
+fn are_as_documented(collected: &Collected) {
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), []);
+    let (user, role) = (&collected.node("AIDA1")["reported"], &collected.node("AROA1")["reported"]);
+    assert_eq!((&user["tags"]["team"], &user["user_policies"][0]), (&"a".into(), &"inline".into()));
+    assert_eq!(user["atime"], "2021-09-01T12:00:00+00:00");
+    assert_eq!((&role["tags"]["team"], &role["role_policies"][0]), (&"b".into(), &"own".into()));
+    assert_eq!(role["atime"], "2021-10-01T12:00:00+00:00");
+    // The account's three regions, in the pseudo region three nodes, and the group of the user.
+    assert_eq!(collected.edges, 3 + 3 + 1);
+}
+
+#[tokio::test]
+async fn details_of_users_groups_and_roles_come_from_one_call() {
+    let collected = collect_only(&["iam_users", "iam_groups", "iam_roles"], |call, _| match call {
+        "iam:GetAccountAuthorizationDetails" => (200, DETAILS),
+        "iam:ListUsers" => (200, USERS),
+        "iam:ListAccountAliases" | "iam:ListAccessKeys" => NOTHING,
+        _ => NOT_THERE,
+    })
+    .await;
+    are_as_documented(&collected);
+}
+
+#[tokio::test]
+async fn without_the_right_to_that_call_each_is_asked_for() {
+    let collected = collect_only(&["iam_users", "iam_groups", "iam_roles"], |call, _| match call {
+        "iam:GetAccountAuthorizationDetails" => (403, IAM_DENIED),
+        "iam:ListUsers" => (200, USERS),
+        "iam:GetUser" => (200, USER),
+        "iam:ListUserPolicies" => (200, USER_POLICIES),
+        "iam:ListGroupsForUser" => (200, GROUPS_OF_USER),
+        "iam:ListGroups" => (200, GROUPS),
+        "iam:ListRoles" => (200, ROLES),
+        "iam:GetRole" => (200, ROLE),
+        "iam:ListRolePolicies" => (200, ROLE_POLICIES),
+        _ => NOTHING,
+    })
+    .await;
+    are_as_documented(&collected);
+}
+
+#[tokio::test]
+async fn empty_answers_are_no_gaps() {
+    let collected = collect_only(&[], |call, _| match call.split(':').next() {
+        Some("eks" | "pricing" | "monitoring" | "servicequotas") => (200, "{}"),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), []);
+    assert!(collected.ids("aws_vpc").is_empty());
+    let nothing = collect_only(&[], |_, _| (200, "")).await;
+    assert_eq!((nothing.result, nothing.gaps.len()), (Ok(()), 0));
+}
+
+#[tokio::test]
+async fn other_partitions_have_their_own_regions_and_no_price_list() {
+    for (partition, home, other) in
+        [("aws-us-gov", "us-gov-west-1", "us-gov-east-1"), ("aws-cn", "cn-north-1", "cn-northwest-1")]
+    {
+        let collected = collect_in(partition, &[home, other], &["instances"], |call, region| match (call, region) {
+            ("iam:ListAccountAliases", "us-gov-west-1" | "cn-north-1") => (200, ALIASES),
+            ("ec2:DescribeInstances", _) => (200, INSTANCES),
+            _ => NOT_THERE,
+        })
+        .await;
+        assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]), "{partition}");
+        assert_eq!(collected.ids("aws_region"), [home, home, other], "the pseudo region is the one that serves IAM");
+        assert_eq!(collected.ids("aws_ec2_instance").len(), 2);
+        assert!(collected.ids("aws_ec2_instance_type").is_empty());
+    }
+}
+
+const DEDICATED: &str = r#"{"PriceList":["{\"product\":{\"attributes\":{\"instanceType\":\"m5.large\",\"vcpu\":\"2\",\"memory\":\"1,952 GiB\",\"tenancy\":\"Dedicated\"}},\"terms\":{}}"]}"#;
+
+#[tokio::test]
+async fn a_type_that_is_not_shared_has_no_price_but_its_cores() {
+    let collected = collect_in("aws", &["eu-west-1"], &["instances"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeInstances" => (200, INSTANCES),
+        "pricing:GetProducts" => (200, DEDICATED),
+        _ => NOT_THERE,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    let kind = &collected.node("m5.large")["reported"];
+    assert_eq!((&kind["instance_cores"], kind["instance_memory"].as_f64()), (&2.into(), Some(1952.0)));
+    assert!(kind.get("ondemand_cost").is_none_or(Json::is_null), "{kind}");
+    assert_eq!(collected.node("i-1")["reported"]["instance_cores"], 2);
+}
+
+const DATABASES: &str = "<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances><DBInstance>\
+    <DbiResourceId>db-1</DbiResourceId><DBInstanceIdentifier>new</DBInstanceIdentifier><Engine>mysql</Engine>\
+    <DBInstanceStatus>creating</DBInstanceStatus></DBInstance></DBInstances></DescribeDBInstancesResult>\
+    </DescribeDBInstancesResponse>";
+const ADDRESSES: &str = "<DescribeAddressesResponse><addressesSet><item><publicIp>198.51.100.1</publicIp>\
+    <domain>standard</domain><instanceId>i-1</instanceId></item></addressesSet></DescribeAddressesResponse>";
+const CLASSIC_GROUPS: &str = "<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId>\
+    <groupName>default</groupName></item></securityGroupInfo></DescribeSecurityGroupsResponse>";
+const CLASSIC_BALANCERS: &str = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancerDescriptions>\
+    <member><LoadBalancerName>old</LoadBalancerName><DNSName>old.example</DNSName></member>\
+    <member><LoadBalancerName>gone</LoadBalancerName><DNSName>gone.example</DNSName></member>\
+    </LoadBalancerDescriptions></DescribeLoadBalancersResult></DescribeLoadBalancersResponse>";
+const CLASSIC_TAGS: &str = "<DescribeTagsResponse><DescribeTagsResult><TagDescriptions><member>\
+    <LoadBalancerName>old</LoadBalancerName><Tags><member><Key>team</Key><Value>a</Value></member></Tags></member>\
+    </TagDescriptions></DescribeTagsResult></DescribeTagsResponse>";
+const BALANCER_GONE: &str =
+    "<ErrorResponse><Error><Code>LoadBalancerNotFound</Code><Message>gone</Message></Error></ErrorResponse>";
+
+#[tokio::test]
+async fn what_is_being_made_or_is_from_before_networks_is_collected_without_what_it_lacks() {
+    let collectors = ["rds_instances", "elastic_ips", "security_groups", "elbs"];
+    let collected = collect_in("aws", &["us-east-1"], &collectors, |call, _| match call {
+        "rds:DescribeDBInstances" => (200, DATABASES),
+        "ec2:DescribeAddresses" => (200, ADDRESSES),
+        "ec2:DescribeSecurityGroups" => (200, CLASSIC_GROUPS),
+        "elasticloadbalancing:DescribeLoadBalancers" => (200, CLASSIC_BALANCERS),
+        // One that has vanished fails the call for all of them.
+        "elasticloadbalancing:DescribeTags of many" => (400, BALANCER_GONE),
+        "elasticloadbalancing:DescribeTags" => (200, CLASSIC_TAGS),
+        "monitoring:GetMetricData" => (200, "{}"),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    let database = &collected.node("db-1")["reported"];
+    assert_eq!(database["db_status"], "creating");
+    assert!(database.get("db_endpoint").is_none_or(|endpoint| endpoint == ""), "{database}");
+    assert!(database["atime"].is_string(), "the beginning of the window: {database}");
+    let address = &collected.node("198.51.100.1")["reported"];
+    assert_eq!((&address["ip_address"], &address["instance_id"]), (&"198.51.100.1".into(), &"i-1".into()));
+    assert_eq!(collected.ids("aws_ec2_security_group"), ["sg-1"]);
+    assert_eq!(collected.node("old.example")["reported"]["tags"]["team"], "a");
+    assert_eq!(collected.node("gone.example")["reported"]["tags"], serde_json::json!({}));
+}
+
+const TARGET_GROUPS: &str = "<DescribeTargetGroupsResponse><DescribeTargetGroupsResult><TargetGroups><member>\
+    <TargetGroupArn>arn:tg</TargetGroupArn><TargetGroupName>tg</TargetGroupName><TargetType>instance</TargetType>\
+    </member></TargetGroups></DescribeTargetGroupsResult></DescribeTargetGroupsResponse>";
+const GROUP_GONE: &str =
+    "<ErrorResponse><Error><Code>TargetGroupNotFound</Code><Message>gone</Message></Error></ErrorResponse>";
+
+#[tokio::test]
+async fn a_target_group_that_vanishes_meanwhile_is_no_gap() {
+    let collected = collect_in("aws", &["us-east-1"], &["alb_target_groups"], |call, _| match call {
+        "elasticloadbalancing:DescribeTargetGroups" => (200, TARGET_GROUPS),
+        "elasticloadbalancing:DescribeTargetHealth" | "elasticloadbalancing:DescribeTags" => (400, GROUP_GONE),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    assert_eq!(collected.ids("aws_alb_target_group"), ["tg"]);
+}
+
+const REFUSED_AS_JSON: &str = r#"{"__type":"UnrecognizedClientException","message":"no"}"#;
+
+#[tokio::test]
+async fn every_service_says_in_its_own_words_that_a_region_is_not_enabled() {
+    for (collector, call) in [("vpcs", "ec2"), ("rds_instances", "rds"), ("cloudwatch_alarms", "monitoring")] {
+        let collected = collect_only(&[collector], |call, region| match (call.split(':').next(), region) {
+            (Some("iam"), _) => (200, ALIASES),
+            (Some("ec2"), "us-west-2") => (401, EC2_REFUSED),
+            (Some("rds"), "us-west-2") => (403, IAM_REFUSED),
+            (Some("monitoring"), "us-west-2") => (400, REFUSED_AS_JSON),
+            (Some("monitoring"), _) => (200, "{}"),
+            _ => NOTHING,
+        })
+        .await;
+        assert_eq!(collected.result, Ok(()));
+        assert_eq!(collected.gaps.len(), 1, "{call}: {:?}", collected.gaps());
+        assert_eq!(collected.gaps[0].region, "us-west-2");
+    }
+}
