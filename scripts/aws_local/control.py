@@ -3,11 +3,12 @@
 | request | does |
 |---|---|
 | `GET /_ctl/stats` | counts of requests by operation, account and status, and the most that were in flight |
-| `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency); resources stay |
+| `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency, pages); resources stay |
 | `GET /_ctl/fault` | the faults in force, with how often each struck |
 | `POST /_ctl/fault` | puts the fault (or list of faults) of the JSON body in force; `faults.Fault` has the members |
 | `DELETE /_ctl/fault[?id=N]` | takes one fault, or all, out of force |
 | `POST /_ctl/latency?ms=N` | delays every answer |
+| `POST /_ctl/pages?size=N` | cuts every list into pages of N items; 0 no longer. `stats` then has `pages` |
 | `POST /_ctl/tick?s=N` | moves a frozen clock |
 | `POST /_ctl/unfreeze` | returns to the real time |
 """
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs
 from aws_local import faults
 from aws_local.clock import Clock
 from aws_local.faults import Faults
+from aws_local.pages import Pages
 from aws_local.record import Record
 from aws_local.replies import Reply, document
 
@@ -37,6 +39,7 @@ class Control:
 
     def __init__(self, record: Record, clock: Clock) -> None:
         self.faults = Faults()
+        self.pages = Pages()
         self.latency = 0.0
         """How long every answer is delayed, in seconds."""
         self._record = record
@@ -54,16 +57,18 @@ class Control:
         self.latency, denied = self._start
         for account in denied:
             self.faults.add(faults.deny_account(account))
+        self.pages.reset()
         self._record.reset()
         return cleared
 
     def answer(self, method: str, path: str, query: str, body: bytes) -> Reply:
         """Carries out a control request."""
         actions: dict[str, Callable[[str, dict[str, str], bytes], Any]] = {
-            "stats": lambda *_: self._record.stats(),
+            "stats": lambda *_: {**self._record.stats(), "pages": self.pages.stats()},
             "reset": lambda *_: {"cleared": self.reset()},
             "fault": self._fault,
             "latency": self._set_latency,
+            "pages": self._set_pages,
             "tick": self._tick,
             "unfreeze": self._unfreeze,
         }
@@ -91,6 +96,10 @@ class Control:
     def _set_latency(self, _method: str, parameters: dict[str, str], _body: bytes) -> dict[str, float]:
         self.latency = number(parameters, "ms") / 1000
         return {"ms": self.latency * 1000}
+
+    def _set_pages(self, _method: str, parameters: dict[str, str], _body: bytes) -> dict[str, int]:
+        self.pages.size = int(number(parameters, "size"))
+        return {"size": self.pages.size}
 
     def _tick(self, _method: str, parameters: dict[str, str], _body: bytes) -> dict[str, bool]:
         self._clock.tick(number(parameters, "s"))

@@ -108,7 +108,19 @@ class Front:
             if fault.mode == "slow":
                 fault.cleared.wait(fault.ms / 1000)
         reply = broken(fault, call) if fault is not None else None
-        reply = reply or shims.answer(call, body, self._reserved)
+        if reply is not None:
+            return reply.status_line, reply.header_list, reply.body
+        opened = self.control.pages.open(environ, call, body)
+        if isinstance(opened, Reply):
+            return opened.status_line, opened.header_list, opened.body
+        if opened is None:
+            return self._complete(environ, call, body)
+        body = environ["wsgi.input"].getvalue()
+        return opened.cut(self._complete(environ, call, body))
+
+    def _complete(self, environ: Environ, call: Call, body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+        """The answer to a request, whole."""
+        reply = shims.answer(call, body, self._reserved)
         if reply is not None:
             return reply.status_line, reply.header_list, reply.body
         return self._ask_moto(environ, call, body)

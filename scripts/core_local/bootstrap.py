@@ -6,13 +6,16 @@ for it. The mark of a complete environment is a copy of the requirements, writte
 interrupted, or one for other requirements, is made anew.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, NoReturn, Optional
+from typing import NoReturn
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 REQUIREMENTS = SCRIPTS / "requirements-core-local.txt"
@@ -43,7 +46,7 @@ def candidates() -> Iterator[str]:
     for found in sorted(pyenv.glob(f"versions/{PYTHON}*/bin/python3"), reverse=True):
         yield str(found)
     for name in (f"python{PYTHON}", f"/usr/bin/python{PYTHON}", f"/usr/local/bin/python{PYTHON}"):
-        found_name: Optional[str] = shutil.which(name)
+        found_name: str | None = shutil.which(name)
         if found_name:
             yield found_name
 

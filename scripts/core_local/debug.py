@@ -8,7 +8,7 @@
 | `GET /debug/workers` | the subscribers, who of them is connected, and the queue of work with its workers |
 | `POST /debug/start/{workflow}` | starts a workflow |
 | `POST /debug/stop/{task}` | stops a running workflow |
-| `POST /debug/work` | puts the task of the JSON body (name, data, attrs, timeout) into the queue of work, and waits for it |
+| `POST /debug/work` | gives the task of the JSON body (name, data, attrs, timeout) to a worker, and waits for it |
 | `POST /debug/disconnect` | closes all websockets |
 """
 

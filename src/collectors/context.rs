@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use worker_proto::{
     BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
 };
@@ -91,6 +94,7 @@ pub struct CollectContext {
     credentials: CredentialSource,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
+    deadline: Option<Instant>,
     batch: Arc<Mutex<Batch>>,
 }
 
@@ -113,7 +117,14 @@ impl CollectContext {
         out: mpsc::Sender<FromWorker>,
         cancelled: watch::Receiver<bool>,
     ) -> Self {
-        Self { unit, settings, credentials, out, cancelled, batch: Arc::default() }
+        Self { unit, settings, credentials, out, cancelled, deadline: None, batch: Arc::default() }
+    }
+
+    /// The same with a time at which the unit is ended.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     /// A context whose frames can be looked at, for tests of collectors. Credentials are those given, for ever.
@@ -163,6 +174,12 @@ impl CollectContext {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         *self.cancelled.borrow()
+    }
+
+    /// When the unit is ended, and what it has found is discarded; `None` if never. Waits are to be shorter than that.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Sends a finished node; a batch is written when it is full, and waits while the supervisor is busy.

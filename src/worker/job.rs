@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
 
 use super::operate;
@@ -21,17 +24,19 @@ struct Contexts {
     requests: mpsc::Sender<Request>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
+    deadline: Instant,
 }
 
 impl Contexts {
     fn of(&self, unit: u32) -> CollectContext {
         let credentials = CredentialSource::new(unit, self.requests.clone());
         CollectContext::new(unit, Arc::clone(&self.settings), credentials, self.out.clone(), self.cancelled.clone())
+            .until(self.deadline)
     }
 }
 
-/// Runs the job. `operations` gives what a worker with [`Task::Operate`] has to do, and ends when no more will come.
-/// Failures of units are sent as frames; an error is one of the job as a whole.
+/// Runs the job, which is ended at `deadline`. `operations` gives what a worker with [`Task::Operate`] has to do, and ends
+/// when no more will come. Failures of units are sent as frames; an error is one of the job as a whole.
 pub async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
@@ -39,6 +44,7 @@ pub async fn run(
     operations: mpsc::Receiver<Operation>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
+    deadline: Instant,
 ) -> Result<(), Failure> {
     let collector = find(&job.collector).ok_or_else(|| Failure {
         kind: FailureKind::Configuration,
@@ -48,7 +54,7 @@ pub async fn run(
         kind: FailureKind::Internal,
         message: format!("the settings of {} cannot be read: {error}", job.collector),
     })?;
-    let contexts = Contexts { settings: Arc::new(settings), requests, out, cancelled };
+    let contexts = Contexts { settings: Arc::new(settings), requests, out, cancelled, deadline };
     match &job.task {
         Task::Plan => plan(collector, &contexts).await.map(|_| ()),
         Task::Unit { index, unit } => collect(collector, &contexts, *index, unit).await,

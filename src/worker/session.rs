@@ -115,7 +115,7 @@ impl Running {
         let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
         let (orders, operations) = mpsc::channel(OPERATIONS);
         let mut orders = Some(orders);
-        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled);
+        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled, deadline);
         tokio::pin!(work);
         let mut desk = Desk::default();
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod aws_faults;
 mod ckcore;
+mod cleanup;
 mod cli;
 mod collect;
 mod core4;
 mod daemon;
 mod graph;
+mod operate;
 mod queue;
 mod supervision;
 mod support;

@@ -111,9 +111,7 @@ class Client:
         """The nodes by their id, and the edges by their type, as the debug endpoint shows them."""
         found = (await self.call("GET", f"/debug/graph/{self.graph}")).json
         nodes = {node["_key"]: node for node in found["nodes"]}
-        return nodes, {
-            kind: {(edge["from"], edge["to"]) for edge in edges} for kind, edges in found["edges"].items()
-        }
+        return nodes, {kind: {(edge["from"], edge["to"]) for edge in edges} for kind, edges in found["edges"].items()}
 
     async def listen(self, path: str) -> aiohttp.ClientWebSocketResponse:
         """Opens a websocket."""

@@ -9,7 +9,7 @@ from core_local.check.client import Client, Json, expect
 from core_local.check.sample import THING, edge, fresh_graph, tree
 
 CLEANUP = (
-    '/desired.clean == true and /metadata.cleaned != true and /metadata.protected!=true and '
+    "/desired.clean == true and /metadata.cleaned != true and /metadata.protected!=true and "
     '/ancestors.cloud.reported.id in ["c1"] <-default,delete[0:]->'
 )
 
@@ -45,12 +45,18 @@ async def check_cleanup(client: Client) -> None:
     expect("all marked", await clean(client), ({"root", "c1", "a1", "t1", "t2"}, edges | {("t2", "t1", "delete")}))
     log = [{"timestamp": "2024-01-01T00:00:00Z", "msg": "gone", "exception": None}]
     cleaned = {"cleaned": True, "event_log": log}
-    expect("cleaning one", (await client.patch({"id": "t1", "metadata": cleaned})).lines[0]["metadata"]["cleaned"], True)
+    expect(
+        "cleaning one", (await client.patch({"id": "t1", "metadata": cleaned})).lines[0]["metadata"]["cleaned"], True
+    )
     found = await clean(client)
     expect("one left", "t2" in found[0], True)
     await client.patch({"id": "t2", "metadata": {"cleaned": True}})
     expect("none left", await clean(client), (set(), set()))
-    expect("merging again", (await client.merge([*tree("c1", {"a1": ["t1", "t2"]}), edge("t2", "t1", "delete")])).status, 200)
+    expect(
+        "merging again",
+        (await client.merge([*tree("c1", {"a1": ["t1", "t2"]}), edge("t2", "t1", "delete")])).status,
+        200,
+    )
     nodes, _ = await client.stored()
     expect("kept", (nodes["t1"]["desired"], nodes["t1"]["metadata"]["cleaned"]), ({"clean": True}, True))
 
@@ -88,7 +94,9 @@ async def check_patching(client: Client) -> None:
     # All or nothing: the second line is refused, so the first one must not stand.
     # The core has begun its answer by then and never ends it.
     with suppress(TimeoutError):
-        await asyncio.wait_for(client.patch({"id": "t2", "metadata": {"z": 1}}, {"id": "nope", "reported": {"x": 1}}), 1)
+        await asyncio.wait_for(
+            client.patch({"id": "t2", "metadata": {"z": 1}}, {"id": "nope", "reported": {"x": 1}}), 1
+        )
     expect("undone", "z" in ((await client.stored())[0]["t2"].get("metadata") or {}), False)
 
 
@@ -147,7 +155,11 @@ async def check_aggregating(client: Client) -> None:
     found = (await client.search(query, "aggregate")).lines
     wanted = [{"group": {"cloud": "c1"}, "n": 2, "most": 1}, {"group": {"cloud": "c2"}, "n": 1, "most": 7}]
     expect("groups", found, wanted)
-    expect("a count", (await client.cli(f"search is({THING}) | count")).lines[-2:], ["total matched: 3", "total unmatched: 0"])
+    expect(
+        "a count",
+        (await client.cli(f"search is({THING}) | count")).lines[-2:],
+        ["total matched: 3", "total unmatched: 0"],
+    )
 
 
 async def check_history(client: Client) -> None:
@@ -162,4 +174,6 @@ async def check_unsupported(client: Client) -> None:
     """What the database cannot do fails and says so."""
     await filled(client)
     reply = await client.search('"some text"')
-    expect("a search in texts", (reply.status, "the local database cannot answer this query" in reply.text), (400, True))
+    expect(
+        "a search in texts", (reply.status, "the local database cannot answer this query" in reply.text), (400, True)
+    )

@@ -104,7 +104,9 @@ class Database:
         """Whether there is such a collection."""
         return name in self.store.collections
 
-    def create_collection(self, name: str, sync: bool = False, system: bool = False, *_others: Any, **_: Any) -> Documents:
+    def create_collection(
+        self, name: str, sync: bool = False, system: bool = False, *_others: Any, **_: Any
+    ) -> Documents:
         """Makes a collection of documents."""
         with LOCK:
             if name in self.store.collections:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from arango.exceptions import ArangoServerError
 from arango.request import Request
 from arango.response import Response
-
-E = TypeVar("E", bound=ArangoServerError)
 
 BAD_PARAMETER = 10
 CONFLICT = 1200
@@ -29,7 +25,7 @@ class Unsupported(Exception):
     """A query uses something that this database does not know."""
 
 
-def server_error(kind: type[E], status: int, number: int, message: str) -> E:
+def server_error[E: ArangoServerError](kind: type[E], status: int, number: int, message: str) -> E:
     """The driver's exception for an error answer; `number` is the server's own error code."""
     response = Response("post", "memory://database", {}, status, "", "")
     response.error_code = number
@@ -38,6 +34,6 @@ def server_error(kind: type[E], status: int, number: int, message: str) -> E:
     return kind(response, Request("post", "/"))
 
 
-def no_collection(kind: type[E], name: str) -> E:
+def no_collection[E: ArangoServerError](kind: type[E], name: str) -> E:
     """The error for a collection or view that does not exist."""
     return server_error(kind, 404, COLLECTION_NOT_FOUND, f"collection or view not found: {name}")

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from core_local.database.errors import Unsupported
@@ -49,7 +49,9 @@ def merge_recursive(*objects: Value) -> Value:
 def unset(document: Value, *names: Value) -> Value:
     """An object without some members."""
     gone = set(flat(names))
-    return {name: value for name, value in document.items() if name not in gone} if rank(document) == OBJECT_RANK else None
+    return (
+        {name: value for name, value in document.items() if name not in gone} if rank(document) == OBJECT_RANK else None
+    )
 
 
 def length(value: Value) -> int:
@@ -136,7 +138,7 @@ def date_iso8601(moment: Value) -> str:
     """Milliseconds since 1970 as a time with milliseconds."""
     if rank(moment) != NUMBER_RANK:
         raise Unsupported("DATE_ISO8601 of something else than a number")
-    when = datetime.fromtimestamp(int(moment) / 1000, timezone.utc)
+    when = datetime.fromtimestamp(int(moment) / 1000, UTC)
     return f"{when:%Y-%m-%dT%H:%M:%S}.{int(moment) % 1000:03d}Z"
 
 

@@ -132,9 +132,7 @@ class Writer:
         patch = {name: value for name, value in patch.items() if name not in SYSTEM_MEMBERS}
         return self._store(collection, key, merged(old, patch) if deep else {**old, **patch}), old
 
-    def replace(
-        self, collection: Collection, key: str, given: Document, kind: ErrorKind
-    ) -> tuple[Document, Document]:
+    def replace(self, collection: Collection, key: str, given: Document, kind: ErrorKind) -> tuple[Document, Document]:
         """Exchanges the whole content of a document."""
         old = existing(collection, key, kind)
         ends = {end: old[end] for end in ("_from", "_to") if collection.holds_edges}

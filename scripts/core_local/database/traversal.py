@@ -94,4 +94,3 @@ class Traverse(Step):
                 yield from ((edge, edge["_to"]) for edge in collection.edges_at("_from", vertex))
             if direction in (INBOUND, ANY):
                 yield from ((edge, edge["_from"]) for edge in collection.edges_at("_to", vertex))
-

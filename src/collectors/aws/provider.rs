@@ -34,7 +34,7 @@ pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Cl
         credentials: SharedCredentialsProvider::new(provider),
         overrides,
         account: account.to_owned(),
-        timeouts: Timeouts::default(),
+        timeouts: Timeouts { deadline: context.deadline(), ..Timeouts::default() },
         attempts: ATTEMPTS,
         http: http()?,
     }))

@@ -34,16 +34,47 @@ impl LocalAws {
             .env("AWS_SECRET_ACCESS_KEY", "testing")
     }
 
-    /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`.
-    pub async fn fault(&self, fault: serde_json::Value) {
+    /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`. Answers its number.
+    pub async fn fault(&self, fault: serde_json::Value) -> u64 {
         let request = reqwest::Client::new().post(format!("{}/_ctl/fault", self.endpoint)).json(&fault);
+        let report = request.send().await.unwrap().error_for_status().unwrap();
+        report.json::<serde_json::Value>().await.unwrap()["id"].as_u64().unwrap()
+    }
+
+    /// Takes one fault out of force.
+    pub async fn mend(&self, fault: u64) {
+        let request = reqwest::Client::new().delete(format!("{}/_ctl/fault?id={fault}", self.endpoint));
         request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Cuts every list into pages of so many items.
+    pub async fn pages(&self, size: usize) {
+        let request = reqwest::Client::new().post(format!("{}/_ctl/pages?size={size}", self.endpoint));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// The faults in force, with how often each struck.
+    pub async fn faults(&self) -> serde_json::Value {
+        let request = reqwest::Client::new().get(format!("{}/_ctl/fault", self.endpoint));
+        request.send().await.unwrap().json().await.unwrap()
     }
 
     /// Takes all faults out of force and forgets all counts.
     pub async fn reset(&self) {
         let request = reqwest::Client::new().post(format!("{}/_ctl/reset", self.endpoint));
         request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// The calls since the last reset that change something, without those for credentials, with their counts.
+    pub async fn changes(&self) -> std::collections::BTreeMap<String, u64> {
+        let stats = self.stats().await;
+        let calls = stats["by"].as_object().unwrap().iter();
+        let changing = calls.filter_map(|(name, count)| Some((name.split_once(':')?.1.to_owned(), count.as_u64()?)));
+        changing
+            .filter(|(name, _)| {
+                !["Describe", "List", "Get", "Head", "AssumeRole"].iter().any(|read| name.starts_with(read))
+            })
+            .collect()
     }
 
     /// The counts of requests.

@@ -27,6 +27,7 @@ pub use pages::Pages;
 pub use response::Reply;
 pub use runtime::Http;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 pub use tree::Tree;
 
 /// Calls the services of AWS for one account. Cloning is cheap, and clones share connections, credentials and rates.
@@ -65,11 +66,31 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// For a call with all its attempts and the pauses between them.
     pub operation: Duration,
+    /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
+    /// costs its own time only.
+    pub deadline: Option<Instant>,
 }
+
+/// The part of the time left that one call may take with all its attempts.
+const OPERATION_PART: u32 = 5;
+
+/// The part of a call's time that one attempt may take.
+const ATTEMPT_PART: u32 = 2;
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), attempt: Duration::from_secs(60), operation: Duration::from_secs(300) }
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(5), attempt: seconds(60), operation: seconds(300), deadline: None }
+    }
+}
+
+impl Timeouts {
+    /// The same for a call that begins now.
+    pub(super) fn now(self) -> Self {
+        let Some(deadline) = self.deadline else { return self };
+        let operation = self.operation.min(deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
+        let attempt = self.attempt.min(operation / ATTEMPT_PART);
+        Self { connect: self.connect.min(attempt), attempt, operation, ..self }
     }
 }
 

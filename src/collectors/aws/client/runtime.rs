@@ -35,7 +35,10 @@ use aws_smithy_runtime_api::{
         behavior_version::BehaviorVersion,
         http::SharedHttpClient,
         identity::{SharedIdentityCache, SharedIdentityResolver},
-        interceptors::{Intercept, context::BeforeDeserializationInterceptorContextMut},
+        interceptors::{
+            Intercept,
+            context::{BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef},
+        },
         orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
         result::SdkError,
         runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
@@ -161,7 +164,8 @@ impl Runtime {
         outgoing: Outgoing,
     ) -> Result<Reply, CallError> {
         let target = self.target(operation, region, &endpoint);
-        let answer = target.invoke(outgoing).await.map_err(|error| explain(error, self.timeouts))?;
+        let timeouts = self.timeouts.now();
+        let answer = target.invoke(outgoing).await.map_err(|error| explain(error, timeouts))?;
         let Answer { status, headers, body } = answer;
         Ok(Reply { operation, region: region.to_owned(), status, headers, body })
     }
@@ -178,11 +182,6 @@ impl Runtime {
 
     fn build(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
         let service = operation.service;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(self.timeouts.connect)
-            .operation_attempt_timeout(self.timeouts.attempt)
-            .operation_timeout(self.timeouts.operation)
-            .build();
         Orchestrated::builder()
             .service_name(service.id)
             .operation_name("call")
@@ -190,7 +189,7 @@ impl Runtime {
             .http_client(self.http.of(&endpoint.url))
             .endpoint_url(&endpoint.url)
             .standard_retry(&RetryConfig::adaptive().with_max_attempts(self.attempts))
-            .timeout_config(timeouts)
+            .timeout_config(timeout_config(self.timeouts))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
             .runtime_plugin(self.plugin(service, region, endpoint))
             .with_connection_poisoning()
@@ -223,6 +222,7 @@ impl Runtime {
             .with_interceptor(InvocationIdInterceptor::new())
             .with_interceptor(StalledStreamProtectionInterceptor::default())
             .with_interceptor(BoundedBody)
+            .with_interceptor(TimeLeft(self.timeouts))
             .with_retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .with_retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
             .with_retry_classifier(ServiceClockSkewClassifier::<Refusal>::new())
@@ -270,6 +270,34 @@ fn starts_with_error(body: &[u8]) -> bool {
     start.trim_ascii_start().starts_with(b"<Error>")
 }
 
+fn timeout_config(timeouts: Timeouts) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(timeouts.connect)
+        .operation_attempt_timeout(timeouts.attempt)
+        .operation_timeout(timeouts.operation)
+        .build()
+}
+
+/// Lets each call wait for a part of the time that is left when it begins.
+#[derive(Debug)]
+struct TimeLeft(Timeouts);
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for TimeLeft {
+    fn name(&self) -> &'static str {
+        "TimeLeft"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        config.interceptor_state().store_put(timeout_config(self.0.now()));
+        Ok(())
+    }
+}
+
 /// Ends a body that is too large.
 #[derive(Debug)]
 struct BoundedBody;
@@ -299,8 +327,12 @@ fn explain(error: SdkError<Refusal, HttpResponse>, timeouts: Timeouts) -> CallEr
     match error {
         SdkError::ServiceError(refused) => refused.into_err().0.1,
         SdkError::TimeoutError(_) => {
-            let seconds = timeouts.operation.as_secs();
-            CallError::new(Unavailable, "Timeout", format!("no complete answer in time (at most {seconds} s in all)"))
+            let seconds = timeouts.operation.as_secs_f32();
+            CallError::new(
+                Unavailable,
+                "Timeout",
+                format!("no complete answer in time (at most {seconds:.0} s in all)"),
+            )
         }
         SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
             CallError::new(Unavailable, "NoConnection", chain(&error))

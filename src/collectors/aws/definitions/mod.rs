@@ -43,12 +43,52 @@ pub(crate) struct Service {
     pub(crate) tag: Option<Action>,
     /// The call that removes one.
     pub(crate) untag: Option<Action>,
+    /// The call that gives the details of several kinds at once.
+    pub(crate) details: Option<Details>,
     /// Quotas that have nodes of their own, sent before their collector's kinds.
     #[serde(rename = "quota", default)]
     pub(crate) quotas: Vec<Quota>,
     /// The kinds, parents before what is below them.
     #[serde(rename = "kind", default)]
     pub(crate) kinds: Vec<Definition>,
+}
+
+/// A call that gives the details of all items of several kinds, so that items need no calls of their own. Where it is
+/// refused or fails, the kinds are listed and completed by their own calls, and nothing is missing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Details {
+    /// Its name.
+    pub(crate) operation: Spanned<String>,
+    /// Its parameters.
+    pub(crate) input: Spanned<Input>,
+    /// Members that nothing needs and that are not kept: answers are kept until all kinds have used them.
+    #[serde(default)]
+    pub(crate) leave_out: Vec<String>,
+}
+
+/// What a kind takes from the details of its service, known as `@details`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FromDetails {
+    /// The way to each item.
+    pub(crate) items: Spanned<Path>,
+    /// The member by which an item of the list finds its details. Without one the details are listed instead.
+    pub(crate) by: Option<Spanned<String>>,
+}
+
+/// A call for many items at once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    /// For how many items at most.
+    pub(crate) size: usize,
+    /// The way to the parts of the answer, one or more for each item.
+    pub(crate) items: Spanned<Path>,
+    /// The member of a part that says which item it is for, and the value of the item that it names.
+    pub(crate) by: Spanned<String>,
+    /// That value of the item.
+    pub(crate) is: Spanned<Path>,
 }
 
 /// A quota with a node of its own.
@@ -84,6 +124,8 @@ pub(crate) struct Definition {
     pub(crate) below: Option<Spanned<String>>,
     /// The call that lists it; none if the engine itself has the item (the account).
     pub(crate) list: Option<List>,
+    /// What comes from the details of the service.
+    pub(crate) details: Option<FromDetails>,
     /// Calls for each item, answers known as `@name`.
     #[serde(default, rename = "call")]
     pub(crate) calls: Vec<Call>,
@@ -95,7 +137,7 @@ pub(crate) struct Definition {
     /// The name; the id if it leads to nothing.
     pub(crate) name: Option<Spanned<Source>>,
     /// A list of `Key` and `Value`, or a map.
-    pub(crate) tags: Option<Spanned<Path>>,
+    pub(crate) tags: Option<Spanned<Source>>,
     /// Fields of the kind, `ctime`, `mtime` and `atime` among them.
     #[serde(default)]
     pub(crate) properties: BTreeMap<Spanned<String>, Spanned<Source>>,
@@ -172,6 +214,11 @@ pub(crate) struct Call {
     pub(crate) absent: Vec<String>,
     /// The name that chooses the call in `--aws-collect`; always made if none.
     pub(crate) collector: Option<Spanned<String>>,
+    /// Whether the call is left out for items that have details.
+    #[serde(default)]
+    pub(crate) unless_details: bool,
+    /// How to make it for many items at once: lists among the parameters are joined, and `take` starts at a part.
+    pub(crate) batch: Option<Batch>,
 }
 
 /// What code adds to a page of items.

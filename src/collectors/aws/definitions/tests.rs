@@ -37,7 +37,8 @@ struct Roots {
 /// All paths of a source that start at the item or a named value.
 fn paths(source: &Source) -> Vec<&Path> {
     let rule = &source.0;
-    let mut paths: Vec<&Path> = rule.path.iter().chain(rule.first.iter().flatten()).collect();
+    let several = rule.first.iter().chain(&rule.all).flatten();
+    let mut paths: Vec<&Path> = rule.path.iter().chain(several).collect();
     paths.extend(rule.is.iter().chain(&rule.when).map(|condition| &condition.path));
     paths.extend(rule.text.iter().flat_map(|template| &template.0).filter_map(|part| match part {
         Part::Path(path) => Some(path),
@@ -185,6 +186,25 @@ fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>)
     answer.check(list.items.span().start, &list.items.get_ref().clone(), mistakes)
 }
 
+/// The place of the items in the details of the service, and whether they stand in for the list.
+fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<(Place, bool)> {
+    let from = definition.details.as_ref()?;
+    let Some(details) = &service.details else {
+        mistakes.push((from.items.span().start, "the file has no details".to_owned()));
+        return None;
+    };
+    let operation = operation(&service.service, &details.operation, mistakes)?;
+    Roots { item: Place::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
+    let answer = Roots { item: output(operation)?, named: Vec::new() };
+    let place = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
+    if let Some(by) = &from.by
+        && let Err(mistake) = walk(place, &[Step::Member(by.get_ref().clone())])
+    {
+        mistakes.push((by.span().start, mistake));
+    }
+    Some((place, from.by.is_none()))
+}
+
 /// The place of the items that a definition is below.
 fn above(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
     let below = definition.below.as_ref()?;
@@ -203,7 +223,15 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
         roots.input(operation, input, mistakes);
     }
     let Some(item) = output(operation) else { return };
-    let answer = Roots { item, named: Vec::new() };
+    let mut answer = Roots { item, named: Vec::new() };
+    if let Some(batch) = &call.batch {
+        roots.check(batch.is.span().start, batch.is.get_ref(), mistakes);
+        let Some(part) = answer.check(batch.items.span().start, batch.items.get_ref(), mistakes) else { return };
+        if let Err(mistake) = walk(part, &[Step::Member(batch.by.get_ref().clone())]) {
+            mistakes.push((batch.by.span().start, mistake));
+        }
+        answer.item = part;
+    }
     if let Some(taken) = answer.check(call.take.span().start, call.take.get_ref(), mistakes) {
         roots.named.push((call.name.clone(), taken));
     }
@@ -260,7 +288,35 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
         }
     }
     let Some(item) = item(service, definition, mistakes) else { return };
+    let details = details(service, definition, mistakes);
+    sources(service, definition, kind, (item, details.map(|(place, _)| place)), schema, mistakes);
+    if let Some((place, true)) = details {
+        // The same definition is used for the items of both.
+        sources(service, definition, kind, (place, Some(place)), schema, mistakes);
+    }
+    definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
+    definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
+    definition.gone.iter().for_each(|each| gone(&service.service, each, kind, mistakes));
+    match (definition.tagging, &service.tag, &service.untag) {
+        (false, ..) => {}
+        (true, Some(tag), Some(untag)) => {
+            [tag, untag].into_iter().for_each(|each| action(&service.service, each, kind, mistakes));
+        }
+        (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
+    }
+}
+
+/// Checks all that starts at an item, which may have details.
+fn sources(
+    service: &Service,
+    definition: &Definition,
+    kind: &'static graph::Kind,
+    (item, details): (Place, Option<Place>),
+    schema: &'static Schema,
+    mistakes: &mut Vec<Mistake>,
+) {
     let mut roots = Roots { item, named: Vec::new() };
+    roots.named.extend(details.map(|place| ("details".to_owned(), place)));
     roots.named.extend(definition.hooks.iter().map(|hook| {
         let (name, values) = hook.values();
         (name.to_owned(), Place::Code(values))
@@ -280,22 +336,12 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
         }
     }
     if let Some(tags) = &definition.tags {
-        roots.check(tags.span().start, tags.get_ref(), mistakes);
+        roots.source(tags.span().start, tags.get_ref(), mistakes);
     }
     for condition in [&definition.protected, &definition.phantom, &definition.cleaned] {
         roots.condition(condition.as_ref(), mistakes);
     }
     references(definition, &roots, schema, mistakes);
-    definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
-    definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
-    definition.gone.iter().for_each(|each| gone(&service.service, each, kind, mistakes));
-    match (definition.tagging, &service.tag, &service.untag) {
-        (false, ..) => {}
-        (true, Some(tag), Some(untag)) => {
-            [tag, untag].into_iter().for_each(|each| action(&service.service, each, kind, mistakes));
-        }
-        (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
-    }
 }
 
 fn references(definition: &Definition, roots: &Roots, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {

@@ -13,7 +13,7 @@ use super::path::{Path, Template};
 #[derive(Clone, Debug)]
 pub(crate) struct Source(pub(crate) Rule);
 
-/// All that a table may say; exactly one of `path`, `first`, `text`, `value` and `is` names the source.
+/// All that a table may say; exactly one of `path`, `first`, `all`, `text`, `value` and `is` names the source.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
@@ -21,6 +21,8 @@ pub(crate) struct Rule {
     pub(crate) path: Option<Path>,
     /// The first of these paths that leads to something.
     pub(crate) first: Option<Vec<Path>>,
+    /// What all of these paths lead to, as one list.
+    pub(crate) all: Option<Vec<Path>>,
     /// A text with paths in braces; absent if any of them leads to nothing.
     pub(crate) text: Option<Template>,
     /// Always this.
@@ -81,7 +83,7 @@ impl<'de> Visitor<'de> for SourceVisitor {
     type Value = Source;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a path, or a table with path, first, text, value or is")
+        f.write_str("a path, or a table with path, first, all, text, value or is")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Source, E> {
@@ -91,10 +93,10 @@ impl<'de> Visitor<'de> for SourceVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
         let rule = Rule::deserialize(MapAccessDeserializer::new(map))?;
-        let sources =
-            [rule.path.is_some(), rule.first.is_some(), rule.text.is_some(), rule.value.is_some(), rule.is.is_some()];
-        if sources.iter().filter(|given| **given).count() != 1 {
-            return Err(serde::de::Error::custom("exactly one of path, first, text, value and is must be given"));
+        let paths = [rule.path.is_some(), rule.first.is_some(), rule.all.is_some()];
+        let others = [rule.text.is_some(), rule.value.is_some(), rule.is.is_some()];
+        if paths.iter().chain(&others).filter(|given| **given).count() != 1 {
+            return Err(serde::de::Error::custom("exactly one of path, first, all, text, value and is must be given"));
         }
         if (rule.each.is_some() || rule.map.is_some()) && rule.path.is_none() {
             return Err(serde::de::Error::custom("each and map need path"));

@@ -33,6 +33,13 @@ pub(crate) struct Named<'t> {
     pub(crate) pages: &'t [Tree<'t>],
 }
 
+impl<'t> Named<'t> {
+    /// A name for all of a value.
+    pub(crate) fn whole(name: &'t str, value: &'t Tree<'t>) -> Self {
+        Self { name, take: None, pages: std::slice::from_ref(value) }
+    }
+}
+
 type Visit<'v, 't> = &'v mut dyn FnMut(&'t Tree<'t>) -> ControlFlow<()>;
 
 impl<'t> Item<'t> {
@@ -87,6 +94,16 @@ impl<'t> Item<'t> {
         if let Some(paths) = &rule.first {
             return paths.iter().find_map(|path| self.first(path)).and_then(tree_value);
         }
+        if let Some(paths) = &rule.all {
+            let mut list = Vec::new();
+            for path in paths {
+                let _ = self.walk(path, &mut |tree| {
+                    list.extend(tree_value(tree));
+                    ControlFlow::Continue(())
+                });
+            }
+            return Some(Value::List(list));
+        }
         if let Some(template) = &rule.text {
             return self.fill(template).map(Value::Text);
         }
@@ -129,6 +146,17 @@ impl<'t> Item<'t> {
         entries
     }
 
+    /// Whether a source starts at a named value that the item does not have.
+    pub(crate) fn lacks(&self, source: &Source) -> bool {
+        let root = source.0.path.as_ref().and_then(|path| path.root.as_ref());
+        root.is_some_and(|root| !self.named.iter().any(|named| named.name == root))
+    }
+
+    /// The first text at a path.
+    pub(crate) fn path_text(&self, path: &Path) -> Option<String> {
+        self.first(path).and_then(text).map(Cow::into_owned)
+    }
+
     /// The text of a source, for ids, names and the values of references.
     pub(crate) fn text(&self, source: &Source) -> Option<String> {
         let mut found = None;
@@ -144,39 +172,30 @@ impl<'t> Item<'t> {
         if rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return;
         }
-        match &rule.path {
-            Some(path) => {
-                let _ = self.walk(path, &mut |tree| {
-                    text(tree).into_iter().for_each(|text| take(text.into_owned()));
-                    ControlFlow::Continue(())
-                });
-            }
-            None => {
-                if let Some(Value::Text(text)) = self.raw_value(rule) {
-                    take(text);
-                }
-            }
+        for path in rule.path.iter().chain(rule.all.iter().flatten()) {
+            let _ = self.walk(path, &mut |tree| {
+                text(tree).into_iter().for_each(|text| take(text.into_owned()));
+                ControlFlow::Continue(())
+            });
+        }
+        if rule.path.is_none()
+            && rule.all.is_none()
+            && let Some(Value::Text(text)) = self.raw_value(rule)
+        {
+            take(text);
         }
     }
 
-    /// The tags at a path: a list of structures with key and value, or a map.
-    pub(crate) fn tags(&self, path: &Path, take: &mut dyn FnMut(String, String)) {
-        let _ = self.walk(path, &mut |tree| {
-            match tree {
-                Tree::List(list) => list.iter().for_each(|entry| {
-                    let key = member(entry, "Key").or_else(|| member(entry, "key")).and_then(text);
-                    let value = member(entry, "Value").or_else(|| member(entry, "value")).and_then(text);
-                    if let Some(key) = key {
-                        take(key.into_owned(), value.unwrap_or_default().into_owned());
-                    }
-                }),
-                Tree::Map(members) => members.iter().for_each(|(key, value)| {
-                    take(key.to_string(), text(value).unwrap_or_default().into_owned());
-                }),
-                _ => {}
-            }
-            ControlFlow::Continue(())
-        });
+    /// The tags of a source: a list of structures with key and value, or a map.
+    pub(crate) fn tags(&self, source: &Source, take: &mut dyn FnMut(String, String)) {
+        let rule = &source.0;
+        let first = rule.first.iter().flatten().find(|path| self.first(path).is_some());
+        for path in rule.path.iter().chain(first) {
+            let _ = self.walk(path, &mut |tree| {
+                each_tag(tree, take);
+                ControlFlow::Continue(())
+            });
+        }
     }
 
     /// Whether a condition holds.
@@ -226,6 +245,22 @@ impl<'t> Item<'t> {
             }
             Parameter::Map(members) => Json::Object(self.input(members)),
         })
+    }
+}
+
+fn each_tag(tree: &Tree<'_>, take: &mut dyn FnMut(String, String)) {
+    match tree {
+        Tree::List(list) => list.iter().for_each(|entry| {
+            let key = member(entry, "Key").or_else(|| member(entry, "key")).and_then(text);
+            let value = member(entry, "Value").or_else(|| member(entry, "value")).and_then(text);
+            if let Some(key) = key {
+                take(key.into_owned(), value.unwrap_or_default().into_owned());
+            }
+        }),
+        Tree::Map(members) => members.iter().for_each(|(key, value)| {
+            take(key.to_string(), text(value).unwrap_or_default().into_owned());
+        }),
+        _ => {}
     }
 }
 

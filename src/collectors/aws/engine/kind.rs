@@ -8,19 +8,24 @@ use worker_proto::{Failure, FailureKind};
 use super::{
     super::{
         super::BoxFuture,
-        client::{CallError, CallErrorKind, Reply, Request, Tree},
-        definitions::{Call, Definition, Hook, Input, List, Reference, Scope, Service},
+        client::{CallError, Reply, Request, Tree},
+        definitions::{Batch, Call, Definition, Hook, Input, List, Service},
     },
     Run, at_most, balancers,
+    batch::BatchTrees,
+    details::{Details, Lookup},
     eval::{Item, Named},
     metrics,
-    place::{GLOBAL, Place},
+    place::Place,
     types,
 };
-use crate::graph::{End, Key, Kind, NodeId, Resource, Value};
+use crate::graph::{Kind, NodeId};
 
 /// How many items of a kind are completed with further calls at the same time.
 const ITEMS_AT_ONCE: usize = 4;
+
+/// The name of an item's details in paths.
+const DETAILS: &str = "details";
 
 /// Whether an error means that there is nothing, by its code.
 pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
@@ -30,24 +35,24 @@ pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
 /// One kind in one place.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'r> {
-    run: &'r Run<'r>,
-    place: &'r Place,
-    service: &'static Service,
-    definition: &'static Definition,
-    kind: &'static Kind,
+    pub(super) run: &'r Run<'r>,
+    pub(super) place: &'r Place,
+    pub(super) service: &'static Service,
+    pub(super) definition: &'static Definition,
+    pub(super) kind: &'static Kind,
 }
 
 /// What a kind hangs below: the item of that node, and the node.
 #[derive(Clone, Copy)]
 pub(crate) struct Above<'t> {
-    item: &'t Item<'t>,
-    node: NodeId,
+    pub(super) item: &'t Item<'t>,
+    pub(super) node: NodeId,
 }
 
 impl<'t> Above<'t> {
     /// Its item as a named value.
     fn named(self) -> Named<'t> {
-        Named { name: "above", take: None, pages: std::slice::from_ref(self.item.tree) }
+        Named::whole("above", self.item.tree)
     }
 }
 
@@ -66,7 +71,7 @@ impl<'r> Step<'r> {
         Ok(Self { run, place, service, definition, kind })
     }
 
-    fn collector(&self) -> &'static str {
+    pub(super) fn collector(&self) -> &'static str {
         self.definition.collector().unwrap_or_default()
     }
 
@@ -83,6 +88,14 @@ impl<'r> Step<'r> {
         if list.shared {
             return self.list_shared(list).await;
         }
+        let details = Details::of(self.run, self.place, self.service, self.definition.details.as_ref()).await?;
+        if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
+            for items in details.pages() {
+                self.items(&items, above, &|item| Some(item)).await?;
+            }
+            return Ok(());
+        }
+        let lookup = details.as_ref().and_then(Details::lookup);
         let nothing = Tree::Null;
         let plain = Item::plain(&nothing);
         let item = above.map_or(&plain, |above| above.item);
@@ -99,7 +112,7 @@ impl<'r> Step<'r> {
                 let done = match page {
                     Ok(reply) => {
                         self.place.answers();
-                        self.page(&reply, above).await?
+                        self.page(&reply, above, lookup.as_ref()).await?
                     }
                     Err(error) => Err(error),
                 };
@@ -116,7 +129,7 @@ impl<'r> Step<'r> {
         match self.place.shared(self.run, &self.service.service, list.operation.get_ref()).await {
             Ok(replies) => {
                 for reply in replies.iter() {
-                    if let Err(error) = self.page(reply, None).await? {
+                    if let Err(error) = self.page(reply, None, None).await? {
                         self.failed(list, &error).await?;
                     }
                 }
@@ -133,9 +146,24 @@ impl<'r> Step<'r> {
         }
     }
 
+    /// Reports a failed call.
+    pub(crate) async fn lost(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
+        self.place.lost(self.run, call.collector().unwrap_or(self.collector()), error).await
+    }
+
+    /// The calls of the definition that are for many items at once.
+    pub(crate) fn batch_calls(&self) -> impl Iterator<Item = (&'static Call, &'static Batch)> + use<> {
+        self.definition.calls.iter().filter_map(|call| Some((call, call.batch.as_ref()?)))
+    }
+
+    /// Whether it is of no use to go on here.
+    pub(crate) fn is_over(&self) -> bool {
+        self.place.is_refused()
+    }
+
     /// # Errors
     /// `Cancelled` if the unit must end.
-    fn go_on(&self) -> Result<(), Failure> {
+    pub(crate) fn go_on(&self) -> Result<(), Failure> {
         match self.run.context.is_cancelled() {
             true => Err(Failure { kind: FailureKind::Cancelled, message: "cancelled".into() }),
             false => Ok(()),
@@ -147,7 +175,12 @@ impl<'r> Step<'r> {
     }
 
     /// Makes nodes of a page. The outer error ends the unit, the inner one this listing.
-    async fn page(&self, reply: &Reply, above: Option<Above<'_>>) -> Result<Result<(), CallError>, Failure> {
+    async fn page(
+        &self,
+        reply: &Reply,
+        above: Option<Above<'_>>,
+        details: Option<&Lookup<'_>>,
+    ) -> Result<Result<(), CallError>, Failure> {
         let Some(list) = &self.definition.list else { return Ok(Ok(())) };
         let tree = match reply.tree() {
             Ok(tree) => tree,
@@ -158,16 +191,30 @@ impl<'r> Step<'r> {
             items.push(item);
             ControlFlow::Continue(())
         });
+        self.items(&items, above, &|item| details?.of(item)).await.map(Ok)
+    }
+
+    /// Makes nodes of items, each of which may have details.
+    async fn items<'t>(
+        &self,
+        items: &[&'t Tree<'t>],
+        above: Option<Above<'t>>,
+        details: &(dyn Fn(&'t Tree<'t>) -> Option<&'t Tree<'t>> + Sync),
+    ) -> Result<(), Failure> {
         let mut added = Vec::with_capacity(self.definition.hooks.len());
         for hook in &self.definition.hooks {
-            added.push((hook.values().0, self.hook(*hook, &items).await?));
+            added.push((hook.values().0, self.hook(*hook, items).await?));
         }
-        let named = |index: usize| {
-            let values = added.iter().filter_map(move |(name, values)| Some((*name, values.get(index)?)));
-            let values = values.map(|(name, value)| Named { name, take: None, pages: std::slice::from_ref(value) });
-            values.chain(above.map(|above| above.named())).collect()
+        let answers = self.batches(items).await?;
+        let trees = self.batch_trees(&answers).await?;
+        let parts: Vec<_> = trees.iter().map(BatchTrees::parts).collect();
+        let named = |index: usize, item: &'t Tree<'t>| {
+            let values = added.iter().filter_map(move |(name, values)| Some(Named::whole(name, values.get(index)?)));
+            let values = values.chain(parts.iter().map(|parts| parts.of(item)));
+            let details = details(item).map(|details| Named::whole(DETAILS, details));
+            values.chain(details).chain(above.map(Above::named)).collect()
         };
-        let items = items.into_iter().enumerate().map(|(index, tree)| Item { tree, named: named(index) });
+        let items = items.iter().enumerate().map(|(index, tree)| Item { tree, named: named(index, tree) });
         if self.definition.calls.is_empty() && self.children().next().is_none() {
             for item in items {
                 self.item(item, above).await?;
@@ -176,7 +223,7 @@ impl<'r> Step<'r> {
             let futures = items.map(|item| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(self.item(item, above)) });
             at_most(ITEMS_AT_ONCE, futures.collect()).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
@@ -221,17 +268,19 @@ impl<'r> Step<'r> {
     pub(crate) async fn answers(&self, item: &Item<'_>) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let mut answers = Vec::with_capacity(self.definition.calls.len());
         for call in &self.definition.calls {
-            if self.place.is_refused() {
+            if self.is_over() {
                 break;
             }
-            if call.collector.as_ref().is_some_and(|collector| !self.run.is_wanted(collector.get_ref())) {
+            let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
+            let is_known = call.unless_details && item.named.iter().any(|named| named.name == DETAILS);
+            if !is_wanted || is_known || call.batch.is_some() {
                 continue;
             }
             self.go_on()?;
             match self.answer(call, item).await {
                 Ok(replies) => answers.push((call, replies)),
                 Err(error) if is_absence(&error, &call.absent) => {}
-                Err(error) => self.place.lost(self.run, call.collector().unwrap_or(self.collector()), &error).await?,
+                Err(error) => self.lost(call, &error).await?,
             }
         }
         Ok(answers)
@@ -240,7 +289,15 @@ impl<'r> Step<'r> {
     /// All pages of one call.
     pub(crate) async fn answer(&self, call: &'static Call, item: &Item<'_>) -> Result<Vec<Reply>, CallError> {
         let none = Input::new();
-        let input = item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()));
+        self.answer_with(call, item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()))).await
+    }
+
+    /// All pages of one call with these parameters.
+    pub(crate) async fn answer_with(
+        &self,
+        call: &'static Call,
+        input: Map<String, Json>,
+    ) -> Result<Vec<Reply>, CallError> {
         let mut pages = self.run.client.pages(self.request(call.operation.get_ref(), input));
         let mut replies = Vec::new();
         while let Some(page) = pages.next().await {
@@ -262,107 +319,5 @@ impl<'r> Step<'r> {
             }
         }
         Ok(trees)
-    }
-
-    /// Sends the node of an item and declares its edges; an item without id is reported and skipped.
-    async fn node(&self, item: &Item<'_>, above: Option<Above<'_>>) -> Result<Option<NodeId>, Failure> {
-        let Some((resource, name)) = self.resource(item).await? else { return Ok(None) };
-        let keys = self.keys(&resource, &name);
-        let node = match resource.finish(&self.place.ancestors(self.run)) {
-            Ok(node) => node,
-            Err(error) => {
-                self.odd("UnfitResource", error.to_string()).await?;
-                return Ok(None);
-            }
-        };
-        let node = self.run.graph.add(node, keys).await?;
-        let parent = above.map_or(self.place.node, |above| above.node);
-        self.run.graph.edge(End::Node(parent), End::Node(node));
-        self.connect(item, node);
-        Ok(Some(node))
-    }
-
-    /// Builds the resource of an item; answers its name too.
-    pub(crate) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
-        let definition = self.definition;
-        let Some(id) = item.text(definition.id.get_ref()) else {
-            self.odd("NoId", "an item without id".to_owned()).await?;
-            return Ok(None);
-        };
-        let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
-        let mut resource = Resource::new(self.kind, id);
-        resource.name(name.as_str());
-        if let Some(tags) = &definition.tags {
-            item.tags(tags.get_ref(), &mut |key, value| {
-                resource.tag(key, value);
-            });
-        }
-        for (field, source) in &definition.properties {
-            let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
-            if let Err(error) = resource.set(field.get_ref(), value) {
-                self.odd("UnfitValue", error.to_string()).await?;
-            }
-        }
-        resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));
-        resource.cleaned(definition.cleaned.as_ref().is_some_and(|when| item.holds(when.get_ref())));
-        if definition.phantom.as_ref().is_some_and(|when| item.holds(when.get_ref())) {
-            resource.phantom(true);
-        }
-        Ok(Some((resource, name)))
-    }
-
-    /// Reports an answer that makes no sense; it costs the item or the field, not the kind.
-    async fn odd(&self, code: &str, message: String) -> Result<(), Failure> {
-        let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
-        let error = CallError {
-            service: self.service.service.as_str().into(),
-            operation: operation.into(),
-            region: self.place.region.as_str().into(),
-            code: code.into(),
-            message: format!("{}: {message}", self.kind.fqn),
-            kind: CallErrorKind::Odd,
-        };
-        self.place.lost(self.run, self.collector(), &error).await
-    }
-
-    /// The keys under which references find a resource.
-    fn keys(&self, resource: &Resource<'_>, name: &str) -> Vec<Key> {
-        let attributes = self.run.definitions.referenced(self.kind.fqn);
-        let value = |attribute: &str| match attribute {
-            "id" => Some(resource.id().to_owned()),
-            "name" => Some(name.to_owned()),
-            other => match resource.get(other) {
-                Some(Value::Text(text)) => Some(text.clone()),
-                _ => None,
-            },
-        };
-        attributes
-            .iter()
-            .filter_map(|attribute| Some(self.key(self.kind.fqn, attribute, value(attribute)?, None)))
-            .collect()
-    }
-
-    fn key(&self, kind: &str, attribute: &str, value: String, scope: Option<Scope>) -> Key {
-        let scope = match scope {
-            Some(Scope::Global) => GLOBAL,
-            _ => &self.place.label,
-        };
-        Key { scope: scope.to_owned(), kind: kind.to_owned(), attribute: attribute.to_owned(), value }
-    }
-
-    fn connect(&self, item: &Item<'_>, node: NodeId) {
-        let other = |reference: &Reference, value: String| {
-            End::Ref(self.key(reference.kind.get_ref(), reference.by.get_ref(), value, reference.scope))
-        };
-        for reference in &self.definition.predecessors {
-            item.texts(reference.value.get_ref(), &mut |value| {
-                self.run.graph.edge(other(reference, value), End::Node(node));
-            });
-        }
-        for reference in &self.definition.successors {
-            item.texts(reference.value.get_ref(), &mut |value| {
-                self.run.graph.edge(End::Node(node), other(reference, value));
-            });
-        }
     }
 }

@@ -6,6 +6,9 @@
 
 mod account;
 mod balancers;
+mod batch;
+mod build;
+mod details;
 pub(crate) mod eval;
 mod kind;
 mod metrics;

@@ -20,6 +20,7 @@ use super::{
     },
     CLOUD, Run, at_most,
     balancers::Group,
+    details::Known,
     internal,
     kind::Step,
     quotas::{self, Quotas},
@@ -55,6 +56,8 @@ pub(crate) struct Place {
     pub(crate) quotas: Quotas,
     /// The reserved instances by type, once they were asked for.
     pub(crate) reservations: OnceCell<HashMap<String, i64>>,
+    /// The details of kinds, once they were asked for.
+    pub(crate) details: Known,
     /// The target groups, once they were asked for.
     pub(crate) groups: OnceCell<Vec<Group>>,
     shared: Mutex<HashMap<(String, String), Shared>>,
@@ -86,6 +89,7 @@ impl Place {
             unanswered: AtomicU32::new(0),
             quotas: Quotas::default(),
             reservations: OnceCell::new(),
+            details: Known::default(),
             groups: OnceCell::new(),
             shared: Mutex::default(),
         }

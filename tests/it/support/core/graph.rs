@@ -130,27 +130,6 @@ impl Graph {
     }
 
     /// Writes into each node what is above and, for the large ones, what is below.
-    /// Changes sections of nodes as lines say: deeply merged, a null value stays, an unknown node is passed over.
-    pub(super) fn patch(&mut self, body: &str) -> Result<(), String> {
-        let mut seen = BTreeSet::new();
-        for line in body.lines().filter(|line| !line.trim().is_empty()) {
-            let change: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            let id = change["id"].as_str().ok_or_else(|| format!("No id given for element {change}"))?;
-            if !seen.insert(id.to_owned()) {
-                return Err(format!("Only one update allowed per id! {change}"));
-            }
-            let Some(node) = self.nodes.get_mut(id) else { continue };
-            for (section, stored) in
-                [("reported", &mut node.reported), ("desired", &mut node.desired), ("metadata", &mut node.metadata)]
-            {
-                if let Some(given) = change.get(section) {
-                    deep_merge(stored, given);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn add_ancestors(&mut self) {
         let mut parents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (from, to, _) in self.edges.iter().filter(|edge| edge.2 == DEFAULT_EDGE) {
@@ -366,15 +345,4 @@ impl Body {
 fn is_legal(id: &str) -> bool {
     (1..=254).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-:.@()+,=;$!*'%".contains(&byte))
-}
-
-fn deep_merge(stored: &mut Value, given: &Value) {
-    match (stored, given) {
-        (Value::Object(stored), Value::Object(given)) => {
-            for (name, value) in given {
-                deep_merge(stored.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (stored, given) => *stored = given.clone(),
-    }
 }

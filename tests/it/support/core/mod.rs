@@ -8,6 +8,7 @@ mod auth;
 mod faults;
 mod graph;
 mod model;
+mod patch;
 mod python;
 mod query;
 mod server;
@@ -30,7 +31,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 pub use work::Work;
 
 /// How long a test waits for something that must happen.
-pub const HANG_GUARD: Duration = Duration::from_secs(6);
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
 /// What all tasks of a test core share.
 pub(crate) struct Shared {
@@ -143,6 +144,12 @@ impl TestCore {
     /// Waits until this many websockets were opened since the start.
     pub async fn connections_made(&self, count: usize) {
         self.until("connections", |state| (state.handshakes >= count).then_some(())).await;
+    }
+
+    /// Waits until this subscriber has no open websocket.
+    pub async fn connection_lost(&self, subscriber: &str) {
+        let lost = |state: &State| (!state.connections.contains_key(subscriber)).then_some(());
+        self.until("the end of a connection", lost).await;
     }
 
     /// Breaks all websockets without a word.
@@ -299,6 +306,22 @@ impl TestCore {
     /// The nodes of a graph by id.
     pub fn nodes(&self, graph: &str) -> std::collections::BTreeMap<String, StoredNode> {
         self.shared.lock().graphs.get(graph).map(|graph| graph.nodes.clone()).unwrap_or_default()
+    }
+
+    /// Marks nodes of a graph for cleanup, as its command line does.
+    pub fn mark(&self, graph: &str, ids: &[&str]) {
+        self.shared.change(|state| {
+            let graph = state.graphs.get_mut(graph).unwrap();
+            for id in ids {
+                graph.nodes.get_mut(*id).unwrap().desired = serde_json::json!({ "clean": true });
+            }
+        });
+    }
+
+    /// Changes the metadata of a node.
+    pub fn set_metadata(&self, graph: &str, id: &str, name: &str, value: serde_json::Value) {
+        self.shared
+            .change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().metadata[name] = value);
     }
 
     /// The edges of a graph: from, to, type.

@@ -217,11 +217,10 @@ async fn merge(shared: &Shared, name: &str, request: Request<Incoming>) -> Answe
 
 async fn patch(shared: &Shared, name: &str, request: Request<Incoming>) -> Answer {
     let Ok(body) = request.into_body().collect().await else { return text(400, "") };
-    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-    let patched = shared.change(|state| state.graphs.get_mut(name).map(|graph| graph.patch(&body)));
+    let patched = shared.change(|state| state.graphs.get_mut(name).map(|graph| graph.patch(&body.to_bytes())));
     match patched {
-        Some(Ok(())) => with_type(200, "application/x-ndjson", String::new()),
-        Some(Err(message)) => refuse(&Refusal("AssertionError", message)),
+        Some(Ok(lines)) => with_type(200, "application/x-ndjson", lines),
+        Some(Err(refusal)) => refuse(&refusal),
         None => no_graph(name),
     }
 }

@@ -1,0 +1,133 @@
+//! Calls that answer for many items at once, such as for the tags of twenty load balancers.
+
+use std::{borrow::Cow, collections::HashMap, ops::ControlFlow};
+
+use serde_json::{Map, Value as Json};
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        client::{CallError, Reply, Tree},
+        definitions::{Batch, Call, path::member},
+    },
+    eval::{Item, Named, text},
+    kind::{Step, is_absence},
+};
+
+/// The answers to one such call for a page of items.
+pub(crate) struct Answers {
+    call: &'static Call,
+    batch: &'static Batch,
+    replies: Vec<Reply>,
+}
+
+/// The same as trees.
+pub(crate) struct BatchTrees<'a> {
+    call: &'static Call,
+    batch: &'static Batch,
+    trees: Vec<Tree<'a>>,
+}
+
+/// The parts of the answers, by the item that they are for.
+pub(crate) struct Parts<'a> {
+    call: &'static Call,
+    batch: &'static Batch,
+    by_item: HashMap<Cow<'a, str>, Vec<Tree<'a>>>,
+}
+
+impl Step<'_> {
+    /// Makes the calls of the definition that are for many items; failed ones are reported and missing.
+    pub(crate) async fn batches(&self, items: &[&Tree<'_>]) -> Result<Vec<Answers>, Failure> {
+        let mut answers = Vec::new();
+        for (call, batch) in self.batch_calls() {
+            let mut replies = Vec::new();
+            for chunk in items.chunks(batch.size.max(1)) {
+                if self.is_over() {
+                    break;
+                }
+                self.go_on()?;
+                match self.batch(call, chunk).await {
+                    Ok(found) => replies.extend(found),
+                    Err(error) => self.lost(call, &error).await?,
+                }
+            }
+            answers.push(Answers { call, batch, replies });
+        }
+        Ok(answers)
+    }
+
+    /// One call for some items. One that has vanished makes it fail for all, so that each is then asked by itself.
+    async fn batch(&self, call: &'static Call, items: &[&Tree<'_>]) -> Result<Vec<Reply>, CallError> {
+        match self.answer_with(call, joined(items.iter().map(|item| self.call_input(call, item)))).await {
+            Err(error) if is_absence(&error, &call.absent) && items.len() > 1 => {}
+            Err(error) if is_absence(&error, &call.absent) => return Ok(Vec::new()),
+            done => return done,
+        }
+        let mut replies = Vec::new();
+        for item in items {
+            match self.answer_with(call, self.call_input(call, item)).await {
+                Ok(found) => replies.extend(found),
+                Err(error) if is_absence(&error, &call.absent) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(replies)
+    }
+
+    fn call_input(&self, call: &Call, item: &Tree<'_>) -> Map<String, Json> {
+        call.input.as_ref().map(|input| Item::plain(item).input(input.get_ref())).unwrap_or_default()
+    }
+
+    /// The trees of the answers; unreadable ones are reported and missing.
+    pub(crate) async fn batch_trees<'a>(&self, answers: &'a [Answers]) -> Result<Vec<BatchTrees<'a>>, Failure> {
+        let mut all = Vec::with_capacity(answers.len());
+        for Answers { call, batch, replies } in answers {
+            let mut trees = Vec::with_capacity(replies.len());
+            for reply in replies {
+                match reply.tree() {
+                    Ok(tree) => trees.push(tree),
+                    Err(error) => self.lost(call, &error).await?,
+                }
+            }
+            all.push(BatchTrees { call, batch, trees });
+        }
+        Ok(all)
+    }
+}
+
+impl<'t> BatchTrees<'t> {
+    /// Sorts the parts of the answers by the items that they are for.
+    pub(crate) fn parts(&'t self) -> Parts<'t> {
+        let mut by_item: HashMap<_, Vec<_>> = HashMap::new();
+        for tree in &self.trees {
+            let _ = self.batch.items.get_ref().walk(tree, &mut |part| {
+                if let Some(key) = member(part, self.batch.by.get_ref()).and_then(text) {
+                    by_item.entry(key).or_default().push(part.clone());
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        Parts { call: self.call, batch: self.batch, by_item }
+    }
+}
+
+impl Parts<'_> {
+    /// What came for an item.
+    pub(crate) fn of(&self, item: &Tree<'_>) -> Named<'_> {
+        let key = Item::plain(item).path_text(self.batch.is.get_ref());
+        let pages = key.and_then(|key| self.by_item.get(key.as_str())).map(Vec::as_slice).unwrap_or_default();
+        Named { name: &self.call.name, take: Some(self.call.take.get_ref()), pages }
+    }
+}
+
+/// The parameters of many items as those of one call.
+fn joined(inputs: impl Iterator<Item = Map<String, Json>>) -> Map<String, Json> {
+    let mut all = Map::new();
+    for (name, value) in inputs.flatten() {
+        match (all.get_mut(&name), value) {
+            (Some(Json::Array(known)), Json::Array(more)) => known.extend(more),
+            (_, value) => drop(all.insert(name, value)),
+        }
+    }
+    all
+}
