@@ -11,6 +11,7 @@ pub mod graph;
 pub mod output;
 pub mod process;
 pub mod settings;
+pub mod shared;
 pub mod start;
 pub mod supervisor;
 pub mod telemetry;

@@ -35,7 +35,7 @@ use crate::{
     output::OutputFile,
     process::{Program, guard, reaper},
     supervisor::{
-        self, Ended, Notices, Setup, Source,
+        self, CleanupSetting, Ended, Notices, Setup, Source,
         deliver::{Deliver, ToCore, ToFile},
         link::{LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
@@ -110,7 +110,7 @@ fn start(run: Run) -> Result<ExitCode, Failed> {
 async fn running(run: Run) -> Result<ExitCode, Failed> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed(ExitCode::Internal))?;
     let display = matches!(run.mode, Mode::Collect { .. }).then(|| cli::Progress::new(run.verbosity));
-    let level = log_level(run.verbosity);
+    let level = log_level(&run);
     let destination = match (&run.logfile, &display) {
         (Some(path), _) => telemetry::Destination::File(path.clone()),
         (None, Some(display)) => telemetry::Destination::Display(display.lines()),
@@ -167,7 +167,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     match ended.delivery {
         Ok(()) => ExitCode::of(&report),
         Err(error) if error.nothing => ExitCode::Nothing,
-        Err(_) => ExitCode::Undelivered,
+        Err(error) => Failed(ExitCode::Undelivered, error.message).say(),
     }
 }
 
@@ -204,13 +204,20 @@ fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), 
         return Ok((None, Source::Idle));
     };
     let mut config = CoreConfig::new(&settings.uri, &settings.ws_uri).map_err(failed(ExitCode::Usage))?;
+    config.generation = match settings.dialect {
+        cli::CoreDialect::Auto => ckcore::Generation::Auto,
+        cli::CoreDialect::Ckcore => ckcore::Generation::Ckcore,
+        cli::CoreDialect::Fixcore => ckcore::Generation::Fixcore,
+    };
     config.graph.clone_from(&settings.graph);
     config.subscriber_id.clone_from(&settings.subscriber_id);
+    let cli::Tls { ca_cert, cert, cert_key, verify } = settings.tls.clone();
+    config.tls = ckcore::TlsOptions { ca_cert, cert, cert_key, verify };
     config.psk = settings.psk.as_ref().and_then(|psk| ckcore::Psk::new(psk.expose()));
     config.timeout = run.core.timeout;
     notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Internal))?);
+    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 
@@ -229,22 +236,36 @@ fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
             (collector.name(), link)
         })
         .collect();
+    let mut policy = Policy::new(policies.collect(), run.core.pool_size, run.core.timeout);
+    policy.cleanup = CleanupSetting {
+        enabled: run.core.cleanup,
+        dry_run: run.core.cleanup_dry_run,
+        pool: run.core.cleanup_pool_size,
+    };
     Setup {
-        policy: Policy::new(policies.collect(), run.core.pool_size, run.core.timeout),
+        policy,
         collectors: links,
         program: Program::this(),
         memory_limit: WORKER_MEMORY,
         spool_limit: SPOOL_MEMORY,
         patience: Patience::default(),
         find: collectors::find,
-        level: match run.verbosity {
-            Verbosity::Quiet => Level::Error,
-            Verbosity::Normal => Level::Info,
-            Verbosity::Verbose => Level::Debug,
-        },
+        level: worker_level(run),
         deliver,
         metrics,
+        told: matches!(run.mode, Mode::Collect { .. }) && run.verbosity != Verbosity::Quiet,
         show: Box::new(|_| {}),
+    }
+}
+
+/// The level of the log as workers are told it.
+fn worker_level(run: &Run) -> Level {
+    match log_level(run) {
+        LevelFilter::OFF | LevelFilter::ERROR => Level::Error,
+        LevelFilter::WARN => Level::Warn,
+        LevelFilter::INFO => Level::Info,
+        LevelFilter::DEBUG => Level::Debug,
+        LevelFilter::TRACE => Level::Trace,
     }
 }
 
@@ -259,11 +280,13 @@ fn dump(run: &Run) -> Option<PathBuf> {
     run.core.debug_dump_json.then(|| PathBuf::from("."))
 }
 
-fn log_level(verbosity: Verbosity) -> LevelFilter {
-    match verbosity {
-        Verbosity::Quiet => LevelFilter::ERROR,
-        Verbosity::Normal => LevelFilter::INFO,
-        Verbosity::Verbose => LevelFilter::DEBUG,
+/// A one-shot collection has its progress display, which says the same as the lines of level INFO.
+fn log_level(run: &Run) -> LevelFilter {
+    match (run.verbosity, &run.mode) {
+        (Verbosity::Quiet, _) => LevelFilter::ERROR,
+        (Verbosity::Normal, Mode::Collect { .. }) => LevelFilter::WARN,
+        (Verbosity::Normal, Mode::Daemon) => LevelFilter::INFO,
+        (Verbosity::Verbose, _) => LevelFilter::DEBUG,
     }
 }
 

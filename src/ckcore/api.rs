@@ -5,22 +5,25 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{
-    Method,
+    Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use reqwest::{Body, Response};
 use serde::Deserialize;
 
 use super::{
-    Carried, CoreConfig, CoreError,
+    Carried, CoreConfig, CoreError, NodeChange, StoredGraph,
     carry::Carrier,
-    dialect::Dialect,
+    dialect::Granularity,
     http::{Http, failure, read},
+    peer::Peer,
+    stored::{CLEAN_QUERY, GraphReader, change_bodies},
 };
 
+const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// How long the query of an account may take, all of its answer included.
+/// How long a query may take, all of its answer included.
 const QUERY_LIMIT: Duration = Duration::from_secs(600);
 
 /// The most that is read of a report, in bytes.
@@ -44,11 +47,23 @@ pub struct MergeReport {
     pub edges_deleted: u64,
 }
 
+/// What a merge is about.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeOrder<'a> {
+    /// How many nodes the body has.
+    pub nodes: u64,
+    /// How many edges the body has.
+    pub edges: u64,
+    /// The task of the action that the merge belongs to.
+    pub task: Option<&'a str>,
+    /// The longest time that it may take, the core's own work included.
+    pub limit: Duration,
+}
+
 /// Requests to one core. Cloning is cheap. Nothing is retried here.
 #[derive(Clone, Debug)]
 pub struct CoreApi {
     http: Arc<Http>,
-    dialect: Dialect,
 }
 
 impl CoreApi {
@@ -57,11 +72,19 @@ impl CoreApi {
     /// # Errors
     /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
     pub fn new(config: CoreConfig) -> Result<Self, CoreError> {
-        Ok(Self::over(Arc::new(Http::new(Arc::new(config))?), Dialect::Core2))
+        Ok(Self::over(Arc::new(Http::new(Arc::new(config))?)))
     }
 
-    pub(super) fn over(http: Arc<Http>, dialect: Dialect) -> Self {
-        Self { http, dialect }
+    pub(super) fn over(http: Arc<Http>) -> Self {
+        Self { http }
+    }
+
+    /// What a merge must replace as a whole. The two are never mixed in one core.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, so that it is not known which one it is.
+    pub async fn granularity(&self) -> Result<Granularity, CoreError> {
+        Ok(self.http.peer().await?.dialect.granularity())
     }
 
     /// Creates the graph, if the core does not have it.
@@ -69,8 +92,10 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses.
     pub async fn create_graph(&self) -> Result<(), CoreError> {
-        let config = &self.http.config;
-        let request = self.http.request(Method::POST, config.url(&["graph", &config.graph])).await?;
+        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        let request = self.http.request(&peer, Method::POST, config.url(&["graph", &peer.graph])).await?;
+        // The newer core wants a content type even where there is no content.
+        let request = request.header(CONTENT_TYPE, JSON);
         self.http.send_short("creation of the graph", request, config.timing.request).await
     }
 
@@ -79,38 +104,50 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses.
     pub async fn update_model(&self, model: Bytes) -> Result<(), CoreError> {
-        let config = &self.http.config;
-        let (method, path) = self.dialect.model_request();
-        let request = self.http.request(method, config.url(path)).await?;
-        let request = request.header(CONTENT_TYPE, "application/json").body(model);
+        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        let (method, path) = peer.dialect.model_request(&peer.graph);
+        let request = self.http.request(&peer, method, config.url(&path)).await?;
+        let request = request.header(CONTENT_TYPE, JSON).body(model);
         // The core answers with the whole model, which may take a while.
         self.http.send_short("update of the model", request, config.timing.request * 4).await
     }
 
-    /// Merges a graph: lines of nodes and edges. `limit` is for all of it, the core's own work included.
+    /// Merges a graph: lines of nodes and edges.
     ///
-    /// A body that ends with an error breaks the request off, and the core then merges nothing.
+    /// A body that ends with an error breaks the request off, and the core then merges nothing. With a task, a core that
+    /// can do so takes the body and merges it later, while its workflow waits; the report is empty then, and what is wrong
+    /// with the body is only in the core's log. Such a core counts the request before it has read it and forgets to
+    /// count down if it breaks off, so a body should be ready before.
     ///
     /// # Errors
     /// If the core cannot be reached or refuses, or the body fails.
     pub async fn merge(
         &self,
         body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-        nodes: u64,
-        edges: u64,
-        limit: Duration,
+        order: &MergeOrder<'_>,
     ) -> Result<MergeReport, CoreError> {
         const WHAT: &str = "merge of the graph";
-        let config = &self.http.config;
-        let (nodes_header, edges_header) = self.dialect.count_headers();
-        let request = self.http.request(Method::POST, config.url(&["graph", &config.graph, "merge"])).await?;
-        let request = request
+        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        let (nodes_header, edges_header) = peer.dialect.count_headers();
+        let mut url = config.url(&["graph", &peer.graph, "merge"]);
+        let task = order.task.and_then(|task| Some((peer.dialect.task_header()?, task)));
+        if task.is_some() {
+            url.query_pairs_mut().append_pair("wait_for_result", "False");
+        }
+        let request = self.http.request(&peer, Method::POST, url).await?;
+        let mut request = request
             .header(CONTENT_TYPE, NDJSON)
-            .header(nodes_header, nodes)
-            .header(edges_header, edges)
+            .header(nodes_header, order.nodes)
+            .header(edges_header, order.edges)
             .body(Body::wrap_stream(body));
-        let response = self.http.send(WHAT, request, limit).await?;
-        let report = read(response, REPORT_LIMIT).await.map_err(|error| failure(WHAT, limit, &error))?;
+        if let Some((header, task)) = task {
+            request = request.header(header, task);
+        }
+        let response = self.http.send(WHAT, request, order.limit).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(MergeReport::default());
+        }
+        let report = read(response, REPORT_LIMIT).await.map_err(|error| failure(WHAT, order.limit, &error))?;
         serde_json::from_slice(&report)
             .map_err(|error| CoreError::permanent(WHAT, &format!("the core's report cannot be read: {error}")))
     }
@@ -124,21 +161,68 @@ impl CoreApi {
     /// If the core cannot be reached, refuses, or answers something that cannot be merged again.
     pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<Carried, CoreError> {
         const WHAT: &str = "query of an account";
-        let config = &self.http.config;
-        let query = self.dialect.account_query(account_kind, account_id)?;
-        let url = config.url(&self.dialect.query_path(&config.graph));
-        let request = self.http.request(Method::POST, url).await?;
+        let peer = self.http.peer().await?;
+        let query = peer.dialect.account_query(account_kind, account_id)?;
+        let mut carrier = Carrier::new(account_kind, account_id);
+        if self.query(&peer, WHAT, query, |chunk| carrier.feed(chunk)).await? {
+            carrier.finish()
+        } else {
+            Ok(Carried::default())
+        }
+    }
+
+    /// The nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
+    ///
+    /// `clouds` are the ids of the clouds to look in; none are all. A core that does not know the graph has no such node.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    pub async fn nodes_to_clean(&self, clouds: &[String]) -> Result<StoredGraph, CoreError> {
+        let peer = self.http.peer().await?;
+        let mut reader = GraphReader::new(CLEAN_QUERY, peer.dialect.default_edge());
+        if self.query(&peer, CLEAN_QUERY, peer.dialect.clean_query(clouds), |chunk| reader.feed(chunk)).await? {
+            reader.finish()
+        } else {
+            Ok(StoredGraph::default())
+        }
+    }
+
+    /// Changes sections of nodes; the caller sends as many at a time as it wants to lose at a time. Nodes that the core
+    /// does not know are passed over, unless `reported` is changed.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses; some of the changes may have been made.
+    pub async fn patch_nodes(&self, changes: &[NodeChange]) -> Result<(), CoreError> {
+        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        for body in change_bodies(changes) {
+            let url = config.url(&["graph", &peer.graph, "nodes"]);
+            let request = self.http.request(&peer, Method::PATCH, url).await?;
+            let request = request.header(CONTENT_TYPE, NDJSON).header(ACCEPT, NDJSON).body(body);
+            self.http.send_short("change of nodes", request, config.timing.request * 4).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a query and feeds its answer; `false` if the core never heard of the graph or of a kind in the query.
+    async fn query(
+        &self,
+        peer: &Peer,
+        what: &'static str,
+        query: String,
+        mut feed: impl FnMut(&[u8]) -> Result<(), CoreError>,
+    ) -> Result<bool, CoreError> {
+        let url = self.http.config.url(&peer.dialect.query_path(&peer.graph));
+        let request = self.http.request(peer, Method::POST, url).await?;
         let request = request.header(CONTENT_TYPE, "text/plain").header(ACCEPT, NDJSON).body(query);
-        let mut response = match self.http.send(WHAT, request, QUERY_LIMIT).await {
+        let mut response = match self.http.send(what, request, QUERY_LIMIT).await {
             Ok(response) => response,
-            Err(error) if is_unknown(&error) => return Ok(Carried::default()),
+            Err(error) if is_unknown(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let mut carrier = Carrier::new(account_kind, account_id);
-        while let Some(chunk) = chunk(WHAT, &mut response).await? {
-            carrier.feed(&chunk)?;
+        while let Some(chunk) = chunk(what, &mut response).await? {
+            feed(&chunk)?;
         }
-        carrier.finish()
+        Ok(true)
     }
 }
 
@@ -151,7 +235,7 @@ fn is_unknown(error: &CoreError) -> bool {
     let said = |text: &str| error.message.contains(text);
     match error.status {
         Some(404) => said("NoSuchGraph"),
-        Some(400) => said("Given kind does not exist"),
+        Some(400) => said("Given kind does not exist") || said("collection or view not found"),
         _ => false,
     }
 }

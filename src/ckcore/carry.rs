@@ -9,15 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CoreError, error::bounded};
+use super::{CoreError, lines::Lines};
 
 const WHAT: &str = "query of an account";
-
-/// The most that is kept of one account, in bytes of lines.
-const TOTAL_LIMIT: usize = 512 * 1024 * 1024;
-
-/// The longest line that is read, in bytes. Stored nodes are a little larger than the lines they came from.
-const LINE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Members of `reported` that the core computes or copies from the nodes above.
 const COMPUTED_REPORTED: [&str; 7] = ["age", "last_update", "last_access", "cloud", "account", "region", "zone"];
@@ -119,86 +113,77 @@ struct Ancestor {
 pub(super) struct Carrier<'a> {
     account_kind: &'a str,
     account_id: &'a str,
-    rest: Vec<u8>,
-    bytes: usize,
+    lines: Lines,
+    found: Found,
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Found {
     nodes: Vec<CarriedNode>,
     edges: Vec<CarriedEdge>,
 }
 
 impl<'a> Carrier<'a> {
     pub(super) fn new(account_kind: &'a str, account_id: &'a str) -> Self {
-        Self { account_kind, account_id, rest: Vec::new(), bytes: 0, nodes: Vec::new(), edges: Vec::new() }
+        Self { account_kind, account_id, lines: Lines::new(WHAT), found: Found::default() }
     }
 
     /// Takes the next bytes of the answer, which may end anywhere in a line.
     pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
-        let mut lines = chunk.split(|byte| *byte == b'\n');
-        let last = lines.next_back().unwrap_or_default();
-        for end in lines {
-            let mut line = std::mem::take(&mut self.rest);
-            line.extend_from_slice(end);
-            self.line(&line)?;
-        }
-        self.rest.extend_from_slice(last);
-        if self.rest.len() > LINE_LIMIT {
-            return Err(unusable("a line is too long"));
-        }
-        Ok(())
+        let Self { account_kind, account_id, lines, found } = self;
+        lines.feed(chunk, |line| found.line(line, account_kind, account_id))
     }
 
     /// The whole account, when the answer is complete.
     pub(super) fn finish(mut self) -> Result<Carried, CoreError> {
-        let line = std::mem::take(&mut self.rest);
-        self.line(&line)?;
-        let ids: HashSet<&str> = self.nodes.iter().map(|node| node.id.as_str()).collect();
+        let Self { account_kind, account_id, lines, found } = &mut self;
+        lines.finish(|line| found.line(line, account_kind, account_id))?;
+        let Found { nodes, edges: all } = self.found;
+        let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
         let (mut edges, mut outward) = (Vec::new(), Vec::new());
-        for edge in self.edges {
+        for edge in all {
             match (ids.contains(edge.from.as_str()), ids.contains(edge.to.as_str())) {
                 (true, true) => edges.push(edge),
                 (true, false) => outward.push(edge),
                 (false, _) => {}
             }
         }
-        Ok(Carried { nodes: self.nodes, edges, outward })
+        Ok(Carried { nodes, edges, outward })
     }
+}
 
-    fn line(&mut self, line: &[u8]) -> Result<(), CoreError> {
-        if line.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        self.bytes += line.len();
-        if self.bytes > TOTAL_LIMIT {
-            return Err(unusable("the account is too large to be kept in memory"));
-        }
+impl Found {
+    fn line(&mut self, line: &[u8], account_kind: &str, account_id: &str) -> Result<(), CoreError> {
         let stored: Stored<'_> = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         if let (Some(from), Some(to)) = (&stored.from, &stored.to) {
             let edge_type = stored.edge_type.filter(|edge_type| edge_type != DEFAULT_EDGE);
             self.edges.push(CarriedEdge { from: from.clone(), to: to.clone(), edge_type });
             return Ok(());
         }
-        if let Some(node) = self.node(stored)? {
+        if let Some(node) = node(stored, account_kind, account_id)? {
             self.nodes.push(node);
         }
         Ok(())
     }
+}
 
-    /// A node of this account, or `None` for one of another account that is only reachable from here.
-    fn node(&self, stored: Stored<'_>) -> Result<Option<CarriedNode>, CoreError> {
-        let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, .. } = stored else {
-            return Err(unusable("a line is neither node nor edge"));
-        };
-        let mut metadata = metadata.unwrap_or_default();
-        let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
-        let is_account = kind == self.account_kind && text(&reported, "id").is_some_and(|id| id == self.account_id);
-        if !is_account && is_foreign(&metadata, &kinds, self.account_id) {
-            return Ok(None);
-        }
-        reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
-        metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
-        let line =
-            serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
-        Ok(Some(CarriedNode { id, kind, is_account, line }))
+/// A node of this account, or `None` for one of another account that is only reachable from here.
+fn node(stored: Stored<'_>, account_kind: &str, account_id: &str) -> Result<Option<CarriedNode>, CoreError> {
+    let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, .. } = stored else {
+        return Err(unusable("a line is neither node nor edge"));
+    };
+    let mut metadata = metadata.unwrap_or_default();
+    let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
+    let is_account = kind == account_kind && text(&reported, "id").is_some_and(|id| id == account_id);
+    if !is_account && is_foreign(&metadata, &kinds, account_id) {
+        return Ok(None);
     }
+    reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
+    metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
+    let line =
+        serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
+    Ok(Some(CarriedNode { id, kind, is_account, line }))
 }
 
 /// Whether a node below our account belongs to another one, to which an edge leads.
@@ -217,7 +202,7 @@ fn text(section: &Section<'_>, name: &str) -> Option<String> {
 }
 
 fn unusable(why: &str) -> CoreError {
-    CoreError::permanent(WHAT, &format!("the core's answer cannot be used: {}", bounded(why)))
+    Lines::new(WHAT).unusable(why)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::Url;
 
-use super::CoreError;
+use super::{CoreError, TlsOptions};
 
 const WHAT: &str = "configuration of the core";
 
@@ -63,6 +63,18 @@ impl Default for Timing {
     }
 }
 
+/// Which core to expect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// The one that answers.
+    #[default]
+    Auto,
+    /// ckcore 2.0.
+    Ckcore,
+    /// fixcore 4.1.
+    Fixcore,
+}
+
 /// Where the core is and how to talk to it.
 #[derive(Clone, Debug)]
 pub struct CoreConfig {
@@ -70,12 +82,16 @@ pub struct CoreConfig {
     pub uri: Url,
     /// `ws://` or `wss://`.
     pub ws_uri: Url,
-    /// The name of the graph that we write.
-    pub graph: String,
-    /// The first part of the subscriber id; the core sees `<subscriber_id>-collect_cleanup`.
-    pub subscriber_id: String,
+    /// Which core it is.
+    pub generation: Generation,
+    /// The name of the graph that we write; `None` is the one that the core's own worker writes.
+    pub graph: Option<String>,
+    /// The first part of the id that the core knows us by; `None` is that of the core's own worker.
+    pub subscriber_id: Option<String>,
     /// The key that the core was started with, if any.
     pub psk: Option<Psk>,
+    /// Whom to trust where TLS is used.
+    pub tls: TlsOptions,
     /// How long the core waits for an answer to an action; full seconds count.
     pub timeout: Duration,
     /// How long things may take.
@@ -91,12 +107,19 @@ impl CoreConfig {
         Ok(Self {
             uri: parse(uri, &["http", "https"])?,
             ws_uri: parse(ws_uri, &["ws", "wss"])?,
-            graph: "ck".to_owned(),
-            subscriber_id: "worker".to_owned(),
+            generation: Generation::Auto,
+            graph: None,
+            subscriber_id: None,
             psk: None,
+            tls: TlsOptions::default(),
             timeout: Duration::from_secs(10_800),
             timing: Timing::default(),
         })
+    }
+
+    /// Whether any connection uses TLS.
+    pub(super) fn uses_tls(&self) -> bool {
+        self.uri.scheme() == "https" || self.ws_uri.scheme() == "wss"
     }
 
     /// The URL of a path below the core's URI; the parts are escaped.

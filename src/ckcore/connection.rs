@@ -1,6 +1,6 @@
 //! The handle of the connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -9,28 +9,32 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, Answer, CoreApi, CoreConfig, CoreError, CoreEvent,
-    dialect::Dialect,
+    ActionKey, Answer, CoreApi, CoreConfig, CoreError, CoreEvent, InfoLevel, ProgressTree, TaskResult,
+    frames::Note,
     http::Http,
     link::{Books, Link, Standing},
     outbox::Outbox,
+    queue::{Queue, TaskBooks},
 };
 
 /// A connection to a core, kept alive by tasks of its own, which end when this is dropped.
 #[derive(Debug)]
 pub struct Core {
-    api: CoreApi,
+    http: Arc<Http>,
     books: Arc<Books>,
+    tasks: Arc<TaskBooks>,
+    outbox: Outbox,
     stop: watch::Sender<Option<Instant>>,
-    link: Task,
-    _forwarder: Task,
+    link: Running,
+    queue: OnceLock<Running>,
+    _forwarder: Running,
 }
 
 /// A task that ends with its owner.
 #[derive(Debug)]
-struct Task(JoinHandle<()>);
+struct Running(JoinHandle<()>);
 
-impl Drop for Task {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -43,14 +47,20 @@ impl Drop for Task {
 /// # Errors
 /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
 pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Core, CoreError> {
-    let dialect = Dialect::Core2;
     let http = Arc::new(Http::new(Arc::new(config))?);
     let (stop, stopped) = watch::channel(None);
     let (books, outbox) = (Arc::<Books>::default(), Outbox::default());
-    let forwarder = Task(tokio::spawn(outbox.clone().forward(events)));
-    let api = CoreApi::over(Arc::clone(&http), dialect);
-    let link = Link { http, dialect, books: Arc::clone(&books), outbox, stop: stopped, standing: Standing::Unknown };
-    Ok(Core { api, books, stop, link: Task(tokio::spawn(link.run())), _forwarder: forwarder })
+    let forwarder = Running(tokio::spawn(outbox.clone().forward(events)));
+    let link = Link {
+        http: Arc::clone(&http),
+        books: Arc::clone(&books),
+        outbox: outbox.clone(),
+        stop: stopped,
+        standing: Standing::Unknown,
+    };
+    let link = Running(tokio::spawn(link.run()));
+    let (tasks, queue) = (Arc::default(), OnceLock::new());
+    Ok(Core { http, books, tasks, outbox, stop, link, queue, _forwarder: forwarder })
 }
 
 impl Core {
@@ -65,10 +75,43 @@ impl Core {
         }
     }
 
+    /// Takes tasks of these clouds from the core's work queue from now on; no clouds are all clouds. Until this is called
+    /// there is no connection to the queue; a second call changes nothing.
+    pub fn take_tasks(&self, clouds: &[String]) {
+        self.queue.get_or_init(|| {
+            let queue = Queue {
+                http: Arc::clone(&self.http),
+                books: Arc::clone(&self.tasks),
+                outbox: self.outbox.clone(),
+                clouds: Arc::new(clouds.to_vec()),
+                stop: self.stop.subscribe(),
+            };
+            Running(tokio::spawn(queue.run()))
+        });
+    }
+
+    /// Answers a task, once: a second result and one to an unknown task are ignored. It is remembered and sent again if
+    /// the core delivers the task again.
+    pub async fn answer_task(&self, id: &str, result: TaskResult) {
+        if !self.tasks.answered(id, result) {
+            tracing::warn!(task = id, "ignored the result of a task that is not in work");
+        }
+    }
+
+    /// Tells the core how far an action in work is, if it can be told. Only the newest progress of an action is sent.
+    pub async fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
+        self.books.note(key, Note::Progress(progress.clone()));
+    }
+
+    /// Tells the people at the core something about an action in work, if they can be told; long texts are cut.
+    pub async fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
+        self.books.note(key, Note::Info(level, text.to_owned()));
+    }
+
     /// The requests that need no websocket.
     #[must_use]
     pub fn api(&self) -> CoreApi {
-        self.api.clone()
+        CoreApi::over(Arc::clone(&self.http))
     }
 
     /// Delivers the answers that are left, closes the websocket and removes the subscriptions, all until `deadline`.
@@ -78,7 +121,14 @@ impl Core {
         let now = Instant::now();
         let answers_by = now + deadline.saturating_duration_since(now) / 2;
         self.stop.send_replace(Some(answers_by));
-        if timeout_at(deadline, &mut self.link.0).await.is_err() {
+        let ends = async {
+            if let Some(queue) = self.queue.get_mut() {
+                // A task that ended by itself is over too.
+                let _ = (&mut queue.0).await;
+            }
+            (&mut self.link.0).await
+        };
+        if timeout_at(deadline, ends).await.is_err() {
             tracing::warn!("the connection to the core could not be closed in time");
         }
     }

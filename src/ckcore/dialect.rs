@@ -1,51 +1,87 @@
-//! Everything that differs between versions of the core: paths, frames, queries, and when it closes the websocket.
+//! What differs between the two generations of the core: names, paths, queries, and how it keeps its websockets.
+//! What is said on the websockets is in `frames.rs`.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{
-    Action, ActionKey, Answer, CoreError, Duty,
-    error::{bounded, cut},
-};
+use super::CoreError;
 
-/// The longest error text that goes into an answer, in bytes.
-const ERROR_LIMIT: usize = 4000;
+/// The most connections to the work queue that any core wants.
+pub(super) const MAX_QUEUE_CONNECTIONS: usize = 8;
 
 /// A protocol that a core speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// ckcore 2.0.
     Core2,
+    /// fixcore 4.1.
+    Core4,
 }
 
-/// A text frame of the core.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Incoming {
-    /// Something to do.
-    Action(Action),
-    /// Nothing that we can use, and why.
-    Unusable(String),
+/// What a merge must replace as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    /// A cloud with all of its accounts, in one merge. An account that is missing would be deleted.
+    Cloud,
+    /// Each account, in a merge of its own. An account that is not sent stays as it is.
+    Account,
 }
 
 impl Dialect {
-    /// The id that the core knows us by.
-    pub(super) fn subscriber(self, id: &str) -> String {
+    /// What it is called.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Dialect::Core2 => format!("{id}-collect_cleanup"),
+            Dialect::Core2 => "ckcore 2.0",
+            Dialect::Core4 => "fixcore 4.1",
         }
     }
 
-    /// Whether the core closes the websocket after each frame that it took, which is also the only sign that it took it.
+    /// The id that the core knows us by; `None` is the original worker's.
+    pub(super) fn subscriber(self, id: Option<&str>) -> String {
+        match self {
+            Dialect::Core2 => format!("{}-collect_cleanup", id.unwrap_or("worker")),
+            Dialect::Core4 => format!("{}-collector", id.unwrap_or("fix.worker")),
+        }
+    }
+
+    /// The graph that the original worker wrote.
+    pub(super) fn default_graph(self) -> &'static str {
+        match self {
+            Dialect::Core2 => "ck",
+            Dialect::Core4 => "fix",
+        }
+    }
+
+    /// Whether the core closes a websocket after each frame that it took, which is also the only sign that it took it.
     pub(super) fn closes_after_frame(self) -> bool {
         match self {
             Dialect::Core2 => true,
+            Dialect::Core4 => false,
         }
     }
 
-    /// How the model is sent.
-    pub(super) fn model_request(self) -> (Method, &'static [&'static str]) {
+    /// How many connections to the work queue are good. Where each answer costs the connection, every other task on it
+    /// would be given out again, which the core does only three times; a burst has eight tasks.
+    pub(super) fn queue_connections(self) -> usize {
         match self {
-            Dialect::Core2 => (Method::PATCH, &["model"]),
+            Dialect::Core2 => MAX_QUEUE_CONNECTIONS,
+            Dialect::Core4 => 1,
+        }
+    }
+
+    /// What a merge must replace as a whole.
+    pub(super) fn granularity(self) -> Granularity {
+        match self {
+            Dialect::Core2 => Granularity::Cloud,
+            Dialect::Core4 => Granularity::Account,
+        }
+    }
+
+    /// How the model is sent. The graph must exist before.
+    pub(super) fn model_request(self, graph: &str) -> (Method, Vec<&str>) {
+        match self {
+            Dialect::Core2 => (Method::PATCH, vec!["model"]),
+            Dialect::Core4 => (Method::PUT, vec!["graph", graph, "model"]),
         }
     }
 
@@ -53,6 +89,16 @@ impl Dialect {
     pub(super) fn count_headers(self) -> (&'static str, &'static str) {
         match self {
             Dialect::Core2 => ("Cloudkeeper-Ckworker-Nodes", "Cloudkeeper-Ckworker-Edges"),
+            Dialect::Core4 => ("Fix-Worker-Nodes", "Fix-Worker-Edges"),
+        }
+    }
+
+    /// The header that says to which task a merge belongs. A core that knows it merges after it has the body, and its
+    /// workflow waits for that.
+    pub(super) fn task_header(self) -> Option<&'static str> {
+        match self {
+            Dialect::Core2 => None,
+            Dialect::Core4 => Some("Fix-Worker-Task-Id"),
         }
     }
 
@@ -60,6 +106,7 @@ impl Dialect {
     pub(super) fn query_path(self, graph: &str) -> [&str; 4] {
         match self {
             Dialect::Core2 => ["graph", graph, "query", "graph"],
+            Dialect::Core4 => ["graph", graph, "search", "graph"],
         }
     }
 
@@ -69,101 +116,72 @@ impl Dialect {
         if kind.is_empty() || !kind.chars().all(plain) {
             return Err(CoreError::permanent("query of an account", &format!("{kind:?} is no name of a kind")));
         }
-        match self {
-            // A JSON string is quoted as the query language wants it.
-            Dialect::Core2 => Ok(format!("is({kind}) and reported.id == {} -[0:]->", Value::from(id))),
-        }
+        // A JSON string is quoted as the query languages want it.
+        let id = Value::from(id);
+        Ok(match self {
+            Dialect::Core2 => format!("is({kind}) and reported.id == {id} -[0:]->"),
+            Dialect::Core4 => format!("is({kind}) and /reported.id == {id} -[0:]->"),
+        })
     }
 
-    /// Reads a text frame.
-    pub(super) fn read(self, text: &str) -> Incoming {
-        match self {
-            Dialect::Core2 => read_action(text).unwrap_or_else(Incoming::Unusable),
-        }
-    }
-
-    /// The text frame that answers an action.
-    pub(super) fn answer(self, action: &Action, answer: &Answer) -> String {
-        let mut data = action.data.clone();
-        let kind = match answer {
-            Answer::Done => "action_done",
-            Answer::Error(text) => {
-                data.insert("error".to_owned(), Value::from(cut(text, ERROR_LIMIT)));
-                "action_error"
+    /// The query for the nodes that are to be cleaned up, with all nodes above and below them. No clouds are all clouds.
+    pub(super) fn clean_query(self, clouds: &[String]) -> String {
+        let (wanted, cloud, around) = match self {
+            Dialect::Core2 => {
+                ("desired.clean == true and metadata.cleaned == false", "metadata.ancestors.cloud.id", "<-[0:]->")
             }
+            Dialect::Core4 => (
+                "/desired.clean == true and /metadata.cleaned != true and /metadata.protected!=true",
+                "/ancestors.cloud.reported.id",
+                "<-default,delete[0:]->",
+            ),
         };
-        json!({ "kind": kind, "message_type": action.duty.name(), "data": data }).to_string()
+        if clouds.is_empty() {
+            return format!("{wanted} {around}");
+        }
+        format!("{wanted} and {cloud} in {} {around}", Value::from(clouds))
     }
-}
 
-fn read_action(text: &str) -> Result<Incoming, String> {
-    let frame: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let field = |name: &str| frame.get(name).and_then(Value::as_str).unwrap_or_default();
-    if field("kind") != "action" {
-        return Err(format!("kind {:?}", bounded(field("kind"))));
+    /// The edge type that is meant when none is said.
+    pub(super) fn default_edge(self) -> &'static str {
+        match self {
+            Dialect::Core2 => "dependency",
+            Dialect::Core4 => "default",
+        }
     }
-    let Some(duty) = Duty::named(field("message_type")) else {
-        return Err(format!("action {:?}, for which we are not registered", bounded(field("message_type"))));
-    };
-    let data = frame.get("data").and_then(Value::as_object).ok_or("an action without data")?;
-    let part = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (Some(task), Some(step)) = (part("task"), part("step")) else {
-        return Err("an action without task or step".to_owned());
-    };
-    Ok(Incoming::Action(Action { key: ActionKey { task, step }, duty, data: data.clone() }))
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    const RECORDED: &str = "{\"kind\": \"action\", \"message_type\": \"collect\", \"data\": {\"task\": \"da2af9aa\", \"step\": \
-                            \"collect\"}}\n";
-
-    fn action(text: &str) -> Action {
-        match Dialect::Core2.read(text) {
-            Incoming::Action(action) => action,
-            Incoming::Unusable(reason) => panic!("{reason}"),
-        }
-    }
-
-    #[test]
-    fn a_recorded_action_is_read_and_answered() {
-        let action = action(RECORDED);
-        assert_eq!(action.key, ActionKey { task: "da2af9aa".into(), step: "collect".into() });
-        assert_eq!(action.duty, Duty::Collect);
-        let done: Value = serde_json::from_str(&Dialect::Core2.answer(&action, &Answer::Done)).unwrap();
-        let expected =
-            json!({"kind": "action_done", "message_type": "collect", "data": {"task": "da2af9aa", "step": "collect"}});
-        assert_eq!(done, expected);
-        let error = Dialect::Core2.answer(&action, &Answer::Error("x".repeat(100_000)));
-        let error: Value = serde_json::from_str(&error).unwrap();
-        assert_eq!(error["kind"], "action_error");
-        assert_eq!(error["data"]["error"].as_str().unwrap().len(), ERROR_LIMIT + '…'.len_utf8());
-    }
-
-    #[test]
-    fn unusable_frames_say_why() {
-        for (text, why) in [
-            ("", "not JSON"),
-            ("[]", "kind"),
-            ("{\"kind\":\"event\"}", "kind \"event\""),
-            ("{\"kind\":\"action\",\"message_type\":\"other\"}", "not registered"),
-            ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":null}", "without data"),
-            ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":{\"task\":1}}", "without task"),
-        ] {
-            match Dialect::Core2.read(text) {
-                Incoming::Unusable(reason) => assert!(reason.contains(why), "{text}: {reason}"),
-                Incoming::Action(action) => panic!("{action:?}"),
-            }
-        }
-    }
 
     #[test]
     fn the_query_of_an_account_is_quoted() {
         let query = Dialect::Core2.account_query("aws_account", "a\"b\\").unwrap();
         assert_eq!(query, r#"is(aws_account) and reported.id == "a\"b\\" -[0:]->"#);
         assert!(Dialect::Core2.account_query("aws account)", "1").is_err());
+    }
+
+    #[test]
+    fn the_cleanup_queries_are_the_recorded_ones() {
+        let example = ["example".to_owned()];
+        assert_eq!(
+            Dialect::Core2.clean_query(&example),
+            r#"desired.clean == true and metadata.cleaned == false and metadata.ancestors.cloud.id in ["example"] <-[0:]->"#
+        );
+        assert_eq!(
+            Dialect::Core4.clean_query(&example),
+            r#"/desired.clean == true and /metadata.cleaned != true and /metadata.protected!=true and /ancestors.cloud.reported.id in ["example"] <-default,delete[0:]->"#
+        );
+        let all = Dialect::Core2.clean_query(&[]);
+        assert_eq!(all, "desired.clean == true and metadata.cleaned == false <-[0:]->");
+    }
+
+    #[test]
+    fn subscribers_have_the_originals_names() {
+        assert_eq!(Dialect::Core2.subscriber(None), "worker-collect_cleanup");
+        assert_eq!(Dialect::Core4.subscriber(None), "fix.worker-collector");
+        assert_eq!(Dialect::Core4.subscriber(Some("mine")), "mine-collector");
     }
 }

@@ -3,49 +3,83 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode, header::AUTHORIZATION};
-use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use reqwest::{RequestBuilder, Response, Url};
+use tokio::sync::{Mutex, watch};
 
-use super::{CoreConfig, CoreError, token::Tokens};
+use super::{CoreConfig, CoreError, peer::Peer, tls::Trust, token::Tokens};
 
 /// The most that is read of a refusal, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 
 /// How long a connection may be idle before the system asks the peer whether it lives.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A client for one core.
+/// Requests to one core. What kind of core it is is found out before the first, and again after a loss.
 #[derive(Debug)]
 pub(super) struct Http {
-    client: Client,
     pub(super) config: Arc<CoreConfig>,
     pub(super) tokens: Tokens,
+    trust: Trust,
+    peer: watch::Sender<Option<Arc<Peer>>>,
+    /// Held while somebody looks at the core, so that nobody else does.
+    look: Mutex<()>,
 }
 
 impl Http {
     pub(super) fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
-        let mut builder = Client::builder()
-            .connect_timeout(config.timing.connect)
-            .tcp_keepalive(KEEPALIVE)
-            .tcp_keepalive_interval(KEEPALIVE)
-            // Requests are rare: a fresh connection each costs little and is never one that the core closed meanwhile.
-            .pool_max_idle_per_host(0)
-            // The core never redirects, and the token is for the core alone.
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        if config.uri.scheme() == "http" {
-            // Without TLS no certificates are needed; a system that has none would be refused.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder
-            .build()
-            .map_err(|error| CoreError::permanent("set-up of the connection to the core", &causes(&error)))?;
+        let trust = Trust::read(&config.tls, config.uses_tls())?;
         let tokens = Tokens::new(config.psk.clone());
-        Ok(Self { client, config, tokens })
+        Ok(Self { config, tokens, trust, peer: watch::Sender::default(), look: Mutex::default() })
+    }
+
+    /// The core as it was last seen; looks at it if that is not known.
+    pub(super) async fn peer(&self) -> Result<Arc<Peer>, CoreError> {
+        let _look = self.look.lock().await;
+        let known = self.peer.borrow().clone();
+        if let Some(peer) = known {
+            return Ok(peer);
+        }
+        let peer = Arc::new(Peer::look(&self.config, &self.trust).await?);
+        tracing::info!(core = peer.dialect.name(), graph = peer.graph, "found the core");
+        self.peer.send_replace(Some(Arc::clone(&peer)));
+        Ok(peer)
+    }
+
+    /// The core, as soon as somebody has found it.
+    pub(super) async fn found(&self) -> Arc<Peer> {
+        self.found_if(|_| true).await
+    }
+
+    /// Returns when a core of another generation has taken the place of this one.
+    pub(super) async fn replaced(&self, peer: &Peer) {
+        self.found_if(|other| other.dialect != peer.dialect).await;
+    }
+
+    async fn found_if(&self, is_it: impl Fn(&Peer) -> bool) -> Arc<Peer> {
+        let mut known = self.peer.subscribe();
+        let found = known.wait_for(|known| known.as_deref().is_some_and(&is_it)).await;
+        match found.ok().and_then(|known| known.clone()) {
+            Some(peer) => peer,
+            // The sender is our own.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Looks at the core again before the next request: the connection to this one was lost, and another may have taken
+    /// its place.
+    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+        self.peer.send_if_modified(|known| {
+            let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, peer));
+            if is_it {
+                *known = None;
+            }
+            is_it
+        });
     }
 
     /// A request with the token that the core wants.
-    pub(super) async fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
-        let request = self.client.request(method, url);
+    pub(super) async fn request(&self, peer: &Peer, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
+        let request = peer.client.request(method, url);
         Ok(match self.tokens.header().await? {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Action, ActionKey, Answer};
+use super::{Action, ActionKey, Answer, Duty};
 
 /// The most entries that are open at a time; a core has one per running workflow.
 pub(super) const OPEN_LIMIT: usize = 64;
@@ -84,6 +84,11 @@ impl Ledger {
         entry.state = State::Waiting(answer);
         self.waiting.push_back(key.clone());
         true
+    }
+
+    /// What kind of action it is, if it is in work.
+    pub(super) fn in_work(&self, key: &ActionKey) -> Option<Duty> {
+        self.entries.get(key).filter(|entry| entry.state == State::InWork).map(|entry| entry.action.duty)
     }
 
     /// The next answer to send, which counts as sent from now on.

@@ -5,28 +5,31 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
-use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 
 use super::{
     ActionKey, Answer, Backoff, CoreError, CoreEvent, Duty,
-    dialect::{Dialect, Incoming},
     error::bounded,
+    frames::{self, Incoming, Note},
     http::Http,
     ledger::{Arrival, Ledger},
+    notes::Notes,
     outbox::Outbox,
-    socket::{self, Socket},
+    peer::Peer,
+    wire::{Heard, Purpose, Wire},
 };
+
+const ACTIONS: Purpose = Purpose { opening: "connection of the action websocket", open: "action websocket" };
 
 /// The books, shared between the connection and whoever answers.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     ledger: Mutex<Ledger>,
+    notes: Mutex<Notes>,
     changed: Notify,
 }
 
@@ -35,7 +38,20 @@ impl Books {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the connection, because there is an answer to send.
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a note about an action until it can be sent, if the action is in work.
+    pub(super) fn note(&self, key: &ActionKey, note: Note) {
+        let duty = self.ledger().in_work(key);
+        if let Some(duty) = duty {
+            self.notes().push(key.clone(), duty, note);
+            self.wake();
+        }
+    }
+
+    /// Wakes the connection, because there is something to send.
     pub(super) fn wake(&self) {
         self.changed.notify_one();
     }
@@ -61,17 +77,15 @@ enum End {
 
 /// What is open on a connection.
 struct Session {
-    socket: Socket,
+    peer: Arc<Peer>,
+    wire: Wire,
     /// The answer that was sent and when the core must have closed.
     sent: Option<(ActionKey, Instant)>,
-    last_heard: Instant,
-    ping_due: tokio::time::Interval,
 }
 
 /// The owner of the action websocket.
 pub(super) struct Link {
     pub(super) http: Arc<Http>,
-    pub(super) dialect: Dialect,
     pub(super) books: Arc<Books>,
     pub(super) outbox: Outbox,
     /// When everything must be over, once we are closing.
@@ -92,7 +106,8 @@ impl Link {
                 End::Answered => backoff.reset(),
                 End::Stopped => break,
                 End::Lost(error) => {
-                    if begun.elapsed() > limit {
+                    // A core that was there may be there again at once; one that always fails is left in peace.
+                    if self.standing == Standing::Connected && begun.elapsed() > first * 5 {
                         backoff.reset();
                     }
                     self.lost(&error, backoff.next()).await;
@@ -134,8 +149,24 @@ impl Link {
     }
 
     async fn session(&mut self) -> End {
+        let known = tokio::select! {
+            known = self.http.peer() => known,
+            () = self.no_need_to_connect() => return End::Stopped,
+        };
+        let peer = match known {
+            Ok(peer) => peer,
+            Err(error) => return End::Lost(error),
+        };
+        let end = self.session_with(&peer).await;
+        if matches!(end, End::Lost(_)) {
+            self.http.forget(&peer);
+        }
+        end
+    }
+
+    async fn session_with(&mut self, peer: &Arc<Peer>) -> End {
         let opened = tokio::select! {
-            opened = self.open() => opened,
+            opened = self.open(peer) => opened,
             () = self.no_need_to_connect() => return End::Stopped,
         };
         let mut session = match opened {
@@ -163,79 +194,79 @@ impl Link {
         }
     }
 
-    async fn open(&self) -> Result<Session, CoreError> {
-        let timing = &self.http.config.timing;
-        self.subscribe().await?;
-        let subscriber = self.dialect.subscriber(&self.http.config.subscriber_id);
-        let socket = socket::open(&self.http, &subscriber).await?;
-        let mut ping_due = interval_at(Instant::now() + timing.ping, timing.ping);
-        ping_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Session { socket, sent: None, last_heard: Instant::now(), ping_due })
+    async fn open(&self, peer: &Arc<Peer>) -> Result<Session, CoreError> {
+        self.subscribe(peer).await?;
+        let wire = Wire::open(&self.http, peer, &["subscriber", &peer.subscriber, "handle"], &[], ACTIONS).await?;
+        Ok(Session { peer: Arc::clone(peer), wire, sent: None })
     }
 
     /// Registers with the same values each time: a core sends pending actions only to an unchanged registration.
-    async fn subscribe(&self) -> Result<(), CoreError> {
+    async fn subscribe(&self, peer: &Peer) -> Result<(), CoreError> {
         let config = &self.http.config;
         for duty in Duty::ALL {
-            let mut url = self.subscription(duty);
+            let mut url = self.subscription(peer, duty);
             url.query_pairs_mut()
                 .append_pair("timeout", &config.timeout.as_secs().to_string())
                 .append_pair("wait_for_completion", "True");
-            let request = self.http.request(Method::POST, url).await?;
+            let request = self.http.request(peer, Method::POST, url).await?;
             self.http.send_short("registration for actions", request, config.timing.request).await?;
         }
         Ok(())
     }
 
-    fn subscription(&self, duty: Duty) -> reqwest::Url {
-        let subscriber = self.dialect.subscriber(&self.http.config.subscriber_id);
-        self.http.config.url(&["subscriber", &subscriber, duty.name()])
+    fn subscription(&self, peer: &Peer, duty: Duty) -> reqwest::Url {
+        self.http.config.url(&["subscriber", &peer.subscriber, duty.name()])
     }
 
     async fn serve(&mut self, session: &mut Session) -> End {
         loop {
-            if let Err(error) = self.send_answer(session).await {
+            if let Err(error) = self.send(session).await {
                 return End::Lost(error);
             }
             let idle = session.sent.is_none();
             if idle && self.is_over() {
-                socket::close(&mut session.socket).await;
+                session.wire.close().await;
                 return End::Stopped;
             }
             let stop_at = *self.stop.borrow();
             let confirm_by = session.sent.as_ref().map_or_else(Instant::now, |(_, by)| *by);
             let confirm_by = stop_at.map_or(confirm_by, |stop_at| confirm_by.min(stop_at));
             tokio::select! {
-                message = session.socket.next() => {
-                    if let Some(end) = self.heard(session, message).await {
-                        return end;
-                    }
-                }
+                heard = session.wire.next() => match heard {
+                    Ok(Heard::Text(text)) => self.frame(&text),
+                    Ok(Heard::Closed(true, _)) if !idle => return End::Answered,
+                    Ok(Heard::Closed(_, error)) | Err(error) => return End::Lost(error),
+                },
                 () = self.books.changed.notified(), if idle => {}
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(confirm_by), if !idle => {
-                    return End::Lost(lost("the core did not say that it took an answer"));
-                }
-                _ = session.ping_due.tick() => {
-                    if let Err(error) = self.ping(session).await {
-                        return End::Lost(error);
-                    }
+                    return End::Lost(session.wire.lost("the core did not say that it took an answer"));
                 }
             }
         }
     }
 
-    /// Sends the next answer, if there is one and the connection can carry it.
-    async fn send_answer(&self, session: &mut Session) -> Result<(), CoreError> {
+    /// Sends what waits, as far as the connection can carry it.
+    async fn send(&self, session: &mut Session) -> Result<(), CoreError> {
+        let closes = session.peer.dialect.closes_after_frame();
+        if closes {
+            // A core that closes after each frame knows no notes.
+            self.books.notes().clear();
+        }
+        loop {
+            let next = self.books.notes().pop();
+            let Some((key, duty, note)) = next else { break };
+            session.wire.say(frames::note(&key, duty, &note)).await?;
+        }
         while session.sent.is_none() {
-            let Some((action, answer)) = self.books.ledger().send_next() else { return Ok(()) };
-            let frame = Message::text(self.dialect.answer(&action, &answer));
-            if let Err(error) = self.write(session, frame).await {
+            let next = self.books.ledger().send_next();
+            let Some((action, answer)) = next else { return Ok(()) };
+            if let Err(error) = session.wire.say(frames::answer(&action, &answer)).await {
                 self.books.ledger().not_sent(&action.key);
                 return Err(error);
             }
             tracing::info!(action = %action.key, done = answer == Answer::Done, "answered an action");
-            if self.dialect.closes_after_frame() {
+            if closes {
                 session.sent = Some((action.key, Instant::now() + self.http.config.timing.confirm));
             } else {
                 self.books.ledger().settled(&action.key);
@@ -244,48 +275,16 @@ impl Link {
         Ok(())
     }
 
-    async fn write(&self, session: &mut Session, message: Message) -> Result<(), CoreError> {
-        let limit = self.http.config.timing.request;
-        match timeout(limit, session.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(lost(&error.to_string())),
-            Err(_) => Err(lost("the core does not read what we send")),
-        }
-    }
-
-    async fn ping(&self, session: &mut Session) -> Result<(), CoreError> {
-        if session.last_heard.elapsed() >= self.http.config.timing.silence {
-            return Err(lost("the core is silent and does not answer pings"));
-        }
-        self.write(session, Message::Ping(Bytes::from_static(b"ckworker"))).await
-    }
-
-    /// Deals with a message, or the end of the stream.
-    async fn heard(&self, session: &mut Session, message: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
-        session.last_heard = Instant::now();
-        match message {
-            Some(Ok(Message::Text(text))) => self.frame(&text),
-            Some(Ok(Message::Close(frame))) => {
-                socket::finish(&mut session.socket).await;
-                let took_answer = session.sent.is_some() && frame.as_ref().is_none_or(|f| u16::from(f.code) == 1000);
-                let why = frame.map_or_else(String::new, |f| format!(" with code {} {}", f.code, bounded(&f.reason)));
-                return Some(if took_answer {
-                    End::Answered
-                } else {
-                    End::Lost(lost(&format!("the core closed the websocket{why}")))
-                });
-            }
-            // Pings are answered by the library as soon as the next message is waited for.
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Some(End::Lost(lost(&error.to_string()))),
-            None => return Some(End::Lost(lost("the connection ended"))),
-        }
-        None
-    }
-
     fn frame(&self, text: &str) {
-        let action = match self.dialect.read(text) {
+        let action = match frames::read(text) {
             Incoming::Action(action) => action,
+            Incoming::Abort(key) => {
+                tracing::info!(action = %key, "the core gave up an action");
+                if self.books.ledger().in_work(&key).is_some() {
+                    self.outbox.push(CoreEvent::Abort(key));
+                }
+                return;
+            }
             Incoming::Unusable(reason) => {
                 tracing::warn!(reason = bounded(&reason), "ignored a frame of the core");
                 return;
@@ -308,7 +307,8 @@ impl Link {
     async fn unsubscribe(&self) {
         for duty in Duty::ALL {
             let removal = async {
-                let request = self.http.request(Method::DELETE, self.subscription(duty)).await?;
+                let peer = self.http.peer().await?;
+                let request = self.http.request(&peer, Method::DELETE, self.subscription(&peer, duty)).await?;
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
@@ -317,8 +317,4 @@ impl Link {
             }
         }
     }
-}
-
-fn lost(why: &str) -> CoreError {
-    CoreError::transport("action websocket", why)
 }

@@ -15,26 +15,40 @@
 //! - An answer is sent until the core has taken it, and again only if the core asks again.
 
 mod api;
+mod authority;
 mod backoff;
 mod carry;
 mod config;
 mod connection;
 mod dialect;
 mod error;
+mod frames;
 mod http;
 mod ledger;
+mod lines;
 mod link;
+mod notes;
 mod outbox;
-mod socket;
+mod peer;
+mod queue;
+mod stored;
+mod tasks;
+mod tls;
 mod token;
+mod wire;
+mod work;
 
-pub use api::{CoreApi, MergeReport};
+pub use api::{CoreApi, MergeOrder, MergeReport};
 pub use backoff::Backoff;
 pub use carry::{Carried, CarriedEdge, CarriedNode};
-pub use config::{CoreConfig, Psk, Timing};
+pub use config::{CoreConfig, Generation, Psk, Timing};
 pub use connection::{Core, connect};
+pub use dialect::Granularity;
 pub use error::CoreError;
 use serde_json::{Map, Value};
+pub use stored::{Ancestor, NodeChange, Stored, StoredGraph, stored_node};
+pub use tls::TlsOptions;
+pub use work::{InfoLevel, ProgressPart, ProgressTree, Task, TaskResult};
 
 /// What identifies an action to the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +132,10 @@ pub enum CoreEvent {
     },
     /// An action that was never delivered before.
     Action(Action),
+    /// The core no longer wants an action that is in work. It is answered all the same.
+    Abort(ActionKey),
+    /// A task of the work queue that was never delivered before.
+    Task(Task),
 }
 
 /// The outcome of an action.

@@ -1,7 +1,7 @@
 //! Events on their way to the dispatcher.
 //!
 //! The connection puts events here and never waits; a task of its own gives them to the dispatcher, however slow that is.
-//! The size is bounded: the ledger bounds the actions, and of the states of the connection only the newest is kept.
+//! The size is bounded: the ledgers bound actions and tasks, and of the states of the connection only the newest is kept.
 
 use std::{
     collections::VecDeque,
@@ -22,8 +22,8 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn push(&self, event: CoreEvent) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(event, CoreEvent::Action(_)) {
-            queue.retain(|old| matches!(old, CoreEvent::Action(_)));
+        if is_state(&event) {
+            queue.retain(|old| !is_state(old));
         }
         queue.push_back(event);
         self.wake.notify_one();
@@ -44,6 +44,11 @@ impl Outbox {
             self.wake.notified().await;
         }
     }
+}
+
+/// Whether an event says how the connection is.
+fn is_state(event: &CoreEvent) -> bool {
+    matches!(event, CoreEvent::Connected | CoreEvent::Disconnected { .. })
 }
 
 #[cfg(test)]

@@ -90,7 +90,14 @@ fn sign(psk: &Psk, salt: &[u8], exp: u64) -> Result<String, CoreError> {
         .map_err(|error| CoreError::permanent(WHAT, &format!("the token could not be signed: {error}")))
 }
 
-fn derive(psk: &Psk, salt: &[u8]) -> [u8; 32] {
+/// The salt in the header of a token.
+pub(super) fn salt(header: &Header) -> Option<Vec<u8>> {
+    let salt: String = header.extras.get("salt").ok()??;
+    STANDARD.decode(salt).ok()
+}
+
+/// The key that signs tokens with this salt. Takes tens of milliseconds.
+pub(super) fn derive(psk: &Psk, salt: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, psk.bytes(), &mut key);
     key

@@ -78,6 +78,9 @@ fn argument(spec: &'static OptionSpec) -> Arg {
     if spec.name == "verbose" {
         argument = argument.conflicts_with("quiet");
     }
+    if spec.name == "verify-certs" {
+        argument = argument.conflicts_with("no-verify-certs");
+    }
     match &spec.kind {
         OptionKind::Flag => argument.action(ArgAction::SetTrue),
         OptionKind::Text { .. } | OptionKind::Integer { .. } => {
@@ -106,7 +109,7 @@ fn described(spec: &OptionSpec) -> String {
 fn value_name(spec: &OptionSpec) -> String {
     match (&spec.kind, spec.name) {
         (OptionKind::Integer { .. }, _) => "N".to_owned(),
-        (_, "output" | "logfile") => "FILE".to_owned(),
+        (_, "output" | "logfile" | "ca-cert" | "cert" | "cert-key") => "FILE".to_owned(),
         (_, name) => name.rsplit('-').next().unwrap_or(name).to_uppercase(),
     }
 }

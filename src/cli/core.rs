@@ -1,6 +1,6 @@
 //! The typed settings of everything but the collectors, and the checks that need more than one value.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use http::Uri;
 
@@ -45,12 +45,40 @@ pub struct Ckcore {
     pub uri: String,
     /// Its websocket address, `ws` or `wss`, without a trailing slash.
     pub ws_uri: String,
-    /// The name of the graph.
-    pub graph: String,
-    /// The first part of the subscriber's name.
-    pub subscriber_id: String,
+    /// Which core it is.
+    pub dialect: CoreDialect,
+    /// The name of the graph, if it is not to be the one of the core's own worker.
+    pub graph: Option<String>,
+    /// The first part of the subscriber's name, if it is not to be that of the core's own worker.
+    pub subscriber_id: Option<String>,
     /// The key shared with it, if it asks for one.
     pub psk: Option<Psk>,
+    /// Whom to trust where TLS is used.
+    pub tls: Tls,
+}
+
+/// Which core is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoreDialect {
+    /// The one that answers.
+    Auto,
+    /// ckcore 2.0.
+    Ckcore,
+    /// fixcore 4.1.
+    Fixcore,
+}
+
+/// Whom to trust on connections with TLS. The files are read when the connection is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates to trust in addition to the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Our own certificate.
+    pub cert: Option<PathBuf>,
+    /// The key of our own certificate.
+    pub cert_key: Option<PathBuf>,
+    /// Whether the core's certificate is verified.
+    pub verify: bool,
 }
 
 /// A pre-shared key. `Debug` hides it.
@@ -111,9 +139,16 @@ impl Ckcore {
         Ok(Some(Self {
             uri,
             ws_uri,
-            graph: named(settings, "ckcore-graph", is_plain)?,
-            subscriber_id: named(settings, "ckcore-subscriber-id", is_plain)?,
+            dialect: dialect(settings)?,
+            graph: given(settings, "ckcore-graph", is_plain)?,
+            subscriber_id: given(settings, "ckcore-subscriber-id", is_plain)?,
             psk: settings.text("psk").map(Psk::new),
+            tls: Tls {
+                ca_cert: settings.text("ca-cert").map(PathBuf::from),
+                cert: settings.text("cert").map(PathBuf::from),
+                cert_key: settings.text("cert-key").map(PathBuf::from),
+                verify: !settings.flag("no-verify-certs"),
+            },
         }))
     }
 }
@@ -124,6 +159,22 @@ fn size(settings: &Settings, name: &str) -> usize {
 
 fn seconds(settings: &Settings, name: &str) -> Duration {
     Duration::from_secs(settings.integer(name).unwrap_or(1))
+}
+
+fn dialect(settings: &Settings) -> Result<CoreDialect, CliError> {
+    match settings.text("core-dialect") {
+        Some("auto") | None => Ok(CoreDialect::Auto),
+        Some("ckcore") => Ok(CoreDialect::Ckcore),
+        Some("fixcore") => Ok(CoreDialect::Fixcore),
+        Some(other) => {
+            Err(CliError::new(format!("--core-dialect is '{other}' but must be one of auto, ckcore, fixcore")))
+        }
+    }
+}
+
+/// A text like that of [`named`], or `None` if the option was not given at all.
+fn given(settings: &Settings, name: &str, accepts: impl Fn(char) -> bool) -> Result<Option<String>, CliError> {
+    settings.get(name).map(|_| named(settings, name, accepts)).transpose()
 }
 
 /// A text that must not be empty and goes into paths and names as it is.

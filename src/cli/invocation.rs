@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use super::{CliError, CoreSettings, command, environment::Environment, options, values::Given};
 use crate::{
     collectors::{self, Collector},
-    settings::{OptionSpec, Settings},
+    settings::{OptionSpec, Setting, Settings},
 };
 
 /// Collectors of the original that this version does not have, to say so instead of "unknown".
@@ -146,7 +146,7 @@ fn explained(error: clap::Error, arguments: &[OsString]) -> CliError {
 fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&'static dyn Collector>, CliError> {
     let spec = options::core().find(|spec| spec.name == "collector");
     let names = match spec.map(|spec| given.setting(spec)).transpose()?.flatten() {
-        Some(crate::settings::Setting::List(names)) => names,
+        Some(Setting::List(names)) => names,
         _ => Vec::new(),
     };
     if names.is_empty() {
@@ -177,7 +177,8 @@ fn run(
 ) -> Result<Run, CliError> {
     refuse_foreign(registered, enabled, given)?;
     let core_specs: Vec<OptionSpec> = options::core().cloned().collect();
-    let settings = given.settings(&core_specs)?;
+    let mut settings = given.settings(&core_specs)?;
+    settings.set("no-verify-certs", Setting::Flag(!verify_certs(&settings, given)?));
     let mode = mode(&settings, given, is_collect)?;
     let mut core = CoreSettings::new(&settings)?;
     let mut warnings = warnings(registered, enabled, given);
@@ -234,6 +235,21 @@ fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Ve
         Ok(Enabled { collector: *collector, settings })
     });
     with_settings.collect()
+}
+
+/// The two flags say the same; the command line wins over the environment, where either may be true or false.
+fn verify_certs(settings: &Settings, given: &Given) -> Result<bool, CliError> {
+    if given.on_command_line("verify-certs") || given.on_command_line("no-verify-certs") {
+        return Ok(given.on_command_line("verify-certs"));
+    }
+    let verify = options::core().find(|spec| spec.name == "verify-certs").map(|spec| given.setting(spec));
+    match verify.transpose()?.flatten() {
+        Some(Setting::Flag(true)) if settings.flag("no-verify-certs") => {
+            Err(CliError::new("CKWORKER_VERIFY_CERTS and CKWORKER_NO_VERIFY_CERTS cannot both be set"))
+        }
+        Some(Setting::Flag(verify)) => Ok(verify),
+        _ => Ok(!settings.flag("no-verify-certs")),
+    }
 }
 
 /// The command line wins over the environment as a whole: `--quiet` silences `CKWORKER_VERBOSE=true`.

@@ -21,7 +21,7 @@ mod tests;
 mod values;
 
 pub use self::{
-    core::{Ckcore, CoreSettings, Psk},
+    core::{Ckcore, CoreDialect, CoreSettings, Psk, Tls},
     error::CliError,
     exit::ExitCode,
     invocation::{Enabled, Invocation, Mode, Output, Run, Verbosity, parse, parse_with},

@@ -28,9 +28,25 @@ const COLLECTING: &[OptionSpec] = &[
 const CKCORE: &[OptionSpec] = &[
     text("ckcore-uri", Some("http://localhost:8900"), "Address of ckcore; an empty one means no core", false),
     text("ckcore-ws-uri", None, "Websocket address of ckcore (default: the same host and port as --ckcore-uri)", false),
-    text("ckcore-graph", Some("ck"), "Name of the graph in ckcore", false),
-    text("ckcore-subscriber-id", Some("worker"), "Name under which actions are subscribed to", false),
+    text(
+        "core-dialect",
+        Some("auto"),
+        "Which core it is: ckcore (2.0), fixcore (4.1), or auto for the one that answers",
+        false,
+    ),
+    text("ckcore-graph", None, "Name of the graph in ckcore (default: ck, or fix for fixcore)", false),
+    text(
+        "ckcore-subscriber-id",
+        None,
+        "Name under which actions are subscribed to (default: worker, or fix.worker for fixcore)",
+        false,
+    ),
     text("psk", None, "Key shared with ckcore; better given as CKWORKER_PSK", true),
+    text("ca-cert", None, "Trust the certificates in this file (PEM) too, where the core uses TLS", false),
+    text("cert", None, "Certificate (PEM) to show to a core that asks for one", false),
+    text("cert-key", None, "Private key (PEM) of that certificate (default: in the same file)", false),
+    flag("verify-certs", "Verify the core's certificate (the default)"),
+    flag("no-verify-certs", "Talk to a core that anybody may pretend to be"),
 ];
 
 const CLEANUP: &[OptionSpec] = &[

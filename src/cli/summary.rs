@@ -20,7 +20,7 @@ const MAX_ROWS: usize = 200;
 /// Characters of an account's name that are shown in the head of a column.
 const MAX_HEAD: usize = 24;
 /// Characters of an error's text that are shown.
-const MAX_MESSAGE: usize = 300;
+const MAX_MESSAGE: usize = 600;
 
 /// The width of tables unless `COLUMNS` says another one.
 const WIDTH: usize = 100;
@@ -40,7 +40,11 @@ fn summary_within(report: &RunReport, width: usize) -> String {
         text.push('\n');
     }
     text.push_str(&missing(report));
-    let word = if report.is_complete() { "Complete" } else { "INCOMPLETE" };
+    let word = match report {
+        _ if report.is_complete() => "Complete",
+        _ if report.has_something() => "INCOMPLETE",
+        _ => return text + "Nothing was collected.\n",
+    };
     let (nodes, edges, took) = (report.nodes, report.edges, seconds(report.took));
     text.push_str(&format!("{word}: {nodes} nodes and {edges} edges in {took} s\n"));
     text

@@ -1,11 +1,11 @@
 //! The command line and the environment with two small collectors.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{ffi::OsString, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use worker_proto::{Failure, Plan, Unit};
 
-use super::{CliError, Invocation, Mode, Output, Run, Verbosity, parse_with};
+use super::{CliError, CoreDialect, Invocation, Mode, Output, Run, Tls, Verbosity, parse_with};
 use crate::{
     collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     settings::{OptionKind, OptionSpec, Settings},
@@ -100,7 +100,8 @@ fn without_arguments_the_originals_defaults_hold() {
     assert_eq!(run.mode, Mode::Daemon);
     assert_eq!(names(&run), ["sky", "sea"]);
     assert_eq!((ckcore.uri.as_str(), ckcore.ws_uri.as_str()), ("http://localhost:8900", "ws://localhost:8900"));
-    assert_eq!((ckcore.graph.as_str(), ckcore.subscriber_id.as_str()), ("ck", "worker"));
+    assert_eq!((&ckcore.graph, &ckcore.subscriber_id, ckcore.dialect), (&None, &None, CoreDialect::Auto));
+    assert_eq!(ckcore.tls, Tls { ca_cert: None, cert: None, cert_key: None, verify: true });
     assert_eq!((core.pool_size, core.cleanup_pool_size), (5, 10));
     assert_eq!((core.timeout.as_secs(), core.event_timeout.as_secs()), (10800, 900));
     assert_eq!((core.web_host.as_str(), core.web_port, core.web_path.as_str()), ("::", 9956, ""));
@@ -119,7 +120,7 @@ fn lists_take_several_values_and_the_last_list_wins() {
 #[test]
 fn long_options_can_be_abbreviated_and_joined() {
     let run = run(&["--ckcore-g=prod", "--time", "60", "--sky-pool=9"], &[]);
-    assert_eq!(run.core.ckcore.unwrap().graph, "prod");
+    assert_eq!(run.core.ckcore.unwrap().graph.as_deref(), Some("prod"));
     assert_eq!(run.core.timeout.as_secs(), 60);
     assert_eq!(run.collectors[0].settings.integer("sky-pool-size"), Some(9));
     assert!(refused(&["--ckcore", "x"], &[]).contains("'--ckcore'"));
@@ -241,7 +242,8 @@ fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
     assert_eq!(ws(&["--ckcore-ws-uri", "wss://other"]), pair("http://localhost:8900", "wss://other"));
     assert_eq!(ws(&["--ckcore-uri", ""]), None);
     assert_eq!(run(&[], &[("CKWORKER_CKCORE_URI", "")]).core.ckcore, None);
-    assert_eq!(run(&[], &[("CKWORKER_CKCORE_GRAPH", "")]).core.ckcore.unwrap().graph, "ck");
+    assert_eq!(run(&[], &[("CKWORKER_CKCORE_GRAPH", "")]).core.ckcore.unwrap().graph, None);
+    assert!(refused(&["--ckcore-graph", ""], &[]).contains("must not be empty"));
     for wrong in ["core:8900", "ftp://core", "http://", "http://:8900", "http://core?x", "ws://core", "a b"] {
         assert!(refused(&["--ckcore-uri", wrong], &[]).starts_with("error: --ckcore-uri must"), "{wrong}");
     }
@@ -313,4 +315,28 @@ fn machine_help_lists_every_option_once() {
 fn version_and_worker_are_recognised() {
     assert_eq!(printed(&["-V"]), format!("ckworker {}\n", env!("CARGO_PKG_VERSION")));
     assert!(matches!(invoke(&["worker"], &[]).unwrap(), Invocation::Worker));
+}
+
+#[test]
+fn certificates_are_verified_unless_either_flag_says_otherwise() {
+    let verify =
+        |arguments: &[&str], variables: &[(&str, &str)]| run(arguments, variables).core.ckcore.unwrap().tls.verify;
+    assert!(verify(&["--verify-certs"], &[("CKWORKER_NO_VERIFY_CERTS", "true")]));
+    assert!(!verify(&["--no-verify-certs"], &[("CKWORKER_VERIFY_CERTS", "true")]));
+    assert!(!verify(&[], &[("CKWORKER_VERIFY_CERTS", "false")]));
+    assert!(!verify(&[], &[("CKWORKER_NO_VERIFY_CERTS", "1")]));
+    assert!(verify(&[], &[("CKWORKER_NO_VERIFY_CERTS", "0")]));
+    let both = [("CKWORKER_VERIFY_CERTS", "1"), ("CKWORKER_NO_VERIFY_CERTS", "1")];
+    assert!(refused(&[], &both).contains("both"));
+    assert!(refused(&["--verify-certs", "--no-verify-certs"], &[]).contains("cannot be used with"));
+}
+
+#[test]
+fn the_core_is_named_and_its_files_are_taken() {
+    let core = run(&["--core-dialect", "fixcore", "--ca-cert", "ca.pem", "--cert", "c", "--cert-key=k"], &[]).core;
+    let ckcore = core.ckcore.unwrap();
+    assert_eq!(ckcore.dialect, CoreDialect::Fixcore);
+    let file = |name: &str| Some(PathBuf::from(name));
+    assert_eq!(ckcore.tls, Tls { ca_cert: file("ca.pem"), cert: file("c"), cert_key: file("k"), verify: true });
+    assert!(refused(&["--core-dialect", "old"], &[]).contains("auto, ckcore, fixcore"));
 }

@@ -13,13 +13,21 @@ use worker_proto::{
     BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
 };
 
-use crate::settings::Settings;
+use super::lease::{Shared, SharedWaiter};
+use crate::{settings::Settings, shared::Answer};
 
 /// Credentials with less left than this are replaced before they are used.
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(300);
 
-/// Where a session sends a request for credentials: the unit, and where the answer goes.
-pub type CredentialRequest = (u32, oneshot::Sender<Result<Credentials, Failure>>);
+/// What a session is asked for on behalf of a unit.
+pub enum Request {
+    /// Credentials of a unit.
+    Credentials(u32, oneshot::Sender<Result<Credentials, Failure>>),
+    /// A value that others may have fetched.
+    Shared(String, SharedWaiter),
+    /// A value that was fetched for all, or could not be: the key and the number of the question.
+    Publish(String, u64, Option<String>),
+}
 
 /// Gives a unit its credentials, fresh ones whenever the old ones come near their end.
 ///
@@ -27,14 +35,14 @@ pub type CredentialRequest = (u32, oneshot::Sender<Result<Credentials, Failure>>
 #[derive(Clone)]
 pub struct CredentialSource {
     unit: u32,
-    requests: mpsc::Sender<CredentialRequest>,
+    requests: mpsc::Sender<Request>,
     current: Arc<tokio::sync::Mutex<Option<Credentials>>>,
 }
 
 impl CredentialSource {
     /// A source for one unit that asks through `requests`.
     #[must_use]
-    pub fn new(unit: u32, requests: mpsc::Sender<CredentialRequest>) -> Self {
+    pub fn new(unit: u32, requests: mpsc::Sender<Request>) -> Self {
         Self { unit, requests, current: Arc::default() }
     }
 
@@ -48,10 +56,23 @@ impl CredentialSource {
             return Ok(credentials.clone());
         }
         let (answer, receive) = oneshot::channel();
-        self.requests.send((self.unit, answer)).await.map_err(|_| session_over())?;
+        self.requests.send(Request::Credentials(self.unit, answer)).await.map_err(|_| session_over())?;
         let credentials = receive.await.map_err(|_| session_over())??;
         *current = Some(credentials.clone());
         Ok(credentials)
+    }
+}
+
+impl CredentialSource {
+    async fn shared(&self, key: &str) -> Result<Shared, Failure> {
+        let (waiter, answer) = SharedWaiter::new(key, self.requests.clone());
+        if let Err(mpsc::error::SendError(Request::Shared(_, waiter))) =
+            self.requests.send(Request::Shared(key.to_owned(), waiter)).await
+        {
+            waiter.forget();
+            return Err(session_over());
+        }
+        answer.await.map_err(|_| session_over())
     }
 }
 
@@ -110,12 +131,18 @@ impl CollectContext {
     #[must_use]
     pub fn recording(settings: Settings, credentials: Option<Credentials>) -> (Self, SentFrames) {
         let (out, frames) = mpsc::channel(1024);
-        let (requests, mut asked) = mpsc::channel::<CredentialRequest>(1);
+        let (requests, mut asked) = mpsc::channel::<Request>(1);
         tokio::spawn(async move {
-            while let Some((_, answer)) = asked.recv().await {
-                let none = Failure { kind: FailureKind::Credentials, message: "none given".into() };
-                // A receiver that is gone no longer wants them.
-                let _ = answer.send(credentials.clone().ok_or(none));
+            while let Some(request) = asked.recv().await {
+                match request {
+                    Request::Credentials(_, answer) => {
+                        let none = Failure { kind: FailureKind::Credentials, message: "none given".into() };
+                        // A receiver that is gone no longer wants them.
+                        let _ = answer.send(credentials.clone().ok_or(none));
+                    }
+                    Request::Shared(_, waiter) => waiter.tell(Answer::Fetch),
+                    Request::Publish(..) => {}
+                }
             }
         });
         let (keep, cancelled) = watch::channel(false);
@@ -133,6 +160,14 @@ impl CollectContext {
     #[must_use]
     pub fn credentials(&self) -> &CredentialSource {
         &self.credentials
+    }
+
+    /// A value that is the same for all units of a run, such as a price: fetched by one of them only.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn shared(&self, key: &str) -> Result<Shared, Failure> {
+        self.credentials.shared(key).await
     }
 
     /// Whether the unit must end.

@@ -7,13 +7,17 @@
 pub mod aws;
 mod context;
 pub mod example;
+mod lease;
 mod registry;
+mod subject;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use context::{CollectContext, CredentialRequest, CredentialSource, SentFrames};
+pub use context::{CollectContext, CredentialSource, Request, SentFrames};
+pub use lease::{Lease, Shared, SharedWaiter};
 pub use registry::{all, find};
-use worker_proto::{Credentials, Failure, Plan, Unit};
+pub use subject::{Home, Subject};
+use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
 use crate::settings::{OptionSpec, Settings};
 
@@ -58,6 +62,29 @@ pub trait Collector: Send + Sync {
 
     /// Collects one unit. What it cannot collect it sends as gap and goes on; an error discards the whole unit.
     fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// The unit whose credentials operations on this resource need; one worker serves all operations of equal units.
+    ///
+    /// # Errors
+    /// Why the resource cannot be operated on: the kind, the account or the region cannot be.
+    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), subject.label());
+        Err(Failure { kind: FailureKind::Configuration, message })
+    }
+
+    /// Carries out one operation. It must bear being done twice: a worker that dies half-way is followed by another.
+    ///
+    /// # Errors
+    /// What failed, where, and what to do.
+    fn operate<'a>(
+        &'a self,
+        _context: &'a CollectContext,
+        _unit: &'a Unit,
+        _operation: &'a Operation,
+    ) -> BoxFuture<'a, Result<Outcome, Failure>> {
+        let nothing = format!("the collector {} changes nothing", self.name());
+        Box::pin(async { Ok(Outcome::Nothing(nothing)) })
+    }
 }
 
 /// The holder of a collector's base credentials.

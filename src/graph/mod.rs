@@ -5,6 +5,7 @@
 //! [`UnitStore`]; the complete units of all collectors become a [`MergedGraph`], which is checked and exported. Lines
 //! are never parsed again after they were written.
 
+mod account;
 mod check;
 mod export;
 mod id;
@@ -23,7 +24,7 @@ mod value;
 pub use export::{CHUNK, Export};
 pub use id::{Identity, InvalidNodeId, NodeId, UNDEFINED};
 pub use merge::{AccountCount, CloudUnits, LeftOut, MergeError, MergeReport, MergedGraph};
-pub use model::model_json;
+pub use model::{lean_model_json, model_json};
 pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
 pub use schema::{Field, Kind, ModelKind, Schema, SchemaError};
 pub use spool::Spool;

@@ -34,13 +34,32 @@ struct Path<'a> {
 /// # Errors
 /// That the files of kinds are wrong.
 pub fn model_json() -> Result<Vec<u8>, SchemaError> {
-    let kinds: Vec<_> = Schema::all()?.kinds().map(model_kind).collect();
+    json(Schema::all()?.kinds().map(|kind| model_kind(kind, |_| true)))
+}
+
+/// The same without properties that a kind has from its bases already: the newer core refuses them.
+///
+/// # Errors
+/// That the files of kinds are wrong.
+pub fn lean_model_json() -> Result<Vec<u8>, SchemaError> {
+    let schema = Schema::all()?;
+    json(schema.kinds().map(|kind| model_kind(kind, |name| !inherits(schema, kind, name))))
+}
+
+fn json<'a>(kinds: impl Iterator<Item = ModelKind<'a>>) -> Result<Vec<u8>, SchemaError> {
+    let kinds: Vec<_> = kinds.collect();
     serde_json::to_vec(&kinds)
         .map_err(|error| SchemaError::Malformed { plugin: "all".to_owned(), reason: error.to_string() })
 }
 
-fn model_kind(kind: &Kind) -> ModelKind<'_> {
-    let properties = kind.own.iter().map(|field| property(field)).collect();
+/// Whether a base of a kind, near or far, has this property.
+fn inherits(schema: &Schema, kind: &Kind, name: &str) -> bool {
+    let mut bases = kind.bases.iter().filter_map(|base| schema.kind(base));
+    bases.any(|base| base.own.iter().any(|field| field.name == name) || inherits(schema, base, name))
+}
+
+fn model_kind(kind: &Kind, keep: impl Fn(&str) -> bool) -> ModelKind<'_> {
+    let properties = kind.own.iter().filter(|field| keep(field.name)).map(|field| property(field)).collect();
     ModelKind { fqn: kind.fqn, bases: &kind.bases, properties }
 }
 
@@ -48,4 +67,35 @@ fn property(field: &Field) -> Property<'_> {
     let Field { name, kind, required, description, synthetic, .. } = field;
     let synthetic = synthetic.as_deref().map(|path| Path { path });
     Property { name, kind, required: *required, description, synthetic }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_lean_model_says_nothing_twice_and_has_every_kind() {
+        let (full, lean): (Vec<Value>, Vec<Value>) = (
+            serde_json::from_slice(&model_json().unwrap()).unwrap(),
+            serde_json::from_slice(&lean_model_json().unwrap()).unwrap(),
+        );
+        assert_eq!(full.len(), lean.len());
+        let schema = Schema::all().unwrap();
+        for kind in &lean {
+            let fqn = kind["fqn"].as_str().unwrap();
+            for property in kind["properties"].as_array().unwrap() {
+                let name = property["name"].as_str().unwrap();
+                assert!(!inherits(schema, schema.kind(fqn).unwrap(), name), "{fqn}.{name}");
+            }
+        }
+        let has_ctime = |model: &[Value], fqn: &str| {
+            let kind = model.iter().find(|kind| kind["fqn"] == fqn).unwrap();
+            kind["properties"].as_array().unwrap().iter().any(|property| property["name"] == "ctime")
+        };
+        assert!(has_ctime(&full, "aws_region") && !has_ctime(&lean, "aws_region") && has_ctime(&lean, "resource"));
+    }
 }

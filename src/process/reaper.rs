@@ -2,7 +2,8 @@
 //!
 //! A worker's descendant that left its group survives the group's end and is adopted by the supervisor, which is a
 //! "subreaper". [`sweep`] finds such processes among the direct children by exclusion: everything that is not
-//! registered as a worker. Workers themselves are never waited for here.
+//! registered as a worker and not in the supervisor's own process group, where helpers are that a library started and
+//! waits for (such as a `credential_process`). Workers themselves are never waited for here.
 
 use std::{
     collections::HashSet,
@@ -17,7 +18,7 @@ use nix::{
         signal::{Signal, kill},
         wait::{WaitPidFlag, waitpid},
     },
-    unistd::Pid,
+    unistd::{Pid, getpgrp},
 };
 use tokio::{
     process::Child,
@@ -42,7 +43,13 @@ pub fn adopt_orphans() {
 /// Whether orphans come to this process because it asked for them, and not because it is PID 1.
 #[must_use]
 pub fn is_subreaper() -> bool {
-    std::process::id() != 1 && prctl::get_child_subreaper().unwrap_or(false)
+    !is_init() && prctl::get_child_subreaper().unwrap_or(false)
+}
+
+/// Whether this process is PID 1, such as in a container, and has to reap what others leave.
+#[must_use]
+pub fn is_init() -> bool {
+    std::process::id() == 1
 }
 
 pub(super) fn register_spawn(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
@@ -67,7 +74,9 @@ pub(super) fn forget(worker: Pid) {
 pub fn sweep(kill_living: bool) -> usize {
     let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let is_worker = |pid: &i32| workers.as_ref().is_some_and(|workers| workers.contains(pid));
-    let orphans: Vec<i32> = children().into_iter().filter(|pid| !is_worker(pid)).collect();
+    let own = getpgrp().as_raw();
+    let is_helper = |pid: &i32| group(*pid).is_none_or(|group| group == own);
+    let orphans: Vec<i32> = children().into_iter().filter(|pid| !is_worker(pid) && !is_helper(pid)).collect();
     for &pid in &orphans {
         let pid = Pid::from_raw(pid);
         if kill_living {
@@ -85,6 +94,14 @@ pub async fn sweep_all() {
     while is_subreaper() && sweep(true) > 0 && Instant::now() < deadline {
         sleep(SWEEP_PAUSE).await;
     }
+}
+
+/// The process group of a process, also of one that has ended and was not waited for.
+fn group(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may have blanks and parentheses of its own.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// The direct children of all threads of this process.

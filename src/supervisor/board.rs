@@ -46,7 +46,7 @@ impl Board {
             name: name.clone(),
             collector: order.collector.to_owned(),
             unit: match &order.work {
-                Work::Unit(_, unit) => Some(unit.id.clone()),
+                Work::Unit(_, unit) | Work::Operate(unit) => Some(unit.id.clone()),
                 Work::Plan | Work::Whole(_) => None,
             },
             state: JobState::Running,
@@ -84,7 +84,7 @@ impl Board {
                 }
                 self.names.remove(&id);
             }
-            JobEvent::Planned(_) | JobEvent::UnitStarted(_) | JobEvent::Gap(..) => return,
+            JobEvent::Planned(_) | JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => return,
         }
         self.publish();
     }

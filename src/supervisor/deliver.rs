@@ -1,9 +1,12 @@
-//! Delivery: the complete units of a run become one graph, which goes to a core or into a file.
+//! Delivery: the complete units of a run become one graph, which goes to a core or into a file; or one graph for each
+//! account, if that is what the core replaces.
+
+mod accounts;
 
 use std::{
     collections::BTreeMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,14 +19,14 @@ use super::{
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{Carried, CoreApi, CoreError},
+    ckcore::{Carried, CoreApi, CoreError, Granularity},
     collectors::BoxFuture,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::OutputFile,
     upload::{self, Body, Chunks},
 };
 
-/// How often the core is asked for an account that failed.
+/// How often the core is asked for something that the delivery needs to know.
 const CARRY_ATTEMPTS: u32 = 3;
 /// How long to wait before it is asked again.
 const CARRY_DELAY: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ pub struct DeliveryOrder {
     pub spool: Spool,
     /// When it must be over.
     pub deadline: Instant,
+    /// The core's task that wants it.
+    pub task: Option<String>,
 }
 
 /// What arrived.
@@ -105,7 +110,11 @@ impl Deliver for ToCore {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
-            let result = to_core(&api, order, ignore_deferred, dump).await;
+            let result = match attempt(order.deadline, || api.granularity()).await {
+                Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump).await,
+                Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump).await,
+                Err(error) => Err(failed(error.to_string())),
+            };
             metrics.upload(if result.is_ok() { "done" } else { "error" });
             result
         })
@@ -118,7 +127,7 @@ async fn to_core(
     ignore_deferred: bool,
     dump: Option<PathBuf>,
 ) -> Result<Delivered, DeliveryError> {
-    let DeliveryOrder { report, units, spool, deadline } = order;
+    let DeliveryOrder { report, units, spool, deadline, .. } = order;
     let mut clouds = Vec::new();
     let mut left_out = Vec::new();
     // A collector without a plan, or without a single account, leaves its cloud in the core as it is.
@@ -174,9 +183,17 @@ async fn carry_all(
 }
 
 async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
+    attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id)).await
+}
+
+/// Asks the core a few times.
+async fn attempt<T, F: Future<Output = Result<T, CoreError>>>(
+    deadline: Instant,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, CoreError> {
     let mut attempt = 1;
     loop {
-        match api.account_subgraph(&unit.kind, &unit.id).await {
+        match ask().await {
             Err(error) if error.retryable && attempt < CARRY_ATTEMPTS && Instant::now() + CARRY_DELAY < deadline => {
                 attempt += 1;
                 tokio::time::sleep(CARRY_DELAY).await;
@@ -225,13 +242,17 @@ fn merge(clouds: Vec<CloudUnits>, ignore_deferred: bool) -> Result<Arc<MergedGra
 fn dump_json(folder: Option<PathBuf>, graph: &Arc<MergedGraph>) -> Result<(), DeliveryError> {
     let Some(folder) = folder else { return Ok(()) };
     let model = model_json().map_err(|error| failed(error.to_string()))?;
-    let write = |name: &str, content: &dyn Fn(&mut dyn io::Write) -> io::Result<()>| {
-        let path = folder.join(name);
-        let written = OutputFile::create(&path).and_then(|file| file.write(|out| content(out)));
-        written.map_err(|error| failed(error.to_string()))
-    };
-    write("model.dump.json", &|out| out.write_all(&model))?;
-    write("graph.dump.json", &|mut out| graph.write_to(&mut out))
+    dump_file(&folder, "model.dump.json", &|out| out.write_all(&model))?;
+    dump_file(&folder, "graph.dump.json", &|mut out| graph.write_to(&mut out))
+}
+
+fn dump_file(
+    folder: &Path,
+    name: &str,
+    content: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), DeliveryError> {
+    let written = OutputFile::create(&folder.join(name)).and_then(|file| file.write(|out| content(out)));
+    written.map_err(|error| failed(error.to_string()))
 }
 
 fn delivered(graph: &MergedGraph, mut left_out: Vec<(String, String)>) -> Delivered {

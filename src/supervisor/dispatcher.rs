@@ -1,6 +1,9 @@
 //! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
 
+mod core;
+
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     future::pending,
     sync::Arc,
@@ -8,21 +11,28 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep, sleep_until},
+};
+use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
     board::{Board, Notices},
     deliver::{Deliver, Delivered, DeliveryOrder},
+    duties::Duties,
     event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
     keep::Keep,
     link::{self, Command, LinkCollector, LinkContext, job_name},
     report::{ProgressEvent, RunReport},
     show,
     state::{State, handle_event},
+    tracker::Tracker,
 };
 use crate::{
-    ckcore::{Action, ActionKey, Answer, Core, CoreEvent, Duty},
+    ckcore::{ActionKey, Answer, Core, CoreEvent},
     graph::Spool,
     process::reaper,
     telemetry::Metrics,
@@ -30,8 +40,14 @@ use crate::{
 
 /// The upper bound of the whole shutdown, from the first signal until every worker is gone.
 const SHUTDOWN: Duration = Duration::from_secs(8);
+/// Between two looks whether cleanups and tasks have ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
+/// How often PID 1 looks for processes that others left to it.
+const REAP: Duration = Duration::from_secs(5);
+/// Gaps of one run that get a line in the log each.
+const GAP_LINES: usize = 200;
 /// Commands to one worker that may wait: it needs to hear of an end twice at most.
 const COMMANDS: usize = 4;
 
@@ -54,14 +70,19 @@ pub(super) struct Dispatcher {
     metrics: Arc<Metrics>,
     board: Board,
     show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    told: bool,
+    /// Lines about gaps in the run that is under way.
+    gaps: Cell<usize>,
     links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
     orders: HashMap<JobId, JobOrder>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
+    tracker: Tracker,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
+    duties: Option<Duties>,
     next_run: u64,
     once: Option<RunId>,
     ended: Ended,
@@ -81,30 +102,35 @@ pub(super) async fn run(
         Source::Core(core, events) => (Some(core), Some(events), false),
         Source::Idle => (None, None, false),
     };
+    let (answers, mut answered) = mpsc::channel(QUEUE);
     let mut dispatcher = Dispatcher::new(setup, core, events, delivered, notices);
+    dispatcher.take_duties(answers);
     if once {
         let run = dispatcher.new_run();
         dispatcher.once = Some(run);
         dispatcher.handle(Event::Collect(run));
     }
     let mut stopping: Option<Instant> = None;
-    while !dispatcher.ended.over {
+    while !dispatcher.is_over() {
         let now = Instant::now();
         let wake = dispatcher.state.wake_at(now);
         tokio::select! {
             Some(signal) = signals.next() => {
                 tracing::info!(signal, "stopping");
                 dispatcher.ended.signal.get_or_insert(signal);
-                dispatcher.handle(if stopping.is_none() { Event::Stop } else { Event::StopNow });
+                dispatcher.stop(if stopping.is_none() { Event::Stop } else { Event::StopNow });
                 stopping.get_or_insert(now + SHUTDOWN);
             }
             Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
             Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
+            Some((key, answer)) = answered.recv() => dispatcher.cleaned(key, answer),
             event = next(&mut from_core) => match event {
-                Some(event) => dispatcher.core_event(event).await,
+                Some(event) => dispatcher.core_event(event),
                 None => from_core = None,
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
+            () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
+            () = sleep(LOOK), if stopping.is_some() => {}
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
@@ -112,6 +138,10 @@ pub(super) async fn run(
         }
         dispatcher.answer_open().await;
     }
+    while let Ok((key, answer)) = answered.try_recv() {
+        dispatcher.cleaned(key, answer);
+    }
+    dispatcher.answer_open().await;
     dispatcher.finish().await
 }
 
@@ -145,6 +175,7 @@ impl Dispatcher {
             level: setup.level,
             spool: Spool::new(setup.spool_limit),
             keep: Arc::new(Keep::default()),
+            shelf: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -156,14 +187,18 @@ impl Dispatcher {
             board: Board::new(notices),
             metrics: setup.metrics,
             show: setup.show,
+            told: setup.told,
+            gaps: Cell::new(0),
             links: HashMap::new(),
             orders: HashMap::new(),
             deliveries: HashMap::new(),
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
+            tracker: Tracker::default(),
             answers: Vec::new(),
             core,
+            duties: None,
             next_run: 0,
             once: None,
             ended: Ended::default(),
@@ -187,9 +222,21 @@ impl Dispatcher {
             _ => None,
         };
         self.board.job_event(job, &event);
+        if let (JobEvent::Gap(_, gap), Some(order)) = (&event, self.orders.get(&job)) {
+            self.log_gap(order.collector, gap);
+        }
         self.handle(Event::Job(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
+        }
+    }
+
+    /// Every gap is counted and reported; only the first ones of a job are worth a line each.
+    fn log_gap(&self, collector: &str, gap: &Gap) {
+        let logged = self.gaps.get();
+        if !self.told && logged < GAP_LINES {
+            self.gaps.set(logged + 1);
+            show::log_gap(collector, gap);
         }
     }
 
@@ -198,7 +245,7 @@ impl Dispatcher {
         if let Some(order) = self.orders.remove(&job) {
             self.metrics.worker_exited(order.collector, show::exit_label(outcome));
         }
-        if reaper::is_subreaper() && self.links.is_empty() {
+        if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
             if swept > 0 {
                 tracing::warn!(swept, "ended processes that workers left behind");
@@ -210,36 +257,6 @@ impl Dispatcher {
         self.deliveries.remove(&run);
         let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
         self.handle(Event::Delivered(run, result));
-    }
-
-    async fn core_event(&mut self, event: CoreEvent) {
-        match event {
-            CoreEvent::Connected => self.connected(None),
-            CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
-            CoreEvent::Action(Action { key, duty: Duty::Collect, .. }) => {
-                tracing::info!(action = %key, "the core wants a collection");
-                let run = self.new_run();
-                self.actions.insert(run, key);
-                self.handle(Event::Collect(run));
-            }
-            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
-                let message = "this version of ckworker does not clean up: nothing was deleted";
-                tracing::warn!(action = %key, "{message}");
-                self.metrics.action("cleanup", "error");
-                if let Some(core) = &self.core {
-                    core.answer(&key, Answer::Error(message.into())).await;
-                }
-            }
-        }
-    }
-
-    fn connected(&mut self, lost: Option<String>) {
-        match &lost {
-            None => tracing::info!("connected to the core"),
-            Some(reason) => tracing::warn!(%reason, "not connected to the core"),
-        }
-        self.metrics.set_core_connected(lost.is_none());
-        self.board.core(lost);
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -281,7 +298,8 @@ impl Dispatcher {
     fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
         let units = self.context.keep.take_run(run);
         let spool = self.context.spool.clone();
-        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline });
+        let task = self.actions.get(&run).map(|action| action.task.clone());
+        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline, task });
         let delivered = self.delivered.clone();
         let task = tokio::spawn(async move {
             let result = work.await;
@@ -298,8 +316,9 @@ impl Dispatcher {
         if let Shown::CollectorFailed { collector, .. } = shown {
             self.metrics.collector_failed(collector);
         }
-        show::log(shown);
+        show::log(shown, self.told);
         self.board.shown(shown);
+        self.tracker.shown(shown);
         if let Some(event) = show::progress(shown) {
             (self.show)(&event);
         }
@@ -307,12 +326,20 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
         self.context.keep.take_run(run);
+        self.context.shelf.forget(run);
+        self.tracker.over();
+        self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
             Conclusion::Ended(mut report, result) => {
                 report.arrived(self.arrived.remove(&run).unwrap_or_default());
                 self.metrics.run_finished(&report);
-                show::log_run(&report, &result);
+                for collector in &report.collectors {
+                    self.metrics.collector_took(&collector.name, collector.took);
+                }
+                if !self.told {
+                    show::log_run(&report, &result);
+                }
                 let answer = show::answer(&report, &result);
                 if self.once == Some(run) {
                     self.ended.report = Some(report);
@@ -331,17 +358,11 @@ impl Dispatcher {
         }
     }
 
-    /// Hands over the answers that effects left; the connection keeps them until the core has them.
-    async fn answer_open(&mut self) {
-        for (key, answer) in std::mem::take(&mut self.answers) {
-            if let Some(core) = &self.core {
-                core.answer(&key, answer).await;
-            }
-        }
-    }
-
     /// Ends what is left: dropping a link kills its worker.
     async fn finish(mut self) -> Ended {
+        if let Some(duties) = self.duties.take() {
+            duties.abort_all().await;
+        }
         let links = self.links.drain().map(|(_, (_, task))| task);
         for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
             task.abort();

@@ -27,6 +27,8 @@ pub enum Event {
     Job(JobId, JobEvent),
     /// A run's graph was delivered, or could not be.
     Delivered(RunId, Result<(), DeliveryError>),
+    /// A collection is no longer wanted.
+    Abort(RunId),
     /// A wanted time has come.
     Tick,
     /// The first request to end.
@@ -52,6 +54,8 @@ pub enum JobEvent {
     UnitComplete(u32, UnitStats),
     /// A unit failed, and what it sent was dropped.
     UnitFailed(u32, Failure),
+    /// An operation has ended.
+    Operated(u64, worker_proto::Outcome),
     /// It is over; always the last event of a job.
     Ended(Outcome),
 }
@@ -140,6 +144,8 @@ pub enum Work {
     Whole(usize),
     /// One unit of the plan.
     Unit(u32, Unit),
+    /// Operations on the resources of one account.
+    Operate(Unit),
 }
 
 /// How a run ended.

@@ -7,6 +7,9 @@
 //! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
 //! Complete units wait in `keep` until their run is merged and delivered.
 //!
+//! Cleanups and tasks of the core are `duties`: tasks of their own that have their operations carried out by an
+//! `operator`, whose workers are links too.
+//!
 //! # Invariants
 //!
 //! * a unit's nodes are delivered only if the worker said that the unit is done and the counts match;
@@ -15,24 +18,31 @@
 //! * the whole shutdown has one upper bound.
 
 mod board;
+mod cleanup;
 pub mod deliver;
 mod dispatcher;
+mod duties;
 pub mod event;
 mod keep;
 pub mod link;
+mod operator;
+mod place;
 pub mod policy;
 pub mod report;
 mod run;
+mod shelf;
 mod show;
 pub mod state;
 #[cfg(test)]
 mod state_tests;
+mod tags;
+mod tracker;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::Stream;
 
-pub use self::{board::Notices, dispatcher::Source, keep::Keep};
+pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::Source, keep::Keep};
 use self::{
     deliver::Deliver,
     event::DeliveryError,
@@ -64,6 +74,8 @@ pub struct Setup {
     pub deliver: Arc<dyn Deliver>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
+    /// Whether people get a summary at the end, so that the log need not repeat what failed.
+    pub told: bool,
     /// Who is told how it goes.
     pub show: Box<dyn FnMut(&ProgressEvent) + Send>,
 }

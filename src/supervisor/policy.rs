@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cleanup::Setting;
 use crate::collectors::Concurrency;
 
 /// How one collector is run.
@@ -34,6 +35,8 @@ pub struct Policy {
     pub retry_delay: Duration,
     /// How many runs may wait for their turn.
     pub queue: usize,
+    /// Whether and how cleanups delete (`--cleanup…`).
+    pub cleanup: Setting,
 }
 
 impl Policy {
@@ -49,6 +52,7 @@ impl Policy {
             attempts: 3,
             retry_delay: Duration::from_secs(1),
             queue: 16,
+            cleanup: Setting { enabled: false, dry_run: false, pool: 10 },
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct CollectorReport {
     pub failure: Option<String>,
     /// What planning had to leave out.
     pub gaps: Vec<Gap>,
+    /// How long it took from its first worker to its last.
+    pub took: Duration,
 }
 
 /// The outcome of one unit, such as an AWS account.

@@ -69,11 +69,28 @@ pub(super) struct CollectorRun {
     pub(super) units: Vec<UnitRun>,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) began: Option<Instant>,
+    pub(super) took: Duration,
 }
 
 impl CollectorRun {
     pub(super) fn new(policy: CollectorPolicy, now: Instant) -> Self {
-        Self { policy, phase: Phase::Queued(now), attempts: 0, units: Vec::new(), failure: None, gaps: Vec::new() }
+        Self {
+            policy,
+            phase: Phase::Queued(now),
+            attempts: 0,
+            units: Vec::new(),
+            failure: None,
+            gaps: Vec::new(),
+            began: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Nothing will change any more.
+    pub(super) fn finish(&mut self, now: Instant) {
+        self.phase = Phase::Done;
+        self.took = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -91,6 +108,7 @@ impl CollectorRun {
             units,
             failure: self.failure.clone(),
             gaps: self.gaps.clone(),
+            took: self.took,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use worker_proto::Gap;
+
 use super::{
     event::{DeliveryError, Outcome, Shown},
     report::{self, ProgressEvent, RunReport},
@@ -25,9 +27,13 @@ pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Logs what happened.
-pub(super) fn log(shown: &Shown) {
+/// Logs what happened. With `told`, a summary will say what failed, and the log need not.
+pub(super) fn log(shown: &Shown, told: bool) {
     match shown {
+        Shown::UnitFinished { key, label, result: Err((_, reason)) } if told => {
+            tracing::debug!(collector = key.collector, unit = label, "not collected: {reason}");
+        }
+        Shown::CollectorFailed { collector, reason } if told => tracing::debug!(collector, "failed: {reason}"),
         Shown::Planned { collector, units } => {
             tracing::info!(collector, units = units.len(), "planned");
         }
@@ -82,6 +88,12 @@ pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
         Shown::Delivering => ProgressEvent::Uploading,
         Shown::Retry { .. } | Shown::CollectorFailed { .. } => return None,
     })
+}
+
+/// Logs what could not be collected.
+pub(super) fn log_gap(collector: &str, gap: &Gap) {
+    let Gap { account, region, service, operation, code, message } = gap;
+    tracing::warn!(collector, account, region, service, operation, code, "left out: {message}");
 }
 
 /// Logs how a run ended.

@@ -5,6 +5,8 @@
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
 //! unfinished when it crashed is taken up by workers of single units.
 
+mod endings;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -53,6 +55,7 @@ pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect
         Event::Collect(run) => state.collect(run, now, &mut effects),
         Event::Job(job, event) => state.job(job, event, now, &mut effects),
         Event::Delivered(run, result) => state.delivered(run, result, now, &mut effects),
+        Event::Abort(run) => state.abort(run, &mut effects),
         Event::Tick => {}
         Event::Stop => state.stop(state.policy.stop_grace, &mut effects),
         Event::StopNow => state.stop(Duration::ZERO, &mut effects),
@@ -67,6 +70,12 @@ impl State {
     pub fn new(policy: Policy) -> Self {
         let (runs, jobs) = (VecDeque::new(), BTreeMap::new());
         Self { policy, runs, jobs, next_job: 0, stopping: false, exited: false }
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// When the next [`Event::Tick`] is wanted. What is due already waits for a place and not for the clock.
@@ -97,20 +106,6 @@ impl State {
             effects.push(Effect::Conclude(id, Conclusion::Refused(message)));
         } else {
             self.runs.push_back(Run::new(id, &self.policy, now));
-        }
-    }
-
-    fn stop(&mut self, grace: Duration, effects: &mut Vec<Effect>) {
-        self.stopping = true;
-        for (id, job) in &mut self.jobs {
-            job.stopped = Some(StopReason::Shutdown);
-            effects.push(Effect::Stop(*id, StopReason::Shutdown, grace));
-        }
-        for run in self.runs.drain(..) {
-            if run.delivering {
-                effects.push(Effect::CancelDelivery(run.id));
-            }
-            effects.push(Effect::Conclude(run.id, Conclusion::Refused("ckworker was stopped".into())));
         }
     }
 
@@ -151,6 +146,8 @@ impl State {
             JobEvent::UnitComplete(unit, stats) => scope.unit_complete(unit, stats),
             JobEvent::UnitFailed(unit, failure) => scope.unit_failed(unit, &Trouble::from(failure)),
             JobEvent::Ended(outcome) => scope.ended(outcome),
+            // Workers that operate are the operator's.
+            JobEvent::Operated(..) => {}
         }
     }
 
@@ -171,7 +168,7 @@ impl State {
         for (index, collector) in run.collectors.iter_mut().enumerate() {
             let busy = self.jobs.values().any(|job| job.run == run.id && job.collector == index);
             if collector.phase == Phase::Collecting && !busy && collector.units.iter().all(UnitRun::is_settled) {
-                collector.phase = Phase::Done;
+                collector.finish(now);
             }
         }
         if !run.delivering {
@@ -180,8 +177,11 @@ impl State {
         let idle = !self.jobs.values().any(|job| job.run == run.id);
         if run.is_collected() && idle && !run.delivering {
             run.delivering = true;
-            effects.push(Effect::Show(Shown::Delivering));
-            effects.push(Effect::Deliver(run.id, run.report(now), limits.end));
+            let report = run.report(now);
+            if report.has_something() {
+                effects.push(Effect::Show(Shown::Delivering));
+            }
+            effects.push(Effect::Deliver(run.id, report, limits.end));
         }
     }
 }
@@ -201,7 +201,7 @@ fn overdue(
     for collector in &mut run.collectors {
         if matches!(collector.phase, Phase::Queued(_)) {
             collector.failure = Some(Trouble::late().reason);
-            collector.phase = Phase::Done;
+            collector.finish(now);
         }
         for unit in collector.units.iter_mut().filter(|unit| matches!(unit.state, UnitState::Queued(_))) {
             unit.settle(UnitState::Failed(Trouble::late()), now);
@@ -231,7 +231,7 @@ fn start(
         *next_job += 1;
         let unit = match &work {
             Work::Unit(unit, _) => Some(*unit),
-            Work::Plan | Work::Whole(_) => None,
+            Work::Plan | Work::Whole(_) | Work::Operate(_) => None,
         };
         jobs.insert(id, Assignment { run: run_id, collector: index, unit, stopped: None, pid: None });
         let soft_deadline = limits.soft;
@@ -244,6 +244,7 @@ fn start(
         if matches!(collector.phase, Phase::Queued(at) if at <= now) && active < policy.pool_size {
             active += 1;
             collector.phase = Phase::Planning;
+            collector.began.get_or_insert(now);
             collector.attempts += 1;
             let work = if own.units.fork { Work::Plan } else { Work::Whole(own.units.pool) };
             launch(index, collector, work, own.process);
@@ -379,7 +380,7 @@ impl Scope<'_> {
     }
 
     fn fail(&mut self, reason: String) {
-        self.collector.phase = Phase::Done;
+        self.collector.finish(self.now);
         self.collector.failure = Some(reason.clone());
         let collector = self.collector.policy.name;
         self.effects.push(Effect::Show(Shown::CollectorFailed { collector, reason }));

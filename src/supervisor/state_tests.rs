@@ -286,3 +286,38 @@ fn an_event_of_an_unknown_job_changes_nothing() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     assert!(bench.job(JobId(99), JobEvent::UnitComplete(0, UnitStats::default())).is_empty());
 }
+
+#[test]
+fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
+    let (mut bench, orders) = Bench::forked(3);
+    assert!(starts(&bench.send(Event::Collect(RunId(2)))).is_empty());
+    let effects = bench.send(Event::Abort(RunId(1)));
+    let stopped: Vec<JobId> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Stop(job, StopReason::Abandoned, _) => Some(*job),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stopped, orders.iter().map(|order| order.id).collect::<Vec<_>>());
+    let refused = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Conclude(RunId(1), Conclusion::Refused(_)))).count()
+    };
+    assert_eq!(refused(&effects), 1);
+    let plan = starts(&effects);
+    assert_eq!(plan.iter().map(|order| order.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
+    for order in &orders {
+        let late = bench.complete(order);
+        assert_eq!(refused(&late) + starts(&late).len(), 0, "what arrives late changes nothing");
+    }
+    assert_eq!(refused(&bench.send(Event::Abort(RunId(1)))), 0);
+}
+
+#[test]
+fn a_delivery_is_called_off() {
+    let (mut bench, orders) = Bench::forked(1);
+    let effects = bench.complete(&orders[0]);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));
+    let effects = bench.send(Event::Abort(RunId(1)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
+}

@@ -24,6 +24,9 @@ use super::line::{Fields, Line};
 const TIME: StaticFormatDescription =
     format_description!("[year repr:last_two]-[month]-[day] [hour]:[minute]:[second]");
 
+/// A library whose warnings are the details of errors that we report ourselves; a prefix of targets.
+const REPORTED: &str = "aws_config";
+
 /// Libraries that are chatty below WARN; prefixes of targets.
 const NOISY: &[&str] =
     &["aws_", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_tungstenite", "tower", "tungstenite", "want"];
@@ -73,7 +76,8 @@ pub fn last_words(error: &dyn std::fmt::Display) {
 /// Our own modules at `level`, chatty libraries at WARN at most.
 pub(super) fn filter(level: LevelFilter) -> Targets {
     let noisy = level.min(LevelFilter::WARN);
-    Targets::new().with_default(level).with_targets(NOISY.iter().map(|target| (*target, noisy)))
+    let targets = NOISY.iter().map(|target| (*target, noisy));
+    Targets::new().with_default(level).with_targets(targets).with_target(REPORTED, level.min(LevelFilter::ERROR))
 }
 
 /// The module without the program's own name.

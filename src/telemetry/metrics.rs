@@ -34,6 +34,7 @@ pub struct Metrics {
     edges: Family<Labels, Gauge>,
     took: Timings,
     actions: Family<Labels, Counter>,
+    tasks: Family<Labels, Counter>,
     uploads: Family<Labels, Counter>,
     connected: Gauge,
     frames: Family<Labels, Counter>,
@@ -61,6 +62,7 @@ impl Metrics {
             edges: Family::default(),
             took: Family::new_with_constructor(collection_times),
             actions: Family::default(),
+            tasks: Family::default(),
             uploads: Family::default(),
             connected: Gauge::default(),
             frames: Family::default(),
@@ -79,6 +81,7 @@ impl Metrics {
         registry.register("ckworker_edges", "Edges of the last collection", self.edges.clone());
         registry.register("ckworker_collect_seconds", "Duration of collections", self.took.clone());
         registry.register("ckworker_actions", "Actions of ckcore, by how they were answered", self.actions.clone());
+        registry.register("ckworker_tasks", "Tasks of ckcore, by how they were answered", self.tasks.clone());
         registry.register("ckworker_uploads", "Uploads of graphs to ckcore, by result", self.uploads.clone());
         registry.register("ckworker_core_connected", "Whether ckcore is connected", self.connected.clone());
         registry.register("ckworker_frames", "Frames from and to workers", self.frames.clone());
@@ -132,6 +135,17 @@ impl Metrics {
             [("collector", collector), ("account", &gap.account), ("service", &gap.service), ("code", &gap.code)];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.series().add("ckworker_gaps_total", &labels, 1);
+    }
+
+    /// A resource could not be cleaned up, or not be prepared for it (`pre_`).
+    pub fn resource_exception(&self, stage: &'static str, labels: [(&str, &str); 4]) {
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.series().add(&format!("resource_{stage}cleanup_exceptions_total"), &labels, 1);
+    }
+
+    /// A task of ckcore was answered; the result is `done` or `error`.
+    pub fn task(&self, result: &'static str) {
+        self.tasks.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
     /// An action of ckcore was answered; the result is `done` or `error`.

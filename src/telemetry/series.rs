@@ -17,6 +17,8 @@ const COUNTERS: &[(&str, &str, bool)] = &[
     ("cloudkeeper_plugin_aws_session_exceptions_total", "Unhandled AWS Plugin Session Exceptions", true),
     ("cloudkeeper_plugin_aws_unhandled_account_exceptions_total", "Unhandled AWS Plugin Account Exceptions", false),
     ("cloudkeeper_plugin_aws_unhandled_collector_exceptions_total", "Unhandled AWS Plugin Collector Exceptions", false),
+    ("resource_pre_cleanup_exceptions_total", "Number of resource pre_cleanup() exceptions", false),
+    ("resource_cleanup_exceptions_total", "Number of resource cleanup() exceptions", false),
     ("ckworker_gaps_total", "Parts of accounts that could not be collected", false),
 ];
 
@@ -74,6 +76,8 @@ impl Series {
         }
         series.announce_summary("plugin_aws_collect", "collect");
         series.announce_summary("plugin_aws_get_eks_nodegroups", "get_eks_nodegroups");
+        series.announce_summary("cleanup", "cleanup");
+        series.announce_summary("resource_cleanup", "resource cleanup");
         series.announce_summary("graph2json", "graph2json");
         series.announce_summary(WITHOUT_UNIT, "Graph resolve_deferred_connections");
         series

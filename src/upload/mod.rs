@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::body::{Body, Chunks};
-use crate::ckcore::{Backoff, CoreApi, CoreError, MergeReport};
+use crate::ckcore::{Backoff, CoreApi, CoreError, MergeOrder, MergeReport};
 
 /// The first wait before another attempt, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -57,10 +57,38 @@ pub async fn upload(
     deadline: Instant,
     mut cancel: watch::Receiver<bool>,
 ) -> Result<MergeReport, UploadError> {
+    let upload = async {
+        prepare(api, model, deadline).await?;
+        merge_one(api, body, None, deadline).await
+    };
     tokio::select! {
-        result = deliver(api, body, Bytes::from(model), deadline) => result,
+        result = upload => result,
         () = cancelled(&mut cancel) => Err(UploadError::Cancelled),
     }
+}
+
+/// Creates the graph and updates the model, a JSON list of kinds.
+///
+/// # Errors
+/// See [`UploadError`].
+pub async fn prepare(api: &CoreApi, model: Vec<u8>, deadline: Instant) -> Result<(), UploadError> {
+    let model = Bytes::from(model);
+    attempts(deadline, || async { Ok(api.create_graph().await?) }).await?;
+    attempts(deadline, || async { Ok(api.update_model(model.clone()).await?) }).await
+}
+
+/// Delivers one merge, after [`prepare`]. With the task of the action that it belongs to, a core that can do so merges
+/// after the delivery, and the report is empty.
+///
+/// # Errors
+/// See [`UploadError`].
+pub async fn merge_one(
+    api: &CoreApi,
+    body: Arc<dyn Body>,
+    task: Option<&str>,
+    deadline: Instant,
+) -> Result<MergeReport, UploadError> {
+    attempts(deadline, || merge(api, Arc::clone(&body), task, deadline)).await
 }
 
 async fn cancelled(cancel: &mut watch::Receiver<bool>) {
@@ -70,22 +98,16 @@ async fn cancelled(cancel: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn deliver(
+async fn merge(
     api: &CoreApi,
     body: Arc<dyn Body>,
-    model: Bytes,
+    task: Option<&str>,
     deadline: Instant,
-) -> Result<MergeReport, UploadError> {
-    attempts(deadline, || async { Ok(api.create_graph().await?) }).await?;
-    attempts(deadline, || async { Ok(api.update_model(model.clone()).await?) }).await?;
-    attempts(deadline, || merge(api, Arc::clone(&body), deadline)).await
-}
-
-async fn merge(api: &CoreApi, body: Arc<dyn Body>, deadline: Instant) -> Result<MergeReport, Failed> {
+) -> Result<MergeReport, Failed> {
     let (nodes, edges) = (body.nodes(), body.edges());
     let (chunks, broken) = body::stream(body);
     let limit = deadline.saturating_duration_since(Instant::now()).min(MERGE_LIMIT);
-    match api.merge(chunks, nodes, edges, limit).await {
+    match api.merge(chunks, &MergeOrder { nodes, edges, task, limit }).await {
         Ok(report) => Ok(report),
         // The core sees only a request that was broken off; the reason is ours.
         Err(error) => Err(broken.reason().map_or(Failed::Core(error), Failed::Body)),

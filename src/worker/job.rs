@@ -7,10 +7,11 @@ use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
-use worker_proto::{Failure, FailureKind, FromWorker, Job, Task, Unit};
+use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
 
+use super::operate;
 use crate::{
-    collectors::{CollectContext, Collector, CredentialRequest, CredentialSource},
+    collectors::{CollectContext, Collector, CredentialSource, Request},
     settings::Settings,
 };
 
@@ -20,7 +21,7 @@ pub const COLLECTOR: u32 = u32::MAX;
 /// Makes the contexts of one job.
 struct Contexts {
     settings: Arc<Settings>,
-    requests: mpsc::Sender<CredentialRequest>,
+    requests: mpsc::Sender<Request>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
     deadline: Instant,
@@ -34,11 +35,13 @@ impl Contexts {
     }
 }
 
-/// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error is one of the job as a whole.
+/// Runs the job, which is ended at `deadline`. `operations` gives what a worker with [`Task::Operate`] has to do, and ends
+/// when no more will come. Failures of units are sent as frames; an error is one of the job as a whole.
 pub async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    requests: mpsc::Sender<CredentialRequest>,
+    requests: mpsc::Sender<Request>,
+    operations: mpsc::Receiver<Operation>,
     out: mpsc::Sender<FromWorker>,
     cancelled: watch::Receiver<bool>,
     deadline: Instant,
@@ -59,6 +62,7 @@ pub async fn run(
             let units = plan(collector, &contexts).await?;
             collect_all(collector, &contexts, &units, *pool as usize).await
         }
+        Task::Operate { unit } => operate::run(collector, &contexts.of(0), unit, operations, &contexts.out).await,
     }
 }
 

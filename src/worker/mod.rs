@@ -6,7 +6,9 @@
 //! nothing is forked. It never relies on the supervisor to be ended: it stops by itself when its request stream ends,
 //! when it is cancelled, and at its soft deadline.
 
+mod desk;
 mod job;
+mod operate;
 mod session;
 
 use std::{process::ExitCode, time::Duration};

@@ -5,18 +5,18 @@ use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, interval_at, sleep_until, timeout},
 };
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, PROTOCOL_VERSION, ProtoError,
+    Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, Operation, PROTOCOL_VERSION, ProtoError,
     ToWorker, decode_to_worker, encode_from_worker,
 };
 
-use super::job;
+use super::{desk::Desk, job};
 use crate::{
-    collectors::{Collector, CredentialRequest},
+    collectors::{Collector, Request},
     process::guard,
     telemetry::WorkerLog,
 };
@@ -29,6 +29,8 @@ const ALIVE: Duration = Duration::from_secs(5);
 const QUEUE: usize = 8;
 /// Log lines and measurements that may wait; beyond, they are dropped.
 const LOG_QUEUE: usize = 256;
+/// Operations that may wait for being begun; the supervisor has fewer open.
+const OPERATIONS: usize = 256;
 /// How long the last frames may take to be written.
 const LAST_FRAMES: Duration = Duration::from_secs(10);
 
@@ -110,25 +112,30 @@ impl Running {
     ) -> Result<(), SessionError> {
         let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
         let (cancel, cancelled) = watch::channel(false);
-        let (requests, mut asked) = mpsc::channel::<CredentialRequest>(QUEUE);
-        let work = job::run(Arc::new(job), find, requests, self.out.clone(), cancelled, deadline);
+        let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
+        let (orders, operations) = mpsc::channel(OPERATIONS);
+        let mut orders = Some(orders);
+        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled, deadline);
         tokio::pin!(work);
-        let mut waiting = Waiting::default();
+        let mut desk = Desk::default();
         let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
         let result = loop {
             tokio::select! {
                 result = &mut work => break result,
                 Some(request) = asked.recv() => {
-                    if let Some(unit) = waiting.add(request) {
+                    if let Some(question) = desk.take(request) {
                         // A writer that is gone ends the session in the branch below.
-                        let _ = self.out.send(FromWorker::NeedCredentials { unit }).await;
+                        let _ = self.out.send(question).await;
                     }
                 }
                 frame = self.incoming.next() => match frame? {
-                    Some(ToWorker::Credentials { unit, credentials }) => waiting.answer(unit, &credentials),
+                    Some(ToWorker::Credentials { unit, credentials }) => desk.credentials(unit, &credentials),
+                    Some(ToWorker::Shared { key, value }) => desk.shared(&key, value),
+                    Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
+                    Some(ToWorker::Finish) => orders = None,
                     Some(ToWorker::Cancel) => break Err(cancelled_because("the supervisor cancelled the job")),
                     Some(ToWorker::Hello { .. } | ToWorker::Job(_)) => {
-                        return Err(SessionError::Unexpected("credentials or cancel"));
+                        return Err(SessionError::Unexpected("credentials, cancel, or an operation"));
                     }
                     None => return Err(SessionError::Gone),
                 },
@@ -161,29 +168,17 @@ impl Running {
     }
 }
 
-fn cancelled_because(message: &str) -> Failure {
-    Failure { kind: FailureKind::Cancelled, message: message.into() }
+/// Gives an operation to the job; one that comes after the end or in a flood is a fault of the other side.
+fn hand_over(orders: Option<&mpsc::Sender<Operation>>, operation: Operation) -> Result<(), SessionError> {
+    let taken = orders.map(|orders| orders.try_send(operation));
+    match taken {
+        Some(Ok(())) => Ok(()),
+        _ => Err(SessionError::Unexpected("no operation now")),
+    }
 }
 
-/// Units that wait for credentials; bounded by the number of units that run.
-#[derive(Default)]
-struct Waiting(Vec<CredentialRequest>);
-
-impl Waiting {
-    /// Answers the unit if the supervisor has to be asked for it.
-    fn add(&mut self, request: CredentialRequest) -> Option<u32> {
-        let unit = request.0;
-        let asked = self.0.iter().any(|(waiting, _)| *waiting == unit);
-        self.0.push(request);
-        (!asked).then_some(unit)
-    }
-
-    fn answer(&mut self, unit: u32, credentials: &Result<Credentials, Failure>) {
-        for (_, answer) in self.0.extract_if(.., |(waiting, _)| *waiting == unit) {
-            // One that no longer waits needs no answer.
-            let _ = oneshot::Sender::send(answer, credentials.clone());
-        }
-    }
+fn cancelled_because(message: &str) -> Failure {
+    Failure { kind: FailureKind::Cancelled, message: message.into() }
 }
 
 /// Messages to the worker, read by a task of their own because reading a frame must not be cut short.

@@ -184,7 +184,7 @@ async fn a_killed_worker_is_replaced(
 
 async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) -> std::process::Command) {
     aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
-    let running = Running::start(&mut command(&["--timeout", "10"]));
+    let running = Running::start(&mut command(&["--timeout", "25"]));
     let child = collecting_child(aws, &running).await;
     program::signal(child, "STOP");
     let run = running.wait();

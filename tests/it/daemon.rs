@@ -143,19 +143,6 @@ async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
 }
 
 #[tokio::test]
-async fn cleanup_is_answered_with_an_error_that_says_so() {
-    let core = TestCore::start(None).await;
-    let daemon = Daemon::example(&core);
-    core.connected(SUBSCRIBER).await;
-    let task = core.start_workflow("cleanup").unwrap();
-    let (step, kind, error) = core.answer(&task).await;
-    assert_eq!((step.as_str(), kind.as_str()), ("cleanup", "action_error"));
-    assert!(error.contains("nothing was deleted"), "{error}");
-    assert_eq!(core.requests("GET /work/queue"), 0, "no task may be taken");
-    assert_eq!(daemon.stop().await.0.code, 0);
-}
-
-#[tokio::test]
 async fn term_in_the_middle_of_a_delivery_answers_unsubscribes_and_ends() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);

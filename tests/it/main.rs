@@ -4,12 +4,17 @@
 
 mod aws_faults;
 mod ckcore;
+mod cleanup;
 mod cli;
 mod collect;
+mod core4;
 mod daemon;
 mod graph;
+mod operate;
+mod queue;
 mod supervision;
 mod support;
+mod tags;
 mod test_core;
 mod tidy;
 mod upload;

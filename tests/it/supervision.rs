@@ -127,6 +127,7 @@ impl Play {
             level: worker_proto::Level::Info,
             deliver: Arc::clone(&self.delivery) as Arc<dyn Deliver>,
             metrics: Arc::clone(&self.metrics),
+            told: false,
             show: Box::new(|_| {}),
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());

@@ -46,7 +46,8 @@ fn every_file_says_what_it_is() {
 /// Lines of a file, and of one that is all tests.
 const FILE: usize = 400;
 const TEST_FILE: usize = 600;
-const LONG_FILES: Excuses = &[];
+const LONG_FILES: Excuses =
+    &[("worker-proto/src/message.rs", "the whole protocol in one place, most of it documentation")];
 
 #[test]
 fn files_stay_short() {
@@ -140,9 +141,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["collectors", "settings", "supervisor", "telemetry"]),
     (
         "supervisor",
-        &["ckcore", "collectors", "graph", "output", "process", "settings", "telemetry", "upload", "web", "worker"],
+        &[
+            "ckcore",
+            "collectors",
+            "graph",
+            "output",
+            "process",
+            "settings",
+            "shared",
+            "telemetry",
+            "upload",
+            "web",
+            "worker",
+        ],
     ),
-    ("worker", &["collectors", "process", "settings", "telemetry"]),
+    ("worker", &["collectors", "process", "settings", "shared", "telemetry"]),
     // The exit codes of a worker.
     ("process", &["worker"]),
     ("ckcore", &[]),
@@ -150,11 +163,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["telemetry"]),
     // The report of a run, which it turns into measurements.
     ("telemetry", &["supervisor"]),
-    ("collectors", &["graph", "settings"]),
+    ("collectors", &["graph", "settings", "shared"]),
     // The context that nodes and edges are sent to.
     ("graph", &["collectors"]),
     ("settings", &[]),
     ("output", &[]),
+    ("shared", &[]),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use worker_proto::{
-    Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, PROTOCOL_VERSION, Task, ToWorker,
+    Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, Outcome, PROTOCOL_VERSION, Task, ToWorker,
     decode_to_worker, encode_from_worker,
 };
 
@@ -19,7 +19,11 @@ fn main() {
     let mut puppet = Puppet { frames: UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap()) };
     assert!(matches!(puppet.hear(), ToWorker::Hello { .. }));
     let ToWorker::Job(job) = puppet.hear() else { panic!("no job") };
-    let Task::Unit { index, unit } = job.task else { panic!("not a unit") };
+    let (index, unit) = match job.task {
+        Task::Unit { index, unit } => (index, unit),
+        Task::Operate { unit } => puppet.operate(&unit.payload),
+        other => panic!("not a unit: {other:?}"),
+    };
     match unit.payload.as_str() {
         "mute" => sleep(),
         "garbage" => puppet.raw(b"GET / HTTP/1.1\r\n\r\nand more of this kind"),
@@ -69,6 +73,41 @@ impl Puppet {
         let mut body = vec![0; u32::from_le_bytes(length) as usize];
         self.frames.read_exact(&mut body).unwrap();
         decode_to_worker(&body).unwrap()
+    }
+
+    /// A worker that is to carry out operations.
+    fn operate(&mut self, behaviour: &str) -> ! {
+        self.say(&FromWorker::Ready { version: PROTOCOL_VERSION });
+        loop {
+            match self.hear() {
+                ToWorker::Operate(operation) => self.operation(behaviour, operation.id),
+                ToWorker::Finish => {
+                    self.say(&FromWorker::Done);
+                    std::process::exit(0);
+                }
+                other => panic!("no operation: {other:?}"),
+            }
+        }
+    }
+
+    fn operation(&mut self, behaviour: &str, id: u64) {
+        let done = FromWorker::Operated { id, outcome: Outcome::Done };
+        match behaviour.split_once(':').unwrap_or((behaviour, "")) {
+            ("well", _) => self.say(&done),
+            ("deny", _) => {
+                let failure = Failure { kind: FailureKind::Credentials, message: "role denied".into() };
+                self.say(&FromWorker::Operated { id, outcome: Outcome::Failed(failure) });
+            }
+            ("die-once", marker) if std::path::Path::new(marker).exists() => self.say(&done),
+            ("die-once", marker) => {
+                std::fs::write(marker, "").unwrap();
+                self.act("die", 0);
+            }
+            ("foreign-answer", _) => self.say(&FromWorker::Operated { id: id + 1, outcome: Outcome::Done }),
+            ("garbage", _) => self.raw(b"GET / HTTP/1.1\r\n\r\nand more of this kind"),
+            ("collects", _) => self.say(&FromWorker::UnitStarted { unit: 0 }),
+            (other, _) => self.act(other, 0),
+        }
     }
 
     fn greeted(&mut self, behaviour: &str, unit: u32) {

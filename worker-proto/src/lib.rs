@@ -16,12 +16,12 @@ pub use codec::{decode_from_worker, decode_to_worker, encode_from_worker, encode
 pub use error::ProtoError;
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
-    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Plan,
-    Progress, Selector, Task, ToWorker, Unit,
+    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Operation,
+    Outcome, Plan, Progress, Selector, Task, ToWorker, Unit, Verb,
 };
 
 /// The version of the protocol that this crate speaks; a peer with another one is refused.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest frame that either side writes or accepts, in bytes, its length prefix not counted.
 ///

@@ -29,6 +29,17 @@ pub enum ToWorker {
     },
     /// Stop collecting, send what is open and end with `Failed`.
     Cancel,
+    /// Something to carry out; only to a worker with [`Task::Operate`], any number at the same time.
+    Operate(Operation),
+    /// No further operation will come: end with `Done` when the open ones have ended.
+    Finish,
+    /// The answer to [`FromWorker::NeedShared`].
+    Shared {
+        /// The key that was asked for.
+        key: String,
+        /// What another worker published; `None` if this one is to fetch it, and to publish it or that it failed.
+        value: Option<String>,
+    },
 }
 
 /// Worker to supervisor.
@@ -103,6 +114,25 @@ pub enum FromWorker {
     Failed(Failure),
     /// Nothing new, but the worker's session is running.
     Alive,
+    /// An operation has ended.
+    Operated {
+        /// The operation's id.
+        id: u64,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A value is needed that is the same for all units of the run, such as a price.
+    NeedShared {
+        /// What the collector calls it.
+        key: String,
+    },
+    /// A value that this worker was told to fetch.
+    Publish {
+        /// What the collector calls it.
+        key: String,
+        /// The value; `None` if it could not be had, so that another worker may try.
+        value: Option<String>,
+    },
 }
 
 /// One job of one worker.
@@ -139,6 +169,56 @@ pub enum Task {
         /// How many units may run at the same time.
         pool: u32,
     },
+    /// Carry out operations on resources of one account until told to finish.
+    Operate {
+        /// The account as the collector's `operator` made it.
+        unit: Unit,
+    },
+}
+
+/// One change to one resource of the cloud.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Names it in the answer; unique for this worker.
+    pub id: u64,
+    /// What to do.
+    pub verb: Verb,
+    /// The resource, its account and its region, as JSON.
+    pub subject: String,
+    /// Time until the worker gives it up, in milliseconds from receipt.
+    pub limit_ms: u64,
+}
+
+/// What to do with a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verb {
+    /// Set a tag.
+    UpdateTag {
+        /// Its key.
+        key: String,
+        /// Its new value.
+        value: String,
+    },
+    /// Remove a tag; one that is not there is no error.
+    DeleteTag {
+        /// Its key.
+        key: String,
+    },
+    /// Loosen what would keep it from being deleted.
+    PreDelete,
+    /// Delete it, and wait until it is gone where others depend on that.
+    Delete,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The cloud has done it, or had it so already.
+    Done,
+    /// It is not possible for this kind, or there is nothing to do, and why.
+    Nothing(String),
+    /// It failed.
+    Failed(Failure),
 }
 
 /// The answer to planning.

@@ -4,9 +4,9 @@
 
 use serde_bytes::ByteBuf;
 use worker_proto::{
-    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
-    PROTOCOL_VERSION, Plan, Progress, Selector, Task, ToWorker, Unit, decode_from_worker, decode_to_worker,
-    encode_from_worker, encode_to_worker,
+    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Operation,
+    Outcome, PROTOCOL_VERSION, Plan, Progress, Selector, Task, ToWorker, Unit, Verb, decode_from_worker,
+    decode_to_worker, encode_from_worker, encode_to_worker,
 };
 
 fn unit() -> Unit {
@@ -45,6 +45,10 @@ fn job(task: Task) -> ToWorker {
     })
 }
 
+fn operation(verb: Verb) -> ToWorker {
+    ToWorker::Operate(Operation { id: 7, verb, subject: r#"{"kind":"aws_vpc"}"#.into(), limit_ms: 30_000 })
+}
+
 fn to_worker() -> Vec<ToWorker> {
     let credentials = Credentials { secret: "{}".into(), expires: Some(1_700_000_000) };
     vec![
@@ -55,6 +59,14 @@ fn to_worker() -> Vec<ToWorker> {
         ToWorker::Credentials { unit: 3, credentials: Ok(credentials) },
         ToWorker::Credentials { unit: u32::MAX, credentials: Err(failure()) },
         ToWorker::Cancel,
+        job(Task::Operate { unit: unit() }),
+        operation(Verb::UpdateTag { key: "owner".into(), value: "me".into() }),
+        operation(Verb::DeleteTag { key: "owner".into() }),
+        operation(Verb::PreDelete),
+        operation(Verb::Delete),
+        ToWorker::Finish,
+        ToWorker::Shared { key: "price".into(), value: Some("1".into()) },
+        ToWorker::Shared { key: "price".into(), value: None },
     ]
 }
 
@@ -87,6 +99,12 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Done,
         FromWorker::Failed(failure()),
         FromWorker::Alive,
+        FromWorker::Operated { id: 7, outcome: Outcome::Done },
+        FromWorker::Operated { id: 8, outcome: Outcome::Nothing("gone".into()) },
+        FromWorker::Operated { id: 9, outcome: Outcome::Failed(failure()) },
+        FromWorker::NeedShared { key: "price".into() },
+        FromWorker::Publish { key: "price".into(), value: Some("1".into()) },
+        FromWorker::Publish { key: "price".into(), value: None },
     ]
 }
 

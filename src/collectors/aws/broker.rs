@@ -29,6 +29,9 @@ pub(crate) struct Payload {
     pub(crate) partition: String,
     /// The regions to collect.
     pub(crate) regions: Vec<String>,
+    /// Whether the account was read from a graph and not from the cloud: base credentials must prove to be of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) verify: bool,
 }
 
 impl Payload {
@@ -48,13 +51,19 @@ impl Payload {
 pub(crate) struct AwsBroker {
     key: Option<(String, String)>,
     config: OnceCell<SdkConfig>,
+    /// The account of the base credentials.
+    own: OnceCell<String>,
 }
 
 impl AwsBroker {
     /// A broker that has not contacted anything yet.
     pub(crate) fn new(settings: &Settings) -> Self {
         let key = settings.text("aws-access-key-id").zip(settings.text("aws-secret-access-key"));
-        Self { key: key.map(|(id, secret)| (id.to_owned(), secret.to_owned())), config: OnceCell::new() }
+        Self {
+            key: key.map(|(id, secret)| (id.to_owned(), secret.to_owned())),
+            config: OnceCell::new(),
+            own: OnceCell::new(),
+        }
     }
 
     async fn config(&self) -> &SdkConfig {
@@ -76,6 +85,33 @@ impl AwsBroker {
             endpoint: config.endpoint_url().map(str::to_owned),
         };
         Ok(Credentials { secret: write(&secret)?, expires: found.expiry().and_then(seconds) })
+    }
+
+    /// The base credentials, if they are of this account.
+    async fn base_of(&self, account: &str) -> Result<Credentials, Failure> {
+        let credentials = self.base().await?;
+        let own = self.own.get_or_try_init(|| self.own_account()).await?;
+        if own == account {
+            return Ok(credentials);
+        }
+        Err(Failure {
+            kind: FailureKind::Credentials,
+            message: format!(
+                "AWS account {account}: it has no role, and the base credentials are of account {own}; collect it with a \
+                 role, or give --aws-role and --aws-role-override"
+            ),
+        })
+    }
+
+    async fn own_account(&self) -> Result<String, Failure> {
+        let config = self.config().await;
+        let what = "the AWS credentials cannot be verified";
+        let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+        let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
+        answer.account().map(str::to_owned).ok_or_else(|| Failure {
+            kind: FailureKind::Unavailable,
+            message: format!("{what}: {} named no account", endpoint(config, "sts")),
+        })
     }
 
     async fn assumed(&self, payload: &Payload, role: &str) -> Result<Credentials, Failure> {
@@ -125,6 +161,7 @@ impl Broker for AwsBroker {
             let payload = Payload::read(unit)?;
             match &payload.role {
                 Some(role) => self.assumed(&payload, role).await,
+                None if payload.verify => self.base_of(&payload.account).await,
                 None => self.base().await,
             }
         })

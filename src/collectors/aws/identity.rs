@@ -75,9 +75,13 @@ pub(crate) fn loader() -> aws_config::ConfigLoader {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let loader = aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    match super::http::client() {
+        Some(client) => loader.http_client(client),
+        None => loader,
+    }
 }
 
 /// The base configuration: the given key, or the usual chain of sources.

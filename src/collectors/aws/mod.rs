@@ -1,13 +1,16 @@
 //! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
 //!
 //! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials, `plan` makes
-//! the units; `definitions` say what a kind is, `engine` carries them out through `client`.
+//! the units; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
+//! deletes.
 
 mod broker;
 pub mod client;
 mod definitions;
 mod engine;
+mod http;
 mod identity;
+mod operate;
 mod options;
 mod plan;
 mod provider;
@@ -15,9 +18,9 @@ mod selection;
 
 use std::sync::Arc;
 
-use worker_proto::{Failure, Plan, Unit};
+use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency};
+use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
 use crate::settings::{OptionSpec, Settings};
 
 /// The aws collector.
@@ -55,5 +58,18 @@ impl Collector for Aws {
 
     fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(engine::collect(context, unit))
+    }
+
+    fn operator(&self, settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+        operate::operator(settings, subject)
+    }
+
+    fn operate<'a>(
+        &'a self,
+        context: &'a CollectContext,
+        unit: &'a Unit,
+        operation: &'a Operation,
+    ) -> BoxFuture<'a, Result<Outcome, Failure>> {
+        Box::pin(operate::operate(context, unit, operation))
     }
 }

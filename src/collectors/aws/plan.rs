@@ -32,7 +32,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     }
     let selection = select(&identity, members.as_deref(), settings)?;
     for member in &selection.inactive {
-        tracing::info!(account = member.id, name = member.name, "AWS account is not active and is left out");
+        tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
     let regions = regions(context, &identity.account, region).await?;
@@ -111,6 +111,7 @@ fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, F
         role: account.role,
         partition: partition.to_owned(),
         regions: regions.to_vec(),
+        verify: false,
     };
     let payload = serde_json::to_string(&payload).map_err(|error| Failure {
         kind: FailureKind::Internal,

@@ -9,10 +9,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use worker_proto::{Failure, Plan, Unit};
+use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency};
-use crate::settings::{OptionKind, OptionSpec, Settings};
+use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
+use crate::{
+    graph::Schema,
+    settings::{OptionKind, OptionSpec, Settings},
+};
 
 /// The one account.
 const ACCOUNT: &str = "Example Account";
@@ -68,5 +71,34 @@ impl Collector for Example {
 
     fn collect<'a>(&'a self, context: &'a CollectContext, _unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(resources::collect(context))
+    }
+
+    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+        let is_resource = Schema::of("example")?.kind(&subject.kind).is_some_and(|kind| kind.is_a("example_resource"));
+        if !is_resource {
+            let message = format!("{} cannot be changed: only resources of the account can", subject.label());
+            return Err(Failure { kind: FailureKind::Configuration, message });
+        }
+        Ok(Unit {
+            id: ACCOUNT.to_owned(),
+            label: ACCOUNT.to_owned(),
+            kind: "example_account".to_owned(),
+            parts: 0,
+            payload: String::new(),
+        })
+    }
+
+    fn operate<'a>(
+        &'a self,
+        _context: &'a CollectContext,
+        _unit: &'a Unit,
+        operation: &'a Operation,
+    ) -> BoxFuture<'a, Result<Outcome, Failure>> {
+        Box::pin(async {
+            Ok(match &operation.verb {
+                Verb::PreDelete => Outcome::Nothing("nothing keeps it from being deleted".into()),
+                Verb::UpdateTag { .. } | Verb::DeleteTag { .. } | Verb::Delete => Outcome::Done,
+            })
+        })
     }
 }

@@ -6,6 +6,7 @@
 
 mod chatter;
 mod peer;
+mod streams;
 mod talk;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ pub use self::talk::Command;
 use super::{
     event::{JobEvent, JobId, JobOrder, Outcome, UnitKey, Work},
     keep::Keep,
+    shelf::Shelf,
 };
 use crate::{
     collectors::{Broker, Collector},
@@ -51,6 +53,7 @@ impl Default for Patience {
 }
 
 /// What all links share.
+#[derive(Clone)]
 pub struct LinkContext {
     /// What is started as a worker process.
     pub program: Program,
@@ -64,6 +67,8 @@ pub struct LinkContext {
     pub level: worker_proto::Level,
     /// Where lines wait.
     pub spool: Spool,
+    /// What workers share.
+    pub shelf: Arc<Shelf>,
     /// Where complete units are kept.
     pub keep: Arc<Keep>,
     /// Where measurements go.
@@ -88,6 +93,7 @@ pub fn job_name(order: &JobOrder) -> String {
         Work::Plan => format!("{}/plan", order.collector),
         Work::Whole(_) => order.collector.to_owned(),
         Work::Unit(_, unit) => format!("{}/{}", order.collector, unit.id),
+        Work::Operate(unit) => format!("{}/{}/operations", order.collector, unit.id),
     }
 }
 
@@ -119,6 +125,7 @@ fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_pr
             Work::Plan => Task::Plan,
             Work::Whole(pool) => Task::Whole { pool: u32::try_from(*pool).unwrap_or(u32::MAX) },
             Work::Unit(index, unit) => Task::Unit { index: *index, unit: unit.clone() },
+            Work::Operate(unit) => Task::Operate { unit: unit.clone() },
         },
         settings: serde_json::to_string(settings).unwrap_or_default(),
         soft_deadline_ms: u64::try_from(soft.as_millis()).unwrap_or(u64::MAX),

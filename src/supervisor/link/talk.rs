@@ -1,15 +1,11 @@
 //! The conversation with one worker.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, JoinSet},
-    time::{Instant, timeout},
-};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use worker_proto::{
-    Credentials, Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, PROTOCOL_VERSION, ProtoError,
-    ToWorker, Unit, decode_from_worker, encode_to_worker,
+    Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
+    ToWorker, Unit,
 };
 
 use super::{
@@ -17,27 +13,26 @@ use super::{
     chatter::{Allowance, relay_stderr},
     job_frame,
     peer::{Body, Peer},
+    streams::{AFTER_EXIT, Frames, last_line, read_frames, write_frames},
     unit_key,
 };
 use crate::{
     graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
+    shared::Answer,
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
     worker::COLLECTOR,
 };
 
-/// Frames that may wait on their way.
-const QUEUE: usize = 4;
-/// Messages to the worker that may wait: its greeting, its job, and credentials of the units that run.
-const OUT_QUEUE: usize = 1024;
-/// How long a worker's stream may stay open once its process is gone.
-const AFTER_EXIT: Duration = Duration::from_secs(1);
-
 /// What a link is told while it runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// End the worker, with this time from TERM to KILL.
     Stop(StopReason, Duration),
+    /// Have it carry out an operation.
+    Operate(Operation),
+    /// Let it end when its operations have ended.
+    Finish,
 }
 
 /// The most that one worker may send to be kept, in bytes: far beyond any account, and what a disk can take.
@@ -66,40 +61,30 @@ pub(super) struct Talk<'a> {
     /// What was kept in all.
     bytes: u64,
     log: Allowance,
-    credentials: JoinSet<(u32, Result<Credentials, Failure>)>,
+    /// Answers that are being looked for.
+    answers: JoinSet<ToWorker>,
 }
-
-/// Messages from the worker, read by a task of their own because reading a frame must not be cut short.
-type Frames = mpsc::Receiver<Result<FromWorker, ProtoError>>;
 
 impl<'a> Talk<'a> {
     pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
         let units = match &order.work {
             Work::Unit(index, unit) => BTreeMap::from([(*index, unit.clone())]),
+            Work::Operate(unit) => BTreeMap::from([(0, unit.clone())]),
             Work::Plan | Work::Whole(_) => BTreeMap::new(),
         };
         let log = Allowance::new(std::time::Instant::now());
-        Self {
-            name,
-            order,
-            collector,
-            context,
-            units,
-            stores: BTreeMap::new(),
-            bytes: 0,
-            log,
-            credentials: JoinSet::new(),
-        }
+        Self { name, order, collector, context, units, stores: BTreeMap::new(), bytes: 0, log, answers: JoinSet::new() }
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
     pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
         let Peer { reader, writer, stderr, mut body } = peer;
-        let (frames, reading) = read_frames(FrameReader::new(reader));
+        let (frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
         let (out, writing) = write_frames(FrameWriter::new(writer));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
         let end = self.converse(frames, &out, &mut body, &mut commands).await;
-        self.credentials.abort_all();
+        self.answers.abort_all();
+        self.context.shelf.release(self.order.run, self.order.collector, self.order.id);
         drop(out);
         let exit = match &end {
             End::Stop(_, grace, _) => {
@@ -156,34 +141,53 @@ impl<'a> Talk<'a> {
             };
             tokio::select! {
                 biased;
-                Some(Command::Stop(reason, grace)) = commands.recv() => {
-                    return End::Stop(reason, grace, String::new());
-                }
-                frame = timeout(patience, frames.recv()) => match frame {
-                    Ok(Some(Ok(FromWorker::Ready { .. }))) if !greeted => {
-                        greeted = true;
-                        self.tell(JobEvent::Started(body.pid())).await;
-                    }
-                    Ok(Some(Ok(frame))) if greeted => {
-                        if let Some(end) = self.frame(frame, out).await {
-                            return end;
-                        }
-                    }
-                    Ok(Some(Ok(_))) => return protocol("it did not greet first"),
-                    Ok(Some(Err(error @ ProtoError::Version { .. }))) => return End::Version(error.to_string()),
-                    Ok(Some(Err(error))) => return protocol(error),
-                    Ok(None) => return End::Silent,
-                    Err(_) if exited => return End::Silent,
-                    Err(_) if greeted => return End::Stop(StopReason::Silence, Duration::ZERO, String::new()),
-                    Err(_) => return End::Stop(StopReason::Handshake, Duration::ZERO, String::new()),
-                },
-                _ = body.wait(), if !exited => exited = true,
-                Some(Ok((unit, credentials))) = self.credentials.join_next() => {
-                    if let Err(end) = give(out, ToWorker::Credentials { unit, credentials }) {
+                Some(command) = commands.recv() => {
+                    let message = match command {
+                        Command::Stop(reason, grace) => return End::Stop(reason, grace, String::new()),
+                        Command::Operate(operation) => ToWorker::Operate(operation),
+                        Command::Finish => ToWorker::Finish,
+                    };
+                    if let Err(end) = give(out, message) {
                         return end;
                     }
                 }
+                Some(Ok(answer)) = self.answers.join_next() => {
+                    if let Err(end) = give(out, answer) {
+                        return end;
+                    }
+                }
+                frame = timeout(patience, frames.recv()) => {
+                    if let Some(end) = self.heard(frame.ok(), (&mut greeted, exited), body.pid(), out).await {
+                        return end;
+                    }
+                }
+                _ = body.wait(), if !exited => exited = true,
             }
+        }
+    }
+
+    /// What came from the stream, `None` if nothing came in time; an end if nothing more will or may come.
+    async fn heard(
+        &mut self,
+        frame: Option<Option<Result<FromWorker, ProtoError>>>,
+        (greeted, exited): (&mut bool, bool),
+        pid: Option<u32>,
+        out: &mpsc::Sender<ToWorker>,
+    ) -> Option<End> {
+        match frame {
+            Some(Some(Ok(FromWorker::Ready { .. }))) if !*greeted => {
+                *greeted = true;
+                self.tell(JobEvent::Started(pid)).await;
+                None
+            }
+            Some(Some(Ok(frame))) if *greeted => self.frame(frame, out).await,
+            Some(Some(Ok(_))) => Some(protocol("it did not greet first")),
+            Some(Some(Err(error @ ProtoError::Version { .. }))) => Some(End::Version(error.to_string())),
+            Some(Some(Err(error))) => Some(protocol(error)),
+            Some(None) => Some(End::Silent),
+            None if exited => Some(End::Silent),
+            None if *greeted => Some(End::Stop(StopReason::Silence, Duration::ZERO, String::new())),
+            None => Some(End::Stop(StopReason::Handshake, Duration::ZERO, String::new())),
         }
     }
 
@@ -192,8 +196,11 @@ impl<'a> Talk<'a> {
         match frame {
             FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
             FromWorker::Alive => {}
+            FromWorker::Operated { id, outcome } if self.operates() => {
+                self.tell(JobEvent::Operated(id, outcome)).await;
+            }
             FromWorker::Plan(plan) => {
-                if matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
+                if self.operates() || matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
                     return Some(protocol("it sent a plan that was not asked for"));
                 }
                 if matches!(self.order.work, Work::Whole(_)) {
@@ -203,8 +210,21 @@ impl<'a> Talk<'a> {
             }
             FromWorker::Event(event) => self.event(event),
             FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
+            FromWorker::NeedShared { key } => {
+                let answer = self.context.shelf.ask(&self.order, &key);
+                self.answers.spawn(async move {
+                    let value = match answer.await {
+                        Answer::Value(value) => Some(value),
+                        Answer::Fetch => None,
+                    };
+                    ToWorker::Shared { key, value }
+                });
+            }
+            FromWorker::Publish { key, value } => self.context.shelf.publish(&self.order, &key, value),
             FromWorker::Done => return Some(End::Said(Outcome::Finished)),
             FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(failure))),
+            FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
+            _ if self.operates() => return Some(protocol("it collects, but was asked for operations")),
             FromWorker::UnitStarted { unit }
             | FromWorker::Nodes { unit, .. }
             | FromWorker::Edges { unit, .. }
@@ -219,6 +239,10 @@ impl<'a> Talk<'a> {
             frame => return self.unit_frame(frame).await,
         }
         None
+    }
+
+    fn operates(&self) -> bool {
+        matches!(self.order.work, Work::Operate(_))
     }
 
     /// A frame about one of the worker's own units.
@@ -302,18 +326,18 @@ impl<'a> Talk<'a> {
             return give(out, ToWorker::Credentials { unit, credentials });
         };
         let subject = match (unit, self.units.get(&unit)) {
-            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..)) => None,
+            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..) | Work::Operate(_)) => None,
             (_, Some(unit)) => Some(unit.clone()),
             (_, None) => return Err(protocol(format!("it wants credentials of unit {unit}, which it does not have"))),
         };
         let patience = self.context.patience.credentials;
-        self.credentials.spawn(async move {
+        self.answers.spawn(async move {
             let late = Failure {
                 kind: FailureKind::Unavailable,
                 message: format!("no credentials within {} seconds", patience.as_secs()),
             };
             let answer = timeout(patience, broker.credentials(subject.as_ref())).await;
-            (unit, answer.unwrap_or(Err(late)))
+            ToWorker::Credentials { unit, credentials: answer.unwrap_or(Err(late)) }
         });
         Ok(())
     }
@@ -339,53 +363,4 @@ fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
 
 fn protocol(detail: impl ToString) -> End {
     End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
-}
-
-fn read_frames<R: tokio::io::AsyncRead + Unpin + Send + 'static>(
-    mut reader: FrameReader<R>,
-) -> (Frames, JoinHandle<()>) {
-    let (sender, frames) = mpsc::channel(QUEUE);
-    let reading = tokio::spawn(async move {
-        loop {
-            let message = match reader.read().await {
-                Ok(Some(frame)) => decode_from_worker(frame),
-                Ok(None) => return,
-                Err(error) => Err(error),
-            };
-            let broken = message.is_err();
-            if sender.send(message).await.is_err() || broken {
-                return;
-            }
-        }
-    });
-    (frames, reading)
-}
-
-fn write_frames<W: tokio::io::AsyncWrite + Unpin + Send + 'static>(
-    mut writer: FrameWriter<W>,
-) -> (mpsc::Sender<ToWorker>, JoinHandle<()>) {
-    let (out, mut messages) = mpsc::channel::<ToWorker>(OUT_QUEUE);
-    let writing = tokio::spawn(async move {
-        while let Some(message) = messages.recv().await {
-            let Ok(frame) = encode_to_worker(&message) else { return };
-            if writer.write(&frame).await.is_err() {
-                return;
-            }
-        }
-    });
-    (out, writing)
-}
-
-/// What the worker printed last; a stream that stays open belongs to something that it left behind.
-async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
-    let Some(mut stderr) = stderr else { return String::new() };
-    let deadline = Instant::now() + AFTER_EXIT;
-    match tokio::time::timeout_at(deadline, &mut stderr).await {
-        Ok(line) => line.unwrap_or_default(),
-        Err(_) => {
-            stderr.abort();
-            tracing::warn!("a worker left a process behind that holds its standard error open");
-            String::new()
-        }
-    }
 }

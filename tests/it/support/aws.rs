@@ -34,6 +34,11 @@ impl LocalAws {
             .env("AWS_SECRET_ACCESS_KEY", "testing")
     }
 
+    /// The variable that leads a process to it.
+    pub fn variable(&self) -> String {
+        format!("AWS_ENDPOINT_URL={}", self.endpoint)
+    }
+
     /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`. Answers its number.
     pub async fn fault(&self, fault: serde_json::Value) -> u64 {
         let request = reqwest::Client::new().post(format!("{}/_ctl/fault", self.endpoint)).json(&fault);
@@ -53,10 +58,28 @@ impl LocalAws {
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// The faults in force, with how often each struck.
+    pub async fn faults(&self) -> serde_json::Value {
+        let request = reqwest::Client::new().get(format!("{}/_ctl/fault", self.endpoint));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// Takes all faults out of force and forgets all counts.
     pub async fn reset(&self) {
         let request = reqwest::Client::new().post(format!("{}/_ctl/reset", self.endpoint));
         request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// The calls since the last reset that change something, without those for credentials, with their counts.
+    pub async fn changes(&self) -> std::collections::BTreeMap<String, u64> {
+        let stats = self.stats().await;
+        let calls = stats["by"].as_object().unwrap().iter();
+        let changing = calls.filter_map(|(name, count)| Some((name.split_once(':')?.1.to_owned(), count.as_u64()?)));
+        changing
+            .filter(|(name, _)| {
+                !["Describe", "List", "Get", "Head", "AssumeRole"].iter().any(|read| name.starts_with(read))
+            })
+            .collect()
     }
 
     /// The counts of requests.

@@ -3,4 +3,6 @@
 pub mod aws;
 pub mod compare;
 pub mod core;
+pub mod core4;
+pub mod daemon;
 pub mod program;

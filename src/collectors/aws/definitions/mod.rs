@@ -3,6 +3,7 @@
 //! One TOML file per service says which calls list a kind and how a node and its edges come out of the answer;
 //! `docs/collectors.md` is the reference. The files are part of the binary and are read once.
 
+mod action;
 pub(crate) mod path;
 mod value;
 
@@ -11,6 +12,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
+pub(crate) use action::{Action, Each, Gone, Loosen};
 use path::{Path, Template};
 use serde::Deserialize;
 use toml::Spanned;
@@ -38,10 +40,8 @@ pub(crate) struct Service {
     /// The service's name in the models, such as `ec2`.
     pub(crate) service: String,
     /// The call that sets a tag on what the kinds marked `tagging` stand for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
     pub(crate) tag: Option<Action>,
     /// The call that removes one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
     pub(crate) untag: Option<Action>,
     /// The call that gives the details of several kinds at once.
     pub(crate) details: Option<Details>,
@@ -154,12 +154,15 @@ pub(crate) struct Definition {
     #[serde(default)]
     pub(crate) successors: Vec<Reference>,
     /// Whether the service's `tag` and `untag` work on it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
     #[serde(default)]
     pub(crate) tagging: bool,
+    /// What keeps it from being deleted, and the calls that take that away.
+    #[serde(default)]
+    pub(crate) loosen: Vec<Loosen>,
     /// The call that deletes it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
     pub(crate) delete: Option<Action>,
+    /// How to see that it is gone, where others depend on that.
+    pub(crate) gone: Option<Gone>,
 }
 
 /// Where a kind is listed.
@@ -288,18 +291,6 @@ fn id_attribute() -> Spanned<String> {
     Spanned::new(0..0, "id".to_owned())
 }
 
-/// A call that changes the cloud. Braces hold fields of the node; `{key}` and `{value}` are those of a tag.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Action {
-    /// Its name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
-    pub(crate) operation: Spanned<String>,
-    /// Its parameters.
-    #[cfg_attr(not(test), expect(dead_code, reason = "cleanup and tag tasks come later; tests check the data"))]
-    pub(crate) input: Spanned<Input>,
-}
-
 /// All definitions.
 #[derive(Debug)]
 pub(crate) struct Definitions {
@@ -337,6 +328,11 @@ impl Definitions {
     /// The definitions with their services.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Service, &Definition)> {
         self.services.iter().flat_map(|service| service.kinds.iter().map(move |definition| (service, definition)))
+    }
+
+    /// The definition of a kind with its service.
+    pub(crate) fn find(&self, kind: &str) -> Option<(&Service, &Definition)> {
+        self.iter().find(|(_, definition)| definition.kind.get_ref() == kind)
     }
 
     /// All quotas with nodes of their own.

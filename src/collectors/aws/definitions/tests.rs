@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Call, Condition, Definition, Definitions, FILES, Input, List, Parameter, Path, Service, Source,
+    Action, Call, Condition, Definition, Definitions, FILES, Gone, Input, List, Loosen, Parameter, Path, Service,
+    Source,
     path::{Part, Step},
 };
 use crate::{
@@ -144,6 +145,16 @@ impl Roots {
                     }
                 }
             }
+            // A part of an answer that goes back as it came.
+            (Kind::Structure(_), Parameter::Text(template)) => {
+                let [Part::Path(path)] = template.0.as_slice() else {
+                    return mistakes.push((at, "a structure is made of one path".to_owned()));
+                };
+                let same = matches!((self.check(at, path, mistakes), kind), (Some(Place::Kind(found)), kind) if found.label() == kind.label());
+                if !same {
+                    mistakes.push((at, format!("{template:?} is no {}", kind.label())));
+                }
+            }
             (Kind::Map(map), Parameter::Map(entries)) => {
                 entries.values().for_each(|value| self.parameter(at, &map.value, value, mistakes));
             }
@@ -226,12 +237,43 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
     }
 }
 
-/// Checks a call that changes the cloud; braces hold fields of the kind.
+/// The places of calls that change the cloud; braces hold fields of the kind.
+fn fields(kind: &'static graph::Kind) -> Roots {
+    let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
+    let arn = ("arn".to_owned(), Place::Code(&["tail"]));
+    Roots { item: Place::Code(Vec::leak(known)), named: vec![arn] }
+}
+
+/// Checks a call that changes the cloud.
 fn action(service: &str, action: &Action, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let Some(operation) = operation(service, &action.operation, mistakes) else { return };
-    let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
-    let roots = Roots { item: Place::Code(Vec::leak(known)), named: Vec::new() };
-    roots.input(operation, &action.input, mistakes);
+    fields(kind).input(operation, &action.input, mistakes);
+}
+
+fn loosen(service: &str, loosen: &Loosen, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let each = &loosen.each;
+    let Some(listing) = operation(service, &each.operation, mistakes) else { return };
+    let mut roots = fields(kind);
+    roots.input(listing, &each.input, mistakes);
+    let Some(item) = output(listing) else { return };
+    let answer = Roots { item, named: Vec::new() };
+    let Some(item) = answer.check(each.items.span().start, each.items.get_ref(), mistakes) else { return };
+    roots.named.push(("item".to_owned(), item));
+    for step in &loosen.calls {
+        roots.condition(step.when.as_ref(), mistakes);
+        if let Some(operation) = operation(service, &step.operation, mistakes) {
+            roots.input(operation, &step.input, mistakes);
+        }
+    }
+}
+
+fn gone(service: &str, gone: &Gone, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let service = gone.service.as_deref().unwrap_or(service);
+    let Some(operation) = operation(service, &gone.operation, mistakes) else { return };
+    fields(kind).input(operation, &gone.input, mistakes);
+    if let Some(item) = output(operation) {
+        Roots { item, named: Vec::new() }.check(gone.states.span().start, gone.states.get_ref(), mistakes);
+    }
 }
 
 fn definition(service: &Service, definition: &Definition, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
@@ -253,6 +295,8 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
         sources(service, definition, kind, (place, Some(place)), schema, mistakes);
     }
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
+    definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
+    definition.gone.iter().for_each(|each| gone(&service.service, each, kind, mistakes));
     match (definition.tagging, &service.tag, &service.untag) {
         (false, ..) => {}
         (true, Some(tag), Some(untag)) => {

@@ -61,7 +61,8 @@ impl<'t> Item<'t> {
         ControlFlow::Continue(())
     }
 
-    fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
+    /// The first value that a path leads to.
+    pub(crate) fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
         let mut found = None;
         let _ = self.walk(path, &mut |tree| {
             if matches!(tree, Tree::Null) {

@@ -7,8 +7,9 @@
 mod account;
 mod balancers;
 mod batch;
+mod build;
 mod details;
-mod eval;
+pub(crate) mod eval;
 mod kind;
 mod metrics;
 mod place;
@@ -134,7 +135,7 @@ impl<'c> Run<'c> {
             return Ok(());
         }
         let account = self.payload.account.as_str();
-        tracing::warn!(account, region = label, collector, %error, "a part of an AWS account is left out");
+        tracing::debug!(account, region = label, collector, %error, "a part of an AWS account is left out");
         let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
         self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
         let gap = Gap {

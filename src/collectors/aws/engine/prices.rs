@@ -1,7 +1,8 @@
 //! The AWS price list: what instance types have and what types cost.
 //!
-//! A type is asked for once per account and location. Nothing hangs on the answer but these facts: an instance or a
-//! volume whose type has no entry is collected without them. A list that cannot be asked is a gap, and is not asked again.
+//! A type is asked for once per run and location, by whichever account needs it first. Nothing hangs on the answer but
+//! these facts: an instance or a volume whose type has no entry is collected without them. A list that an account may
+//! not ask is a gap there, and is not asked again by that account; what others found is used all the same.
 
 use std::{
     collections::HashMap,
@@ -11,12 +12,16 @@ use std::{
     },
 };
 
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
-    super::client::{self, CallError, Request, Tree},
+    super::{
+        super::Shared,
+        client::{self, CallError, Request, Tree},
+    },
     Run,
     place::Place,
 };
@@ -56,7 +61,7 @@ impl<T> Known<T> {
 }
 
 /// What the price list says about an instance type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct InstanceType {
     pub(crate) cores: i64,
     /// In GiB.
@@ -103,7 +108,7 @@ fn volume_type_name(wanted: &str) -> Option<&'static str> {
     })
 }
 
-async fn find<T: Clone>(
+async fn find<T: Clone + Serialize + DeserializeOwned>(
     run: &Run<'_>,
     place: &Place,
     known: &Known<T>,
@@ -116,20 +121,40 @@ async fn find<T: Clone>(
     };
     let cell = known.cell(wanted, &location);
     let asked = cell.get_or_try_init(|| async {
+        let key = format!("price {wanted} {location}");
+        let lease = match run.context.shared(&key).await.map_err(Trouble::Session)? {
+            Shared::Value(value) => return Ok(serde_json::from_str(&value).unwrap_or_default()),
+            Shared::Fetch(lease) => lease,
+        };
         if run.prices.is_off.load(Ordering::Relaxed) {
-            return Err(None);
+            return Err(Trouble::Off);
         }
-        products(run, fields, &location).await.map(|products| choose(&products)).map_err(Some)
+        let found = choose(&products(run, fields, &location).await.map_err(Trouble::Call)?);
+        if let Ok(value) = serde_json::to_string(&found) {
+            lease.publish(value).await;
+        }
+        Ok(found)
     });
     match asked.await {
         Ok(found) => Ok(found.clone()),
-        Err(None) => Ok(None),
-        Err(Some(error)) => {
+        Err(Trouble::Off) => Ok(None),
+        Err(Trouble::Session(failure)) => Err(failure),
+        Err(Trouble::Call(error)) => {
             run.prices.is_off.store(true, Ordering::Relaxed);
             run.lost(&place.label, "pricing", &error).await?;
             Ok(None)
         }
     }
+}
+
+/// Why there is no answer.
+enum Trouble {
+    /// This account was refused before.
+    Off,
+    /// The worker is ending.
+    Session(Failure),
+    /// The price list could not be asked.
+    Call(CallError),
 }
 
 async fn products(run: &Run<'_>, fields: &[(&str, &str)], location: &str) -> Result<Vec<Json>, CallError> {

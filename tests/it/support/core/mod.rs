@@ -8,11 +8,13 @@ mod auth;
 mod faults;
 mod graph;
 mod model;
+mod patch;
 mod python;
 mod query;
 mod server;
 mod socket;
 mod state;
+mod work;
 mod workflow;
 
 use std::{
@@ -26,9 +28,10 @@ use faults::{Effect, Fault};
 pub use graph::StoredNode;
 use state::State;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+pub use work::Work;
 
 /// How long a test waits for something that must happen.
-pub const HANG_GUARD: Duration = Duration::from_secs(6);
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
 /// What all tasks of a test core share.
 pub(crate) struct Shared {
@@ -87,7 +90,7 @@ impl TestCore {
         if let Some(server) = self.server.take() {
             server.abort();
         }
-        self.shared.change(|state| state.connections.clear());
+        self.drop_connections();
     }
 
     /// Starts the core again on the same port with the same database.
@@ -111,7 +114,7 @@ impl TestCore {
 
     /// Ends it and starts it again.
     pub async fn restart(&mut self) {
-        self.shared.change(|state| state.connections.clear());
+        self.drop_connections();
         self.start_again().await;
     }
 
@@ -143,9 +146,56 @@ impl TestCore {
         self.until("connections", |state| (state.handshakes >= count).then_some(())).await;
     }
 
+    /// Waits until this subscriber has no open websocket.
+    pub async fn connection_lost(&self, subscriber: &str) {
+        let lost = |state: &State| (!state.connections.contains_key(subscriber)).then_some(());
+        self.until("the end of a connection", lost).await;
+    }
+
     /// Breaks all websockets without a word.
     pub fn drop_connections(&self) {
-        self.shared.change(|state| state.connections.clear());
+        self.shared.change(|state| {
+            state.connections.clear();
+            state.queue.lose_all();
+        });
+    }
+
+    /// Puts a tag task into the work queue.
+    pub fn add_task(&self, id: &str, attrs: &[(&str, &str)], data: serde_json::Value) {
+        self.shared.change(|state| state.queue.add(id, attrs, data));
+    }
+
+    /// Gives out again what lost its worker, as the core does every few seconds.
+    pub fn look_at_queue(&self) {
+        self.shared.change(|state| state.queue.look());
+    }
+
+    /// How many tasks of the work queue are done.
+    pub async fn tasks_over(&self, count: usize) {
+        let over = |state: &State| state.queue.works.values().filter(|work| work.outcome.is_some()).count();
+        self.until("the end of tasks", |state| (over(state) >= count).then_some(())).await;
+    }
+
+    /// What became of a task of the work queue, once it is over.
+    pub async fn task_over(&self, id: &str) -> Work {
+        let over = |state: &State| state.queue.works.get(id).filter(|work| work.outcome.is_some()).cloned();
+        self.until("the end of a task", over).await
+    }
+
+    /// Waits until a task of the work queue was given out so often.
+    pub async fn task_given_out(&self, id: &str, times: usize) {
+        let enough = |state: &State| (state.queue.works.get(id)?.given_out >= times).then_some(());
+        self.until("a task that is given out", enough).await;
+    }
+
+    /// Waits until so many connections to the work queue were made since the start.
+    pub async fn worker_connections(&self, count: usize) {
+        self.until("connections to the queue", |state| (state.queue.connections >= count).then_some(())).await;
+    }
+
+    /// Waits until so many connections to the work queue are open.
+    pub async fn workers(&self, count: usize) {
+        self.until("workers", |state| (state.queue.workers.len() == count).then_some(())).await;
     }
 
     /// Sends a text to a subscriber as the core would send an action.
@@ -256,6 +306,22 @@ impl TestCore {
     /// The nodes of a graph by id.
     pub fn nodes(&self, graph: &str) -> std::collections::BTreeMap<String, StoredNode> {
         self.shared.lock().graphs.get(graph).map(|graph| graph.nodes.clone()).unwrap_or_default()
+    }
+
+    /// Marks nodes of a graph for cleanup, as its command line does.
+    pub fn mark(&self, graph: &str, ids: &[&str]) {
+        self.shared.change(|state| {
+            let graph = state.graphs.get_mut(graph).unwrap();
+            for id in ids {
+                graph.nodes.get_mut(*id).unwrap().desired = serde_json::json!({ "clean": true });
+            }
+        });
+    }
+
+    /// Changes the metadata of a node.
+    pub fn set_metadata(&self, graph: &str, id: &str, name: &str, value: serde_json::Value) {
+        self.shared
+            .change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().metadata[name] = value);
     }
 
     /// The edges of a graph: from, to, type.

@@ -1,4 +1,5 @@
-//! The few queries that tests need: all, by id, and a kind with a reported id and everything below.
+//! The few queries that tests need: all, by id, a kind with a reported id and everything below, and what is to be
+//! cleaned up with everything above and below.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,8 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
     } else if let Some(id) = query.strip_prefix("id(").and_then(|rest| rest.strip_suffix(')')) {
         let id: String = serde_json::from_str(id).unwrap_or_else(|_| id.to_owned());
         return Ok(graph.nodes.get_key_value(&id).map(|(id, _)| node(graph, id)).unwrap_or_default());
+    } else if query.starts_with("desired.clean == true") {
+        return Ok(around(graph, &marked(graph, query)?));
     } else {
         let (kind, id) = parse(query).ok_or_else(|| Refusal("ParseError", format!("Can not parse query: {query}")))?;
         if !model.has(kind) {
@@ -36,6 +39,50 @@ fn parse(query: &str) -> Option<(&str, String)> {
     let (kind, rest) = query.strip_prefix("is(")?.split_once(')')?;
     let text = rest.trim_start().strip_prefix("and reported.id == ")?.strip_suffix("-[0:]->")?;
     Some((kind, serde_json::from_str(text.trim_end()).ok()?))
+}
+
+/// The nodes of `desired.clean == true and metadata.cleaned == false[ and metadata.ancestors.cloud.id in ["a"]] <-[0:]->`.
+fn marked(graph: &Graph, query: &str) -> Result<BTreeSet<String>, Refusal> {
+    let odd = || Refusal("ParseError", format!("Can not parse query: {query}"));
+    let rest = query.strip_prefix("desired.clean == true and metadata.cleaned == false").ok_or_else(odd)?;
+    let rest = rest.strip_suffix(" <-[0:]->").ok_or_else(odd)?;
+    let clouds: Option<Vec<String>> = match rest.strip_prefix(" and metadata.ancestors.cloud.id in ") {
+        Some(list) => Some(serde_json::from_str(list).map_err(|_| odd())?),
+        None if rest.is_empty() => None,
+        None => return Err(odd()),
+    };
+    let wanted = graph.nodes.iter().filter(|(_, node)| {
+        let cloud = node.metadata["ancestors"]["cloud"]["id"].as_str().unwrap_or_default();
+        let in_cloud = clouds.as_ref().is_none_or(|clouds| clouds.iter().any(|id| id == cloud));
+        node.desired["clean"] == json!(true) && node.metadata["cleaned"] == json!(false) && in_cloud
+    });
+    Ok(wanted.map(|(id, _)| id.clone()).collect())
+}
+
+/// These nodes with all above and below them, edges after both their ends.
+fn around(graph: &Graph, marked: &BTreeSet<String>) -> String {
+    let default = |edge: &&(String, String, String)| edge.2 == "dependency";
+    let mut all = marked.clone();
+    for upwards in [true, false] {
+        let mut open: Vec<String> = marked.iter().cloned().collect();
+        let mut seen = marked.clone();
+        while let Some(id) = open.pop() {
+            for (from, to, _) in graph.edges.iter().filter(default) {
+                let (here, next) = if upwards { (to, from) } else { (from, to) };
+                if *here == id && seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        all.extend(seen);
+    }
+    let mut out: String = all.iter().map(|id| node(graph, id)).collect();
+    for (from, to, _) in graph.edges.iter().filter(default) {
+        if all.contains(from) && all.contains(to) {
+            out.push_str(&format!("{}\n", json!({ "type": "edge", "from": from, "to": to })));
+        }
+    }
+    out
 }
 
 fn walk(graph: &Graph, start: Vec<&String>) -> String {

@@ -16,6 +16,7 @@ use super::{
     model::Refusal,
     query, socket,
     state::Subscription,
+    work,
 };
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -100,6 +101,7 @@ async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
             }
         }
         ("GET", ["subscriber", id, "handle"]) => socket::handle(shared, id, request),
+        ("GET", ["work", "queue"]) => work::handle(shared, request),
         ("POST", ["subscriber", id, event]) => subscribe(shared, id, event, request.uri().query().unwrap_or_default()),
         ("DELETE", ["subscriber", id, event]) => shared.change(|state| {
             if let Some(events) = state.subscribers.get_mut(*id) {
@@ -115,6 +117,7 @@ async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
         (_, ["model"]) => refuse(&Refusal("HTTPMethodNotAllowed", "Method Not Allowed".to_owned())),
         ("POST", ["graph", name]) => create(shared, name),
         ("POST", ["graph", name, "merge"]) => merge(shared, name, request).await,
+        ("PATCH", ["graph", name, "nodes"]) => patch(shared, name, request).await,
         ("POST", ["graph", name, "query", "graph"]) => run_query(shared, name, request).await,
         _ => refuse(&Refusal("HTTPNotFound", "Not Found".to_owned())),
     }
@@ -208,6 +211,16 @@ async fn merge(shared: &Shared, name: &str, request: Request<Incoming>) -> Answe
     match merged {
         Some(Ok(report)) => json(200, &report),
         Some(Err(message)) => refuse(&Refusal("ImportAborted", message)),
+        None => no_graph(name),
+    }
+}
+
+async fn patch(shared: &Shared, name: &str, request: Request<Incoming>) -> Answer {
+    let Ok(body) = request.into_body().collect().await else { return text(400, "") };
+    let patched = shared.change(|state| state.graphs.get_mut(name).map(|graph| graph.patch(&body.to_bytes())));
+    match patched {
+        Some(Ok(lines)) => with_type(200, "application/x-ndjson", lines),
+        Some(Err(refusal)) => refuse(&refusal),
         None => no_graph(name),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::{auth::Guard, faults::Fault, graph::Graph, model::Model, workflow::Task};
+use super::{auth::Guard, faults::Fault, graph::Graph, model::Model, work::Queue, workflow::Task};
 
 /// One subscription of a subscriber.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,7 @@ pub(crate) struct State {
     /// The counts that the headers of the last merge said: nodes, edges.
     pub(super) announced: Option<(String, String)>,
     pub(super) faults: Vec<Fault>,
+    pub(super) queue: Queue,
 }
 
 impl State {
@@ -66,6 +67,7 @@ impl State {
             requests: Vec::new(),
             announced: None,
             faults: Vec::new(),
+            queue: Queue::default(),
         }
     }
 

@@ -1,0 +1,29 @@
+"""Checks of the ways in: signatures and TLS."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+from fixlib.jwt import encode_jwt_to_headers
+
+from core_local.check.client import Client, CoreProcess, expect
+
+PSK = "a sample of a key"
+
+
+async def check_doors(_: Client) -> None:
+    """With a key only signed requests get in, and TLS is spoken with the core's own authority."""
+    async with CoreProcess("--psk", PSK, "--tls") as core:
+        plain, secure = core.addresses
+        async with Client(plain) as client:
+            expect("always open", (await client.call("GET", "/system/ready")).text, "ok")
+            expect("unsigned", (await client.call("GET", "/subscribers")).status, 401)
+            for key, status in ((PSK, 200), ("another key", 401)):
+                headers: dict[str, str] = {}
+                encode_jwt_to_headers(headers, {"sub": "check"}, key)
+                expect(f"signed with {key}", (await client.call("GET", "/subscribers", None, headers)).status, status)
+            authority = (await client.call("GET", "/ca/cert")).text
+        trust = ssl.create_default_context(cadata=authority)
+        async with aiohttp.ClientSession() as session, session.get(f"{secure}/system/ping", ssl=trust) as reply:
+            expect("over TLS", await reply.text(), "pong")

@@ -1,0 +1,95 @@
+//! The certificate authority of a core: asked for over a connection that nobody vouches for, and proved by the
+//! pre-shared key.
+//!
+//! The core signs the fingerprint of its root certificate with the pre-shared key, in the same way in which we sign our
+//! tokens. Whoever does not know the key can give us neither another certificate nor an old token for it.
+
+use aws_lc_rs::digest;
+use http::header::AUTHORIZATION;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
+use reqwest::Response;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde::Deserialize;
+
+use super::{
+    CoreError, Psk,
+    http::{failure, read},
+    token,
+};
+
+pub(super) const WHAT: &str = "check of the core's certificate authority";
+
+/// The most that is read of a certificate, in bytes.
+const LIMIT: usize = 64 * 1024;
+
+/// What the core's token says.
+#[derive(Deserialize)]
+struct Claims {
+    sha256_fingerprint: String,
+}
+
+/// The root certificate in a core's answer, if the pre-shared key proves it.
+pub(super) async fn proved(
+    response: Response,
+    psk: &Psk,
+    limit: std::time::Duration,
+) -> Result<CertificateDer<'static>, CoreError> {
+    let header = response.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let pem = read(response, LIMIT).await.map_err(|error| failure(WHAT, limit, &error))?;
+    let psk = psk.clone();
+    // Deriving the key takes a while.
+    let check = tokio::task::spawn_blocking(move || check(&pem, header.as_deref(), &psk)).await;
+    check.map_err(|_| CoreError::transport(WHAT, "the worker is ending"))?
+}
+
+fn check(pem: &[u8], header: Option<&str>, psk: &Psk) -> Result<CertificateDer<'static>, CoreError> {
+    let Some(header) = header else {
+        return Err(wrong(
+            "the core was started without a pre-shared key, so nothing proves its certificate: start it with the worker's \
+             --psk, or give the worker --ca-cert and no --psk",
+        ));
+    };
+    let certificate = CertificateDer::from_pem_slice(pem)
+        .map_err(|error| wrong(&format!("the core's answer is no certificate in PEM form: {error}")))?;
+    let signed = signed_fingerprint(header, psk)?;
+    let computed = fingerprint(&certificate);
+    if !signed.eq_ignore_ascii_case(&computed) {
+        return Err(wrong(&format!(
+            "the core vouches for a certificate with the fingerprint {signed}, but the one that arrived has {computed}: \
+             somebody may be between the worker and the core"
+        )));
+    }
+    Ok(certificate)
+}
+
+/// The fingerprint in the core's token, if our key signed it.
+fn signed_fingerprint(header: &str, psk: &Psk) -> Result<String, CoreError> {
+    let token = header.split_once(' ').map_or(header, |(_, token)| token).trim();
+    let unusable = |why: &str| wrong(&format!("the core's token cannot be used: {why}"));
+    let head = jsonwebtoken::decode_header(token).map_err(|error| unusable(&error.to_string()))?;
+    let salt = token::salt(&head).ok_or_else(|| unusable("it has no salt"))?;
+    let key = DecodingKey::from_secret(&token::derive(psk, &salt));
+    let decoded = jsonwebtoken::decode::<Claims>(token, &key, &Validation::new(Algorithm::HS256));
+    decoded.map(|data| data.claims.sha256_fingerprint).map_err(|error| match error.kind() {
+        ErrorKind::InvalidSignature => {
+            wrong("the pre-shared key is not the core's: start the worker with the same --psk as the core")
+        }
+        ErrorKind::ExpiredSignature => unusable("it is expired; check that both clocks agree"),
+        _ => unusable(&error.to_string()),
+    })
+}
+
+/// SHA-256 over a certificate, as `AA:BB:…`.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = digest::digest(&digest::SHA256, certificate);
+    let bytes: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.join(":")
+}
+
+fn wrong(why: &str) -> CoreError {
+    CoreError::permanent(WHAT, why)
+}
+
+#[cfg(test)]
+#[path = "authority_tests.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+//! Frames as they were recorded.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::*;
+use crate::ckcore::ProgressPart;
+
+const RECORDED: &str = "{\"kind\": \"action\", \"message_type\": \"collect\", \"data\": {\"task\": \"da2af9aa\", \"step\": \"collect\"}}\n";
+
+fn action(text: &str) -> Action {
+    match read(text) {
+        Incoming::Action(action) => action,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_recorded_action_is_read_and_answered() {
+    let action = action(RECORDED);
+    assert_eq!(action.key, ActionKey { task: "da2af9aa".into(), step: "collect".into() });
+    assert_eq!(action.duty, Duty::Collect);
+    let expected =
+        json!({"kind": "action_done", "message_type": "collect", "data": {"task": "da2af9aa", "step": "collect"}});
+    assert_eq!(parsed(&answer(&action, &Answer::Done)), expected);
+    let error = parsed(&answer(&action, &Answer::Error("x".repeat(100_000))));
+    assert_eq!(error["kind"], "action_error");
+    assert_eq!(error["data"]["error"].as_str().unwrap().len(), ERROR_LIMIT + '…'.len_utf8());
+}
+
+#[test]
+fn an_abort_is_read() {
+    let text = RECORDED.replace("\"action\"", "\"action_abort\"");
+    assert_eq!(read(&text), Incoming::Abort(ActionKey { task: "da2af9aa".into(), step: "collect".into() }));
+}
+
+#[test]
+fn unusable_frames_say_why() {
+    for (text, why) in [
+        ("", "not JSON"),
+        ("[]", "kind"),
+        ("{\"kind\":\"event\"}", "kind \"event\""),
+        ("{\"kind\":\"action\",\"message_type\":\"other\"}", "not registered"),
+        ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":null}", "without data"),
+        ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":{\"task\":1}}", "without task"),
+    ] {
+        match read(text) {
+            Incoming::Unusable(reason) => assert!(reason.contains(why), "{text}: {reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn notes_have_the_form_that_the_core_reads() {
+    let key = ActionKey { task: "t".into(), step: "collect".into() };
+    let part = |path: &[&str], name: &str, current, total| ProgressPart {
+        path: path.iter().map(|part| (*part).to_owned()).collect(),
+        name: name.into(),
+        current,
+        total,
+    };
+    let parts = vec![part(&["collect"], "example", 5, 3), part(&[], "x", 0, 0)];
+    let progress = Note::Progress(ProgressTree { name: "collect".into(), parts });
+    let mut frame = parsed(&note(&key, Duty::Collect, &progress));
+    let at = frame["data"]["at"].take();
+    assert!(at.as_str().unwrap().ends_with('Z') && at.as_str().unwrap().len() == 20, "{at}");
+    let expected = json!({"kind": "action_progress", "message_type": "collect", "data": {"task": "t", "step": "collect",
+        "at": null, "progress": {"kind": "tree", "name": "collect", "parts": [
+            {"kind": "progress", "name": "example", "path": ["collect"], "current": 3, "total": 3},
+            {"kind": "progress", "name": "x", "current": 0, "total": 1}]}}});
+    assert_eq!(frame, expected);
+    let info = parsed(&note(&key, Duty::Collect, &Note::Info(InfoLevel::Error, "x".repeat(9000))));
+    assert_eq!((&info["kind"], &info["data"]["level"]), (&json!("action_info"), &json!("error")));
+    assert!(info["data"]["message"].as_str().unwrap().len() < 510);
+}
+
+#[test]
+fn recorded_tasks_are_read() {
+    for task in [include_str!("testdata/task_2.0.json"), include_str!("testdata/task_4.1.json")] {
+        let task = read_task(task).unwrap();
+        assert_eq!((task.name.as_str(), &task.data["update"]), ("tag", &json!({"owner": "bob"})));
+        assert_eq!(task.attrs["account"], "Example Account");
+        assert_eq!(task.node().unwrap().kind, "example_instance");
+        let done = parsed(&task_result(&task.id, &TaskResult::Done(json!({"id": "x"}))));
+        assert_eq!(done, json!({"task_id": task.id, "result": "done", "data": {"id": "x"}}));
+    }
+    for (text, why) in [("[", "JSON"), ("{}", "id"), ("{\"task_id\":\"a\",\"task_name\":\"tag\"}", "data")] {
+        assert!(read_task(text).unwrap_err().contains(why), "{text}");
+    }
+}
+
+#[test]
+fn the_registration_filters_by_cloud_only_if_there_are_clouds() {
+    assert_eq!(parsed(&commands(&[]))[0]["filter"], json!({}));
+    assert_eq!(parsed(&commands(&["aws".into()]))[0]["filter"], json!({"cloud": ["aws"]}));
+}

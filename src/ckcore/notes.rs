@@ -1,0 +1,58 @@
+//! Progress and messages that wait to be sent. Nothing depends on them, so the oldest are dropped when there are too many.
+
+use std::collections::VecDeque;
+
+use super::{ActionKey, Duty, frames::Note};
+
+/// How many wait at a time.
+const LIMIT: usize = 64;
+
+/// What waits, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Notes(VecDeque<(ActionKey, Duty, Note)>);
+
+impl Notes {
+    /// Adds a note. Of the progress of an action only the newest waits.
+    pub(super) fn push(&mut self, key: ActionKey, duty: Duty, note: Note) {
+        if matches!(note, Note::Progress(_)) {
+            self.0.retain(|(old, _, note)| *old != key || !matches!(note, Note::Progress(_)));
+        }
+        if self.0.len() >= LIMIT {
+            self.0.pop_front();
+        }
+        self.0.push_back((key, duty, note));
+    }
+
+    /// The next note to send.
+    pub(super) fn pop(&mut self) -> Option<(ActionKey, Duty, Note)> {
+        self.0.pop_front()
+    }
+
+    /// Drops all notes, where nobody can be told.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ckcore::{InfoLevel, ProgressTree};
+
+    #[test]
+    fn only_the_newest_progress_waits_and_the_number_is_bounded() {
+        let mut notes = Notes::default();
+        let key = |number: usize| ActionKey { task: number.to_string(), step: "collect".into() };
+        let progress = |name: &str| Note::Progress(ProgressTree { name: name.into(), parts: vec![] });
+        for name in ["first", "second"] {
+            notes.push(key(0), Duty::Collect, progress(name));
+        }
+        notes.push(key(1), Duty::Collect, progress("other"));
+        notes.push(key(0), Duty::Collect, Note::Info(InfoLevel::Info, "kept".into()));
+        assert_eq!(notes.pop().map(|(_, _, note)| note), Some(progress("second")));
+        for number in 0..1000 {
+            notes.push(key(number), Duty::Collect, progress("many"));
+        }
+        assert_eq!(std::iter::from_fn(|| notes.pop()).count(), LIMIT);
+    }
+}

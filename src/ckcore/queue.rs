@@ -1,0 +1,232 @@
+//! The work queue: connections that take tasks and carry their results.
+//!
+//! A core that closes a connection after each result would lose the other tasks on it, so there are several connections
+//! there, and each is made again at once. All of them share the books, and a task that comes back on another connection
+//! is found there.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    Backoff, CoreError, CoreEvent, TaskResult,
+    dialect::MAX_QUEUE_CONNECTIONS,
+    error::bounded,
+    frames,
+    http::Http,
+    outbox::Outbox,
+    peer::Peer,
+    tasks::{ConnectionId, TaskArrival, Tasks},
+    wire::{Heard, Purpose, Wire},
+};
+
+const QUEUE: Purpose = Purpose { opening: "connection to the work queue", open: "work queue" };
+
+/// The books of tasks, shared between the connections and whoever answers.
+#[derive(Debug, Default)]
+pub(super) struct TaskBooks {
+    tasks: Mutex<Tasks>,
+    changed: Notify,
+    connections: AtomicU64,
+}
+
+impl TaskBooks {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A task is done. Returns whether it was in work.
+    pub(super) fn answered(&self, id: &str, result: TaskResult) -> bool {
+        let was_in_work = self.tasks().answered(id, result);
+        // Each connection looks whether it is the one that waits for it.
+        self.changed.notify_waiters();
+        was_in_work
+    }
+}
+
+/// The owner of the connections to the work queue.
+#[derive(Clone)]
+pub(super) struct Queue {
+    pub(super) http: Arc<Http>,
+    pub(super) books: Arc<TaskBooks>,
+    pub(super) outbox: Outbox,
+    /// The ids of the clouds whose tasks are taken; none are all.
+    pub(super) clouds: Arc<Vec<String>>,
+    /// When everything must be over, once we are closing.
+    pub(super) stop: watch::Receiver<Option<Instant>>,
+}
+
+/// How a connection ended.
+enum End {
+    /// The core took a result and closed: connect again at once.
+    Answered,
+    /// This core wants fewer connections.
+    NotWanted,
+    /// It was lost or never made.
+    Lost(CoreError),
+    /// We are closing.
+    Stopped,
+}
+
+impl Queue {
+    /// Keeps as many connections as the core wants, until it is stopped.
+    pub(super) async fn run(self) {
+        let connections = (0..MAX_QUEUE_CONNECTIONS).map(|number| self.clone().connection(number));
+        join_all(connections).await;
+    }
+
+    async fn connection(self, number: usize) {
+        let timing = &self.http.config.timing;
+        let limit = timing.backoff_limit;
+        let mut backoff = Backoff::new(timing.backoff_first, limit);
+        while self.stop.borrow().is_none() {
+            let begun = Instant::now();
+            match self.session(number).await {
+                End::Answered => backoff.reset(),
+                End::Stopped => return,
+                // Another generation may come back after a loss.
+                End::NotWanted => self.pause(limit).await,
+                End::Lost(error) => {
+                    tracing::debug!(%error, number, "no connection to the work queue, trying again");
+                    if begun.elapsed() > timing.backoff_first * 5 {
+                        backoff.reset();
+                    }
+                    self.pause(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    /// Waits, at most until a close is asked for.
+    async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = self.stopped() => {}
+        }
+    }
+
+    /// Returns when a close was asked for.
+    async fn stopped(&self) {
+        // The sender is gone only together with this task.
+        let _ = self.stop.clone().wait_for(Option::is_some).await;
+    }
+
+    async fn session(&self, number: usize) -> End {
+        // The action websocket finds the core and notices when it is lost.
+        let peer = tokio::select! {
+            peer = self.http.found() => peer,
+            () = self.stopped() => return End::Stopped,
+        };
+        if number >= peer.dialect.queue_connections() {
+            return End::NotWanted;
+        }
+        let opened = tokio::select! {
+            opened = self.open(&peer) => opened,
+            () = self.stopped() => return End::Stopped,
+        };
+        match opened {
+            Ok(mut wire) => {
+                let connection = self.books.next_connection();
+                let end = self.serve(&peer, &mut wire, connection).await.unwrap_or_else(End::Lost);
+                self.books.tasks().connection_over(connection);
+                end
+            }
+            Err(error) => End::Lost(error),
+        }
+    }
+
+    /// Connects and says which tasks we take: one core wants to hear it in the address, the other in the first frame.
+    async fn open(&self, peer: &Peer) -> Result<Wire, CoreError> {
+        let path = ["work", "queue"];
+        if !peer.dialect.closes_after_frame() {
+            let mut wire = Wire::open(&self.http, peer, &path, &[], QUEUE).await?;
+            wire.say(frames::commands(&self.clouds)).await?;
+            return Ok(wire);
+        }
+        let clouds = self.clouds.join(",");
+        let mut query = vec![("task", "tag")];
+        if !clouds.is_empty() {
+            query.push(("cloud", &clouds));
+        }
+        Wire::open(&self.http, peer, &path, &query, QUEUE).await
+    }
+
+    async fn serve(&self, peer: &Peer, wire: &mut Wire, connection: ConnectionId) -> Result<End, CoreError> {
+        // When the core must have closed, after a result was sent.
+        let mut confirm_by = None;
+        loop {
+            let changed = self.books.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // What is answered from here on is not missed.
+            changed.as_mut().enable();
+            while confirm_by.is_none() {
+                let next = self.books.tasks().send_next(connection);
+                let Some((id, result)) = next else { break };
+                wire.say(frames::task_result(&id, &result)).await?;
+                tracing::debug!(task = id, "answered a task");
+                if peer.dialect.closes_after_frame() {
+                    confirm_by = Some(Instant::now() + self.http.config.timing.confirm);
+                }
+            }
+            let idle = confirm_by.is_none();
+            let stop_at = *self.stop.borrow();
+            if let Some(stop_at) = stop_at
+                && (Instant::now() >= stop_at || idle && !self.books.tasks().is_awaited(connection))
+            {
+                wire.close().await;
+                return Ok(End::Stopped);
+            }
+            let until = [confirm_by, stop_at].into_iter().flatten().min();
+            tokio::select! {
+                heard = wire.next() => match heard? {
+                    Heard::Text(text) => self.frame(&text, connection),
+                    Heard::Closed(true, _) if !idle => return Ok(End::Answered),
+                    Heard::Closed(_, error) => return Ok(End::Lost(error)),
+                },
+                () = changed, if idle => {}
+                () = self.http.replaced(peer) => return Err(wire.lost("another core has taken its place")),
+                () = self.stopped(), if stop_at.is_none() => {}
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    if confirm_by.is_some_and(|by| Instant::now() >= by) {
+                        return Err(wire.lost("the core did not say that it took a result"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn frame(&self, text: &str, connection: ConnectionId) {
+        let task = match frames::read_task(text) {
+            Ok(task) => task,
+            Err(reason) => {
+                tracing::warn!(reason = bounded(&reason), "ignored a frame of the work queue");
+                return;
+            }
+        };
+        if self.stop.borrow().is_some() {
+            tracing::info!(task = task.id, "ignored a task, because the worker is ending");
+            return;
+        }
+        let arrival = self.books.tasks().arrived(&task.id, connection);
+        match arrival {
+            TaskArrival::Start => self.outbox.push(CoreEvent::Task(task)),
+            TaskArrival::InWork => tracing::info!(task = task.id, "a task in work was delivered again"),
+            TaskArrival::Done => tracing::info!(task = task.id, "a task that is done was delivered again"),
+            TaskArrival::NoRoom => tracing::warn!(task = task.id, "too many tasks at a time, left for later"),
+        }
+    }
+}

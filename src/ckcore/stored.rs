@@ -1,0 +1,194 @@
+//! Nodes as the core has them, whichever core it is.
+//!
+//! A core adds members to what it stores: ages, counts, and copies of the nodes above, each core in another place. All of
+//! that is taken off here, so that what is left can be changed and sent back.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{CoreError, lines::Lines};
+
+/// The request that answers a [`StoredGraph`].
+pub(super) const CLEAN_QUERY: &str = "query of the nodes to clean up";
+
+/// Members of `reported` that a core computes.
+const COMPUTED_REPORTED: [&str; 3] = ["age", "last_update", "last_access"];
+
+/// Members of `metadata` that a core computes.
+const COMPUTED_METADATA: [&str; 5] = ["ancestors", "descendant_summary", "descendant_count", "expires", "exported_age"];
+
+/// The nodes above a resource that a core looks up.
+const ANCESTORS: [&str; 4] = ["cloud", "account", "region", "zone"];
+
+/// A node as the core has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// Its id in the core.
+    pub id: String,
+    /// What the core compares when the node is changed.
+    pub revision: Option<String>,
+    /// Its kind.
+    pub kind: String,
+    /// What was collected of it, without computed members and ancestors.
+    pub reported: Map<String, Value>,
+    /// What people want of it.
+    pub desired: Map<String, Value>,
+    /// What we know beyond the cloud, without the core's additions.
+    pub metadata: Map<String, Value>,
+    /// The nodes above it by `cloud`, `account`, `region`, `zone`, as far as there are any.
+    pub ancestors: BTreeMap<String, Ancestor>,
+}
+
+/// A node above another one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ancestor {
+    /// Its id in the cloud.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// What was collected of it; empty where the core says only id and name.
+    pub reported: Map<String, Value>,
+}
+
+/// Nodes and how they hang together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredGraph {
+    /// The nodes.
+    pub nodes: Vec<Stored>,
+    /// The edges of the default type by the ids of their ends, predecessor first.
+    pub edges: Vec<(String, String)>,
+}
+
+/// Changes to the sections of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeChange {
+    /// The node's id in the core.
+    pub id: String,
+    /// Collected properties to set.
+    pub reported: Option<Map<String, Value>>,
+    /// Wishes to set.
+    pub desired: Option<Map<String, Value>>,
+    /// Metadata to set.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The changes as bodies of requests, one for each section that is changed: a core takes one line for each node, and
+/// passes over an unknown one only if the line has a single section.
+pub(super) fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
+    type Section = fn(&NodeChange) -> Option<&Map<String, Value>>;
+    let sections: [(&str, Section); 3] = [
+        ("reported", |change| change.reported.as_ref()),
+        ("desired", |change| change.desired.as_ref()),
+        ("metadata", |change| change.metadata.as_ref()),
+    ];
+    let bodies = sections.map(|(name, section)| {
+        let mut by_id: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        for change in changes {
+            if let Some(section) = section(change).filter(|section| !section.is_empty()) {
+                by_id.entry(&change.id).or_default().extend(section.clone());
+            }
+        }
+        by_id.into_iter().map(|(id, section)| format!("{}\n", json!({ "id": id, name: section }))).collect::<String>()
+    });
+    bodies.into_iter().filter(|body| !body.is_empty()).collect()
+}
+
+/// Reads nodes and edges as they arrive.
+pub(super) struct GraphReader {
+    lines: Lines,
+    default_edge: &'static str,
+    graph: StoredGraph,
+}
+
+impl GraphReader {
+    pub(super) fn new(what: &'static str, default_edge: &'static str) -> Self {
+        Self { lines: Lines::new(what), default_edge, graph: StoredGraph::default() }
+    }
+
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
+        let Self { lines, default_edge, graph } = self;
+        lines.feed(chunk, |line| graph.line(line, default_edge))
+    }
+
+    pub(super) fn finish(mut self) -> Result<StoredGraph, CoreError> {
+        let Self { lines, default_edge, graph } = &mut self;
+        lines.finish(|line| graph.line(line, default_edge))?;
+        Ok(self.graph)
+    }
+}
+
+impl StoredGraph {
+    fn line(&mut self, line: &[u8], default_edge: &str) -> Result<(), CoreError> {
+        let unusable = |why: &str| Lines::new(CLEAN_QUERY).unusable(why);
+        let element: Value = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
+        let text = |name: &str| element.get(name).and_then(Value::as_str);
+        match (text("from"), text("to")) {
+            (Some(from), Some(to)) if text("edge_type").is_none_or(|given| given == default_edge) => {
+                self.edges.push((from.to_owned(), to.to_owned()));
+            }
+            (Some(_), Some(_)) => {}
+            _ => self.nodes.push(stored_node(&element).ok_or_else(|| unusable("a line is neither node nor edge"))?),
+        }
+        Ok(())
+    }
+}
+
+/// Reads a node in the form of any core; `None` if it is none.
+#[must_use]
+pub fn stored_node(value: &Value) -> Option<Stored> {
+    let mut reported = section(value, "reported");
+    let kind = reported.get("kind")?.as_str()?.to_owned();
+    let mut metadata = section(value, "metadata");
+    let mut desired = section(value, "desired");
+    let ancestors = ancestors(value, &reported, &metadata);
+    for section in [&mut reported, &mut desired, &mut metadata] {
+        section.retain(|name, value| !is_ancestor(name, value));
+    }
+    reported.retain(|name, _| !COMPUTED_REPORTED.contains(&name.as_str()));
+    metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
+    let id = value.get("id")?.as_str()?.to_owned();
+    let revision = value.get("revision").and_then(Value::as_str).map(str::to_owned);
+    Some(Stored { id, revision, kind, reported, desired, metadata, ancestors })
+}
+
+fn section(value: &Value, name: &str) -> Map<String, Value> {
+    value.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// Whether a member of a section is the copy of an ancestor's section. A property of the same name would be no object.
+fn is_ancestor(name: &str, value: &Value) -> bool {
+    ANCESTORS.contains(&name) && (value.is_object() || value.is_null())
+}
+
+fn ancestors(node: &Value, reported: &Map<String, Value>, metadata: &Map<String, Value>) -> BTreeMap<String, Ancestor> {
+    let found = ANCESTORS.into_iter().filter_map(|name| {
+        // Core 4.1 gives the whole node.
+        let whole = node.get("ancestors").and_then(|all| all.get(name)).and_then(|node| node.get("reported"));
+        // ckcore 2.0 puts the section of a task's node into that of the resource, and keeps id and name otherwise.
+        let copied = reported.get(name).filter(|value| value.is_object());
+        let brief = metadata.get("ancestors").and_then(|all| all.get(name));
+        let ancestor = whole.or(copied).and_then(full_ancestor).or_else(|| brief.and_then(brief_ancestor))?;
+        Some((name.to_owned(), ancestor))
+    });
+    found.collect()
+}
+
+fn full_ancestor(reported: &Value) -> Option<Ancestor> {
+    let mut ancestor = brief_ancestor(reported)?;
+    // Without a kind it is no whole section, but the id and the name that are kept with the resource.
+    if reported.get("kind").is_some() {
+        ancestor.reported = reported.as_object()?.clone();
+        ancestor.reported.retain(|name, _| !COMPUTED_REPORTED.contains(&name.as_str()));
+    }
+    Some(ancestor)
+}
+
+fn brief_ancestor(value: &Value) -> Option<Ancestor> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(Ancestor { id: text("id")?, name: text("name"), reported: Map::new() })
+}
+
+#[cfg(test)]
+#[path = "stored_tests.rs"]
+mod tests;

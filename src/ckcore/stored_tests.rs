@@ -1,0 +1,105 @@
+//! Nodes as both cores were recorded to send them.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+
+use super::*;
+
+const TASKS: [(&str, &str); 2] =
+    [("2.0", include_str!("testdata/task_2.0.json")), ("4.1", include_str!("testdata/task_4.1.json"))];
+
+fn node(task: &str) -> Stored {
+    let task: Value = serde_json::from_str(task).unwrap();
+    stored_node(&task["data"]["node"]).unwrap()
+}
+
+#[test]
+fn the_node_of_a_task_is_the_same_from_both_cores() {
+    for (core, task) in TASKS {
+        let node = node(task);
+        assert_eq!((node.kind.as_str(), node.revision.is_some()), ("example_instance", true), "{core}");
+        let mut reported = Value::Object(node.reported);
+        for time in ["ctime", "mtime", "atime"] {
+            assert!(reported.as_object_mut().unwrap().remove(time).is_some(), "{core}");
+        }
+        let tags = json!({"Name": "Example Instance 1", "expiration": "2d", "owner": "lukas"});
+        let expected = json!({"kind": "example_instance", "id": "someInstance1", "tags": tags, "name": "someInstance1",
+            "instance_cores": 4, "instance_memory": 32, "instance_type": "", "instance_status": "running"});
+        assert_eq!(reported, expected, "{core}");
+        assert_eq!(node.desired, Map::new(), "{core}");
+        let mut metadata = node.metadata;
+        assert!(metadata.remove("python_type").is_some());
+        metadata.remove("categories");
+        assert_eq!(Value::Object(metadata), json!({"cleaned": false, "phantom": false, "protected": false}), "{core}");
+        let ancestors: Vec<_> = node.ancestors.iter().map(|(kind, node)| (kind.as_str(), node.id.as_str())).collect();
+        assert_eq!(ancestors, [("account", "Example Account"), ("cloud", "example"), ("region", "us-west")], "{core}");
+        let region = &node.ancestors["region"];
+        assert_eq!(region.name.as_deref(), Some("US West"));
+        assert_eq!(region.reported["tags"], json!({"Some Tag": "Some Value"}), "{core}");
+        assert!(!region.reported.contains_key("age"));
+    }
+}
+
+#[test]
+fn the_nodes_to_clean_are_read_from_both_cores() {
+    for (edge, answer) in [
+        ("dependency", include_bytes!("testdata/clean_2.0.ndjson").as_slice()),
+        ("default", include_bytes!("testdata/clean_4.1.ndjson")),
+    ] {
+        let mut reader = GraphReader::new(CLEAN_QUERY, edge);
+        for chunk in answer.chunks(1000) {
+            reader.feed(chunk).unwrap();
+        }
+        let graph = reader.finish().unwrap();
+        let wanted: Vec<_> =
+            graph.nodes.iter().filter(|node| node.desired.get("clean") == Some(&json!(true))).collect();
+        assert!(!wanted.is_empty() && graph.nodes.iter().any(|node| node.kind == "graph_root"), "{edge}");
+        for node in wanted {
+            assert_eq!(node.ancestors["cloud"].id, "example", "{edge}");
+            assert!(graph.edges.iter().any(|(_, to)| *to == node.id), "{edge}");
+        }
+    }
+}
+
+#[test]
+fn a_property_with_an_ancestors_name_stays() {
+    let node = json!({"id": "x", "reported": {"kind": "k", "region": "here", "zone": null}});
+    assert_eq!(stored_node(&node).unwrap().reported, *json!({"kind": "k", "region": "here"}).as_object().unwrap());
+    for no_node in
+        [json!(null), json!({"id": "x"}), json!({"id": "x", "reported": {}}), json!({"reported": {"kind": "k"}})]
+    {
+        assert_eq!(stored_node(&no_node), None);
+    }
+}
+
+#[test]
+fn edges_of_other_types_are_left_out() {
+    let mut reader = GraphReader::new(CLEAN_QUERY, "default");
+    reader.feed(b"{\"from\":\"a\",\"to\":\"b\",\"edge_type\":\"delete\"}\n{\"from\":\"a\",\"to\":\"c\"").unwrap();
+    reader.feed(b",\"edge_type\":\"default\"}").unwrap();
+    assert_eq!(reader.finish().unwrap().edges, [("a".to_owned(), "c".to_owned())]);
+}
+
+#[test]
+fn changes_go_out_section_by_section_and_once_for_each_node() {
+    let map = |value: Value| value.as_object().cloned();
+    let changes = [
+        NodeChange {
+            id: "a".into(),
+            desired: map(json!({"clean": false})),
+            metadata: map(json!({"cleaned": true})),
+            ..NodeChange::default()
+        },
+        NodeChange { id: "b".into(), metadata: map(json!({"x": 1})), ..NodeChange::default() },
+        NodeChange { id: "a".into(), metadata: map(json!({"y": 2})), ..NodeChange::default() },
+        NodeChange { id: "c".into(), metadata: map(json!({})), ..NodeChange::default() },
+    ];
+    assert_eq!(
+        change_bodies(&changes),
+        [
+            "{\"desired\":{\"clean\":false},\"id\":\"a\"}\n",
+            "{\"id\":\"a\",\"metadata\":{\"cleaned\":true,\"y\":2}}\n{\"id\":\"b\",\"metadata\":{\"x\":1}}\n",
+        ]
+    );
+    assert!(change_bodies(&[]).is_empty());
+}

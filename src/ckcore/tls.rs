@@ -1,0 +1,208 @@
+//! Whom we trust on connections with TLS, and who we say we are.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use super::CoreError;
+
+const WHAT: &str = "set-up of TLS";
+
+/// What the user said about TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// A file of certificates (PEM) to trust in addition to the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// A file with our own certificate and its chain (PEM), if the core wants to see one.
+    pub cert: Option<PathBuf>,
+    /// The file of its private key (PEM), unless it is in the same file.
+    pub cert_key: Option<PathBuf>,
+    /// Whether the core's certificate must be one that we trust.
+    pub verify: bool,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self { ca_cert: None, cert: None, cert_key: None, verify: true }
+    }
+}
+
+/// Everything that was read from files, once.
+#[derive(Debug)]
+pub(super) struct Trust {
+    provider: Arc<CryptoProvider>,
+    roots: RootCertStore,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    verify: bool,
+}
+
+impl Trust {
+    /// Reads the files. Without `system` the system's certificates are not looked at.
+    pub(super) fn read(options: &TlsOptions, system: bool) -> Result<Self, CoreError> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = &options.ca_cert {
+            for certificate in certificates(path)? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| problem(path, &format!("has no usable certificate: {error}")))?;
+            }
+        }
+        if system && options.verify {
+            let found = rustls_native_certs::load_native_certs();
+            if found.certs.is_empty() && roots.is_empty() {
+                tracing::warn!(errors = ?found.errors, "the system has no certificates, so only the core's own are trusted");
+            }
+            roots.add_parsable_certificates(found.certs);
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        Ok(Self { provider, roots, identity: identity(options)?, verify: options.verify })
+    }
+
+    /// A configuration that trusts `extra` too.
+    pub(super) fn config(&self, extra: Option<&CertificateDer<'static>>) -> Result<ClientConfig, CoreError> {
+        let mut roots = self.roots.clone();
+        if let Some(extra) = extra {
+            roots.add(extra.clone()).map_err(|error| wrong(&error))?;
+        }
+        self.build(self.verify.then_some(roots))
+    }
+
+    /// A configuration that trusts anybody: only to ask for what is verified by other means.
+    pub(super) fn blind_config(&self) -> Result<ClientConfig, CoreError> {
+        self.build(None)
+    }
+
+    fn build(&self, roots: Option<RootCertStore>) -> Result<ClientConfig, CoreError> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&error))?;
+        let builder = match roots {
+            Some(roots) => builder.with_root_certificates(roots),
+            None => {
+                let verifier = Arc::new(Anybody(Arc::clone(&self.provider)));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        match &self.identity {
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| wrong(&error))
+            }
+            None => Ok(builder.with_no_client_auth()),
+        }
+    }
+}
+
+fn identity(options: &TlsOptions) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, CoreError> {
+    let Some(cert) = &options.cert else {
+        return match &options.cert_key {
+            Some(key) => Err(problem(key, "is the key of no certificate: give --cert too")),
+            None => Ok(None),
+        };
+    };
+    let path = options.cert_key.as_ref().unwrap_or(cert);
+    let key = PrivateKeyDer::from_pem_slice(&read(path)?)
+        .map_err(|error| problem(path, &format!("has no usable private key (--cert-key): {error}")))?;
+    Ok(Some((certificates(cert)?, key)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CoreError> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(problem(path, "has no certificate in PEM form")),
+        Err(error) => Err(problem(path, &format!("has no usable certificate: {error}"))),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CoreError> {
+    fs::read(path).map_err(|error: io::Error| problem(path, &format!("cannot be read: {error}")))
+}
+
+fn problem(path: &Path, what: &str) -> CoreError {
+    CoreError::permanent(WHAT, &format!("{} {what}", path.display()))
+}
+
+fn wrong(error: &Error) -> CoreError {
+    CoreError::permanent(WHAT, &error.to_string())
+}
+
+/// Accepts every certificate, but still wants proof that the peer has its key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("empty"), "").unwrap();
+        fs::write(path("damaged"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let options = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| TlsOptions {
+            ca_cert: ca.map(path),
+            cert: cert.map(path),
+            cert_key: key.map(path),
+            verify: true,
+        };
+        for (options, name, why) in [
+            (options(Some("missing"), None, None), "missing", "cannot be read"),
+            (options(Some("empty"), None, None), "empty", "no certificate"),
+            (options(Some("damaged"), None, None), "damaged", "no usable certificate"),
+            (options(None, Some("damaged"), None), "damaged", "--cert-key"),
+            (options(None, Some("damaged"), Some("missing")), "missing", "cannot be read"),
+            (options(None, None, Some("empty")), "empty", "--cert"),
+        ] {
+            let error = Trust::read(&options, false).unwrap_err();
+            assert!(!error.retryable && error.message.contains(name) && error.message.contains(why), "{error}");
+        }
+        assert!(Trust::read(&TlsOptions::default(), false).is_ok());
+    }
+}

@@ -1,0 +1,178 @@
+//! A websocket of the core: how it is opened, kept alive, listened to and closed.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::header::AUTHORIZATION;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    tungstenite::{
+        self, Bytes, Message, Utf8Bytes,
+        client::IntoClientRequest,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+use super::{
+    CoreError, Timing,
+    error::bounded,
+    http::{Http, causes},
+    peer::Peer,
+};
+
+/// The largest message that is taken from the core, in bytes. Actions have a few hundred, tasks the size of a node.
+const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long the last words of a connection may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a websocket is for, in errors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose {
+    /// For its opening.
+    pub(super) opening: &'static str,
+    /// For what happens later.
+    pub(super) open: &'static str,
+}
+
+/// An open websocket.
+pub(super) struct Wire {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    purpose: Purpose,
+    timing: Timing,
+    last_heard: Instant,
+    ping_due: Interval,
+}
+
+/// What was heard.
+pub(super) enum Heard {
+    /// A text frame.
+    Text(Utf8Bytes),
+    /// The core closed the websocket; whether it did so normally, and how.
+    Closed(bool, CoreError),
+}
+
+impl Wire {
+    /// Opens a websocket of the core.
+    pub(super) async fn open(
+        http: &Http,
+        peer: &Peer,
+        path: &[&str],
+        query: &[(&str, &str)],
+        purpose: Purpose,
+    ) -> Result<Self, CoreError> {
+        let what = purpose.opening;
+        let mut url = http.config.ws_url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request =
+            url.as_str().into_client_request().map_err(|error| CoreError::permanent(what, &error.to_string()))?;
+        if let Some(token) = http.tokens.header().await? {
+            request.headers_mut().insert(AUTHORIZATION, token);
+        }
+        let config = WebSocketConfig::default()
+            .read_buffer_size(16 * 1024)
+            .max_message_size(Some(MESSAGE_LIMIT))
+            .max_frame_size(Some(MESSAGE_LIMIT));
+        let timing = http.config.timing.clone();
+        let connector = Connector::Rustls(peer.tls());
+        let opening = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let socket = match timeout(timing.connect, opening).await {
+            Ok(Ok((socket, _))) => socket,
+            Ok(Err(error)) => {
+                let error = refusal(what, &error);
+                if error.status == Some(401) {
+                    http.tokens.forget().await;
+                }
+                return Err(error);
+            }
+            Err(_) => return Err(CoreError::timeout(what, timing.connect)),
+        };
+        let mut ping_due = interval_at(Instant::now() + timing.ping, timing.ping);
+        ping_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self { socket, purpose, timing, last_heard: Instant::now(), ping_due })
+    }
+
+    /// Waits for a text frame or the end, and keeps the connection alive meanwhile. Nothing is lost if the wait is given
+    /// up.
+    ///
+    /// Pings of the core are answered by the library as soon as the next message is waited for.
+    pub(super) async fn next(&mut self) -> Result<Heard, CoreError> {
+        loop {
+            tokio::select! {
+                message = self.socket.next() => {
+                    self.last_heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),
+                        Some(Ok(Message::Close(frame))) => return Ok(self.closed(frame).await),
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => return Err(self.lost(&error.to_string())),
+                        None => return Err(self.lost("the connection ended")),
+                    }
+                }
+                _ = self.ping_due.tick() => self.ping().await?,
+            }
+        }
+    }
+
+    async fn closed(&mut self, frame: Option<CloseFrame>) -> Heard {
+        self.finish().await;
+        let normal = frame.as_ref().is_none_or(|frame| u16::from(frame.code) == 1000);
+        let why = frame.map_or_else(String::new, |f| format!(" with code {} {}", f.code, bounded(&f.reason)));
+        Heard::Closed(normal, self.lost(&format!("the core closed the websocket{why}")))
+    }
+
+    /// Sends a text frame.
+    pub(super) async fn say(&mut self, text: String) -> Result<(), CoreError> {
+        self.write(Message::text(text)).await
+    }
+
+    async fn ping(&mut self) -> Result<(), CoreError> {
+        if self.last_heard.elapsed() >= self.timing.silence {
+            return Err(self.lost("the core is silent and does not answer pings"));
+        }
+        self.write(Message::Ping(Bytes::from_static(b"ckworker"))).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), CoreError> {
+        match timeout(self.timing.request, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(&error.to_string())),
+            Err(_) => Err(self.lost("the core does not read what we send")),
+        }
+    }
+
+    /// The error of a connection that is lost.
+    pub(super) fn lost(&self, why: &str) -> CoreError {
+        CoreError::transport(self.purpose.open, why)
+    }
+
+    /// Closes the websocket normally and waits a moment for the core to agree.
+    pub(super) async fn close(&mut self) {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        // A connection that is broken already is closed as well.
+        let _ = timeout(FAREWELL, self.socket.close(Some(frame))).await;
+        self.finish().await;
+    }
+
+    /// Reads until the websocket is over, so that an answer to the core's close is written.
+    async fn finish(&mut self) {
+        // Whoever is slower than this is cut off.
+        let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
+    }
+}
+
+fn refusal(what: &'static str, error: &tungstenite::Error) -> CoreError {
+    match error {
+        tungstenite::Error::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            CoreError::refused(what, response.status().as_u16(), &String::from_utf8_lossy(body))
+        }
+        other => CoreError::transport(what, &causes(other)),
+    }
+}

@@ -1,0 +1,121 @@
+//! From an item to a node of the graph: its resource, the keys that others find it by, and its edges.
+
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        client::{CallError, CallErrorKind},
+        definitions::{Reference, Scope},
+    },
+    eval::Item,
+    kind::{Above, Step},
+    place::GLOBAL,
+};
+use crate::graph::{End, Key, NodeId, Resource, Value};
+
+impl Step<'_> {
+    /// Sends the node of an item and declares its edges; an item without id is reported and skipped.
+    pub(super) async fn node(&self, item: &Item<'_>, above: Option<Above<'_>>) -> Result<Option<NodeId>, Failure> {
+        let Some((resource, name)) = self.resource(item).await? else { return Ok(None) };
+        let keys = self.keys(&resource, &name);
+        let node = match resource.finish(&self.place.ancestors(self.run)) {
+            Ok(node) => node,
+            Err(error) => {
+                self.odd("UnfitResource", error.to_string()).await?;
+                return Ok(None);
+            }
+        };
+        let node = self.run.graph.add(node, keys).await?;
+        let parent = above.map_or(self.place.node, |above| above.node);
+        self.run.graph.edge(End::Node(parent), End::Node(node));
+        self.connect(item, node);
+        Ok(Some(node))
+    }
+
+    /// Builds the resource of an item; answers its name too.
+    pub(crate) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
+        let definition = self.definition;
+        let Some(id) = item.text(definition.id.get_ref()) else {
+            // A call that was to give it has failed, which is a gap already, or has said that there is none.
+            if !item.lacks(definition.id.get_ref()) {
+                self.odd("NoId", "an item without id".to_owned()).await?;
+            }
+            return Ok(None);
+        };
+        let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
+        let mut resource = Resource::new(self.kind, id);
+        resource.name(name.as_str());
+        if let Some(tags) = &definition.tags {
+            item.tags(tags.get_ref(), &mut |key, value| {
+                resource.tag(key, value);
+            });
+        }
+        for (field, source) in &definition.properties {
+            let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
+            if let Err(error) = resource.set(field.get_ref(), value) {
+                self.odd("UnfitValue", error.to_string()).await?;
+            }
+        }
+        resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));
+        resource.cleaned(definition.cleaned.as_ref().is_some_and(|when| item.holds(when.get_ref())));
+        if definition.phantom.as_ref().is_some_and(|when| item.holds(when.get_ref())) {
+            resource.phantom(true);
+        }
+        Ok(Some((resource, name)))
+    }
+
+    /// Reports an answer that makes no sense; it costs the item or the field, not the kind.
+    async fn odd(&self, code: &str, message: String) -> Result<(), Failure> {
+        let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
+        let error = CallError {
+            service: self.service.service.as_str().into(),
+            operation: operation.into(),
+            region: self.place.region.as_str().into(),
+            code: code.into(),
+            message: format!("{}: {message}", self.kind.fqn),
+            kind: CallErrorKind::Odd,
+        };
+        self.place.lost(self.run, self.collector(), &error).await
+    }
+
+    /// The keys under which references find a resource.
+    fn keys(&self, resource: &Resource<'_>, name: &str) -> Vec<Key> {
+        let attributes = self.run.definitions.referenced(self.kind.fqn);
+        let value = |attribute: &str| match attribute {
+            "id" => Some(resource.id().to_owned()),
+            "name" => Some(name.to_owned()),
+            other => match resource.get(other) {
+                Some(Value::Text(text)) => Some(text.clone()),
+                _ => None,
+            },
+        };
+        attributes
+            .iter()
+            .filter_map(|attribute| Some(self.key(self.kind.fqn, attribute, value(attribute)?, None)))
+            .collect()
+    }
+
+    fn key(&self, kind: &str, attribute: &str, value: String, scope: Option<Scope>) -> Key {
+        let scope = match scope {
+            Some(Scope::Global) => GLOBAL,
+            _ => &self.place.label,
+        };
+        Key { scope: scope.to_owned(), kind: kind.to_owned(), attribute: attribute.to_owned(), value }
+    }
+
+    fn connect(&self, item: &Item<'_>, node: NodeId) {
+        let other = |reference: &Reference, value: String| {
+            End::Ref(self.key(reference.kind.get_ref(), reference.by.get_ref(), value, reference.scope))
+        };
+        for reference in &self.definition.predecessors {
+            item.texts(reference.value.get_ref(), &mut |value| {
+                self.run.graph.edge(other(reference, value), End::Node(node));
+            });
+        }
+        for reference in &self.definition.successors {
+            item.texts(reference.value.get_ref(), &mut |value| {
+                self.run.graph.edge(End::Node(node), other(reference, value));
+            });
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Parameters of calls from a node's fields. Unlike when listing, a missing field is an error.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
+
+use super::super::{
+    super::Subject,
+    client::Tree,
+    definitions::{
+        Condition, Input, Parameter,
+        path::{Part, Path, Template},
+    },
+    engine::eval::{Item, Named, text},
+};
+
+/// The fields of a node, in the form that paths lead into.
+pub(super) struct Fields {
+    node: Tree<'static>,
+    arn: Tree<'static>,
+}
+
+/// A parameter that the node has no value for: the path in braces.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Missing(pub(super) String);
+
+impl Fields {
+    /// The fields of a node; its tags are not among them.
+    pub(super) fn of(subject: &Subject) -> Self {
+        let mut node = subject.reported.clone();
+        node.remove("tags");
+        node.insert("id".into(), subject.id.clone().into());
+        node.insert("name".into(), subject.name.clone().into());
+        let tail = subject.text("arn").and_then(|arn| arn.split_once('/')).map(|(_, tail)| tail);
+        let arn = tail.map(|tail| ("tail".to_owned(), Value::from(tail))).into_iter().collect();
+        Self { node: tree(Value::Object(node)), arn: tree(Value::Object(arn)) }
+    }
+
+    /// The parameters of a call.
+    pub(super) fn input(&self, input: &Input) -> Result<Map<String, Value>, Missing> {
+        filled(&self.item(None, None), input)
+    }
+
+    /// The parameters of a call for an item of a listing.
+    pub(super) fn input_for(&self, item: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
+        filled(&self.item(None, Some(item)), input)
+    }
+
+    /// The parameters of a call about a tag: a structure with `key` and `value`.
+    pub(super) fn input_for_tag(&self, tag: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
+        filled(&self.item(Some(tag), None), input)
+    }
+
+    /// Whether a condition holds for an item of a listing.
+    pub(super) fn holds(&self, item: &Tree<'_>, condition: &Condition) -> bool {
+        self.item(None, Some(item)).holds(condition)
+    }
+
+    fn item<'t>(&'t self, tag: Option<&'t Tree<'t>>, item: Option<&'t Tree<'t>>) -> Roots<'t> {
+        let named = |name, tree: &'t Tree<'t>| Named { name, take: None, pages: std::slice::from_ref(tree) };
+        let mut all = vec![named("arn", &self.arn)];
+        all.extend(item.map(|item| named("item", item)));
+        Roots { node: Item { tree: &self.node, named: all }, tag: tag.map(Item::plain) }
+    }
+}
+
+/// Where paths begin: at a tag if it has the member, else at the node and at named values.
+struct Roots<'t> {
+    node: Item<'t>,
+    tag: Option<Item<'t>>,
+}
+
+impl<'t> Roots<'t> {
+    fn holds(&self, condition: &Condition) -> bool {
+        self.node.holds(condition)
+    }
+
+    fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
+        // Empty fields name nothing, but the value of a tag may be empty.
+        let of_tag = self.tag.as_ref().filter(|_| path.root.is_none()).and_then(|tag| tag.first(path));
+        of_tag.or_else(|| self.node.first(path).filter(|found| !found.is_empty()))
+    }
+}
+
+fn filled(roots: &Roots<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
+    let mut parameters = Map::new();
+    for (name, parameter) in input {
+        let name = match name.contains('{') {
+            true => fill(roots, &Template::try_from(name.clone()).map_err(Missing)?)?,
+            false => name.clone(),
+        };
+        parameters.insert(name, value(roots, parameter)?);
+    }
+    Ok(parameters)
+}
+
+fn value(roots: &Roots<'_>, parameter: &Parameter) -> Result<Value, Missing> {
+    Ok(match parameter {
+        Parameter::Bool(value) => Value::Bool(*value),
+        Parameter::Int(number) => Value::from(*number),
+        Parameter::Text(template) => match template.0.as_slice() {
+            [Part::Path(path)] => match roots.first(path) {
+                Some(part @ (Tree::Map(_) | Tree::List(_))) => serde_json::to_value(part).map_err(missing(path))?,
+                _ => Value::String(fill(roots, template)?),
+            },
+            _ => Value::String(fill(roots, template)?),
+        },
+        Parameter::List(list) => {
+            list.iter().map(|element| value(roots, element)).collect::<Result<Vec<_>, _>>()?.into()
+        }
+        Parameter::Map(members) => Value::Object(filled(roots, members)?),
+    })
+}
+
+fn fill(roots: &Roots<'_>, template: &Template) -> Result<String, Missing> {
+    let mut filled = String::new();
+    for part in &template.0 {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Path(path) => {
+                let found = roots.first(path).and_then(|tree| text(tree));
+                filled.push_str(&found.ok_or_else(|| missing(path)(""))?);
+            }
+        }
+    }
+    Ok(filled)
+}
+
+fn missing<E>(path: &Path) -> impl FnOnce(E) -> Missing {
+    let root = path.root.iter().map(|root| format!("@{root}"));
+    let steps = path.steps.iter().map(|step| match step {
+        super::super::definitions::path::Step::Member(name) => name.clone(),
+        step => format!("{step:?}"),
+    });
+    let path = root.chain(steps).collect::<Vec<_>>().join(".");
+    move |_| Missing(path)
+}
+
+/// JSON in the form that paths lead into.
+pub(super) fn tree(value: Value) -> Tree<'static> {
+    match value {
+        Value::Null => Tree::Null,
+        Value::Bool(value) => Tree::Bool(value),
+        Value::Number(number) => numeric(&number),
+        Value::String(text) => Tree::Text(Cow::Owned(text)),
+        Value::Array(items) => Tree::List(items.into_iter().map(tree).collect()),
+        Value::Object(members) => {
+            Tree::Map(members.into_iter().map(|(name, value)| (Cow::Owned(name), tree(value))).collect())
+        }
+    }
+}
+
+fn numeric(number: &Number) -> Tree<'static> {
+    match (number.as_i64(), number.as_f64()) {
+        (Some(number), _) => Tree::Int(number),
+        (None, Some(number)) => Tree::Float(number),
+        (None, None) => Tree::Null,
+    }
+}

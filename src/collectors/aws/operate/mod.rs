@@ -1,0 +1,178 @@
+//! Operations: tags, deletion, and what deletion needs before and after.
+//!
+//! The definitions say which calls a kind takes; code is here only for what they cannot say (`bucket`, `stack`,
+//! `volume`). Parameters come from the node as the core has it, and one that is missing there ends the operation before
+//! a call: a call with a parameter left out may mean everything. What hangs on a resource is asked of the cloud at the
+//! moment, because the graph may be hours old. Every operation bears being done twice.
+
+mod bucket;
+mod delete;
+mod fields;
+mod stack;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use worker_proto::{Failure, FailureKind, Operation, Outcome, Unit, Verb};
+
+use self::fields::Fields;
+use super::{
+    super::{CollectContext, Subject},
+    broker::Payload,
+    client::{self, CallError, Client, Reply, Request},
+    definitions::{Definition, Definitions, Scope, Service},
+    engine::call_failure,
+    identity::DEFAULT_REGION,
+    plan::ACCOUNT_KIND,
+    provider,
+    selection::global_region,
+};
+use crate::settings::Settings;
+
+/// What an operation keeps of its time to say that it is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The unit of the account that a resource belongs to.
+///
+/// # Errors
+/// `Configuration` if nothing of this kind can be changed, or if it is not certain where the resource is.
+pub(super) fn operator(settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+    let (_, definition) = find(subject)?;
+    if subject.account.id.is_empty() {
+        return Err(refused(subject, "its account is not known"));
+    }
+    if definition.scope == Scope::Region && subject.region.is_none() {
+        return Err(refused(subject, "its region is not certain"));
+    }
+    is_where_its_arn_says(subject, definition)?;
+    let stored = subject.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
+    let role = if settings.flag("aws-role-override") { settings.text("aws-role") } else { stored };
+    let payload = Payload {
+        account: subject.account.id.clone(),
+        role: role.map(str::to_owned),
+        partition: partition(subject).to_owned(),
+        regions: Vec::new(),
+        verify: true,
+    };
+    Ok(Unit {
+        id: subject.account.id.clone(),
+        label: subject.account.name.clone().unwrap_or_else(|| subject.account.id.clone()),
+        kind: ACCOUNT_KIND.to_owned(),
+        parts: 0,
+        payload: serde_json::to_string(&payload).map_err(internal)?,
+    })
+}
+
+/// Carries out one operation.
+pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &Operation) -> Result<Outcome, Failure> {
+    let payload = Payload::read(unit)?;
+    let subject = Subject::read(&operation.subject)?;
+    // Asked for first: the holder of the credentials says best why there are none.
+    context.credentials().get().await?;
+    let (service, definition) = find(&subject)?;
+    let region = match (definition.scope, &subject.region) {
+        (Scope::Region, Some(region)) => region.id.clone(),
+        (Scope::Region, None) => return Err(refused(&subject, "its region is not certain")),
+        (Scope::Global, _) => global_region(&payload.partition).to_owned(),
+    };
+    let limit = Duration::from_millis(operation.limit_ms);
+    let task = Task {
+        client: provider::client(context, &payload.account).await?,
+        fields: Fields::of(&subject),
+        subject,
+        region,
+        service,
+        definition,
+        deadline: Instant::now() + limit.saturating_sub(LAST_WORDS),
+    };
+    match &operation.verb {
+        Verb::UpdateTag { key, value } => task.update_tag(key, value).await,
+        Verb::DeleteTag { key } => task.delete_tag(key).await,
+        Verb::PreDelete => task.pre_delete().await,
+        Verb::Delete => task.delete().await,
+    }
+}
+
+/// One operation under way.
+struct Task {
+    client: Client,
+    subject: Subject,
+    fields: Fields,
+    region: String,
+    service: &'static Service,
+    definition: &'static Definition,
+    /// When waiting ends.
+    deadline: Instant,
+}
+
+impl Task {
+    /// A call to the kind's service.
+    async fn call(&self, operation: &str, input: Map<String, Value>) -> Result<Reply, CallError> {
+        self.client.call(self.request(operation, input)).await
+    }
+
+    fn request<'a>(&'a self, operation: &'a str, input: Map<String, Value>) -> Request<'a> {
+        Request { service: &self.service.service, operation, region: &self.region, input }
+    }
+
+    /// A call that failed, with the resource's name.
+    fn failure(&self, error: &CallError) -> Failure {
+        call_failure(&self.subject.label(), error)
+    }
+
+    /// Something of ours that does not hold.
+    fn odd(&self, reason: &str) -> Failure {
+        Failure { kind: FailureKind::Unavailable, message: format!("{}: {reason}", self.subject.label()) }
+    }
+
+    fn nothing(&self, reason: &str) -> Outcome {
+        Outcome::Nothing(format!("{}: {reason}", self.subject.label()))
+    }
+
+    /// A policy that belongs to AWS and is only used here.
+    fn is_foreign(&self) -> bool {
+        self.subject.text("arn").is_some_and(|arn| arn.contains(":iam::aws:"))
+    }
+}
+
+fn find(subject: &Subject) -> Result<(&'static Service, &'static Definition), Failure> {
+    let found = Definitions::get().map_err(internal)?.find(&subject.kind);
+    let found = found.filter(|(_, definition)| definition.kind.get_ref() != ACCOUNT_KIND);
+    found.ok_or_else(|| refused(subject, "nothing of this kind can be changed"))
+}
+
+/// An ARN names account and region. One that disagrees with the graph means that one of them is wrong.
+fn is_where_its_arn_says(subject: &Subject, definition: &Definition) -> Result<(), Failure> {
+    let Some(arn) = subject.text("arn").filter(|arn| arn.starts_with("arn:")) else { return Ok(()) };
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [_, _, _, region, account, _] = parts.as_slice() else { return Ok(()) };
+    if !account.is_empty() && *account != "aws" && *account != subject.account.id {
+        let why = format!("its ARN is of account {account}, but the core has it in {}", subject.account.id);
+        return Err(refused(subject, &why));
+    }
+    match &subject.region {
+        Some(stored) if definition.scope == Scope::Region && !region.is_empty() && *region != stored.id => {
+            Err(refused(subject, &format!("its ARN is of region {region}, but the core has it in {}", stored.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn partition(subject: &Subject) -> &str {
+    let arn = subject.text("arn").and_then(|arn| arn.strip_prefix("arn:")).and_then(|arn| arn.split(':').next());
+    let region = subject.region.as_ref().map_or(DEFAULT_REGION, |region| &region.id);
+    arn.filter(|partition| !partition.is_empty()).or_else(|| client::partition(region)).unwrap_or("aws")
+}
+
+fn refused(subject: &Subject, why: &str) -> Failure {
+    Failure { kind: FailureKind::Configuration, message: format!("{} stays as it is: {why}", subject.label()) }
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Failure { kind: FailureKind::Internal, message: format!("AWS operation: {error}") }
+}

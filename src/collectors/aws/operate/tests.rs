@@ -1,0 +1,128 @@
+//! Which account, which parameters: what decides about the target of a call.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+
+use super::{
+    super::definitions::Input,
+    fields::{Fields, Missing, tree},
+    *,
+};
+use crate::{collectors::Home, settings::Setting};
+
+fn home(id: &str, reported: Value) -> Home {
+    Home { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
+}
+
+fn subject(kind: &str, reported: Value) -> Subject {
+    Subject {
+        kind: kind.into(),
+        id: "the-id".into(),
+        name: "the-name".into(),
+        reported: reported.as_object().unwrap().clone(),
+        cloud: "aws".into(),
+        account: home("123456789012", json!({ "role": "Stored" })),
+        region: Some(home("eu-west-1", json!({}))),
+    }
+}
+
+fn payload(settings: &Settings, subject: &Subject) -> Payload {
+    Payload::read(&operator(settings, subject).unwrap()).unwrap()
+}
+
+#[test]
+fn the_stored_role_is_assumed_unless_it_is_overridden() {
+    let volume = subject("aws_ec2_volume", json!({}));
+    let mut settings = Settings::default();
+    settings.set("aws-role", Setting::Text("Given".into()));
+    assert_eq!(payload(&settings, &volume).role.as_deref(), Some("Stored"));
+    settings.set("aws-role-override", Setting::Flag(true));
+    assert_eq!(payload(&settings, &volume).role.as_deref(), Some("Given"));
+    let mut without = volume;
+    without.account.reported.clear();
+    assert_eq!(payload(&Settings::default(), &without).role, None);
+}
+
+#[test]
+fn the_partition_comes_from_arn_or_region() {
+    let arn = json!({ "arn": "arn:aws-cn:iam::123456789012:user/x" });
+    assert_eq!(payload(&Settings::default(), &subject("aws_iam_user", arn)).partition, "aws-cn");
+    let mut volume = subject("aws_ec2_volume", json!({}));
+    volume.region = Some(home("us-gov-west-1", json!({})));
+    assert_eq!(payload(&Settings::default(), &volume).partition, "aws-us-gov");
+}
+
+#[test]
+fn what_is_not_certain_is_refused() {
+    let refused = |subject: &Subject| operator(&Settings::default(), subject).unwrap_err().message;
+    let mut volume = subject("aws_ec2_volume", json!({}));
+    volume.region = None;
+    assert!(refused(&volume).contains("region is not certain"));
+    let elsewhere = json!({ "arn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/a/1" });
+    assert!(refused(&subject("aws_alb", elsewhere)).contains("region us-east-1"));
+    let foreign = json!({ "arn": "arn:aws:elasticloadbalancing:eu-west-1:210987654321:loadbalancer/app/a/1" });
+    assert!(refused(&subject("aws_alb", foreign)).contains("account 210987654321"));
+    for kind in ["aws_account", "aws_region", "aws_ec2_instance_type", "aws_vpc_quota", "no_such_kind"] {
+        assert!(refused(&subject(kind, json!({}))).contains("nothing of this kind"), "{kind}");
+    }
+}
+
+#[test]
+fn a_user_needs_no_region() {
+    let mut user = subject("aws_iam_user", json!({}));
+    user.region = None;
+    assert_eq!(operator(&Settings::default(), &user).unwrap().id, "123456789012");
+}
+
+fn input(text: &str) -> Input {
+    toml::from_str(text).unwrap()
+}
+
+#[test]
+fn a_parameter_without_a_value_ends_the_operation() {
+    let address = subject("aws_ec2_elastic_ip", json!({ "allocation_id": "", "public_ip": "192.0.2.1" }));
+    let fields = Fields::of(&address);
+    let release = input("AllocationId = '{allocation_id}'");
+    assert_eq!(fields.input(&release), Err(Missing("allocation_id".into())));
+    let list = input("AllocationIds = ['{allocation_id}']");
+    assert_eq!(fields.input(&list), Err(Missing("allocation_id".into())));
+    let nested = input("Filters = [{ Name = 'x', Values = ['a {@arn.tail}'] }]");
+    assert_eq!(fields.input(&nested), Err(Missing("@arn.tail".into())));
+}
+
+#[test]
+fn keys_and_values_of_tags_are_taken_as_they_are() {
+    let fields = Fields::of(&subject("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
+    let tag = tree(json!({ "key": "{id}", "value": "" }));
+    let filled = fields.input_for_tag(&tag, &input("resourceArn = '{arn}'\ntags = { '{key}' = '{value}' }")).unwrap();
+    assert_eq!(Value::Object(filled), json!({ "resourceArn": "arn:x", "tags": { "{id}": "" } }));
+}
+
+#[test]
+fn a_part_of_an_answer_goes_back_whole() {
+    let fields = Fields::of(&subject("aws_ec2_security_group", json!({})));
+    let permission = json!({ "FromPort": 443, "UserIdGroupPairs": [{ "GroupId": "sg-1" }], "Open": true });
+    let item = tree(permission.clone());
+    let filled = fields.input_for(&item, &input("GroupId = '{id}'\nIpPermissions = ['{@item}']")).unwrap();
+    assert_eq!(Value::Object(filled), json!({ "GroupId": "the-id", "IpPermissions": [permission] }));
+}
+
+#[test]
+fn only_a_named_absence_counts_as_gone() {
+    let error = |kind, code: &str, message: &str| CallError {
+        service: "s".into(),
+        operation: "o".into(),
+        region: "r".into(),
+        code: code.into(),
+        message: message.into(),
+        kind,
+    };
+    use client::CallErrorKind::{NotFound, Odd};
+    assert!(delete::is_gone(&error(NotFound, "InvalidVolume.NotFound", "")));
+    assert!(delete::is_gone(&error(NotFound, "NoSuchEntity", "")));
+    assert!(delete::is_gone(&error(Odd, "ValidationError", "Stack with id x does not exist")));
+    assert!(!delete::is_gone(&error(NotFound, "404", "no such page")));
+    assert!(!delete::is_gone(&error(Odd, "ValidationError", "No updates are to be performed")));
+    assert!(!delete::is_gone(&error(Odd, "DependencyViolation", "")));
+}

@@ -1,0 +1,197 @@
+//! What is deleted, in which order, and where.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Operable,
+    plan::{Operables, Plan, plan},
+};
+use crate::{
+    ckcore::{Ancestor, Stored, StoredGraph},
+    collectors,
+    settings::Settings,
+};
+
+fn operables(names: &[&str]) -> Operables {
+    let all = collectors::all().iter().filter(|collector| names.contains(&collector.name()));
+    all.map(|collector| (collector.name(), Operable { collector: *collector, settings: Settings::default() })).collect()
+}
+
+/// A graph that is built node by node; the id in the core is the id in the cloud.
+struct Story(StoredGraph);
+
+impl Story {
+    /// An AWS account with two regions and the pseudo region of IAM.
+    fn aws() -> Self {
+        let mut story = Self(StoredGraph::default());
+        story.add("graph_root", "root", &[]).add("cloud", "aws", &["root"]).add(
+            "aws_account",
+            "123456789012",
+            &["aws"],
+        );
+        story.add("aws_region", "us-east-1", &["123456789012"]).add("aws_region", "us-west-2", &["123456789012"]);
+        story
+    }
+
+    fn add(&mut self, kind: &str, id: &str, above: &[&str]) -> &mut Self {
+        let reported = json!({ "kind": kind, "id": id, "name": id });
+        let reported = reported.as_object().unwrap().clone();
+        self.0.nodes.push(Stored { id: id.into(), kind: kind.into(), reported, ..Stored::default() });
+        self.0.edges.extend(above.iter().map(|above| ((*above).to_owned(), id.to_owned())));
+        self
+    }
+
+    /// Adds a resource that is marked.
+    fn marked(&mut self, kind: &str, id: &str, above: &[&str]) -> &mut Self {
+        self.add(kind, id, above);
+        self.last().desired.insert("clean".into(), true.into());
+        self
+    }
+
+    fn last(&mut self) -> &mut Stored {
+        self.0.nodes.last_mut().unwrap()
+    }
+
+    fn flag(&mut self, flag: &str) -> &mut Self {
+        self.last().metadata.insert(flag.into(), true.into());
+        self
+    }
+
+    fn field(&mut self, field: &str, value: Value) -> &mut Self {
+        self.last().reported.insert(field.into(), value);
+        self
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.0, &operables(&["aws", "example"]))
+    }
+
+    fn reversed(&self) -> Self {
+        let mut graph = self.0.clone();
+        graph.edges.reverse();
+        Self(graph)
+    }
+}
+
+fn ids(plan: &Plan) -> Vec<Vec<&str>> {
+    plan.levels.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
+}
+
+fn reasons(plan: &Plan) -> Vec<(&str, &str)> {
+    plan.refused.iter().map(|refusal| (refusal.node.as_str(), refusal.reason.as_str())).collect()
+}
+
+fn region<'p>(plan: &'p Plan, node: &str) -> Option<&'p str> {
+    let item = plan.items().find(|item| item.node == node).unwrap();
+    item.subject.region.as_ref().map(|region| region.id.as_str())
+}
+
+#[test]
+fn what_is_deeper_by_the_longest_path_goes_first() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "vpc", &["us-west-2"]).marked("aws_ec2_subnet", "subnet", &["us-west-2", "vpc"]);
+    // It is directly below the region too: the shortest path would put it beside the VPC.
+    story.marked("aws_ec2_network_interface", "eni", &["us-west-2", "subnet", "vpc"]);
+    story.add("aws_ec2_security_group", "group", &["us-west-2", "vpc"]);
+    let plan = story.plan();
+    assert_eq!(ids(&plan), [["eni"], ["subnet"], ["vpc"]]);
+    assert_eq!(reasons(&plan), []);
+}
+
+#[test]
+fn an_instance_with_a_profile_stays_in_its_own_region() {
+    // The depth-first walk of the original found the region of IAM, or not, depending on the order of edges.
+    let mut story = Story::aws();
+    story.add("aws_iam_role", "role", &["us-east-1"]).add(
+        "aws_iam_instance_profile",
+        "profile",
+        &["us-east-1", "role"],
+    );
+    story.marked("aws_ec2_instance", "i-1", &["profile", "us-west-2"]);
+    story.add("aws_iam_server_certificate", "certificate", &["us-east-1"]);
+    story.marked("aws_elb", "elb-0", &["certificate", "us-west-2"]);
+    for story in [story.reversed(), story] {
+        let plan = story.plan();
+        assert_eq!(region(&plan, "i-1"), Some("us-west-2"));
+        assert_eq!(region(&plan, "elb-0"), Some("us-west-2"));
+    }
+}
+
+#[test]
+fn without_a_parent_of_its_own_a_region_is_not_borrowed() {
+    let mut story = Story::aws();
+    story.add("aws_iam_role", "role", &["us-east-1"]);
+    story.marked("aws_eks_cluster", "no-arn", &["role"]);
+    story.marked("aws_eks_cluster", "with-arn", &["role"]);
+    story.field("arn", json!("arn:aws:eks:us-west-2:123456789012:cluster/with-arn"));
+    story.marked("aws_eks_cluster", "with-ancestors", &["role"]);
+    let west = Ancestor { id: "us-west-2".into(), name: None, reported: Map::new() };
+    story.last().ancestors.insert("region".into(), west);
+    let plan = story.plan();
+    assert_eq!(region(&plan, "with-arn"), Some("us-west-2"));
+    assert_eq!(region(&plan, "with-ancestors"), Some("us-west-2"));
+    let [(node, reason)] = reasons(&plan)[..] else { panic!("{plan:?}") };
+    assert_eq!((node, reason.contains("region is not certain")), ("no-arn", true), "{reason}");
+}
+
+#[test]
+fn the_account_is_known_with_its_role() {
+    let mut story = Story::aws();
+    story.0.nodes[2].reported.insert("role".into(), json!("Cleaner"));
+    story.add("aws_iam_user", "user", &["us-east-1"]).marked("aws_iam_access_key", "key", &["user"]);
+    let plan = story.plan();
+    let item = plan.items().next().unwrap();
+    assert_eq!(item.subject.account.reported["role"], "Cleaner");
+    assert_eq!((item.unit.id.as_str(), &item.subject.region), ("123456789012", &None));
+    assert!(item.unit.payload.contains("Cleaner"), "{}", item.unit.payload);
+}
+
+#[test]
+fn a_resource_below_two_accounts_is_refused() {
+    let mut story = Story::aws();
+    story.add("aws_account", "210987654321", &["aws"]).add("aws_region", "there", &["210987654321"]);
+    story.add("aws_iam_user", "ours", &["us-east-1"]).add("aws_iam_user", "theirs", &["there"]);
+    story.marked("aws_iam_access_key", "key", &["ours", "theirs"]);
+    assert_eq!(reasons(&story.plan()), [("key", "its account is not known")]);
+}
+
+#[test]
+fn what_must_not_be_deleted_is_refused_and_said() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "protected", &["us-west-2"]).flag("protected");
+    story.marked("aws_iam_policy", "phantom", &["us-east-1"]).flag("phantom");
+    story.marked("aws_iam_policy", "of-aws", &["us-east-1"]);
+    story.field("arn", json!("arn:aws:iam::aws:policy/AdministratorAccess"));
+    story.marked("aws_ec2_instance_type", "t3.micro", &["us-west-2"]);
+    story.marked("aws_region", "eu-west-1", &["123456789012"]).marked("aws_account", "999999999999", &["aws"]);
+    story.marked("cloud", "gcp", &["root"]).marked("onprem_instance", "host", &["gcp"]);
+    story.marked("aws_vpc", "cleaned", &["us-west-2"]).flag("cleaned");
+    let plan = story.plan();
+    let found = reasons(&plan);
+    let refused: Vec<&str> = found.iter().map(|(node, _)| *node).collect();
+    assert_eq!(refused, ["protected", "phantom", "t3.micro", "eu-west-1", "999999999999", "gcp", "host"]);
+    // Policies of AWS look like any other when they come back from the core; the collector refuses them by their ARN.
+    assert_eq!(ids(&plan), [["of-aws"]]);
+    assert!(found[0].1.contains("protected") && found[3].1.contains("never deleted"), "{found:?}");
+}
+
+#[test]
+fn a_circle_is_refused_and_the_rest_is_planned() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "vpc", &["us-west-2", "subnet"]).marked("aws_ec2_subnet", "subnet", &["us-west-2", "vpc"]);
+    story.marked("aws_vpc", "other", &["us-west-2"]);
+    let plan = story.plan();
+    assert_eq!(ids(&plan), [["other"]]);
+    assert_eq!(plan.refused.len(), 2);
+    assert!(plan.refused.iter().all(|refusal| refusal.reason.contains("circle")));
+}
+
+#[test]
+fn a_collector_that_is_not_enabled_deletes_nothing() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "vpc", &["us-west-2"]);
+    let plan = plan(&story.0, &operables(&["example"]));
+    assert_eq!(reasons(&plan), [("vpc", "the collector of its cloud aws is not enabled")]);
+}

@@ -1,0 +1,342 @@
+//! One cleanup from the core's query to its last answer.
+//!
+//! Everything is prepared, then deleted level by level. The core is told in small parts as it happens, so that after a
+//! crash it knows what was done; what it was not told is done again, which finds it gone.
+
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::{sync::watch, time::sleep};
+use worker_proto::{Failure, FailureKind, Outcome, Verb};
+
+use super::{
+    journal::Journal,
+    plan::{Item, Operables, Plan, plan},
+};
+use crate::{
+    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph},
+    collectors::BoxFuture,
+    supervisor::operator::Operator,
+    telemetry::Metrics,
+};
+
+/// Changes that are sent to the core at a time.
+const CHUNK: usize = 100;
+/// Changes wait at most this long for others.
+const FLUSH: Duration = Duration::from_secs(2);
+/// The most that one deletion may take, its waiting included.
+const DELETE_LIMIT: Duration = Duration::from_secs(3600);
+/// The most that the preparation of one deletion may take.
+const PREPARE_LIMIT: Duration = Duration::from_secs(300);
+/// What it has to tell the core once it has to end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How often the core is asked or told the same, and the first pause between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+/// What a cleanup keeps of its time to tell the core.
+const RESERVE: Duration = Duration::from_secs(20);
+
+/// How cleanups are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Whether anything may be deleted (`--cleanup`).
+    pub enabled: bool,
+    /// Whether what would be deleted is only logged (`--cleanup-dry-run`).
+    pub dry_run: bool,
+    /// How many resources are deleted at the same time (`--cleanup-pool-size`).
+    pub pool: usize,
+}
+
+/// Everything that a cleanup needs.
+#[derive(Clone)]
+pub(in crate::supervisor) struct Cleanup {
+    pub(in crate::supervisor) setting: Setting,
+    pub(in crate::supervisor) core: Arc<Core>,
+    pub(in crate::supervisor) operator: Operator,
+    pub(in crate::supervisor) operables: Arc<Operables>,
+    pub(in crate::supervisor) metrics: Arc<Metrics>,
+    /// Turns true when it has to end.
+    pub(in crate::supervisor) stop: watch::Receiver<bool>,
+}
+
+/// What it came to.
+#[derive(Default)]
+struct Tally {
+    deleted: usize,
+    failed: usize,
+    refused: usize,
+}
+
+impl Cleanup {
+    /// Cleans up, and says how to answer.
+    pub(in crate::supervisor) async fn run(self, key: ActionKey, deadline: Instant) -> Answer {
+        if !self.setting.enabled {
+            let text = "nothing was cleaned up: ckworker runs without --cleanup";
+            tracing::error!(action = %key, "{text}");
+            self.core.info(&key, InfoLevel::Error, text).await;
+            return Answer::Done;
+        }
+        let began = Instant::now();
+        let answer = self.clean(&key, deadline).await;
+        self.metrics.duration("cleanup", began.elapsed().as_secs_f64());
+        answer
+    }
+
+    async fn clean(&self, key: &ActionKey, deadline: Instant) -> Answer {
+        let api = self.core.api();
+        let found = tokio::select! {
+            found = self.query(&api, deadline) => found,
+            () = stopped(self.stop.clone()) => return Answer::Error("stopped before anything was cleaned up".into()),
+        };
+        let graph = match found {
+            Ok(graph) => graph,
+            Err(error) => return Answer::Error(format!("the resources to clean up cannot be read: {error}")),
+        };
+        let plan = planned(graph, Arc::clone(&self.operables)).await;
+        if self.setting.dry_run {
+            return dry_run(&plan);
+        }
+        let mut work = Work::new(self, api, key, &plan, deadline);
+        work.refuse(&plan);
+        work.all(&plan).await;
+        work.end().await
+    }
+
+    /// What is to be cleaned up; the core is asked again while that may help.
+    async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
+        let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
+        let mut pause = PAUSE;
+        for _ in 1..ATTEMPTS {
+            match api.nodes_to_clean(&clouds).await {
+                Err(error) if error.retryable && Instant::now() + pause < deadline => {
+                    tracing::warn!(%error, "trying again");
+                }
+                result => return result,
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        api.nodes_to_clean(&clouds).await
+    }
+}
+
+/// Planning takes a while for a large graph, and others wait for this thread.
+async fn planned(graph: StoredGraph, operables: Arc<Operables>) -> Plan {
+    tokio::task::spawn_blocking(move || plan(&graph, &operables)).await.unwrap_or_default()
+}
+
+fn dry_run(plan: &Plan) -> Answer {
+    for item in plan.items() {
+        let subject = &item.subject;
+        let region = subject.region.as_ref().map_or("-", |region| &region.id);
+        tracing::info!(account = subject.account.id, region, resource = subject.label(), "would be deleted (dry run)");
+    }
+    for refusal in &plan.refused {
+        tracing::info!(resource = refusal.label, reason = refusal.reason, "would not be deleted (dry run)");
+    }
+    Answer::Done
+}
+
+/// A cleanup under way.
+struct Work<'a> {
+    cleanup: &'a Cleanup,
+    api: CoreApi,
+    key: &'a ActionKey,
+    deadline: Instant,
+    journal: Journal,
+    flushed: Instant,
+    tally: Tally,
+    total: usize,
+    stopped: bool,
+}
+
+impl<'a> Work<'a> {
+    fn new(cleanup: &'a Cleanup, api: CoreApi, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
+        Self {
+            cleanup,
+            api,
+            key,
+            deadline: deadline.checked_sub(RESERVE).unwrap_or(deadline),
+            journal: Journal::default(),
+            flushed: Instant::now(),
+            tally: Tally::default(),
+            total: plan.items().count(),
+            stopped: false,
+        }
+    }
+
+    fn refuse(&mut self, plan: &Plan) {
+        for refusal in &plan.refused {
+            tracing::warn!(resource = refusal.label, reason = refusal.reason, "is marked for cleanup and stays");
+            self.journal.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
+            self.tally.refused += 1;
+        }
+    }
+
+    async fn all(&mut self, plan: &Plan) {
+        tracing::info!(resources = self.total, levels = plan.levels.len(), "cleaning up");
+        self.stage(plan.items().collect(), &Verb::PreDelete).await;
+        for level in &plan.levels {
+            self.stage(level.iter().collect(), &Verb::Delete).await;
+        }
+    }
+
+    /// Has all of these done, so many at a time, and goes on when all have ended.
+    async fn stage(&mut self, items: Vec<&Item>, verb: &Verb) {
+        let cleanup = self.cleanup;
+        let deadline = self.deadline;
+        let mut operations: Vec<BoxFuture<'_, _>> = Vec::with_capacity(items.len());
+        for item in items {
+            operations.push(Box::pin(async move {
+                let began = Instant::now();
+                let outcome = operate(cleanup, item, verb, deadline).await;
+                (item, outcome, began.elapsed())
+            }));
+        }
+        let mut results = stream::iter(operations).buffer_unordered(cleanup.setting.pool.max(1));
+        while !self.stopped {
+            tokio::select! {
+                result = results.next() => match result {
+                    Some((item, outcome, took)) => self.ended(item, verb, outcome, took),
+                    None => break,
+                },
+                () = stopped(cleanup.stop.clone()) => self.stopped = true,
+                () = sleep(FLUSH), if self.journal.open() > 0 => {}
+            }
+            if self.journal.open() >= CHUNK || self.flushed.elapsed() >= FLUSH {
+                self.flush().await;
+            }
+        }
+    }
+
+    fn ended(&mut self, item: &Item, verb: &Verb, outcome: Outcome, took: Duration) {
+        let (stage, what) = match verb {
+            Verb::PreDelete => ("pre_", "run pre clean up"),
+            _ => ("", "clean up"),
+        };
+        let is_delete = *verb == Verb::Delete;
+        if !is_delete && matches!(outcome, Outcome::Nothing(_)) {
+            return;
+        }
+        let resource = item.subject.label();
+        self.journal.log(&item.node, &format!("Trying to {what}"), None);
+        match outcome {
+            Outcome::Done if is_delete => {
+                tracing::info!(resource, account = item.subject.account.id, "deleted");
+                self.journal.log(&item.node, "Successfully cleaned up", None);
+                self.journal.cleaned(&item.node);
+                self.tally.deleted += 1;
+                self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
+            }
+            Outcome::Done => self.journal.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Nothing(why) => {
+                tracing::warn!(resource, why, "not deleted");
+                self.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
+                self.tally.failed += 1;
+            }
+            Outcome::Failed(failure) => {
+                tracing::error!(resource, error = failure.message, "cannot {what} a resource");
+                let text = if is_delete { "clean up" } else { "pre clean up" };
+                let message = format!("An error occurred during {text}");
+                self.journal.log(&item.node, &message, Some(&failure.message));
+                self.tally.failed += usize::from(is_delete);
+                self.count(item, stage);
+            }
+        }
+    }
+
+    fn count(&self, item: &Item, stage: &'static str) {
+        let subject = &item.subject;
+        let account = subject.account.name.as_deref().unwrap_or(&subject.account.id);
+        let region = subject.region.as_ref().map_or("undefined", |region| &region.id);
+        let labels =
+            [("cloud", subject.cloud.as_str()), ("account", account), ("region", region), ("kind", &subject.kind)];
+        self.cleanup.metrics.resource_exception(stage, labels);
+    }
+
+    /// Tells the core what it does not know yet; what cannot be told now stays for the next time.
+    async fn flush(&mut self) {
+        self.progress().await;
+        while self.journal.open() > 0 {
+            let changes = self.journal.changes(CHUNK);
+            let told = tokio::select! {
+                told = self.api.patch_nodes(&changes) => told.map_err(|error| error.to_string()),
+                () = stopped_for(self.cleanup.stop.clone(), LAST_WORDS) => Err("ckworker is stopping".into()),
+            };
+            if let Err(error) = told {
+                tracing::warn!(%error, nodes = self.journal.open(), "the core cannot be told what was cleaned up");
+                break;
+            }
+            self.journal.told(&changes);
+        }
+        self.flushed = Instant::now();
+    }
+
+    async fn progress(&self) {
+        let done = self.tally.deleted + self.tally.failed;
+        let part = ProgressPart {
+            path: Vec::new(),
+            name: "resources".into(),
+            current: done as u64,
+            total: self.total.max(1) as u64,
+        };
+        let tree = ProgressTree { name: "cleanup".into(), parts: vec![part] };
+        self.cleanup.core.progress(self.key, &tree).await;
+    }
+
+    /// Tells the core the rest, and what it came to.
+    async fn end(mut self) -> Answer {
+        let mut pause = PAUSE;
+        for attempt in 0..ATTEMPTS {
+            self.flush().await;
+            if self.journal.open() == 0 || attempt + 1 == ATTEMPTS || self.stopped {
+                break;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        let Tally { deleted, failed, refused } = self.tally;
+        let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
+        tracing::info!(deleted, failed, refused, "cleaned up");
+        if self.stopped {
+            let left = self.total.saturating_sub(deleted + failed);
+            return Answer::Error(format!("stopped during the cleanup: {text}, {left} left for the next one"));
+        }
+        if self.journal.open() > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; the core could not be told about {} of them", self.journal.open());
+            return Answer::Error(text);
+        }
+        let level = if failed > 0 { InfoLevel::Error } else { InfoLevel::Info };
+        self.cleanup.core.info(self.key, level, &text).await;
+        Answer::Done
+    }
+}
+
+/// Returns when the cleanup has to end; a sender that is gone means that as well.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // Either way it is over.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn stopped_for(stop: watch::Receiver<bool>, time: Duration) {
+    stopped(stop).await;
+    sleep(time).await;
+}
+
+async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
+    let now = Instant::now();
+    let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
+    let subject = match serde_json::to_string(&item.subject) {
+        Ok(subject) => subject,
+        Err(error) => {
+            return Outcome::Failed(Failure { kind: FailureKind::Internal, message: error.to_string() });
+        }
+    };
+    let deadline = deadline.min(now + limit);
+    cleanup.operator.operate(item.collector, item.unit.clone(), verb.clone(), subject, deadline).await
+}

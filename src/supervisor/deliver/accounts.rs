@@ -1,0 +1,110 @@
+//! Delivery to a core that replaces accounts: one merge for each account that was collected.
+//!
+//! An account that failed is not sent, and stays in the core as it was. A graph is complete and checked before its
+//! request begins: such a core counts the requests of a task and waits for all of them.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, Merged, MergedGraph, PathBuf, UnitReport, blocking,
+    dump_file, failed, group, nothing, upload,
+};
+use crate::graph::{CompleteUnit, lean_model_json};
+
+/// Delivers each account, and answers what arrived. An account that is refused does not keep the others back.
+pub(super) async fn to_core(
+    api: &CoreApi,
+    order: DeliveryOrder,
+    ignore_deferred: bool,
+    dump: Option<PathBuf>,
+) -> Result<Delivered, DeliveryError> {
+    let DeliveryOrder { report, units, deadline, task, .. } = order;
+    for unit in report.collectors.iter().flat_map(|collector| &collector.units).filter(|unit| !UnitReport::counts(unit))
+    {
+        tracing::warn!(account = unit.label, "not collected: it stays in the core as it is");
+    }
+    let clouds = group(report.collectors.iter(), units);
+    if clouds.iter().all(|cloud| cloud.units.is_empty()) {
+        return Err(nothing());
+    }
+    let model = lean_model_json().map_err(|error| failed(error.to_string()))?;
+    if let Some(folder) = &dump {
+        dump_file(folder, "model.dump.json", &|out| out.write_all(&model))?;
+    }
+    upload::prepare(api, model, deadline).await.map_err(|error| failed(error.to_string()))?;
+    let mut delivered = Delivered::default();
+    let mut arrived = 0;
+    for CloudUnits { name, units } in clouds {
+        let mut refused = Vec::new();
+        for unit in units {
+            let label = unit.account().label.clone();
+            let graph = graph(&name, unit, ignore_deferred, dump.as_deref()).await;
+            let sent = match graph {
+                Ok(graph) => send(api, graph, task.as_deref(), deadline, &mut delivered).await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => arrived += 1,
+                Err(error) => {
+                    tracing::error!(cloud = name, account = label, %error.message, "an account could not be delivered");
+                    refused.push(format!("{label}: {}", error.message));
+                }
+            }
+        }
+        // The cloud.
+        delivered.nodes += 1;
+        if !refused.is_empty() {
+            delivered.left_out.push((
+                name,
+                format!("could not be delivered, and stays in the core as it is: {}", refused.join("; ")),
+            ));
+        }
+    }
+    if arrived == 0 {
+        let reasons: Vec<String> =
+            delivered.left_out.iter().map(|(cloud, reason)| format!("{cloud}: {reason}")).collect();
+        return Err(failed(reasons.join("; ")));
+    }
+    // The root.
+    delivered.nodes += 1;
+    Ok(delivered)
+}
+
+async fn graph(
+    cloud: &str,
+    unit: CompleteUnit,
+    ignore_deferred: bool,
+    dump: Option<&Path>,
+) -> Result<Arc<MergedGraph>, DeliveryError> {
+    let (cloud, dump) = (cloud.to_owned(), dump.map(Path::to_owned));
+    blocking(move || {
+        let account = unit.account().id.clone();
+        let graph =
+            MergedGraph::of_account(&cloud, unit, ignore_deferred).map_err(|error| failed(error.to_string()))?;
+        let graph = Arc::new(graph);
+        if let Some(folder) = dump {
+            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+            let account: String = account.chars().map(plain).collect();
+            let name = format!("graph.{cloud}.{account}.dump.json");
+            dump_file(&folder, &name, &|mut out| graph.write_to(&mut out))?;
+        }
+        Ok(graph)
+    })
+    .await
+}
+
+async fn send(
+    api: &CoreApi,
+    graph: Arc<MergedGraph>,
+    task: Option<&str>,
+    deadline: std::time::Instant,
+    delivered: &mut Delivered,
+) -> Result<(), DeliveryError> {
+    let body = Arc::new(Merged(Arc::clone(&graph)));
+    let stored = upload::merge_one(api, body, task, deadline).await.map_err(|error| failed(error.to_string()))?;
+    tracing::info!(?stored, later = task.is_some(), "the core has the graph of an account");
+    // Root and cloud are in each of them.
+    delivered.nodes += graph.nodes().saturating_sub(2) as u64;
+    delivered.edges += graph.edges().saturating_sub(1) as u64;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the core wants, and what it is answered.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+
+use super::Dispatcher;
+use crate::{
+    ckcore::{Action, ActionKey, Answer, CoreEvent, Duty},
+    supervisor::{duties::Duties, event::Event},
+};
+
+impl Dispatcher {
+    /// Is ready for cleanups and tasks, if there is a core.
+    pub(super) fn take_duties(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
+        let Some(core) = &self.core else { return };
+        let policy = self.state.policy();
+        self.duties = Some(Duties::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
+    }
+
+    pub(super) fn is_over(&mut self) -> bool {
+        self.ended.over && self.duties.as_mut().is_none_or(Duties::is_over)
+    }
+
+    pub(super) fn stop(&mut self, event: Event) {
+        if let Some(duties) = &mut self.duties {
+            duties.stop();
+        }
+        self.handle(event);
+    }
+
+    pub(super) fn cleaned(&mut self, key: ActionKey, answer: Answer) {
+        self.metrics.action("cleanup", if answer == Answer::Done { "done" } else { "error" });
+        self.answers.push((key, answer));
+    }
+
+    pub(super) fn core_event(&mut self, event: CoreEvent) {
+        match event {
+            CoreEvent::Connected => self.connected(None),
+            CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
+            CoreEvent::Action(Action { key, duty: Duty::Collect, .. }) => {
+                tracing::info!(action = %key, "the core wants a collection");
+                let run = self.new_run();
+                self.actions.insert(run, key);
+                self.handle(Event::Collect(run));
+            }
+            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
+                tracing::info!(action = %key, "the core wants a cleanup");
+                if let Some(duties) = &mut self.duties {
+                    duties.clean(key);
+                }
+            }
+            CoreEvent::Abort(key) => {
+                let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
+                let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
+                tracing::info!(action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                if let Some(run) = run {
+                    self.handle(Event::Abort(run));
+                }
+            }
+            CoreEvent::Task(task) => {
+                if let Some(duties) = &mut self.duties {
+                    duties.task(task);
+                }
+            }
+        }
+    }
+
+    pub(super) fn connected(&mut self, lost: Option<String>) {
+        match &lost {
+            None => {}
+            Some(reason) => tracing::warn!(%reason, "not connected to the core"),
+        }
+        self.metrics.set_core_connected(lost.is_none());
+        self.board.core(lost);
+    }
+
+    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
+    pub(super) async fn answer_open(&mut self) {
+        if let Some(core) = &self.core
+            && let Some((run, progress)) = self.tracker.news(Instant::now())
+            && let Some(key) = self.actions.get(&run)
+        {
+            core.progress(key, &progress).await;
+        }
+        for (key, answer) in std::mem::take(&mut self.answers) {
+            if let Some(core) = &self.core {
+                core.answer(&key, answer).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the core asks for beside collections: cleanups and tasks. They run beside each other and beside collections.
+//!
+//! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same time.
+//! Tasks have workers of their own too: a deletion that is waited for delays no tag.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{
+    cleanup::{Cleanup, Operable},
+    link::{LinkCollector, LinkContext},
+    operator::{Lives, OperatorTask},
+    policy::Policy,
+    tags::Tags,
+};
+use crate::{
+    ckcore::{ActionKey, Answer, Core, Task, TaskResult},
+    collectors::BoxFuture,
+    telemetry::Metrics,
+};
+
+/// Cleanups that may run or wait.
+const CLEANUPS: usize = 16;
+/// Tasks that may be in work; the core has about as many connections open.
+const TASKS: usize = 64;
+
+/// Cleanups and tasks under way.
+pub(super) struct Duties {
+    core: Arc<Core>,
+    metrics: Arc<Metrics>,
+    timeout: Duration,
+    cleanup: Cleanup,
+    tags: Tags,
+    operators: [OperatorTask; 2],
+    turn: Arc<Mutex<()>>,
+    room: Arc<Semaphore>,
+    running: JoinSet<()>,
+    /// By action: told when the action has to end.
+    cleanups: HashMap<ActionKey, watch::Sender<bool>>,
+    answers: mpsc::Sender<(ActionKey, Answer)>,
+}
+
+impl Duties {
+    /// Ready for duties of this core; connects to its work queue.
+    pub(super) fn start(
+        core: Arc<Core>,
+        policy: &Policy,
+        collectors: &BTreeMap<&'static str, LinkCollector>,
+        context: &LinkContext,
+        answers: mpsc::Sender<(ActionKey, Answer)>,
+    ) -> Self {
+        let operables = collectors.iter().filter_map(|(name, link)| {
+            let collector = (context.find)(name)?;
+            Some((*name, Operable { collector, settings: link.settings.clone() }))
+        });
+        let operables: Arc<BTreeMap<_, _>> = Arc::new(operables.collect());
+        let lives = Lives::new(policy.timeout, policy.stop_grace);
+        let operators = [(); 2].map(|()| OperatorTask::start(policy, lives, collectors.clone(), context));
+        let clouds: Vec<String> = operables.keys().map(|name| (*name).to_owned()).collect();
+        if !clouds.is_empty() {
+            core.take_tasks(&clouds);
+        }
+        let (_, stop) = watch::channel(false);
+        let cleanup = Cleanup {
+            setting: policy.cleanup,
+            core: Arc::clone(&core),
+            operator: operators[0].operator(),
+            operables: Arc::clone(&operables),
+            metrics: Arc::clone(&context.metrics),
+            stop,
+        };
+        let tags = Tags { operator: operators[1].operator(), operables };
+        Self {
+            core,
+            metrics: Arc::clone(&context.metrics),
+            timeout: policy.timeout,
+            cleanup,
+            tags,
+            operators,
+            turn: Arc::default(),
+            room: Arc::new(Semaphore::new(TASKS)),
+            running: JoinSet::new(),
+            cleanups: HashMap::new(),
+            answers,
+        }
+    }
+
+    /// Begins a cleanup; its answer comes through the channel.
+    pub(super) fn clean(&mut self, key: ActionKey) {
+        self.cleanups.retain(|_, stop| !stop.is_closed());
+        let (stop, stopped) = watch::channel(false);
+        let cleanup = Cleanup { stop: stopped.clone(), ..self.cleanup.clone() };
+        let (answers, turn) = (self.answers.clone(), Arc::clone(&self.turn));
+        let (deadline, full) = (Instant::now() + self.timeout, self.cleanups.len() >= CLEANUPS);
+        if !full {
+            self.cleanups.insert(key.clone(), stop);
+        }
+        self.running.spawn(async move {
+            let answer = if full {
+                Answer::Error(format!("{CLEANUPS} cleanups are running or waiting already"))
+            } else {
+                in_turn(&turn, stopped, Box::pin(cleanup.run(key.clone(), deadline))).await
+            };
+            // A dispatcher that is gone has given it up.
+            let _ = answers.send((key, answer)).await;
+        });
+    }
+
+    /// Begins a task; its result goes to the core.
+    pub(super) fn task(&mut self, task: Task) {
+        while self.running.try_join_next().is_some() {}
+        let (core, tags, metrics) = (Arc::clone(&self.core), self.tags.clone(), Arc::clone(&self.metrics));
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        self.running.spawn(async move {
+            let result = match room {
+                Ok(_room) => tags.run(&task).await,
+                Err(_) => TaskResult::Error(format!("{TASKS} tasks are in work already")),
+            };
+            metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
+            core.answer_task(&task.id, result).await;
+        });
+    }
+
+    /// Ends a cleanup; whether there was one.
+    pub(super) fn abort(&mut self, key: &ActionKey) -> bool {
+        self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
+    }
+
+    /// Ends everything in order: what was done is told to the core, what is open is answered.
+    pub(super) fn stop(&mut self) {
+        for stop in self.cleanups.values() {
+            stop.send_replace(true);
+        }
+        self.operators.iter_mut().for_each(OperatorTask::stop);
+    }
+
+    /// Whether everything has ended.
+    pub(super) fn is_over(&mut self) -> bool {
+        while self.running.try_join_next().is_some() {}
+        self.running.is_empty() && self.operators.iter().all(OperatorTask::is_over)
+    }
+
+    /// Ends what is left, at once.
+    pub(super) async fn abort_all(mut self) {
+        self.running.shutdown().await;
+        for operator in self.operators {
+            operator.abort().await;
+        }
+    }
+}
+
+/// Runs when it is its turn, unless it is stopped before.
+async fn in_turn(turn: &Mutex<()>, mut stopped: watch::Receiver<bool>, run: BoxFuture<'_, Answer>) -> Answer {
+    let own = tokio::select! {
+        own = turn.lock() => Some(own),
+        () = async { drop(stopped.wait_for(|stop| *stop).await) } => None,
+    };
+    match own {
+        Some(_own) => run.await,
+        None => Answer::Error("stopped before the cleanup could begin".into()),
+    }
+}

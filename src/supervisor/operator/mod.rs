@@ -1,0 +1,248 @@
+//! The operator: has operations carried out by workers that live as long as they have work.
+//!
+//! One task owns the workers; `pool` decides. Whoever wants an operation waits for its outcome, and always gets one:
+//! from the worker, or because the worker ended, the time was over, or the supervisor stops.
+
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::sleep_until,
+};
+use worker_proto::{Failure, FailureKind, Outcome, Unit, Verb};
+
+pub use self::pool::Lives;
+use self::pool::{Act, Input, Limit, Pool, Wanted};
+use super::{
+    event::{JobEvent, JobId, Outcome as Ended},
+    link::{self, Command, LinkCollector, LinkContext},
+    policy::Policy,
+    show,
+};
+use crate::{process::reaper, telemetry::Metrics};
+
+/// Operations that may wait for the operator to look at them.
+const QUEUE: usize = 1024;
+/// Events of workers that may wait.
+const EVENTS: usize = 256;
+/// Commands to one worker that may wait: more than it can have operations open.
+const COMMANDS: usize = 256;
+
+impl Lives {
+    /// The usual lives, for actions that take at most this long.
+    #[must_use]
+    pub fn new(timeout: Duration, stop_grace: Duration) -> Self {
+        Self { idle: Duration::from_secs(10), age: timeout, grace: Duration::from_secs(5), stop_grace }
+    }
+}
+
+/// An operation and who waits for it.
+struct Order {
+    wanted: Wanted,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// Where operations are ordered. Cloning is cheap.
+#[derive(Clone)]
+pub struct Operator {
+    orders: mpsc::Sender<Order>,
+}
+
+/// The running operator.
+pub(super) struct OperatorTask {
+    operator: Operator,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Has an operation carried out.
+    pub async fn operate(
+        &self,
+        collector: &'static str,
+        unit: Unit,
+        verb: Verb,
+        subject: String,
+        deadline: Instant,
+    ) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let wanted = Wanted { id: 0, collector, unit, verb, subject, deadline, attempts: 0 };
+        let sent = self.orders.send(Order { wanted, answer }).await;
+        let gone = || Failure { kind: FailureKind::Cancelled, message: "ckworker is stopping".into() };
+        match sent {
+            Ok(()) => answered.await.unwrap_or_else(|_| Outcome::Failed(gone())),
+            Err(_) => Outcome::Failed(gone()),
+        }
+    }
+}
+
+impl OperatorTask {
+    /// Starts an operator for these collectors.
+    pub(super) fn start(
+        policy: &Policy,
+        lives: Lives,
+        collectors: BTreeMap<&'static str, LinkCollector>,
+        context: &LinkContext,
+    ) -> Self {
+        let limits = policy.collectors.iter().map(|collector| {
+            let process = collector.process || collector.units.fork;
+            (collector.name, Limit { workers: collector.units.pool.max(1), process })
+        });
+        let (orders, ordered) = mpsc::channel(QUEUE);
+        let (events, heard) = mpsc::channel(EVENTS);
+        let (stop, stopped) = oneshot::channel();
+        let actor = Actor {
+            pool: Pool::new(limits.collect(), lives),
+            metrics: Arc::clone(&context.metrics),
+            context: Arc::new(LinkContext { events, ..context.clone() }),
+            collectors,
+            links: HashMap::new(),
+            answers: HashMap::new(),
+            next: 0,
+        };
+        let task = tokio::spawn(actor.run(ordered, heard, stopped));
+        Self { operator: Operator { orders }, stop: Some(stop), task }
+    }
+
+    pub(super) fn operator(&self) -> Operator {
+        self.operator.clone()
+    }
+
+    /// Ends all workers; open operations fail.
+    pub(super) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // One that has ended needs not be told.
+            let _ = stop.send(());
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Ends it at once: dropping a link kills its worker.
+    pub(super) async fn abort(self) {
+        self.task.abort();
+        // Aborted or not, it is over.
+        let _ = self.task.await;
+    }
+}
+
+/// What carries out the decisions.
+struct Actor {
+    pool: Pool,
+    metrics: Arc<Metrics>,
+    context: Arc<LinkContext>,
+    collectors: BTreeMap<&'static str, LinkCollector>,
+    links: HashMap<JobId, Link>,
+    answers: HashMap<u64, oneshot::Sender<Outcome>>,
+    next: u64,
+}
+
+/// A worker's link. Dropping it ends the link and with it the worker.
+struct Link {
+    collector: &'static str,
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Actor {
+    async fn run(
+        mut self,
+        mut ordered: mpsc::Receiver<Order>,
+        mut heard: mpsc::Receiver<(JobId, JobEvent)>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
+        let mut stopping = false;
+        while !self.pool.is_over() {
+            let wake = self.pool.wake_at();
+            let input = tokio::select! {
+                Some((job, event)) = heard.recv() => match event {
+                    JobEvent::Operated(id, outcome) => Input::Operated(job, id, outcome),
+                    JobEvent::Ended(outcome) => self.ended(job, outcome),
+                    _ => continue,
+                },
+                Some(order) = ordered.recv() => self.wanted(order),
+                // Without anybody who could order it ends too.
+                _ = &mut stopped, if !stopping => {
+                    stopping = true;
+                    Input::Stop
+                }
+                () = until(wake) => Input::Tick,
+            };
+            for act in self.pool.step(input, Instant::now()) {
+                self.carry_out(act);
+            }
+        }
+    }
+
+    fn wanted(&mut self, order: Order) -> Input {
+        let id = self.next;
+        self.next += 1;
+        self.answers.insert(id, order.answer);
+        Input::Wanted(Wanted { id, ..order.wanted })
+    }
+
+    fn ended(&mut self, job: JobId, outcome: Ended) -> Input {
+        if let Some(link) = self.links.remove(&job) {
+            self.metrics.worker_exited(link.collector, show::exit_label(&outcome));
+        }
+        if reaper::is_subreaper() {
+            let swept = reaper::sweep(true);
+            if swept > 0 {
+                tracing::warn!(swept, "ended processes that workers left behind");
+            }
+        }
+        Input::Ended(job, outcome)
+    }
+
+    fn carry_out(&mut self, act: Act) {
+        match act {
+            Act::Start(order) => {
+                let Some(collector) = self.collectors.get(order.collector).cloned() else { return };
+                let (commands, receiver) = mpsc::channel(COMMANDS);
+                let (id, name) = (order.id, order.collector);
+                let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
+                self.links.insert(id, Link { collector: name, commands, task });
+            }
+            Act::Send(job, operation) => self.tell(job, Command::Operate(operation)),
+            Act::Finish(job) => self.tell(job, Command::Finish),
+            Act::Kill(job, reason, grace) => self.tell(job, Command::Stop(reason, grace)),
+            Act::Answer(id, outcome) => {
+                if let Some(answer) = self.answers.remove(&id) {
+                    // One that no longer waits needs no answer.
+                    let _ = answer.send(outcome);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, job: JobId, command: Command) {
+        if let Some(link) = self.links.get(&job) {
+            // The queue holds more than a worker may have open; one that is gone says so by an event.
+            let _ = link.commands.try_send(command);
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,161 @@
+//! The pool as sequences of events.
+
+#![expect(clippy::panic, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::process::{ExitReason, StopReason};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Play {
+    pool: Pool,
+    now: Instant,
+}
+
+impl Play {
+    fn new(workers: usize) -> Self {
+        let lives = Lives { idle: 10 * SECOND, age: 1000 * SECOND, grace: 5 * SECOND, stop_grace: SECOND };
+        let limits = BTreeMap::from([("aws", Limit { workers, process: true })]);
+        Self { pool: Pool::new(limits, lives), now: Instant::now() }
+    }
+
+    /// What is done, in short words.
+    fn step(&mut self, input: Input) -> Vec<String> {
+        self.pool.step(input, self.now).into_iter().map(short).collect()
+    }
+
+    fn wanted(&mut self, id: u64, account: &str) -> Vec<String> {
+        let unit =
+            Unit { id: account.into(), label: String::new(), kind: String::new(), parts: 0, payload: String::new() };
+        let deadline = self.now + 100 * SECOND;
+        let subject = String::new();
+        self.step(Input::Wanted(Wanted {
+            id,
+            collector: "aws",
+            unit,
+            verb: Verb::Delete,
+            subject,
+            deadline,
+            attempts: 0,
+        }))
+    }
+
+    fn crashed(&mut self, job: u64) -> Vec<String> {
+        self.step(Input::Ended(JobId(job), Ended::Crashed(ExitReason::Signal(9))))
+    }
+
+    fn later(&mut self, seconds: u32) -> Vec<String> {
+        self.now += seconds * SECOND;
+        self.step(Input::Tick)
+    }
+}
+
+fn short(act: Act) -> String {
+    match act {
+        Act::Start(order) => format!("start {}", order.id.0),
+        Act::Send(job, operation) => format!("send {} to {}", operation.id, job.0),
+        Act::Finish(job) => format!("finish {}", job.0),
+        Act::Kill(job, reason, _) => format!("kill {} {}", job.0, reason.label()),
+        Act::Answer(id, Outcome::Failed(failure)) => format!("{id} failed: {}", failure.message),
+        Act::Answer(id, outcome) => format!("{id} {outcome:?}"),
+    }
+}
+
+#[test]
+fn an_account_has_one_worker_for_all_its_operations() {
+    let mut play = Play::new(5);
+    assert_eq!(play.wanted(1, "a"), ["start 0", "send 1 to 0"]);
+    assert_eq!(play.wanted(2, "a"), ["send 2 to 0"]);
+    assert_eq!(play.wanted(3, "b"), ["start 1", "send 3 to 1"]);
+    assert_eq!(play.step(Input::Operated(JobId(0), 2, Outcome::Done)), ["2 Done"]);
+}
+
+#[test]
+fn an_account_without_room_waits_for_an_idle_worker_to_end() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    assert_eq!(play.wanted(2, "b"), [""; 0]);
+    assert_eq!(play.step(Input::Operated(JobId(0), 1, Outcome::Done)), ["1 Done", "finish 0"]);
+    assert_eq!(play.step(Input::Ended(JobId(0), Ended::Finished)), ["start 1", "send 2 to 1"]);
+}
+
+#[test]
+fn the_operations_of_a_dead_worker_are_given_to_another_once() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.wanted(2, "a");
+    assert_eq!(play.crashed(0), ["start 1", "send 1 to 1", "send 2 to 1"]);
+    play.step(Input::Operated(JobId(1), 2, Outcome::Done));
+    assert_eq!(play.crashed(1), ["1 failed: its worker ended by signal SIGKILL"]);
+}
+
+#[test]
+fn another_version_is_not_tried_again() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    let ended = Input::Ended(JobId(0), Ended::Version("another version".into()));
+    assert_eq!(play.step(ended), ["1 failed: another version"]);
+}
+
+#[test]
+fn a_worker_that_is_idle_for_long_ends() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    assert_eq!(play.later(9), [""; 0]);
+    assert_eq!(play.later(1), ["finish 0"]);
+    assert_eq!(play.later(6), ["kill 0 deadline"], "one that does not end is ended");
+}
+
+#[test]
+fn an_operation_that_is_late_costs_the_worker() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    assert_eq!(play.later(104), [""; 0]);
+    assert_eq!(play.later(1), ["kill 0 deadline"]);
+    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Deadline, String::new()));
+    let Some(answer) = play.step(ended).pop() else { panic!("no answer") };
+    assert!(answer.starts_with("1 failed: its worker was ended"), "{answer}");
+}
+
+#[test]
+fn what_waits_too_long_is_answered() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.wanted(2, "b");
+    assert_eq!(play.later(100), ["2 failed: its time was over before it could begin"]);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_costs_the_worker() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    assert_eq!(play.step(Input::Operated(JobId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+}
+
+#[test]
+fn a_stop_answers_everything_and_ends_with_the_last_worker() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.wanted(2, "b");
+    assert_eq!(
+        play.step(Input::Stop),
+        ["2 failed: ckworker is stopping", "1 failed: ckworker is stopping", "kill 0 shutdown"]
+    );
+    assert_eq!(play.wanted(3, "a"), ["3 failed: ckworker is stopping"]);
+    assert!(!play.pool.is_over());
+    assert_eq!(play.crashed(0), [""; 0]);
+    assert!(play.pool.is_over());
+}
+
+#[test]
+fn an_old_worker_is_replaced_when_it_has_no_work() {
+    let mut play = Play::new(2);
+    play.wanted(1, "a");
+    play.now += 50 * SECOND;
+    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    play.now += 1000 * SECOND;
+    assert_eq!(play.wanted(2, "a"), ["start 1", "send 2 to 1"]);
+}

@@ -1,0 +1,233 @@
+//! Where a stored resource lives: its cloud, its account, its region. Pure.
+//!
+//! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
+//! parent in the graph; or what the resource's ARN names; or what the core says is above it. It is never found by
+//! walking through other objects: an instance profile, say, leads to the region of IAM.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::{
+    ckcore::{Ancestor, Stored, StoredGraph},
+    collectors::{Home, Subject},
+    graph::Schema,
+};
+
+/// The nodes of a stored graph by id, and who is above whom.
+pub(super) struct Places<'g> {
+    graph: &'g StoredGraph,
+    nodes: HashMap<&'g str, usize>,
+    above: Vec<Vec<usize>>,
+    below: Vec<Vec<usize>>,
+}
+
+/// What a node is in the hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    Root,
+    Cloud,
+    Account,
+    Region,
+    Resource,
+}
+
+impl Rank {
+    /// The rank of a kind; unknown kinds are resources.
+    pub(super) fn of(kind: &str) -> Rank {
+        let known = Schema::all().ok().and_then(|schema| schema.kind(kind));
+        let is = |base: &str| known.is_some_and(|kind| kind.is_a(base)) || kind == base;
+        match () {
+            () if is("graph_root") => Rank::Root,
+            () if is("cloud") => Rank::Cloud,
+            () if is("account") => Rank::Account,
+            () if is("region") => Rank::Region,
+            () => Rank::Resource,
+        }
+    }
+}
+
+impl<'g> Places<'g> {
+    pub(super) fn new(graph: &'g StoredGraph) -> Self {
+        let nodes: HashMap<&str, usize> =
+            graph.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
+        let mut above = vec![Vec::new(); graph.nodes.len()];
+        let mut below = vec![Vec::new(); graph.nodes.len()];
+        let mut seen = HashSet::new();
+        for (from, to) in &graph.edges {
+            let (Some(&from), Some(&to)) = (nodes.get(from.as_str()), nodes.get(to.as_str())) else { continue };
+            if seen.insert((from, to)) {
+                above[to].push(from);
+                below[from].push(to);
+            }
+        }
+        Self { graph, nodes, above, below }
+    }
+
+    pub(super) fn node(&self, index: usize) -> &'g Stored {
+        &self.graph.nodes[index]
+    }
+
+    pub(super) fn index(&self, id: &str) -> Option<usize> {
+        self.nodes.get(id).copied()
+    }
+
+    /// The length of the longest path from a node without predecessors; `None` for a node on or below a circle.
+    pub(super) fn depths(&self) -> Vec<Option<usize>> {
+        let mut open: Vec<usize> = self.above.iter().map(Vec::len).collect();
+        let mut depths = vec![0; open.len()];
+        let mut ready: Vec<usize> = (0..open.len()).filter(|index| open[*index] == 0).collect();
+        while let Some(index) = ready.pop() {
+            for &next in &self.below[index] {
+                depths[next] = depths[next].max(depths[index] + 1);
+                open[next] -= 1;
+                if open[next] == 0 {
+                    ready.push(next);
+                }
+            }
+        }
+        depths.into_iter().zip(open).map(|(depth, open)| (open == 0).then_some(depth)).collect()
+    }
+
+    /// The node as the subject of operations.
+    ///
+    /// # Errors
+    /// What about its place is not known.
+    pub(super) fn subject(&self, index: usize) -> Result<Subject, String> {
+        let node = self.node(index);
+        let region = self.region(index);
+        let account = self.account(index, &region).ok_or("its account is not known")?;
+        let cloud = self.cloud(index).ok_or("its cloud is not known")?;
+        let region = match region {
+            Place::Node(region) => Some(home(self.node(region))),
+            Place::Known(region) => Some(region),
+            Place::Unknown => None,
+        };
+        Ok(subject(node, cloud, account, region))
+    }
+
+    fn region(&self, index: usize) -> Place {
+        let node = self.node(index);
+        let parents = self.parents(index, Rank::Region);
+        if let [region] = parents.as_slice() {
+            return Place::Node(*region);
+        }
+        let by_id = |id: &str| parents.iter().copied().find(|parent| resource_id(self.node(*parent)) == id);
+        let named = arn(node).map(|(region, _)| region).filter(|region| !region.is_empty());
+        if let Some(region) = named {
+            let known = by_id(region).map(Place::Node);
+            return known.unwrap_or_else(|| Place::Known(Home { id: region.into(), name: None, reported: empty() }));
+        }
+        match node.ancestors.get("region") {
+            Some(region) if parents.is_empty() => Place::Known(of_ancestor(region)),
+            Some(region) => by_id(&region.id).map_or(Place::Unknown, Place::Node),
+            None => Place::Unknown,
+        }
+    }
+
+    fn account(&self, index: usize, region: &Place) -> Option<Home> {
+        let direct = match region {
+            Place::Node(region) => self.parents(*region, Rank::Account),
+            _ => self.parents(index, Rank::Account),
+        };
+        if let [account] = direct.as_slice() {
+            return Some(home(self.node(*account)));
+        }
+        // All that is above a resource is of its own account, or the account is not certain.
+        let all = self.all_above(index, Rank::Account);
+        let stored = self.node(index).ancestors.get("account");
+        match (stored, all.as_slice()) {
+            (Some(stored), _) => {
+                let found = all.iter().copied().find(|account| resource_id(self.node(*account)) == stored.id);
+                Some(found.map_or_else(|| of_ancestor(stored), |account| home(self.node(account))))
+            }
+            (None, [account]) => Some(home(self.node(*account))),
+            (None, _) => None,
+        }
+    }
+
+    fn cloud(&self, index: usize) -> Option<String> {
+        if let Some(cloud) = self.node(index).ancestors.get("cloud") {
+            return Some(cloud.id.clone());
+        }
+        match self.all_above(index, Rank::Cloud).as_slice() {
+            [cloud] => Some(resource_id(self.node(*cloud)).to_owned()),
+            _ => None,
+        }
+    }
+
+    fn parents(&self, index: usize, rank: Rank) -> Vec<usize> {
+        self.above[index].iter().copied().filter(|parent| Rank::of(&self.node(*parent).kind) == rank).collect()
+    }
+
+    fn all_above(&self, index: usize, rank: Rank) -> Vec<usize> {
+        let (mut seen, mut open, mut found) = (HashSet::from([index]), vec![index], Vec::new());
+        while let Some(next) = open.pop() {
+            for &parent in &self.above[next] {
+                if seen.insert(parent) {
+                    open.push(parent);
+                    found.extend((Rank::of(&self.node(parent).kind) == rank).then_some(parent));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Where a region was found.
+enum Place {
+    /// In the graph.
+    Node(usize),
+    /// By its name.
+    Known(Home),
+    /// Not at all, or several.
+    Unknown,
+}
+
+/// The node of a task as the subject of operations: the core says what is above it.
+///
+/// # Errors
+/// What about its place is not known.
+pub(super) fn subject_of_task(node: &Stored) -> Result<Subject, String> {
+    let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
+    let account = node.ancestors.get("account").ok_or("its account is not known")?;
+    let region = node.ancestors.get("region").map(of_ancestor);
+    Ok(subject(node, cloud.id.clone(), of_ancestor(account), region))
+}
+
+fn subject(node: &Stored, cloud: String, account: Home, region: Option<Home>) -> Subject {
+    let id = resource_id(node).to_owned();
+    let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
+    Subject { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
+}
+
+/// Region and account of an ARN.
+fn arn(node: &Stored) -> Option<(&str, &str)> {
+    let mut parts = text(node, "arn").filter(|arn| arn.starts_with("arn:"))?.split(':').skip(3);
+    Some((parts.next()?, parts.next()?))
+}
+
+fn home(node: &Stored) -> Home {
+    Home {
+        id: resource_id(node).to_owned(),
+        name: text(node, "name").map(str::to_owned),
+        reported: node.reported.clone(),
+    }
+}
+
+fn of_ancestor(ancestor: &Ancestor) -> Home {
+    Home { id: ancestor.id.clone(), name: ancestor.name.clone(), reported: ancestor.reported.clone() }
+}
+
+/// The resource's id in the cloud.
+pub(super) fn resource_id(node: &Stored) -> &str {
+    text(node, "id").unwrap_or_default()
+}
+
+fn text<'n>(node: &'n Stored, field: &str) -> Option<&'n str> {
+    node.reported.get(field).and_then(Value::as_str)
+}
+
+fn empty() -> serde_json::Map<String, Value> {
+    serde_json::Map::new()
+}

@@ -1,0 +1,163 @@
+//! Tag tasks: the cloud changes a tag, then the core gets the node back as it is now.
+//!
+//! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the task.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use worker_proto::{Outcome, Verb};
+
+use super::{cleanup::Operable, operator::Operator, place};
+use crate::{
+    ckcore::{Stored, Task, TaskResult},
+    collectors::Subject,
+};
+
+/// The core gives up after about 30 seconds; a little earlier it still hears why.
+const LIMIT: Duration = Duration::from_secs(28);
+/// The most changes that one task may ask for.
+const MAX_CHANGES: usize = 100;
+
+/// Everything that a task needs.
+#[derive(Clone)]
+pub(super) struct Tags {
+    pub(super) operator: Operator,
+    pub(super) operables: Arc<std::collections::BTreeMap<&'static str, Operable>>,
+}
+
+impl Tags {
+    /// Carries out a task.
+    pub(super) async fn run(&self, task: &Task) -> TaskResult {
+        match self.tag(task).await {
+            Ok(node) => TaskResult::Done(node),
+            Err(reason) => {
+                tracing::warn!(task = task.id, reason, "a task failed");
+                TaskResult::Error(reason)
+            }
+        }
+    }
+
+    async fn tag(&self, task: &Task) -> Result<Value, String> {
+        if task.name != "tag" {
+            return Err(format!("ckworker knows no task {:?}, only tag", task.name));
+        }
+        let mut node = task.node().ok_or("the task names no node")?;
+        let changes = changes(&task.data)?;
+        let subject = place::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
+        let (collector, operable) = self
+            .operables
+            .get_key_value(subject.cloud.as_str())
+            .ok_or_else(|| format!("the collector of the cloud {} is not enabled", subject.cloud))?;
+        let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
+        let deadline = Instant::now() + LIMIT;
+        for verb in changes {
+            let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
+            match self.operator.operate(collector, unit.clone(), verb.clone(), json, deadline).await {
+                Outcome::Done => change(&mut node, &verb),
+                Outcome::Nothing(why) => return Err(why),
+                Outcome::Failed(failure) => return Err(failure.message),
+            }
+        }
+        tracing::info!(task = task.id, resource = subject.label(), "changed tags");
+        Ok(returned(node))
+    }
+}
+
+/// What a task asks for: removals first.
+fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
+    let mut changes = Vec::new();
+    for key in data.get("delete").and_then(Value::as_array).into_iter().flatten() {
+        let key = key.as_str().ok_or("a tag to remove has no text as key")?;
+        changes.push(Verb::DeleteTag { key: key.to_owned() });
+    }
+    for (key, value) in data.get("update").and_then(Value::as_object).into_iter().flatten() {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            // `tag update KEY` without a value.
+            Value::Null => String::new(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => return Err(format!("the value of the tag {key} is no text")),
+        };
+        changes.push(Verb::UpdateTag { key: key.clone(), value });
+    }
+    match changes.len() {
+        0 => Err("the task changes no tag".into()),
+        1..=MAX_CHANGES => Ok(changes),
+        _ => Err(format!("the task changes more than {MAX_CHANGES} tags")),
+    }
+}
+
+/// The subject with the tags that it has by now.
+fn current(subject: &Subject, node: &Stored) -> Subject {
+    Subject { reported: node.reported.clone(), ..subject.clone() }
+}
+
+fn change(node: &mut Stored, verb: &Verb) {
+    let tags = node.reported.entry("tags").or_insert_with(|| Value::Object(Map::new()));
+    if !tags.is_object() {
+        *tags = Value::Object(Map::new());
+    }
+    let Some(tags) = tags.as_object_mut() else { return };
+    match verb {
+        Verb::UpdateTag { key, value } => drop(tags.insert(key.clone(), value.clone().into())),
+        Verb::DeleteTag { key } => drop(tags.remove(key)),
+        Verb::PreDelete | Verb::Delete => {}
+    }
+}
+
+/// The node as it goes back.
+fn returned(node: Stored) -> Value {
+    let mut value = json!({ "id": node.id, "reported": node.reported });
+    for (name, section) in [("desired", node.desired), ("metadata", node.metadata)] {
+        if !section.is_empty() {
+            value[name] = section.into();
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn verbs(data: Value) -> Result<Vec<Verb>, String> {
+        changes(data.as_object().unwrap())
+    }
+
+    #[test]
+    fn removals_come_before_updates() {
+        let update = Verb::UpdateTag { key: "a".into(), value: "1".into() };
+        let delete = Verb::DeleteTag { key: "b".into() };
+        assert_eq!(verbs(json!({ "update": { "a": 1 }, "delete": ["b"] })), Ok(vec![delete, update]));
+        let empty = Verb::UpdateTag { key: "a".into(), value: String::new() };
+        assert_eq!(verbs(json!({ "update": { "a": null } })), Ok(vec![empty]));
+    }
+
+    #[test]
+    fn what_is_no_change_is_refused() {
+        assert!(verbs(json!({})).unwrap_err().contains("no tag"));
+        assert!(verbs(json!({ "update": { "a": {} } })).unwrap_err().contains("no text"));
+        assert!(verbs(json!({ "delete": [1] })).unwrap_err().contains("no text"));
+        assert!(verbs(json!({ "delete": vec!["x"; 101] })).unwrap_err().contains("more than"));
+    }
+
+    #[test]
+    fn the_node_goes_back_with_its_tags_changed_and_nothing_else() {
+        let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
+        let mut node = crate::ckcore::stored_node(&task["data"]["node"]).unwrap();
+        change(&mut node, &Verb::UpdateTag { key: "owner".into(), value: "bob".into() });
+        change(&mut node, &Verb::DeleteTag { key: "expiration".into() });
+        change(&mut node, &Verb::DeleteTag { key: "not there".into() });
+        let back = returned(node);
+        assert_eq!(back["reported"]["tags"], json!({ "Name": "Example Instance 1", "owner": "bob" }));
+        let metadata = back["metadata"].as_object().unwrap();
+        assert_eq!(metadata.keys().collect::<Vec<_>>(), ["cleaned", "phantom", "protected", "python_type"]);
+        assert!(back["reported"].get("region").is_none() && back["reported"].get("age").is_none());
+        assert!(back.get("desired").is_none() && back.get("revision").is_none(), "{back}");
+    }
+}

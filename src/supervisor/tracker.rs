@@ -1,0 +1,158 @@
+//! How far a run is, in the form in which a core shows it: a part for each unit, below its collector.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::event::{RunId, Shown};
+use crate::ckcore::{ProgressPart, ProgressTree};
+
+/// How often the progress within units is told.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The most units that are shown; beyond it they are counted by collector.
+const SHOWN: usize = 200;
+
+/// The run that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    run: Option<RunId>,
+    /// The units of each collector by label: how much is done, and how much there is.
+    collectors: BTreeMap<&'static str, BTreeMap<String, (u64, u64)>>,
+    /// The labels of units that are under way.
+    labels: BTreeMap<(&'static str, u32), String>,
+    is_news: bool,
+    /// Whether the news can wait.
+    is_minor: bool,
+    told: Option<Instant>,
+}
+
+impl Tracker {
+    /// Takes note of what happened.
+    pub(super) fn shown(&mut self, shown: &Shown) {
+        match shown {
+            Shown::Planned { collector, units } => {
+                let units = units.iter().map(|label| (label.clone(), (0, 1))).collect();
+                self.collectors.insert(collector, units);
+                self.is_news = true;
+            }
+            Shown::UnitStarted { key, label, .. } => {
+                self.run = Some(key.run);
+                self.labels.insert((key.collector, key.unit), label.clone());
+            }
+            Shown::UnitProgress { key, progress } if progress.parts > 0 => {
+                let label = self.labels.get(&(key.collector, key.unit)).cloned();
+                // A unit is done when it is kept, which comes after its last part.
+                let part = (u64::from(progress.parts_done), u64::from(progress.parts) + 1);
+                self.set(key.collector, label, part);
+                self.is_minor = !self.is_news;
+                self.is_news = true;
+            }
+            Shown::UnitFinished { key, label, .. } => {
+                self.labels.remove(&(key.collector, key.unit));
+                let total =
+                    self.collectors.get(key.collector).and_then(|units| units.get(label)).map_or(1, |part| part.1);
+                self.set(key.collector, Some(label.clone()), (total, total));
+                (self.is_news, self.is_minor) = (true, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets everything, as the run is over.
+    pub(super) fn over(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The run and how far it is, if there is something new to tell.
+    pub(super) fn news(&mut self, now: Instant) -> Option<(RunId, ProgressTree)> {
+        let is_early = self.told.is_some_and(|told| now.saturating_duration_since(told) < EVERY);
+        let run = self.run.filter(|_| self.is_news && !(self.is_minor && is_early))?;
+        (self.is_news, self.is_minor, self.told) = (false, false, Some(now));
+        Some((run, self.tree()))
+    }
+
+    fn set(&mut self, collector: &'static str, label: Option<String>, part: (u64, u64)) {
+        if let Some(label) = label {
+            self.collectors.entry(collector).or_default().insert(label, part);
+        }
+    }
+
+    fn tree(&self) -> ProgressTree {
+        let units: usize = self.collectors.values().map(BTreeMap::len).sum();
+        let parts = self.collectors.iter().flat_map(|(collector, units_of)| {
+            let path = vec![(*collector).to_owned()];
+            let part = |name: &str, (current, total): (u64, u64)| ProgressPart {
+                path: path.clone(),
+                name: name.to_owned(),
+                current,
+                total,
+            };
+            if units > SHOWN {
+                let done = units_of.values().filter(|(current, total)| current == total).count();
+                vec![part("accounts", (done as u64, units_of.len().max(1) as u64))]
+            } else {
+                units_of.iter().map(|(label, progress)| part(label, *progress)).collect()
+            }
+        });
+        ProgressTree { name: "collect".to_owned(), parts: parts.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use worker_proto::Progress;
+
+    use super::*;
+    use crate::supervisor::event::{UnitKey, UnitStats};
+
+    fn key(unit: u32) -> UnitKey {
+        UnitKey { run: RunId(7), collector: "aws", unit }
+    }
+
+    fn progress(unit: u32, parts_done: u32) -> Shown {
+        Shown::UnitProgress { key: key(unit), progress: Progress { unit, parts_done, parts: 4, nodes: 0 } }
+    }
+
+    fn part(tree: &ProgressTree, name: &str) -> (u64, u64) {
+        let part = tree.parts.iter().find(|part| part.name == name).unwrap();
+        (part.current, part.total)
+    }
+
+    #[test]
+    fn a_run_is_told_part_by_part() {
+        let (mut tracker, now) = (Tracker::default(), Instant::now());
+        tracker.shown(&Shown::Planned { collector: "aws", units: vec!["A".into(), "B".into()] });
+        assert_eq!(tracker.news(now), None, "no unit has begun");
+        tracker.shown(&Shown::UnitStarted { key: key(0), label: "A".into(), pid: None });
+        let (run, tree) = tracker.news(now).unwrap();
+        assert_eq!((run, part(&tree, "A"), part(&tree, "B")), (RunId(7), (0, 1), (0, 1)));
+        assert_eq!(tree.parts[0].path, ["aws"]);
+        assert_eq!(tracker.news(now), None);
+
+        tracker.shown(&progress(0, 2));
+        assert_eq!(tracker.news(now), None, "not so often");
+        let (_, tree) = tracker.news(now + EVERY).unwrap();
+        assert_eq!(part(&tree, "A"), (2, 5));
+        let result = Ok(UnitStats::default());
+        tracker.shown(&Shown::UnitFinished { key: key(0), label: "A".into(), result });
+        assert_eq!(part(&tracker.news(now + EVERY).unwrap().1, "A"), (5, 5));
+        tracker.over();
+        assert_eq!(tracker.news(now + EVERY * 9), None);
+    }
+
+    #[test]
+    fn many_units_are_counted() {
+        let mut tracker = Tracker::default();
+        let units: Vec<String> = (0..1000).map(|unit| format!("account {unit}")).collect();
+        tracker.shown(&Shown::Planned { collector: "aws", units });
+        tracker.shown(&Shown::UnitStarted { key: key(0), label: "account 0".into(), pid: None });
+        let result = Ok(UnitStats::default());
+        tracker.shown(&Shown::UnitFinished { key: key(0), label: "account 0".into(), result });
+        let (_, tree) = tracker.news(Instant::now()).unwrap();
+        assert_eq!((tree.parts.len(), part(&tree, "accounts")), (1, (1, 1000)));
+    }
+}

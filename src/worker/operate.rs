@@ -1,0 +1,53 @@
+//! Operations on the resources of one account, side by side, each within its own limit.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{sync::mpsc, time::timeout};
+use worker_proto::{Failure, FailureKind, FromWorker, Operation, Outcome, Unit};
+
+use crate::collectors::{CollectContext, Collector};
+
+/// Operations that run at the same time; more wait.
+const PARALLEL: usize = 64;
+
+/// Carries out what comes until no more will and all have ended.
+///
+/// # Errors
+/// If nobody listens any more. A failed operation is no error: it is reported.
+pub(super) async fn run(
+    collector: &dyn Collector,
+    context: &CollectContext,
+    unit: &Unit,
+    mut operations: mpsc::Receiver<Operation>,
+    out: &mpsc::Sender<FromWorker>,
+) -> Result<(), Failure> {
+    let mut running = FuturesUnordered::new();
+    let mut open = true;
+    while open || !running.is_empty() {
+        tokio::select! {
+            operation = operations.recv(), if open && running.len() < PARALLEL => match operation {
+                Some(operation) => running.push(one(collector, context, unit, operation)),
+                None => open = false,
+            },
+            Some((id, outcome)) = running.next(), if !running.is_empty() => {
+                let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() };
+                out.send(FromWorker::Operated { id, outcome }).await.map_err(over)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn one(collector: &dyn Collector, context: &CollectContext, unit: &Unit, operation: Operation) -> (u64, Outcome) {
+    let limit = Duration::from_millis(operation.limit_ms);
+    let outcome = match timeout(limit, collector.operate(context, unit, &operation)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(failure)) => Outcome::Failed(failure),
+        Err(_) => Outcome::Failed(Failure {
+            kind: FailureKind::Cancelled,
+            message: format!("it did not end within {} seconds", limit.as_secs()),
+        }),
+    };
+    (operation.id, outcome)
+}

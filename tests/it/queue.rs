@@ -1,0 +1,195 @@
+//! Tasks of the work queue, and changes of nodes, against the test core.
+
+use std::collections::BTreeSet;
+
+use ckworker::ckcore::{CoreApi, CoreEvent, NodeChange, Task, TaskResult, connect};
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    ckcore::config,
+    support::core::{HANG_GUARD, TestCore},
+    upload::{cloud, deliver},
+};
+
+/// How many connections a core that closes after each result gets.
+const CONNECTIONS: usize = 8;
+
+struct Client {
+    core: ckworker::ckcore::Core,
+    events: mpsc::Receiver<CoreEvent>,
+}
+
+impl Client {
+    fn new(server: &TestCore) -> Self {
+        let (sender, events) = mpsc::channel(16);
+        Self { core: connect(config(server), sender).unwrap(), events }
+    }
+
+    /// A client that takes tasks of one cloud.
+    async fn taking(server: &TestCore) -> Self {
+        let client = Self::new(server);
+        client.core.take_tasks(&["example".to_owned()]);
+        server.workers(CONNECTIONS).await;
+        client
+    }
+
+    async fn task(&mut self) -> Task {
+        loop {
+            if let CoreEvent::Task(task) = timeout(HANG_GUARD, self.events.recv()).await.expect("a task").unwrap() {
+                return task;
+            }
+        }
+    }
+
+    async fn done(&self, task: &Task) {
+        self.core.answer_task(&task.id, TaskResult::Done(json!({ "id": task.id }))).await;
+    }
+
+    async fn close(mut self) {
+        self.core.close(Instant::now() + HANG_GUARD).await;
+        while let Ok(event) = self.events.try_recv() {
+            assert!(!matches!(event, CoreEvent::Task(_)), "{event:?}");
+        }
+    }
+}
+
+fn add(server: &TestCore, id: &str) {
+    let node = json!({ "id": id, "reported": { "kind": "example_instance", "id": id } });
+    server.add_task(
+        id,
+        &[("cloud", "example"), ("account", "1")],
+        json!({ "update": { "owner": "bob" }, "node": node }),
+    );
+}
+
+#[tokio::test]
+async fn there_is_no_queue_until_tasks_are_wanted() {
+    let server = TestCore::start(None).await;
+    let client = Client::new(&server);
+    server.connected("worker-collect_cleanup").await;
+    client.core.answer_task("unknown", TaskResult::Error("why".into())).await;
+    client.close().await;
+    assert_eq!(server.requests("GET /work/queue"), 0);
+}
+
+#[tokio::test]
+async fn a_burst_of_eight_tasks_is_done_without_a_second_delivery() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::taking(&server).await;
+    assert!(server.all_requests().contains(&"GET /work/queue?task=tag&cloud=example".to_owned()));
+    let ids: Vec<String> = (0..8).map(|number| format!("task-{number}")).collect();
+    ids.iter().for_each(|id| add(&server, id));
+    let mut tasks = Vec::new();
+    for _ in &ids {
+        let task = client.task().await;
+        assert_eq!(task.attrs["account"], "1");
+        assert_eq!(task.node().unwrap().kind, "example_instance");
+        tasks.push(task);
+    }
+    for task in &tasks {
+        client.done(task).await;
+    }
+    for id in &ids {
+        let work = server.task_over(id).await;
+        assert_eq!((work.outcome, work.given_out), (Some(Ok(json!({ "id": id }))), 1));
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn more_tasks_than_connections_are_each_done_once() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::taking(&server).await;
+    let ids: Vec<String> = (0..3 * CONNECTIONS).map(|number| format!("task-{number:02}")).collect();
+    ids.iter().for_each(|id| add(&server, id));
+    let mut seen = BTreeSet::new();
+    for _ in &ids {
+        let task = client.task().await;
+        assert!(seen.insert(task.id.clone()), "{} came twice", task.id);
+        client.done(&task).await;
+    }
+    // Each connection carries one result; its other tasks come back on the next.
+    for round in 1..=3 {
+        server.tasks_over(round * CONNECTIONS).await;
+        server.workers(CONNECTIONS).await;
+        server.look_at_queue();
+    }
+    for id in &ids {
+        assert_eq!(server.task_over(id).await.outcome, Some(Ok(json!({ "id": id }))));
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::taking(&server).await;
+    add(&server, "a");
+    let task = client.task().await;
+    server.drop_connections();
+    server.worker_connections(2 * CONNECTIONS).await;
+    server.look_at_queue();
+    server.task_given_out("a", 2).await;
+    client.core.answer_task(&task.id, TaskResult::Error("no such tag".into())).await;
+    assert_eq!(server.task_over("a").await.outcome, Some(Err("no such tag".into())));
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_core_that_restarts_gets_its_results() {
+    let mut server = TestCore::start(None).await;
+    let mut client = Client::taking(&server).await;
+    add(&server, "a");
+    let task = client.task().await;
+    server.stop();
+    client.done(&task).await;
+    server.start_again().await;
+    server.worker_connections(2 * CONNECTIONS).await;
+    server.look_at_queue();
+    assert_eq!(server.task_over("a").await.outcome, Some(Ok(json!({ "id": "a" }))));
+    client.close().await;
+}
+
+#[tokio::test]
+async fn closing_waits_for_tasks_in_work_until_the_deadline() {
+    let server = TestCore::start(None).await;
+    let mut client = Client::taking(&server).await;
+    add(&server, "a");
+    add(&server, "b");
+    let (first, _never) = (client.task().await, client.task().await);
+    client.done(&first).await;
+    let deadline = Instant::now() + std::time::Duration::from_millis(400);
+    timeout(HANG_GUARD, client.core.close(deadline)).await.expect("close ends");
+    assert!(server.task_over(&first.id).await.outcome.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn nodes_to_clean_are_found_and_changed() {
+    let server = TestCore::start(None).await;
+    let api = CoreApi::new(config(&server)).unwrap();
+    assert_eq!(api.nodes_to_clean(&[]).await.unwrap().nodes, [], "a core without the graph has none");
+    deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
+    let change = |section: Value| section.as_object().cloned();
+    let wish = NodeChange { id: "a1-t".into(), desired: change(json!({ "clean": true })), ..NodeChange::default() };
+    let unknown = NodeChange { id: "nope".into(), ..wish.clone() };
+    let flag = NodeChange { id: "a1-t".into(), metadata: change(json!({ "cleaned": false })), ..NodeChange::default() };
+    api.patch_nodes(&[wish, unknown, flag]).await.unwrap();
+
+    let cloud_id = server.nodes("ck")["c"].reported["id"].as_str().unwrap().to_owned();
+    let graph = api.nodes_to_clean(std::slice::from_ref(&cloud_id)).await.unwrap();
+    let ids: BTreeSet<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["a1", "a1-t", "c", "root"]));
+    assert!(graph.edges.contains(&("a1".into(), "a1-t".into())) && graph.edges.len() == 3);
+    let wanted = graph.nodes.iter().find(|node| node.id == "a1-t").unwrap();
+    assert_eq!(wanted.ancestors["cloud"].id, cloud_id);
+    assert_eq!(api.nodes_to_clean(&["other".to_owned()]).await.unwrap().nodes, []);
+
+    let log = json!({ "cleaned": true, "event_log": [{ "msg": "gone" }] });
+    api.patch_nodes(&[NodeChange { id: "a1-t".into(), metadata: change(log), ..NodeChange::default() }]).await.unwrap();
+    assert_eq!(server.nodes("ck")["a1-t"].metadata["event_log"][0]["msg"], "gone");
+    assert_eq!(api.nodes_to_clean(&[]).await.unwrap().nodes, []);
+}

@@ -1,0 +1,101 @@
+//! The real core 4.1 on a database in memory.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// How long a test waits for something that must happen; the core looks at its work every second only.
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// A running core. Dropping it ends it.
+pub struct LocalCore {
+    process: Child,
+    /// Where it is.
+    pub uri: String,
+    /// Where it is with TLS, if it was asked for.
+    pub secure: String,
+}
+
+impl LocalCore {
+    /// Starts a core with options of the script, such as `--psk`.
+    pub fn start(options: &[&str]) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/core-local");
+        let mut command = Command::new(script);
+        command.args(["up", "--exit-with-stdin", "--fast"]).args(options);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut words = line.split_whitespace();
+        assert_eq!(words.next(), Some("ready"), "the local core must start; see scripts/core-local");
+        let mut next = || words.next().unwrap_or_default().to_owned();
+        Self { process, uri: next(), secure: next() }
+    }
+
+    /// Pushes the core at one of its debug endpoints.
+    pub async fn push(&self, path: &str, body: &Value) -> Value {
+        let request = reqwest::Client::new().post(format!("{}/debug/{path}", self.uri)).json(body);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Starts a workflow, and answers its task.
+    pub async fn workflow(&self, name: &str) -> String {
+        self.push(&format!("start/{name}"), &Value::Null).await["task"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a line of its command line.
+    pub async fn command(&self, line: &str) -> String {
+        let request = reqwest::Client::new().post(format!("{}/cli/execute?graph=fix", self.uri));
+        let request = request.header("content-type", "text/plain").body(line.to_owned());
+        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    }
+
+    /// The stored nodes of the graph.
+    pub async fn nodes(&self) -> Vec<Value> {
+        let graph: Value = reqwest::get(format!("{}/debug/graph/fix", self.uri)).await.unwrap().json().await.unwrap();
+        graph["nodes"].as_array().unwrap().clone()
+    }
+
+    /// All that happens in the core from now on.
+    pub async fn events(&self) -> Events {
+        let (socket, _) = connect_async(format!("{}/events", self.uri.replacen("http", "ws", 1))).await.unwrap();
+        Events(socket)
+    }
+}
+
+impl Drop for LocalCore {
+    fn drop(&mut self) {
+        // It ends with its standard input; waiting makes sure of it.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// What happens in a core.
+pub struct Events(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Events {
+    /// Waits for an event of this type with this text in it.
+    pub async fn wait(&mut self, message_type: &str, text: &str) -> Value {
+        let search = async {
+            while let Some(message) = self.0.next().await {
+                let Ok(frame) = message.unwrap().into_text() else { continue };
+                let Ok(event) = serde_json::from_str::<Value>(&frame) else { continue };
+                if event["message_type"] == message_type && frame.contains(text) {
+                    return event;
+                }
+            }
+            panic!("the core ended");
+        };
+        match timeout(HANG_GUARD, search).await {
+            Ok(event) => event,
+            Err(_) => panic!("waited in vain for {message_type} with {text:?}"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The built program as a daemon.
+
+use std::{fs, process::Command};
+
+use super::{
+    core::{HANG_GUARD, TestCore},
+    program::{self, Output, Running},
+};
+
+/// The id under which it subscribes.
+pub const SUBSCRIBER: &str = "worker-collect_cleanup";
+
+/// A daemon of the built program. Its log goes to a file, so that it can be read while it runs.
+pub struct Daemon {
+    /// The program.
+    pub running: Running,
+    log: tempfile::NamedTempFile,
+}
+
+impl Daemon {
+    /// Starts it against a core.
+    pub fn start(core: &TestCore, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = program::command(&["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri"]);
+        command.arg(core.uri()).args(["--logfile", log.path().to_str().unwrap()]);
+        Self { running: Running::start(prepare(&mut command)), log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// Waits until the log has this text.
+    pub async fn logged(&self, text: &str) {
+        let search = async {
+            while !self.log().contains(text) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = tokio::time::timeout(HANG_GUARD, search).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for {text:?} in: {}", self.log()));
+    }
+
+    /// Ends it as a service manager does. The core goes on meanwhile.
+    pub async fn stop(self) -> (Output, String) {
+        self.running.signal("TERM");
+        let (running, log) = (self.running, self.log);
+        let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
+        (output, fs::read_to_string(log.path()).unwrap())
+    }
+}
+
+/// Has the core run a workflow and waits for the answer to its step of this name: kind and error text.
+pub async fn have(core: &TestCore, workflow: &str) -> (String, String) {
+    core.connected(SUBSCRIBER).await;
+    let task = core.start_workflow(workflow).expect("it does not run yet");
+    answer(core, &task).await
+}
+
+/// Waits for the one answer to a task: kind and error text.
+pub async fn answer(core: &TestCore, task: &str) -> (String, String) {
+    core.finished(task).await;
+    let (_, kind, error) = core.answer(task).await;
+    assert_eq!(core.answers(task).len(), 1, "exactly one answer");
+    (kind, error)
+}
