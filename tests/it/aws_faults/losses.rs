@@ -11,7 +11,7 @@ pub(super) struct Loss {
     fields: &'static [&'static str],
     /// Edges between nodes that stay, as `kind→kind`.
     edges: &'static [&'static str],
-    /// Whether the local AWS has nothing of it.
+    /// Whether the local AWS may have nothing of it.
     invisible: bool,
     /// Whether nodes of the kinds come back under another name, and so under another id.
     renamed: bool,
@@ -114,7 +114,9 @@ fn of_iam(name: &str) -> Loss {
                 "aws_iam_access_key.access_key_last_used_service_name",
             ])
         },
-        "GetAccountPasswordPolicy" | "GetAccountSummary" => Loss::fields(&["aws_account.*"]),
+        "GetAccountSummary" => Loss::fields(&["aws_account.*"]),
+        // Not every account has a policy.
+        "GetAccountPasswordPolicy" => Loss { invisible: true, ..Loss::fields(&["aws_account.*"]) },
         "GetRole" => Loss::fields(&["aws_iam_role.tags", "aws_iam_role.atime"]),
         "GetUser" => Loss::fields(&["aws_iam_user.tags"]),
         "ListAccessKeys" => Loss::kinds(&["aws_iam_access_key"]),
