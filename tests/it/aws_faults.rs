@@ -26,7 +26,7 @@ const ACCOUNTS: [&str; 4] = ["812205225875", "949187844527", "223033715152", "12
 
 /// Time enough for all retries, and so little that what hangs is soon given up.
 const ENOUGH: &str = "600";
-const LITTLE: &str = "20";
+const LITTLE: &str = "45";
 
 /// What can be wrong with an operation, and the codes that the report may name then.
 const FAULTS: [(&str, &[&str]); 4] = [
