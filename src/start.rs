@@ -52,7 +52,7 @@ const SPOOL_MEMORY: u64 = 256 << 20;
 /// Actions of the core that may wait for the dispatcher.
 const CORE_QUEUE: usize = 64;
 /// How long the core has to take the last answers and the removal of the subscriptions.
-const CORE_CLOSE: Duration = Duration::from_secs(4);
+const CORE_CLOSE: Duration = Duration::from_secs(3);
 /// How long requests to the web endpoint may go on after the end.
 const WEB_CLOSE: Duration = Duration::from_millis(500);
 

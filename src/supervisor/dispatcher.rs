@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The upper bound of the whole shutdown, from the first signal until every worker is gone.
-const SHUTDOWN: Duration = Duration::from_secs(8);
+const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Between two looks whether cleanups and tasks have ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.

@@ -48,7 +48,7 @@ impl Policy {
             pool_size: pool_size.max(1),
             timeout,
             grace: Duration::from_secs(5),
-            stop_grace: Duration::from_secs(3),
+            stop_grace: Duration::from_secs(2),
             attempts: 3,
             retry_delay: Duration::from_secs(1),
             queue: 16,
