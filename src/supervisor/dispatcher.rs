@@ -119,7 +119,8 @@ pub(super) async fn run(
                 tracing::info!(signal, "stopping");
                 dispatcher.ended.signal.get_or_insert(signal);
                 dispatcher.stop(if stopping.is_none() { Event::Stop } else { Event::StopNow });
-                stopping.get_or_insert(now + SHUTDOWN);
+                // Not the time before the wait, which may have been long.
+                stopping.get_or_insert_with(|| Instant::now() + SHUTDOWN);
             }
             Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
             Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
