@@ -9,6 +9,7 @@
 | `POST /debug/start/{workflow}` | starts a workflow |
 | `POST /debug/stop/{task}` | stops a running workflow |
 | `POST /debug/work` | gives the task of the JSON body (name, data, attrs, timeout) to a worker, and waits for it |
+| `POST /debug/command` | runs the text of the body on the core's command line, on the graph `fix`; answers what came out |
 | `POST /debug/disconnect` | closes all websockets |
 """
 
@@ -20,6 +21,8 @@ from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
+from fixcore.cli import list_sink
+from fixcore.cli.model import CLIContext
 from fixcore.dependencies import ServiceNames, TenantDependencies
 from fixcore.message_bus import Message
 from fixcore.model.typed_model import to_js
@@ -134,6 +137,11 @@ class Debug:
         except Exception as problem:  # noqa: BLE001 - whatever it is, the test wants to know
             return answer({"task": task.id, "error": str(problem)})
 
+    async def command(self, request: web.Request) -> web.Response:
+        """Runs a line of the core's own command line, as an owner of the core would."""
+        context = CLIContext(env={"graph": "fix"})
+        return answer(await self._services.cli.execute_cli_command(await request.text(), list_sink, context))
+
     async def disconnect(self, _request: web.Request) -> web.Response:
         """Closes all websockets."""
         connections = list(self._api.websocket_handler)
@@ -159,6 +167,7 @@ def add_routes(api: Api, store: Store) -> None:
             web.post("/debug/start/{workflow}", endpoints.start),
             web.post("/debug/stop/{task}", endpoints.stop),
             web.post("/debug/work", endpoints.work),
+            web.post("/debug/command", endpoints.command),
             web.post("/debug/disconnect", endpoints.disconnect),
         ]
     )

@@ -44,7 +44,8 @@ impl CoreError {
 
     /// The core refused.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
-        let retryable = matches!(status, 408 | 429 | 500..=599) || may_pass(body);
+        // A token that was refused is made anew; and a core that was given another key may be given the old one again.
+        let retryable = matches!(status, 401 | 408 | 429 | 500..=599) || may_pass(body);
         Self { what, status: Some(status), message: explain(status, body), retryable }
     }
 }
@@ -98,7 +99,7 @@ mod tests {
             (429, "", true),
             (503, "", true),
             (400, "Error: ImportAborted\nMessage: KeyError('x')", false),
-            (401, "401: Unauthorized", false),
+            (401, "401: Unauthorized", true),
             (404, "Error: NoSuchGraph\nMessage: No graph with this name ck", false),
         ] {
             assert_eq!(CoreError::refused("merge", status, body).retryable, retryable, "{status} {body}");

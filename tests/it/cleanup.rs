@@ -319,6 +319,71 @@ async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finis
     assert_eq!(second.stop().await.0.code, 0);
 }
 
+/// The volumes of a region, all of them marked.
+fn marked_volumes(scene: &Scene, place: &str) -> Vec<String> {
+    let volumes = scene.find(|node| node.reported["kind"] == "aws_ec2_volume" && region(node) == place);
+    let ids: Vec<String> = volumes.into_iter().map(|(id, _)| id).collect();
+    assert!(ids.len() > 1, "there must be several: {ids:?}");
+    scene.core.mark("ck", &ids.iter().map(String::as_str).collect::<Vec<_>>());
+    ids
+}
+
+/// The core's answer to its cleanup, of which it was told everything, each deletion made once.
+async fn everything_was_done_once(scene: &Scene, task: &str, volumes: &[String]) {
+    assert_eq!(answer(&scene.core, task).await, done(), "{}", scene.daemon.log());
+    for id in volumes {
+        let told = events(&scene.metadata(id));
+        assert!(scene.is_cleaned(id), "{told:?}\n{}", scene.daemon.log());
+        assert_eq!(told.iter().filter(|event| event.contains("Successfully cleaned up")).count(), 1, "{told:?}");
+    }
+    let changes = scene.aws.changes().await;
+    assert_eq!(changes, BTreeMap::from([("DeleteVolume".to_owned(), volumes.len() as u64)]));
+}
+
+#[tokio::test]
+async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
+    let mut scene = Scene::start(&["--cleanup"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    scene.core.connected(SUBSCRIBER).await;
+    let task = scene.core.start_workflow("cleanup").unwrap();
+    in_the_middle(&scene).await;
+    scene.core.stop();
+    scene.daemon.logged("the core cannot be told what was cleaned up").await;
+    scene.aws.mend(hanging).await;
+    scene.daemon.logged_times("deleted resource=", volumes.len()).await;
+    scene.core.start_again().await;
+    everything_was_done_once(&scene, &task, &volumes).await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_that_pass_and_lost_connections_cost_a_cleanup_nothing() {
+    let scene = Scene::start(&["--cleanup"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    let (busy, stranger) = ((429, "Too many requests"), (401, "401: Unauthorized"));
+    for (begin, times, (status, text)) in [
+        ("POST /graph/ck/query/graph", 1, busy),
+        ("POST /graph/ck/query/graph", 1, stranger),
+        ("PATCH /graph/ck/nodes", 2, busy),
+        ("PATCH /graph/ck/nodes", 1, stranger),
+    ] {
+        scene.core.refuse(begin, times, status, text);
+    }
+    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    scene.core.connected(SUBSCRIBER).await;
+    let task = scene.core.start_workflow("cleanup").unwrap();
+    in_the_middle(&scene).await;
+    for (status, text) in [busy, stranger] {
+        scene.core.refuse("GET /subscriber/", 2, status, text);
+    }
+    scene.core.drop_connections();
+    scene.core.delivered(&task, 2).await;
+    scene.aws.mend(hanging).await;
+    everything_was_done_once(&scene, &task, &volumes).await;
+    scene.stop().await;
+}
+
 #[tokio::test]
 async fn a_cleanup_delays_no_collection_and_a_stop_in_it_is_answered() {
     let scene = Scene::start(&["--cleanup"]).await;

@@ -156,6 +156,12 @@ async fn a_denied_call_costs_its_kind_only(
     assert!(graph.contains("\"aws_ec2_instance\"") && graph.contains("\"aws_vpc\""));
 }
 
+/// Lets a kind hang. Calls of an earlier run no longer count, so that they cannot be taken for those of the next one.
+async fn volumes_hang(aws: &LocalAws) {
+    aws.reset().await;
+    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+}
+
 /// The child that collects; the one that plans has ended when the first EC2 call of an account waits.
 async fn collecting_child(aws: &LocalAws, running: &Running) -> i32 {
     loop {
@@ -172,7 +178,7 @@ async fn a_killed_worker_is_replaced(
     output: &Path,
     command: &impl Fn(&[&str]) -> std::process::Command,
 ) {
-    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    volumes_hang(aws).await;
     let running = Running::start(&mut command(&[]));
     program::signal(collecting_child(aws, &running).await, "KILL");
     aws.reset().await;
@@ -183,7 +189,7 @@ async fn a_killed_worker_is_replaced(
 }
 
 async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) -> std::process::Command) {
-    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    volumes_hang(aws).await;
     let running = Running::start(&mut command(&["--timeout", "25"]));
     let child = collecting_child(aws, &running).await;
     program::signal(child, "STOP");
@@ -197,7 +203,7 @@ async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) ->
 async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> std::process::Command) {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         fs::write(output, "from before").unwrap();
-        aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+        volumes_hang(aws).await;
         let running = Running::start(&mut command(&[]));
         let child = collecting_child(aws, &running).await;
         running.signal(signal);

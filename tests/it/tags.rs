@@ -17,7 +17,7 @@ use worker_proto::{
 use crate::support::{
     aws::LocalAws,
     core::{StoredNode, TestCore},
-    daemon::{Daemon, have},
+    daemon::{Daemon, SUBSCRIBER, have},
 };
 
 /// Removing a tag that is not there failed after its call, and is done here.
@@ -91,6 +91,62 @@ fn subject(node: &StoredNode) -> Subject {
         account: ancestor("account").unwrap_or(Home { id: text("id"), name: None, reported: serde_json::Map::new() }),
         region: ancestor("region"),
     }
+}
+
+/// A node as a core 2.0 puts it into a task: with the nodes above it in each section.
+fn in_task(id: &str, node: &StoredNode) -> Value {
+    let mut reported = node.reported.clone();
+    for rank in ["cloud", "account", "region"] {
+        reported[rank] = node.metadata["ancestors"][rank].clone();
+    }
+    reported["zone"] = Value::Null;
+    reported["age"] = json!("21s");
+    json!({"id": id, "type": "node", "reported": reported, "desired": {"cloud": null}, "metadata": node.metadata})
+}
+
+#[tokio::test]
+async fn a_burst_of_eight_tasks_changes_eight_resources_once_whatever_happens_to_the_connections() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::start(&core, |command| {
+        aws.serve(command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-region", "us-east-1"]))
+    });
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    let nodes = core.nodes("ck");
+    let subnets: Vec<_> = nodes.iter().filter(|(_, node)| node.reported["kind"] == "aws_ec2_subnet").take(8).collect();
+    assert_eq!(subnets.len(), 8);
+    for (round, disturbed) in [false, true].into_iter().enumerate() {
+        aws.reset().await;
+        core.connected(SUBSCRIBER).await;
+        core.workers(8).await;
+        let hanging = aws.fault(json!({"operation": "CreateTags", "mode": "hang"})).await;
+        let task = |id: &str| format!("round {round}: {id}");
+        for (id, node) in &subnets {
+            let data = json!({"update": {"owner": format!("bob {round}")}, "node": in_task(id, node)});
+            core.add_task(&task(id), &[("cloud", "aws")], data);
+        }
+        for (id, _) in &subnets {
+            core.task_given_out(&task(id), 1).await;
+        }
+        if disturbed {
+            // The eight connections break, are refused for a while, and the tasks come back on new ones.
+            core.refuse("GET /work/queue", 4, 429, "too many");
+            core.refuse("GET /work/queue", 4, 401, "401: Unauthorized");
+            core.drop_connections();
+            core.workers(8).await;
+            core.look_at_queue();
+        }
+        aws.mend(hanging).await;
+        for (id, _) in &subnets {
+            let work = core.task_over(&task(id)).await;
+            let node = work.outcome.unwrap_or_else(|| panic!("no outcome: {}", daemon.log())).unwrap();
+            assert_eq!(node["reported"]["tags"]["owner"], json!(format!("bob {round}")), "{node}");
+            assert!(node["reported"].get("account").is_none() && node["reported"].get("age").is_none(), "{node}");
+            assert_eq!(work.given_out, 1 + usize::from(disturbed), "{}", daemon.log());
+        }
+        assert_eq!(aws.changes().await, BTreeMap::from([("CreateTags".to_owned(), 8)]), "each once");
+    }
+    daemon.stop().await;
 }
 
 /// The calls of the original that change something.

@@ -10,11 +10,13 @@ use aws_credential_types::{
     Credentials as AwsCredentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use worker_proto::{Failure, FailureKind};
 
 use super::{
     super::{CollectContext, CredentialSource},
-    client::{Client, ClientConfig, Http, Overrides, Timeouts},
+    client::{Client, ClientConfig, Overrides, Timeouts},
+    http,
     identity::Secret,
 };
 
@@ -36,14 +38,16 @@ pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Cl
         account: account.to_owned(),
         timeouts: Timeouts { deadline: context.deadline(), ..Timeouts::default() },
         attempts: ATTEMPTS,
-        http: http()?,
+        http: connections()?,
     }))
 }
 
 /// The connections of this process: reading the system's certificates once is enough.
-fn http() -> Result<Http, Failure> {
-    static HTTP: OnceLock<Result<Http, String>> = OnceLock::new();
-    HTTP.get_or_init(Http::new).clone().map_err(|message| Failure { kind: FailureKind::Internal, message })
+fn connections() -> Result<SharedHttpClient, Failure> {
+    static CLIENT: OnceLock<Option<SharedHttpClient>> = OnceLock::new();
+    let none = || "the AWS runtime was built without an HTTP client".to_owned();
+    let client = CLIENT.get_or_init(http::client).clone();
+    client.ok_or_else(|| Failure { kind: FailureKind::Internal, message: none() })
 }
 
 /// Asks the unit's context, which asks the supervisor whenever what it has is about to end.

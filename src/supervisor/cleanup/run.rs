@@ -18,7 +18,9 @@ use super::{
     plan::{Item, Operables, Plan, plan},
 };
 use crate::{
-    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph},
+    ckcore::{
+        ActionKey, Answer, Backoff, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph,
+    },
     collectors::BoxFuture,
     supervisor::operator::Operator,
     telemetry::Metrics,
@@ -34,9 +36,8 @@ const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
 /// What it has to tell the core once it has to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How often the core is asked or told the same, and the first pause between.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
+/// The first pause before the core is asked or told the same again, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// What a cleanup keeps of its time to tell the core.
 const RESERVE: Duration = Duration::from_secs(20);
 
@@ -109,18 +110,17 @@ impl Cleanup {
     /// What is to be cleaned up; the core is asked again while that may help.
     async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
         let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let pause = backoff.next();
             match api.nodes_to_clean(&clouds).await {
                 Err(error) if error.retryable && Instant::now() + pause < deadline => {
-                    tracing::warn!(%error, "trying again");
+                    tracing::warn!(%error, "the core does not say what is to be cleaned up, asking again");
                 }
                 result => return result,
             }
             sleep(pause).await;
-            pause *= 2;
         }
-        api.nodes_to_clean(&clouds).await
     }
 }
 
@@ -146,6 +146,7 @@ struct Work<'a> {
     cleanup: &'a Cleanup,
     api: CoreApi,
     key: &'a ActionKey,
+    /// When everything but telling the core has to be over.
     deadline: Instant,
     journal: Journal,
     flushed: Instant,
@@ -288,16 +289,19 @@ impl<'a> Work<'a> {
         self.cleanup.core.progress(self.key, &tree).await;
     }
 
-    /// Tells the core the rest, and what it came to.
+    /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
     async fn end(mut self) -> Answer {
-        let mut pause = PAUSE;
-        for attempt in 0..ATTEMPTS {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
             self.flush().await;
-            if self.journal.open() == 0 || attempt + 1 == ATTEMPTS || self.stopped {
+            let pause = backoff.next();
+            if self.journal.open() == 0 || self.stopped || Instant::now() + pause >= self.deadline + RESERVE {
                 break;
             }
-            sleep(pause).await;
-            pause *= 2;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stopped(self.cleanup.stop.clone()) => self.stopped = true,
+            }
         }
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");

@@ -49,17 +49,34 @@ impl LocalCore {
         self.push(&format!("start/{name}"), &Value::Null).await["task"].as_str().unwrap().to_owned()
     }
 
+    /// Looks at one of its debug endpoints.
+    pub async fn look(&self, path: &str) -> Value {
+        let reply = reqwest::get(format!("{}/debug/{path}", self.uri)).await.unwrap();
+        reply.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Waits until one of its debug endpoints shows what is wanted, and answers it.
+    pub async fn until(&self, path: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let search = async {
+            while !is_it(&last) {
+                last = self.look(path).await;
+            }
+        };
+        let found = timeout(HANG_GUARD, search).await.is_ok();
+        assert!(found, "waited in vain for {path}, which shows {last}");
+        last
+    }
+
     /// Runs a line of its command line.
     pub async fn command(&self, line: &str) -> String {
-        let request = reqwest::Client::new().post(format!("{}/cli/execute?graph=fix", self.uri));
-        let request = request.header("content-type", "text/plain").body(line.to_owned());
+        let request = reqwest::Client::new().post(format!("{}/debug/command", self.uri)).body(line.to_owned());
         request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 
     /// The stored nodes of the graph.
     pub async fn nodes(&self) -> Vec<Value> {
-        let graph: Value = reqwest::get(format!("{}/debug/graph/fix", self.uri)).await.unwrap().json().await.unwrap();
-        graph["nodes"].as_array().unwrap().clone()
+        self.look("graph/fix").await["nodes"].as_array().unwrap().clone()
     }
 
     /// All that happens in the core from now on.

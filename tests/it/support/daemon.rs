@@ -33,8 +33,13 @@ impl Daemon {
 
     /// Waits until the log has this text.
     pub async fn logged(&self, text: &str) {
+        self.logged_times(text, 1).await;
+    }
+
+    /// Waits until the log has this text so often.
+    pub async fn logged_times(&self, text: &str, times: usize) {
         let search = async {
-            while !self.log().contains(text) {
+            while self.log().matches(text).count() < times {
                 tokio::task::yield_now().await;
             }
         };

@@ -7,6 +7,7 @@
 mod endpoint;
 mod error;
 pub mod model;
+mod pace;
 mod pages;
 mod request;
 mod response;
@@ -21,11 +22,11 @@ mod tree;
 use std::{fmt, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 pub use endpoint::{Overrides, Region, partition, region, regions};
 pub use error::{CallError, CallErrorKind};
 pub use pages::Pages;
 pub use response::Reply;
-pub use runtime::Http;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 pub use tree::Tree;
@@ -54,7 +55,7 @@ pub struct ClientConfig {
     /// How often a call is tried in all, at least once.
     pub attempts: u32,
     /// The connections, to be shared by all clients of a process.
-    pub http: Http,
+    pub http: SharedHttpClient,
 }
 
 /// How long to wait.

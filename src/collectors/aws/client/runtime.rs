@@ -7,8 +7,8 @@ use std::{
     collections::HashMap,
     error::Error,
     fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use aws_runtime::{
@@ -19,7 +19,6 @@ use aws_runtime::{
     service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor},
 };
 use aws_smithy_runtime::client::{
-    defaults::default_http_client_plugin_v2,
     identity::IdentityCache,
     orchestrator::operation::Operation as Orchestrated,
     retries::{
@@ -42,7 +41,7 @@ use aws_smithy_runtime_api::{
         orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
         result::SdkError,
         runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
-        runtime_plugin::{RuntimePlugin, StaticRuntimePlugin},
+        runtime_plugin::StaticRuntimePlugin,
         stalled_stream_protection::StalledStreamProtectionConfig,
     },
 };
@@ -66,6 +65,7 @@ use super::{
     endpoint::Endpoint,
     error::{CallError, CallErrorKind},
     model::{Operation, Protocol, Service},
+    pace::Pace,
     request::Outgoing,
     response::{Headers, Reply, failure},
 };
@@ -82,50 +82,18 @@ const STALL: Duration = Duration::from_secs(20);
 /// What is said of us to the services.
 const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
 
-/// The connections of a process, to be shared by all its clients. Cloning is cheap.
-///
-/// Two clients behind it, because the one for HTTPS reads all of the system's certificates before its first call: some
-/// hundred files and half a MiB that a local server does not need.
-#[derive(Clone, Debug)]
-pub struct Http {
-    plain: SharedHttpClient,
-    secure: SharedHttpClient,
-}
-
-impl Http {
-    /// The official clients: one for HTTPS that obeys the proxy variables, one for HTTP without proxies.
-    ///
-    /// # Errors
-    /// A sentence if the official crates were built without one.
-    pub fn new() -> Result<Self, String> {
-        let plugin = default_http_client_plugin_v2(BehaviorVersion::latest());
-        let components = RuntimeComponentsBuilder::new("http");
-        let secure = plugin.and_then(|plugin| plugin.runtime_components(&components).http_client());
-        let secure = secure.ok_or_else(|| "the AWS runtime was built without an HTTP client".to_owned())?;
-        Ok(Self { plain: aws_smithy_http_client::Builder::new().build_http(), secure })
-    }
-
-    /// One client for everything.
-    #[must_use]
-    pub fn from_client(client: SharedHttpClient) -> Self {
-        Self { plain: client.clone(), secure: client }
-    }
-
-    fn of(&self, url: &str) -> SharedHttpClient {
-        if url.starts_with("http://") { self.plain.clone() } else { self.secure.clone() }
-    }
-}
-
 /// The official runtime with one account's settings.
 pub(super) struct Runtime {
     account: String,
     timeouts: Timeouts,
     attempts: u32,
-    http: Http,
+    http: SharedHttpClient,
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
     /// By service, region and URL. Buckets with hosts of their own are not kept: there may be many.
     targets: Mutex<HashMap<(&'static str, String, String), Target>>,
+    /// By service and region.
+    paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
 }
 
 /// A service in a region.
@@ -153,6 +121,7 @@ impl Runtime {
             identities: IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build(),
             resolver: SharedIdentityResolver::new(config.credentials),
             targets: Mutex::default(),
+            paces: Mutex::default(),
         }
     }
 
@@ -163,40 +132,51 @@ impl Runtime {
         endpoint: Endpoint,
         outgoing: Outgoing,
     ) -> Result<Reply, CallError> {
-        let target = self.target(operation, region, &endpoint);
+        let pace = self.pace(operation.service, region);
+        let waited = tokio::time::timeout(self.timeouts.now().operation, Arc::clone(&pace).turn()).await;
+        let _turn = waited.map_err(|_| {
+            CallError::new(CallErrorKind::Throttled, "NoTurn", "others that the service slows down took all the time")
+        })?;
+        let target = self.target(operation, region, &endpoint, pace);
         let timeouts = self.timeouts.now();
         let answer = target.invoke(outgoing).await.map_err(|error| explain(error, timeouts))?;
         let Answer { status, headers, body } = answer;
         Ok(Reply { operation, region: region.to_owned(), status, headers, body })
     }
 
-    fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
+    /// The pace of a service in a region.
+    pub(super) fn pace(&self, service: &'static Service, region: &str) -> Arc<Pace> {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(paces.entry((service.name, region.to_owned())).or_insert_with(|| Arc::new(Pace::new())))
+    }
+
+    fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint, pace: Arc<Pace>) -> Target {
         let service = operation.service;
         if service.protocol == Protocol::RestXml && !endpoint.overridden {
-            return self.build(operation, region, endpoint);
+            return self.build(operation, region, endpoint, pace);
         }
         let key = (service.name, region.to_owned(), endpoint.url.clone());
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.entry(key).or_insert_with(|| self.build(operation, region, endpoint)).clone()
+        targets.entry(key).or_insert_with(|| self.build(operation, region, endpoint, pace)).clone()
     }
 
-    fn build(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
+    fn build(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint, pace: Arc<Pace>) -> Target {
         let service = operation.service;
         Orchestrated::builder()
             .service_name(service.id)
             .operation_name("call")
             .behavior_version(BehaviorVersion::latest())
-            .http_client(self.http.of(&endpoint.url))
+            .http_client(self.http.clone())
             .endpoint_url(&endpoint.url)
-            // Not the adaptive mode: one throttled call makes it send less than a call a second for minutes. Calls at
-            // once are few anyway, and each that is throttled waits longer and longer.
+            // Not the adaptive mode: one throttled call makes it send less than a call a second for minutes. The pace
+            // adapts the number of calls at once, and each that is throttled waits longer and longer.
             .standard_retry(&RetryConfig::standard().with_max_attempts(self.attempts))
             .timeout_config(timeout_config(self.timeouts))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
             .runtime_plugin(self.plugin(service, region, endpoint))
             .with_connection_poisoning()
             .serializer(http_request)
-            .deserializer(move |response: &HttpResponse| answer(operation, response))
+            .deserializer(move |response: &HttpResponse| heard(&pace, operation.service, answer(operation, response)))
             .build()
     }
 
@@ -257,6 +237,23 @@ fn answer(operation: &'static Operation, response: &HttpResponse) -> Result<Answ
     let error = failure(operation, status, &headers, &body);
     let metadata = ErrorMetadata::builder().code(&error.code).message(&error.message).build();
     Err(OrchestratorError::operation(Refusal(Box::new((metadata, error)))))
+}
+
+/// Tells the pace how an attempt ended.
+fn heard(
+    pace: &Pace,
+    service: &Service,
+    answer: Result<Answer, OrchestratorError<Refusal>>,
+) -> Result<Answer, OrchestratorError<Refusal>> {
+    let refusal = answer.as_ref().err().and_then(OrchestratorError::as_operation_error);
+    if refusal.is_some_and(|refusal| refusal.0.1.kind == CallErrorKind::Throttled) {
+        if let Some(limit) = pace.refused(Instant::now()) {
+            tracing::debug!(service = service.name, limit, "AWS asks for fewer calls");
+        }
+    } else if answer.is_ok() {
+        pace.answered();
+    }
+    answer
 }
 
 /// The body, which the orchestrator has loaded before; cloning it costs nothing.

@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use super::{Client, ClientConfig, Http, Overrides, Timeouts};
+use super::{Client, ClientConfig, Overrides, Timeouts};
 
 /// Answers in their order, and what was asked.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +84,6 @@ pub(super) fn client_with(served: &Served, overrides: Overrides, attempts: u32) 
         account: "123456789012".into(),
         timeouts: Timeouts::default(),
         attempts,
-        http: Http::from_client(http_client_fn(move |_, _| connector.clone())),
+        http: http_client_fn(move |_, _| connector.clone()),
     })
 }

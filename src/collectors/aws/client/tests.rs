@@ -9,6 +9,7 @@ use aws_credential_types::provider::{
 };
 
 use super::{
+    super::http,
     testing::{Served, client, client_with},
     *,
 };
@@ -187,7 +188,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
         account: "123456789012".into(),
         timeouts: Timeouts::default(),
         attempts: 1,
-        http: Http::new().unwrap(),
+        http: http::client().unwrap(),
     };
     let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");
     let client = Client::new(config(SharedCredentialsProvider::new(Nobody)));
@@ -197,4 +198,17 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
     let client = Client::new(config(SharedCredentialsProvider::new(credentials)));
     let error = client.call(request()).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "NoConnection"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_that_asks_for_fewer_calls_gets_fewer_in_that_region() {
+    let slow = "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>";
+    let served = Served::new([(503, slow.to_owned())]);
+    let client = client(&served);
+    let error = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Throttled);
+    let ec2 = model::service("ec2").unwrap();
+    let limit = |region: &str| format!("{:?}", client.inner.runtime.pace(ec2, region));
+    assert!(limit("eu-central-1").contains("limit: 8.0"), "{}", limit("eu-central-1"));
+    assert!(limit("us-east-1").contains("limit: 16.0"), "{}", limit("us-east-1"));
 }

@@ -15,7 +15,7 @@ use worker_proto::{Event, FromWorker};
 
 use super::*;
 use crate::{
-    collectors::aws::client::{ClientConfig, Http, Overrides, Timeouts},
+    collectors::aws::client::{ClientConfig, Overrides, Timeouts},
     settings::{Setting, Settings},
 };
 
@@ -84,7 +84,7 @@ async fn collect_in(partition: &str, regions: &[&str], collectors: &[&str], clou
         account: "123456789012".into(),
         timeouts: Timeouts::default(),
         attempts: 1,
-        http: Http::from_client(http_client_fn(move |_, _| connector.clone())),
+        http: http_client_fn(move |_, _| connector.clone()),
     });
     let (context, mut frames) = CollectContext::recording(settings, None);
     let payload = Payload {
