@@ -272,7 +272,7 @@ async fn aws_is_collected_tagged_and_cleaned_up_with_a_key_over_tls() {
     let arguments = ["--fork", "--collector", "aws", "--aws-fork", "--aws-region", "us-east-1", "--cleanup"];
     let mut daemon = command(&[&arguments[..], &web, &["--ckcore-uri", &core.secure]].concat());
     let daemon = Running::start(aws.serve(&mut daemon).env("CKWORKER_PSK", KEY));
-    core.until("workers", |workers| workers["connected"].to_string().contains(SUBSCRIBER)).await;
+    is_connected(&core).await;
 
     let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
     let id = core.workflow("collect").await;
@@ -310,6 +310,65 @@ async fn aws_is_collected_tagged_and_cleaned_up_with_a_key_over_tls() {
     assert_eq!(aws.changes().await, [("DeleteVolume".to_owned(), 2)].into());
     let cleaned = found(&core, "aws_ec2_volume", |node| node["metadata"]["cleaned"] == true).await;
     assert_eq!(cleaned, [first.clone(), second.clone()]);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code, 0);
+}
+
+/// A daemon that collects one region of a local AWS.
+fn collecting(aws: &LocalAws, core: &LocalCore) -> Running {
+    let web = ["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri", &core.uri];
+    let arguments = ["--fork", "--collector", "aws", "--aws-fork", "--aws-region", "us-east-1"];
+    Running::start(aws.serve(&mut command(&[&arguments[..], &web].concat())))
+}
+
+async fn is_connected(core: &LocalCore) {
+    core.until("workers", |workers| workers["connected"].to_string().contains(SUBSCRIBER)).await;
+}
+
+#[tokio::test]
+async fn a_collection_that_is_called_off_ends_its_workers_and_the_next_one_is_whole() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = LocalCore::start(&[]);
+    let daemon = collecting(&aws, &core);
+    is_connected(&core).await;
+    let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let id = core.workflow("collect").await;
+    let struck = async { while aws.faults().await[0]["strikes"] == 0 {} };
+    timeout(HANG_GUARD, struck).await.expect("the collection is in the middle");
+    core.push(&format!("stop/{id}"), &Value::Null).await;
+    let gone = async {
+        while !daemon.children().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(HANG_GUARD, gone).await.expect("the workers are ended");
+    aws.mend(hanging).await;
+    run(&core, "collect").await;
+    assert!(!found(&core, "aws_ec2_volume", |_| true).await.is_empty());
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code, 0);
+}
+
+#[tokio::test]
+async fn a_core_that_forgot_everything_in_a_restart_gets_everything_again() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = LocalCore::start(&[]);
+    let daemon = collecting(&aws, &core);
+    is_connected(&core).await;
+    let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    core.workflow("collect").await;
+    let struck = async { while aws.faults().await[0]["strikes"] == 0 {} };
+    timeout(HANG_GUARD, struck).await.expect("the collection is in the middle");
+    let core = core.restart();
+    is_connected(&core).await;
+    aws.mend(hanging).await;
+    let collected = run(&core, "collect").await;
+    assert_eq!(collected["has_error"], false, "{collected}");
+    let volumes = found(&core, "aws_ec2_volume", |_| true).await;
+    core.command("search is(aws_ec2_volume) | tag update owner bob").await;
+    let tagged = found(&core, "aws_ec2_volume", |node| node["reported"]["tags"]["owner"] == "bob").await;
+    assert!(!volumes.is_empty());
+    assert_eq!(tagged, volumes);
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code, 0);
 }
