@@ -10,7 +10,7 @@ mod delete;
 mod fields;
 mod namesake;
 #[cfg(test)]
-mod replays;
+mod replay_tests;
 mod stack;
 mod tags;
 #[cfg(test)]
