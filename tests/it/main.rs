@@ -5,6 +5,7 @@
 mod aws_faults;
 mod ckcore;
 mod cleanup;
+mod cleanup_aws;
 mod cli;
 mod collect;
 mod core4;

@@ -18,7 +18,7 @@ use super::{Client, ClientConfig, Overrides, Timeouts};
 
 /// Answers in their order, and what was asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Served(Arc<Mutex<State>>);
+pub(in crate::collectors::aws) struct Served(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,29 +28,29 @@ struct State {
 
 /// One request as it went out.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(in crate::collectors::aws) struct Asked {
     pub url: String,
     pub authorization: String,
     pub body: String,
 }
 
 impl Served {
-    pub(super) fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
+    pub(in crate::collectors::aws) fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
         let served = Self::default();
         let answers = answers.into_iter().map(|(status, body)| (status, SdkBody::from(body)));
         served.0.lock().unwrap().answers.extend(answers);
         served
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(in crate::collectors::aws) fn asked(&self) -> Vec<Asked> {
         self.0.lock().unwrap().asked.clone()
     }
 
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(in crate::collectors::aws) fn bodies(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.body).collect()
     }
 
-    pub(super) fn targets(&self) -> Vec<String> {
+    pub(in crate::collectors::aws) fn targets(&self) -> Vec<String> {
         let path = |url: String| url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
         self.asked().into_iter().map(|asked| path(asked.url)).collect()
     }
@@ -71,12 +71,12 @@ impl HttpConnector for Served {
 }
 
 /// A client of a server that settings name.
-pub(super) fn client(served: &Served) -> Client {
+pub(in crate::collectors::aws) fn client(served: &Served) -> Client {
     client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, 1)
 }
 
 /// A client with these endpoints that tries each call so often.
-pub(super) fn client_with(served: &Served, overrides: Overrides, attempts: u32) -> Client {
+pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overrides, attempts: u32) -> Client {
     let connector = SharedHttpConnector::new(served.clone());
     Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
