@@ -195,7 +195,7 @@ fn address(name: &str, text: &str, schemes: &[&str]) -> Result<String, CliError>
     }
     // Nothing of it is repeated: it may hold a password.
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(wrong("must not have a user name or a password; the core takes a key (CKWORKER_PSK)".into()));
+        return Err(wrong("must have no user name and no password (a key goes into CKWORKER_PSK)".into()));
     }
     if uri.query().is_some() {
         return Err(wrong("must not have a query".into()));

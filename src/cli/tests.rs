@@ -269,7 +269,7 @@ fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
 fn a_password_in_an_address_is_refused_and_not_repeated() {
     for (option, uri) in [("--ckcore-uri", "http://me:hunter2@core"), ("--ckcore-ws-uri", "ws://hunter2@core:1")] {
         let error = invoke(&[option, uri], &[]).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("error: {option} must not have a user name or a password")), "{error}");
+        assert!(error.starts_with(&format!("error: {option} must have no user name and no password")), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
