@@ -10,6 +10,7 @@ mod cli;
 mod collect;
 mod core4;
 mod daemon;
+mod exposed;
 mod graph;
 mod operate;
 mod queue;
