@@ -1,6 +1,10 @@
 //! One-shot collections of an AWS organization with the built program and real child processes.
 
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
@@ -16,12 +20,30 @@ const GOLDEN: &str = include_str!("../golden/aws/graph.ndjson");
 /// When the roles of the members were assumed for seeding, and the clock stands since.
 const ASSUMED: &str = "2021-11-01T00:12:53+00:00";
 
-/// The same with what the original missed, as the documentation lists it: tags of roles and users, last use of roles.
+/// The same with what the original missed, as the documentation lists it: tags of roles and users, last use of roles, sizes
+/// of scaling groups, and the networks of load balancers.
 fn expected() -> String {
-    GOLDEN.lines().map(with_details).collect::<Vec<_>>().join("\n")
+    let lines = GOLDEN.lines().map(with_details).chain(networks_of_balancers());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Tags as the local AWS is seeded: every other role, and the other every other user.
+/// The edges from networks to load balancers: a balancer is in the network of its subnets.
+fn networks_of_balancers() -> BTreeSet<String> {
+    let lines: Vec<Value> = GOLDEN.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let kinds: BTreeMap<_, _> = lines.iter().map(|line| (text(line, "id"), text(&line["reported"], "kind"))).collect();
+    let edges = |from: &str, to: &str| -> Vec<(String, String)> {
+        let edges = lines.iter().map(|line| (text(line, "from"), text(line, "to")));
+        let kind = |id: &String| kinds.get(id).map_or("", String::as_str);
+        edges.filter(|(start, end)| kind(start) == from && kind(end) == to).collect()
+    };
+    let network: BTreeMap<_, _> =
+        edges("aws_vpc", "aws_ec2_subnet").into_iter().map(|(vpc, subnet)| (subnet, vpc)).collect();
+    let balancers = edges("aws_ec2_subnet", "aws_alb").into_iter();
+    balancers.map(|(subnet, balancer)| json!({"from": network[&subnet], "to": balancer}).to_string()).collect()
+}
+
+/// What the local AWS is seeded with: tags of every other role and of the other every other user, sizes, last use.
 fn with_details(line: &str) -> String {
     let mut node: Value = serde_json::from_str(line).unwrap();
     let reported = &mut node["reported"];
@@ -31,6 +53,10 @@ fn with_details(line: &str) -> String {
     match (kind.as_str(), number.map(|number| number % 2)) {
         ("aws_iam_role", Some(0)) => reported["tags"] = json!({"Name": name, "owner": "team-a"}),
         ("aws_iam_user", Some(1)) => reported["tags"] = json!({"Name": name, "email": format!("{name}@example.test")}),
+        ("aws_autoscaling_group", _) => {
+            reported["min_size"] = json!(1);
+            reported["max_size"] = json!(3);
+        }
         ("aws_iam_role", None) if name == "Cloudkeeper" && !arn.contains(ACCOUNTS[0]) => {
             reported["atime"] = json!(ASSUMED);
         }

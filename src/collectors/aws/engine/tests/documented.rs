@@ -214,3 +214,35 @@ async fn every_service_says_in_its_own_words_that_a_region_is_not_enabled() {
         assert_eq!(collected.gaps[0].region, "us-west-2");
     }
 }
+
+/// Of each type one, of the same network; the last is of a type that is newer than this program.
+const BALANCERS: &str = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers>\
+    <member><LoadBalancerName>a</LoadBalancerName><LoadBalancerArn>arn:a</LoadBalancerArn><Type>application</Type><VpcId>vpc-1</VpcId></member>\
+    <member><LoadBalancerName>n</LoadBalancerName><LoadBalancerArn>arn:n</LoadBalancerArn><Type>network</Type><VpcId>vpc-1</VpcId></member>\
+    <member><LoadBalancerName>g</LoadBalancerName><LoadBalancerArn>arn:g</LoadBalancerArn><Type>gateway</Type><VpcId>vpc-1</VpcId></member>\
+    <member><LoadBalancerName>x</LoadBalancerName><LoadBalancerArn>arn:x</LoadBalancerArn><Type>other</Type><VpcId>vpc-1</VpcId></member>\
+    <member><LoadBalancerName>o</LoadBalancerName><LoadBalancerArn>arn:o</LoadBalancerArn></member>\
+    </LoadBalancers></DescribeLoadBalancersResult></DescribeLoadBalancersResponse>";
+const SCALING_GROUPS: &str = "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>\
+    <member><AutoScalingGroupName>asg</AutoScalingGroupName><MinSize>0</MinSize><MaxSize>7</MaxSize></member>\
+    </AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>";
+
+#[tokio::test]
+async fn balancers_say_their_type_and_hang_below_their_network_and_groups_have_sizes() {
+    let collected = collect_in("aws", &["us-east-1"], &["vpcs", "albs", "autoscaling_groups"], |call, _| match call {
+        "ec2:DescribeVpcs" => (200, VPCS),
+        "elasticloadbalancing:DescribeLoadBalancers" => (200, BALANCERS),
+        "autoscaling:DescribeAutoScalingGroups" => (200, SCALING_GROUPS),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    for (id, expected) in [("a", "alb"), ("n", "nlb"), ("g", "gwlb"), ("x", "unknown"), ("o", "alb")] {
+        let balancer = &collected.node(id)["reported"];
+        assert_eq!((&balancer["kind"], &balancer["lb_type"]), (&"aws_alb".into(), &expected.into()));
+    }
+    let group = &collected.node("asg")["reported"];
+    assert_eq!((&group["min_size"], &group["max_size"]), (&0.into(), &7.into()));
+    // Two regions; in one of them two quotas, the network, the group; below region, quota and network the balancers.
+    assert_eq!(collected.edges, 2 + 4 + (1 + 5 + 5 + 4));
+}
