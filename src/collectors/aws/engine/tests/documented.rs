@@ -3,7 +3,6 @@
 use super::*;
 
 const NOT_THERE: (u16, &str) = (404, "");
-const NOTHING: (u16, &str) = (200, "<{action}Response><{action}Result/></{action}Response>");
 
 /// An answer of IAM's documentation, with the members that only this call has.
 const DETAILS: &str = "<GetAccountAuthorizationDetailsResponse><GetAccountAuthorizationDetailsResult>\
@@ -121,7 +120,7 @@ async fn a_type_that_is_not_shared_has_no_price_but_its_cores() {
     let collected = collect_in("aws", &["eu-west-1"], &["instances"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "ec2:DescribeInstances" => (200, INSTANCES),
-        "pricing:GetProducts" => (200, DEDICATED),
+        "pricing:GetProducts of m5.large" => (200, DEDICATED),
         _ => NOT_THERE,
     })
     .await;
