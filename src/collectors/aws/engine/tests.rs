@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod documented;
+mod measured;
 mod prices;
 
 /// A cloud: answers `service:Action` in a region with a status and a body. The tags of several things at once are
