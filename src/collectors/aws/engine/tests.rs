@@ -19,6 +19,7 @@ use crate::{
     settings::{Setting, Settings},
 };
 
+mod accounts;
 mod documented;
 mod measured;
 mod prices;
