@@ -32,6 +32,13 @@ INSTANCE_TYPES = {
 # US dollars for a GiB and month.
 VOLUME_TYPES = {"gp2": 0.1, "gp3": 0.08, "io1": 0.125, "sc1": 0.015, "st1": 0.045, "standard": 0.05}
 
+# What else AWS sells with a volume type: family, unit and US dollars.
+VOLUME_EXTRAS = {
+    "gp3": [("System Operation", "IOPS-Mo", 0.005), ("Provisioned Throughput", "GiBps-mo", 40.96)],
+    "io1": [("System Operation", "IOPS-Mo", 0.065)],
+    "standard": [("System Operation", "IOs", 0.00000005)],
+}
+
 QUOTAS: dict[str, dict[str, float]] = {
     "vpc": {"VPCs per Region": 5, "Subnets per VPC": 200, "Internet gateways per Region": 5},
     "ec2": {

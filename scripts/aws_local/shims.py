@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from aws_local.calls import Call
-from aws_local.catalog import INSTANCE_TYPES, QUOTAS, VOLUME_TYPES
+from aws_local.catalog import INSTANCE_TYPES, QUOTAS, VOLUME_EXTRAS, VOLUME_TYPES
 from aws_local.replies import REQUEST_ID, Reply, error
 
 PRODUCTS_PER_PAGE = 1
@@ -55,7 +55,7 @@ def page(name: str, items: list[Any], token: object, size: int) -> dict[str, Any
 
 
 def products(request: dict[str, Any]) -> dict[str, Any]:
-    """What `GetProducts` answers: the price list of an instance type or of a volume type at a location."""
+    """What `GetProducts` answers: the price list of an instance type or of a volume type in a region."""
     wanted = {term["Field"]: term["Value"] for term in request.get("Filters", [])}
     found: list[str] = []
     if "instanceType" in wanted:
@@ -74,8 +74,8 @@ def instance_products(name: str, wanted: dict[str, str]) -> list[str]:
         "instanceType": name,
         "vcpu": str(kind.cores),
         "memory": f"{kind.memory_gib} GiB",
-        "location": wanted.get("location", ""),
         "operatingSystem": "Linux",
+        **place(wanted),
     }
     offers = {"Shared": kind.shared, "Dedicated": kind.dedicated}
     asked = wanted.get("tenancy")
@@ -87,16 +87,24 @@ def instance_products(name: str, wanted: dict[str, str]) -> list[str]:
 
 
 def volume_products(name: str, wanted: dict[str, str]) -> list[str]:
-    """The offers of a volume type: as at AWS, a free one comes before the one that costs."""
+    """The offers of a volume type: as at AWS, what else is sold with it comes first, and what is free before what costs."""
     if name not in VOLUME_TYPES:
         return []
-    attributes = {
-        "volumeApiName": name,
-        "volumeType": wanted.get("volumeType", ""),
-        "location": wanted.get("location", ""),
-    }
+    attributes = {"volumeApiName": name, "volumeType": wanted.get("volumeType", ""), **place(wanted)}
     costs = {"free-tier": 0.0, "regular": VOLUME_TYPES[name]}
-    return [product("Storage", {**attributes, "usagetype": use}, usd, "GB-Mo") for use, usd in costs.items()]
+    family = wanted.get("productFamily")
+    extras = [
+        product(sold, attributes, usd, unit)
+        for sold, unit, usd in VOLUME_EXTRAS.get(name, [])
+        if family in (None, sold)
+    ]
+    space = [product("Storage", {**attributes, "usagetype": use}, usd, "GB-Mo") for use, usd in costs.items()]
+    return extras + (space if family in (None, "Storage") else [])
+
+
+def place(wanted: dict[str, str]) -> dict[str, str]:
+    """Where an offer holds; prices are the same everywhere."""
+    return {"regionCode": wanted.get("regionCode", ""), "locationType": wanted.get("locationType", "AWS Region")}
 
 
 def product(family: str, attributes: dict[str, str], usd: float, unit: str) -> str:

@@ -36,6 +36,9 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("hang", &["Timeout"]),
 ];
 
+/// The operation without which an account has no name. No answer about it fails the account, which is tried again.
+const NAME: &str = "iam:ListAccountAliases";
+
 /// The operation in place of which others are called where it fails.
 const DETAILS: &str = "iam:GetAccountAuthorizationDetails";
 
@@ -48,6 +51,7 @@ async fn collect(
     timeout: &'static str,
 ) -> (Output, String) {
     let file = folder.join(account);
+    let _ = fs::remove_file(&file);
     let arguments =
         ["collect", "--collector", "aws", "--aws-role", "Cloudkeeper", "--timeout", timeout, "--aws-account"];
     let mut command = program::command(&arguments);
@@ -134,14 +138,15 @@ async fn lane(aws: &LocalAws, folder: &Path, account: &'static str, queue: &Mute
             aws.mend(number).await;
         }
         let is_lossless = *mode == "throttle" || operation == DETAILS;
-        let found = match is_lossless {
-            true => nothing_lost(&whole, &partial, &output),
-            false => {
-                [losses::of(operation).differences(&whole, &partial), report(&output.stderr, account, operation, codes)]
-                    .concat()
+        let is_failure = operation == NAME && !is_lossless && *mode != "deny";
+        let (code, found) = match (is_lossless, is_failure) {
+            (true, _) => (0, nothing_lost(&whole, &partial, &output)),
+            (_, true) => (4, nothing_delivered(&partial, &output.stderr, account, name, codes)),
+            _ => {
+                let lost = losses::of(operation).differences(&whole, &partial);
+                (3, [lost, report(&output.stderr, account, operation, codes)].concat())
             }
         };
-        let code = if is_lossless { 0 } else { 3 };
         let odd_code = (output.code != code).then(|| format!("exit code {}: {}", output.code, output.stderr));
         wrong.extend(found.into_iter().chain(odd_code).map(|what| format!("{mode} {operation}: {what}")));
     }
@@ -151,6 +156,20 @@ fn nothing_lost(whole: &str, partial: &str, output: &Output) -> Vec<String> {
     let mut wrong = compare::graphs(whole, partial, None);
     if output.stderr.contains("Left out") {
         wrong.push(format!("there should be no gap: {}", output.stderr));
+    }
+    wrong
+}
+
+/// What is wrong with how an account failed: nothing must be delivered, and what is said must name the reason.
+fn nothing_delivered(partial: &str, said: &str, account: &str, operation: &str, codes: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !partial.is_empty() {
+        wrong.push("a graph is delivered".to_owned());
+    }
+    let is_named =
+        |line: &str| line.contains(account) && line.contains(operation) && codes.iter().any(|code| line.contains(code));
+    if !said.lines().any(is_named) {
+        wrong.push(format!("the reason is not named: {said}"));
     }
     wrong
 }

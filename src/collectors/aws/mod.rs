@@ -1,7 +1,7 @@
 //! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
 //!
 //! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials, `plan` makes
-//! the units; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
+//! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
 //! deletes.
 
 mod broker;
@@ -14,6 +14,7 @@ mod operate;
 mod options;
 mod plan;
 mod provider;
+mod regions;
 mod selection;
 
 use std::sync::Arc;

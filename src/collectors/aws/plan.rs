@@ -6,10 +6,9 @@ use worker_proto::{Failure, FailureKind, Plan, Unit};
 use super::{
     super::CollectContext,
     broker::Payload,
-    client::Request,
     engine::call_failure,
     identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
-    provider,
+    provider, regions,
     selection::{Account, Identity, Member, select},
 };
 /// The kind of a unit's account node.
@@ -35,7 +34,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    let regions = regions(context, &identity.account, region).await?;
+    let regions = planned_regions(context, &identity.account, region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new() })
@@ -80,8 +79,9 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
     })
 }
 
-/// The regions to collect: those that were asked for, or all that are enabled.
-async fn regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
+/// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account. Each
+/// account that is reached by a role asks again for its own.
+async fn planned_regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
     let chosen = context.settings().list("aws-region");
     if !chosen.is_empty() {
         let mut regions: Vec<String> = Vec::new();
@@ -93,16 +93,8 @@ async fn regions(context: &CollectContext, account: &str, region: &str) -> Resul
         return Ok(regions);
     }
     let client = provider::client(context, account).await?;
-    let request = Request::new("ec2", "DescribeRegions", region);
     let what = "the AWS regions cannot be listed; name them with --aws-region";
-    let reply = client.call(request).await.map_err(|error| call_failure(what, &error))?;
-    let tree = reply.tree().map_err(|error| call_failure(what, &error))?;
-    let names: Vec<String> =
-        tree.path("Regions[].RegionName").iter().filter_map(|name| name.text()).map(str::to_owned).collect();
-    if names.is_empty() {
-        return Err(Failure { kind: FailureKind::Unavailable, message: format!("{what}: the answer names none") });
-    }
-    Ok(names)
+    regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))
 }
 
 fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, Failure> {
@@ -120,4 +112,34 @@ fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, F
     // The pseudo region "global" is a part of its own.
     let parts = u32::try_from(regions.len()).unwrap_or(u32::MAX).saturating_add(1);
     Ok(Unit { id: account.id, label: account.label, kind: ACCOUNT_KIND.to_owned(), parts, payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_organizations::types::{Account, AccountState, AccountStatus, builders::AccountBuilder};
+
+    use super::*;
+
+    fn is_active(state: impl FnOnce(AccountBuilder) -> AccountBuilder) -> Option<bool> {
+        member(&state(Account::builder().id("123456789012").name("dev")).build()).map(|member| member.active)
+    }
+
+    #[test]
+    fn members_that_refuse_every_call_are_not_active() {
+        assert_eq!(is_active(|account| account.status(AccountStatus::Suspended)), Some(false));
+        assert_eq!(is_active(|account| account.status(AccountStatus::Active)), Some(true));
+        for (state, expected) in [
+            (AccountState::Suspended, false),
+            (AccountState::Closed, false),
+            (AccountState::PendingActivation, false),
+            (AccountState::PendingClosure, true),
+            (AccountState::Active, true),
+        ] {
+            // The newer field decides where both are given.
+            let active = is_active(|account| account.state(state.clone()).status(AccountStatus::Active));
+            assert_eq!(active, Some(expected), "{state:?}");
+        }
+        assert_eq!(is_active(|account| account), Some(true), "nothing is known against it");
+        assert_eq!(member(&Account::builder().name("no id").build()), None);
+    }
 }

@@ -120,6 +120,7 @@ fn of_iam(name: &str) -> Loss {
         "GetRole" => Loss::fields(&["aws_iam_role.tags", "aws_iam_role.atime"]),
         "GetUser" => Loss::fields(&["aws_iam_user.tags"]),
         "ListAccessKeys" => Loss::kinds(&["aws_iam_access_key"]),
+        // The account goes by its number then, and is another node. Only a refusal ends like that.
         "ListAccountAliases" => {
             Loss { renamed: true, invisible: true, fields: &["aws_account.*"], ..Loss::kinds(&["aws_account"]) }
         }

@@ -361,6 +361,13 @@ impl Definition {
         self.collector.as_ref().map(|collector| collector.get_ref().as_str())
     }
 
+    /// Whether its name comes from the answer to this call.
+    pub(crate) fn is_named_by(&self, call: &Call) -> bool {
+        let rule = self.name.as_ref().map(|name| &name.get_ref().0);
+        let paths = rule.into_iter().flat_map(|rule| rule.path.iter().chain(rule.first.iter().flatten()));
+        paths.filter_map(|path| path.root.as_deref()).any(|root| root == call.name)
+    }
+
     /// Its references in both directions.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
         self.predecessors.iter().chain(&self.successors)

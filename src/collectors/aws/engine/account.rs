@@ -1,4 +1,8 @@
-//! The account's own node: alias, counts and password policy. Its first call shows whether the credentials work.
+//! The account's own node and its regions. The first call shows whether the credentials work.
+//!
+//! The node's id is made of the account's name, so that an account whose alias is not known would be another one in the
+//! core, without a history. A refusal is a state that stays, and the account goes by its number then; anything else may
+//! be over in a moment, and fails the unit, which is tried again.
 
 use std::time::Instant;
 
@@ -6,16 +10,17 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        client::{CallErrorKind, Reply, Tree},
+        client::{CallError, CallErrorKind, Reply, Tree},
         definitions::{Call, Definition, Service},
         plan::ACCOUNT_KIND,
+        regions,
         selection::global_region,
     },
     CLOUD, Run, call_failure,
     eval::{Item, Named},
     internal,
     kind::{Step, is_absence},
-    place::Place,
+    place::{GLOBAL, Place},
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -26,7 +31,7 @@ impl Run<'_> {
     /// Makes the account's calls and sends its node.
     ///
     /// # Errors
-    /// `Credentials` if they are refused.
+    /// `Credentials` if they are refused, `Unavailable` if what the node is called cannot be told.
     pub(super) async fn account(&mut self) -> Result<NodeId, Failure> {
         let tree = self.account_item();
         let item = Item::plain(&tree);
@@ -48,6 +53,32 @@ impl Run<'_> {
         Ok(node)
     }
 
+    /// The regions to collect: those that were chosen, or all that are enabled for the account.
+    ///
+    /// What was planned are the regions of the base credentials' account. They stand in where a role must not ask.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no answer: with other regions than last time, the core would lose what is in them.
+    pub(super) async fn regions(&self) -> Result<Vec<String>, Failure> {
+        let planned = &self.payload.regions;
+        let is_own = self.payload.role.is_none();
+        if is_own || !self.context.settings().list("aws-region").is_empty() {
+            return Ok(planned.clone());
+        }
+        match regions::enabled(&self.client, global_region(&self.payload.partition)).await {
+            Ok(regions) => Ok(regions),
+            Err(error) if error.kind == CallErrorKind::Denied => {
+                self.lost(GLOBAL, LABEL, &error).await?;
+                Ok(planned.clone())
+            }
+            Err(error) => Err(call_failure(&self.what("its regions cannot be listed"), &error)),
+        }
+    }
+
+    fn what(&self, what: &str) -> String {
+        format!("AWS account {}: {what}", self.payload.account)
+    }
+
     fn account_place(&self) -> Place {
         Place::global(global_region(&self.payload.partition))
     }
@@ -64,7 +95,7 @@ impl Run<'_> {
         Tree::Map(members)
     }
 
-    /// The answers to the account's calls. Failed ones are gaps, but for refused credentials.
+    /// The answers to the account's calls. Failed ones are gaps, but for refused credentials and what its name hangs on.
     async fn account_answers(&self, item: &Item<'_>) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let (service, definition) = self.account_definition()?;
         let place = self.account_place();
@@ -75,14 +106,15 @@ impl Run<'_> {
             if call.collector().is_some_and(|collector| !self.is_wanted(collector)) {
                 continue;
             }
-            match step.answer(call, item).await {
+            match step.answer(call, item).await.and_then(readable) {
                 Ok(replies) => answers.push((call, replies)),
                 Err(error) if is_absence(&error, &call.absent) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
-                    let id = &self.payload.account;
-                    let what =
-                        format!("AWS account {id}: its credentials are refused; check the role and its trust policy");
+                    let what = self.what("its credentials are refused; check the role and its trust policy");
                     return Err(call_failure(&what, &error));
+                }
+                Err(error) if error.kind != CallErrorKind::Denied && definition.is_named_by(call) => {
+                    return Err(call_failure(&self.what("what it is called cannot be told"), &error));
                 }
                 Err(error) => self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?,
             }
@@ -90,4 +122,12 @@ impl Run<'_> {
         self.context.duration("plugin_aws_collect_iam_account_summary", started.elapsed()).await?;
         Ok(answers)
     }
+}
+
+/// Replies that can be read, all of them.
+fn readable(replies: Vec<Reply>) -> Result<Vec<Reply>, CallError> {
+    for reply in &replies {
+        reply.tree()?;
+    }
+    Ok(replies)
 }

@@ -1,8 +1,12 @@
 //! When volumes and databases were last used, from CloudWatch.
 //!
-//! What was not measured has a fallback of its own: one young volume says nothing about the next.
+//! What CloudWatch knows nothing of counts as not used for as long as is looked back: such volumes get deleted. So that is
+//! believed only if the answer for this very metric says that it is complete; otherwise there is no time, and a gap.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use aws_smithy_types::DateTime;
 use serde_json::{Value as Json, json};
@@ -10,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use worker_proto::Failure;
 
 use super::{
-    super::client::{CallError, Request, Tree},
+    super::client::{CallError, CallErrorKind, Request, Tree},
     Run,
     eval::time_value,
     place::Place,
@@ -24,6 +28,15 @@ const PERIOD: i64 = 3600;
 
 /// The queries of one call.
 const QUERIES_PER_CALL: usize = 500;
+
+/// The operation that gives measurements.
+const OPERATION: (&str, &str) = ("cloudwatch", "GetMetricData");
+
+/// The status of a result that lacks nothing. The others are `PartialData`, `InternalError` and `Forbidden`.
+const COMPLETE: &str = "Complete";
+
+/// Our code for a metric that has no result, or one without a status.
+const NO_RESULT: &str = "NoResult";
 
 /// What is measured of a kind of resources.
 struct Metrics {
@@ -57,13 +70,36 @@ const DATABASES: Metrics = Metrics {
     duration: "plugin_aws_collect_rds_metrics",
 };
 
+/// What came for one metric of one resource, from all pages.
+#[derive(Debug, Default)]
+struct Measurement {
+    /// The newest use.
+    newest: Option<OffsetDateTime>,
+    /// What the last page that has it says: a page may have a part of the data, and a later one the rest.
+    status: Option<String>,
+    /// What CloudWatch has to say about it.
+    message: Option<String>,
+}
+
+impl Measurement {
+    fn add(&mut self, result: &Tree<'_>) {
+        self.newest = self.newest.max(newest(result));
+        self.status = result.get("StatusCode").and_then(Tree::text).map(str::to_owned);
+        self.message = message(result).or_else(|| self.message.take());
+    }
+
+    fn is_complete(&self) -> bool {
+        self.status.as_deref() == Some(COMPLETE)
+    }
+}
+
 /// What was measured, by the item's id and the metric's place.
-type Measured = HashMap<(String, usize), OffsetDateTime>;
+type Measured = HashMap<(String, usize), Measurement>;
 
 /// When each volume was last used, as the values `read` and `written`.
 ///
 /// An attached volume is in use now. One that is not has what was measured, or the beginning of the window, or its own
-/// creation if that is later. If nothing could be measured it has nothing, as a guess might get it deleted.
+/// creation if that is later. If it could not be measured it has nothing, as a guess might get it deleted.
 pub(crate) async fn volume_use(
     run: &Run<'_>,
     place: &Place,
@@ -77,7 +113,8 @@ pub(crate) async fn volume_use(
     Ok(items.iter().map(of_item).collect())
 }
 
-/// When somebody was last connected to each database, as the value `connected`, with the same fallbacks.
+/// When somebody was last connected to each database, as the value `connected`, with the same fallbacks. One that is still
+/// being created has none.
 pub(crate) async fn database_use(
     run: &Run<'_>,
     place: &Place,
@@ -97,18 +134,25 @@ async fn last_uses(
     let started = Instant::now();
     let mut measured = Measured::new();
     for ids in ids.chunks(QUERIES_PER_CALL / what.metrics.len()) {
-        if let Err(error) = measure(run, place, what, ids, &mut measured).await {
-            place.lost(run, collector, &error).await?;
-            return Ok(Vec::new());
+        match measure(run, place, what, ids, &mut measured).await {
+            Ok(message) => {
+                for error in incomplete(place, what, ids, &measured, message.as_ref()) {
+                    place.lost(run, collector, &error).await?;
+                }
+            }
+            Err(error) => {
+                place.lost(run, collector, &error).await?;
+                break;
+            }
         }
     }
     run.context.duration(what.duration, started.elapsed()).await?;
     let of_item = |item: &&Tree<'_>| {
         let id = item.get(what.id).and_then(Tree::text).unwrap_or_default();
         let created = item.get(what.created).and_then(Tree::time).and_then(time_value);
-        let times = what.metrics.iter().enumerate().map(|(metric, (name, _))| {
-            let time = measured.get(&(id.to_owned(), metric)).copied();
-            ((*name).into(), tree(time.unwrap_or_else(|| fallback(created, run.now))))
+        let times = what.metrics.iter().enumerate().filter_map(|(metric, (name, _))| {
+            let found = measured.get(&(id.to_owned(), metric)).filter(|found| found.is_complete())?;
+            Some(((*name).into(), tree(found.newest.or_else(|| fallback(created, run.now))?)))
         });
         Tree::Map(times.collect())
     };
@@ -119,35 +163,72 @@ fn tree(time: OffsetDateTime) -> Tree<'static> {
     Tree::Time(DateTime::from_secs_and_nanos(time.unix_timestamp(), time.nanosecond()))
 }
 
-/// When something that was not measured counts as used.
-fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> OffsetDateTime {
-    let begin = now - WINDOW;
-    created.map_or(begin, |created| created.max(begin))
+/// When something that was not used in the window counts as used; never if it is only being created.
+fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    created.map(|created| created.max(now - WINDOW))
 }
 
+/// Asks for the metrics of some resources. Answers what CloudWatch has to say about the whole call.
 async fn measure(
     run: &Run<'_>,
     place: &Place,
     what: &Metrics,
     ids: &[&str],
     measured: &mut Measured,
-) -> Result<(), CallError> {
+) -> Result<Option<String>, CallError> {
     let input = query(what, ids, run.now);
-    let request = Request { service: "cloudwatch", operation: "GetMetricData", region: &place.region, input };
-    let mut pages = run.client.pages(request);
+    let (service, operation) = OPERATION;
+    let mut pages = run.client.pages(Request { service, operation, region: &place.region, input });
+    let mut about = None;
     while let Some(page) = pages.next().await {
         let page = page?;
-        for result in page.tree()?.path("MetricDataResults[]") {
-            let Some((id, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, ids)) else {
-                continue;
-            };
-            if let Some(time) = newest(result) {
-                let known = measured.entry((id.to_owned(), metric)).or_insert(time);
-                *known = time.max(*known);
+        let tree = page.tree()?;
+        about = about.or_else(|| message(&tree));
+        for result in tree.path("MetricDataResults[]") {
+            if let Some((id, metric)) = result.get("Id").and_then(Tree::text).and_then(|id| parse_id(id, ids)) {
+                measured.entry((id.to_owned(), metric)).or_default().add(result);
             }
         }
     }
-    Ok(())
+    Ok(about)
+}
+
+/// The first of the messages of an answer or of a result.
+fn message(tree: &Tree<'_>) -> Option<String> {
+    let first = tree.get("Messages")?.list().first()?;
+    let text = |member: &str| first.get(member).and_then(Tree::text).unwrap_or_default();
+    Some(format!("{}: {}", text("Code"), text("Value")))
+}
+
+/// The metrics without a complete result as failures of the call, one for each status.
+fn incomplete(
+    place: &Place,
+    what: &Metrics,
+    ids: &[&str],
+    measured: &Measured,
+    about: Option<&String>,
+) -> Vec<CallError> {
+    let mut missing: BTreeMap<&str, (usize, Option<&String>)> = BTreeMap::new();
+    let keys = ids.iter().flat_map(|id| (0..what.metrics.len()).map(|metric| ((*id).to_owned(), metric)));
+    for found in keys.map(|key| measured.get(&key)).filter(|found| !found.is_some_and(Measurement::is_complete)) {
+        let status = found.and_then(|found| found.status.as_deref()).unwrap_or(NO_RESULT);
+        let (count, message) = missing.entry(status).or_default();
+        *count += 1;
+        *message = message.or(found.and_then(|found| found.message.as_ref()));
+    }
+    let failure = |(status, (count, message)): (&str, (usize, Option<&String>))| {
+        let counts = format!("{count} of {} metrics are not complete", ids.len() * what.metrics.len());
+        let said: Vec<&str> = [&counts].into_iter().chain(message).chain(about).map(String::as_str).collect();
+        CallError {
+            service: OPERATION.0.into(),
+            operation: OPERATION.1.into(),
+            region: place.region.as_str().into(),
+            code: status.to_owned(),
+            message: said.join("; "),
+            kind: if status == "Forbidden" { CallErrorKind::Denied } else { CallErrorKind::Odd },
+        }
+    };
+    missing.into_iter().map(failure).collect()
 }
 
 /// The newest time with a value above zero.
@@ -195,9 +276,9 @@ mod tests {
     fn the_fallback_is_the_window_or_a_later_creation() {
         let now = at(1_700_000_000);
         let young = now - Duration::days(1);
-        assert_eq!(fallback(Some(young), now), young);
-        assert_eq!(fallback(Some(at(0)), now), now - WINDOW);
-        assert_eq!(fallback(None, now), now - WINDOW);
+        assert_eq!(fallback(Some(young), now), Some(young));
+        assert_eq!(fallback(Some(at(0)), now), Some(now - WINDOW));
+        assert_eq!(fallback(None, now), None);
     }
 
     #[test]
@@ -217,5 +298,28 @@ mod tests {
         assert_eq!(input["MetricDataQueries"].as_array().unwrap().len(), 4);
         assert_eq!(parse_id("m1_1", &["vol-a", "vol-b"]), Some(("vol-b", 1)));
         assert_eq!(parse_id("m0_9", &["vol-a"]), None);
+    }
+
+    fn result(status: &'static str, times: &[i64]) -> Tree<'static> {
+        Tree::Map(vec![
+            ("StatusCode".into(), Tree::Text(status.into())),
+            (
+                "Timestamps".into(),
+                Tree::List(times.iter().map(|time| Tree::Time(DateTime::from_secs(*time))).collect()),
+            ),
+            ("Values".into(), Tree::List(times.iter().map(|_| Tree::Float(1.0)).collect())),
+        ])
+    }
+
+    #[test]
+    fn a_later_page_has_the_rest_and_the_last_word() {
+        let mut found = Measurement::default();
+        found.add(&result("PartialData", &[30, 20]));
+        assert!(!found.is_complete());
+        found.add(&result("Complete", &[10]));
+        assert!(found.is_complete());
+        assert_eq!(found.newest, Some(at(30)));
+        found.add(&result("InternalError", &[]));
+        assert!(!found.is_complete());
     }
 }

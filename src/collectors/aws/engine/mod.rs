@@ -59,15 +59,18 @@ pub(crate) struct Run<'c> {
     /// The one moment that all fallbacks refer to.
     now: OffsetDateTime,
     prices: Prices,
-    /// The gaps that were reported, by region, operation and code: a thousand users give one gap, not a thousand.
-    reported: Mutex<HashSet<(String, String, String)>>,
+    /// The gaps that were reported: a thousand users give one gap, not a thousand.
+    reported: Mutex<HashSet<Reported>>,
 }
+
+/// What a gap is known by: region, service, operation and code. Two services may share the name of an operation.
+type Reported = [String; 4];
 
 /// Collects one account.
 ///
 /// # Errors
-/// `Credentials` if the account's credentials are refused at once, `Cancelled` if the session is ending, `Internal` for
-/// a fault of ours. All else is a gap.
+/// `Credentials` if the account's credentials are refused at once, `Unavailable` if it cannot be told what the account is
+/// called or which regions it has, `Cancelled` if the session is ending, `Internal` for a fault of ours. All else is a gap.
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
     let payload = Payload::read(unit)?;
     let client = provider::client(context, &payload.account).await?;
@@ -113,7 +116,7 @@ impl<'c> Run<'c> {
     async fn places(&self, account: NodeId) -> Result<Vec<Place>, Failure> {
         let global = Place::global(global_region(&self.payload.partition));
         let mut places = vec![global];
-        places.extend(self.payload.regions.iter().map(|region| Place::region(region)));
+        places.extend(self.regions().await?.iter().map(|region| Place::region(region)));
         for place in &mut places {
             place.announce(self, account).await?;
         }
@@ -128,16 +131,16 @@ impl<'c> Run<'c> {
         self.schema.kind(name).ok_or_else(|| internal(format!("there is no kind {name}")))
     }
 
-    /// Reports what a failed call costs; the same failure in the same region only once.
+    /// Reports what a failed call costs. Each is counted, but the same failure in the same region is one gap.
     async fn lost(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
-        let key = (label.to_owned(), error.operation.to_string(), error.code.to_string());
+        let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
+        self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
+        let key = [label, &error.service, &error.operation, &error.code].map(str::to_owned);
         if !self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
             return Ok(());
         }
         let account = self.payload.account.as_str();
         tracing::debug!(account, region = label, collector, %error, "a part of an AWS account is left out");
-        let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
-        self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
         let gap = Gap {
             account: account.to_owned(),
             region: label.to_owned(),
@@ -152,7 +155,12 @@ impl<'c> Run<'c> {
 
 /// Runs futures, at most so many at a time; the first failure ends all.
 async fn at_most(limit: usize, futures: Vec<BoxFuture<'_, Result<(), Failure>>>) -> Result<(), Failure> {
-    stream::iter(futures).buffer_unordered(limit.max(1)).try_collect::<()>().await
+    gather(limit, futures).await.map(drop)
+}
+
+/// The same for futures that give something; in the order in which they are done.
+async fn gather<T>(limit: usize, futures: Vec<BoxFuture<'_, Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
+    stream::iter(futures).buffer_unordered(limit.max(1)).try_collect().await
 }
 
 fn internal(reason: impl std::fmt::Display) -> Failure {

@@ -1,14 +1,15 @@
 //! The AWS price list: what instance types have and what types cost.
 //!
-//! A type is asked for once per run and location, by whichever account needs it first. Nothing hangs on the answer but
-//! these facts: an instance or a volume whose type has no entry is collected without them. A list that an account may
-//! not ask is a gap there, and is not asked again by that account; what others found is used all the same.
+//! A type is asked for once per run and region, by whichever account needs it first. Nothing hangs on the answer but
+//! these facts: an instance or a volume whose type has no entry is collected without them. One type that cannot be asked
+//! says nothing about the next. A list that an account must not ask is not asked again by that account, nor is one that
+//! gives no answer; each region that needed it has a gap, and what other accounts found is used all the same.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -20,7 +21,7 @@ use worker_proto::Failure;
 use super::{
     super::{
         super::Shared,
-        client::{self, CallError, Request, Tree},
+        client::{CallError, CallErrorKind, Request, Tree},
     },
     Run,
     place::Place,
@@ -30,22 +31,48 @@ use super::{
 const PRICE_REGION: &str = "us-east-1";
 const PRICE_PARTITION: &str = "aws";
 
-/// The regions whose descriptions begin with "Europe" everywhere but in the price list.
-const EU_REGIONS: [&str; 6] = ["eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1"];
+/// Where products are offered. Local zones, wavelength zones and outposts have the code of their region and prices of
+/// their own.
+const LOCATION_TYPE: &str = "AWS Region";
+
+/// The products whose price is for the space of a volume. Its operations and its throughput are products of other
+/// families that name the same volume type.
+const STORAGE: &str = "Storage";
+
+/// A list that has not answered so many calls in a row is not asked any further.
+const UNANSWERED_CALLS: u32 = 4;
 
 /// What was asked so far.
 #[derive(Default)]
 pub(crate) struct Prices {
     instances: Known<InstanceType>,
     volumes: Known<f64>,
-    /// Set once the price list could not be asked: the account's role lacks the right, or nothing answers.
-    is_off: AtomicBool,
+    /// Why the list is not asked any further.
+    refusal: OnceLock<CallError>,
+    /// How many calls in a row had no answer.
+    unanswered: AtomicU32,
 }
 
-/// Answers by type and location; whoever asks while one is on its way waits for it.
+impl Prices {
+    /// Learns from an answer whether it is of use to go on asking.
+    fn learn(&self, answer: &Result<Vec<Json>, CallError>) {
+        let Err(error) = answer else { return self.unanswered.store(0, Ordering::Relaxed) };
+        let is_over = match error.kind {
+            CallErrorKind::Denied | CallErrorKind::Credentials => true,
+            CallErrorKind::Unavailable => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_CALLS,
+            _ => false,
+        };
+        if is_over {
+            // Whoever was first has said why.
+            let _ = self.refusal.set(error.clone());
+        }
+    }
+}
+
+/// Answers by type and region, failures too; whoever asks while one is on its way waits for it.
 struct Known<T>(Mutex<HashMap<(String, String), Answer<T>>>);
 
-type Answer<T> = Arc<OnceCell<Option<T>>>;
+type Answer<T> = Arc<OnceCell<Result<Option<T>, CallError>>>;
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
@@ -54,9 +81,9 @@ impl<T> Default for Known<T> {
 }
 
 impl<T> Known<T> {
-    fn cell(&self, wanted: &str, location: &str) -> Answer<T> {
+    fn cell(&self, wanted: &str, region: &str) -> Answer<T> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry((wanted.to_owned(), location.to_owned())).or_default())
+        Arc::clone(known.entry((wanted.to_owned(), region.to_owned())).or_default())
     }
 }
 
@@ -89,11 +116,8 @@ pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) ->
 /// What a GiB of a volume type costs in a month in a region, in US dollars, if the price list says.
 pub(crate) async fn volume_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Option<f64>, Failure> {
     let Some(name) = volume_type_name(wanted) else { return Ok(None) };
-    let fields = [("volumeType", name), ("volumeApiName", wanted)];
-    find(run, place, &run.prices.volumes, wanted, &fields, |products| {
-        products.iter().filter_map(on_demand).find(|cost| *cost > 0.0)
-    })
-    .await
+    let fields = [("productFamily", STORAGE), ("volumeType", name), ("volumeApiName", wanted)];
+    find(run, place, &run.prices.volumes, wanted, &fields, storage_cost).await
 }
 
 /// What the price list calls a volume type.
@@ -116,49 +140,43 @@ async fn find<T: Clone + Serialize + DeserializeOwned>(
     fields: &[(&str, &str)],
     choose: impl FnOnce(&[Json]) -> Option<T>,
 ) -> Result<Option<T>, Failure> {
-    let Some(location) = location(&place.region).filter(|_| run.payload.partition == PRICE_PARTITION) else {
+    if run.payload.partition != PRICE_PARTITION {
         return Ok(None);
-    };
-    let cell = known.cell(wanted, &location);
-    let asked = cell.get_or_try_init(|| async {
-        let key = format!("price {wanted} {location}");
-        let lease = match run.context.shared(&key).await.map_err(Trouble::Session)? {
-            Shared::Value(value) => return Ok(serde_json::from_str(&value).unwrap_or_default()),
-            Shared::Fetch(lease) => lease,
-        };
-        if run.prices.is_off.load(Ordering::Relaxed) {
-            return Err(Trouble::Off);
-        }
-        let found = choose(&products(run, fields, &location).await.map_err(Trouble::Call)?);
-        if let Ok(value) = serde_json::to_string(&found) {
-            lease.publish(value).await;
-        }
-        Ok(found)
-    });
-    match asked.await {
+    }
+    let cell = known.cell(wanted, &place.region);
+    let answer = cell.get_or_try_init(|| ask(run, &place.region, wanted, fields, choose));
+    match answer.await? {
         Ok(found) => Ok(found.clone()),
-        Err(Trouble::Off) => Ok(None),
-        Err(Trouble::Session(failure)) => Err(failure),
-        Err(Trouble::Call(error)) => {
-            run.prices.is_off.store(true, Ordering::Relaxed);
-            run.lost(&place.label, "pricing", &error).await?;
-            Ok(None)
-        }
+        Err(error) => run.lost(&place.label, "pricing", error).await.map(|()| None),
     }
 }
 
-/// Why there is no answer.
-enum Trouble {
-    /// This account was refused before.
-    Off,
-    /// The worker is ending.
-    Session(Failure),
-    /// The price list could not be asked.
-    Call(CallError),
+/// What another account has found, or the list says. The outer error ends the unit, the inner one is the list's.
+async fn ask<T: Serialize + DeserializeOwned>(
+    run: &Run<'_>,
+    region: &str,
+    wanted: &str,
+    fields: &[(&str, &str)],
+    choose: impl FnOnce(&[Json]) -> Option<T>,
+) -> Result<Result<Option<T>, CallError>, Failure> {
+    let lease = match run.context.shared(&format!("price {wanted} {region}")).await? {
+        Shared::Value(value) => return Ok(Ok(serde_json::from_str(&value).unwrap_or_default())),
+        Shared::Fetch(lease) => lease,
+    };
+    if let Some(refusal) = run.prices.refusal.get() {
+        return Ok(Err(refusal.clone()));
+    }
+    let products = products(run, fields, region).await;
+    run.prices.learn(&products);
+    let found = products.map(|products| choose(&products));
+    if let Some(value) = found.as_ref().ok().and_then(|found| serde_json::to_string(found).ok()) {
+        lease.publish(value).await;
+    }
+    Ok(found)
 }
 
-async fn products(run: &Run<'_>, fields: &[(&str, &str)], location: &str) -> Result<Vec<Json>, CallError> {
-    let filters = fields.iter().copied().chain([("location", location)]);
+async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Result<Vec<Json>, CallError> {
+    let filters = fields.iter().copied().chain([("regionCode", region), ("locationType", LOCATION_TYPE)]);
     let filters = filters.map(|(field, value)| json!({"Type": "TERM_MATCH", "Field": field, "Value": value}));
     let request = Request::new("pricing", "GetProducts", PRICE_REGION)
         .with("ServiceCode", "AmazonEC2")
@@ -179,7 +197,8 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], location: &str) -> Res
 fn read_instance_type(product: &Json, wanted: &str) -> Option<(InstanceType, bool)> {
     let attributes = product.get("product")?.get("attributes")?;
     let attribute = |name: &str| attributes.get(name).and_then(Json::as_str);
-    if attribute("instanceType") != Some(wanted) {
+    let is_elsewhere = attribute("locationType").is_some_and(|place| place != LOCATION_TYPE);
+    if is_elsewhere || attribute("instanceType") != Some(wanted) {
         return None;
     }
     let found = InstanceType {
@@ -188,6 +207,13 @@ fn read_instance_type(product: &Json, wanted: &str) -> Option<(InstanceType, boo
         cost: on_demand(product),
     };
     Some((found, attribute("tenancy") == Some("Shared")))
+}
+
+/// What a GiB costs in a month: the first price that is one, as a free offer comes before the one that costs.
+fn storage_cost(products: &[Json]) -> Option<f64> {
+    let family = |product: &Json| product.get("product")?.get("productFamily")?.as_str().map(str::to_owned);
+    let storage = products.iter().filter(|product| family(product).as_deref() == Some(STORAGE));
+    storage.filter_map(on_demand).find(|cost| *cost > 0.0)
 }
 
 /// The first price in US dollars of the first on-demand offer.
@@ -201,15 +227,6 @@ fn on_demand(product: &Json) -> Option<f64> {
 fn gibibytes(text: &str) -> Option<f64> {
     let number = text.strip_suffix("GiB")?.trim_end();
     number.replace(',', "").parse().ok().filter(|size: &f64| size.is_finite())
-}
-
-/// What the price list calls a region.
-fn location(region: &str) -> Option<String> {
-    let description = client::region(region)?.description;
-    match description.strip_prefix("Europe (") {
-        Some(rest) if EU_REGIONS.contains(&region) => Some(format!("EU ({rest}")),
-        _ => Some(description.to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -245,10 +262,42 @@ mod tests {
     }
 
     #[test]
-    fn the_price_list_has_names_of_its_own_for_europe() {
-        assert_eq!(location("eu-west-1").as_deref(), Some("EU (Ireland)"));
-        assert_eq!(location("eu-central-2").as_deref(), Some("Europe (Zurich)"));
-        assert_eq!(location("us-east-1").as_deref(), Some("US East (N. Virginia)"));
-        assert_eq!(location("mars-north-1"), None);
+    fn a_volume_costs_what_its_space_costs() {
+        let offer = |family: &str, usd: &str| {
+            json!({
+                "product": {"productFamily": family, "attributes": {"volumeApiName": "gp3"}},
+                "terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": {"pricePerUnit": {"USD": usd}}}}}},
+            })
+        };
+        let products = [
+            offer("System Operation", "0.0050000000"),
+            offer("Provisioned Throughput", "40.9600000000"),
+            offer("Storage", "0.0000000000"),
+            offer("Storage", "0.0800000000"),
+        ];
+        assert_eq!(storage_cost(&products), Some(0.08));
+        assert_eq!(storage_cost(&products[..3]), None);
+        assert_eq!(storage_cost(&[Json::Null]), None);
+    }
+
+    #[test]
+    fn a_list_that_refuses_or_never_answers_is_not_asked_any_further() {
+        let failed = |kind| {
+            let (service, operation, region) = Default::default();
+            Err(CallError { service, operation, region, code: "x".into(), message: String::new(), kind })
+        };
+        let is_over = |answers: &[Result<Vec<Json>, CallError>]| {
+            let prices = Prices::default();
+            answers.iter().for_each(|answer| prices.learn(answer));
+            prices.refusal.get().is_some()
+        };
+        assert!(is_over(&[failed(CallErrorKind::Denied)]));
+        assert!(is_over(&[failed(CallErrorKind::Credentials)]));
+        let unanswered = || failed(CallErrorKind::Unavailable);
+        assert!(is_over(&[unanswered(), unanswered(), unanswered(), unanswered()]));
+        assert!(!is_over(&[unanswered(), unanswered(), unanswered(), Ok(Vec::new()), unanswered()]));
+        let throttled = [const { CallErrorKind::Throttled }; 9].map(failed);
+        assert!(!is_over(&throttled));
+        assert!(!is_over(&[failed(CallErrorKind::Odd), failed(CallErrorKind::NotFound)]));
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{
@@ -19,14 +19,26 @@ use crate::{
     settings::{Setting, Settings},
 };
 
+mod accounts;
 mod documented;
+mod measured;
+mod prices;
 
 /// A cloud: answers `service:Action` in a region with a status and a body. The tags of several things at once are
-/// `service:DescribeTags of many`. `{action}` in the body stands for the action.
+/// `service:DescribeTags of many`, and products `pricing:GetProducts of m5.large`. `{action}` in the body stands for the
+/// action.
 type Cloud = fn(&str, &str) -> (u16, &'static str);
 
+/// A cloud, and what it was asked.
 #[derive(Debug, Clone)]
-struct Fake(Arc<Cloud>);
+struct Fake(Arc<Cloud>, Arc<Mutex<Vec<Asked>>>);
+
+/// A call as a [`Cloud`] gets it, with the body of the request.
+#[derive(Debug, Clone)]
+struct Asked {
+    call: String,
+    body: String,
+}
 
 impl HttpConnector for Fake {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
@@ -37,11 +49,28 @@ impl HttpConnector for Fake {
         let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         let form = body.split('&').find_map(|field| field.strip_prefix("Action="));
         let action = target.or(form).unwrap_or_default();
-        let many = if action == "DescribeTags" && body.contains("member.2=") { " of many" } else { "" };
-        let (status, answer) = self.0(&format!("{service}:{action}{many}"), region);
+        let call = format!("{service}:{action}{}", object(action, &body));
+        let (status, answer) = self.0(&call, region);
+        self.1.lock().unwrap().push(Asked { call, body: body.clone() });
         let response =
             http::Response::builder().status(status).body(SdkBody::from(answer.replace("{action}", action))).unwrap();
         HttpConnectorFuture::ready(Ok(response.try_into().unwrap()))
+    }
+}
+
+/// What a call is about, where its name does not say it.
+fn object(action: &str, body: &str) -> String {
+    match action {
+        "DescribeTags" if body.contains("member.2=") => " of many".to_owned(),
+        "GetProducts" => {
+            let request: Json = serde_json::from_str(body).unwrap();
+            let filters = request["Filters"].as_array().unwrap();
+            let name = filters
+                .iter()
+                .find(|filter| matches!(filter["Field"].as_str(), Some("instanceType" | "volumeApiName")));
+            format!(" of {}", name.unwrap()["Value"].as_str().unwrap())
+        }
+        _ => String::new(),
     }
 }
 
@@ -52,6 +81,7 @@ struct Collected {
     edges: usize,
     gaps: Vec<Gap>,
     counted: u64,
+    asked: Vec<Asked>,
 }
 
 impl Collected {
@@ -64,6 +94,11 @@ impl Collected {
         self.nodes.iter().find(|node| node["reported"]["id"] == id).unwrap()
     }
 
+    /// The calls whose names begin like this.
+    fn asked(&self, call: &str) -> Vec<&Asked> {
+        self.asked.iter().filter(|asked| asked.call.starts_with(call)).collect()
+    }
+
     fn gaps(&self) -> Vec<(&str, &str, &str)> {
         self.gaps.iter().map(|gap| (gap.region.as_str(), gap.operation.as_str(), gap.code.as_str())).collect()
     }
@@ -74,10 +109,35 @@ async fn collect_only(collectors: &[&str], cloud: Cloud) -> Collected {
 }
 
 async fn collect_in(partition: &str, regions: &[&str], collectors: &[&str], cloud: Cloud) -> Collected {
+    let mut settings = settings(collectors);
+    settings.set("aws-region", list(regions));
+    run(settings, payload(partition, regions), cloud).await
+}
+
+fn list(values: &[&str]) -> Setting {
+    Setting::List(values.iter().map(|value| (*value).to_owned()).collect())
+}
+
+fn settings(collectors: &[&str]) -> Settings {
     let mut settings = Settings::defaults(options::OPTIONS);
-    settings.set("aws-collect", Setting::List(collectors.iter().map(|name| (*name).to_owned()).collect()));
-    settings.set("aws-no-collect", Setting::List(vec!["quotas".into()]));
-    let connector = SharedHttpConnector::new(Fake(Arc::new(cloud)));
+    settings.set("aws-collect", list(collectors));
+    settings.set("aws-no-collect", list(&["quotas"]));
+    settings
+}
+
+fn payload(partition: &str, regions: &[&str]) -> Payload {
+    Payload {
+        account: "123456789012".into(),
+        role: Some("Reader".into()),
+        partition: partition.into(),
+        regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+        verify: false,
+    }
+}
+
+async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
+    let fake = Fake(Arc::new(cloud), Arc::default());
+    let connector = SharedHttpConnector::new(fake.clone());
     let client = Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
         overrides: Overrides::default(),
@@ -87,17 +147,11 @@ async fn collect_in(partition: &str, regions: &[&str], collectors: &[&str], clou
         http: http_client_fn(move |_, _| connector.clone()),
     });
     let (context, mut frames) = CollectContext::recording(settings, None);
-    let payload = Payload {
-        account: "123456789012".into(),
-        role: Some("Reader".into()),
-        partition: partition.into(),
-        regions: regions.iter().map(|region| (*region).to_owned()).collect(),
-        verify: false,
-    };
     let result = Run::new(&context, payload, client).unwrap().collect().await;
     context.finish().await.unwrap();
     drop(context);
-    let mut collected = Collected { result, nodes: Vec::new(), edges: 0, gaps: Vec::new(), counted: 0 };
+    let asked = std::mem::take(&mut *fake.1.lock().unwrap());
+    let mut collected = Collected { result, nodes: Vec::new(), edges: 0, gaps: Vec::new(), counted: 0, asked };
     while let Some(frame) = frames.next().await {
         match frame {
             FromWorker::Nodes { nodes, .. } => {
@@ -112,6 +166,8 @@ async fn collect_in(partition: &str, regions: &[&str], collectors: &[&str], clou
     collected
 }
 
+/// An answer with nothing in it, in XML.
+const NOTHING: (u16, &str) = (200, "<{action}Response><{action}Result/></{action}Response>");
 const ALIASES: &str = "<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases><member>prod</member>\
     </AccountAliases></ListAccountAliasesResult></ListAccountAliasesResponse>";
 const VPCS: &str = "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId><isDefault>true</isDefault></item></vpcSet>\
@@ -191,31 +247,37 @@ async fn credentials_refused_at_once_fail_the_account() {
 }
 
 #[tokio::test]
-async fn a_denied_alias_costs_the_alias_only() {
-    let collected = collect_only(&["vpcs"], |call, _| match call {
-        "ec2:DescribeVpcs" => (200, VPCS),
+async fn what_two_services_call_by_the_same_name_are_two_gaps() {
+    let collected = collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
         _ => (403, IAM_DENIED),
     })
     .await;
     assert_eq!(collected.result, Ok(()));
-    assert_eq!(collected.nodes[0]["reported"]["name"], "123456789012");
-    assert_eq!(collected.gaps(), [("global", "ListAccountAliases", "AccessDenied")]);
-    assert_eq!(collected.ids("aws_vpc").len(), 2);
+    let gaps = collected.gaps.iter().map(|gap| (gap.service.as_str(), gap.operation.as_str()));
+    let mut gaps: Vec<_> = gaps.collect();
+    gaps.sort_unstable();
+    let balancers = "DescribeLoadBalancers";
+    assert_eq!(gaps, [("elb", balancers), ("elbv2", balancers), ("elbv2", "DescribeTargetGroups")]);
+    assert_eq!(collected.counted, 3);
 }
 
 #[tokio::test]
-async fn instances_do_not_hang_on_prices() {
-    let collected = collect_only(&["instances"], |call, _| match call {
+async fn a_failure_that_comes_again_is_counted_and_no_second_gap() {
+    let collected = collect_in("aws", &["us-east-1"], &["iam_groups"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
-        "ec2:DescribeInstances" => (200, INSTANCES),
-        _ => (400, r#"{"__type":"AccessDeniedException","message":"no"}"#),
+        "iam:ListGroups" => (
+            200,
+            "<ListGroupsResponse><ListGroupsResult><Groups><member><GroupId>g1</GroupId><GroupName>a</GroupName></member>\
+             <member><GroupId>g2</GroupId><GroupName>b</GroupName></member></Groups></ListGroupsResult></ListGroupsResponse>",
+        ),
+        _ => (403, IAM_DENIED),
     })
     .await;
-    assert_eq!(collected.result, Ok(()));
-    let instance = collected.nodes.iter().find(|node| node["reported"]["kind"] == "aws_ec2_instance").unwrap();
-    assert_eq!((&instance["reported"]["instance_cores"], &instance["metadata"]["cleaned"]), (&1.into(), &true.into()));
-    assert_eq!(collected.ids("aws_ec2_instance").len(), 2);
-    assert_eq!(collected.gaps.len(), 1, "the price list is not asked again: {:?}", collected.gaps());
+    assert_eq!(collected.ids("aws_iam_group").len(), 2);
+    // The right to the details of all is lacking too, which is no gap.
+    assert_eq!(collected.gaps.len(), 2, "{:?}", collected.gaps());
+    assert_eq!(collected.counted, 4);
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use worker_proto::Failure;
 
 use super::{
-    super::client::{CallError, Request, Tree},
-    Run, internal,
+    super::{
+        super::BoxFuture,
+        client::{CallError, Request, Tree},
+    },
+    Run, at_most, gather, internal,
     place::Place,
     prices::{self, InstanceType},
     quotas,
@@ -17,6 +20,9 @@ const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
 const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";
 const VOLUME_TYPE: &str = "aws_ec2_volume_type";
 
+/// How many types are looked up at the same time: a page of instances waits for all of its types.
+const TYPES_AT_ONCE: usize = 4;
+
 /// What chooses the reservations in `--aws-collect`.
 const RESERVATIONS: &str = "reserved_instances";
 
@@ -26,19 +32,18 @@ pub(crate) async fn instance_types(
     place: &Place,
     items: &[&Tree<'_>],
 ) -> Result<Vec<Tree<'static>>, Failure> {
-    let mut types = HashMap::new();
-    for wanted in mentioned(items, "InstanceType") {
-        if let Some(found) = prices::instance_type(run, place, wanted).await? {
-            announce_instance_type(run, place, wanted, &found).await?;
-            types.insert(wanted, found);
+    let lookups = mentioned(items, "InstanceType").into_iter().map(|wanted| -> BoxFuture<'_, Result<_, Failure>> {
+        Box::pin(async move { Ok((wanted, instance_type(run, place, wanted).await?)) })
+    });
+    let types: HashMap<_, _> = gather(TYPES_AT_ONCE, lookups.collect()).await?.into_iter().collect();
+    let facts = |item: &&Tree<'_>| {
+        let name = item.get("InstanceType").and_then(Tree::text);
+        match name.and_then(|name| types.get(name)?.as_ref()) {
+            Some(InstanceType { cores, memory, .. }) => {
+                Tree::Map(vec![("cores".into(), Tree::Int(*cores)), ("memory".into(), Tree::Float(*memory))])
+            }
+            None => Tree::Null,
         }
-    }
-    let facts = |item: &&Tree<'_>| match item.get("InstanceType").and_then(Tree::text).and_then(|name| types.get(name))
-    {
-        Some(found) => {
-            Tree::Map(vec![("cores".into(), Tree::Int(found.cores)), ("memory".into(), Tree::Float(found.memory))])
-        }
-        None => Tree::Null,
     };
     Ok(items.iter().map(facts).collect())
 }
@@ -49,24 +54,35 @@ pub(crate) async fn volume_types(
     place: &Place,
     items: &[&Tree<'_>],
 ) -> Result<Vec<Tree<'static>>, Failure> {
-    for wanted in mentioned(items, "VolumeType") {
-        let Some(cost) = prices::volume_type(run, place, wanted).await? else { continue };
-        let quota = match volume_quotas(wanted) {
-            Some(names) => quotas::value(run, place, "ebs", &names).await?,
-            None => None,
-        };
-        let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, wanted);
-        set(
-            &mut resource,
-            [
-                ("volume_type", Value::from(wanted)),
-                ("ondemand_cost", Value::Float(cost)),
-                ("quota", Value::from(quota)),
-            ],
-        )?;
-        quotas::send(run, place, resource).await?;
-    }
+    let lookups = mentioned(items, "VolumeType").into_iter();
+    let lookups =
+        lookups.map(|wanted| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(volume_type(run, place, wanted)) });
+    at_most(TYPES_AT_ONCE, lookups.collect()).await?;
     Ok(Vec::new())
+}
+
+/// The facts about an instance type, if there are any, and its node.
+async fn instance_type(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<InstanceType>, Failure> {
+    let found = prices::instance_type(run, place, name).await?;
+    if let Some(found) = &found {
+        announce_instance_type(run, place, name, found).await?;
+    }
+    Ok(found)
+}
+
+/// The node of a volume type, if it has a price.
+async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Failure> {
+    let Some(cost) = prices::volume_type(run, place, name).await? else { return Ok(()) };
+    let quota = match volume_quotas(name) {
+        Some(names) => quotas::value(run, place, "ebs", &names).await?,
+        None => None,
+    };
+    let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, name);
+    set(
+        &mut resource,
+        [("volume_type", Value::from(name)), ("ondemand_cost", Value::Float(cost)), ("quota", Value::from(quota))],
+    )?;
+    quotas::send(run, place, resource).await
 }
 
 fn mentioned<'t>(items: &[&'t Tree<'_>], member: &str) -> BTreeSet<&'t str> {

@@ -1,0 +1,104 @@
+//! What an account is called and which regions it has.
+
+use super::*;
+
+const GARBAGE: &str = "\u{fffd}<<< {not a document";
+const THROTTLED: &str = "<ErrorResponse><Error><Code>Throttling</Code><Message>later</Message></Error></ErrorResponse>";
+
+/// Of the regions in the answer, three are enabled, and one of them is in no plan.
+const REGIONS: &str = "<DescribeRegionsResponse><regionInfo>\
+    <item><regionName>us-east-1</regionName><optInStatus>opt-in-not-required</optInStatus></item>\
+    <item><regionName>ap-east-1</regionName><optInStatus>not-opted-in</optInStatus></item>\
+    <item><regionName>me-south-1</regionName><optInStatus>opted-in</optInStatus></item>\
+    <item><regionName>eu-west-1</regionName></item></regionInfo></DescribeRegionsResponse>";
+
+#[tokio::test]
+async fn a_denied_alias_costs_the_alias_only() {
+    let collected = collect_only(&["vpcs"], |call, _| match call {
+        "ec2:DescribeVpcs" => (200, VPCS),
+        _ => (403, IAM_DENIED),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.nodes[0]["reported"]["name"], "123456789012");
+    assert_eq!(collected.gaps(), [("global", "ListAccountAliases", "AccessDenied")]);
+    assert_eq!(collected.ids("aws_vpc").len(), 2);
+}
+
+#[tokio::test]
+async fn an_account_whose_name_cannot_be_told_is_tried_again_and_not_renamed() {
+    let clouds: [Cloud; 3] = [
+        |call, _| if call == "iam:ListAccountAliases" { (400, THROTTLED) } else { NOTHING },
+        |call, _| if call == "iam:ListAccountAliases" { (503, "") } else { NOTHING },
+        |call, _| if call == "iam:ListAccountAliases" { (200, GARBAGE) } else { NOTHING },
+    ];
+    for cloud in clouds {
+        let collected = collect_only(&["vpcs"], cloud).await;
+        let failure = collected.result.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable);
+        assert!(
+            failure.message.contains("123456789012") && failure.message.contains("ListAccountAliases"),
+            "{failure:?}"
+        );
+        assert!(collected.nodes.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_told_are_a_gap() {
+    let collected = collect_only(&["iam_account_summary"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "iam:GetAccountSummary" => (503, ""),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), [("global", "GetAccountSummary", "503")]);
+}
+
+async fn anywhere(role: Option<&str>, cloud: Cloud) -> Collected {
+    let payload = Payload { role: role.map(str::to_owned), ..payload("aws", &["us-east-1", "us-west-2"]) };
+    run(settings(&["vpcs"]), payload, cloud).await
+}
+
+/// The regions besides the pseudo region, and how often anybody was asked for them.
+fn regions(collected: &Collected) -> (Vec<&str>, usize) {
+    let mut regions = collected.ids("aws_region");
+    regions.remove(0);
+    (regions, collected.asked("ec2:DescribeRegions").len())
+}
+
+#[tokio::test]
+async fn an_account_behind_a_role_has_the_regions_that_it_has_enabled() {
+    let cloud: Cloud = |call, _| if call == "ec2:DescribeRegions" { (200, REGIONS) } else { NOTHING };
+    let collected = anywhere(Some("Reader"), cloud).await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    assert_eq!(regions(&collected), (vec!["us-east-1", "me-south-1", "eu-west-1"], 1));
+    assert_eq!(collected.asked("ec2:DescribeVpcs").len(), 3);
+    // The plan has asked for those of the base credentials.
+    assert_eq!(regions(&anywhere(None, cloud).await), (vec!["us-east-1", "us-west-2"], 0));
+    // Whoever names regions means them.
+    assert_eq!(regions(&collect_only(&["vpcs"], cloud).await), (vec!["us-east-1", "us-west-2"], 0));
+}
+
+#[tokio::test]
+async fn a_role_that_must_not_ask_for_regions_gets_the_planned_ones_and_a_gap() {
+    let collected = anywhere(Some("Reader"), |call, _| match call {
+        "ec2:DescribeRegions" => (403, EC2_DENIED),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.gaps(), [("global", "DescribeRegions", "UnauthorizedOperation")]);
+    assert_eq!(regions(&collected).0, ["us-east-1", "us-west-2"]);
+}
+
+#[tokio::test]
+async fn without_an_answer_about_regions_the_account_is_tried_again() {
+    for cloud in [(|call, _| if call == "ec2:DescribeRegions" { (503, "") } else { NOTHING }) as Cloud, |_, _| NOTHING]
+    {
+        let failure = anywhere(Some("Reader"), cloud).await.result.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable);
+        assert!(failure.message.contains("123456789012") && failure.message.contains("DescribeRegions"), "{failure:?}");
+    }
+}

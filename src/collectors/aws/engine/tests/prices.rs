@@ -1,0 +1,137 @@
+//! The price list: what it says, and what happens when it does not.
+
+use super::*;
+
+const DENIED: &str = r#"{"__type":"AccessDeniedException","message":"no"}"#;
+const THROTTLED: &str = r#"{"__type":"ThrottlingException","message":"later"}"#;
+
+macro_rules! instances {
+    ($($kind:literal),*) => {
+        concat!(
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet>",
+            $("<item><instanceId>i-", $kind, "</instanceId><instanceType>", $kind, "</instanceType>\
+               <instanceState><name>running</name></instanceState><cpuOptions><coreCount>1</coreCount></cpuOptions></item>",)*
+            "</instancesSet></item></reservationSet></DescribeInstancesResponse>",
+        )
+    };
+}
+
+macro_rules! product {
+    ($kind:literal, $place:literal, $cores:literal) => {
+        concat!(
+            r#"{\"product\":{\"attributes\":{\"instanceType\":\""#,
+            $kind,
+            r#"\",\"vcpu\":\""#,
+            $cores,
+            r#"\",\"memory\":\"8 GiB\",\"tenancy\":\"Shared\",\"locationType\":\""#,
+            $place,
+            r#"\"}},\"terms\":{}}"#
+        )
+    };
+}
+
+#[tokio::test]
+async fn instances_do_not_hang_on_prices() {
+    let collected = collect_only(&["instances"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeInstances" => {
+            (200, instances!("a1.large", "c5.large", "m5.large", "p3.large", "r5.large", "t3.large"))
+        }
+        _ => (400, DENIED),
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_ec2_instance").len(), 12);
+    assert_eq!(collected.node("i-m5.large")["reported"]["instance_cores"], 1);
+    assert!(collected.ids("aws_ec2_instance_type").is_empty());
+    let mut gaps = collected.gaps();
+    gaps.sort_unstable();
+    let [operation, code] = ["GetProducts", "AccessDeniedException"];
+    assert_eq!(
+        gaps,
+        [("us-east-1", operation, code), ("us-west-2", operation, code)],
+        "each region says what it lacks"
+    );
+    let asked = collected.asked("pricing:").len();
+    assert!((1..=8).contains(&asked), "a list that refuses is not asked again: {asked}");
+}
+
+#[tokio::test]
+async fn a_type_whose_price_cannot_be_asked_says_nothing_about_the_others() {
+    let orders: [Cloud; 2] = [
+        |call, _| price(call, instances!("a1.large", "m5.large", "z1.large")),
+        |call, _| price(call, instances!("z1.large", "m5.large", "a1.large")),
+    ];
+    for cloud in orders {
+        let collected = collect_in("aws", &["us-east-1"], &["instances"], cloud).await;
+        assert_eq!(collected.result, Ok(()));
+        assert_eq!(collected.ids("aws_ec2_instance_type"), ["m5.large"]);
+        assert_eq!(collected.gaps(), [("us-east-1", "GetProducts", "ThrottlingException")]);
+        assert_eq!(collected.asked("pricing:").len(), 3);
+        assert_eq!(collected.counted, 2, "each type that is lacking is counted");
+    }
+}
+
+fn price(call: &str, instances: &'static str) -> (u16, &'static str) {
+    match call {
+        "ec2:DescribeInstances" => (200, instances),
+        "pricing:GetProducts of m5.large" => {
+            (200, concat!(r#"{"PriceList":[""#, product!("m5.large", "AWS Region", "2"), r#""]}"#))
+        }
+        call if call.starts_with("pricing:") => (400, THROTTLED),
+        _ => NOTHING,
+    }
+}
+
+#[tokio::test]
+async fn prices_are_those_of_the_region_itself_also_where_it_is_a_new_one() {
+    let collected = collect_in("aws", &["eu-west-1", "eu-west-9"], &["instances", "volumes"], |call, _| match call {
+        "ec2:DescribeInstances" => (200, INSTANCES),
+        "pricing:GetProducts of m5.large" => (
+            200,
+            concat!(
+                r#"{"PriceList":[""#,
+                product!("m5.large", "AWS Local Zone", "96"),
+                r#"",""#,
+                product!("m5.large", "AWS Region", "2"),
+                r#""]}"#
+            ),
+        ),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    assert_eq!(collected.ids("aws_ec2_instance_type").len(), 2, "one in each region");
+    assert_eq!(collected.node("m5.large")["reported"]["instance_cores"], 2);
+    for region in ["eu-west-1", "eu-west-9"] {
+        let filter = format!(r#"{{"Field":"regionCode","Type":"TERM_MATCH","Value":"{region}"}}"#);
+        let wanted = serde_json::from_str::<Json>(&filter).unwrap();
+        let is_asked = |asked: &&Asked| {
+            let request: Json = serde_json::from_str(&asked.body).unwrap();
+            request["Filters"].as_array().unwrap().contains(&wanted)
+        };
+        assert_eq!(collected.asked("pricing:").into_iter().filter(is_asked).count(), 1, "{region}");
+    }
+}
+
+const VOLUMES: &str = "<DescribeVolumesResponse><volumeSet><item><volumeId>vol-1</volumeId><volumeType>gp3</volumeType>\
+    <status>in-use</status></item></volumeSet></DescribeVolumesResponse>";
+
+/// As AWS lists them: what operations and throughput cost, and then the space.
+const VOLUME_PRICES: &str = r#"{"PriceList":[
+    "{\"product\":{\"productFamily\":\"System Operation\",\"attributes\":{\"volumeApiName\":\"gp3\"}},\"terms\":{\"OnDemand\":{\"a\":{\"priceDimensions\":{\"b\":{\"pricePerUnit\":{\"USD\":\"0.005\"}}}}}}}",
+    "{\"product\":{\"productFamily\":\"Storage\",\"attributes\":{\"volumeApiName\":\"gp3\"}},\"terms\":{\"OnDemand\":{\"a\":{\"priceDimensions\":{\"b\":{\"pricePerUnit\":{\"USD\":\"0.08\"}}}}}}}"
+]}"#;
+
+#[tokio::test]
+async fn a_volume_type_costs_what_its_space_costs() {
+    let collected = collect_in("aws", &["us-east-1"], &["volumes"], |call, _| match call {
+        "ec2:DescribeVolumes" => (200, VOLUMES),
+        "pricing:GetProducts of gp3" => (200, VOLUME_PRICES),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
+    assert_eq!(collected.node("gp3")["reported"]["ondemand_cost"], 0.08);
+    assert!(collected.asked("pricing:")[0].body.contains(r#""Storage""#));
+}

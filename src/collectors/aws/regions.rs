@@ -1,0 +1,53 @@
+//! The regions that an account may use: those of AWS that need no opting in, and those that it has opted in to.
+
+use super::client::{CallError, CallErrorKind, Client, Request, Tree};
+
+/// The states of regions that can be collected. A region without a state is one that was listed before there were any.
+const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
+
+/// The regions that are enabled for the account of the client's credentials, as `region` says.
+///
+/// # Errors
+/// Why they cannot be listed; `Odd` if the answer names none.
+pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>, CallError> {
+    let request = Request::new("ec2", "DescribeRegions", region);
+    let (service, operation) = (request.service.into(), request.operation.into());
+    let names = names(&client.call(request).await?.tree()?);
+    if names.is_empty() {
+        let (code, message) = ("NoRegions".to_owned(), "the answer names no region that is enabled".to_owned());
+        let kind = CallErrorKind::Odd;
+        return Err(CallError { service, operation, region: region.into(), code, message, kind });
+    }
+    Ok(names)
+}
+
+fn names(answer: &Tree<'_>) -> Vec<String> {
+    let state = |region: &Tree<'_>| region.get("OptInStatus").and_then(Tree::text).map(str::to_owned);
+    let is_enabled = |region: &Tree<'_>| state(region).is_none_or(|state| ENABLED.contains(&state.as_str()));
+    let enabled = answer.path("Regions[]").into_iter().filter(|region| is_enabled(region));
+    enabled.filter_map(|region| region.get("RegionName").and_then(Tree::text).map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &'static str, state: Option<&'static str>) -> Tree<'static> {
+        let state = state.map(|state| ("OptInStatus".into(), Tree::Text(state.into())));
+        let name = ("RegionName".into(), Tree::Text(name.into()));
+        Tree::Map([name].into_iter().chain(state).collect())
+    }
+
+    #[test]
+    fn regions_that_are_not_enabled_are_left_out() {
+        let regions = vec![
+            region("us-east-1", Some("opt-in-not-required")),
+            region("ap-east-1", Some("not-opted-in")),
+            region("me-south-1", Some("opted-in")),
+            region("eu-west-1", None),
+        ];
+        let answer = Tree::Map(vec![("Regions".into(), Tree::List(regions))]);
+        assert_eq!(names(&answer), ["us-east-1", "me-south-1", "eu-west-1"]);
+        assert_eq!(names(&Tree::Null), Vec::<String>::new());
+    }
+}
