@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod documented;
+mod unasked;
 
 /// A cloud: answers `service:Action` in a region with a status and a body. The tags of several things at once are
 /// `service:DescribeTags of many`. `{action}` in the body stands for the action.
