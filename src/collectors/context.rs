@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,11 +13,11 @@ use worker_proto::{
     BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
 };
 
-use super::lease::{Shared, SharedWaiter};
+use super::{
+    credentials::{CredentialSource, session_over},
+    lease::{Shared, SharedWaiter},
+};
 use crate::{settings::Settings, shared::Answer};
-
-/// Credentials with less left than this are replaced before they are used.
-const CREDENTIALS_MARGIN: Duration = Duration::from_secs(300);
 
 /// What a session is asked for on behalf of a unit.
 pub enum Request {
@@ -27,63 +27,6 @@ pub enum Request {
     Shared(String, SharedWaiter),
     /// A value that was fetched for all, or could not be: the key and the number of the question.
     Publish(String, u64, Option<String>),
-}
-
-/// Gives a unit its credentials, fresh ones whenever the old ones come near their end.
-///
-/// Cloning is cheap; all clones share what was fetched, and only one of them fetches at a time.
-#[derive(Clone)]
-pub struct CredentialSource {
-    unit: u32,
-    requests: mpsc::Sender<Request>,
-    current: Arc<tokio::sync::Mutex<Option<Credentials>>>,
-}
-
-impl CredentialSource {
-    /// A source for one unit that asks through `requests`.
-    #[must_use]
-    pub fn new(unit: u32, requests: mpsc::Sender<Request>) -> Self {
-        Self { unit, requests, current: Arc::default() }
-    }
-
-    /// Credentials that are good for at least five minutes, if the holder has any such.
-    ///
-    /// # Errors
-    /// What the holder of the credentials says, or `Cancelled` if the session is ending.
-    pub async fn get(&self) -> Result<Credentials, Failure> {
-        let mut current = self.current.lock().await;
-        if let Some(credentials) = current.as_ref().filter(|credentials| is_fresh(credentials)) {
-            return Ok(credentials.clone());
-        }
-        let (answer, receive) = oneshot::channel();
-        self.requests.send(Request::Credentials(self.unit, answer)).await.map_err(|_| session_over())?;
-        let credentials = receive.await.map_err(|_| session_over())??;
-        *current = Some(credentials.clone());
-        Ok(credentials)
-    }
-}
-
-impl CredentialSource {
-    async fn shared(&self, key: &str) -> Result<Shared, Failure> {
-        let (waiter, answer) = SharedWaiter::new(key, self.requests.clone());
-        if let Err(mpsc::error::SendError(Request::Shared(_, waiter))) =
-            self.requests.send(Request::Shared(key.to_owned(), waiter)).await
-        {
-            waiter.forget();
-            return Err(session_over());
-        }
-        answer.await.map_err(|_| session_over())
-    }
-}
-
-fn is_fresh(credentials: &Credentials) -> bool {
-    let Some(expires) = credentials.expires else { return true };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + CREDENTIALS_MARGIN;
-    expires > i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn session_over() -> Failure {
-    Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() }
 }
 
 /// What a collector sees of the world. Cloning is cheap, and clones send to the same unit.

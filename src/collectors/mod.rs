@@ -6,6 +6,7 @@
 
 pub mod aws;
 mod context;
+mod credentials;
 pub mod example;
 mod lease;
 mod registry;
@@ -13,7 +14,8 @@ mod subject;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use context::{CollectContext, CredentialSource, Request, SentFrames};
+pub use context::{CollectContext, Request, SentFrames};
+pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
 pub use registry::{all, find};
 pub use subject::{Home, Subject};

@@ -1,10 +1,6 @@
 //! A client whose credentials come through the unit's context, and the connections that all clients of a process share.
 
-use std::{
-    fmt,
-    sync::OnceLock,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{fmt, sync::OnceLock};
 
 use aws_credential_types::{
     Credentials as AwsCredentials,
@@ -15,7 +11,7 @@ use worker_proto::{Failure, FailureKind};
 
 use super::{
     super::{CollectContext, CredentialSource},
-    client::{Client, ClientConfig, Overrides, Timeouts},
+    client::{Client, ClientConfig, NoCredentialsNow, Overrides, Timeouts},
     http,
     identity::Secret,
 };
@@ -50,7 +46,7 @@ fn connections() -> Result<SharedHttpClient, Failure> {
     client.ok_or_else(|| Failure { kind: FailureKind::Internal, message: none() })
 }
 
-/// Asks the unit's context, which asks the supervisor whenever what it has is about to end.
+/// Asks the unit's context, which asks the supervisor whenever what it has is near its end.
 struct Provider(CredentialSource);
 
 impl fmt::Debug for Provider {
@@ -65,12 +61,43 @@ impl ProvideCredentials for Provider {
         Self: 'a,
     {
         future::ProvideCredentials::new(async move {
-            let given = self.0.get().await.map_err(|failure| CredentialsError::provider_error(failure.message))?;
-            let secret = Secret::read(&given).map_err(|failure| CredentialsError::provider_error(failure.message))?;
-            let expiry = given.expires.and_then(|seconds| u64::try_from(seconds).ok());
-            let expiry = expiry.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+            let given = self.0.get().await.map_err(error)?;
+            let secret = Secret::read(&given).map_err(error)?;
             let (id, key) = (secret.access_key_id, secret.secret_access_key);
-            Ok(AwsCredentials::new(id, key, secret.session_token, expiry, "ckworker"))
+            // Without an expiry: the source knows it, and is asked for each attempt.
+            Ok(AwsCredentials::new(id, key, secret.session_token, None, "ckworker"))
         })
+    }
+}
+
+/// What a failure to get credentials means for the calls that need them.
+fn error(failure: Failure) -> CredentialsError {
+    match failure.kind {
+        FailureKind::Unavailable | FailureKind::Cancelled => {
+            CredentialsError::provider_error(NoCredentialsNow(failure.message))
+        }
+        _ => CredentialsError::provider_error(failure.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn only_a_failure_that_may_pass_is_one_for_now() {
+        for (kind, is_for_now) in [
+            (FailureKind::Unavailable, true),
+            (FailureKind::Cancelled, true),
+            (FailureKind::Credentials, false),
+            (FailureKind::Configuration, false),
+            (FailureKind::Internal, false),
+        ] {
+            let error = error(Failure { kind, message: "no".into() });
+            let found = error.source().is_some_and(|cause| cause.is::<NoCredentialsNow>());
+            assert_eq!(found, is_for_now, "{kind:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Why a call failed.
 
-use std::{error::Error, fmt};
+use std::fmt;
+
+use thiserror::Error;
 
 /// What a failed call means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,12 +38,20 @@ pub struct CallError {
     pub message: String,
     /// What it means for the caller.
     pub kind: CallErrorKind,
+    /// The region where the bucket is that was asked for elsewhere.
+    pub moved_to: Option<Box<str>>,
 }
+
+/// There are no credentials now, but whoever gives them may have some later: the cause of an error of a credentials
+/// provider.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct NoCredentialsNow(pub String);
 
 impl CallError {
     pub(super) fn new(kind: CallErrorKind, code: &str, message: impl Into<String>) -> Self {
         let (service, operation, region) = Default::default();
-        Self { service, operation, region, code: code.to_owned(), message: message.into(), kind }
+        Self { service, operation, region, code: code.to_owned(), message: message.into(), kind, moved_to: None }
     }
 
     pub(super) fn configuration(message: impl Into<String>) -> Self {
@@ -69,7 +79,7 @@ impl fmt::Display for CallError {
     }
 }
 
-impl Error for CallError {}
+impl std::error::Error for CallError {}
 
 impl CallErrorKind {
     /// What the error code and the HTTP status of an answer mean.

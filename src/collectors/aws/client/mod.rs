@@ -24,7 +24,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 pub use endpoint::{Overrides, Region, partition, region, regions};
-pub use error::{CallError, CallErrorKind};
+pub use error::{CallError, CallErrorKind, NoCredentialsNow};
 pub use pages::Pages;
 pub use response::Reply;
 use serde_json::{Map, Value};
@@ -44,7 +44,7 @@ struct Inner {
 
 /// What a [`Client`] is made from.
 pub struct ClientConfig {
-    /// Gives the credentials, fresh ones whenever the old ones come near their end.
+    /// Gives the credentials, fresh ones whenever the old ones come near their end; asked before each attempt.
     pub credentials: SharedCredentialsProvider,
     /// Endpoints instead of AWS's own.
     pub overrides: Overrides,
@@ -67,6 +67,8 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// For a call with all its attempts and the pauses between them.
     pub operation: Duration,
+    /// Before the second attempt, at most; the most doubles with each attempt, up to 20 s.
+    pub pause: Duration,
     /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
     /// costs its own time only.
     pub deadline: Option<Instant>,
@@ -81,7 +83,7 @@ const ATTEMPT_PART: u32 = 2;
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(5), attempt: seconds(60), operation: seconds(300), deadline: None }
+        Self { connect: seconds(5), attempt: seconds(60), operation: seconds(300), pause: seconds(1), deadline: None }
     }
 }
 
@@ -157,7 +159,7 @@ impl Client {
         let mut outgoing = request::outgoing(operation, &request.input).map_err(CallError::configuration)?;
         let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| service.name == "s3");
         if let Some(bucket) = bucket {
-            s3::address(&mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
+            s3::address(operation, &mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
         }
         self.inner.runtime.invoke(operation, request.region, endpoint, outgoing).await
     }

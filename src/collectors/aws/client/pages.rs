@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Client, Request,
     error::CallError,
-    model::{Operation, Paginator},
+    model::{self, Operation, Paginator},
     request::Input,
     response::Reply,
     tree::Tree,
@@ -28,7 +28,12 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new(client: Client, request: Request<'_>) -> Self {
+    pub(super) fn new(client: Client, mut request: Request<'_>) -> Self {
+        if let Some(paginator) =
+            model::operation(request.service, request.operation).and_then(|operation| operation.paginator.as_ref())
+        {
+            limit(&mut request.input, paginator);
+        }
         Self {
             client,
             service: request.service.to_owned(),
@@ -90,9 +95,24 @@ impl Pages {
     }
 }
 
+/// Asks for pages of a size. Without one a service may answer with everything at once, in a reply of any length, and bears
+/// fewer such calls.
+fn limit(input: &mut Input, paginator: &Paginator) {
+    let Some((limit, size)) = paginator.limit.zip(paginator.size) else { return };
+    if !input.contains_key(limit) && !input.keys().any(|parameter| names_items(parameter)) {
+        input.insert(limit.to_owned(), size.into());
+    }
+}
+
+/// Whether a parameter names what is wanted, one by one. Some operations refuse a size of pages beside that, and none needs
+/// it. What belongs to owners may be any number.
+fn names_items(parameter: &str) -> bool {
+    ["Ids", "Names", "Arns"].iter().any(|end| parameter.ends_with(end)) && parameter != "OwnerIds"
+}
+
 /// A token in the type that its parameter has.
 fn number_or_text(reply: &Reply, parameter: &str, token: String) -> Value {
-    let number = || matches!(reply.operation().input_kind(parameter), Ok(super::model::Kind::Integer));
+    let number = || matches!(reply.operation().input_kind(parameter), Ok(model::Kind::Integer));
     match token.parse::<i64>() {
         Ok(value) if number() => value.into(),
         _ => Value::String(token),

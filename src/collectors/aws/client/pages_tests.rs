@@ -37,6 +37,44 @@ async fn pages_follow_the_token() {
     assert!(served.bodies().iter().all(|body| body.contains("MaxResults=5")));
 }
 
+/// What the only page of a request was asked with.
+async fn asked(request: super::Request<'_>) -> String {
+    let served = Served::new([(200, String::new())]);
+    client(&served).pages(request).next().await.unwrap().unwrap();
+    let asked = served.asked().remove(0);
+    format!("{}?{}", asked.url, asked.body)
+}
+
+#[tokio::test]
+async fn pages_have_the_largest_size_unless_items_are_named() {
+    use super::Request;
+    let here = |service, operation| Request::new(service, operation, "eu-central-1");
+    for (service, operation, size) in [
+        ("autoscaling", "DescribeAutoScalingGroups", "MaxRecords=100"),
+        ("cloudwatch", "DescribeAlarms", "\"MaxRecords\":100"),
+        ("ec2", "DescribeInstances", "MaxResults=1000"),
+        ("ec2", "DescribeRouteTables", "MaxResults=100"),
+        ("ec2", "DescribeVolumes", "MaxResults=1000"),
+        ("eks", "ListClusters", "maxResults=100"),
+        ("elbv2", "DescribeTargetGroups", "PageSize=400"),
+        ("iam", "ListUsers", "MaxItems=1000"),
+        ("rds", "DescribeDBInstances", "MaxRecords=100"),
+        ("s3", "ListBuckets", "max-buckets=1000"),
+    ] {
+        let asked = asked(here(service, operation)).await;
+        let is_last =
+            asked.split(size).nth(1).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+        assert!(is_last, "{service}:{operation} {asked}");
+    }
+    let owned = here("ec2", "DescribeSnapshots").with("OwnerIds", ["self"].as_slice());
+    assert!(asked(owned).await.contains("MaxResults=1000"));
+    let named = here("ec2", "DescribeInstances").with("InstanceIds", ["i-1"].as_slice());
+    assert!(!asked(named).await.contains("MaxResults"));
+    let chosen = here("ec2", "DescribeInstances").with("MaxResults", 7);
+    assert!(asked(chosen).await.contains("MaxResults=7"));
+    assert!(!asked(here("ec2", "DescribeKeyPairs")).await.contains("Max"), "it has no pages");
+}
+
 #[tokio::test]
 async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
     let users = |more: &str, token: &str| {

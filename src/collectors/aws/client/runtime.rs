@@ -22,7 +22,7 @@ use aws_smithy_runtime::client::{
     identity::IdentityCache,
     orchestrator::operation::Operation as Orchestrated,
     retries::{
-        RetryPartition,
+        RetryPartition, TokenBucket,
         classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
     },
     stalled_stream_protection::StalledStreamProtectionInterceptor,
@@ -63,7 +63,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::{
     ClientConfig, Timeouts,
     endpoint::Endpoint,
-    error::{CallError, CallErrorKind},
+    error::{CallError, CallErrorKind, NoCredentialsNow},
     model::{Operation, Protocol, Service},
     pace::Pace,
     request::Outgoing,
@@ -73,11 +73,11 @@ use super::{
 /// No body of a reply may be larger, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// How long credentials may take: they may come from another process that asks a service of its own.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How long a reply may stand still.
 const STALL: Duration = Duration::from_secs(20);
+
+/// The statuses after which a call is tried again whatever the code: too many calls, and failures inside the service.
+const PASSING: &[u16] = &[429, 500, 502, 503, 504];
 
 /// What is said of us to the services.
 const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
@@ -118,7 +118,8 @@ impl Runtime {
             timeouts: config.timeouts,
             attempts: config.attempts.max(1),
             http: config.http,
-            identities: IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build(),
+            // Who gives the credentials keeps them, and knows best when they need to be fresh.
+            identities: IdentityCache::no_cache(),
             resolver: SharedIdentityResolver::new(config.credentials),
             targets: Mutex::default(),
             paces: Mutex::default(),
@@ -133,9 +134,13 @@ impl Runtime {
         outgoing: Outgoing,
     ) -> Result<Reply, CallError> {
         let pace = self.pace(operation.service, region);
-        let waited = tokio::time::timeout(self.timeouts.now().operation, Arc::clone(&pace).turn()).await;
+        let waited = tokio::time::timeout(self.timeouts.now().operation, Arc::clone(&pace).turn(operation.name)).await;
         let _turn = waited.map_err(|_| {
-            CallError::new(CallErrorKind::Throttled, "NoTurn", "others that the service slows down took all the time")
+            CallError::new(
+                CallErrorKind::Throttled,
+                "NoTurn",
+                "other calls of it that are slowed down took all the time",
+            )
         })?;
         let target = self.target(operation, region, &endpoint, pace);
         let timeouts = self.timeouts.now();
@@ -170,7 +175,7 @@ impl Runtime {
             .endpoint_url(&endpoint.url)
             // Not the adaptive mode: one throttled call makes it send less than a call a second for minutes. The pace
             // adapts the number of calls at once, and each that is throttled waits longer and longer.
-            .standard_retry(&RetryConfig::standard().with_max_attempts(self.attempts))
+            .standard_retry(&self.retries())
             .timeout_config(timeout_config(self.timeouts))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
             .runtime_plugin(self.plugin(service, region, endpoint))
@@ -178,6 +183,10 @@ impl Runtime {
             .serializer(http_request)
             .deserializer(move |response: &HttpResponse| heard(&pace, operation.service, answer(operation, response)))
             .build()
+    }
+
+    fn retries(&self) -> RetryConfig {
+        RetryConfig::standard().with_max_attempts(self.attempts).with_initial_backoff(self.timeouts.pause)
     }
 
     /// Signing, credentials, the key of the retries, what is retried, and the bound of the body.
@@ -193,7 +202,10 @@ impl Runtime {
         let mut layer = Layer::new("account");
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
         layer.store_put(signing);
-        layer.store_put(RetryPartition::new(format!("{}/{region}/{}", self.account, service.name)));
+        // No quota of retries: one that is empty fails calls after their first attempt. The pace and the number of
+        // attempts are bound enough.
+        let retries = RetryPartition::custom(format!("{}/{region}/{}", self.account, service.name));
+        layer.store_put(retries.token_bucket(TokenBucket::unlimited()).build());
         let components = RuntimeComponentsBuilder::new("account")
             .with_auth_scheme(sigv4::SigV4AuthScheme::new())
             .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![sigv4::SCHEME_ID])))
@@ -208,7 +220,7 @@ impl Runtime {
             .with_retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .with_retry_classifier(AwsErrorCodeClassifier::<Refusal>::new())
             .with_retry_classifier(ServiceClockSkewClassifier::<Refusal>::new())
-            .with_retry_classifier(HttpStatusCodeClassifier::default());
+            .with_retry_classifier(HttpStatusCodeClassifier::new_from_codes(PASSING));
         StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
     }
 }
@@ -241,7 +253,7 @@ fn answer(operation: &'static Operation, response: &HttpResponse) -> Result<Answ
 
 /// Tells the pace how an attempt ended.
 fn heard(
-    pace: &Pace,
+    pace: &Arc<Pace>,
     service: &Service,
     answer: Result<Answer, OrchestratorError<Refusal>>,
 ) -> Result<Answer, OrchestratorError<Refusal>> {
@@ -340,6 +352,7 @@ fn explain(error: SdkError<Refusal, HttpResponse>, timeouts: Timeouts) -> CallEr
             CallError::new(Odd, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
         }
         SdkError::ResponseError(_) => CallError::new(Unavailable, "BrokenReply", chain(&error)),
+        _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, "NoCredentials", chain(&error)),
         _ if mentions::<aws_credential_types::provider::error::CredentialsError>(&error) => {
             CallError::new(Credentials, "NoCredentials", chain(&error))
         }

@@ -1,18 +1,27 @@
 //! How buckets are addressed.
 
-use super::{endpoint::Endpoint, request::Outgoing};
+use super::{endpoint::Endpoint, model::Operation, request::Outgoing};
+
+/// The operation that says where a bucket is.
+const LOCATION: &str = "GetBucketLocation";
 
 /// Puts the bucket into the host where that is possible: AWS wants it there. It stays in the path for servers that
-/// settings name, and for names that do not fit under a wildcard certificate.
+/// settings name, for names that do not fit under a wildcard certificate, and for the question where it is: the host of
+/// a bucket leads to the bucket's region, which refuses what is signed for another one.
 ///
 /// # Errors
 /// A sentence if the bucket is given as an ARN.
-pub(super) fn address(endpoint: &mut Endpoint, outgoing: &mut Outgoing, bucket: &str) -> Result<(), String> {
+pub(super) fn address(
+    operation: &Operation,
+    endpoint: &mut Endpoint,
+    outgoing: &mut Outgoing,
+    bucket: &str,
+) -> Result<(), String> {
     if bucket.starts_with("arn:") {
         return Err(format!("the bucket {bucket} is an access point, which is not supported"));
     }
     let Some((scheme, host)) = endpoint.url.split_once("://") else { return Ok(()) };
-    if endpoint.overridden || !fits_host(bucket) {
+    if endpoint.overridden || operation.name == LOCATION || !fits_host(bucket) {
         return Ok(());
     }
     endpoint.url = format!("{scheme}://{bucket}.{host}");
@@ -28,14 +37,18 @@ fn fits_host(bucket: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::*;
+    use super::{super::model, *};
 
     fn addressed(bucket: &str, target: &str, overridden: bool) -> (String, String) {
         let url = "https://s3.eu-central-1.amazonaws.com".to_owned();
         let mut endpoint = Endpoint { url, signing_region: "eu-central-1".into(), overridden };
         let mut outgoing = Outgoing { target: target.into(), ..Outgoing::default() };
-        address(&mut endpoint, &mut outgoing, bucket).map(|()| (endpoint.url, outgoing.target)).unwrap_or_default()
+        let operation = model::operation("s3", "GetBucketTagging").unwrap();
+        address(operation, &mut endpoint, &mut outgoing, bucket)
+            .map(|()| (endpoint.url, outgoing.target))
+            .unwrap_or_default()
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -75,14 +76,14 @@ pub(in crate::collectors::aws) fn client(served: &Served) -> Client {
     client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, 1)
 }
 
-/// A client with these endpoints that tries each call so often.
+/// A client with these endpoints that tries each call so often, without pauses.
 pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overrides, attempts: u32) -> Client {
     let connector = SharedHttpConnector::new(served.clone());
     Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
         overrides,
         account: "123456789012".into(),
-        timeouts: Timeouts::default(),
+        timeouts: Timeouts { pause: Duration::ZERO, ..Timeouts::default() },
         attempts,
         http: http_client_fn(move |_, _| connector.clone()),
     })

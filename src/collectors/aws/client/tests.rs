@@ -126,6 +126,38 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
 }
 
 #[tokio::test]
+async fn half_of_a_thousand_calls_throttled_twice_lose_nothing() {
+    let throttled = || (503, SLOW.to_owned());
+    let fine = || (200, "<R><vpcSet/></R>".to_owned());
+    let served = Served::new((0..500).flat_map(|_| [throttled(), throttled(), fine(), fine()]));
+    let overrides = Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
+    let client = client_with(&served, overrides, 8);
+    for call in 0..1000 {
+        let answer = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await;
+        assert!(answer.is_ok(), "call {call}: {answer:?}");
+    }
+    assert_eq!(served.asked().len(), 2000);
+}
+
+#[tokio::test]
+async fn too_many_calls_are_tried_again_whatever_the_code() {
+    let served = Served::new([(429, "<R/>".to_owned()), (200, "<R><vpcSet/></R>".to_owned())]);
+    let overrides = Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
+    let client = client_with(&served, overrides, 2);
+    client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
+    assert_eq!(served.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn where_a_bucket_is_can_be_asked_anywhere() {
+    let location = "<LocationConstraint>eu-west-1</LocationConstraint>".to_owned();
+    let served = Served::new([(200, location)]);
+    let request = Request::new("s3", "GetBucketLocation", "us-east-1").with("Bucket", "my-bucket");
+    client_with(&served, Overrides::default(), 1).call(request).await.unwrap();
+    assert_eq!(served.asked().remove(0).url, "https://s3.us-east-1.amazonaws.com/my-bucket?location");
+}
+
+#[tokio::test]
 async fn an_error_names_the_call_and_no_secret() {
     let body =
         "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>";
@@ -167,16 +199,16 @@ async fn a_reply_that_is_too_large_is_refused() {
     assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Odd, "ReplyTooLarge"));
 }
 
-/// Has no credentials.
+/// Has no credentials, for this reason.
 #[derive(Debug)]
-struct Nobody;
+struct Nobody(fn() -> CredentialsError);
 
 impl ProvideCredentials for Nobody {
     fn provide_credentials<'a>(&'a self) -> Provided<'a>
     where
         Self: 'a,
     {
-        Provided::ready(Err(CredentialsError::not_loaded("nobody is here")))
+        Provided::ready(Err(self.0()))
     }
 }
 
@@ -191,19 +223,25 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
         http: http::client().unwrap(),
     };
     let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");
-    let client = Client::new(config(SharedCredentialsProvider::new(Nobody)));
-    let error = client.call(request()).await.unwrap_err();
+    let for_good = Nobody(|| CredentialsError::not_loaded("nobody is here"));
+    let error = Client::new(config(SharedCredentialsProvider::new(for_good))).call(request()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Credentials, "{error}");
+    let for_now = Nobody(|| CredentialsError::provider_error(NoCredentialsNow("nobody answers".into())));
+    let error = Client::new(config(SharedCredentialsProvider::new(for_now))).call(request()).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "NoCredentials"), "{error}");
+    assert!(error.message.contains("nobody answers"), "{error}");
     let credentials = aws_credential_types::Credentials::new("AKID", "secret", None, None, "test");
     let client = Client::new(config(SharedCredentialsProvider::new(credentials)));
     let error = client.call(request()).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "NoConnection"), "{error}");
 }
 
+/// The answer of a service that asks for fewer calls.
+const SLOW: &str = "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>";
+
 #[tokio::test]
 async fn a_service_that_asks_for_fewer_calls_gets_fewer_in_that_region() {
-    let slow = "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>";
-    let served = Served::new([(503, slow.to_owned())]);
+    let served = Served::new([(503, SLOW.to_owned())]);
     let client = client(&served);
     let error = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Throttled);

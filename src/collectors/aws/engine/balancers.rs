@@ -17,6 +17,10 @@ const GROUPS_AT_ONCE: usize = 4;
 /// What chooses target groups in `--aws-collect`; without them nothing is known of backends.
 const TARGET_GROUPS: &str = "alb_target_groups";
 
+/// The service of groups and balancers, and its call for the targets of a group.
+const SERVICE: &str = "elbv2";
+const HEALTH: &str = "DescribeTargetHealth";
+
 /// A target group.
 pub(crate) struct Group {
     arn: String,
@@ -71,9 +75,15 @@ async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p [Group], Fail
         let futures = groups.iter_mut().filter(|(_, of_instances)| *of_instances);
         let futures = futures.map(|(group, _)| -> super::BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
+                if place.is_refused() || !place.allows(SERVICE, HEALTH, TARGET_GROUPS) {
+                    return Ok(());
+                }
                 match health(run, place, &group.arn).await {
-                    Ok(instances) => group.instances = instances,
-                    Err(error) if &*error.code == "TargetGroupNotFound" => {}
+                    Ok(instances) => {
+                        place.answered(SERVICE, HEALTH);
+                        group.instances = instances;
+                    }
+                    Err(error) if &*error.code == "TargetGroupNotFound" => place.answered(SERVICE, HEALTH),
                     Err(error) => place.lost(run, TARGET_GROUPS, &error).await?,
                 }
                 Ok(())
@@ -88,7 +98,7 @@ async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p [Group], Fail
 /// All groups, and whether their targets are instances.
 async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>, CallError> {
     let mut groups = Vec::new();
-    for page in place.shared(run, "elbv2", "DescribeTargetGroups").await?.iter() {
+    for page in place.shared(run, SERVICE, "DescribeTargetGroups").await?.iter() {
         for group in page.tree()?.path("TargetGroups[]") {
             let Some(arn) = group.get("TargetGroupArn").and_then(Tree::text) else { continue };
             let balancers = group.path("LoadBalancerArns[]").into_iter().filter_map(Tree::text);
@@ -101,7 +111,7 @@ async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>,
 }
 
 async fn health(run: &Run<'_>, place: &Place, arn: &str) -> Result<Vec<String>, CallError> {
-    let request = Request::new("elbv2", "DescribeTargetHealth", &place.region).with("TargetGroupArn", json!(arn));
+    let request = Request::new(SERVICE, HEALTH, &place.region).with("TargetGroupArn", json!(arn));
     let reply = run.client.call(request).await?;
     let tree = reply.tree()?;
     Ok(tree

@@ -42,12 +42,15 @@ impl Step<'_> {
         for (call, batch) in self.batch_calls() {
             let mut replies = Vec::new();
             for chunk in items.chunks(batch.size.max(1)) {
-                if self.is_over() {
+                if self.is_over() || !self.allows_call(call) {
                     break;
                 }
                 self.go_on()?;
                 match self.batch(call, chunk).await {
-                    Ok(found) => replies.extend(found),
+                    Ok(found) => {
+                        self.answered(call);
+                        replies.extend(found);
+                    }
                     Err(error) => self.lost(call, &error).await?,
                 }
             }

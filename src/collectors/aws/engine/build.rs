@@ -74,6 +74,7 @@ impl Step<'_> {
             code: code.into(),
             message: format!("{}: {message}", self.kind.fqn),
             kind: CallErrorKind::Odd,
+            moved_to: None,
         };
         self.place.lost(self.run, self.collector(), &error).await
     }

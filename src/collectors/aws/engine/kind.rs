@@ -104,6 +104,9 @@ impl<'r> Step<'r> {
             inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
         };
         for input in inputs {
+            if !self.allows(list.operation.get_ref(), None) {
+                break;
+            }
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
             while !self.place.is_refused()
                 && let Some(page) = pages.next().await
@@ -111,7 +114,7 @@ impl<'r> Step<'r> {
                 self.go_on()?;
                 let done = match page {
                     Ok(reply) => {
-                        self.place.answers();
+                        self.place.answered(&self.service.service, list.operation.get_ref());
                         self.page(&reply, above, lookup.as_ref()).await?
                     }
                     Err(error) => Err(error),
@@ -141,9 +144,27 @@ impl<'r> Step<'r> {
 
     async fn failed(&self, list: &List, error: &CallError) -> Result<(), Failure> {
         match is_absence(error, &list.absent) {
-            true => Ok(()),
+            true => {
+                self.place.answered(&self.service.service, list.operation.get_ref());
+                Ok(())
+            }
             false => self.place.lost(self.run, self.collector(), error).await,
         }
+    }
+
+    /// Whether a call of this operation is worth making here, for the kind or for a call's own collector.
+    fn allows(&self, operation: &str, collector: Option<&'static str>) -> bool {
+        self.place.allows(&self.service.service, operation, collector.unwrap_or(self.collector()))
+    }
+
+    /// Whether a call of the definition is worth making here.
+    pub(crate) fn allows_call(&self, call: &'static Call) -> bool {
+        self.allows(call.operation.get_ref(), call.collector())
+    }
+
+    /// Remembers that a call of the definition was answered, if only with the word that there is nothing.
+    pub(crate) fn answered(&self, call: &Call) {
+        self.place.answered(&self.service.service, call.operation.get_ref());
     }
 
     /// Reports a failed call.
@@ -273,13 +294,16 @@ impl<'r> Step<'r> {
             }
             let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
             let is_known = call.unless_details && item.named.iter().any(|named| named.name == DETAILS);
-            if !is_wanted || is_known || call.batch.is_some() {
+            if !is_wanted || is_known || call.batch.is_some() || !self.allows_call(call) {
                 continue;
             }
             self.go_on()?;
             match self.answer(call, item).await {
-                Ok(replies) => answers.push((call, replies)),
-                Err(error) if is_absence(&error, &call.absent) => {}
+                Ok(replies) => {
+                    self.answered(call);
+                    answers.push((call, replies));
+                }
+                Err(error) if is_absence(&error, &call.absent) => self.answered(call),
                 Err(error) => self.lost(call, &error).await?,
             }
         }

@@ -7,6 +7,7 @@
 mod account;
 mod balancers;
 mod batch;
+mod breaker;
 mod build;
 mod details;
 pub(crate) mod eval;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
@@ -20,6 +20,7 @@ use super::{
     },
     CLOUD, Run, at_most,
     balancers::Group,
+    breaker::{Breakers, LeftOut},
     details::Known,
     internal,
     kind::Step,
@@ -32,6 +33,9 @@ const COLLECTORS_AT_ONCE: usize = 4;
 
 /// A region that has answered none of so many calls is not asked any further.
 const UNANSWERED_CALLS: u32 = 4;
+
+/// What a region as a whole is called in metrics.
+const REGION: &str = "region";
 
 /// The name of the pseudo region, and of its scope in references.
 pub(crate) const GLOBAL: &str = "global";
@@ -46,8 +50,12 @@ pub(crate) struct Place {
     pub(crate) scope: Scope,
     /// The region's node, once it was sent.
     pub(crate) node: NodeId,
-    /// Whether it is of no use to go on here, as in a region that is not enabled.
-    refused: AtomicBool,
+    /// Why it is of no use to go on here, as in a region that is not enabled.
+    ended: OnceLock<CallError>,
+    /// The kinds that were not asked for after that.
+    unasked: Mutex<Vec<&'static str>>,
+    /// The operations that are of no use here.
+    breakers: Breakers,
     /// Whether any listing was answered here.
     answered: AtomicBool,
     /// How many calls had no answer.
@@ -63,8 +71,8 @@ pub(crate) struct Place {
     shared: Mutex<HashMap<(String, String), Shared>>,
 }
 
-/// The pages of a listing that more than one collector needs.
-type Shared = Arc<OnceCell<Arc<Vec<Reply>>>>;
+/// The pages of a listing that more than one collector needs, or why there are none.
+type Shared = Arc<OnceCell<Result<Arc<Vec<Reply>>, CallError>>>;
 
 impl Place {
     /// The pseudo region, served by `region`.
@@ -84,7 +92,9 @@ impl Place {
             label,
             scope,
             node: NodeId([0; 16]),
-            refused: AtomicBool::new(false),
+            ended: OnceLock::new(),
+            unasked: Mutex::default(),
+            breakers: Breakers::default(),
             answered: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
             quotas: Quotas::default(),
@@ -117,7 +127,8 @@ impl Place {
             self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
                 Box::pin(self.run(run, collector, steps))
             });
-        at_most(COLLECTORS_AT_ONCE, futures.collect()).await
+        at_most(COLLECTORS_AT_ONCE, futures.collect()).await?;
+        self.report_unasked(run).await
     }
 
     /// The collectors that have something here, each with its kinds in the order of definition.
@@ -149,12 +160,17 @@ impl Place {
             }
         }
         for (service, definition) in kinds {
+            if self.is_refused() {
+                let kind: &str = definition.kind.get_ref();
+                self.unasked.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                continue;
+            }
             Step::new(run, self, service, definition)?.list(None).await?;
         }
         run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
     }
 
-    /// The pages of a listing without parameters, asked for once.
+    /// The pages of a listing without parameters. It is asked for once, also if that fails: it has been tried often then.
     pub(crate) async fn shared(
         &self,
         run: &Run<'_>,
@@ -165,38 +181,79 @@ impl Place {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(shared.entry((service.to_owned(), operation.to_owned())).or_default())
         };
-        let replies = cell.get_or_try_init(|| async {
+        let replies = cell.get_or_init(|| async {
             let mut pages = run.client.pages(Request::new(service, operation, &self.region));
             let mut replies = Vec::new();
             while let Some(page) = pages.next().await {
                 replies.push(page?);
+                self.answered(service, operation);
             }
             Ok(Arc::new(replies))
         });
-        replies.await.cloned()
+        replies.await.clone()
     }
 
     /// Whether nothing here can be collected any more.
     pub(crate) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+        self.ended.get().is_some()
     }
 
-    /// Remembers that the region answers.
-    pub(crate) fn answers(&self) {
+    /// Whether a call is worth making here: not if the calls of its operation hang or are refused one after the other.
+    pub(crate) fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
+        self.breakers.allows(service, operation, collector)
+    }
+
+    /// Remembers that the region answers, and the operation.
+    pub(crate) fn answered(&self, service: &str, operation: &str) {
         self.answered.store(true, Ordering::Relaxed);
+        self.breakers.answered(service, operation);
     }
 
     /// Reports a failed call; refused credentials end the region with this one gap, and a region that has answered
     /// nothing so far ends after a few, as each waits for all its attempts.
     pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
-        if is_refusal(error) && self.refused.swap(true, Ordering::Relaxed) {
+        if is_refusal(error) && self.ended.set(error.clone()).is_err() {
             return Ok(());
         }
+        self.breakers.failed(error);
         if error.kind == CallErrorKind::Unavailable && !self.answered.load(Ordering::Relaxed) {
             let unanswered = self.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
-            self.refused.fetch_or(unanswered >= UNANSWERED_CALLS, Ordering::Relaxed);
+            if unanswered >= UNANSWERED_CALLS {
+                // Only the first reason counts.
+                let _ = self.ended.set(error.clone());
+            }
         }
         run.lost(&self.label, collector, error).await
+    }
+
+    /// Reports what was not asked for: the kinds after the end of the region, and the calls of operations that were of no
+    /// use.
+    async fn report_unasked(&self, run: &Run<'_>) -> Result<(), Failure> {
+        for LeftOut { service, operation, collector, message } in self.breakers.left_out() {
+            run.lost(&self.label, collector, &not_asked(&service, &operation, &self.region, message)).await?;
+        }
+        let Some(ended) = self.ended.get() else { return Ok(()) };
+        let kinds = self.unasked.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        // A region that is not enabled refuses everybody and has nothing.
+        let is_not_enabled = is_refusal(ended) && !self.answered.load(Ordering::Relaxed);
+        if is_not_enabled || kinds.is_empty() {
+            return Ok(());
+        }
+        let message = format!("nothing more was asked for here, which leaves out {kinds}");
+        run.lost(&self.label, REGION, &not_asked(&ended.service, &ended.operation, &self.region, message)).await
+    }
+}
+
+/// What stands for calls that were not made.
+fn not_asked(service: &str, operation: &str, region: &str, message: String) -> CallError {
+    CallError {
+        service: service.into(),
+        operation: operation.into(),
+        region: region.into(),
+        code: "NotAsked".into(),
+        message,
+        kind: CallErrorKind::Unavailable,
+        moved_to: None,
     }
 }
 

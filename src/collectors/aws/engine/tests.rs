@@ -23,6 +23,7 @@ mod accounts;
 mod documented;
 mod measured;
 mod prices;
+mod unasked;
 
 /// A cloud: answers `service:Action` in a region with a status and a body. The tags of several things at once are
 /// `service:DescribeTags of many`, and products `pricing:GetProducts of m5.large`. `{action}` in the body stands for the

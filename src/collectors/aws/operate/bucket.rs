@@ -34,7 +34,11 @@ impl Task {
 
     /// The list of buckets does not say where they are.
     async fn bucket_region(&self, bucket: &str) -> Result<String, CallError> {
-        let reply = self.bucket_call("GetBucketLocation", &self.region, with_bucket(bucket)).await?;
+        let reply = match self.bucket_call("GetBucketLocation", &self.region, with_bucket(bucket)).await {
+            Ok(reply) => reply,
+            Err(CallError { moved_to: Some(region), .. }) => return Ok(region.into()),
+            Err(error) => return Err(error),
+        };
         let tree = reply.tree()?;
         let location = tree.at("LocationConstraint").and_then(Tree::text).filter(|location| !location.is_empty());
         Ok(match location {

@@ -117,6 +117,7 @@ fn only_a_named_absence_counts_as_gone() {
         code: code.into(),
         message: message.into(),
         kind,
+        moved_to: None,
     };
     use client::CallErrorKind::{NotFound, Odd};
     assert!(delete::is_gone(&error(NotFound, "InvalidVolume.NotFound", "")));

@@ -100,6 +100,8 @@ pub struct Paginator {
     pub more: Option<&'static str>,
     /// The parameter that sets how many items a page has at most.
     pub limit: Option<&'static str>,
+    /// The most that this parameter may be, but for sizes that nobody wants.
+    pub size: Option<u32>,
     /// The paths of what is paged.
     pub results: Vec<&'static str>,
 }
@@ -279,6 +281,7 @@ impl Paginator {
             "out" => self.output = many(),
             "more" => self.more = Some(value),
             "limit" => self.limit = Some(value),
+            "size" => self.size = value.parse().ok(),
             "results" => self.results = many(),
             _ => {}
         }

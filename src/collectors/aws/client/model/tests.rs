@@ -52,6 +52,10 @@ fn every_paginator_fits_its_operation() {
         for parameter in paginator.input.iter().chain(&paginator.limit) {
             operation.input_kind(parameter).unwrap();
         }
+        if let Some(size) = paginator.size {
+            let kind = operation.input_kind(paginator.limit.unwrap()).unwrap();
+            assert_eq!((kind.label(), (1..=1000).contains(&size)), ("integer", true), "{} {size}", operation.name);
+        }
         let tokens = paginator.output.iter().flat_map(|expression| expression.split("||")).map(str::trim);
         for path in tokens.chain(paginator.more).chain(paginator.results.iter().copied()) {
             let kind = operation.output_kind(path);

@@ -20,11 +20,11 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
         Protocol::Json | Protocol::RestJson => json(operation, headers, body),
         Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml(body),
     };
-    let moved = header(headers, "x-amz-bucket-region").filter(|_| matches!(status, 301 | 307 | 400));
-    if let Some(region) = moved {
+    if let Some(region) = header(headers, "x-amz-bucket-region").filter(|_| is_elsewhere(status, code.as_deref())) {
         let code = code.unwrap_or_else(|| "PermanentRedirect".to_owned());
         let message = format!("the bucket is in region {region}; ask there");
-        return CallError::new(CallErrorKind::Odd, &code, message);
+        let error = CallError::new(CallErrorKind::Odd, &code, message);
+        return CallError { moved_to: Some(region.into()), ..error };
     }
     // An answer to HEAD has no body, and a proxy in between answers with HTML.
     let code = code.unwrap_or_else(|| status.to_string());
@@ -33,6 +33,16 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
         format!("HTTP status {status} {}", reason.unwrap_or("without a message"))
     });
     CallError::new(CallErrorKind::of(&code, status), &code, shortened(message))
+}
+
+/// Whether a refusal of S3 means that the bucket is in another region. It names the region in others too.
+fn is_elsewhere(status: u16, code: Option<&str>) -> bool {
+    match code {
+        Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect") => true,
+        // An answer to HEAD has no body.
+        None => matches!(status, 301 | 307 | 400),
+        Some(_) => matches!(status, 301 | 307),
+    }
 }
 
 fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {

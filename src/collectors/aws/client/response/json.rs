@@ -108,7 +108,9 @@ impl<'de> Visitor<'de> for Shape<'_> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree<'de>, E> {
         match self.kind {
-            Some(Kind::Time(_)) => Ok(Tree::Time(DateTime::from_secs_f64(value))),
+            Some(Kind::Time(_)) => scalar::seconds(value)
+                .map(Tree::Time)
+                .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &"seconds since 1970")),
             #[expect(clippy::cast_possible_truncation, reason = "only whole numbers, which saturate")]
             Some(Kind::Integer) if value.fract() == 0.0 => Ok(Tree::Int(value as i64)),
             Some(Kind::Float) | None => Ok(Tree::Float(value)),

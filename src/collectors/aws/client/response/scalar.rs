@@ -61,9 +61,22 @@ pub(super) fn time(text: &str) -> Option<DateTime> {
         return Some(DateTime::from_secs(seconds));
     }
     match text.parse::<f64>() {
-        Ok(seconds) => seconds.is_finite().then(|| DateTime::from_secs_f64(seconds)),
+        Ok(value) => seconds(value),
         Err(_) => DateTime::from_str(text, Format::HttpDate).ok().or_else(|| date(text)),
     }
+}
+
+/// Seconds since 1970 to the nearest microsecond: a fraction in binary is mostly a little less or more than what was meant.
+/// Halves go to the even one, as with the original.
+pub(super) fn seconds(value: f64) -> Option<DateTime> {
+    let whole = value.floor();
+    let micros = ((value - whole) * 1e6).round_ties_even();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1,000,000")]
+    let micros = micros as u32;
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let whole = whole as i64;
+    let (whole, micros) = if micros < 1_000_000 { (whole, micros) } else { (whole.saturating_add(1), 0) };
+    value.is_finite().then(|| DateTime::from_secs_and_nanos(whole, micros * 1000))
 }
 
 /// ISO 8601; a blank may stand for the `T`, and no zone means UTC.

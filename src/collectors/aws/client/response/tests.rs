@@ -228,6 +228,42 @@ fn refusals_in_xml_give_code_and_message() {
         "<Error><Code>PermanentRedirect</Code></Error>",
     );
     check(&moved, "PermanentRedirect", "the bucket is in region eu-west-1; ask there", Odd);
+    assert_eq!(moved.moved_to.as_deref(), Some("eu-west-1"));
+}
+
+#[test]
+fn a_bucket_elsewhere_is_told_from_other_refusals_that_name_its_region() {
+    let refused =
+        |status, body| refusal("s3", "GetBucketLocation", status, &[("x-amz-bucket-region", "eu-west-1")], body);
+    for (status, body) in [
+        (400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"),
+        (400, "<Error><Code>IllegalLocationConstraintException</Code></Error>"),
+        (400, ""),
+        (307, "<Error><Code>TemporaryRedirect</Code></Error>"),
+    ] {
+        assert_eq!(refused(status, body).moved_to.as_deref(), Some("eu-west-1"), "{status} {body}");
+    }
+    let expired = refused(400, "<Error><Code>ExpiredToken</Code><Message>old</Message></Error>");
+    check(&expired, "ExpiredToken", "old", Credentials);
+    assert_eq!(expired.moved_to, None);
+    assert_eq!(refused(403, "<Error><Code>AccessDenied</Code></Error>").moved_to, None);
+}
+
+#[test]
+fn seconds_with_a_fraction_are_read_to_the_nearest_microsecond() {
+    let nanos = |text: &str| scalar::time(text).map(|time| (time.secs(), time.subsec_nanos()));
+    assert_eq!(nanos("1635724800.123"), Some((1_635_724_800, 123_000_000)));
+    assert_eq!(nanos("1635724800.9999999"), Some((1_635_724_801, 0)));
+    assert_eq!(nanos("-0.25"), Some((-1, 750_000_000)));
+    for milli in 0..1000 {
+        let text = format!("1635724800.{milli:03}");
+        assert_eq!(nanos(&text), Some((1_635_724_800, milli * 1_000_000)), "{text}");
+        let body = format!(r#"{{"cluster":{{"createdAt":{text}}}}}"#);
+        let reply = reply("eks", "DescribeCluster", &body);
+        let tree = reply.tree().unwrap();
+        let time = scalar::time(&text).unwrap();
+        assert!(matches!(tree.at("cluster.createdAt"), Some(Tree::Time(found)) if *found == time), "{text}: {tree:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! What is not asked for any more where it is of no use, and that it is named.
+
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+
+/// A thousand alarms.
+static ALARMS: LazyLock<String> = LazyLock::new(|| {
+    let alarm =
+        |number: u32| format!(r#"{{"AlarmName":"a{number}","AlarmArn":"arn:aws:cloudwatch:x:1:alarm:a{number}"}}"#);
+    let alarms: Vec<String> = (0..1000).map(alarm).collect();
+    format!(r#"{{"MetricAlarms":[{}]}}"#, alarms.join(","))
+});
+
+/// How often the tags of an alarm were asked for, and the gaps of the calls.
+async fn alarms(cloud: Cloud, asked: &AtomicU32) -> (u32, Vec<(String, String)>) {
+    let collected = collect_in("aws", &["us-east-1"], &["cloudwatch_alarms"], cloud).await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_cloudwatch_alarm").len(), 1000);
+    let gaps = collected.gaps.iter().filter(|gap| gap.operation == "ListTagsForResource");
+    (asked.load(Ordering::Relaxed), gaps.map(|gap| (gap.code.clone(), gap.message.clone())).collect())
+}
+
+#[tokio::test]
+async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let cloud: Cloud = |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "monitoring:DescribeAlarms" => (200, &ALARMS),
+        _ => {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            (503, "")
+        }
+    };
+    let (asked, gaps) = alarms(cloud, &ASKED).await;
+    assert!((4..=8).contains(&asked), "{asked}");
+    let message = format!("{} more calls were not made, as several in a row had no answer", 1000 - asked);
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert!(gaps.contains(&("NotAsked".to_owned(), message)), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_denied_again_and_again_is_given_up() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let cloud: Cloud = |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "monitoring:DescribeAlarms" => (200, &ALARMS),
+        _ => {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            (400, r#"{"__type":"AccessDeniedException","message":"no"}"#)
+        }
+    };
+    let (asked, gaps) = alarms(cloud, &ASKED).await;
+    assert!((20..=24).contains(&asked), "{asked}");
+    assert_eq!(gaps.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["AccessDeniedException", "NotAsked"]);
+}
+
+#[tokio::test]
+async fn a_region_that_is_given_up_names_the_kinds_that_were_not_asked_for() {
+    let collected = collect_only(&[], |call, region| match (call, region) {
+        ("iam:ListAccountAliases", _) => (200, ALIASES),
+        ("ec2:DescribeVpcs", "us-east-1") => (200, VPCS),
+        _ => (503, ""),
+    })
+    .await;
+    let of_region = |region: &str| -> Vec<&Gap> {
+        collected.gaps.iter().filter(|gap| gap.region == region && gap.code == "NotAsked").collect()
+    };
+    let silent = of_region("us-west-2");
+    assert_eq!(silent.len(), 1, "{silent:?}");
+    assert!(silent[0].message.contains("leaves out "), "{silent:?}");
+    assert!(silent[0].message.contains("aws_rds_instance"), "{silent:?}");
+    assert!(of_region("us-east-1").is_empty());
+}
+
+#[tokio::test]
+async fn a_region_whose_credentials_end_names_what_is_left() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let collected = collect_in(
+        "aws",
+        &["us-east-1"],
+        &["vpcs", "subnets", "keypairs", "volumes", "snapshots"],
+        |call, _| match call {
+            "iam:ListAccountAliases" => (200, ALIASES),
+            _ if ASKED.fetch_add(1, Ordering::Relaxed) == 0 => (200, "<Response/>"),
+            _ => (401, EC2_REFUSED),
+        },
+    )
+    .await;
+    let codes: Vec<&str> = collected.gaps.iter().map(|gap| gap.code.as_str()).collect();
+    assert_eq!(codes, ["AuthFailure", "NotAsked"], "{:?}", collected.gaps);
+}
+
+#[tokio::test]
+async fn a_listing_for_several_collectors_is_asked_once_also_if_it_fails() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    const BALANCERS: &str = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers><member>\
+        <LoadBalancerArn>arn:aws:elasticloadbalancing:x:1:loadbalancer/app/a/1</LoadBalancerArn>\
+        <LoadBalancerName>a</LoadBalancerName></member></LoadBalancers></DescribeLoadBalancersResult>\
+        </DescribeLoadBalancersResponse>";
+    let collected = collect_in("aws", &["us-east-1"], &["albs", "alb_target_groups"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "elasticloadbalancing:DescribeLoadBalancers" => (200, BALANCERS),
+        "elasticloadbalancing:DescribeTargetGroups" => {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            (503, "")
+        }
+        _ => (200, "<{action}Response><{action}Result/></{action}Response>"),
+    })
+    .await;
+    assert_eq!(collected.ids("aws_alb").len(), 1);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    assert_eq!(collected.gaps(), [("us-east-1", "DescribeTargetGroups", "503")]);
+}
