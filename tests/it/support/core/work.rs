@@ -142,10 +142,11 @@ pub(super) fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer
             shared.change(|state| {
                 state.frames.push(text.to_owned());
                 state.queue.take(number, text);
+                // Only the first frame counts, whatever follows.
+                state.queue.leave(number);
             });
         })
         .await;
-        // Only the first frame counts, whatever follows.
         shared.change(|state| state.queue.leave(number));
         socket::end(socket, code).await;
     })
