@@ -19,17 +19,15 @@ use super::{
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{Carried, CoreApi, CoreError, Granularity},
+    ckcore::{Backoff, Carried, CoreApi, CoreError, Granularity},
     collectors::BoxFuture,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::OutputFile,
     upload::{self, Body, Chunks},
 };
 
-/// How often the core is asked for something that the delivery needs to know.
-const CARRY_ATTEMPTS: u32 = 3;
-/// How long to wait before it is asked again.
-const CARRY_DELAY: Duration = Duration::from_secs(1);
+/// The first pause before the core is asked again for something that the delivery needs to know, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What is to be delivered.
 pub struct DeliveryOrder {
@@ -186,17 +184,18 @@ async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Ca
     attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id)).await
 }
 
-/// Asks the core a few times.
+/// Asks the core until the deadline, as long as another answer may come: one that restarts is away for a while.
 async fn attempt<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     mut ask: impl FnMut() -> F,
 ) -> Result<T, CoreError> {
-    let mut attempt = 1;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
+        let pause = backoff.next();
         match ask().await {
-            Err(error) if error.retryable && attempt < CARRY_ATTEMPTS && Instant::now() + CARRY_DELAY < deadline => {
-                attempt += 1;
-                tokio::time::sleep(CARRY_DELAY).await;
+            Err(error) if error.retryable && Instant::now() + pause < deadline => {
+                tracing::warn!(%error, "the core does not say what the delivery needs to know, asking again");
+                tokio::time::sleep(pause).await;
             }
             result => return result,
         }
