@@ -289,3 +289,32 @@ impl Body for Merged {
         Box::new(self.0.export().map(|chunk: io::Result<Bytes>| chunk))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Asks a core that is away so often before it answers; how often it was asked.
+    async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
+        let asked = Cell::new(0);
+        let error = || CoreError { what: "query", status: None, message: "refused".into(), retryable };
+        let answer = attempt(Instant::now() + time, || {
+            asked.set(asked.get() + 1);
+            let answer = if asked.get() > away { Ok(()) } else { Err(error()) };
+            async { answer }
+        });
+        let answer = answer.await;
+        (answer, asked.get())
+    }
+
+    #[tokio::test]
+    async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
+        let long = Duration::from_secs(60);
+        assert_eq!(ask(4, true, long).await, (Ok(()), 5));
+        let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(500)).await;
+        assert!(answer.is_err() && (2..=4).contains(&asked), "{asked}");
+        assert_eq!(ask(1, false, long).await.1, 1, "what cannot change is not asked again");
+    }
+}

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod aws_core4;
 mod aws_faults;
 mod ckcore;
 mod cleanup;
@@ -17,4 +18,5 @@ mod support;
 mod tags;
 mod test_core;
 mod tidy;
+mod tls;
 mod upload;
