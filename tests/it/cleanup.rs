@@ -328,9 +328,10 @@ async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finis
     assert_eq!(second.stop().await.0.code, 0);
 }
 
-/// The volumes of a region, all of them marked.
+/// The volumes of a region that nothing uses, all of them marked.
 fn marked_volumes(scene: &Scene, place: &str) -> Vec<String> {
-    let volumes = scene.find(|node| node.reported["kind"] == "aws_ec2_volume" && region(node) == place);
+    let is_free = |node: &StoredNode| node.reported["volume_status"] == "available" && region(node) == place;
+    let volumes = scene.find(|node| node.reported["kind"] == "aws_ec2_volume" && is_free(node));
     let ids: Vec<String> = volumes.into_iter().map(|(id, _)| id).collect();
     assert!(ids.len() > 1, "there must be several: {ids:?}");
     scene.core.mark("ck", &ids.iter().map(String::as_str).collect::<Vec<_>>());
@@ -353,7 +354,7 @@ async fn everything_was_done_once(scene: &Scene, task: &str, volumes: &[String])
 async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
     let mut scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
-    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
@@ -379,7 +380,7 @@ async fn refusals_that_pass_and_lost_connections_cost_a_cleanup_nothing() {
     ] {
         scene.core.refuse(begin, times, status, text);
     }
-    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
@@ -418,8 +419,8 @@ async fn what_is_told_delays_no_deletion() {
     let scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     let telling = scene.core.hold("PATCH /graph/ck/nodes");
-    // One that hangs for so long that the core is told of the others meanwhile.
-    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "ratio": 0.5})).await;
+    // The second one hangs until the core is told of the first.
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
@@ -469,7 +470,7 @@ async fn a_tag_is_changed_while_a_cleanup_hangs() {
 async fn a_supervisor_that_is_killed_while_the_core_is_lost_is_followed_by_one_that_finishes_it() {
     let mut scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
-    scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "ratio": 0.5})).await;
+    scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;

@@ -109,7 +109,7 @@ async fn a_burst_of_eight_tasks_changes_eight_resources_once_whatever_happens_to
         aws.reset().await;
         core.connected(SUBSCRIBER).await;
         core.workers(8).await;
-        let hanging = aws.fault(json!({"operation": "CreateTags", "mode": "hang"})).await;
+        let hanging = aws.delay("CreateTags", 1.0).await;
         let task = |id: &str| format!("round {round}: {id}");
         for (id, node) in &subnets {
             let data = json!({"update": {"owner": format!("bob {round}")}, "node": in_task(id, node)});
