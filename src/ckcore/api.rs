@@ -12,7 +12,7 @@ use reqwest::{Body, Response};
 use serde::Deserialize;
 
 use super::{
-    Carried, CoreConfig, CoreError, NodeChange, StoredGraph,
+    Carried, CoreConfig, CoreError, NodeChange, Stored, StoredGraph,
     carry::Carrier,
     dialect::Granularity,
     http::{Http, failure, read},
@@ -174,12 +174,17 @@ impl CoreApi {
     /// The nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
     ///
     /// `clouds` are the ids of the clouds to look in; none are all. A core that does not know the graph has no such node.
+    /// Of nodes that are not needed only kind, id, name and their marks are kept.
     ///
     /// # Errors
     /// If the core cannot be reached, refuses, or answers something that is no graph.
-    pub async fn nodes_to_clean(&self, clouds: &[String]) -> Result<StoredGraph, CoreError> {
+    pub async fn nodes_to_clean(
+        &self,
+        clouds: &[String],
+        is_needed: fn(&Stored) -> bool,
+    ) -> Result<StoredGraph, CoreError> {
         let peer = self.http.peer().await?;
-        let mut reader = GraphReader::new(CLEAN_QUERY, peer.dialect.default_edge());
+        let mut reader = GraphReader::new(CLEAN_QUERY, peer.dialect.default_edge(), is_needed);
         if self.query(&peer, CLEAN_QUERY, peer.dialect.clean_query(clouds), |chunk| reader.feed(chunk)).await? {
             reader.finish()
         } else {

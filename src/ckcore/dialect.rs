@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::CoreError;
 
 /// The most connections to the work queue that any core wants.
-pub(super) const MAX_QUEUE_CONNECTIONS: usize = 8;
+pub(super) const MAX_QUEUE_CONNECTIONS: usize = 32;
 
 /// A protocol that a core speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +60,21 @@ impl Dialect {
         }
     }
 
-    /// How many connections to the work queue are good. Where each answer costs the connection, every other task on it
-    /// would be given out again, which the core does only three times; a burst has eight tasks.
-    pub(super) fn queue_connections(self) -> usize {
+    /// How many connections to the work queue are good at all times, and how many while one of them has more than one
+    /// task. Where each answer costs the connection, every other task on it is given out again, which the core does only
+    /// three times: so many connections carry a burst of eight without that, and of about a hundred in four rounds.
+    pub(super) fn queue_connections(self) -> (usize, usize) {
         match self {
-            Dialect::Core2 => MAX_QUEUE_CONNECTIONS,
-            Dialect::Core4 => 1,
+            Dialect::Core2 => (8, MAX_QUEUE_CONNECTIONS),
+            Dialect::Core4 => (1, 1),
+        }
+    }
+
+    /// Whether a task that is not answered is given out again.
+    pub(super) fn repeats_tasks(self) -> bool {
+        match self {
+            Dialect::Core2 => true,
+            Dialect::Core4 => false,
         }
     }
 

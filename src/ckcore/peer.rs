@@ -110,14 +110,27 @@ async fn get(config: &CoreConfig, client: &Client, path: &[&str], what: &'static
     let request = client.request(Method::GET, config.url(path)).timeout(limit);
     request.send().await.map_err(|error| {
         let mut failed = failure(what, limit, &error);
-        if failed.message.contains("UnknownIssuer") {
-            failed.message.push_str(
-                " (nobody whom this machine trusts signed the core's certificate: give --ca-cert, or --psk if the core has \
-                 a certificate authority of its own)",
-            );
+        if let Some(hint) = hint(&failed.message) {
+            failed.message.push_str(hint);
         }
         failed
     })
+}
+
+/// What to do about a failed handshake.
+fn hint(message: &str) -> Option<&'static str> {
+    // A core that wants our certificate says so after the handshake, with one of these alerts.
+    let refusals = ["CertificateRequired", "UnknownCA", "BadCertificate", "CertificateUnknown", "DecryptError"];
+    if message.contains("UnknownIssuer") {
+        Some(
+            " (nobody whom this machine trusts signed the core's certificate: give --ca-cert, or --psk if the core has a \
+             certificate authority of its own)",
+        )
+    } else if refusals.iter().any(|alert| message.contains(alert)) {
+        Some(" (the core wants a certificate of ours that it trusts: give --cert and --cert-key)")
+    } else {
+        None
+    }
 }
 
 async fn text(response: Response) -> String {

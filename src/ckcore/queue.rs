@@ -1,8 +1,8 @@
 //! The work queue: connections that take tasks and carry their results.
 //!
 //! A core that closes a connection after each result would lose the other tasks on it, so there are several connections
-//! there, and each is made again at once. All of them share the books, and a task that comes back on another connection
-//! is found there.
+//! there, and each is made again at once; more are made while one of them has more than one task. All of them share the
+//! books, and a task that comes back on another connection is found there.
 
 use std::{
     sync::{
@@ -20,17 +20,20 @@ use tokio::{
 
 use super::{
     Backoff, CoreError, CoreEvent, TaskResult,
-    dialect::MAX_QUEUE_CONNECTIONS,
+    dialect::{Dialect, MAX_QUEUE_CONNECTIONS},
     error::bounded,
     frames,
     http::Http,
     outbox::Outbox,
     peer::Peer,
-    tasks::{ConnectionId, TaskArrival, Tasks},
+    tasks::{ConnectionId, OPEN_LIMIT, TaskArrival, Tasks},
     wire::{Heard, Purpose, Wire},
 };
 
 const QUEUE: Purpose = Purpose { opening: "connection to the work queue", open: "work queue" };
+
+/// How long there are more connections after one of them had more than one task.
+const CROWDED: Duration = Duration::from_secs(60);
 
 /// The books of tasks, shared between the connections and whoever answers.
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ pub(super) struct TaskBooks {
     tasks: Mutex<Tasks>,
     changed: Notify,
     connections: AtomicU64,
+    /// Until when there are more connections.
+    crowded: watch::Sender<Option<Instant>>,
 }
 
 impl TaskBooks {
@@ -47,6 +52,27 @@ impl TaskBooks {
 
     fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A task was delivered on a connection.
+    fn arrived(&self, id: &str, on: ConnectionId) -> TaskArrival {
+        let mut tasks = self.tasks();
+        let arrival = tasks.arrived(id, on);
+        if tasks.is_crowded(on) {
+            self.crowded.send_replace(Some(Instant::now() + CROWDED));
+        }
+        arrival
+    }
+
+    /// Until when there are more connections, if that is not over.
+    fn crowded_until(&self) -> Option<Instant> {
+        self.crowded.borrow().filter(|until| Instant::now() < *until)
+    }
+
+    /// Returns when there are to be more connections.
+    async fn crowded(&self) {
+        // The sender is our own.
+        let _ = self.crowded.subscribe().wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
     }
 
     /// A task is done. Returns whether it was in work.
@@ -72,10 +98,12 @@ pub(super) struct Queue {
 
 /// How a connection ended.
 enum End {
-    /// The core took a result and closed: connect again at once.
+    /// The core took a result and closed, or more connections are wanted: connect at once.
     Answered,
-    /// This core wants fewer connections.
+    /// This core never wants so many connections.
     NotWanted,
+    /// So many connections are not needed any more, or just now.
+    Idle,
     /// It was lost or never made.
     Lost(CoreError),
     /// We are closing.
@@ -96,7 +124,7 @@ impl Queue {
         while self.stop.borrow().is_none() {
             let begun = Instant::now();
             match self.session(number).await {
-                End::Answered => backoff.reset(),
+                End::Answered | End::Idle => backoff.reset(),
                 End::Stopped => return,
                 // Another generation may come back after a loss.
                 End::NotWanted => self.pause(limit).await,
@@ -131,8 +159,18 @@ impl Queue {
             peer = self.http.found() => peer,
             () = self.stopped() => return End::Stopped,
         };
-        if number >= peer.dialect.queue_connections() {
+        let (always, crowded) = peer.dialect.queue_connections();
+        if number >= crowded {
             return End::NotWanted;
+        }
+        let is_extra = number >= always;
+        if is_extra && self.books.crowded_until().is_none() {
+            // Whichever it is, the core is looked up again: it may be another one by then.
+            return tokio::select! {
+                () = self.books.crowded() => End::Idle,
+                () = self.http.replaced(&peer) => End::Idle,
+                () = self.stopped() => End::Stopped,
+            };
         }
         let opened = tokio::select! {
             opened = self.open(&peer) => opened,
@@ -141,7 +179,7 @@ impl Queue {
         match opened {
             Ok(mut wire) => {
                 let connection = self.books.next_connection();
-                let end = self.serve(&peer, &mut wire, connection).await.unwrap_or_else(End::Lost);
+                let end = self.serve(&peer, &mut wire, connection, is_extra).await.unwrap_or_else(End::Lost);
                 self.books.tasks().connection_over(connection);
                 end
             }
@@ -165,7 +203,13 @@ impl Queue {
         Wire::open(&self.http, peer, &path, &query, QUEUE).await
     }
 
-    async fn serve(&self, peer: &Peer, wire: &mut Wire, connection: ConnectionId) -> Result<End, CoreError> {
+    async fn serve(
+        &self,
+        peer: &Peer,
+        wire: &mut Wire,
+        connection: ConnectionId,
+        is_extra: bool,
+    ) -> Result<End, CoreError> {
         // When the core must have closed, after a result was sent.
         let mut confirm_by = None;
         loop {
@@ -190,10 +234,20 @@ impl Queue {
                 wire.close().await;
                 return Ok(End::Stopped);
             }
-            let until = [confirm_by, stop_at].into_iter().flatten().min();
+            let spare = is_extra && idle && !self.books.tasks().is_awaited(connection);
+            let crowded = self.books.crowded_until();
+            if spare && crowded.is_none() {
+                wire.close().await;
+                return Ok(End::Idle);
+            }
+            let until = [confirm_by, stop_at, crowded.filter(|_| spare)].into_iter().flatten().min();
             tokio::select! {
                 heard = wire.next() => match heard? {
-                    Heard::Text(text) => self.frame(&text, connection),
+                    Heard::Text(text) => {
+                        if let Some(refusal) = self.frame(&text, peer.dialect, connection) {
+                            wire.say(refusal).await?;
+                        }
+                    }
                     Heard::Closed(true, _) if !idle => return Ok(End::Answered),
                     Heard::Closed(_, error) => return Ok(End::Lost(error)),
                 },
@@ -209,24 +263,37 @@ impl Queue {
         }
     }
 
-    fn frame(&self, text: &str, connection: ConnectionId) {
+    /// Takes a frame of the core, and gives what is to be said to it at once.
+    fn frame(&self, text: &str, dialect: Dialect, connection: ConnectionId) -> Option<String> {
         let task = match frames::read_task(text) {
             Ok(task) => task,
             Err(reason) => {
                 tracing::warn!(reason = bounded(&reason), "ignored a frame of the work queue");
-                return;
+                return None;
             }
         };
         if self.stop.borrow().is_some() {
             tracing::info!(task = task.id, "ignored a task, because the worker is ending");
-            return;
+            return None;
         }
-        let arrival = self.books.tasks().arrived(&task.id, connection);
+        let arrival = self.books.arrived(&task.id, connection);
         match arrival {
             TaskArrival::Start => self.outbox.push(CoreEvent::Task(task)),
             TaskArrival::InWork => tracing::info!(task = task.id, "a task in work was delivered again"),
             TaskArrival::Done => tracing::info!(task = task.id, "a task that is done was delivered again"),
-            TaskArrival::NoRoom => tracing::warn!(task = task.id, "too many tasks at a time, left for later"),
+            TaskArrival::NoRoom if dialect.repeats_tasks() => {
+                tracing::warn!(task = task.id, "too many tasks at a time, left until the core gives it out again");
+            }
+            TaskArrival::NoRoom => {
+                tracing::warn!(task = task.id, "too many tasks at a time, refused");
+                let why = format!("{OPEN_LIMIT} tasks are in work already: try it again later");
+                return Some(frames::task_result(&task.id, &TaskResult::Error(why)));
+            }
         }
+        None
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -40,6 +40,19 @@ pub struct Stored {
     pub ancestors: BTreeMap<String, Ancestor>,
 }
 
+/// What stays of a node whose fields are not needed: who it is, and whether it may be deleted.
+const KEPT: [&str; 3] = ["kind", "id", "name"];
+const KEPT_METADATA: [&str; 2] = ["protected", "cleaned"];
+
+impl Stored {
+    /// Drops everything that is needed only of nodes that something is done to.
+    fn thin_out(&mut self) {
+        self.reported.retain(|name, _| KEPT.contains(&name.as_str()));
+        self.metadata.retain(|name, _| KEPT_METADATA.contains(&name.as_str()));
+        (self.revision, self.desired, self.ancestors) = (None, Map::new(), BTreeMap::new());
+    }
+}
+
 /// A node above another one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ancestor {
@@ -98,28 +111,31 @@ pub(super) fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
 pub(super) struct GraphReader {
     lines: Lines,
     default_edge: &'static str,
+    is_needed: fn(&Stored) -> bool,
     graph: StoredGraph,
 }
 
 impl GraphReader {
-    pub(super) fn new(what: &'static str, default_edge: &'static str) -> Self {
-        Self { lines: Lines::new(what), default_edge, graph: StoredGraph::default() }
+    /// The fields of nodes that are not needed are dropped as they arrive: a graph as values in memory is several times
+    /// as large as its lines.
+    pub(super) fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&Stored) -> bool) -> Self {
+        Self { lines: Lines::new(what), default_edge, is_needed, graph: StoredGraph::default() }
     }
 
     pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
-        let Self { lines, default_edge, graph } = self;
-        lines.feed(chunk, |line| graph.line(line, default_edge))
+        let Self { lines, default_edge, is_needed, graph } = self;
+        lines.feed(chunk, |line| graph.line(line, default_edge, *is_needed))
     }
 
     pub(super) fn finish(mut self) -> Result<StoredGraph, CoreError> {
-        let Self { lines, default_edge, graph } = &mut self;
-        lines.finish(|line| graph.line(line, default_edge))?;
+        let Self { lines, default_edge, is_needed, graph } = &mut self;
+        lines.finish(|line| graph.line(line, default_edge, *is_needed))?;
         Ok(self.graph)
     }
 }
 
 impl StoredGraph {
-    fn line(&mut self, line: &[u8], default_edge: &str) -> Result<(), CoreError> {
+    fn line(&mut self, line: &[u8], default_edge: &str, is_needed: fn(&Stored) -> bool) -> Result<(), CoreError> {
         let unusable = |why: &str| Lines::new(CLEAN_QUERY).unusable(why);
         let element: Value = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         let text = |name: &str| element.get(name).and_then(Value::as_str);
@@ -128,7 +144,13 @@ impl StoredGraph {
                 self.edges.push((from.to_owned(), to.to_owned()));
             }
             (Some(_), Some(_)) => {}
-            _ => self.nodes.push(stored_node(&element).ok_or_else(|| unusable("a line is neither node nor edge"))?),
+            _ => {
+                let mut node = stored_node(&element).ok_or_else(|| unusable("a line is neither node nor edge"))?;
+                if !is_needed(&node) {
+                    node.thin_out();
+                }
+                self.nodes.push(node);
+            }
         }
         Ok(())
     }

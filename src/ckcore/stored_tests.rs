@@ -1,5 +1,5 @@
 //! Nodes as both cores were recorded to send them.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn the_nodes_to_clean_are_read_from_both_cores() {
         ("dependency", include_bytes!("testdata/clean_2.0.ndjson").as_slice()),
         ("default", include_bytes!("testdata/clean_4.1.ndjson")),
     ] {
-        let mut reader = GraphReader::new(CLEAN_QUERY, edge);
+        let mut reader = GraphReader::new(CLEAN_QUERY, edge, |_| true);
         for chunk in answer.chunks(1000) {
             reader.feed(chunk).unwrap();
         }
@@ -74,7 +74,7 @@ fn a_property_with_an_ancestors_name_stays() {
 
 #[test]
 fn edges_of_other_types_are_left_out() {
-    let mut reader = GraphReader::new(CLEAN_QUERY, "default");
+    let mut reader = GraphReader::new(CLEAN_QUERY, "default", |_| true);
     reader.feed(b"{\"from\":\"a\",\"to\":\"b\",\"edge_type\":\"delete\"}\n{\"from\":\"a\",\"to\":\"c\"").unwrap();
     reader.feed(b",\"edge_type\":\"default\"}").unwrap();
     assert_eq!(reader.finish().unwrap().edges, [("a".to_owned(), "c".to_owned())]);
@@ -102,4 +102,21 @@ fn changes_go_out_section_by_section_and_once_for_each_node() {
         ]
     );
     assert!(change_bodies(&[]).is_empty());
+}
+
+#[test]
+fn what_is_not_needed_of_a_node_is_dropped() {
+    let node = |id: &str| {
+        json!({"id": id, "revision": "r", "reported": {"kind": "k", "id": id, "name": "n", "tags": {"a": "b"}},
+            "desired": {"clean": false}, "metadata": {"protected": true, "descendant_count": 1, "event_log": [1]}})
+    };
+    let mut reader = GraphReader::new(CLEAN_QUERY, "default", |node| node.id == "needed");
+    reader.feed(format!("{}\n{}\n", node("needed"), node("other")).as_bytes()).unwrap();
+    let graph = reader.finish().unwrap();
+    let [needed, other] = &graph.nodes[..] else { panic!("{graph:?}") };
+    assert!(needed.reported.contains_key("tags") && needed.metadata.contains_key("event_log"));
+    let mut expected =
+        stored_node(&json!({"id": "other", "reported": {"kind": "k", "id": "other", "name": "n"}})).unwrap();
+    expected.metadata.insert("protected".into(), true.into());
+    assert_eq!(*other, expected);
 }

@@ -8,11 +8,11 @@ use std::collections::{HashMap, VecDeque};
 
 use super::TaskResult;
 
-/// The most tasks in work at a time.
-pub(super) const OPEN_LIMIT: usize = 256;
+/// The most tasks in work at a time. One command of a core gives out 100 at once and waits, or any number and does not.
+pub(super) const OPEN_LIMIT: usize = 1024;
 
-/// How many results are kept.
-pub(super) const KEPT_LIMIT: usize = 512;
+/// How many results are kept: those of all tasks that can be in work at a time find room.
+pub(super) const KEPT_LIMIT: usize = OPEN_LIMIT;
 
 /// One connection to the work queue, in the order in which they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub(super) enum TaskArrival {
     InWork,
     /// It was done: its result is to be sent.
     Done,
-    /// There is no room; the core gives it out again.
+    /// There is no room.
     NoRoom,
 }
 
@@ -90,6 +90,11 @@ impl Tasks {
         }
     }
 
+    /// Whether a connection waits for more than it can carry before it is closed with its first result.
+    pub(super) fn is_crowded(&self, on: ConnectionId) -> bool {
+        self.entries.values().filter(|entry| entry.waiting == Some(on)).nth(1).is_some()
+    }
+
     /// Whether a connection waits for something, done or not.
     pub(super) fn is_awaited(&self, on: ConnectionId) -> bool {
         self.entries.values().any(|entry| entry.waiting == Some(on))
@@ -129,6 +134,7 @@ mod tests {
     fn a_task_that_comes_back_is_not_done_twice() {
         let mut tasks = Tasks::default();
         tasks.arrived("a", ONE);
+        assert!(!tasks.is_crowded(ONE));
         tasks.connection_over(ONE);
         assert!(!tasks.is_awaited(ONE));
         assert_eq!(tasks.arrived("a", TWO), TaskArrival::InWork);
@@ -154,9 +160,10 @@ mod tests {
             assert_eq!(tasks.arrived(&number.to_string(), ONE), TaskArrival::Start);
         }
         assert_eq!(tasks.arrived("more", ONE), TaskArrival::NoRoom);
+        assert!(tasks.is_crowded(ONE) && !tasks.is_crowded(TWO));
         assert!(tasks.answered("0", done(0)));
         assert_eq!(tasks.arrived("more", ONE), TaskArrival::Start);
-        for number in 1000..1000 + 2 * KEPT_LIMIT {
+        for number in OPEN_LIMIT..OPEN_LIMIT + 2 * KEPT_LIMIT {
             tasks.answered("more", done(number));
             tasks.answered(&(number - 1).to_string(), done(number));
             tasks.arrived(&number.to_string(), ONE);

@@ -74,6 +74,18 @@ pub trait Collector: Send + Sync {
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
+    /// The kinds that can be deleted only when all resources of this kind in the same account and region are gone, where no
+    /// edge of the graph says so.
+    fn deleted_before(&self, _kind: &str) -> &'static [String] {
+        &[]
+    }
+
+    /// The kinds of what is deleted together with a resource of this kind, where an edge of the graph leads to it or from
+    /// it. What is protected among them keeps the resource from being deleted.
+    fn takes_along(&self, _kind: &str) -> &'static [String] {
+        &[]
+    }
+
     /// Carries out one operation. It must bear being done twice: a worker that dies half-way is followed by another.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub enum StopReason {
     Handshake,
     /// The worker sent more than a unit may have.
     Excess,
-    /// The rest of its collector failed.
+    /// Nobody waits for it: the rest of its collector failed, or its operations were given up.
     Abandoned,
 }
 

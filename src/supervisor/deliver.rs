@@ -19,7 +19,7 @@ use super::{
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{Carried, CoreApi, CoreError, Granularity},
+    ckcore::{Backoff, Carried, CoreApi, CoreError, Granularity},
     collectors::BoxFuture,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
@@ -35,10 +35,8 @@ const GRAPH_DUMP: &str = "graph.dump.json";
 const MERGING: &str = "graph_resolve_deferred_connections";
 const EXPORTING: &str = "graph2json";
 
-/// How often the core is asked for something that the delivery needs to know.
-const CARRY_ATTEMPTS: u32 = 3;
-/// How long to wait before it is asked again.
-const CARRY_DELAY: Duration = Duration::from_secs(1);
+/// The first pause before the core is asked again for something that the delivery needs to know, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What is to be delivered.
 pub struct DeliveryOrder {
@@ -197,17 +195,18 @@ async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Ca
     attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id)).await
 }
 
-/// Asks the core a few times.
+/// Asks the core until the deadline, as long as another answer may come: one that restarts is away for a while.
 async fn attempt<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     mut ask: impl FnMut() -> F,
 ) -> Result<T, CoreError> {
-    let mut attempt = 1;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
+        let pause = backoff.next();
         match ask().await {
-            Err(error) if error.retryable && attempt < CARRY_ATTEMPTS && Instant::now() + CARRY_DELAY < deadline => {
-                attempt += 1;
-                tokio::time::sleep(CARRY_DELAY).await;
+            Err(error) if error.retryable && Instant::now() + pause < deadline => {
+                tracing::warn!(%error, "the core does not say what the delivery needs to know, asking again");
+                tokio::time::sleep(pause).await;
             }
             result => return result,
         }
@@ -341,5 +340,34 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Timed<'_, I> {
 impl<I> Drop for Timed<'_, I> {
     fn drop(&mut self) {
         self.metrics.duration(EXPORTING, self.spent.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Asks a core that is away so often before it answers; how often it was asked.
+    async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
+        let asked = Cell::new(0);
+        let error = || CoreError { what: "query", status: None, message: "refused".into(), retryable };
+        let answer = attempt(Instant::now() + time, || {
+            asked.set(asked.get() + 1);
+            let answer = if asked.get() > away { Ok(()) } else { Err(error()) };
+            async { answer }
+        });
+        let answer = answer.await;
+        (answer, asked.get())
+    }
+
+    #[tokio::test]
+    async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
+        let long = Duration::from_secs(60);
+        assert_eq!(ask(4, true, long).await, (Ok(()), 5));
+        let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(500)).await;
+        assert!(answer.is_err() && (2..=4).contains(&asked), "{asked}");
+        assert_eq!(ask(1, false, long).await.1, 1, "what cannot change is not asked again");
     }
 }

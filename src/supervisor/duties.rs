@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, watch},
     task::JoinSet,
+    time::timeout_at,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     link::{LinkCollector, LinkContext},
     operator::{Lives, OperatorTask},
     policy::Policy,
-    tags::Tags,
+    tags::{self, Tags},
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, Task, TaskResult},
@@ -29,7 +30,7 @@ use crate::{
 
 /// Cleanups that may run or wait.
 const CLEANUPS: usize = 16;
-/// Tasks that may be in work; the core has about as many connections open.
+/// Tasks that are in work at the same time; the connection bounds how many more wait for their turn.
 const TASKS: usize = 64;
 
 /// Cleanups and tasks under way.
@@ -118,11 +119,11 @@ impl Duties {
     pub(super) fn task(&mut self, task: Task) {
         while self.running.try_join_next().is_some() {}
         let (core, tags, metrics) = (Arc::clone(&self.core), self.tags.clone(), Arc::clone(&self.metrics));
-        let room = Arc::clone(&self.room).try_acquire_owned();
+        let (room, deadline) = (Arc::clone(&self.room), Instant::now() + tags::LIMIT);
         self.running.spawn(async move {
-            let result = match room {
-                Ok(_room) => tags.run(&task).await,
-                Err(_) => TaskResult::Error(format!("{TASKS} tasks are in work already")),
+            let result = match timeout_at(deadline.into(), room.acquire()).await {
+                Ok(Ok(_room)) => tags.run(&task, deadline).await,
+                _ => TaskResult::Error(format!("its time was over before {TASKS} others were done")),
             };
             metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
             core.answer_task(&task.id, result).await;

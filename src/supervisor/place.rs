@@ -1,10 +1,11 @@
 //! Where a stored resource lives: its cloud, its account, its region. Pure.
 //!
 //! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
-//! parent in the graph; or what the resource's ARN names; or what the core says is above it. It is never found by
-//! walking through other objects: an instance profile, say, leads to the region of IAM.
+//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the region
+//! or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking through
+//! other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another account.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -20,6 +21,13 @@ pub(super) struct Places<'g> {
     nodes: HashMap<&'g str, usize>,
     above: Vec<Vec<usize>>,
     below: Vec<Vec<usize>>,
+}
+
+/// An order of nodes that no edge says.
+#[derive(Debug)]
+pub(super) struct Barrier {
+    pub(super) upper: Vec<usize>,
+    pub(super) deeper: Vec<usize>,
 }
 
 /// What a node is in the hierarchy.
@@ -72,13 +80,27 @@ impl<'g> Places<'g> {
         self.nodes.get(id).copied()
     }
 
-    /// The length of the longest path from a node without predecessors; `None` for a node on or below a circle.
-    pub(super) fn depths(&self) -> Vec<Option<usize>> {
+    /// What an edge leads to or from.
+    pub(super) fn neighbours(&self, index: usize) -> impl Iterator<Item = usize> {
+        self.above[index].iter().chain(&self.below[index]).copied()
+    }
+
+    /// The length of the longest path from a node without predecessors; `None` for a node on or below a circle. Each
+    /// barrier counts as a node between those that must be deeper and all others that it names.
+    pub(super) fn depths(&self, barriers: &[Barrier]) -> Vec<Option<usize>> {
+        let nodes = self.above.len();
+        let mut below: Vec<Vec<usize>> = self.below.clone();
         let mut open: Vec<usize> = self.above.iter().map(Vec::len).collect();
+        for (number, Barrier { upper, deeper }) in barriers.iter().enumerate() {
+            upper.iter().for_each(|index| below[*index].push(nodes + number));
+            deeper.iter().for_each(|index| open[*index] += 1);
+            below.push(deeper.clone());
+            open.push(upper.len());
+        }
         let mut depths = vec![0; open.len()];
         let mut ready: Vec<usize> = (0..open.len()).filter(|index| open[*index] == 0).collect();
         while let Some(index) = ready.pop() {
-            for &next in &self.below[index] {
+            for &next in &below[index] {
                 depths[next] = depths[next].max(depths[index] + 1);
                 open[next] -= 1;
                 if open[next] == 0 {
@@ -86,7 +108,7 @@ impl<'g> Places<'g> {
                 }
             }
         }
-        depths.into_iter().zip(open).map(|(depth, open)| (open == 0).then_some(depth)).collect()
+        depths.into_iter().zip(open).take(nodes).map(|(depth, open)| (open == 0).then_some(depth)).collect()
     }
 
     /// The node as the subject of operations.
@@ -97,7 +119,7 @@ impl<'g> Places<'g> {
         let node = self.node(index);
         let region = self.region(index);
         let account = self.account(index, &region).ok_or("its account is not known")?;
-        let cloud = self.cloud(index).ok_or("its cloud is not known")?;
+        let cloud = self.cloud(index, &account).ok_or("its cloud is not known")?;
         let region = match region {
             Place::Node(region) => Some(home(self.node(region))),
             Place::Known(region) => Some(region),
@@ -133,27 +155,30 @@ impl<'g> Places<'g> {
         if let [account] = direct.as_slice() {
             return Some(home(self.node(*account)));
         }
-        // All that is above a resource is of its own account, or the account is not certain.
-        let all = self.all_above(index, Rank::Account);
-        let stored = self.node(index).ancestors.get("account");
-        match (stored, all.as_slice()) {
-            (Some(stored), _) => {
-                let found = all.iter().copied().find(|account| resource_id(self.node(*account)) == stored.id);
-                Some(found.map_or_else(|| of_ancestor(stored), |account| home(self.node(account))))
-            }
-            (None, [account]) => Some(home(self.node(*account))),
-            (None, _) => None,
+        if direct.len() > 1 {
+            return None;
         }
+        let node = self.node(index);
+        let stored = node.ancestors.get("account").map(of_ancestor);
+        let named = || arn(node).map(|(_, account)| account).filter(|account| !account.is_empty());
+        let said = stored.or_else(|| Some(Home { id: named()?.into(), name: None, reported: empty() }))?;
+        // Whoever it is, the graph knows more of it.
+        let found = self.all_above(index, Rank::Account).into_iter().find(|above| self.id(*above) == said.id);
+        Some(found.map_or(said, |account| home(self.node(account))))
     }
 
-    fn cloud(&self, index: usize) -> Option<String> {
+    fn cloud(&self, index: usize, account: &Home) -> Option<String> {
         if let Some(cloud) = self.node(index).ancestors.get("cloud") {
             return Some(cloud.id.clone());
         }
-        match self.all_above(index, Rank::Cloud).as_slice() {
-            [cloud] => Some(resource_id(self.node(*cloud)).to_owned()),
-            _ => None,
-        }
+        let accounts = self.all_above(index, Rank::Account).into_iter().filter(|above| self.id(*above) == account.id);
+        let clouds: BTreeSet<&str> =
+            accounts.flat_map(|account| self.parents(account, Rank::Cloud)).map(|cloud| self.id(cloud)).collect();
+        (clouds.len() == 1).then(|| clouds.first().map(|cloud| (*cloud).to_owned())).flatten()
+    }
+
+    fn id(&self, index: usize) -> &'g str {
+        resource_id(self.node(index))
     }
 
     fn parents(&self, index: usize, rank: Rank) -> Vec<usize> {

@@ -1,6 +1,8 @@
-//! Tag tasks: the cloud changes a tag, then the core gets the node back as it is now.
+//! Tag tasks: the cloud changes a tag, then the core gets back what was reported of the node, as it is now.
 //!
 //! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the task.
+//! Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node may have
+//! changed since the task was given out.
 
 use std::{
     sync::Arc,
@@ -10,14 +12,18 @@ use std::{
 use serde_json::{Map, Value, json};
 use worker_proto::{Outcome, Verb};
 
-use super::{cleanup::Operable, operator::Operator, place};
+use super::{
+    cleanup::Operable,
+    operator::{Operator, Wish},
+    place,
+};
 use crate::{
     ckcore::{Stored, Task, TaskResult},
     collectors::Subject,
 };
 
-/// The core gives up after about 30 seconds; a little earlier it still hears why.
-const LIMIT: Duration = Duration::from_secs(28);
+/// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.
+pub(super) const LIMIT: Duration = Duration::from_secs(28);
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
 
@@ -29,9 +35,9 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// Carries out a task.
-    pub(super) async fn run(&self, task: &Task) -> TaskResult {
-        match self.tag(task).await {
+    /// Carries out a task until the deadline.
+    pub(super) async fn run(&self, task: &Task, deadline: Instant) -> TaskResult {
+        match self.tag(task, deadline).await {
             Ok(node) => TaskResult::Done(node),
             Err(reason) => {
                 tracing::warn!(task = task.id, reason, "a task failed");
@@ -40,7 +46,7 @@ impl Tags {
         }
     }
 
-    async fn tag(&self, task: &Task) -> Result<Value, String> {
+    async fn tag(&self, task: &Task, deadline: Instant) -> Result<Value, String> {
         if task.name != "tag" {
             return Err(format!("ckworker knows no task {:?}, only tag", task.name));
         }
@@ -52,17 +58,18 @@ impl Tags {
             .get_key_value(subject.cloud.as_str())
             .ok_or_else(|| format!("the collector of the cloud {} is not enabled", subject.cloud))?;
         let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
-        let deadline = Instant::now() + LIMIT;
         for verb in changes {
             let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
-            match self.operator.operate(collector, unit.clone(), verb.clone(), json, deadline).await {
+            let (unit, verb_wanted) = (unit.clone(), verb.clone());
+            let wish = Wish { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
+            match self.operator.operate(wish, std::future::pending()).await {
                 Outcome::Done => change(&mut node, &verb),
                 Outcome::Nothing(why) => return Err(why),
                 Outcome::Failed(failure) => return Err(failure.message),
             }
         }
         tracing::info!(task = task.id, resource = subject.label(), "changed tags");
-        Ok(returned(node))
+        Ok(json!({ "id": node.id, "reported": node.reported }))
     }
 }
 
@@ -108,17 +115,6 @@ fn change(node: &mut Stored, verb: &Verb) {
     }
 }
 
-/// The node as it goes back.
-fn returned(node: Stored) -> Value {
-    let mut value = json!({ "id": node.id, "reported": node.reported });
-    for (name, section) in [("desired", node.desired), ("metadata", node.metadata)] {
-        if !section.is_empty() {
-            value[name] = section.into();
-        }
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -147,17 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn the_node_goes_back_with_its_tags_changed_and_nothing_else() {
+    fn the_tags_of_a_node_are_changed_and_nothing_else() {
         let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
         let mut node = crate::ckcore::stored_node(&task["data"]["node"]).unwrap();
+        let before = node.clone();
         change(&mut node, &Verb::UpdateTag { key: "owner".into(), value: "bob".into() });
         change(&mut node, &Verb::DeleteTag { key: "expiration".into() });
         change(&mut node, &Verb::DeleteTag { key: "not there".into() });
-        let back = returned(node);
-        assert_eq!(back["reported"]["tags"], json!({ "Name": "Example Instance 1", "owner": "bob" }));
-        let metadata = back["metadata"].as_object().unwrap();
-        assert_eq!(metadata.keys().collect::<Vec<_>>(), ["cleaned", "phantom", "protected", "python_type"]);
-        assert!(back["reported"].get("region").is_none() && back["reported"].get("age").is_none());
-        assert!(back.get("desired").is_none() && back.get("revision").is_none(), "{back}");
+        assert_eq!(node.reported["tags"], json!({ "Name": "Example Instance 1", "owner": "bob" }));
+        node.reported.insert("tags".into(), before.reported["tags"].clone());
+        assert_eq!(node, before);
+        assert!(!node.reported.contains_key("region") && !node.reported.contains_key("age"));
     }
 }

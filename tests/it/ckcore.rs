@@ -9,17 +9,20 @@ use tokio::{
 };
 
 use crate::{
-    support::core::{HANG_GUARD, TestCore},
+    support::{
+        core::{HANG_GUARD, TestCore},
+        daemon::SUBSCRIBER,
+    },
     upload::{cloud, deliver},
 };
 
-const SUBSCRIBER: &str = "worker-collect_cleanup";
 const REGISTER: &str = "POST /subscriber/worker-collect_cleanup/";
 const HANDLE: &str = "GET /subscriber/worker-collect_cleanup/handle";
 
 /// A client of the test core, and what it said.
-struct Client {
-    core: Core,
+pub struct Client {
+    /// The connection.
+    pub core: Core,
     events: mpsc::Receiver<CoreEvent>,
 }
 
@@ -28,7 +31,8 @@ impl Client {
         Self::with(config(server), 16)
     }
 
-    fn with(config: CoreConfig, queue: usize) -> Self {
+    /// A client whose queue of events has so much room.
+    pub fn with(config: CoreConfig, queue: usize) -> Self {
         let (sender, events) = mpsc::channel(queue);
         Self { core: connect(config, sender).unwrap(), events }
     }
@@ -37,7 +41,8 @@ impl Client {
         timeout(HANG_GUARD, self.events.recv()).await.expect("an event").unwrap()
     }
 
-    async fn action(&mut self) -> Action {
+    /// The next action.
+    pub async fn action(&mut self) -> Action {
         loop {
             if let CoreEvent::Action(action) = self.event().await {
                 return action;
@@ -45,7 +50,8 @@ impl Client {
         }
     }
 
-    async fn disconnected(&mut self) -> String {
+    /// Why the connection was lost or not made.
+    pub async fn disconnected(&mut self) -> String {
         loop {
             if let CoreEvent::Disconnected { reason } = self.event().await {
                 return reason;
@@ -53,11 +59,13 @@ impl Client {
         }
     }
 
-    async fn done(&self, action: &Action) {
+    /// Answers an action.
+    pub async fn done(&self, action: &Action) {
         self.core.answer(&action.key, Answer::Done).await;
     }
 
-    async fn close(self) {
+    /// Ends the connection in order.
+    pub async fn close(self) {
         self.core.close(Instant::now() + HANG_GUARD).await;
     }
 }
@@ -261,6 +269,31 @@ async fn everything_works_with_a_key() {
     server.finished(&task).await;
     client.close().await;
     assert_eq!(server.subscriptions(SUBSCRIBER), Some(vec![]));
+}
+
+#[tokio::test]
+async fn a_key_that_changes_and_changes_back_costs_no_answer() {
+    let server = TestCore::start(Some("right")).await;
+    let mut config = config(&server);
+    config.psk = Psk::new("right");
+    let mut client = Client::with(config, 16);
+    server.connected(SUBSCRIBER).await;
+    let task = server.start_workflow("collect").unwrap();
+    let action = client.action().await;
+    server.set_psk("another");
+    server.drop_connections();
+    loop {
+        let reason = client.disconnected().await;
+        if reason.contains("--psk") {
+            break;
+        }
+    }
+    client.done(&action).await;
+    server.set_psk("right");
+    server.finished(&task).await;
+    assert_eq!(server.answers(&task), [done()]);
+    client.close().await;
+    assert_eq!(server.frames().len(), 1, "one answer");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     aws::LocalAws,
-    core::{HANG_GUARD, StoredNode, TestCore},
+    core::{HANG_GUARD, StoredNode, TestCore, in_task},
     daemon::{Daemon, SUBSCRIBER, answer, have},
     program::{self, is_alive},
 };
@@ -17,9 +17,13 @@ fn done() -> (String, String) {
     ("action_done".into(), String::new())
 }
 
+/// The key that all cores and daemons of these tests share.
+const PSK: &str = "geheim";
+
 /// Starts a daemon that collects all accounts of a local AWS and may clean up in them.
 fn daemon(core: &TestCore, aws: &LocalAws, more: &[&str]) -> Daemon {
     Daemon::start(core, |command: &mut Command| {
+        command.env("CKWORKER_PSK", PSK);
         command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper", "--aws-scrape-org"]);
         command.args(["--aws-assume-current", "--aws-region"]).args(REGIONS).args(more);
         aws.serve(command)
@@ -36,7 +40,7 @@ struct Scene {
 impl Scene {
     async fn start(more: &[&str]) -> Self {
         let aws = LocalAws::start(1, &REGIONS);
-        let core = TestCore::start(None).await;
+        let core = TestCore::start(Some(PSK)).await;
         let daemon = daemon(&core, &aws, more);
         assert_eq!(have(&core, "collect").await, done(), "{}", daemon.log());
         aws.reset().await;
@@ -225,7 +229,7 @@ async fn what_is_protected_or_a_phantom_stays_and_says_why() {
 #[tokio::test]
 async fn without_cleanup_and_in_a_dry_run_nothing_is_deleted() {
     let aws = LocalAws::start(1, &REGIONS);
-    let core = TestCore::start(None).await;
+    let core = TestCore::start(Some(PSK)).await;
     for (more, said) in [(&[][..], "runs without --cleanup"), (&["--cleanup", "--cleanup-dry-run"], "would be deleted")]
     {
         let scene = daemon(&core, &aws, more);
@@ -277,6 +281,16 @@ async fn a_worker_that_is_killed_in_the_middle_is_replaced_and_everything_is_del
     scene.stop().await;
 }
 
+/// Waits until a worker of a supervisor that was killed is gone.
+async fn gone(child: i32) {
+    let wait = async {
+        while is_alive(child) {
+            tokio::task::yield_now().await
+        }
+    };
+    tokio::time::timeout(HANG_GUARD, wait).await.expect("a worker must not outlive its supervisor");
+}
+
 #[tokio::test]
 async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finishes_it() {
     let scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
@@ -297,12 +311,7 @@ async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finis
     let log = first.log();
     drop(first);
     for child in children {
-        let gone = async {
-            while is_alive(child) {
-                tokio::task::yield_now().await
-            }
-        };
-        tokio::time::timeout(HANG_GUARD, gone).await.expect("a worker must not outlive its supervisor");
+        gone(child).await;
     }
     assert!(instances.iter().any(|(id, _)| core.nodes("ck")[id].metadata["cleaned"] == json!(true)), "{log}");
     aws.reset().await;
@@ -319,9 +328,10 @@ async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finis
     assert_eq!(second.stop().await.0.code, 0);
 }
 
-/// The volumes of a region, all of them marked.
+/// The volumes of a region that nothing uses, all of them marked.
 fn marked_volumes(scene: &Scene, place: &str) -> Vec<String> {
-    let volumes = scene.find(|node| node.reported["kind"] == "aws_ec2_volume" && region(node) == place);
+    let is_free = |node: &StoredNode| node.reported["volume_status"] == "available" && region(node) == place;
+    let volumes = scene.find(|node| node.reported["kind"] == "aws_ec2_volume" && is_free(node));
     let ids: Vec<String> = volumes.into_iter().map(|(id, _)| id).collect();
     assert!(ids.len() > 1, "there must be several: {ids:?}");
     scene.core.mark("ck", &ids.iter().map(String::as_str).collect::<Vec<_>>());
@@ -344,7 +354,7 @@ async fn everything_was_done_once(scene: &Scene, task: &str, volumes: &[String])
 async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
     let mut scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
-    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
@@ -370,7 +380,7 @@ async fn refusals_that_pass_and_lost_connections_cost_a_cleanup_nothing() {
     ] {
         scene.core.refuse(begin, times, status, text);
     }
-    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang", "times": 1})).await;
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
     scene.core.connected(SUBSCRIBER).await;
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
@@ -402,4 +412,83 @@ async fn a_cleanup_delays_no_collection_and_a_stop_in_it_is_answered() {
     let (kind, error) = answer(&core, &task).await;
     assert_eq!((kind.as_str(), error.contains("stopped during the cleanup")), ("action_error", true), "{error}");
     assert_eq!(log.matches("the core wants a cleanup").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn what_is_told_delays_no_deletion() {
+    let scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    let telling = scene.core.hold("PATCH /graph/ck/nodes");
+    // The second one hangs until the core is told of the first.
+    let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
+    scene.core.connected(SUBSCRIBER).await;
+    let task = scene.core.start_workflow("cleanup").unwrap();
+    in_the_middle(&scene).await;
+    scene.core.requested("PATCH /graph/ck/nodes", 1).await;
+    scene.aws.mend(hanging).await;
+    scene.daemon.logged_times("deleted resource=", volumes.len()).await;
+    assert_eq!(scene.core.requests("PATCH /graph/ck/nodes"), 1, "one at a time");
+    telling.open();
+    everything_was_done_once(&scene, &task, &volumes).await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_core_will_not_hear_of_costs_the_others_nothing() {
+    let scene = Scene::start(&["--cleanup"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    scene.core.mind(&volumes[0]);
+    let (kind, error) = have(&scene.core, "cleanup").await;
+    assert_eq!(kind, "action_error", "{}", scene.daemon.log());
+    assert!(error.contains("could not be told about 1 of them"), "{error}");
+    assert!(volumes[1..].iter().all(|id| scene.is_cleaned(id)) && !scene.is_cleaned(&volumes[0]));
+    assert!(scene.daemon.log().contains(&format!("nodes=\"{}\"", volumes[0])), "{}", scene.daemon.log());
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_tag_is_changed_while_a_cleanup_hangs() {
+    let scene = Scene::start(&["--cleanup"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang"})).await;
+    scene.core.connected(SUBSCRIBER).await;
+    let cleanup = scene.core.start_workflow("cleanup").unwrap();
+    in_the_middle(&scene).await;
+    let subnet = scene.one("aws_ec2_subnet", "");
+    let node = in_task(&subnet, &scene.core.nodes("ck")[&subnet]);
+    scene.core.add_task("tag", &[("cloud", "aws")], json!({"update": {"owner": "bob"}, "node": node}));
+    let outcome = scene.core.task_over("tag").await.outcome.unwrap();
+    assert_eq!(outcome.unwrap()["reported"]["tags"]["owner"], "bob");
+    assert!(scene.core.answers(&cleanup).is_empty(), "the cleanup goes on");
+    scene.aws.mend(hanging).await;
+    assert_eq!(answer(&scene.core, &cleanup).await, done(), "{}", scene.daemon.log());
+    assert!(volumes.iter().all(|id| scene.is_cleaned(id)));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_killed_while_the_core_is_lost_is_followed_by_one_that_finishes_it() {
+    let mut scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
+    let volumes = marked_volumes(&scene, "us-east-1");
+    scene.aws.delay("DeleteVolume", 0.5).await;
+    scene.core.connected(SUBSCRIBER).await;
+    let task = scene.core.start_workflow("cleanup").unwrap();
+    in_the_middle(&scene).await;
+    scene.core.stop();
+    scene.daemon.logged("the core cannot be told what was cleaned up").await;
+    let children = scene.daemon.running.children();
+    scene.daemon.running.signal("KILL");
+    let Scene { aws, mut core, daemon: first } = scene;
+    drop(first);
+    for child in children {
+        gone(child).await;
+    }
+    // Nobody has told the core of what is deleted already.
+    assert!(volumes.iter().all(|id| core.nodes("ck")[id].metadata["cleaned"] != json!(true)));
+    aws.reset().await;
+    core.start_again().await;
+    let second = daemon(&core, &aws, &["--cleanup"]);
+    assert_eq!(answer(&core, &task).await, done(), "{}", second.log());
+    assert!(volumes.iter().all(|id| core.nodes("ck")[id].metadata["cleaned"] == json!(true)), "{}", second.log());
+    assert_eq!(second.stop().await.0.code, 0);
 }

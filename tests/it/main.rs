@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod aws_core4;
 mod aws_faults;
 mod ckcore;
 mod cleanup;
@@ -19,4 +20,5 @@ mod support;
 mod tags;
 mod test_core;
 mod tidy;
+mod tls;
 mod upload;

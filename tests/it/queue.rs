@@ -1,6 +1,6 @@
 //! Tasks of the work queue, and changes of nodes, against the test core.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ckworker::ckcore::{CoreApi, CoreEvent, NodeChange, Task, TaskResult, connect};
 use serde_json::{Value, json};
@@ -15,8 +15,9 @@ use crate::{
     upload::{cloud, deliver},
 };
 
-/// How many connections a core that closes after each result gets.
+/// How many connections a core that closes after each result gets, and how many while one has more than one task.
 const CONNECTIONS: usize = 8;
+const MORE_CONNECTIONS: usize = 32;
 
 struct Client {
     core: ckworker::ckcore::Core,
@@ -101,25 +102,31 @@ async fn a_burst_of_eight_tasks_is_done_without_a_second_delivery() {
 }
 
 #[tokio::test]
-async fn more_tasks_than_connections_are_each_done_once() {
+async fn many_more_tasks_than_connections_are_each_done_once() {
     let server = TestCore::start(None).await;
     let mut client = Client::taking(&server).await;
-    let ids: Vec<String> = (0..3 * CONNECTIONS).map(|number| format!("task-{number:02}")).collect();
+    let ids: Vec<String> = (0..60).map(|number| format!("task-{number:02}")).collect();
     ids.iter().for_each(|id| add(&server, id));
-    let mut seen = BTreeSet::new();
+    let mut tasks = BTreeMap::new();
     for _ in &ids {
         let task = client.task().await;
-        assert!(seen.insert(task.id.clone()), "{} came twice", task.id);
-        client.done(&task).await;
+        let id = task.id.clone();
+        assert!(tasks.insert(id.clone(), task).is_none(), "{id} came twice");
+    }
+    server.workers(MORE_CONNECTIONS).await;
+    for task in tasks.values() {
+        client.done(task).await;
     }
     // Each connection carries one result; its other tasks come back on the next.
-    for round in 1..=3 {
-        server.tasks_over(round * CONNECTIONS).await;
-        server.workers(CONNECTIONS).await;
+    for over in [CONNECTIONS, CONNECTIONS + MORE_CONNECTIONS] {
+        server.tasks_over(over).await;
+        server.workers(MORE_CONNECTIONS).await;
         server.look_at_queue();
     }
     for id in &ids {
-        assert_eq!(server.task_over(id).await.outcome, Some(Ok(json!({ "id": id }))));
+        let work = server.task_over(id).await;
+        assert_eq!(work.outcome, Some(Ok(json!({ "id": id }))));
+        assert!(work.given_out <= 3, "{} times of the four that it may be", work.given_out);
     }
     client.close().await;
 }
@@ -171,7 +178,7 @@ async fn closing_waits_for_tasks_in_work_until_the_deadline() {
 async fn nodes_to_clean_are_found_and_changed() {
     let server = TestCore::start(None).await;
     let api = CoreApi::new(config(&server)).unwrap();
-    assert_eq!(api.nodes_to_clean(&[]).await.unwrap().nodes, [], "a core without the graph has none");
+    assert_eq!(api.nodes_to_clean(&[], |_| true).await.unwrap().nodes, [], "a core without the graph has none");
     deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
     let change = |section: Value| section.as_object().cloned();
     let wish = NodeChange { id: "a1-t".into(), desired: change(json!({ "clean": true })), ..NodeChange::default() };
@@ -180,16 +187,16 @@ async fn nodes_to_clean_are_found_and_changed() {
     api.patch_nodes(&[wish, unknown, flag]).await.unwrap();
 
     let cloud_id = server.nodes("ck")["c"].reported["id"].as_str().unwrap().to_owned();
-    let graph = api.nodes_to_clean(std::slice::from_ref(&cloud_id)).await.unwrap();
+    let graph = api.nodes_to_clean(std::slice::from_ref(&cloud_id), |_| true).await.unwrap();
     let ids: BTreeSet<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
     assert_eq!(ids, BTreeSet::from(["a1", "a1-t", "c", "root"]));
     assert!(graph.edges.contains(&("a1".into(), "a1-t".into())) && graph.edges.len() == 3);
     let wanted = graph.nodes.iter().find(|node| node.id == "a1-t").unwrap();
     assert_eq!(wanted.ancestors["cloud"].id, cloud_id);
-    assert_eq!(api.nodes_to_clean(&["other".to_owned()]).await.unwrap().nodes, []);
+    assert_eq!(api.nodes_to_clean(&["other".to_owned()], |_| true).await.unwrap().nodes, []);
 
     let log = json!({ "cleaned": true, "event_log": [{ "msg": "gone" }] });
     api.patch_nodes(&[NodeChange { id: "a1-t".into(), metadata: change(log), ..NodeChange::default() }]).await.unwrap();
     assert_eq!(server.nodes("ck")["a1-t"].metadata["event_log"][0]["msg"], "gone");
-    assert_eq!(api.nodes_to_clean(&[]).await.unwrap().nodes, []);
+    assert_eq!(api.nodes_to_clean(&[], |_| true).await.unwrap().nodes, []);
 }

@@ -120,6 +120,19 @@ async fn refusals_that_may_pass_are_tried_again() {
 }
 
 #[tokio::test]
+async fn a_core_that_is_busy_or_forgot_the_key_gets_the_graph_later() {
+    let (server, api) = server_and_api().await;
+    for begin in ["POST /graph/ck", "PATCH /model", "POST /graph/ck/merge"] {
+        server.refuse(begin, 1, 429, "Too many requests");
+        server.refuse(begin, 1, 401, "401: Unauthorized");
+    }
+    deliver(&api, cloud(&["a1"])).await.unwrap();
+    // The graph's own path begins that of the merge: three and three in all.
+    assert_eq!((server.requests("POST /graph/ck"), server.requests("PATCH /model")), (6, 3));
+    assert_eq!(server.nodes("ck").len(), 4);
+}
+
+#[tokio::test]
 async fn other_refusals_are_final_and_carry_the_words_of_the_core() {
     let (server, api) = server_and_api().await;
     let mut body = cloud(&["a1"]);

@@ -65,6 +65,14 @@ impl Collector for Aws {
         operate::operator(settings, subject)
     }
 
+    fn deleted_before(&self, kind: &str) -> &'static [String] {
+        definition(kind).map_or(&[], |definition| &definition.before)
+    }
+
+    fn takes_along(&self, kind: &str) -> &'static [String] {
+        definition(kind).map_or(&[], |definition| &definition.takes)
+    }
+
     fn operate<'a>(
         &'a self,
         context: &'a CollectContext,
@@ -73,4 +81,8 @@ impl Collector for Aws {
     ) -> BoxFuture<'a, Result<Outcome, Failure>> {
         Box::pin(operate::operate(context, unit, operation))
     }
+}
+
+fn definition(kind: &str) -> Option<&'static definitions::Definition> {
+    definitions::Definitions::get().ok()?.find(kind).map(|(_, definition)| definition)
 }

@@ -1,13 +1,14 @@
 //! Cleanup: deletes what is marked for it, in an order that respects what depends on what.
 //!
-//! `plan` decides, and is pure; `run` has it done and tells the core as it goes; `journal` holds what the core does not
-//! know yet.
+//! `plan` decides, and is pure; `run` has it done, and `teller` tells the core
+//! as it goes; `journal` holds what the core does not know yet.
 
 mod journal;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
 mod run;
+mod teller;
 
 use crate::{
     collectors::{Collector, Subject},

@@ -1,6 +1,9 @@
 //! What is deleted, and in which order. Pure.
+//!
+//! The graph says most of the order: what is deeper goes first. What it does not say, and what goes together with a
+//! resource, the collector knows of its kinds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use worker_proto::Unit;
@@ -9,7 +12,7 @@ use super::Operable;
 use crate::{
     ckcore::{Stored, StoredGraph},
     collectors::Subject,
-    supervisor::place::{Places, Rank},
+    supervisor::place::{Barrier, Places, Rank},
 };
 
 /// The collectors that may be asked, by the id of their cloud.
@@ -43,6 +46,8 @@ pub(super) struct Plan {
     /// Deepest first: whatever depends on a resource is in an earlier level.
     pub(super) levels: Vec<Vec<Item>>,
     pub(super) refused: Vec<Refusal>,
+    /// The event logs that marked nodes have already.
+    pub(super) logs: HashMap<String, Vec<Value>>,
 }
 
 impl Plan {
@@ -52,25 +57,84 @@ impl Plan {
     }
 }
 
+/// Whether the fields of a node are needed for a plan: of what is to be deleted, and of where it is.
+pub(super) fn needs_fields(node: &Stored) -> bool {
+    is_wanted(node) || matches!(Rank::of(&node.kind), Rank::Account | Rank::Region)
+}
+
 /// Plans the deletion of everything in the graph that is marked and not deleted yet.
 pub(super) fn plan(graph: &StoredGraph, operables: &Operables) -> Plan {
     let places = Places::new(graph);
-    let depths = places.depths();
-    let mut levels: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
-    let mut refused = Vec::new();
+    let mut plan = Plan::default();
+    let mut items = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         // A node that is there twice is planned once.
         if !is_wanted(node) || places.index(&node.id) != Some(index) {
             continue;
         }
-        let planned = depths[index].ok_or_else(|| "it is on a circle of the graph".to_owned());
-        let planned = planned.and_then(|depth| Ok((depth, item(&places, index, operables)?)));
-        match planned {
-            Ok((depth, item)) => levels.entry(depth).or_default().push(item),
-            Err(reason) => refused.push(Refusal { node: node.id.clone(), label: label(node), reason }),
+        if let Some(log) = node.metadata.get("event_log").and_then(Value::as_array) {
+            plan.logs.insert(node.id.clone(), log.clone());
+        }
+        match item(&places, index, operables) {
+            Ok(item) => items.push((index, item)),
+            Err(reason) => plan.refused.push(refusal(node, reason)),
         }
     }
-    Plan { levels: levels.into_values().rev().collect(), refused }
+    let depths = places.depths(&barriers(&items, operables));
+    let mut levels: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
+    for (index, item) in items {
+        match depths[index] {
+            Some(depth) => levels.entry(depth).or_default().push(item),
+            None => plan.refused.push(refusal(places.node(index), "it is on a circle of the graph".into())),
+        }
+    }
+    plan.levels = levels.into_values().rev().collect();
+    plan
+}
+
+fn refusal(node: &Stored, reason: String) -> Refusal {
+    Refusal { node: node.id.clone(), label: label(node), reason }
+}
+
+/// What must be gone before what, beyond what the graph says: kinds of the same account and region.
+fn barriers(items: &[(usize, Item)], operables: &Operables) -> Vec<Barrier> {
+    let mut homes: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+    for (index, Item { collector, subject, .. }) in items {
+        let region = subject.region.as_ref().map(|region| region.id.as_str());
+        let home = homes.entry((*collector, subject.account.id.as_str(), region)).or_default();
+        home.entry(subject.kind.as_str()).or_default().push(*index);
+    }
+    let mut barriers = Vec::new();
+    for ((collector, ..), kinds) in &homes {
+        let Some(operable) = operables.get(collector) else { continue };
+        for (kind, deeper) in kinds {
+            let blocked = operable.collector.deleted_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
+            let upper: Vec<usize> = blocked.flatten().copied().collect();
+            if !upper.is_empty() {
+                barriers.push(Barrier { upper, deeper: deeper.clone() });
+            }
+        }
+    }
+    barriers
+}
+
+/// What is protected and would go together with a resource.
+fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -> Option<&'g Stored> {
+    let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
+    while let Some(next) = open.pop() {
+        let taken = operable.collector.takes_along(&places.node(next).kind);
+        for neighbour in places.neighbours(next) {
+            let node = places.node(neighbour);
+            if !taken.contains(&node.kind) || is_set(node, "cleaned") || !seen.insert(neighbour) {
+                continue;
+            }
+            if is_set(node, "protected") {
+                return Some(node);
+            }
+            open.push(neighbour);
+        }
+    }
+    None
 }
 
 fn is_wanted(node: &Stored) -> bool {
@@ -96,6 +160,9 @@ fn item(places: &Places<'_>, index: usize, operables: &Operables) -> Result<Item
     let (collector, operable) = operables
         .get_key_value(subject.cloud.as_str())
         .ok_or_else(|| format!("the collector of its cloud {} is not enabled", subject.cloud))?;
+    if let Some(protected) = protected_along(places, index, operable) {
+        return Err(format!("{} would be deleted with it, and is protected", label(protected)));
+    }
     let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
     Ok(Item { node: node.id.clone(), collector, unit, subject })
 }

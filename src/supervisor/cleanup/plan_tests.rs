@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Operable,
-    plan::{Operables, Plan, plan},
+    plan::{Operables, Plan, needs_fields, plan},
 };
 use crate::{
     ckcore::{Ancestor, Stored, StoredGraph},
@@ -56,6 +56,13 @@ impl Story {
 
     fn flag(&mut self, flag: &str) -> &mut Self {
         self.last().metadata.insert(flag.into(), true.into());
+        self
+    }
+
+    /// Says what the core says of every stored node: the account that it is in.
+    fn in_account(&mut self, id: &str) -> &mut Self {
+        let account = Ancestor { id: id.into(), name: None, reported: Map::new() };
+        self.last().ancestors.insert("account".into(), account);
         self
     }
 
@@ -123,10 +130,10 @@ fn an_instance_with_a_profile_stays_in_its_own_region() {
 fn without_a_parent_of_its_own_a_region_is_not_borrowed() {
     let mut story = Story::aws();
     story.add("aws_iam_role", "role", &["us-east-1"]);
-    story.marked("aws_eks_cluster", "no-arn", &["role"]);
+    story.marked("aws_eks_cluster", "no-arn", &["role"]).in_account("123456789012");
     story.marked("aws_eks_cluster", "with-arn", &["role"]);
     story.field("arn", json!("arn:aws:eks:us-west-2:123456789012:cluster/with-arn"));
-    story.marked("aws_eks_cluster", "with-ancestors", &["role"]);
+    story.marked("aws_eks_cluster", "with-ancestors", &["role"]).in_account("123456789012");
     let west = Ancestor { id: "us-west-2".into(), name: None, reported: Map::new() };
     story.last().ancestors.insert("region".into(), west);
     let plan = story.plan();
@@ -141,6 +148,7 @@ fn the_account_is_known_with_its_role() {
     let mut story = Story::aws();
     story.0.nodes[2].reported.insert("role".into(), json!("Cleaner"));
     story.add("aws_iam_user", "user", &["us-east-1"]).marked("aws_iam_access_key", "key", &["user"]);
+    story.in_account("123456789012");
     let plan = story.plan();
     let item = plan.items().next().unwrap();
     assert_eq!(item.subject.account.reported["role"], "Cleaner");
@@ -149,12 +157,100 @@ fn the_account_is_known_with_its_role() {
 }
 
 #[test]
-fn a_resource_below_two_accounts_is_refused() {
+fn an_account_is_not_found_by_way_of_other_objects() {
     let mut story = Story::aws();
     story.add("aws_account", "210987654321", &["aws"]).add("aws_region", "there", &["210987654321"]);
+    // The only way up leads through IAM, and need not lead to the resource's own account.
+    story.add("aws_iam_role", "role", &["there"]).marked("aws_eks_cluster", "cluster", &["role"]);
     story.add("aws_iam_user", "ours", &["us-east-1"]).add("aws_iam_user", "theirs", &["there"]);
     story.marked("aws_iam_access_key", "key", &["ours", "theirs"]);
-    assert_eq!(reasons(&story.plan()), [("key", "its account is not known")]);
+    story.marked("aws_vpc", "vpc", &["us-west-2", "there"]);
+    let unknown = "its account is not known";
+    assert_eq!(reasons(&story.plan())[..2], [("cluster", unknown), ("key", unknown)]);
+    // What the core or the ARN says is believed.
+    story.0.nodes.retain(|node| node.id != "vpc");
+    story.marked("aws_iam_access_key", "said", &["ours", "theirs"]).in_account("210987654321");
+    story.marked("aws_iam_policy", "named", &["ours"]);
+    story.field("arn", json!("arn:aws:iam::123456789012:policy/named"));
+    let plan = story.plan();
+    let account = |node: &str| plan.items().find(|item| item.node == node).unwrap().subject.account.id.as_str();
+    assert_eq!((account("said"), account("named")), ("210987654321", "123456789012"));
+}
+
+/// The network of an EKS cluster behind a NAT gateway, as AWS's collector draws it; everything is marked.
+fn cluster() -> Story {
+    let (mut story, west) = (Story::aws(), "us-west-2");
+    story.add("aws_iam_role", "role", &["us-east-1"]);
+    story.marked("aws_vpc", "vpc", &[west]).marked("aws_ec2_subnet", "subnet", &[west, "vpc"]);
+    story.marked("aws_ec2_security_group", "group", &[west, "vpc"]);
+    story.marked("aws_ec2_internet_gateway", "igw", &[west, "vpc"]);
+    story.marked("aws_ec2_network_interface", "eni", &[west, "vpc", "subnet", "group"]);
+    story.marked("aws_ec2_network_interface", "nat-eni", &[west, "vpc", "subnet"]);
+    story.marked("aws_ec2_elastic_ip", "eip", &[west, "nat-eni"]);
+    story.marked("aws_ec2_nat_gateway", "nat", &[west, "vpc", "subnet", "nat-eni"]);
+    story.marked("aws_eks_cluster", "cluster", &[west, "role"]);
+    story.marked("aws_eks_nodegroup", "nodes", &["cluster"]);
+    story.last().reported.insert("arn".into(), json!("arn:aws:eks:us-west-2:123456789012:nodegroup/nodes"));
+    story
+}
+
+#[test]
+fn what_no_edge_says_is_in_order_too() {
+    for story in [cluster(), cluster().reversed()] {
+        let plan = story.plan();
+        assert_eq!(reasons(&plan), []);
+        let levels = ids(&plan);
+        let level = |id: &str| levels.iter().position(|level| level.contains(&id)).unwrap();
+        let before = |first: &str, then: &str| assert!(level(first) < level(then), "{first} before {then}: {levels:?}");
+        before("nodes", "cluster");
+        for network in ["eni", "subnet", "group", "vpc"] {
+            before("cluster", network);
+        }
+        before("nat", "eip");
+        before("eip", "igw");
+        before("igw", "vpc");
+    }
+}
+
+#[test]
+fn the_order_holds_in_one_region_of_one_account() {
+    let mut story = Story::aws();
+    story.marked("aws_ec2_nat_gateway", "nat", &["us-west-2"]).marked("aws_ec2_elastic_ip", "eip", &["us-west-2"]);
+    story.add("aws_region", "eu-west-1", &["123456789012"]).marked("aws_ec2_elastic_ip", "far", &["eu-west-1"]);
+    let plan = story.plan();
+    let mut levels = ids(&plan);
+    levels.iter_mut().for_each(|level| level.sort_unstable());
+    assert_eq!(levels, [vec!["nat"], vec!["eip", "far"]]);
+}
+
+#[test]
+fn what_would_take_something_protected_along_is_refused() {
+    let mut story = Story::aws();
+    story.add("aws_ec2_volume", "volume", &["us-west-2"]).flag("protected");
+    story.add("aws_ec2_volume", "other", &["us-west-2"]).flag("protected").flag("cleaned");
+    story.marked("aws_ec2_instance", "i-1", &["us-west-2", "volume"]).marked("aws_ec2_instance", "i-2", &["other"]);
+    story.0.edges.push(("us-west-2".into(), "i-2".into()));
+    story.marked("aws_autoscaling_group", "asg", &["us-west-2", "i-1"]);
+    // It is deeper than what is protected, and deletes none of it.
+    story.marked("aws_cloudwatch_alarm", "alarm", &["us-west-2"]);
+    story.0.edges.push(("i-1".into(), "alarm".into()));
+    story.marked("aws_iam_user", "user", &["us-east-1"]);
+    story.add("aws_iam_access_key", "key", &["user"]).flag("protected");
+    let plan = story.plan();
+    let refused = reasons(&plan);
+    assert_eq!(refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["i-1", "asg", "user"]);
+    assert!(refused[0].1.contains("aws_ec2_volume volume") && refused[1].1.contains("aws_ec2_volume volume"));
+    assert!(refused[2].1.contains("aws_iam_access_key key would be deleted with it"), "{refused:?}");
+    assert_eq!(plan.items().count(), 2);
+}
+
+#[test]
+fn a_plan_has_the_logs_of_earlier_cleanups() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "vpc", &["us-west-2"]);
+    story.last().metadata.insert("event_log".into(), json!([{ "msg": "old" }]));
+    assert_eq!(story.plan().logs["vpc"], [json!({ "msg": "old" })]);
+    assert!(needs_fields(story.last()) && !needs_fields(&story.0.nodes[0]) && needs_fields(&story.0.nodes[3]));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //!
 //! Everything is prepared, then deleted level by level. The core is told in small parts as it happens, so that after a
 //! crash it knows what was done; what it was not told is done again, which finds it gone.
+//!
+//! A cleanup that has to end begins nothing more, but waits a while for what was begun: the next one may only begin when
+//! nobody is at work on the same resources any more, and the core should know what was done.
 
 use std::{
     fmt::Write,
@@ -10,34 +13,33 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, sleep_until},
+};
 use worker_proto::{Failure, FailureKind, Outcome, Verb};
 
 use super::{
-    journal::Journal,
-    plan::{Item, Operables, Plan, plan},
+    plan::{Item, Operables, Plan, needs_fields, plan},
+    teller::Teller,
 };
 use crate::{
     ckcore::{
         ActionKey, Answer, Backoff, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph,
     },
     collectors::BoxFuture,
-    supervisor::operator::Operator,
+    supervisor::operator::{Operator, Wish},
     telemetry::Metrics,
 };
 
-/// Changes that are sent to the core at a time.
-const CHUNK: usize = 100;
-/// Changes wait at most this long for others.
-const FLUSH: Duration = Duration::from_secs(2);
 /// The most that one deletion may take, its waiting included.
 const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 /// The most that the preparation of one deletion may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
-/// What it has to tell the core once it has to end.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long it waits for what was begun once it has to end. What is open then is given up together with its worker.
+const DRAIN: Duration = Duration::from_secs(30);
 /// The first pause before the core is asked or told the same again, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// What a cleanup keeps of its time to tell the core.
 const RESERVE: Duration = Duration::from_secs(20);
 
@@ -97,11 +99,12 @@ impl Cleanup {
             Ok(graph) => graph,
             Err(error) => return Answer::Error(format!("the resources to clean up cannot be read: {error}")),
         };
-        let plan = planned(graph, Arc::clone(&self.operables)).await;
+        let mut plan = planned(graph, Arc::clone(&self.operables)).await;
         if self.setting.dry_run {
             return dry_run(&plan);
         }
-        let mut work = Work::new(self, api, key, &plan, deadline);
+        let teller = Teller::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
+        let mut work = Work::new(self, teller, key, &plan, deadline);
         work.refuse(&plan);
         work.all(&plan).await;
         work.end().await
@@ -113,7 +116,7 @@ impl Cleanup {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let pause = backoff.next();
-            match api.nodes_to_clean(&clouds).await {
+            match api.nodes_to_clean(&clouds, needs_fields).await {
                 Err(error) if error.retryable && Instant::now() + pause < deadline => {
                     tracing::warn!(%error, "the core does not say what is to be cleaned up, asking again");
                 }
@@ -144,36 +147,33 @@ fn dry_run(plan: &Plan) -> Answer {
 /// A cleanup under way.
 struct Work<'a> {
     cleanup: &'a Cleanup,
-    api: CoreApi,
     key: &'a ActionKey,
     /// When everything but telling the core has to be over.
     deadline: Instant,
-    journal: Journal,
-    flushed: Instant,
+    teller: Teller,
     tally: Tally,
     total: usize,
-    stopped: bool,
+    /// It has to end, and until when it waits for what was begun.
+    stopping: Option<Instant>,
 }
 
 impl<'a> Work<'a> {
-    fn new(cleanup: &'a Cleanup, api: CoreApi, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
+    fn new(cleanup: &'a Cleanup, teller: Teller, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
         Self {
             cleanup,
-            api,
             key,
             deadline: deadline.checked_sub(RESERVE).unwrap_or(deadline),
-            journal: Journal::default(),
-            flushed: Instant::now(),
+            teller,
             tally: Tally::default(),
             total: plan.items().count(),
-            stopped: false,
+            stopping: None,
         }
     }
 
     fn refuse(&mut self, plan: &Plan) {
         for refusal in &plan.refused {
             tracing::warn!(resource = refusal.label, reason = refusal.reason, "is marked for cleanup and stays");
-            self.journal.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
+            self.teller.journal.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
             self.tally.refused += 1;
         }
     }
@@ -182,6 +182,9 @@ impl<'a> Work<'a> {
         tracing::info!(resources = self.total, levels = plan.levels.len(), "cleaning up");
         self.stage(plan.items().collect(), &Verb::PreDelete).await;
         for level in &plan.levels {
+            if self.stopping.is_some() {
+                return;
+            }
             self.stage(level.iter().collect(), &Verb::Delete).await;
         }
     }
@@ -199,17 +202,18 @@ impl<'a> Work<'a> {
             }));
         }
         let mut results = stream::iter(operations).buffer_unordered(cleanup.setting.pool.max(1));
-        while !self.stopped {
+        loop {
+            let stopping = self.stopping;
             tokio::select! {
                 result = results.next() => match result {
                     Some((item, outcome, took)) => self.ended(item, verb, outcome, took),
                     None => break,
                 },
-                () = stopped(cleanup.stop.clone()) => self.stopped = true,
-                () = sleep(FLUSH), if self.journal.open() > 0 => {}
-            }
-            if self.journal.open() >= CHUNK || self.flushed.elapsed() >= FLUSH {
-                self.flush().await;
+                _ = self.teller.turn() => self.progress().await,
+                () = stopped(cleanup.stop.clone()), if stopping.is_none() => {
+                    self.stopping = Some(Instant::now() + DRAIN);
+                }
+                () = sleep_until(stopping.unwrap_or(deadline).into()), if stopping.is_some() => break,
             }
         }
     }
@@ -220,30 +224,31 @@ impl<'a> Work<'a> {
             _ => ("", "clean up"),
         };
         let is_delete = *verb == Verb::Delete;
-        if !is_delete && matches!(outcome, Outcome::Nothing(_)) {
+        let is_stopping = *self.cleanup.stop.borrow();
+        if !is_delete && matches!(outcome, Outcome::Nothing(_)) || is_stopping && is_cancelled(&outcome) {
             return;
         }
         let resource = item.subject.label();
-        self.journal.log(&item.node, &format!("Trying to {what}"), None);
+        self.teller.journal.log(&item.node, &format!("Trying to {what}"), None);
         match outcome {
             Outcome::Done if is_delete => {
                 tracing::info!(resource, account = item.subject.account.id, "deleted");
-                self.journal.log(&item.node, "Successfully cleaned up", None);
-                self.journal.cleaned(&item.node);
+                self.teller.journal.log(&item.node, "Successfully cleaned up", None);
+                self.teller.journal.cleaned(&item.node);
                 self.tally.deleted += 1;
                 self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
             }
-            Outcome::Done => self.journal.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Done => self.teller.journal.log(&item.node, "Successfully ran pre clean up", None),
             Outcome::Nothing(why) => {
                 tracing::warn!(resource, why, "not deleted");
-                self.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
+                self.teller.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
                 self.tally.failed += 1;
             }
             Outcome::Failed(failure) => {
                 tracing::error!(resource, error = failure.message, "cannot {what} a resource");
                 let text = if is_delete { "clean up" } else { "pre clean up" };
                 let message = format!("An error occurred during {text}");
-                self.journal.log(&item.node, &message, Some(&failure.message));
+                self.teller.journal.log(&item.node, &message, Some(&failure.message));
                 self.tally.failed += usize::from(is_delete);
                 self.count(item, stage);
             }
@@ -259,25 +264,7 @@ impl<'a> Work<'a> {
         self.cleanup.metrics.resource_exception(stage, labels);
     }
 
-    /// Tells the core what it does not know yet; what cannot be told now stays for the next time.
-    async fn flush(&mut self) {
-        self.progress().await;
-        while self.journal.open() > 0 {
-            let changes = self.journal.changes(CHUNK);
-            let told = tokio::select! {
-                told = self.api.patch_nodes(&changes) => told.map_err(|error| error.to_string()),
-                () = stopped_for(self.cleanup.stop.clone(), LAST_WORDS) => Err("ckworker is stopping".into()),
-            };
-            if let Err(error) = told {
-                tracing::warn!(%error, nodes = self.journal.open(), "the core cannot be told what was cleaned up");
-                break;
-            }
-            self.journal.told(&changes);
-        }
-        self.flushed = Instant::now();
-    }
-
-    async fn progress(&self) {
+    async fn progress(&mut self) {
         let done = self.tally.deleted + self.tally.failed;
         let part = ProgressPart {
             path: Vec::new(),
@@ -291,28 +278,19 @@ impl<'a> Work<'a> {
 
     /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
     async fn end(mut self) -> Answer {
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        loop {
-            self.flush().await;
-            let pause = backoff.next();
-            if self.journal.open() == 0 || self.stopped || Instant::now() + pause >= self.deadline + RESERVE {
-                break;
-            }
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = stopped(self.cleanup.stop.clone()) => self.stopped = true,
-            }
-        }
+        self.progress().await;
+        self.teller.finish(self.deadline + RESERVE).await;
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
         tracing::info!(deleted, failed, refused, "cleaned up");
-        if self.stopped {
+        if self.stopping.is_some() || *self.cleanup.stop.borrow() {
             let left = self.total.saturating_sub(deleted + failed);
             return Answer::Error(format!("stopped during the cleanup: {text}, {left} left for the next one"));
         }
-        if self.journal.open() > 0 {
+        let untold = self.teller.journal.open() + self.teller.journal.given_up();
+        if untold > 0 {
             // Writing to a String cannot fail.
-            let _ = write!(text, "; the core could not be told about {} of them", self.journal.open());
+            let _ = write!(text, "; the core could not be told about {untold} of them");
             return Answer::Error(text);
         }
         let level = if failed > 0 { InfoLevel::Error } else { InfoLevel::Info };
@@ -321,26 +299,28 @@ impl<'a> Work<'a> {
     }
 }
 
+fn is_cancelled(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled)
+}
+
 /// Returns when the cleanup has to end; a sender that is gone means that as well.
-async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     // Either way it is over.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn stopped_for(stop: watch::Receiver<bool>, time: Duration) {
-    stopped(stop).await;
-    sleep(time).await;
-}
-
+/// Has something done to a resource, unless it is to stop before a worker has begun with it.
 async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
-    let now = Instant::now();
-    let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
+    let failed = |kind, message| Outcome::Failed(Failure { kind, message });
+    if *cleanup.stop.borrow() {
+        return failed(FailureKind::Cancelled, "the cleanup has to end".into());
+    }
     let subject = match serde_json::to_string(&item.subject) {
         Ok(subject) => subject,
-        Err(error) => {
-            return Outcome::Failed(Failure { kind: FailureKind::Internal, message: error.to_string() });
-        }
+        Err(error) => return failed(FailureKind::Internal, error.to_string()),
     };
-    let deadline = deadline.min(now + limit);
-    cleanup.operator.operate(item.collector, item.unit.clone(), verb.clone(), subject, deadline).await
+    let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
+    let (unit, verb) = (item.unit.clone(), verb.clone());
+    let wish = Wish { collector: item.collector, unit, verb, subject, limit, deadline };
+    cleanup.operator.operate(wish, stopped(cleanup.stop.clone())).await
 }

@@ -9,7 +9,10 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,10 +21,10 @@ use tokio::{
     task::JoinHandle,
     time::sleep_until,
 };
-use worker_proto::{Failure, FailureKind, Outcome, Unit, Verb};
+use worker_proto::{Failure, FailureKind, Outcome};
 
-pub use self::pool::Lives;
 use self::pool::{Act, Input, Limit, Pool, Wanted};
+pub use self::pool::{Lives, Wish};
 use super::{
     event::{JobEvent, JobId, Outcome as Ended},
     link::{self, Command, LinkCollector, LinkContext},
@@ -45,16 +48,19 @@ impl Lives {
     }
 }
 
-/// An operation and who waits for it.
-struct Order {
-    wanted: Wanted,
-    answer: oneshot::Sender<Outcome>,
+/// What the operator is asked.
+enum Order {
+    /// To do something, and who waits for it.
+    Do(Wanted, oneshot::Sender<Outcome>),
+    /// Not to begin it any more.
+    CallOff(u64),
 }
 
 /// Where operations are ordered. Cloning is cheap.
 #[derive(Clone)]
 pub struct Operator {
     orders: mpsc::Sender<Order>,
+    next: Arc<AtomicU64>,
 }
 
 /// The running operator.
@@ -65,24 +71,42 @@ pub(super) struct OperatorTask {
 }
 
 impl Operator {
-    /// Has an operation carried out.
-    pub async fn operate(
-        &self,
-        collector: &'static str,
-        unit: Unit,
-        verb: Verb,
-        subject: String,
-        deadline: Instant,
-    ) -> Outcome {
-        let (answer, answered) = oneshot::channel();
-        let wanted = Wanted { id: 0, collector, unit, verb, subject, deadline, attempts: 0 };
-        let sent = self.orders.send(Order { wanted, answer }).await;
-        let gone = || Failure { kind: FailureKind::Cancelled, message: "ckworker is stopping".into() };
-        match sent {
-            Ok(()) => answered.await.unwrap_or_else(|_| Outcome::Failed(gone())),
-            Err(_) => Outcome::Failed(gone()),
+    /// Has an operation carried out. Once `called_off` returns, one that no worker has begun is not begun any more; the
+    /// outcome of one that was begun is waited for. If this is dropped, the operation is given up.
+    pub async fn operate(&self, wish: Wish, called_off: impl Future<Output = ()>) -> Outcome {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, mut answered) = oneshot::channel();
+        if self.orders.send(Order::Do(Wanted::new(id, wish), answer)).await.is_err() {
+            return gone();
         }
+        let _waiting = Waiting { orders: &self.orders, id };
+        let outcome = tokio::select! {
+            outcome = &mut answered => outcome,
+            () = called_off => {
+                // An operator that is gone has dropped the answer too.
+                let _ = self.orders.send(Order::CallOff(id)).await;
+                answered.await
+            }
+        };
+        outcome.unwrap_or_else(|_| gone())
     }
+}
+
+/// Somebody who waits for an outcome. When it is dropped, the operator looks at who still waits.
+struct Waiting<'o> {
+    orders: &'o mpsc::Sender<Order>,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // An operator whose queue is full looks at every order anyway.
+        let _ = self.orders.try_send(Order::CallOff(self.id));
+    }
+}
+
+fn gone() -> Outcome {
+    Outcome::Failed(Failure { kind: FailureKind::Cancelled, message: "ckworker is stopping".into() })
 }
 
 impl OperatorTask {
@@ -107,10 +131,9 @@ impl OperatorTask {
             collectors,
             links: HashMap::new(),
             answers: HashMap::new(),
-            next: 0,
         };
         let task = tokio::spawn(actor.run(ordered, heard, stopped));
-        Self { operator: Operator { orders }, stop: Some(stop), task }
+        Self { operator: Operator { orders, next: Arc::default() }, stop: Some(stop), task }
     }
 
     pub(super) fn operator(&self) -> Operator {
@@ -145,7 +168,6 @@ struct Actor {
     collectors: BTreeMap<&'static str, LinkCollector>,
     links: HashMap<JobId, Link>,
     answers: HashMap<u64, oneshot::Sender<Outcome>>,
-    next: u64,
 }
 
 /// A worker's link. Dropping it ends the link and with it the worker.
@@ -177,7 +199,7 @@ impl Actor {
                     JobEvent::Ended(outcome) => self.ended(job, outcome),
                     _ => continue,
                 },
-                Some(order) = ordered.recv() => self.wanted(order),
+                Some(order) = ordered.recv() => self.ordered(order),
                 // Without anybody who could order it ends too.
                 _ = &mut stopped, if !stopping => {
                     stopping = true;
@@ -185,17 +207,35 @@ impl Actor {
                 }
                 () = until(wake) => Input::Tick,
             };
-            for act in self.pool.step(input, Instant::now()) {
-                self.carry_out(act);
-            }
+            self.forsaken();
+            self.step(input);
         }
     }
 
-    fn wanted(&mut self, order: Order) -> Input {
-        let id = self.next;
-        self.next += 1;
-        self.answers.insert(id, order.answer);
-        Input::Wanted(Wanted { id, ..order.wanted })
+    fn step(&mut self, input: Input) {
+        for act in self.pool.step(input, Instant::now()) {
+            self.carry_out(act);
+        }
+    }
+
+    /// Gives up what nobody waits for any more, before anything else is begun.
+    fn forsaken(&mut self) {
+        let closed = self.answers.iter().filter(|(_, answer)| answer.is_closed()).map(|(id, _)| *id);
+        for id in closed.collect::<Vec<_>>() {
+            self.answers.remove(&id);
+            self.step(Input::Forsaken(id));
+        }
+    }
+
+    fn ordered(&mut self, order: Order) -> Input {
+        match order {
+            Order::Do(wanted, answer) if answer.is_closed() => Input::CalledOff(wanted.id),
+            Order::Do(wanted, answer) => {
+                self.answers.insert(wanted.id, answer);
+                Input::Wanted(wanted)
+            }
+            Order::CallOff(id) => Input::CalledOff(id),
+        }
     }
 
     fn ended(&mut self, job: JobId, outcome: Ended) -> Input {

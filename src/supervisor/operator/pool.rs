@@ -3,6 +3,9 @@
 //! A worker serves one account of one collector and has that account's credentials only. A collector has as many of
 //! them as it has workers that collect; an account that finds no room waits until another one's worker is idle. The
 //! operations of a worker that died are given to a new one, once: all of them bear being done twice.
+//!
+//! An operation that is called off is not begun; one that a worker has begun already goes on, as long as somebody waits
+//! for its outcome. A worker whose operations nobody waits for is ended, and its account gets no other one before.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -41,22 +44,53 @@ pub(super) struct Limit {
     pub(super) process: bool,
 }
 
-/// An operation that is wanted.
+/// What is to be done to a resource, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The collector whose worker does it.
+    pub collector: &'static str,
+    /// The account whose worker does it.
+    pub unit: Unit,
+    /// What to do.
+    pub verb: Verb,
+    /// The resource, as JSON of a subject.
+    pub subject: String,
+    /// The most that a worker may take for it; waiting for a worker does not count.
+    pub limit: Duration,
+    /// When it must be over, the waiting included.
+    pub deadline: Instant,
+}
+
+/// A wish in the pool.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) id: u64,
-    pub(super) collector: &'static str,
-    pub(super) unit: Unit,
-    pub(super) verb: Verb,
-    pub(super) subject: String,
-    pub(super) deadline: Instant,
-    pub(super) attempts: u32,
+    pub(super) wish: Wish,
+    /// How often it was given to a worker.
+    attempts: u32,
+    /// When the worker that has it must be done with it.
+    until: Instant,
+    /// It is not to be begun again.
+    called_off: bool,
+    /// Nobody waits for its outcome.
+    forsaken: bool,
+}
+
+impl Wanted {
+    pub(super) fn new(id: u64, wish: Wish) -> Self {
+        let until = wish.deadline;
+        Self { id, wish, attempts: 0, until, called_off: false, forsaken: false }
+    }
 }
 
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Input {
     Wanted(Wanted),
+    /// It is not to be begun any more.
+    CalledOff(u64),
+    /// Nobody waits for it any more.
+    Forsaken(u64),
     Operated(JobId, u64, Outcome),
     Ended(JobId, event::Outcome),
     Tick,
@@ -108,6 +142,8 @@ impl Pool {
         match input {
             Input::Wanted(wanted) if self.stopped => acts.push(Act::Answer(wanted.id, stopping())),
             Input::Wanted(wanted) => self.waiting.push_back(wanted),
+            Input::CalledOff(id) => self.called_off(id, &mut acts),
+            Input::Forsaken(id) => self.forsaken(id, now, &mut acts),
             Input::Operated(job, id, outcome) => self.operated(job, id, outcome, now, &mut acts),
             Input::Ended(job, outcome) => self.ended(job, &outcome, now, &mut acts),
             Input::Tick => self.tick(now, &mut acts),
@@ -120,11 +156,36 @@ impl Pool {
     /// When the next tick is needed.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(|worker| {
-            let limits = worker.open.values().map(|wanted| wanted.deadline + self.lives.grace).min();
+            let limits = worker.open.values().map(|wanted| wanted.until + self.lives.grace).min();
             let idle = worker.open.is_empty().then(|| worker.idle_since + self.lives.idle);
             worker.ending.or(limits).or(idle)
         });
-        workers.chain(self.waiting.iter().map(|wanted| wanted.deadline)).min()
+        workers.chain(self.waiting.iter().map(|wanted| wanted.wish.deadline)).min()
+    }
+
+    fn called_off(&mut self, id: u64, acts: &mut Vec<Act>) {
+        let before = self.waiting.len();
+        self.waiting.retain(|wanted| wanted.id != id);
+        if self.waiting.len() < before {
+            acts.push(Act::Answer(id, cancelled("it was called off before it could begin")));
+        }
+        if let Some(open) = self.workers.values_mut().find_map(|worker| worker.open.get_mut(&id)) {
+            open.called_off = true;
+        }
+    }
+
+    fn forsaken(&mut self, id: u64, now: Instant, acts: &mut Vec<Act>) {
+        self.waiting.retain(|wanted| wanted.id != id);
+        let Some((job, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.open.contains_key(&id)) else {
+            return;
+        };
+        if let Some(open) = worker.open.get_mut(&id) {
+            open.forsaken = true;
+        }
+        if worker.ending.is_none() && worker.open.values().all(|wanted| wanted.forsaken) {
+            acts.push(Act::Kill(*job, StopReason::Abandoned, self.lives.stop_grace));
+            worker.ending = Some(now + self.lives.stop_grace * 2);
+        }
     }
 
     fn operated(&mut self, job: JobId, id: u64, outcome: Outcome, now: Instant, acts: &mut Vec<Act>) {
@@ -142,7 +203,8 @@ impl Pool {
         let Some(worker) = self.workers.remove(&job) else { return };
         let (failure, again) = why(outcome);
         for (id, wanted) in worker.open.into_iter().rev() {
-            if again && !self.stopped && wanted.attempts < ATTEMPTS && now < wanted.deadline {
+            let wants_another = !(self.stopped || wanted.called_off || wanted.forsaken);
+            if again && wants_another && wanted.attempts < ATTEMPTS && now < wanted.wish.deadline {
                 self.waiting.push_front(wanted);
             } else {
                 acts.push(Act::Answer(id, Outcome::Failed(failure.clone())));
@@ -152,7 +214,7 @@ impl Pool {
 
     fn tick(&mut self, now: Instant, acts: &mut Vec<Act>) {
         for (job, worker) in &mut self.workers {
-            let late = worker.open.values().any(|wanted| wanted.deadline + self.lives.grace <= now);
+            let late = worker.open.values().any(|wanted| wanted.until + self.lives.grace <= now);
             match worker.ending {
                 Some(end) if end <= now => {
                     acts.push(Act::Kill(*job, StopReason::Deadline, Duration::ZERO));
@@ -185,23 +247,22 @@ impl Pool {
     /// Gives what waits to workers, oldest first.
     fn assign(&mut self, now: Instant, acts: &mut Vec<Act>) {
         for mut wanted in std::mem::take(&mut self.waiting) {
-            if wanted.deadline <= now {
-                let message = "its time was over before it could begin".to_owned();
-                let failure = Failure { kind: FailureKind::Cancelled, message };
-                acts.push(Act::Answer(wanted.id, Outcome::Failed(failure)));
+            if wanted.wish.deadline <= now {
+                acts.push(Act::Answer(wanted.id, cancelled("its time was over before it could begin")));
                 continue;
             }
-            let Some(job) = self.worker_for(&wanted, now, acts) else {
+            let Some(job) = self.worker_for(&wanted.wish, now, acts) else {
                 self.waiting.push_back(wanted);
                 continue;
             };
             let Some(worker) = self.workers.get_mut(&job) else { continue };
             wanted.attempts += 1;
-            let limit = wanted.deadline.saturating_duration_since(now).as_millis();
+            wanted.until = wanted.wish.deadline.min(now + wanted.wish.limit);
+            let limit = wanted.until.saturating_duration_since(now).as_millis();
             let operation = Operation {
                 id: wanted.id,
-                verb: wanted.verb.clone(),
-                subject: wanted.subject.clone(),
+                verb: wanted.wish.verb.clone(),
+                subject: wanted.wish.subject.clone(),
                 limit_ms: u64::try_from(limit).unwrap_or(u64::MAX),
             };
             worker.open.insert(wanted.id, wanted);
@@ -210,17 +271,18 @@ impl Pool {
     }
 
     /// A worker that has room, started if there is room for it.
-    fn worker_for(&mut self, wanted: &Wanted, now: Instant, acts: &mut Vec<Act>) -> Option<JobId> {
+    fn worker_for(&mut self, wanted: &Wish, now: Instant, acts: &mut Vec<Act>) -> Option<JobId> {
         let limit = self.limits.get(wanted.collector).copied()?;
         let of_collector = || self.workers.iter().filter(|(_, worker)| worker.collector == wanted.collector);
         let own = of_collector().find(|(_, worker)| worker.unit == wanted.unit && worker.ending.is_none());
-        if let Some((job, worker)) = own {
-            if now < worker.born + self.lives.age {
-                return (worker.open.len() < PER_WORKER).then_some(*job);
-            }
-            if !worker.open.is_empty() {
-                return None;
-            }
+        if let Some((job, worker)) = own
+            && now < worker.born + self.lives.age
+        {
+            return (worker.open.len() < PER_WORKER).then_some(*job);
+        }
+        // Nobody else begins while a worker that gets nothing more, old or being ended, may be at work in the account.
+        if of_collector().any(|(_, worker)| worker.unit == wanted.unit && !worker.open.is_empty()) {
+            return None;
         }
         if of_collector().count() < limit.workers {
             return Some(self.start(wanted, limit, now, acts));
@@ -235,10 +297,10 @@ impl Pool {
         None
     }
 
-    fn start(&mut self, wanted: &Wanted, limit: Limit, now: Instant, acts: &mut Vec<Act>) -> JobId {
+    fn start(&mut self, wanted: &Wish, limit: Limit, now: Instant, acts: &mut Vec<Act>) -> JobId {
         let id = JobId(self.next_job);
         self.next_job += 1;
-        let Wanted { collector, unit, .. } = wanted;
+        let Wish { collector, unit, .. } = wanted;
         let worker =
             Worker { collector, unit: unit.clone(), open: BTreeMap::new(), born: now, idle_since: now, ending: None };
         self.workers.insert(id, worker);
@@ -255,7 +317,11 @@ impl Pool {
 }
 
 fn stopping() -> Outcome {
-    Outcome::Failed(Failure { kind: FailureKind::Cancelled, message: "ckworker is stopping".into() })
+    cancelled("ckworker is stopping")
+}
+
+fn cancelled(why: &str) -> Outcome {
+    Outcome::Failed(Failure { kind: FailureKind::Cancelled, message: why.to_owned() })
 }
 
 /// What the end of a worker means for its open operations, and whether another worker may do better.

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use worker_proto::{Unit, Verb};
+
 use super::*;
 use crate::process::{ExitReason, StopReason};
 
@@ -21,25 +23,21 @@ impl Play {
         Self { pool: Pool::new(limits, lives), now: Instant::now() }
     }
 
+    fn wish(&self, account: &str, limit: Duration) -> Wish {
+        let unit =
+            Unit { id: account.into(), label: String::new(), kind: String::new(), parts: 0, payload: String::new() };
+        let deadline = self.now + 100 * SECOND;
+        Wish { collector: "aws", unit, verb: Verb::Delete, subject: String::new(), limit, deadline }
+    }
+
     /// What is done, in short words.
     fn step(&mut self, input: Input) -> Vec<String> {
         self.pool.step(input, self.now).into_iter().map(short).collect()
     }
 
     fn wanted(&mut self, id: u64, account: &str) -> Vec<String> {
-        let unit =
-            Unit { id: account.into(), label: String::new(), kind: String::new(), parts: 0, payload: String::new() };
-        let deadline = self.now + 100 * SECOND;
-        let subject = String::new();
-        self.step(Input::Wanted(Wanted {
-            id,
-            collector: "aws",
-            unit,
-            verb: Verb::Delete,
-            subject,
-            deadline,
-            attempts: 0,
-        }))
+        let wish = self.wish(account, 100 * SECOND);
+        self.step(Input::Wanted(Wanted::new(id, wish)))
     }
 
     fn crashed(&mut self, job: u64) -> Vec<String> {
@@ -158,4 +156,63 @@ fn an_old_worker_is_replaced_when_it_has_no_work() {
     play.step(Input::Operated(JobId(0), 1, Outcome::Done));
     play.now += 1000 * SECOND;
     assert_eq!(play.wanted(2, "a"), ["start 1", "send 2 to 1"]);
+}
+
+#[test]
+fn what_is_called_off_is_not_begun_and_what_was_begun_is_waited_for() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.wanted(2, "b");
+    assert_eq!(play.step(Input::CalledOff(2)), ["2 failed: it was called off before it could begin"]);
+    assert_eq!(play.step(Input::CalledOff(1)), [""; 0]);
+    assert_eq!(play.step(Input::Operated(JobId(0), 1, Outcome::Done)), ["1 Done"]);
+    assert_eq!(play.step(Input::CalledOff(1)), [""; 0], "an outcome that came first stands");
+}
+
+#[test]
+fn what_is_called_off_is_not_given_to_another_worker() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.step(Input::CalledOff(1));
+    assert_eq!(play.crashed(0), ["1 failed: its worker ended by signal SIGKILL"]);
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    play.wanted(2, "a");
+    play.wanted(3, "b");
+    assert_eq!(play.step(Input::Forsaken(3)), [""; 0]);
+    assert_eq!(play.step(Input::Forsaken(1)), [""; 0], "the other operation is waited for");
+    assert_eq!(play.step(Input::Forsaken(2)), ["kill 0 abandoned"]);
+    // What is wanted next, perhaps of the same resources, waits until the worker is gone.
+    assert_eq!(play.wanted(4, "a"), [""; 0]);
+    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Abandoned, String::new()));
+    let acts = play.step(ended);
+    assert_eq!(acts[acts.len() - 2..], ["start 1", "send 4 to 1"], "{acts:?}");
+}
+
+#[test]
+fn an_account_has_no_second_worker_while_the_first_is_being_ended() {
+    let mut play = Play::new(2);
+    play.wanted(1, "a");
+    assert_eq!(play.step(Input::Operated(JobId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.wanted(2, "a"), [""; 0]);
+    assert_eq!(play.wanted(3, "b"), ["start 1", "send 3 to 1"]);
+}
+
+#[test]
+fn the_limit_of_an_operation_begins_with_its_worker() {
+    let mut play = Play::new(1);
+    play.wanted(1, "a");
+    let wish = play.wish("b", 30 * SECOND);
+    play.step(Input::Wanted(Wanted::new(2, wish)));
+    play.now += 50 * SECOND;
+    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    let acts = play.pool.step(Input::Ended(JobId(0), Ended::Finished), play.now);
+    let Some(Act::Send(_, operation)) = acts.last() else { panic!("{acts:?}") };
+    assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
+    assert_eq!(play.later(34), [""; 0]);
+    assert_eq!(play.later(1), ["kill 1 deadline"]);
 }

@@ -20,9 +20,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it against a core.
     pub fn start(core: &TestCore, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        Self::at(&core.uri(), prepare)
+    }
+
+    /// Starts it against the core at this URI.
+    pub fn at(uri: &str, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = program::command(&["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri"]);
-        command.arg(core.uri()).args(["--logfile", log.path().to_str().unwrap()]);
+        command.arg(uri).args(["--logfile", log.path().to_str().unwrap()]);
         Self { running: Running::start(prepare(&mut command)), log }
     }
 

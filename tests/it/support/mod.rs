@@ -6,3 +6,4 @@ pub mod core;
 pub mod core4;
 pub mod daemon;
 pub mod program;
+pub mod tls;

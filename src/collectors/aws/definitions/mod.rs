@@ -163,6 +163,12 @@ pub(crate) struct Definition {
     pub(crate) loosen: Vec<Loosen>,
     /// The call that deletes it.
     pub(crate) delete: Option<Action>,
+    /// Kinds that can be deleted only when all of this kind in the region are gone, where no edge says so.
+    #[serde(default)]
+    pub(crate) before: Vec<String>,
+    /// Kinds of what is deleted with it, where an edge leads to it or from it.
+    #[serde(default)]
+    pub(crate) takes: Vec<String>,
     /// How to see that it is gone, where others depend on that.
     pub(crate) gone: Option<Gone>,
 }

@@ -450,3 +450,40 @@ fn every_listing_with_pages_follows_them() {
         }
     }
 }
+
+/// The kinds that a node of this kind has above it.
+fn above_of(definition: &Definition) -> impl Iterator<Item = &str> {
+    let references = definition.predecessors.iter().map(|reference| &reference.kind);
+    references.chain(&definition.below).map(|kind| kind.get_ref().as_str())
+}
+
+#[test]
+fn what_is_deleted_before_what_leads_in_no_circle() {
+    let definitions = Definitions::get().unwrap();
+    let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for (_, definition) in definitions.iter() {
+        let kind = definition.kind.get_ref().as_str();
+        edges.extend(above_of(definition).map(|above| (above, kind)));
+        edges.extend(definition.successors.iter().map(|reference| (kind, reference.kind.get_ref().as_str())));
+        edges.extend(definition.before.iter().map(|upper| (upper.as_str(), kind)));
+        for named in definition.before.iter().chain(&definition.takes) {
+            assert!(definitions.find(named).is_some(), "{kind}: {named} is no kind");
+        }
+    }
+    for (_, definition) in definitions.iter() {
+        let kind = definition.kind.get_ref().as_str();
+        for taken in definition.takes.iter().map(String::as_str) {
+            assert!(
+                edges.contains(&(taken, kind)) || edges.contains(&(kind, taken)),
+                "{kind} has no edge with {taken}"
+            );
+        }
+    }
+    // Whatever nothing is above is taken away, until nothing is left.
+    while !edges.is_empty() {
+        let lower: BTreeSet<&str> = edges.iter().map(|(_, lower)| *lower).collect();
+        let before = edges.len();
+        edges.retain(|(upper, _)| lower.contains(upper));
+        assert!(edges.len() < before, "a circle in {edges:?}");
+    }
+}

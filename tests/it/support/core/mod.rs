@@ -28,7 +28,7 @@ use faults::{Effect, Fault};
 pub use graph::StoredNode;
 use state::State;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
-pub use work::Work;
+pub use work::{Work, in_task};
 
 /// How long a test waits for something that must happen.
 pub const HANG_GUARD: Duration = Duration::from_secs(60);
@@ -83,6 +83,11 @@ impl TestCore {
     /// Its URI for websockets.
     pub fn ws_uri(&self) -> String {
         format!("ws://{}", self.address)
+    }
+
+    /// Gives it another key, as a restart with another `--psk` would; open connections stay.
+    pub fn set_psk(&self, psk: &str) {
+        self.shared.change(|state| state.guard = auth::Guard::new(Some(psk)));
     }
 
     /// Ends the core: nobody listens any more and all connections break.
@@ -280,6 +285,11 @@ impl TestCore {
     /// Refuses the next requests that begin with this method and path.
     pub fn refuse(&self, begin: &str, times: usize, status: u16, body: &str) {
         self.fault(begin, times, Effect::Refuse(status, body.to_owned()));
+    }
+
+    /// Refuses every change of nodes that has a line for this node.
+    pub fn mind(&self, node: &str) {
+        self.shared.change(|state| state.minded.insert(node.to_owned()));
     }
 
     /// Breaks the connection of the next requests that begin with this method and path, without an answer.

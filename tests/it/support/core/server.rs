@@ -217,7 +217,12 @@ async fn merge(shared: &Shared, name: &str, request: Request<Incoming>) -> Answe
 
 async fn patch(shared: &Shared, name: &str, request: Request<Incoming>) -> Answer {
     let Ok(body) = request.into_body().collect().await else { return text(400, "") };
-    let patched = shared.change(|state| state.graphs.get_mut(name).map(|graph| graph.patch(&body.to_bytes())));
+    let body = body.to_bytes();
+    let minded = shared.lock().minded.iter().find(|id| String::from_utf8_lossy(&body).contains(id.as_str())).cloned();
+    if let Some(id) = minded {
+        return refuse(&Refusal("AssertionError", format!("No update provided for element {id}")));
+    }
+    let patched = shared.change(|state| state.graphs.get_mut(name).map(|graph| graph.patch(&body)));
     match patched {
         Some(Ok(lines)) => with_type(200, "application/x-ndjson", lines),
         Some(Err(refusal)) => refuse(&refusal),

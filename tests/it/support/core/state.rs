@@ -1,6 +1,6 @@
 //! Everything that a test core knows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// The counts that the headers of the last merge said: nodes, edges.
     pub(super) announced: Option<(String, String)>,
     pub(super) faults: Vec<Fault>,
+    /// The nodes whose changes are refused.
+    pub(super) minded: BTreeSet<String>,
     pub(super) queue: Queue,
 }
 
@@ -67,6 +69,7 @@ impl State {
             requests: Vec::new(),
             announced: None,
             faults: Vec::new(),
+            minded: BTreeSet::new(),
             queue: Queue::default(),
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Shared,
+    graph::StoredNode,
     server::Answer,
     socket,
     state::{Outgoing, State},
@@ -142,11 +143,23 @@ pub(super) fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer
             shared.change(|state| {
                 state.frames.push(text.to_owned());
                 state.queue.take(number, text);
+                // Only the first frame counts, whatever follows.
+                state.queue.leave(number);
             });
         })
         .await;
-        // Only the first frame counts, whatever follows.
         shared.change(|state| state.queue.leave(number));
         socket::end(socket, code).await;
     })
+}
+
+/// A node as a core 2.0 puts it into a task: with the nodes above it in each section.
+pub fn in_task(id: &str, node: &StoredNode) -> Value {
+    let mut reported = node.reported.clone();
+    for rank in ["cloud", "account", "region"] {
+        reported[rank] = node.metadata["ancestors"][rank].clone();
+    }
+    reported["zone"] = Value::Null;
+    reported["age"] = json!("21s");
+    json!({"id": id, "type": "node", "reported": reported, "desired": {"cloud": null}, "metadata": node.metadata})
 }

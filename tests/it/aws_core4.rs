@@ -1,0 +1,170 @@
+//! Cleanup and tags of the built program against the real core 4.1, over TLS and with a key; a local AWS shows what was done.
+
+use std::process::Command;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{
+    aws::LocalAws,
+    core4::{HANG_GUARD, LocalCore},
+    daemon::Daemon,
+};
+
+const SUBSCRIBER: &str = "fix.worker-collector";
+const PSK: &str = "geheim";
+
+/// An AWS with one account, a core that knows it, and a daemon.
+struct Scene {
+    aws: LocalAws,
+    core: LocalCore,
+    daemon: Daemon,
+}
+
+impl Scene {
+    async fn start(more: &[&str]) -> Self {
+        let aws = LocalAws::start(1, &["us-east-1"]);
+        let core = LocalCore::start(&["--tls", "--psk", PSK]);
+        // The key proves the core's certificate: nothing else is given.
+        let daemon = Daemon::at(&core.secure, |command: &mut Command| {
+            command.env("CKWORKER_PSK", PSK).args(["--fork", "--collector", "aws", "--aws-fork", "--cleanup"]);
+            aws.serve(command.args(["--aws-region", "us-east-1"]).args(more))
+        });
+        let is_there = |workers: &Value| {
+            let connected = workers["connected"].as_array();
+            let takes = workers["workers"]["tag"].as_array().is_some_and(|workers| !workers.is_empty());
+            takes && connected.is_some_and(|all| all.contains(&json!(SUBSCRIBER)))
+        };
+        core.until("workers", is_there).await;
+        let scene = Self { aws, core, daemon };
+        let task = scene.core.workflow("collect").await;
+        scene.over(&task).await;
+        scene.aws.reset().await;
+        scene
+    }
+
+    /// Waits until a workflow is over.
+    async fn over(&self, task: &str) {
+        let is_over = |tasks: &Value| {
+            let running = tasks["running"].as_array();
+            running.is_some_and(|running| running.iter().all(|one| one["id"] != task))
+        };
+        self.core.until("tasks", is_over).await;
+    }
+
+    async fn nodes(&self, kind: &str) -> Vec<Value> {
+        self.core.nodes().await.into_iter().filter(|node| node["reported"]["kind"] == kind).collect()
+    }
+
+    /// The nodes that are marked for cleanup.
+    async fn marked(&self) -> Vec<Value> {
+        self.core.nodes().await.into_iter().filter(|node| node["desired"]["clean"] == json!(true)).collect()
+    }
+
+    /// Waits until the fault in force has struck.
+    async fn struck(&self) {
+        let wait = async { while self.aws.faults().await[0]["strikes"].as_u64().unwrap() == 0 {} };
+        tokio::time::timeout(HANG_GUARD, wait).await.unwrap_or_else(|_| panic!("{}", self.daemon.log()));
+    }
+
+    async fn stop(self) {
+        let (output, log) = self.daemon.stop().await;
+        assert_eq!(output.code, 0, "{log}");
+    }
+}
+
+fn is_cleaned(node: &Value) -> bool {
+    node["metadata"]["cleaned"] == json!(true)
+}
+
+#[tokio::test]
+async fn resources_are_deleted_and_tagged_over_tls_with_a_key() {
+    let scene = Scene::start(&[]).await;
+    scene.core.command("search is(aws_ec2_keypair) | clean \"test\"").await;
+    let task = scene.core.workflow("cleanup").await;
+    scene.over(&task).await;
+    let keypairs = scene.nodes("aws_ec2_keypair").await;
+    assert!(!keypairs.is_empty() && keypairs.iter().all(is_cleaned), "{keypairs:?} {}", scene.daemon.log());
+    assert_eq!(scene.aws.changes().await["DeleteKeyPair"], keypairs.len() as u64);
+
+    let owners = |nodes: Vec<Value>| -> Vec<Value> {
+        nodes.into_iter().map(|node| node["reported"]["tags"]["owner"].clone()).collect()
+    };
+    scene.core.command("search is(aws_ec2_subnet) | tag update owner bob").await;
+    let after = owners(scene.nodes("aws_ec2_subnet").await);
+    assert!(!after.is_empty() && after.iter().all(|owner| owner == "bob"), "{after:?}");
+    scene.core.command("search is(aws_ec2_subnet) | tag delete owner").await;
+    assert!(owners(scene.nodes("aws_ec2_subnet").await).iter().all(Value::is_null));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_tasks_at_once_are_all_done() {
+    let scene = Scene::start(&[]).await;
+    let subnet = scene.nodes("aws_ec2_subnet").await.swap_remove(0);
+    let node = json!({"id": subnet["_key"], "reported": subnet["reported"], "ancestors": subnet["ancestors"]});
+    let hanging = scene.aws.delay("CreateTags", 1.0).await;
+    let pushed = (0..100).map(|number| {
+        let data = json!({"update": {"owner": number.to_string()}, "node": node});
+        let wish = json!({"name": "tag", "attrs": {"cloud": "aws"}, "data": data});
+        let core = &scene.core;
+        async move { core.push("work", &wish).await }
+    });
+    let all_given = async {
+        let given = |workers: &Value| workers["given"].as_array().is_some_and(|given| given.len() == 100);
+        scene.core.until("workers", given).await;
+        scene.struck().await;
+        scene.aws.mend(hanging).await;
+    };
+    let (results, ()) = tokio::join!(join_all(pushed), all_given);
+    let failed: Vec<_> = results.iter().filter(|result| result.get("error").is_some()).collect();
+    assert!(failed.is_empty(), "{} of 100, such as {:?}", failed.len(), failed[0]);
+    assert!(results.iter().all(|result| result["result"]["reported"]["tags"].is_object()));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_marked_while_a_tag_is_changed_stays_marked() {
+    let scene = Scene::start(&[]).await;
+    let subnet = scene.nodes("aws_ec2_subnet").await.swap_remove(0);
+    let id = subnet["_key"].as_str().unwrap().to_owned();
+    let hanging = scene.aws.delay("CreateTags", 1.0).await;
+    let tag = format!("search id({id}) | tag update owner bob");
+    let meanwhile = async {
+        scene.struck().await;
+        scene.core.command(&format!("search id({id}) | protect")).await;
+        scene.core.command(&format!("search id({id}) | set_desired wish=true")).await;
+        scene.aws.mend(hanging).await;
+    };
+    let (said, ()) = tokio::join!(scene.core.command(&tag), meanwhile);
+    let subnets = scene.nodes("aws_ec2_subnet").await;
+    let now = subnets.iter().find(|node| node["_key"] == id.as_str()).unwrap();
+    assert_eq!(now["reported"]["tags"]["owner"], "bob", "{said}");
+    assert_eq!((&now["metadata"]["protected"], &now["desired"]["wish"]), (&json!(true), &json!(true)), "{now}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_done() {
+    let scene = Scene::start(&["--cleanup-pool-size", "1"]).await;
+    scene.core.command("search is(aws_ec2_volume) and volume_status=available | clean \"test\"").await;
+    let hanging = scene.aws.delay("DeleteVolume", 1.0).await;
+    let task = scene.core.workflow("cleanup").await;
+    scene.struck().await;
+    scene.core.push(&format!("stop/{task}"), &Value::Null).await;
+    // The connection says it, then whoever ends the cleanup.
+    scene.daemon.logged_times("the core gave up an action", 2).await;
+    scene.aws.mend(hanging).await;
+    scene.daemon.logged("cleaned up deleted=1 failed=0").await;
+    let volumes = scene.marked().await;
+    assert!(volumes.len() > 2, "{volumes:?}");
+    assert_eq!(volumes.iter().filter(|node| is_cleaned(node)).count(), 1, "{}", scene.daemon.log());
+    assert_eq!(scene.aws.changes().await["DeleteVolume"], 1);
+
+    let task = scene.core.workflow("cleanup").await;
+    scene.over(&task).await;
+    let after = scene.marked().await;
+    assert!(after.iter().all(is_cleaned), "{}", scene.daemon.log());
+    assert_eq!(scene.aws.changes().await["DeleteVolume"], volumes.len() as u64, "each once");
+    scene.stop().await;
+}
