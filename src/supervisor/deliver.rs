@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout_at};
 
 use super::{
     event::{DeliveryError, UnitKey},
@@ -110,7 +110,9 @@ impl Deliver for ToCore {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
-            let result = match attempt(order.deadline, || api.granularity()).await {
+            let granularity =
+                within(order.deadline, "what the core replaces", attempt(order.deadline, || api.granularity()));
+            let result = match granularity.await {
                 Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump).await,
                 Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump).await,
                 Err(error) => Err(failed(error.to_string())),
@@ -183,7 +185,16 @@ async fn carry_all(
 }
 
 async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
-    attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id)).await
+    within(deadline, "query of an account", attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id))).await
+}
+
+/// The answer of the core, if it comes in time.
+async fn within<T>(
+    deadline: Instant,
+    what: &'static str,
+    asking: impl Future<Output = Result<T, CoreError>>,
+) -> Result<T, CoreError> {
+    timeout_at(deadline.into(), asking).await.unwrap_or_else(|_| Err(CoreError::at_deadline(what)))
 }
 
 /// Asks the core a few times.

@@ -121,7 +121,7 @@ impl Play {
             collectors: BTreeMap::from([("fake", LinkCollector { settings, broker: None })]),
             program: Program { path: puppet(), args: Vec::new() },
             memory_limit: 0,
-            spool_limit: 1 << 20,
+            spool: self.spool.clone(),
             patience: self.patience,
             find,
             level: worker_proto::Level::Info,

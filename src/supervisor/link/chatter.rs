@@ -5,6 +5,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use worker_proto::Level;
 
+use super::texts::beginning;
+
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
 /// Lines that may come at once.
@@ -55,11 +57,7 @@ impl Allowance {
 
 /// The beginning of a text, at most [`MAX_LINE`] bytes.
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_LINE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    beginning(text, MAX_LINE)
 }
 
 /// Logs what a worker prints, line by line, until the stream ends. A line without end does not fill the memory.
