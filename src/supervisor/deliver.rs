@@ -93,14 +93,18 @@ impl Deliver for ToFile {
             if clouds.iter().all(|cloud| cloud.units.is_empty()) {
                 return Err(nothing());
             }
-            blocking(move || {
+            let output = output.ok_or_else(|| failed("the output was written already"))?;
+            // If this is given up, the thread goes on for a while, but what it writes is not in the folder any more.
+            let (writing, placing) = output.split();
+            let written = blocking(move || {
                 let graph = merge(clouds, ignore_deferred)?;
                 dump_json(dump, &graph)?;
-                let output = output.ok_or_else(|| failed("the output was written already"))?;
-                output.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
+                writing.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
                 Ok(delivered(&graph, Vec::new()))
-            })
-            .await
+            });
+            let written = written.await?;
+            placing.place().map_err(|error| failed(error.to_string()))?;
+            Ok(written)
         })
     }
 }

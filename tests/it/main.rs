@@ -9,6 +9,7 @@ mod cli;
 mod collect;
 mod core4;
 mod daemon;
+mod endings;
 mod graph;
 mod operate;
 mod queue;

@@ -118,3 +118,56 @@ async fn stopped(commands: &mut mpsc::Receiver<Command>) -> Duration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    use super::*;
+    use crate::process::{self, Program};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A process that does not care about TERM.
+    async fn stubborn() -> Body {
+        let script = "trap '' TERM; echo ready >&2; while :; do sleep 1; done";
+        let program = Program { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let spawned = process::spawn(&program).unwrap();
+        let mut line = String::new();
+        BufReader::new(spawned.stderr.unwrap()).read_line(&mut line).await.unwrap();
+        assert_eq!(line, "ready\n");
+        Body::Process(spawned.process)
+    }
+
+    #[tokio::test]
+    async fn a_second_stop_shortens_the_grace_of_the_first() {
+        let (sender, mut commands) = mpsc::channel(4);
+        let began = Instant::now();
+        let mut body = stubborn().await;
+        let impatient = async {
+            sender.send(Command::Finish).await.unwrap();
+            sender.send(Command::Stop(StopReason::Shutdown, Duration::from_secs(1))).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let exit = tokio::select! {
+            exit = stop(&mut body, &mut commands, Steps::stopping(LONG)) => exit,
+            () = impatient => ExitReason::Lost,
+        };
+        assert_eq!(exit, ExitReason::Signal(9));
+        assert!(began.elapsed() >= Duration::from_secs(1), "not before its time");
+        assert!(began.elapsed() < LONG / 10);
+    }
+
+    #[tokio::test]
+    async fn a_stop_shortens_the_wait_for_a_worker_that_may_leave_by_itself() {
+        let (sender, mut commands) = mpsc::channel(4);
+        let (_keep, mut frames) = mpsc::channel(1);
+        let mut body = stubborn().await;
+        let mut steps = Steps::lingering(LONG);
+        sender.send(Command::Stop(StopReason::Shutdown, Duration::ZERO)).await.unwrap();
+        assert_eq!(leave(&mut body, &mut frames, &mut commands, &mut steps, |_| {}).await, None);
+        assert_eq!(stop(&mut body, &mut commands, steps).await, ExitReason::Signal(9));
+    }
+}

@@ -15,7 +15,7 @@ use worker_proto::{
 
 use super::{
     LinkCollector, LinkContext,
-    chatter::{Allowance, relay_stderr},
+    chatter::{Allowance, NO_MEMORY, relay_stderr},
     end::{self, End, Steps, protocol},
     fault,
     held::Held,
@@ -44,8 +44,6 @@ pub enum Command {
 
 /// Questions for shared values that a worker may have open; it asks for each key once.
 const QUESTIONS: usize = 1000;
-/// How the standard library begins its last words when there is no memory.
-const NO_MEMORY: &str = "memory allocation of ";
 
 /// The state of one conversation.
 pub(super) struct Talk<'a> {

@@ -18,7 +18,7 @@ pub(super) fn beginning(text: &str, most: usize) -> &str {
 
 fn cut(text: String, most: usize) -> String {
     // A new one, as the old one keeps its memory.
-    if text.len() > most { format!("{}…", beginning(&text, most)) } else { text }
+    if text.len() > most { [beginning(&text, most), "…"].concat() } else { text }
 }
 
 pub(super) fn gap(gap: Gap) -> Gap {
