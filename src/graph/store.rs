@@ -21,7 +21,7 @@ use super::{
 /// A node's id, or the hash of a text that is none.
 pub(super) type NodeKey = [u8; 16];
 
-/// The largest number of kinds in a unit, and the longest name of one; all clouds that we know have a fifth of that.
+/// The largest number of kinds in a unit, and the longest name of one in bytes: far more than any cloud has.
 const MAX_KINDS: usize = 4096;
 const MAX_KIND: usize = 256;
 

@@ -305,3 +305,18 @@ impl Body for Merged {
         Box::new(self.0.export().map(|chunk: io::Result<Bytes>| chunk))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
+        let (began, patience) = (Instant::now(), Duration::from_millis(50));
+        let answer: Result<(), CoreError> = within(began + patience, "question", pending()).await;
+        assert!(answer.is_err_and(|error| error.to_string().contains("deadline")));
+        assert!(began.elapsed() >= patience);
+    }
+}

@@ -98,6 +98,7 @@ impl Puppet {
                     self.say(&FromWorker::Done);
                     std::process::exit(0);
                 }
+                ToWorker::Cancel => std::process::exit(0),
                 other => panic!("no operation: {other:?}"),
             }
         }
