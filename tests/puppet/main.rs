@@ -179,6 +179,8 @@ impl Puppet {
             }
             "ignore-term-but-not-cancel" => {
                 assert_eq!(self.hear(), ToWorker::Cancel);
+                let count = Event::Count { name: "puppet_cancelled".into(), labels: Vec::new(), by: 1 };
+                self.say(&FromWorker::Event(count));
                 let failure = Failure { kind: FailureKind::Cancelled, message: "cancelled".into() };
                 self.say(&FromWorker::Failed(failure));
                 std::process::exit(0);

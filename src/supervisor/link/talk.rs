@@ -190,8 +190,9 @@ impl<'a> Talk<'a> {
             Some(Some(Ok(frame))) if *greeted => self.frame(frame, out).await,
             Some(Some(Ok(_))) => Some(protocol("it did not greet first")),
             Some(Some(Err(error @ ProtoError::Version { .. }))) => Some(End::Version(error.to_string())),
+            // A worker that is killed may be in the middle of a frame; how it ended says more.
+            Some(Some(Err(ProtoError::Truncated | ProtoError::Io(_))) | None) => Some(End::Silent),
             Some(Some(Err(error))) => Some(protocol(error)),
-            Some(None) => Some(End::Silent),
             None if exited => Some(End::Silent),
             None if *greeted => Some(End::Stop(StopReason::Silence, Duration::ZERO, String::new())),
             None => Some(End::Stop(StopReason::Handshake, Duration::ZERO, String::new())),

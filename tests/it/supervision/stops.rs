@@ -54,6 +54,8 @@ async fn a_worker_is_cancelled_before_anything_is_forced() {
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 1, 1).await;
     assert!(took < Duration::from_secs(3), "it left by itself: {took:?}");
+    let metrics = play.metrics.encode();
+    assert!(metrics.contains("cloudkeeper_puppet_cancelled_total 1"), "it heard so, and was heard: {metrics}");
     assert!(play.exits("shutdown"));
 }
 
