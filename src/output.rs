@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::unistd::{AccessFlags, access};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 use thiserror::Error;
 
 /// As many links as the system follows.
@@ -66,14 +66,77 @@ impl OutputFile {
     /// # Errors
     /// If writing fails, such as on a full disk; a regular file is then as it was before.
     pub fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        let (writing, placing) = self.split();
+        writing.write(content)?;
+        placing.place()
+    }
+
+    /// Takes it apart, for content that a thread writes which cannot be stopped: dropping the [`Placing`] ends it
+    /// all the same, and nothing is left behind.
+    #[must_use]
+    pub fn split(self) -> (Writing, Placing) {
         let Self { path, target } = self;
-        let result = match target {
-            Target::Stdout => buffered(io::stdout().lock(), content),
-            Target::Direct(file) => buffered(file, content),
-            Target::Pipe => OpenOptions::new().write(true).open(&path).and_then(|pipe| buffered(pipe, content)),
-            Target::Replace(file, place) => replace(&place, file, content),
+        let (sink, beside) = match target {
+            Target::Stdout => (Sink::Stdout, None),
+            Target::Direct(file) => (Sink::Direct(file), None),
+            Target::Pipe => (Sink::Pipe, None),
+            Target::Replace(file, place) => {
+                let (file, beside) = file.into_parts();
+                (Sink::Beside(file), Some((beside, place)))
+            }
         };
-        result.map_err(|source| OutputError { path: path.display().to_string(), source })
+        (Writing { path: path.clone(), sink }, Placing { path, beside })
+    }
+}
+
+/// Where the content of an [`OutputFile`] is written to.
+#[derive(Debug)]
+pub struct Writing {
+    path: PathBuf,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stdout,
+    Direct(File),
+    Pipe,
+    Beside(File),
+}
+
+impl Writing {
+    /// Writes the content.
+    ///
+    /// # Errors
+    /// If writing fails, such as on a full disk.
+    pub fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        let result = match self.sink {
+            Sink::Stdout => buffered(io::stdout().lock(), content),
+            Sink::Direct(file) => buffered(file, content),
+            Sink::Pipe => OpenOptions::new().write(true).open(&self.path).and_then(|pipe| buffered(pipe, content)),
+            Sink::Beside(mut file) => buffered(&mut file, content).and_then(|()| file.sync_all()),
+        };
+        result.map_err(|source| OutputError { path: self.path.display().to_string(), source })
+    }
+}
+
+/// What lets the written content of an [`OutputFile`] count. Dropped, it leaves everything as it was before.
+#[derive(Debug)]
+pub struct Placing {
+    path: PathBuf,
+    /// The temporary file, and whose place it takes.
+    beside: Option<(TempPath, PathBuf)>,
+}
+
+impl Placing {
+    /// Puts the content in its place, in one step.
+    ///
+    /// # Errors
+    /// If the file cannot be replaced.
+    pub fn place(self) -> Result<(), OutputError> {
+        let Self { path, beside } = self;
+        let placed = beside.map_or(Ok(()), |(beside, place)| beside.persist(place).map_err(|error| error.error));
+        placed.map_err(|source| OutputError { path: path.display().to_string(), source })
     }
 }
 
@@ -138,17 +201,6 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 fn permissions(path: &Path) -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |found| found.permissions())
-}
-
-fn replace(
-    path: &Path,
-    mut file: NamedTempFile,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    buffered(file.as_file_mut(), content)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn buffered<W: Write>(out: W, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
@@ -232,5 +284,32 @@ mod tests {
         output.write(|out| out.write_all(b"graph")).unwrap();
         assert_eq!(reader.join().unwrap(), "graph");
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+    }
+
+    #[test]
+    fn what_is_given_up_while_it_is_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("graph");
+        fs::write(&path, "from before").unwrap();
+        let (writing, placing) = OutputFile::create(&path).unwrap().split();
+        let written = writing.write(|out| {
+            out.write_all(b"half")?;
+            drop(placing);
+            assert_eq!(fs::read_dir(folder.path())?.count(), 1, "only what was there before");
+            out.write_all(b" and half")
+        });
+        assert!(written.is_ok());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "from before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_written_takes_the_place_of_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("graph");
+        fs::write(&path, "from before").unwrap();
+        OutputFile::create(&path).unwrap().write(|out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

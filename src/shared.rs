@@ -6,8 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// The most keys that are kept; beyond, everybody fetches for himself.
-const MAX_KEYS: usize = 50_000;
+/// The longest key that may be asked for, in bytes.
+pub const MAX_KEY: usize = 1024;
+/// The longest value that is kept, in bytes; a longer one counts as one that could not be had.
+pub const MAX_VALUE: usize = 64 * 1024;
+/// The most memory that keys and values take, in bytes; beyond, everybody fetches for himself.
+const MAX_BYTES: usize = 64 << 20;
+/// What a key takes beside its text: its entry and its share of the map.
+const ENTRY: usize = 128;
 
 /// What one who asks is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,27 +35,33 @@ enum Entry<W> {
 
 /// The keys that were asked for. `W` is how one who waits is told.
 #[derive(Debug)]
-pub struct Leases<W>(BTreeMap<String, Entry<W>>);
+pub struct Leases<W> {
+    entries: BTreeMap<String, Entry<W>>,
+    /// What they take.
+    bytes: usize,
+}
 
 impl<W> Default for Leases<W> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self { entries: BTreeMap::new(), bytes: 0 }
     }
 }
 
 impl<W> Leases<W> {
     /// Somebody asks for a key.
     pub fn ask(&mut self, key: &str, who: u64, waiter: W) -> Told<W> {
-        match self.0.get_mut(key) {
+        match self.entries.get_mut(key) {
             Some(Entry::Known(value)) => vec![(waiter, Answer::Value(value.clone()))],
             Some(Entry::Fetching { waiting, .. }) => {
                 waiting.push_back((who, waiter));
                 Vec::new()
             }
             None => {
-                if self.0.len() < MAX_KEYS {
+                let bytes = key.len() + ENTRY;
+                if self.bytes + bytes <= MAX_BYTES {
+                    self.bytes += bytes;
                     let entry = Entry::Fetching { holder: who, waiting: VecDeque::new() };
-                    self.0.insert(key.to_owned(), entry);
+                    self.entries.insert(key.to_owned(), entry);
                 }
                 vec![(waiter, Answer::Fetch)]
             }
@@ -58,25 +70,26 @@ impl<W> Leases<W> {
 
     /// A key was fetched, or could not be. Said by one who was not told to fetch, it changes nothing.
     pub fn publish(&mut self, key: &str, who: u64, value: Option<String>) -> Told<W> {
-        let Some(Entry::Fetching { holder, waiting }) = self.0.get_mut(key) else { return Vec::new() };
+        let Some(Entry::Fetching { holder, waiting }) = self.entries.get_mut(key) else { return Vec::new() };
         if *holder != who {
             return Vec::new();
         }
-        match value {
-            Some(value) => {
+        match value.filter(|value| value.len() <= MAX_VALUE) {
+            Some(value) if self.bytes + value.len() <= MAX_BYTES => {
+                self.bytes += value.len();
                 let told = std::mem::take(waiting).into_iter();
                 let told = told.map(|(_, waiter)| (waiter, Answer::Value(value.clone()))).collect();
-                self.0.insert(key.to_owned(), Entry::Known(value));
+                self.entries.insert(key.to_owned(), Entry::Known(value));
                 told
             }
-            None => self.pass_on(key),
+            _ => self.pass_on(key),
         }
     }
 
     /// Somebody is gone: what he was to fetch is for the next one.
     pub fn release(&mut self, who: u64) -> Told<W> {
         let mut held = Vec::new();
-        for (key, entry) in &mut self.0 {
+        for (key, entry) in &mut self.entries {
             if let Entry::Fetching { holder, waiting } = entry {
                 waiting.retain(|(waiting, _)| *waiting != who);
                 if *holder == who {
@@ -88,14 +101,15 @@ impl<W> Leases<W> {
     }
 
     fn pass_on(&mut self, key: &str) -> Told<W> {
-        let Some(Entry::Fetching { holder, waiting }) = self.0.get_mut(key) else { return Vec::new() };
+        let Some(Entry::Fetching { holder, waiting }) = self.entries.get_mut(key) else { return Vec::new() };
         match waiting.pop_front() {
             Some((next, waiter)) => {
                 *holder = next;
                 vec![(waiter, Answer::Fetch)]
             }
             None => {
-                self.0.remove(key);
+                self.entries.remove(key);
+                self.bytes -= key.len() + ENTRY;
                 Vec::new()
             }
         }
@@ -138,6 +152,25 @@ mod tests {
         leases.ask("k", 3, "c");
         assert_eq!(leases.release(2), []);
         assert_eq!(leases.release(1), [("c", Answer::Fetch)]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_given_back() {
+        let mut leases = Leases::default();
+        let large = "v".repeat(MAX_VALUE);
+        for key in 0..2000 {
+            assert_eq!(leases.ask(&key.to_string(), 1, key), [(key, Answer::Fetch)]);
+            leases.publish(&key.to_string(), 1, Some(large.clone()));
+        }
+        assert!(leases.bytes <= MAX_BYTES, "{}", leases.bytes);
+        assert!((1000..1024).contains(&leases.entries.len()), "{}", leases.entries.len());
+        let mut leases = Leases::default();
+        leases.ask("k", 1, 0);
+        assert_eq!(leases.publish("k", 1, Some(large + "v")), []);
+        assert_eq!(leases.bytes, 0, "too long to be kept");
+        assert_eq!(leases.ask("k", 2, 0), [(0, Answer::Fetch)]);
+        leases.release(2);
+        assert_eq!(leases.bytes, 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod json;
 mod merge;
 mod model;
 mod printable;
+mod records;
 mod resource;
 mod schema;
 mod spool;

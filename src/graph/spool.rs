@@ -101,6 +101,11 @@ impl Lines {
         Ok(())
     }
 
+    /// How many bytes were appended.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// The folder of the file, if it comes to one.
     pub(super) fn folder(&self) -> &Path {
         self.share.spool.folder()

@@ -10,15 +10,20 @@ use std::{
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
 use thiserror::Error;
-use worker_proto::{Counts, Deferred, EdgeList, Node, Unit};
+use worker_proto::{Counts, Deferred, EdgeList, Node, Selector, Unit};
 
 use super::{
     NodeId,
+    records::Records,
     spool::{FrozenLines, Lines, Spool},
 };
 
 /// A node's id, or the hash of a text that is none.
 pub(super) type NodeKey = [u8; 16];
+
+/// The largest number of kinds in a unit, and the longest name of one in bytes: far more than any cloud has.
+const MAX_KINDS: usize = 4096;
+const MAX_KIND: usize = 256;
 
 /// Why something of a unit cannot be kept. The unit is lost; a full disk loses the next ones too.
 #[derive(Debug, Error)]
@@ -45,6 +50,14 @@ pub enum StoreError {
         kind: String,
         /// The node's resource id.
         resource: String,
+    },
+    /// Names that cannot be those of kinds.
+    #[error(
+        "account {account} has more than {MAX_KINDS} kinds of nodes, or one with a name of more than {MAX_KIND} bytes"
+    )]
+    Kinds {
+        /// The account's id.
+        account: String,
     },
 }
 
@@ -96,6 +109,8 @@ pub struct UnitStore {
     lines: Lines,
     edges: Vec<(NodeKey, NodeKey)>,
     deferred: Vec<Deferred>,
+    /// The bytes of the texts in deferred edges.
+    deferred_texts: usize,
     /// Ids that are no node ids, by their hash; only carried nodes have such.
     texts: HashMap<NodeKey, String>,
 }
@@ -122,6 +137,7 @@ impl UnitStore {
             lines: spool.lines(),
             edges: Vec::new(),
             deferred: Vec::new(),
+            deferred_texts: 0,
             texts: HashMap::new(),
         }
     }
@@ -134,6 +150,9 @@ impl UnitStore {
         let bytes = nodes.iter().map(|node| node.line.len() + 1).sum();
         let mut batch = Vec::with_capacity(bytes);
         for node in nodes {
+            if node.kind.len() > MAX_KIND || self.records.kind_count() > MAX_KINDS {
+                return Err(StoreError::Kinds { account: self.account.id.clone() });
+            }
             self.push(&mut batch, node.id, &node.kind, &node.resource, &node.line)?;
         }
         self.append(&batch)
@@ -146,7 +165,21 @@ impl UnitStore {
 
     /// Keeps edges to nodes of other units.
     pub fn deferred(&mut self, edges: Vec<Deferred>) {
+        self.deferred_texts += texts(&edges);
         self.deferred.extend(edges);
+    }
+
+    /// The memory that it takes, in bytes. Lines are not counted: they have a budget of their own and go to a file
+    /// beyond it.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts) as u64
+    }
+
+    /// The bytes of its lines.
+    #[must_use]
+    pub fn line_bytes(&self) -> u64 {
+        self.lines.written()
     }
 
     /// What arrived so far.
@@ -169,7 +202,10 @@ impl UnitStore {
     }
 
     fn freeze(self, is_carried: bool) -> Result<CompleteUnit, Incomplete> {
-        let Self { account, records, lines, edges, deferred, texts } = self;
+        let Self { account, mut records, lines, mut edges, mut deferred, texts, .. } = self;
+        records.shrink();
+        edges.shrink_to_fit();
+        deferred.shrink_to_fit();
         if records.find(&account.kind, &account.id).is_none() {
             return Err(Incomplete::NoAccount { account: account.id, kind: account.kind });
         }
@@ -200,6 +236,27 @@ impl UnitStore {
             folder: self.lines.folder().display().to_string(),
             source,
         })
+    }
+}
+
+/// The memory of what is kept beside the lines, without the texts of deferred edges.
+fn memory(records: &Records, edges: &Vec<(NodeKey, NodeKey)>, deferred: &Vec<Deferred>) -> usize {
+    size_of::<UnitStore>()
+        + records.memory()
+        + edges.capacity() * size_of::<(NodeKey, NodeKey)>()
+        + deferred.capacity() * size_of::<Deferred>()
+}
+
+/// The bytes of the texts of edges.
+fn texts(edges: &[Deferred]) -> usize {
+    edges.iter().flat_map(|edge| [&edge.from, &edge.to]).map(text).sum()
+}
+
+/// The bytes of the texts of a selector.
+fn text(selector: &Selector) -> usize {
+    match selector {
+        Selector::Node(_) => 0,
+        Selector::Resource { kind, id } => kind.capacity() + id.capacity(),
     }
 }
 
@@ -282,6 +339,12 @@ impl CompleteUnit {
         self.records.len()
     }
 
+    /// The memory that it takes, in bytes; lines are not counted.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        (memory(&self.records, &self.edges, &self.deferred) + texts(&self.deferred)) as u64
+    }
+
     /// How many nodes it has of each kind.
     #[must_use]
     pub fn nodes_by_kind(&self) -> BTreeMap<String, u64> {
@@ -296,64 +359,5 @@ impl CompleteUnit {
     #[must_use]
     pub fn edge_count(&self) -> u64 {
         self.edges.len() as u64
-    }
-}
-
-/// The nodes of a unit in columns, in the order of their lines.
-#[derive(Debug, Default)]
-pub(super) struct Records {
-    pub(super) ids: Vec<NodeKey>,
-    /// Numbers of kinds.
-    kinds: Vec<u32>,
-    /// The length of each line, line feed included.
-    pub(super) lengths: Vec<u32>,
-    /// All resource ids, one after the other, and where each ends.
-    resources: String,
-    ends: Vec<usize>,
-    /// The kinds by number, and the numbers by kind.
-    names: Vec<String>,
-    numbers: BTreeMap<String, u32>,
-}
-
-impl Records {
-    fn push(&mut self, id: NodeKey, kind: &str, resource: &str, length: usize) {
-        let number = match self.numbers.get(kind) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-                self.names.push(kind.to_owned());
-                self.numbers.insert(kind.to_owned(), number);
-                number
-            }
-        };
-        self.ids.push(id);
-        self.kinds.push(number);
-        // A frame is far below 4 GiB, and so is a line.
-        self.lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
-        self.resources.push_str(resource);
-        self.ends.push(self.resources.len());
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// The kind of a node.
-    pub(super) fn kind(&self, record: usize) -> &str {
-        let number = self.kinds.get(record).and_then(|number| usize::try_from(*number).ok());
-        number.and_then(|number| self.names.get(number)).map_or("", String::as_str)
-    }
-
-    /// The resource id of a node.
-    pub(super) fn resource(&self, record: usize) -> &str {
-        let start = record.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        let end = self.ends.get(record).copied().unwrap_or(start);
-        self.resources.get(start..end).unwrap_or("")
-    }
-
-    /// The first node of this kind and resource id.
-    pub(super) fn find(&self, kind: &str, resource: &str) -> Option<usize> {
-        let number = *self.numbers.get(kind)?;
-        (0..self.len()).find(|record| self.kinds.get(*record) == Some(&number) && self.resource(*record) == resource)
     }
 }

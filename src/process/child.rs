@@ -29,6 +29,10 @@ pub enum StopReason {
     Handshake,
     /// The worker sent more than a unit may have.
     Excess,
+    /// What the worker sent could not be kept in the temporary folder.
+    Spool,
+    /// The worker needed more memory than it may have, and ended.
+    Memory,
     /// Nobody waits for it: the rest of its collector failed, or its operations were given up.
     Abandoned,
 }
@@ -44,6 +48,8 @@ impl StopReason {
             Self::Silence => "silence",
             Self::Handshake => "handshake",
             Self::Excess => "excess",
+            Self::Spool => "spool",
+            Self::Memory => "memory",
             Self::Abandoned => "abandoned",
         }
     }
@@ -58,6 +64,8 @@ impl fmt::Display for StopReason {
             Self::Silence => "it gave no sign of life",
             Self::Handshake => "it was not ready in time",
             Self::Excess => "it sent more than one unit may have",
+            Self::Spool => "there was no room for what it sent",
+            Self::Memory => "it needed more memory than a worker may have",
             Self::Abandoned => "its collector was given up",
         })
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout_at};
 
 use super::{
     event::{DeliveryError, UnitKey},
@@ -100,14 +100,18 @@ impl Deliver for ToFile {
             if clouds.iter().all(|cloud| cloud.units.is_empty()) {
                 return Err(nothing());
             }
-            blocking(move || {
+            let output = output.ok_or_else(|| failed("the output was written already"))?;
+            // If this is given up, the thread goes on for a while, but what it writes is not in the folder any more.
+            let (writing, placing) = output.split();
+            let written = blocking(move || {
                 let graph = merge(clouds, ignore_deferred)?;
                 dump_json(dump.as_deref(), &graph);
-                let output = output.ok_or_else(|| failed("the output was written already"))?;
-                output.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
+                writing.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
                 Ok(delivered(&graph, Vec::new()))
-            })
-            .await
+            });
+            let written = written.await?;
+            placing.place().map_err(|error| failed(error.to_string()))?;
+            Ok(written)
         })
     }
 }
@@ -117,7 +121,9 @@ impl Deliver for ToCore {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
-            let result = match attempt(order.deadline, || api.granularity()).await {
+            let granularity =
+                within(order.deadline, "what the core replaces", attempt(order.deadline, || api.granularity()));
+            let result = match granularity.await {
                 Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics).await,
                 Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics).await,
                 Err(error) => Err(failed(error.to_string())),
@@ -192,7 +198,16 @@ async fn carry_all(
 }
 
 async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
-    attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id)).await
+    within(deadline, "query of an account", attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id))).await
+}
+
+/// The answer of the core, if it comes in time.
+async fn within<T>(
+    deadline: Instant,
+    what: &'static str,
+    asking: impl Future<Output = Result<T, CoreError>>,
+) -> Result<T, CoreError> {
+    timeout_at(deadline.into(), asking).await.unwrap_or_else(|_| Err(CoreError::at_deadline(what)))
 }
 
 /// Asks the core until the deadline, as long as another answer may come: one that restarts is away for a while.
@@ -345,7 +360,7 @@ impl<I> Drop for Timed<'_, I> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, future::pending};
 
     use super::*;
 
@@ -369,5 +384,13 @@ mod tests {
         let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(500)).await;
         assert!(answer.is_err() && (2..=4).contains(&asked), "{asked}");
         assert_eq!(ask(1, false, long).await.1, 1, "what cannot change is not asked again");
+    }
+
+    #[tokio::test]
+    async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
+        let (began, patience) = (Instant::now(), Duration::from_millis(50));
+        let answer: Result<(), CoreError> = within(began + patience, "question", pending()).await;
+        assert!(answer.is_err_and(|error| error.to_string().contains("deadline")));
+        assert!(began.elapsed() >= patience);
     }
 }

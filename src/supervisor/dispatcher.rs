@@ -6,15 +6,16 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap},
     future::pending,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{sleep, sleep_until},
+    time::{MissedTickBehavior, interval, sleep, sleep_until},
 };
 use worker_proto::Gap;
 
@@ -33,13 +34,13 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreEvent},
-    graph::Spool,
     process::reaper,
     telemetry::Metrics,
 };
 
-/// The upper bound of the whole shutdown, from the first signal until every worker is gone.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+/// The upper bound from the first signal until every worker is gone. With what comes after (a second for what workers
+/// leave behind, three for the core, one for the web endpoint and the runtime) it is a second below ten.
+const SHUTDOWN: Duration = Duration::from_secs(4);
 /// Between two looks whether cleanups and tasks have ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.
@@ -111,6 +112,9 @@ pub(super) async fn run(
         dispatcher.handle(Event::Collect(run));
     }
     let mut stopping: Option<Instant> = None;
+    // Made once: a wait that begins anew with each event never ends while events come faster.
+    let mut reaping = interval(REAP);
+    reaping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !dispatcher.is_over() {
         let now = Instant::now();
         let wake = dispatcher.state.wake_at(now);
@@ -130,7 +134,7 @@ pub(super) async fn run(
                 None => from_core = None,
             },
             () = until(wake) => dispatcher.handle(Event::Tick),
-            () = sleep(REAP), if reaper::is_init() => drop(reaper::sweep(false)),
+            _ = reaping.tick(), if reaper::is_init() => drop(reaper::sweep(false)),
             () = sleep(LOOK), if stopping.is_some() => {}
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
@@ -172,9 +176,10 @@ impl Dispatcher {
             program: setup.program,
             memory_limit: setup.memory_limit,
             patience: setup.patience,
+            bounds: setup.bounds,
             find: setup.find,
             level: setup.level,
-            spool: Spool::new(setup.spool_limit),
+            spool: setup.spool,
             keep: Arc::new(Keep::default()),
             shelf: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
@@ -261,7 +266,10 @@ impl Dispatcher {
     }
 
     fn delivered(&mut self, run: RunId, result: Result<Delivered, DeliveryError>) {
-        self.deliveries.remove(&run);
+        if self.deliveries.remove(&run).is_none() {
+            // It was given up while its result was on the way.
+            return;
+        }
         let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
         self.handle(Event::Delivered(run, result));
     }
@@ -306,10 +314,14 @@ impl Dispatcher {
         let units = self.context.keep.take_run(run);
         let spool = self.context.spool.clone();
         let task = self.actions.get(&run).map(|action| action.task.clone());
-        let work = self.deliver.deliver(DeliveryOrder { report, units, spool, deadline, task });
-        let delivered = self.delivered.clone();
+        let order = DeliveryOrder { report, units, spool, deadline, task };
+        let (deliver, delivered) = (Arc::clone(&self.deliver), self.delivered.clone());
         let task = tokio::spawn(async move {
-            let result = work.await;
+            // A run whose delivery never ends would hold up all others.
+            let work = AssertUnwindSafe(async { deliver.deliver(order).await }).catch_unwind();
+            let message = "the delivery panicked: a fault in ckworker, please report it";
+            let panicked = |_| Err(DeliveryError { message: message.into(), nothing: false });
+            let result = work.await.unwrap_or_else(panicked);
             // A dispatcher that is gone has given the run up.
             let _ = delivered.send((run, result)).await;
         });

@@ -46,11 +46,11 @@ pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::S
 use self::{
     deliver::Deliver,
     event::DeliveryError,
-    link::{LinkCollector, Patience},
+    link::{Bounds, LinkCollector, Patience},
     policy::Policy,
     report::{ProgressEvent, RunReport},
 };
-use crate::{collectors::Collector, process::Program, telemetry::Metrics};
+use crate::{collectors::Collector, graph::Spool, process::Program, telemetry::Metrics};
 
 /// Everything that a supervisor needs.
 pub struct Setup {
@@ -62,10 +62,12 @@ pub struct Setup {
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
     pub memory_limit: u64,
-    /// How much memory the lines of a run may take before they go to a temporary file, in bytes.
-    pub spool_limit: u64,
+    /// Where lines wait, and how much memory they may take before they go to a temporary file.
+    pub spool: Spool,
     /// How much patience to have with workers.
     pub patience: Patience,
+    /// How much to keep of what a worker sends.
+    pub bounds: Bounds,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.

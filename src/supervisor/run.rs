@@ -32,7 +32,9 @@ pub(super) struct RunLimits {
     pub(super) soft: Instant,
     /// Workers are ended.
     pub(super) hard: Instant,
-    /// The delivery is given up.
+    /// The delivery gives up by itself, and says what it was about.
+    pub(super) delivery: Instant,
+    /// The delivery is given up, whatever it is about.
     pub(super) end: Instant,
 }
 
@@ -43,7 +45,8 @@ impl RunLimits {
         let end = received + policy.timeout;
         let reserve = (policy.timeout / 10).min(Duration::from_secs(300));
         let grace = policy.grace.min(policy.timeout / 10);
-        Self { soft: end - reserve - grace * 2, hard: end - reserve - grace, end }
+        let delivery = end - (policy.timeout / 100).min(Duration::from_secs(1));
+        Self { soft: end - reserve - grace * 2, hard: end - reserve - grace, delivery, end }
     }
 }
 

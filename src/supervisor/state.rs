@@ -81,7 +81,10 @@ impl State {
     /// When the next [`Event::Tick`] is wanted. What is due already waits for a place and not for the clock.
     #[must_use]
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        let run = self.runs.front().filter(|run| !run.delivering)?;
+        let run = self.runs.front()?;
+        if run.delivering {
+            return run.limits.map(|limits| limits.end);
+        }
         let retries = run.collectors.iter().flat_map(|collector| {
             let queued = match collector.phase {
                 Phase::Queued(at) => Some(at),
@@ -132,7 +135,11 @@ impl State {
         let mut scope = Scope { policy: &policy, run: run_id, collector, job: id, assignment, now, effects };
         match event {
             JobEvent::Started(_) => {}
-            JobEvent::Planned(plan) => scope.planned(plan),
+            JobEvent::Planned(plan) => {
+                if !scope.planned(plan) {
+                    self.stop_job(id, StopReason::Excess, Duration::ZERO, effects);
+                }
+            }
             JobEvent::UnitStarted(unit) => scope.unit_started(unit),
             JobEvent::Progress(progress) => {
                 let key = scope.key(progress.unit);
@@ -160,6 +167,7 @@ impl State {
             }
             return;
         }
+        self.give_up_delivery(now, effects);
         let Some(run) = self.runs.front_mut() else { return };
         let limits = *run.limits.get_or_insert_with(|| RunLimits::new(run.received, &self.policy));
         if now >= limits.hard {
@@ -181,7 +189,7 @@ impl State {
             if report.has_something() {
                 effects.push(Effect::Show(Shown::Delivering));
             }
-            effects.push(Effect::Deliver(run.id, report, limits.end));
+            effects.push(Effect::Deliver(run.id, report, limits.delivery));
         }
     }
 }
@@ -285,14 +293,15 @@ impl Scope<'_> {
         self.collector.units.get_mut(unit as usize).filter(|unit| unit.state == UnitState::Running(job))
     }
 
-    fn planned(&mut self, plan: Plan) {
+    /// Takes a plan; false if it is none to work on.
+    fn planned(&mut self, plan: Plan) -> bool {
         if self.assignment.unit.is_some() || self.collector.phase != Phase::Planning {
-            return;
+            return true;
         }
         let name = self.collector.policy.name;
         if plan.units.len() > MAX_UNITS {
             self.fail(format!("a plan of {} units exceeds the maximum of {MAX_UNITS}", plan.units.len()));
-            return;
+            return false;
         }
         let labels = plan.units.iter().map(|unit| unit.label.clone()).collect();
         self.effects.push(Effect::Show(Shown::Planned { collector: name, units: labels }));
@@ -304,6 +313,7 @@ impl Scope<'_> {
             keep_gap(&mut self.collector.gaps, gap);
         }
         self.collector.phase = Phase::Collecting;
+        true
     }
 
     fn unit_started(&mut self, index: u32) {

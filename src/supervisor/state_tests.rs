@@ -241,6 +241,38 @@ fn a_plan_too_long_is_refused() {
 }
 
 #[test]
+fn a_worker_whose_plan_is_too_long_is_ended() {
+    let mut bench = Bench::new(vec![collector("aws", true, false, 1)], 5);
+    let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
+    let effects = bench.job(whole.id, JobEvent::Planned(units(100_001)));
+    assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Excess, _) if *job == whole.id)));
+    let effects = bench.job(whole.id, JobEvent::Ended(Outcome::Stopped(StopReason::Excess, String::new())));
+    assert!(delivery(&effects).unwrap().collectors[0].failure.as_ref().unwrap().contains("100000"));
+}
+
+#[test]
+fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
+    let (mut bench, orders) = Bench::forked(1);
+    let began = bench.now;
+    let effects = bench.complete(&orders[0]);
+    let due = effects.iter().find_map(|effect| match effect {
+        Effect::Deliver(_, _, deadline) => Some(*deadline),
+        _ => None,
+    });
+    assert!(due.unwrap() < began + TIMEOUT, "it can still say why");
+    assert!(bench.pass(TIMEOUT / 2).is_empty());
+    assert!(bench.send(Event::Collect(RunId(2))).is_empty());
+    let wake = bench.state.wake_at(bench.now).unwrap();
+    assert_eq!(wake, began + TIMEOUT);
+    let effects = bench.pass(wake - bench.now);
+    assert!(matches!(effects[0], Effect::CancelDelivery(RunId(1))));
+    let Effect::Conclude(RunId(1), Conclusion::Ended(_, Err(error))) = &effects[1] else { panic!("{effects:?}") };
+    assert!(error.message.contains("--timeout"), "{error:?}");
+    assert_eq!(starts(&effects).len(), 1, "the next one has its turn");
+    assert!(bench.send(Event::Delivered(RunId(1), Ok(()))).is_empty(), "too late");
+}
+
+#[test]
 fn runs_wait_for_their_turn_and_too_many_are_refused() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     let first = starts(&bench.send(Event::Collect(RunId(0)))).remove(0);

@@ -11,6 +11,7 @@ mod cli;
 mod collect;
 mod core4;
 mod daemon;
+mod endings;
 mod exposed;
 mod graph;
 mod operate;

@@ -1,5 +1,8 @@
 //! Real processes that misbehave: the rest is collected, the reason is named, and nothing is left behind.
 
+mod floods;
+mod stops;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,15 +13,16 @@ use std::{
 
 use ckworker::{
     collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    graph::Spool,
     process::{Program, reaper},
     settings::{OptionSpec, Settings},
     supervisor::{
         self, Ended, Notices, Setup, Source,
         deliver::{Deliver, Delivered, DeliveryOrder},
         event::DeliveryError,
-        link::{LinkCollector, Patience},
+        link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
-        report::{Outcome, RunReport, UnitReport},
+        report::{Outcome, ProgressEvent, RunReport, UnitReport},
     },
     telemetry::Metrics,
     web::{CoreStatus, StatusSnapshot},
@@ -92,9 +96,17 @@ impl Deliver for Delivery {
 struct Play {
     policy: Policy,
     patience: Patience,
+    bounds: Bounds,
+    spool: Spool,
+    memory_limit: u64,
+    broker: Option<Arc<dyn Broker>>,
     behaviours: Vec<String>,
     delivery: Arc<Delivery>,
+    /// In the place of that one.
+    other_delivery: Option<Arc<dyn Deliver>>,
     metrics: Arc<Metrics>,
+    /// How many units have begun.
+    begun: watch::Sender<usize>,
 }
 
 impl Play {
@@ -106,9 +118,15 @@ impl Play {
         Self {
             policy,
             patience: Patience::default(),
+            bounds: Bounds::default(),
+            spool: Spool::new(1 << 20),
+            memory_limit: 0,
+            broker: None,
             behaviours: behaviours.iter().map(|behaviour| (*behaviour).to_owned()).collect(),
             delivery: Arc::default(),
+            other_delivery: None,
             metrics: Arc::new(Metrics::new()),
+            begun: watch::Sender::new(0),
         }
     }
 
@@ -116,19 +134,26 @@ impl Play {
         reaper::adopt_orphans();
         let mut settings = Settings::default();
         settings.set("behaviours", ckworker::settings::Setting::List(self.behaviours.clone()));
+        let deliver = self.other_delivery.clone().unwrap_or_else(|| Arc::clone(&self.delivery) as Arc<dyn Deliver>);
+        let begun = self.begun.clone();
         let setup = Setup {
             policy: self.policy.clone(),
-            collectors: BTreeMap::from([("fake", LinkCollector { settings, broker: None })]),
+            collectors: BTreeMap::from([("fake", LinkCollector { settings, broker: self.broker.clone() })]),
             program: Program { path: puppet(), args: Vec::new() },
-            memory_limit: 0,
-            spool_limit: 1 << 20,
+            memory_limit: self.memory_limit,
+            spool: self.spool.clone(),
             patience: self.patience,
+            bounds: self.bounds,
             find,
             level: worker_proto::Level::Info,
-            deliver: Arc::clone(&self.delivery) as Arc<dyn Deliver>,
+            deliver,
             metrics: Arc::clone(&self.metrics),
             told: false,
-            show: Box::new(|_| {}),
+            show: Box::new(move |event| {
+                if matches!(event, ProgressEvent::UnitStarted { .. }) {
+                    begun.send_modify(|begun| *begun += 1);
+                }
+            }),
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());
         let (core, _core) = watch::channel(CoreStatus::default());
@@ -152,7 +177,11 @@ impl Play {
     }
 
     fn exits(&self, reason: &str) -> bool {
-        let line = format!("ckworker_worker_exits_total{{collector=\"fake\",reason=\"{reason}\"}} 1");
+        self.exits_times(reason, 1)
+    }
+
+    fn exits_times(&self, reason: &str, times: usize) -> bool {
+        let line = format!("ckworker_worker_exits_total{{collector=\"fake\",reason=\"{reason}\"}} {times}");
         self.metrics.encode().lines().any(|found| found == line)
     }
 }
@@ -199,7 +228,7 @@ async fn a_worker_that_kills_itself_is_named_by_its_signal() {
 async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
     for behaviour in ["panic", "no-done", "exit-at-once", "half-frame"] {
         let (label, detail) = Play::new(&[behaviour, "well"]).fails_alone().await;
-        assert!(["crashed", "protocol"].contains(&label.as_str()), "{behaviour}: {label}: {detail}");
+        assert_eq!(label, "crashed", "{behaviour}: {detail}");
     }
 }
 
@@ -294,25 +323,53 @@ async fn a_crashed_worker_is_tried_again_and_the_attempts_are_counted() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_everything_and_a_second_one_at_once() {
-    let mut play = Play::new(&["hang", "ignore-term"]);
-    play.policy.stop_grace = HANG;
-    let (sender, signals) = tokio::sync::mpsc::channel(2);
-    let signals = stream::unfold(signals, |mut signals| async { signals.recv().await.map(|signal| (signal, signals)) });
-    let impatient = async {
-        while children().len() < 2 {
-            tokio::task::yield_now().await;
+async fn a_worker_that_needs_too_much_memory_is_named_by_that() {
+    let mut play = Play::new(&["allocate", "well"]);
+    play.memory_limit = 64 << 20;
+    play.policy.attempts = 3;
+    let (label, detail) = play.fails_alone().await;
+    assert_eq!(label, "memory", "{detail}");
+    assert!(detail.contains("64 MiB"), "{detail}");
+    assert!(play.exits("memory"), "it would need as much the next time");
+}
+
+#[tokio::test]
+async fn a_temporary_folder_without_room_is_said_with_what_to_do() {
+    let mut play = Play::new(&["well"]);
+    play.spool = Spool::in_folder(0, "/nonexistent");
+    let report = play.report().await;
+    let (label, detail) = reason(&report.collectors[0].units[0]);
+    assert_eq!(label, "spool", "{detail}");
+    assert!(detail.contains("/nonexistent") && detail.contains("TMPDIR"), "{detail}");
+    assert!(play.exits("spool"));
+}
+
+/// Does not deliver.
+enum Faulty {
+    Hangs,
+    Panics,
+}
+
+impl Deliver for Faulty {
+    fn deliver(&self, _: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+        match self {
+            Self::Hangs => Box::pin(std::future::pending()),
+            Self::Panics => Box::pin(async { panic!("the delivery panics") }),
         }
-        sender.send(15).await.unwrap();
-        sender.send(15).await.unwrap();
-        std::future::pending::<()>().await;
-    };
-    let signals = Box::pin(signals);
-    let ended = tokio::select! {
-        ended = play.run(signals) => ended,
-        () = impatient => unreachable!(),
-    };
-    assert_eq!(ended.signal, Some(15));
-    assert!(ended.report.is_none());
-    assert!(play.delivery.0.lock().unwrap().is_empty(), "nothing is delivered");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_hangs_or_panics_does_not_outlast_the_time() {
+    for (faulty, message) in [(Faulty::Hangs, "--timeout"), (Faulty::Panics, "panicked")] {
+        let mut play = Play::new(&["well"]);
+        play.policy.timeout = Duration::from_secs(5);
+        play.other_delivery = Some(Arc::new(faulty));
+        let began = Instant::now();
+        let ended = play.run(stream::pending()).await;
+        let error = ended.delivery.unwrap_err();
+        assert!(error.message.contains(message), "{error:?}");
+        assert!(ended.report.is_some_and(|report| report.is_complete()), "what was collected is reported");
+        assert!(message == "panicked" || began.elapsed() >= Duration::from_secs(4), "not before its time");
+    }
 }

@@ -136,7 +136,10 @@ fn the_serializer_is_named_in_one_file() {
 /// Who may know whom: the parts of the crate, and what each may name. Data flows one way; the two arrows that lead back
 /// are for plain data only.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("start", &["ckcore", "cli", "collectors", "output", "process", "supervisor", "telemetry", "web", "worker"]),
+    (
+        "start",
+        &["ckcore", "cli", "collectors", "graph", "output", "process", "supervisor", "telemetry", "web", "worker"],
+    ),
     // The report and the progress of a run.
     ("cli", &["collectors", "settings", "supervisor", "telemetry"]),
     (

@@ -2,22 +2,29 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "a test program")]
 
+mod floods;
+
 use std::{
     io::{self, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
     process::{Command, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use ckworker::process::guard;
+use signal_hook::consts::SIGTERM;
 use worker_proto::{
     Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, Outcome, PROTOCOL_VERSION, Task, ToWorker,
     decode_to_worker, encode_from_worker,
 };
 
 fn main() {
-    let mut puppet = Puppet { frames: UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap()) };
-    assert!(matches!(puppet.hear(), ToWorker::Hello { .. }));
+    let mut puppet =
+        Puppet { frames: UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap()), memory_limit: 0 };
+    let ToWorker::Hello { memory_limit, .. } = puppet.hear() else { panic!("no greeting") };
+    puppet.memory_limit = memory_limit;
     let ToWorker::Job(job) = puppet.hear() else { panic!("no job") };
     let (index, unit) = match job.task {
         Task::Unit { index, unit } => (index, unit),
@@ -26,6 +33,11 @@ fn main() {
     };
     match unit.payload.as_str() {
         "mute" => sleep(),
+        // Before it greets, so that no TERM comes earlier.
+        behaviour @ ("ignore-term" | "ignore-term-but-not-cancel") => {
+            signal_hook::flag::register(SIGTERM, Arc::default()).unwrap();
+            puppet.greeted(behaviour, index);
+        }
         "garbage" => puppet.raw(b"GET / HTTP/1.1\r\n\r\nand more of this kind"),
         "huge-frame" => puppet.raw(&u32::MAX.to_le_bytes()),
         "other-version" => puppet.raw(&framed(&[0_u32.to_le_bytes(), (PROTOCOL_VERSION + 1).to_le_bytes()].concat())),
@@ -54,6 +66,7 @@ fn node(id: u8, kind: &str) -> Node {
 
 struct Puppet {
     frames: UnixStream,
+    memory_limit: u64,
 }
 
 impl Puppet {
@@ -85,6 +98,7 @@ impl Puppet {
                     self.say(&FromWorker::Done);
                     std::process::exit(0);
                 }
+                ToWorker::Cancel => std::process::exit(0),
                 other => panic!("no operation: {other:?}"),
             }
         }
@@ -120,6 +134,8 @@ impl Puppet {
 
     fn act(&mut self, behaviour: &str, unit: u32) {
         match behaviour {
+            flood if flood.starts_with("flood-of-") => self.flood(flood, unit),
+            "allocate" => self.allocate(),
             "hang" => sleep(),
             "die" => {
                 let kill = format!("kill -KILL {}", std::process::id());
@@ -158,8 +174,16 @@ impl Puppet {
                 self.finish(unit);
             }
             "ignore-term" => {
-                // The shell ignores TERM and so does what it becomes.
+                // So does the shell, and what it becomes.
                 let _ = Command::new("sh").args(["-c", "trap '' TERM; exec sleep 3600"]).status();
+            }
+            "ignore-term-but-not-cancel" => {
+                assert_eq!(self.hear(), ToWorker::Cancel);
+                let count = Event::Count { name: "puppet_cancelled".into(), labels: Vec::new(), by: 1 };
+                self.say(&FromWorker::Event(count));
+                let failure = Failure { kind: FailureKind::Cancelled, message: "cancelled".into() };
+                self.say(&FromWorker::Failed(failure));
+                std::process::exit(0);
             }
             "grandchild" => {
                 // It leaves the group and keeps standard error open. The shell ends at once and is waited for.
@@ -178,6 +202,15 @@ impl Puppet {
             }
             "well" => self.finish(unit),
             other => panic!("unknown behaviour {other}"),
+        }
+    }
+
+    /// Takes more memory than it may have.
+    fn allocate(&self) -> ! {
+        guard::limit_memory(self.memory_limit);
+        let mut all = Vec::new();
+        loop {
+            all.push(vec![1_u8; 1 << 20]);
         }
     }
 

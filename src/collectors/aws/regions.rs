@@ -10,13 +10,11 @@ const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
 /// # Errors
 /// Why they cannot be listed; `Odd` if the answer names none.
 pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>, CallError> {
-    let request = Request::new("ec2", "DescribeRegions", region);
-    let (service, operation) = (request.service.into(), request.operation.into());
-    let names = names(&client.call(request).await?.tree()?);
+    let (service, operation) = ("ec2", "DescribeRegions");
+    let names = names(&client.call(Request::new(service, operation, region)).await?.tree()?);
     if names.is_empty() {
-        let (code, message) = ("NoRegions".to_owned(), "the answer names no region that is enabled".to_owned());
-        let kind = CallErrorKind::Odd;
-        return Err(CallError { service, operation, region: region.into(), code, message, kind });
+        let none = CallError::new(CallErrorKind::Odd, "NoRegions", "the answer names no region that is enabled");
+        return Err(none.of(service, operation, region));
     }
     Ok(names)
 }

@@ -5,6 +5,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use worker_proto::Level;
 
+use super::texts::beginning;
+
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
 /// Lines that may come at once.
@@ -55,31 +57,30 @@ impl Allowance {
 
 /// The beginning of a text, at most [`MAX_LINE`] bytes.
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_LINE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    beginning(text, MAX_LINE)
 }
+
+/// How the standard library begins to say that there is no memory. A backtrace may follow.
+pub(super) const NO_MEMORY: &str = "memory allocation of ";
 
 /// Logs what a worker prints, line by line, until the stream ends. A line without end does not fill the memory.
 ///
-/// Answers the last line: a worker that crashed has often said why.
+/// Answers the last line, or the one that says that there was no memory: a worker that crashed has often said why.
 pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin) -> String {
     let mut allowance = Allowance::new(Instant::now());
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
     let mut last = String::new();
-    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        lines.feed(&chunk[..read], |line| {
-            allowance.log(&job, Level::Warn, line);
-            last = cut(line).to_owned();
-        });
-    }
-    lines.end(|line| {
+    let mut heard = |line: &str| {
         allowance.log(&job, Level::Warn, line);
-        last = cut(line).to_owned();
-    });
+        if !last.starts_with(NO_MEMORY) {
+            last = cut(line).to_owned();
+        }
+    };
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        lines.feed(&chunk[..read], &mut heard);
+    }
+    lines.end(&mut heard);
     last
 }
 
@@ -131,5 +132,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_line_is_remembered() {
         assert_eq!(relay_stderr("job".into(), &b"one\ntwo\nthree"[..]).await, "three");
+        let printed = b"one\nmemory allocation of 5 bytes failed\nstack backtrace:\n";
+        assert_eq!(relay_stderr("job".into(), &printed[..]).await, "memory allocation of 5 bytes failed");
     }
 }

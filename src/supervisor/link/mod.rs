@@ -5,14 +5,18 @@
 //! dispatcher as [`JobEvent`]s; the last of them is always [`JobEvent::Ended`].
 
 mod chatter;
+mod end;
+mod held;
 mod peer;
 mod streams;
 mod talk;
+mod texts;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use worker_proto::{Job, Task};
+use worker_proto::{Failure, FailureKind, Job, Task};
 
 pub use self::talk::Command;
 use super::{
@@ -52,6 +56,25 @@ impl Default for Patience {
     }
 }
 
+/// How much of what a worker sends is kept. Beyond, the worker is ended: it would cost all others their supervisor.
+///
+/// An account of a million resources takes some 300 MiB beside its lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The memory that one unit may take, in bytes: ids, kinds, edges and the like, but no lines.
+    pub unit: u64,
+    /// The memory that all units of one worker may take, in bytes; some workers have all accounts.
+    pub worker: u64,
+    /// The lines of one worker, in bytes: what a disk can take.
+    pub lines: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { unit: 1 << 30, worker: 4 << 30, lines: 16 << 30 }
+    }
+}
+
 /// What all links share.
 #[derive(Clone)]
 pub struct LinkContext {
@@ -61,6 +84,8 @@ pub struct LinkContext {
     pub memory_limit: u64,
     /// How much patience to have.
     pub patience: Patience,
+    /// How much to keep of what a worker sends.
+    pub bounds: Bounds,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.
@@ -104,15 +129,29 @@ pub async fn run(
     context: Arc<LinkContext>,
     commands: mpsc::Receiver<Command>,
 ) {
-    let id = order.id;
-    let events = context.events.clone();
+    let (id, run, from) = (order.id, order.run, order.collector);
     let name = job_name(&order);
-    let outcome = match peer::start(&order, &context) {
-        Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
-        Err(error) => Outcome::NotStarted(error.to_string()),
+    let talk = async {
+        match peer::start(&order, &context) {
+            Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
+            Err(error) => Outcome::NotStarted(error.to_string()),
+        }
     };
+    let outcome = guarded(talk).await;
+    context.shelf.release(run, from, id);
     // A dispatcher that is gone needs to know nothing.
-    let _ = events.send((id, JobEvent::Ended(outcome))).await;
+    let _ = context.events.send((id, JobEvent::Ended(outcome))).await;
+}
+
+/// The outcome, also if the conversation panics: a job that never ends would hold up its run for ever.
+async fn guarded(talk: impl Future<Output = Outcome>) -> Outcome {
+    AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| fault())
+}
+
+/// The outcome of a job that ended by a fault of the supervisor.
+fn fault() -> Outcome {
+    let message = "the supervisor's end of the conversation panicked: a fault in ckworker, please report it".to_owned();
+    Outcome::Failed(Failure { kind: FailureKind::Internal, message })
 }
 
 /// The job as the worker gets it.
@@ -136,4 +175,18 @@ fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_pr
 /// Where the nodes of a unit of this job are kept.
 fn unit_key(order: &JobOrder, unit: u32) -> UnitKey {
     UnitKey { run: order.run, collector: order.collector, unit }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_conversation_is_an_outcome() {
+        let outcome = guarded(async { panic!("a fault") }).await;
+        let Outcome::Failed(Failure { kind: FailureKind::Internal, message }) = outcome else { panic!("{outcome:?}") };
+        assert!(message.contains("report"), "{message}");
+    }
 }

@@ -12,8 +12,8 @@ use worker_proto::{FrameReader, FrameWriter, FromWorker, ProtoError, ToWorker, d
 
 use crate::telemetry::Metrics;
 
-/// Frames of the worker that may wait.
-const QUEUE: usize = 4;
+/// Frames of the worker that may wait: few, as each may be as large as a frame can be and takes more when decoded.
+const QUEUE: usize = 1;
 /// Messages to the worker that may wait: its greeting, its job, and answers to the units that run.
 const OUT_QUEUE: usize = 1024;
 /// How long a worker's streams may stay open once its process is gone.

@@ -1,25 +1,32 @@
 //! The conversation with one worker.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use nix::sys::signal::Signal;
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 use worker_proto::{
     Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
-    ToWorker, Unit,
+    ToWorker,
 };
 
 use super::{
     LinkCollector, LinkContext,
-    chatter::{Allowance, relay_stderr},
+    chatter::{Allowance, NO_MEMORY, relay_stderr},
+    end::{self, End, Steps, protocol},
+    fault,
+    held::Held,
     job_frame,
     peer::{Body, Peer},
     streams::{AFTER_EXIT, Frames, last_line, read_frames, write_frames},
-    unit_key,
+    texts, unit_key,
 };
 use crate::{
-    graph::{Account, StoreError, UnitStore},
     process::{ExitReason, StopReason},
-    shared::Answer,
+    shared::{Answer, MAX_KEY},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
     worker::COLLECTOR,
 };
@@ -27,7 +34,7 @@ use crate::{
 /// What a link is told while it runs.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// End the worker, with this time from TERM to KILL.
+    /// End the worker, with this time until KILL.
     Stop(StopReason, Duration),
     /// Have it carry out an operation.
     Operate(Operation),
@@ -35,20 +42,8 @@ pub enum Command {
     Finish,
 }
 
-/// The most that one worker may send to be kept, in bytes: far beyond any account, and what a disk can take.
-const MAX_BYTES: u64 = 16 << 30;
-
-/// Why the conversation is over.
-enum End {
-    /// The worker's last word.
-    Said(Outcome),
-    /// The stream ended without one.
-    Silent,
-    /// The supervisor ends it.
-    Stop(StopReason, Duration, String),
-    /// Another version.
-    Version(String),
-}
+/// Questions for shared values that a worker may have open; it asks for each key once.
+const QUESTIONS: usize = 1000;
 
 /// The state of one conversation.
 pub(super) struct Talk<'a> {
@@ -56,51 +51,59 @@ pub(super) struct Talk<'a> {
     order: JobOrder,
     collector: LinkCollector,
     context: &'a LinkContext,
-    units: BTreeMap<u32, Unit>,
-    stores: BTreeMap<u32, UnitStore>,
-    /// What was kept in all.
-    bytes: u64,
+    planned: bool,
+    held: Held,
     log: Allowance,
     /// Answers that are being looked for.
     answers: JoinSet<ToWorker>,
+    /// The units whose credentials are among them.
+    credentials: BTreeSet<u32>,
+    /// How many shared values are among them.
+    questions: usize,
 }
 
 impl<'a> Talk<'a> {
     pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
-        let units = match &order.work {
-            Work::Unit(index, unit) => BTreeMap::from([(*index, unit.clone())]),
-            Work::Operate(unit) => BTreeMap::from([(0, unit.clone())]),
-            Work::Plan | Work::Whole(_) => BTreeMap::new(),
-        };
-        let log = Allowance::new(std::time::Instant::now());
-        Self { name, order, collector, context, units, stores: BTreeMap::new(), bytes: 0, log, answers: JoinSet::new() }
+        let held = Held::new(&order.work, context.bounds, &context.spool);
+        Self {
+            name,
+            order,
+            collector,
+            context,
+            planned: false,
+            held,
+            log: Allowance::new(std::time::Instant::now()),
+            answers: JoinSet::new(),
+            credentials: BTreeSet::new(),
+            questions: 0,
+        }
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
     pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
         let Peer { reader, writer, stderr, mut body } = peer;
-        let (frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
+        let (mut frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
         let (out, writing) = write_frames(FrameWriter::new(writer), Arc::clone(&self.context.metrics));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
-        let end = self.converse(frames, &out, &mut body, &mut commands).await;
+        let end = self.converse(&mut frames, &out, &mut body, &mut commands).await;
         self.answers.abort_all();
-        self.context.shelf.release(self.order.run, self.order.collector, self.order.id);
-        drop(out);
-        let exit = match &end {
-            End::Stop(_, grace, _) => {
-                reading.abort();
-                writing.abort();
-                body.stop(*grace).await
-            }
-            End::Said(_) | End::Silent | End::Version(_) => {
-                match timeout(self.context.patience.exit, body.wait()).await {
-                    Ok(exit) => exit,
-                    Err(_) => body.stop(Duration::ZERO).await,
-                }
-            }
+        let mut steps = match &end {
+            End::Stop(_, grace, _) => Steps::stopping(*grace),
+            End::Said(_) | End::Silent | End::Version(_) => Steps::lingering(self.context.patience.exit),
         };
+        if matches!(&end, End::Stop(_, grace, _) if !grace.is_zero()) {
+            // One that does not read is ended by the next step.
+            let _ = out.try_send(ToWorker::Cancel);
+        }
+        // The writer ends with what it has, and the worker sees the end of its stream.
+        drop(out);
+        let left = end::leave(&mut body, &mut frames, &mut commands, &mut steps, |event| self.event(event)).await;
         reading.abort();
         writing.abort();
+        let exit = match left {
+            Some(exit) => exit,
+            None => end::stop(&mut body, &mut commands, steps).await,
+        };
         let last = last_line(stderr).await;
         self.outcome(end, exit, &last)
     }
@@ -112,6 +115,10 @@ impl<'a> Talk<'a> {
             End::Stop(reason, _, detail) => Outcome::Stopped(reason, detail),
             End::Silent => {
                 tracing::warn!(job = self.name, %exit, last, "a worker ended without a last word");
+                if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
+                    let limit = format!("it may have {} MiB", self.context.memory_limit >> 20);
+                    return Outcome::Stopped(StopReason::Memory, limit);
+                }
                 Outcome::Crashed(exit)
             }
         }
@@ -119,7 +126,7 @@ impl<'a> Talk<'a> {
 
     async fn converse(
         &mut self,
-        mut frames: Frames,
+        frames: &mut Frames,
         out: &mpsc::Sender<ToWorker>,
         body: &mut Body,
         commands: &mut mpsc::Receiver<Command>,
@@ -151,8 +158,8 @@ impl<'a> Talk<'a> {
                         return end;
                     }
                 }
-                Some(Ok(answer)) = self.answers.join_next() => {
-                    if let Err(end) = give(out, answer) {
+                Some(answer) = self.answers.join_next() => {
+                    if let Err(end) = self.answer(answer, out) {
                         return end;
                     }
                 }
@@ -183,8 +190,9 @@ impl<'a> Talk<'a> {
             Some(Some(Ok(frame))) if *greeted => self.frame(frame, out).await,
             Some(Some(Ok(_))) => Some(protocol("it did not greet first")),
             Some(Some(Err(error @ ProtoError::Version { .. }))) => Some(End::Version(error.to_string())),
+            // A worker that is killed may be in the middle of a frame; how it ended says more.
+            Some(Some(Err(ProtoError::Truncated | ProtoError::Io(_))) | None) => Some(End::Silent),
             Some(Some(Err(error))) => Some(protocol(error)),
-            Some(None) => Some(End::Silent),
             None if exited => Some(End::Silent),
             None if *greeted => Some(End::Stop(StopReason::Silence, Duration::ZERO, String::new())),
             None => Some(End::Stop(StopReason::Handshake, Duration::ZERO, String::new())),
@@ -197,32 +205,25 @@ impl<'a> Talk<'a> {
             FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
             FromWorker::Alive => {}
             FromWorker::Operated { id, outcome } if self.operates() => {
-                self.tell(JobEvent::Operated(id, outcome)).await;
+                self.tell(JobEvent::Operated(id, texts::outcome(outcome))).await;
             }
             FromWorker::Plan(plan) => {
-                if self.operates() || matches!(self.order.work, Work::Unit(..)) || !self.units.is_empty() {
+                if self.planned || !matches!(self.order.work, Work::Plan | Work::Whole(_)) {
                     return Some(protocol("it sent a plan that was not asked for"));
                 }
+                self.planned = true;
+                let plan = texts::plan(plan);
                 if matches!(self.order.work, Work::Whole(_)) {
-                    self.units = (0..).zip(plan.units.iter().cloned()).collect();
+                    self.held.plan(&plan.units);
                 }
                 self.tell(JobEvent::Planned(plan)).await;
             }
             FromWorker::Event(event) => self.event(event),
             FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
-            FromWorker::NeedShared { key } => {
-                let answer = self.context.shelf.ask(&self.order, &key);
-                self.answers.spawn(async move {
-                    let value = match answer.await {
-                        Answer::Value(value) => Some(value),
-                        Answer::Fetch => None,
-                    };
-                    ToWorker::Shared { key, value }
-                });
-            }
+            FromWorker::NeedShared { key } => return self.need_shared(key).err(),
             FromWorker::Publish { key, value } => self.context.shelf.publish(&self.order, &key, value),
             FromWorker::Done => return Some(End::Said(Outcome::Finished)),
-            FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(failure))),
+            FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(texts::failure(failure)))),
             FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
             _ if self.operates() => return Some(protocol("it collects, but was asked for operations")),
             FromWorker::UnitStarted { unit }
@@ -232,7 +233,7 @@ impl<'a> Talk<'a> {
             | FromWorker::Gap { unit, .. }
             | FromWorker::UnitDone { unit, .. }
             | FromWorker::UnitFailed { unit, .. }
-                if !self.units.contains_key(&unit) && unit != COLLECTOR =>
+                if self.held.unit(unit).is_none() && unit != COLLECTOR =>
             {
                 return Some(protocol(format!("it spoke of unit {unit}, which it does not have")));
             }
@@ -248,74 +249,52 @@ impl<'a> Talk<'a> {
     /// A frame about one of the worker's own units.
     async fn unit_frame(&mut self, frame: FromWorker) -> Option<End> {
         let kept = match frame {
-            FromWorker::UnitStarted { unit } => {
-                let account = self.units.get(&unit).map(Account::from)?;
-                self.stores.insert(unit, UnitStore::new(account, &self.context.spool));
-                self.tell(JobEvent::UnitStarted(unit)).await;
-                Ok(())
-            }
+            FromWorker::UnitStarted { unit } => match self.held.begin(unit) {
+                Ok(()) => {
+                    self.tell(JobEvent::UnitStarted(unit)).await;
+                    Ok(())
+                }
+                Err(end) => Err(end),
+            },
             FromWorker::Progress(progress) => {
                 self.tell(JobEvent::Progress(progress)).await;
                 Ok(())
             }
-            FromWorker::Nodes { unit, nodes } => {
-                let bytes = nodes.iter().map(|node| node.line.len()).sum();
-                self.store(unit, bytes, |store| store.nodes(&nodes))
-            }
-            FromWorker::Edges { unit, edges } => self.store(unit, edges.bytes(), |store| {
+            FromWorker::Nodes { unit, nodes } => self.held.add(unit, |store| store.nodes(&nodes)),
+            FromWorker::Edges { unit, edges } => self.held.add(unit, |store| {
                 store.edges(&edges);
                 Ok(())
             }),
-            FromWorker::Deferred { unit, edges } => self.store(unit, edges.len() * 64, |store| {
+            FromWorker::Deferred { unit, edges } => self.held.add(unit, |store| {
                 store.deferred(edges);
                 Ok(())
             }),
             FromWorker::Gap { unit, gap } => {
+                let gap = texts::gap(gap);
                 self.context.metrics.gap(self.order.collector, &gap);
+                let kept = self.held.gap(&gap);
                 self.tell(JobEvent::Gap(unit, gap)).await;
-                Ok(())
+                kept
             }
             FromWorker::UnitDone { unit, counts } => return self.unit_done(unit, counts).await,
             FromWorker::UnitFailed { unit, failure } => {
-                self.stores.remove(&unit);
-                self.tell(JobEvent::UnitFailed(unit, failure)).await;
-                self.units.remove(&unit);
+                self.held.fail(unit);
+                self.tell(JobEvent::UnitFailed(unit, texts::failure(failure))).await;
                 Ok(())
             }
-            _ => Err(End::Stop(StopReason::Protocol, Duration::ZERO, "an unexpected frame".into())),
+            _ => Err(protocol("an unexpected frame")),
         };
         kept.err()
     }
 
-    fn store(
-        &mut self,
-        unit: u32,
-        bytes: usize,
-        add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
-    ) -> Result<(), End> {
-        let Some(store) = self.stores.get_mut(&unit) else {
-            return Err(protocol(format!("it sent nodes of unit {unit} before it began")));
-        };
-        self.bytes += bytes as u64;
-        if self.bytes > MAX_BYTES {
-            let detail = format!("more than {MAX_BYTES} bytes");
-            return Err(End::Stop(StopReason::Excess, Duration::ZERO, detail));
-        }
-        add(store).map_err(|error| End::Stop(StopReason::Excess, Duration::ZERO, error.to_string()))
-    }
-
     async fn unit_done(&mut self, unit: u32, counts: worker_proto::Counts) -> Option<End> {
-        let Some(store) = self.stores.remove(&unit) else {
-            return Some(protocol(format!("it finished unit {unit} before it began")));
-        };
-        match store.complete(counts) {
+        match self.held.complete(unit, counts) {
             Ok(complete) => {
                 let stats = self.context.keep.put(unit_key(&self.order, unit), complete);
-                self.units.remove(&unit);
                 self.tell(JobEvent::UnitComplete(unit, stats)).await;
                 None
             }
-            Err(error) => Some(protocol(error)),
+            Err(end) => Some(end),
         }
     }
 
@@ -325,11 +304,15 @@ impl<'a> Talk<'a> {
             let credentials = Err(Failure { kind: FailureKind::Configuration, message });
             return give(out, ToWorker::Credentials { unit, credentials });
         };
-        let subject = match (unit, self.units.get(&unit)) {
-            (COLLECTOR, _) if !matches!(self.order.work, Work::Unit(..) | Work::Operate(_)) => None,
-            (_, Some(unit)) => Some(unit.clone()),
-            (_, None) => return Err(protocol(format!("it wants credentials of unit {unit}, which it does not have"))),
+        let has = self.held.is_open(unit) || self.operates();
+        let subject = match (unit, self.held.unit(unit)) {
+            (COLLECTOR, _) if matches!(self.order.work, Work::Plan | Work::Whole(_)) => None,
+            (_, Some(unit)) if has => Some(unit.clone()),
+            _ => return Err(protocol(format!("it wants credentials of unit {unit}, which it is not at work on"))),
         };
+        if !self.credentials.insert(unit) {
+            return Err(protocol(format!("it wants credentials of unit {unit} while they are on their way")));
+        }
         let patience = self.context.patience.credentials;
         self.answers.spawn(async move {
             let late = Failure {
@@ -340,6 +323,36 @@ impl<'a> Talk<'a> {
             ToWorker::Credentials { unit, credentials: answer.unwrap_or(Err(late)) }
         });
         Ok(())
+    }
+
+    fn need_shared(&mut self, key: String) -> Result<(), End> {
+        if key.len() > MAX_KEY {
+            return Err(protocol(format!("it wants a shared value with a key of {} bytes", key.len())));
+        }
+        if self.questions >= QUESTIONS {
+            return Err(protocol(format!("it wants more than {QUESTIONS} shared values at the same time")));
+        }
+        self.questions += 1;
+        let answer = self.context.shelf.ask(&self.order, &key);
+        self.answers.spawn(async move {
+            let value = match answer.await {
+                Answer::Value(value) => Some(value),
+                Answer::Fetch => None,
+            };
+            ToWorker::Shared { key, value }
+        });
+        Ok(())
+    }
+
+    /// What was looked for was found, or the search for it has a fault.
+    fn answer(&mut self, answer: Result<ToWorker, JoinError>, out: &mpsc::Sender<ToWorker>) -> Result<(), End> {
+        let answer = answer.map_err(|_| End::Said(fault()))?;
+        match &answer {
+            ToWorker::Credentials { unit, .. } => _ = self.credentials.remove(unit),
+            ToWorker::Shared { .. } => self.questions -= 1,
+            _ => {}
+        }
+        give(out, answer)
     }
 
     fn event(&mut self, event: Event) {
@@ -359,8 +372,4 @@ impl<'a> Talk<'a> {
 /// A worker that does not read what it asked for is not waited for.
 fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
     out.try_send(message).map_err(|_| protocol("it does not read its answers"))
-}
-
-fn protocol(detail: impl ToString) -> End {
-    End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
 }

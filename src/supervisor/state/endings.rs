@@ -1,8 +1,8 @@
-//! Ends that come from outside: of the supervisor, and of a single run.
+//! Ends that come from outside: of the supervisor, of a single run, of a job, and of a delivery whose time is over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Conclusion, Effect, RunId, State, StopReason};
+use super::{Conclusion, DeliveryError, Effect, JobId, RunId, State, StopReason};
 
 impl State {
     pub(super) fn stop(&mut self, grace: Duration, effects: &mut Vec<Effect>) {
@@ -17,6 +17,24 @@ impl State {
             }
             effects.push(Effect::Conclude(run.id, Conclusion::Refused("ckworker was stopped".into())));
         }
+    }
+
+    /// Ends a worker whose answer is of no use.
+    pub(super) fn stop_job(&mut self, id: JobId, reason: StopReason, grace: Duration, effects: &mut Vec<Effect>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stopped = Some(reason);
+            effects.push(Effect::Stop(id, reason, grace));
+        }
+    }
+
+    /// Gives up a delivery that did not end in its time. It should have, by itself; this holds also if it hangs.
+    pub(super) fn give_up_delivery(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let late = |run: &mut super::Run| run.delivering && run.limits.is_some_and(|limits| now >= limits.end);
+        let Some(run) = self.runs.pop_front_if(late) else { return };
+        effects.push(Effect::CancelDelivery(run.id));
+        let message = "the time was over before the graph was delivered (see --timeout)".to_owned();
+        let error = DeliveryError { message, nothing: false };
+        effects.push(Effect::Conclude(run.id, Conclusion::Ended(run.report(now), Err(error))));
     }
 
     /// Gives up a run; its workers get the usual grace.

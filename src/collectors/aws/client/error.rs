@@ -49,7 +49,8 @@ pub struct CallError {
 pub struct NoCredentialsNow(pub String);
 
 impl CallError {
-    pub(super) fn new(kind: CallErrorKind, code: &str, message: impl Into<String>) -> Self {
+    /// An error that does not know its call yet; `of` says it.
+    pub(crate) fn new(kind: CallErrorKind, code: &str, message: impl Into<String>) -> Self {
         let (service, operation, region) = Default::default();
         Self { service, operation, region, code: code.to_owned(), message: message.into(), kind, moved_to: None }
     }
@@ -63,7 +64,7 @@ impl CallError {
     }
 
     /// Says which call it was.
-    pub(super) fn of(mut self, service: &str, operation: &str, region: &str) -> Self {
+    pub(crate) fn of(mut self, service: &str, operation: &str, region: &str) -> Self {
         self.service = service.into();
         self.operation = operation.into();
         self.region = region.into();

@@ -219,14 +219,8 @@ fn incomplete(
     let failure = |(status, (count, message)): (&str, (usize, Option<&String>))| {
         let counts = format!("{count} of {} metrics are not complete", ids.len() * what.metrics.len());
         let said: Vec<&str> = [&counts].into_iter().chain(message).chain(about).map(String::as_str).collect();
-        CallError {
-            service: OPERATION.0.into(),
-            operation: OPERATION.1.into(),
-            region: place.region.as_str().into(),
-            code: status.to_owned(),
-            message: said.join("; "),
-            kind: if status == "Forbidden" { CallErrorKind::Denied } else { CallErrorKind::Odd },
-        }
+        let kind = if status == "Forbidden" { CallErrorKind::Denied } else { CallErrorKind::Odd };
+        CallError::new(kind, status, said.join("; ")).of(OPERATION.0, OPERATION.1, &place.region)
     };
     missing.into_iter().map(failure).collect()
 }

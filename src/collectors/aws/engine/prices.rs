@@ -282,10 +282,7 @@ mod tests {
 
     #[test]
     fn a_list_that_refuses_or_never_answers_is_not_asked_any_further() {
-        let failed = |kind| {
-            let (service, operation, region) = Default::default();
-            Err(CallError { service, operation, region, code: "x".into(), message: String::new(), kind })
-        };
+        let failed = |kind| Err(CallError::new(kind, "x", ""));
         let is_over = |answers: &[Result<Vec<Json>, CallError>]| {
             let prices = Prices::default();
             answers.iter().for_each(|answer| prices.learn(answer));

@@ -1,0 +1,91 @@
+//! The nodes of a unit in columns: ids, kinds, resource ids and the lengths of their lines.
+
+use std::collections::BTreeMap;
+
+use super::store::NodeKey;
+
+/// The nodes of a unit in columns, in the order of their lines.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) ids: Vec<NodeKey>,
+    /// Numbers of kinds.
+    pub(super) kinds: Vec<u32>,
+    /// The length of each line, line feed included.
+    pub(super) lengths: Vec<u32>,
+    /// All resource ids, one after the other, and where each ends.
+    resources: String,
+    ends: Vec<usize>,
+    /// The kinds by number, and the numbers by kind.
+    pub(super) names: Vec<String>,
+    numbers: BTreeMap<String, u32>,
+    /// The bytes of all names.
+    named: usize,
+}
+
+impl Records {
+    pub(super) fn push(&mut self, id: NodeKey, kind: &str, resource: &str, length: usize) {
+        let number = match self.numbers.get(kind) {
+            Some(number) => *number,
+            None => {
+                let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+                self.names.push(kind.to_owned());
+                self.numbers.insert(kind.to_owned(), number);
+                self.named += kind.len();
+                number
+            }
+        };
+        self.ids.push(id);
+        self.kinds.push(number);
+        // A frame is far below 4 GiB, and so is a line.
+        self.lengths.push(u32::try_from(length).unwrap_or(u32::MAX));
+        self.resources.push_str(resource);
+        self.ends.push(self.resources.len());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// How many kinds there are.
+    pub(super) fn kind_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The memory that the columns take, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let columns = self.ids.capacity() * size_of::<NodeKey>()
+            + (self.kinds.capacity() + self.lengths.capacity()) * size_of::<u32>()
+            + self.ends.capacity() * size_of::<usize>();
+        // Each name is there twice: by number and as the key of one.
+        let names = 2 * (self.named + self.names.len() * size_of::<(String, u32)>());
+        columns + self.resources.capacity() + names
+    }
+
+    /// Gives back what was reserved for more.
+    pub(super) fn shrink(&mut self) {
+        self.ids.shrink_to_fit();
+        self.kinds.shrink_to_fit();
+        self.lengths.shrink_to_fit();
+        self.resources.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// The kind of a node.
+    pub(super) fn kind(&self, record: usize) -> &str {
+        let number = self.kinds.get(record).and_then(|number| usize::try_from(*number).ok());
+        number.and_then(|number| self.names.get(number)).map_or("", String::as_str)
+    }
+
+    /// The resource id of a node.
+    pub(super) fn resource(&self, record: usize) -> &str {
+        let start = record.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(record).copied().unwrap_or(start);
+        self.resources.get(start..end).unwrap_or("")
+    }
+
+    /// The first node of this kind and resource id.
+    pub(super) fn find(&self, kind: &str, resource: &str) -> Option<usize> {
+        let number = *self.numbers.get(kind)?;
+        (0..self.len()).find(|record| self.kinds.get(*record) == Some(&number) && self.resource(*record) == resource)
+    }
+}

@@ -1,0 +1,173 @@
+//! How a conversation ends, and how its worker is ended then.
+//!
+//! A worker goes in steps: it may end by itself, then TERM, then KILL. A command to stop that comes meanwhile, such as
+//! by a second signal, can only shorten them.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use worker_proto::{Event, FromWorker};
+
+use super::{peer::Body, streams::Frames, talk::Command};
+use crate::{
+    graph::StoreError,
+    process::{ExitReason, StopReason},
+    supervisor::event::Outcome,
+};
+
+/// Why the conversation is over.
+pub(super) enum End {
+    /// The worker's last word.
+    Said(Outcome),
+    /// The stream ended without one.
+    Silent,
+    /// The supervisor ends it.
+    Stop(StopReason, Duration, String),
+    /// Another version.
+    Version(String),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Spool { .. } => Self::Stop(StopReason::Spool, Duration::ZERO, error.to_string()),
+            StoreError::LineFeed { .. } | StoreError::Kinds { .. } => protocol(error),
+        }
+    }
+}
+
+/// An end because of what a worker said.
+pub(super) fn protocol(detail: impl ToString) -> End {
+    End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
+}
+
+/// When each step is due.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    /// TERM.
+    term: Instant,
+    /// KILL.
+    kill: Instant,
+}
+
+impl Steps {
+    /// Of a worker that has nothing more to do: no TERM, and KILL if it lingers.
+    pub(super) fn lingering(patience: Duration) -> Self {
+        let end = Instant::now() + patience;
+        Self { term: end, kill: end }
+    }
+
+    /// Of a worker that is told to stop: half of the grace by itself, half of it after TERM.
+    pub(super) fn stopping(grace: Duration) -> Self {
+        let now = Instant::now();
+        Self { term: now + grace / 2, kill: now + grace }
+    }
+
+    fn shorten(&mut self, grace: Duration) {
+        let other = Self::stopping(grace);
+        self.term = self.term.min(other.term);
+        self.kill = self.kill.min(other.kill);
+    }
+}
+
+/// Waits while the worker may end by itself, and takes its frames, so that it can say its last ones.
+///
+/// `None` if it did not end.
+pub(super) async fn leave(
+    body: &mut Body,
+    frames: &mut Frames,
+    commands: &mut mpsc::Receiver<Command>,
+    steps: &mut Steps,
+    mut event: impl FnMut(Event),
+) -> Option<ExitReason> {
+    loop {
+        tokio::select! {
+            biased;
+            grace = stopped(commands) => steps.shorten(grace),
+            () = sleep_until(steps.term) => return None,
+            exit = body.wait() => return Some(exit),
+            Some(frame) = frames.recv() => if let Ok(FromWorker::Event(said)) = frame {
+                event(said);
+            }
+        }
+    }
+}
+
+/// Ends the worker: TERM, what is left of the grace, KILL.
+pub(super) async fn stop(body: &mut Body, commands: &mut mpsc::Receiver<Command>, mut steps: Steps) -> ExitReason {
+    loop {
+        let grace = steps.kill.saturating_duration_since(Instant::now());
+        tokio::select! {
+            biased;
+            shorter = stopped(commands) => steps.shorten(shorter),
+            exit = body.stop(grace) => return exit,
+        }
+    }
+}
+
+/// Waits for a command to stop, and answers its grace.
+async fn stopped(commands: &mut mpsc::Receiver<Command>) -> Duration {
+    loop {
+        match commands.recv().await {
+            Some(Command::Stop(_, grace)) => return grace,
+            Some(Command::Operate(_) | Command::Finish) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    use super::*;
+    use crate::process::{self, Program};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A process that does not care about TERM.
+    async fn stubborn() -> Body {
+        let script = "trap '' TERM; echo ready >&2; while :; do sleep 1; done";
+        let program = Program { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let spawned = process::spawn(&program).unwrap();
+        let mut line = String::new();
+        BufReader::new(spawned.stderr.unwrap()).read_line(&mut line).await.unwrap();
+        assert_eq!(line, "ready\n");
+        Body::Process(spawned.process)
+    }
+
+    #[tokio::test]
+    async fn a_second_stop_shortens_the_grace_of_the_first() {
+        let (sender, mut commands) = mpsc::channel(4);
+        let began = Instant::now();
+        let mut body = stubborn().await;
+        let impatient = async {
+            sender.send(Command::Finish).await.unwrap();
+            sender.send(Command::Stop(StopReason::Shutdown, Duration::from_secs(1))).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let exit = tokio::select! {
+            exit = stop(&mut body, &mut commands, Steps::stopping(LONG)) => exit,
+            () = impatient => ExitReason::Lost,
+        };
+        assert_eq!(exit, ExitReason::Signal(9));
+        assert!(began.elapsed() >= Duration::from_secs(1), "not before its time");
+        assert!(began.elapsed() < LONG / 10);
+    }
+
+    #[tokio::test]
+    async fn a_stop_shortens_the_wait_for_a_worker_that_may_leave_by_itself() {
+        let (sender, mut commands) = mpsc::channel(4);
+        let (_keep, mut frames) = mpsc::channel(1);
+        let mut body = stubborn().await;
+        let mut steps = Steps::lingering(LONG);
+        sender.send(Command::Stop(StopReason::Shutdown, Duration::ZERO)).await.unwrap();
+        assert_eq!(leave(&mut body, &mut frames, &mut commands, &mut steps, |_| {}).await, None);
+        assert_eq!(stop(&mut body, &mut commands, steps).await, ExitReason::Signal(9));
+    }
+}

@@ -1,0 +1,249 @@
+//! What the units of one worker have sent, and how much of it may be kept.
+//!
+//! What is counted is what it takes in the memory of the supervisor, and not what it took in a frame: a node whose line
+//! is empty takes some fifty bytes all the same. Lines are counted by themselves, as they go to a file when there are
+//! many of them.
+
+use std::collections::BTreeMap;
+
+use worker_proto::{Counts, Gap, Unit};
+
+use super::{
+    Bounds,
+    end::{End, protocol},
+    texts,
+};
+use crate::{
+    graph::{Account, CompleteUnit, Spool, StoreError, UnitStore},
+    process::StopReason,
+    supervisor::event::Work,
+};
+
+/// The units of one worker.
+pub(super) struct Held {
+    bounds: Bounds,
+    spool: Spool,
+    /// Units that may be open at the same time.
+    pool: usize,
+    /// Those that are not over.
+    units: BTreeMap<u32, Unit>,
+    /// Those that have begun and are not over.
+    open: BTreeMap<u32, UnitStore>,
+    /// What is kept in memory in all, in bytes; units that are complete stay until their run is delivered.
+    memory: u64,
+    /// The lines that were kept in all, in bytes.
+    lines: u64,
+}
+
+impl Held {
+    pub(super) fn new(work: &Work, bounds: Bounds, spool: &Spool) -> Self {
+        let (units, pool) = match work {
+            Work::Unit(index, unit) => (BTreeMap::from([(*index, unit.clone())]), 1),
+            Work::Operate(unit) => (BTreeMap::from([(0, unit.clone())]), 0),
+            Work::Plan => (BTreeMap::new(), 0),
+            Work::Whole(pool) => (BTreeMap::new(), (*pool).max(1)),
+        };
+        Self { bounds, spool: spool.clone(), pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
+    }
+
+    /// The worker has these units.
+    pub(super) fn plan(&mut self, units: &[Unit]) {
+        self.units = (0..).zip(units.iter().cloned()).collect();
+    }
+
+    /// A unit that is not over.
+    pub(super) fn unit(&self, unit: u32) -> Option<&Unit> {
+        self.units.get(&unit)
+    }
+
+    /// Whether a unit has begun and is not over.
+    pub(super) fn is_open(&self, unit: u32) -> bool {
+        self.open.contains_key(&unit)
+    }
+
+    pub(super) fn begin(&mut self, unit: u32) -> Result<(), End> {
+        let Some(account) = self.units.get(&unit).map(Account::from) else {
+            return Err(protocol(format!("it began unit {unit}, which it does not have")));
+        };
+        if self.is_open(unit) {
+            return Err(protocol(format!("it began unit {unit} twice")));
+        }
+        if self.open.len() >= self.pool {
+            return Err(protocol(format!("it began more than {} units at the same time", self.pool)));
+        }
+        let store = UnitStore::new(account, &self.spool);
+        self.memory += store.memory();
+        self.open.insert(unit, store);
+        Ok(())
+    }
+
+    /// Adds to a unit, and looks whether that was too much.
+    pub(super) fn add(
+        &mut self,
+        unit: u32,
+        add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
+    ) -> Result<(), End> {
+        let Some(store) = self.open.get_mut(&unit) else {
+            return Err(protocol(format!("it sent something of unit {unit} before it began")));
+        };
+        let (memory, lines) = (store.memory(), store.line_bytes());
+        add(store)?;
+        let own = store.memory();
+        self.memory += own.saturating_sub(memory);
+        self.lines += store.line_bytes() - lines;
+        if own > self.bounds.unit {
+            return Err(excess("of one account take", self.bounds.unit));
+        }
+        self.check()
+    }
+
+    /// Counts a gap, also one that is not kept because there are so many.
+    pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), End> {
+        self.memory += texts::gap_bytes(gap) as u64;
+        self.check()
+    }
+
+    /// Ends a unit, if all arrived that was sent.
+    pub(super) fn complete(&mut self, unit: u32, counts: Counts) -> Result<CompleteUnit, End> {
+        let Some(store) = self.open.remove(&unit) else {
+            return Err(protocol(format!("it finished unit {unit} before it began")));
+        };
+        self.memory -= store.memory();
+        let complete = store.complete(counts).map_err(protocol)?;
+        self.memory += complete.memory();
+        self.units.remove(&unit);
+        Ok(complete)
+    }
+
+    /// Forgets a unit, and gives back what it took.
+    pub(super) fn fail(&mut self, unit: u32) {
+        if let Some(store) = self.open.remove(&unit) {
+            self.memory -= store.memory();
+        }
+        self.units.remove(&unit);
+    }
+
+    fn check(&self) -> Result<(), End> {
+        if self.memory > self.bounds.worker {
+            return Err(excess("of all its accounts take", self.bounds.worker));
+        }
+        if self.lines > self.bounds.lines {
+            return Err(excess("have lines of", self.bounds.lines));
+        }
+        Ok(())
+    }
+}
+
+fn excess(what: &str, most: u64) -> End {
+    let detail = format!("the nodes and edges {what} more than {} MiB in the supervisor", most >> 20);
+    End::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
+    use worker_proto::{Deferred, EdgeList, Node, Selector};
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn unit() -> Unit {
+        Unit { id: "a".into(), label: "a".into(), kind: "k".into(), parts: 0, payload: String::new() }
+    }
+
+    fn held(pool: usize, unit_bound: u64) -> Held {
+        let bounds = Bounds { unit: unit_bound, worker: 4 * unit_bound, lines: MIB };
+        let mut held = Held::new(&Work::Whole(pool), bounds, &Spool::new(MIB));
+        held.plan(&[unit(), unit(), unit()]);
+        held
+    }
+
+    fn node(resource: &str) -> Node {
+        Node { id: [0; 16], kind: "k".into(), resource: resource.into(), line: Vec::new().into() }
+    }
+
+    /// How often the same can be added, until it is too much.
+    fn room(unit_bound: u64, add: impl Fn(&mut UnitStore) -> Result<(), StoreError>) -> u64 {
+        let mut held = held(1, unit_bound);
+        assert!(held.begin(0).is_ok());
+        for times in 0..10 * unit_bound {
+            match held.add(0, &add) {
+                Ok(()) => {}
+                Err(End::Stop(StopReason::Excess, _, _)) => return times,
+                Err(_) => panic!("not for another reason"),
+            }
+        }
+        panic!("there is no end");
+    }
+
+    #[test]
+    fn what_is_counted_is_what_it_takes() {
+        let empty = room(MIB, |store| store.nodes(&[node("")]));
+        assert!((MIB / 80..MIB / 30).contains(&empty), "{empty} nodes without lines");
+        let named = room(MIB, |store| store.nodes(&[node(&"r".repeat(10_000))]));
+        assert!((30..105).contains(&named), "{named} nodes with long resource ids");
+        let edges = room(MIB, |store| {
+            let mut edges = EdgeList::default();
+            edges.push([1; 16], [2; 16]);
+            store.edges(&edges);
+            Ok(())
+        });
+        assert!((MIB / 70..=MIB / 32).contains(&edges), "{edges} edges");
+        let deferred = room(MIB, |store| {
+            let to = Selector::Resource { kind: "k".into(), id: "i".repeat(10_000) };
+            store.deferred(vec![Deferred { from: Selector::Node([0; 16]), to }]);
+            Ok(())
+        });
+        assert!((50..105).contains(&deferred), "{deferred} deferred edges");
+    }
+
+    #[test]
+    fn an_account_of_a_million_resources_is_far_from_the_bound() {
+        let mut held = Held::new(&Work::Unit(0, unit()), Bounds::default(), &Spool::new(MIB));
+        assert!(held.begin(0).is_ok());
+        let (arn, mut edges) = ("r".repeat(150), EdgeList::default());
+        (0..10_000).for_each(|_| edges.push([1; 16], [2; 16]));
+        let nodes: Vec<Node> = (0..10_000).map(|_| node(&arn)).collect();
+        for _ in 0..100 {
+            assert!(held.add(0, |store| store.nodes(&nodes)).is_ok());
+            for _ in 0..4 {
+                let kept = held.add(0, |store| {
+                    store.edges(&edges);
+                    Ok(())
+                });
+                assert!(kept.is_ok());
+            }
+        }
+        assert!(held.memory < Bounds::default().unit / 2, "{}", held.memory);
+    }
+
+    #[test]
+    fn units_give_back_what_they_took_and_complete_ones_count() {
+        let mut held = held(2, MIB);
+        assert!(held.begin(0).is_ok() && held.begin(1).is_ok());
+        assert!(held.begin(2).is_err(), "there are two places");
+        assert!(held.begin(1).is_err(), "twice");
+        let nodes: Vec<Node> = (0..1000).map(|_| node("a")).collect();
+        assert!(held.add(0, |store| store.nodes(&nodes)).is_ok());
+        let one = held.memory;
+        assert!(held.add(1, |store| store.nodes(&nodes)).is_ok());
+        held.fail(1);
+        assert!(held.memory <= one, "{} of {one}", held.memory);
+        assert!(held.complete(0, Counts { nodes: 1000, edges: 0, deferred: 0 }).is_ok());
+        assert!((32_000..one).contains(&held.memory), "{}", held.memory);
+    }
+
+    #[test]
+    fn lines_have_a_bound_of_their_own() {
+        let mut held = held(1, MIB);
+        assert!(held.begin(0).is_ok());
+        let line = Node { line: vec![b'x'; MIB as usize / 2].into(), ..node("a") };
+        assert!(held.add(0, |store| store.nodes(std::slice::from_ref(&line))).is_ok());
+        let Err(End::Stop(StopReason::Excess, _, detail)) = held.add(0, |store| store.nodes(&[line])) else {
+            panic!("more than all")
+        };
+        assert!(detail.contains("lines"), "{detail}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The texts of a worker, cut on receipt: what people read needs no more, and what is kept of it stays small.
+
+use worker_proto::{Failure, Gap, Outcome, Plan};
+
+/// The longest message that is kept, in bytes.
+const MESSAGE: usize = 4096;
+/// The longest name that is kept, in bytes: of an account, a region, a service, an operation or an error code.
+const NAME: usize = 256;
+
+/// The beginning of a text, at most so many bytes.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn cut(text: String, most: usize) -> String {
+    // A new one, as the old one keeps its memory.
+    if text.len() > most { [beginning(&text, most), "…"].concat() } else { text }
+}
+
+pub(super) fn gap(gap: Gap) -> Gap {
+    Gap {
+        account: cut(gap.account, NAME),
+        region: cut(gap.region, NAME),
+        service: cut(gap.service, NAME),
+        operation: cut(gap.operation, NAME),
+        code: cut(gap.code, NAME),
+        message: cut(gap.message, MESSAGE),
+    }
+}
+
+/// The memory that a gap takes, in bytes.
+pub(super) fn gap_bytes(gap: &Gap) -> usize {
+    let texts = [&gap.account, &gap.region, &gap.service, &gap.operation, &gap.code, &gap.message];
+    size_of::<Gap>() + texts.iter().map(|text| text.len()).sum::<usize>()
+}
+
+pub(super) fn failure(failure: Failure) -> Failure {
+    Failure { kind: failure.kind, message: cut(failure.message, MESSAGE) }
+}
+
+pub(super) fn outcome(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Done => Outcome::Done,
+        Outcome::Nothing(why) => Outcome::Nothing(cut(why, MESSAGE)),
+        Outcome::Failed(failed) => Outcome::Failed(failure(failed)),
+    }
+}
+
+/// Ids, kinds and payloads of units are no texts for people and stay whole; one frame has room for all of them.
+pub(super) fn plan(plan: Plan) -> Plan {
+    let units = plan.units.into_iter().map(|mut unit| {
+        unit.label = cut(unit.label, NAME);
+        unit
+    });
+    Plan { units: units.collect(), gaps: plan.gaps.into_iter().map(gap).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters_and_give_their_memory_back() {
+        let long = Gap {
+            account: "ä".repeat(1000),
+            region: "us-east-1".into(),
+            service: "s".repeat(300),
+            operation: String::new(),
+            code: String::new(),
+            message: "m".repeat(1 << 20),
+        };
+        let short = gap(long);
+        assert_eq!((short.region.as_str(), short.service.len()), ("us-east-1", NAME + "…".len()));
+        assert!(short.account.ends_with("ä…"), "{}", short.account);
+        assert!(short.message.capacity() < 2 * MESSAGE);
+        assert!(gap_bytes(&short) < 2 * MESSAGE);
+    }
+}

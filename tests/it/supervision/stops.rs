@@ -1,0 +1,69 @@
+//! Signals: each step of the end comes in its time, and a second signal shortens them.
+
+use super::*;
+
+/// Far longer than what the whole shutdown may take.
+const LONG: Duration = HANG;
+
+/// Plays until this many units have begun, sends so many signals, and answers how long it then took.
+async fn signalled(play: &Play, begun: usize, times: usize) -> Duration {
+    let (sender, signals) = tokio::sync::mpsc::channel(times);
+    let signals = stream::unfold(signals, |mut signals| async { signals.recv().await.map(|signal| (signal, signals)) });
+    let mut watched = play.begun.subscribe();
+    let at = Mutex::new(None);
+    let sending = async {
+        watched.wait_for(|count| *count >= begun).await.unwrap();
+        *at.lock().unwrap() = Some(Instant::now());
+        for _ in 0..times {
+            sender.send(15).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        ended = play.run(Box::pin(signals)) => ended,
+        () = sending => unreachable!(),
+    };
+    assert_eq!(ended.signal, Some(15));
+    assert!(ended.report.is_none());
+    assert!(play.delivery.0.lock().unwrap().is_empty(), "nothing is delivered");
+    at.lock().unwrap().unwrap().elapsed()
+}
+
+#[tokio::test]
+async fn a_signal_ends_everything_and_a_second_one_at_once() {
+    let mut play = Play::new(&["hang", "ignore-term"]);
+    play.policy.stop_grace = LONG;
+    let took = signalled(&play, 2, 2).await;
+    assert!(took < Duration::from_secs(3), "before the bound of the whole shutdown: {took:?}");
+    assert!(play.exits_times("shutdown", 2), "{}", play.metrics.encode());
+}
+
+#[tokio::test]
+async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
+    let mut play = Play::new(&["ignore-term"]);
+    play.policy.stop_grace = Duration::from_secs(1);
+    let took = signalled(&play, 1, 1).await;
+    assert!(took >= Duration::from_secs(1), "not before its time: {took:?}");
+    assert!(took < Duration::from_secs(3), "before the bound of the whole shutdown: {took:?}");
+    assert!(play.exits("shutdown"));
+}
+
+#[tokio::test]
+async fn a_worker_is_cancelled_before_anything_is_forced() {
+    let mut play = Play::new(&["ignore-term-but-not-cancel"]);
+    play.policy.stop_grace = LONG;
+    let took = signalled(&play, 1, 1).await;
+    assert!(took < Duration::from_secs(3), "it left by itself: {took:?}");
+    let metrics = play.metrics.encode();
+    assert!(metrics.contains("cloudkeeper_puppet_cancelled_total 1"), "it heard so, and was heard: {metrics}");
+    assert!(play.exits("shutdown"));
+}
+
+#[tokio::test]
+async fn a_shutdown_has_one_bound_whatever_the_graces() {
+    let mut play = Play::new(&["ignore-term"]);
+    play.policy.stop_grace = LONG;
+    let took = signalled(&play, 1, 1).await;
+    assert!(took >= Duration::from_secs(4), "not before its time: {took:?}");
+    assert!(took < Duration::from_secs(9), "{took:?}");
+}
