@@ -1,22 +1,26 @@
 //! The order of start-up, in one place. Nothing is contacted before everything that can be checked was checked.
 //!
-//! 1. the command line and the environment; a worker goes its own way from here
+//! 1. the command line and the environment; a worker goes its own way from here, and a command line with secrets is
+//!    replaced by one without
 //! 2. what the process asks of the system: no core dumps, adopted orphans, descriptors
 //! 3. signals, so that none is lost while the rest comes up
 //! 4. the log, then the warnings that were kept for it
-//! 5. the output of a one-shot collection, or the port of the daemon
+//! 5. the folder of dumps, then the output of a one-shot collection, or the port of the daemon
 //! 6. the connection to the core
 //! 7. the supervisor, until it ends; then the same in reverse
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     io::Write,
+    os::unix::process::CommandExt,
     path::PathBuf,
-    process::ExitCode as ProcessExit,
+    process::{Command, ExitCode as ProcessExit},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt, stream};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::{
@@ -30,17 +34,17 @@ use worker_proto::Level;
 
 use crate::{
     ckcore::{self, Core, CoreConfig},
-    cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Output, Run, Verbosity},
+    cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
     collectors,
     output::OutputFile,
     process::{Program, guard, reaper},
     supervisor::{
         self, CleanupSetting, Ended, Notices, Setup, Source,
-        deliver::{Deliver, ToCore, ToFile},
+        deliver::{Deliver, ToCore, ToFile, check_dump},
         link::{LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
     },
-    telemetry::{self, Metrics},
+    telemetry::{self, LogFile, Metrics},
     web::{self, CoreStatus, StatusSnapshot, WebState},
     worker,
 };
@@ -59,12 +63,36 @@ const WEB_CLOSE: Duration = Duration::from_millis(500);
 /// The whole program.
 #[must_use]
 pub fn main() -> ProcessExit {
-    match cli::parse(std::env::args_os().skip(1), std::env::vars_os()) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match cli::parse(arguments.iter().cloned(), std::env::vars_os()) {
         Ok(Invocation::Print(text)) => print(&text).into(),
         Ok(Invocation::Worker) => worker::main(),
-        Ok(Invocation::Run(run)) => start(*run).unwrap_or_else(|failure| failure.say()).into(),
+        Ok(Invocation::Run(mut run)) => {
+            if let Some(moved) = cli::without_secrets(&arguments) {
+                let error = start_again(&moved);
+                run.warnings.push(format!("the secrets stay on the command line: {error}"));
+            }
+            start(*run).unwrap_or_else(|failure| failure.say()).into()
+        }
         Err(error) => usage(&error).into(),
     }
+}
+
+/// Executes this program anew, in this process and before it has threads or files. Comes back only if that fails.
+fn start_again(moved: &Moved) -> std::io::Error {
+    let again = |program: PathBuf| {
+        let mut command = Command::new(program);
+        command.args(&moved.arguments).envs(moved.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        command.exec()
+    };
+    // By the name of its file, which process lists show; if that is gone, the file has no name.
+    if let Ok(program) = std::env::current_exe() {
+        let _ = again(program);
+    }
+    again("/proc/self/exe".into())
 }
 
 /// A start that failed.
@@ -108,7 +136,8 @@ fn start(run: Run) -> Result<ExitCode, Failed> {
 }
 
 async fn running(run: Run) -> Result<ExitCode, Failed> {
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed(ExitCode::Internal))?;
+    let hangups = Signals::new(caught_hangup(&run.mode)).map_err(failed(ExitCode::Internal))?;
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(failed(ExitCode::Internal))?;
     let display = matches!(run.mode, Mode::Collect { .. }).then(|| cli::Progress::new(run.verbosity));
     let level = log_level(&run);
     let destination = match (&run.logfile, &display) {
@@ -116,32 +145,52 @@ async fn running(run: Run) -> Result<ExitCode, Failed> {
         (None, Some(display)) => telemetry::Destination::Display(display.lines()),
         (None, None) => telemetry::Destination::Stderr,
     };
-    telemetry::init(level, destination).map_err(failed(ExitCode::Usage))?;
+    let log = telemetry::init(level, destination).map_err(failed(ExitCode::Usage))?;
     for warning in &run.warnings {
         tracing::warn!("{warning}");
     }
     reaper::adopt_orphans();
+    let dump = dump(&run)?;
     match run.mode.clone() {
-        Mode::Collect { output } => collect_once(run, &output, display, signals).await,
-        Mode::Daemon => daemon(run, signals).await,
+        Mode::Collect { output } => collect_once(run, &output, dump, display, stream::select(signals, hangups)).await,
+        Mode::Daemon => {
+            tokio::spawn(reopen_log(hangups, log));
+            daemon(run, dump, signals).await
+        }
+    }
+}
+
+/// A terminal that is closed ends a one-shot collection, unless whoever started it wanted otherwise (`nohup`). A daemon
+/// always hears of it.
+fn caught_hangup(mode: &Mode) -> Option<i32> {
+    let is_ignored = matches!(mode, Mode::Collect { .. }) && guard::ignores(SIGHUP);
+    (!is_ignored).then_some(SIGHUP)
+}
+
+/// Each SIGHUP has the log go on in the file of its name; without a file it means nothing.
+async fn reopen_log(mut hangups: Signals, log: Option<LogFile>) {
+    while hangups.next().await.is_some() {
+        match log.as_ref().map(LogFile::reopen) {
+            Some(Ok(())) => tracing::info!("the log was opened again"),
+            Some(Err(error)) => tracing::error!("the log goes on in the file that is open: {error}"),
+            None => tracing::info!("SIGHUP is ignored: there is no --logfile to open again"),
+        }
     }
 }
 
 async fn collect_once(
     run: Run,
     output: &Output,
+    dump: Option<PathBuf>,
     display: Option<cli::Progress>,
-    signals: Signals,
+    signals: impl Stream<Item = i32> + Unpin,
 ) -> Result<ExitCode, Failed> {
     let output = match output {
         Output::Stdout => OutputFile::stdout(),
         Output::File(path) => OutputFile::create(path).map_err(failed(ExitCode::Undelivered))?,
     };
-    let deliver = ToFile {
-        output: Mutex::new(Some(output)),
-        ignore_deferred: run.core.ignore_deferred_connections,
-        dump: dump(&run),
-    };
+    let deliver =
+        ToFile { output: Mutex::new(Some(output)), ignore_deferred: run.core.ignore_deferred_connections, dump };
     let metrics = Arc::new(Metrics::new());
     let mut shown = display.clone();
     let mut setup = setup(&run, Arc::new(deliver), metrics);
@@ -171,7 +220,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     }
 }
 
-async fn daemon(run: Run, signals: Signals) -> Result<ExitCode, Failed> {
+async fn daemon(run: Run, dump: Option<PathBuf>, signals: Signals) -> Result<ExitCode, Failed> {
     let core_settings = &run.core;
     let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
     let metrics = Arc::new(Metrics::new());
@@ -183,7 +232,7 @@ async fn daemon(run: Run, signals: Signals) -> Result<ExitCode, Failed> {
         Some(core) => Arc::new(ToCore {
             api: core.api(),
             ignore_deferred: core_settings.ignore_deferred_connections,
-            dump: dump(&run),
+            dump,
             metrics: Arc::clone(&metrics),
         }),
         None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
@@ -275,9 +324,17 @@ fn notices() -> (Notices, watch::Receiver<StatusSnapshot>, watch::Receiver<CoreS
     (Notices { status, core }, read_status, read_core)
 }
 
-/// The folder for `--debug-dump-json`: the one that the program was started in.
-fn dump(run: &Run) -> Option<PathBuf> {
-    run.core.debug_dump_json.then(|| PathBuf::from("."))
+/// The folder for `--debug-dump-json`, found writable: the one that the program was started in.
+fn dump(run: &Run) -> Result<Option<PathBuf>, Failed> {
+    if !run.core.debug_dump_json {
+        return Ok(None);
+    }
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failed(ExitCode::Usage, format!("--debug-dump-json: {error}; start ckworker in a folder that it may write to"))
+    };
+    let folder = std::env::current_dir().map_err(|error| wrong(&error))?;
+    check_dump(&folder).map_err(|error| wrong(&error))?;
+    Ok(Some(folder))
 }
 
 /// A one-shot collection has its progress display, which says the same as the lines of level INFO.

@@ -3,6 +3,7 @@
 | request | does |
 |---|---|
 | `GET /_ctl/stats` | counts of requests by operation, account and status, and the most that were in flight |
+| `GET /_ctl/changes` | the calls that change something, in their order, as in the log |
 | `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency, pages); resources stay |
 | `GET /_ctl/fault` | the faults in force, with how often each struck |
 | `POST /_ctl/fault` | puts the fault (or list of faults) of the JSON body in force; `faults.Fault` has the members |
@@ -65,6 +66,7 @@ class Control:
         """Carries out a control request."""
         actions: dict[str, Callable[[str, dict[str, str], bytes], Any]] = {
             "stats": lambda *_: {**self._record.stats(), "pages": self.pages.stats()},
+            "changes": lambda *_: self._record.changes(),
             "reset": lambda *_: {"cleared": self.reset()},
             "fault": self._fault,
             "latency": self._set_latency,

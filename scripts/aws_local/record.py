@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, TextIO
 
 from aws_local.calls import Call
 
 LONGEST_LOGGED_BODY = 3000
+MOST_CHANGES = 10_000
 
 
 class Record:
@@ -26,6 +27,7 @@ class Record:
         self._by_operation: Counter[str] = Counter()
         self._by_account: Counter[str] = Counter()
         self._by_status: Counter[int] = Counter()
+        self._changes: deque[dict[str, Any]] = deque(maxlen=MOST_CHANGES)
         self._peak = self._in_flight
 
     def reset(self) -> None:
@@ -48,8 +50,16 @@ class Record:
             self._by_operation[call.name] += 1
             self._by_account[call.account] += 1
             self._by_status[status] += 1
+            line = entry(call, status, took, sizes, extra)
+            if not call.only_reads:
+                self._changes.append(line)
             if self._log is not None:
-                self._log.write(json.dumps(entry(call, status, took, sizes, extra)) + "\n")
+                self._log.write(json.dumps(line) + "\n")
+
+    def changes(self) -> list[dict[str, Any]]:
+        """The calls since the last reset that change something, in the order of their answers, the newest if too many."""
+        with self._lock:
+            return list(self._changes)
 
     def stats(self) -> dict[str, Any]:
         """The counts since the last reset."""

@@ -1,4 +1,5 @@
-"""Operations that moto lacks or answers unlike AWS: prices, quotas, reserved instances, and how long credentials last.
+"""Operations that moto lacks or answers unlike AWS: prices, quotas, reserved instances, key pairs by id, and how long
+credentials last.
 
 Pages are kept tiny on purpose, so that a client that does not follow them gets caught.
 """
@@ -15,7 +16,7 @@ from xml.sax.saxutils import escape
 
 from aws_local.calls import Call
 from aws_local.catalog import INSTANCE_TYPES, QUOTAS, VOLUME_TYPES
-from aws_local.replies import REQUEST_ID, Reply
+from aws_local.replies import REQUEST_ID, Reply, error
 
 PRODUCTS_PER_PAGE = 1
 QUOTAS_PER_PAGE = 3
@@ -33,6 +34,9 @@ def answer(call: Call, body: bytes, reserved: int) -> Reply | None:
         return json_reply(quotas(json.loads(body or b"{}")))
     if call.name == "ec2:DescribeReservedInstances":
         return Reply(200, "text/xml", reserved_instances(reserved).encode())
+    if call.name == "ec2:DeleteKeyPair":
+        key_pair = parse_qs(body.decode()).get("KeyPairId")
+        return delete_key_pair(call, key_pair[0]) if key_pair else None
     return None
 
 
@@ -151,6 +155,20 @@ def reserved_instances(count: int) -> str:
         f"<requestId>{REQUEST_ID}</requestId><reservedInstancesSet>{body}</reservedInstancesSet>"
         "</DescribeReservedInstancesResponse>"
     )
+
+
+def delete_key_pair(call: Call, key_pair: str) -> Reply:
+    """What `DeleteKeyPair` answers for an id, having done it; moto knows names only."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[call.account][call.region]
+    names = [pair.key_name for pair in backend.describe_key_pairs([]) if pair.id == key_pair]
+    if not names:
+        return error(call, 400, "InvalidKeyPair.NotFound", f"The key pair {key_pair} does not exist")
+    backend.delete_key_pair(names[0])
+    body = f"<keyPairId>{key_pair}</keyPairId><requestId>{REQUEST_ID}</requestId><return>true</return>"
+    space = "http://ec2.amazonaws.com/doc/2016-11-15/"
+    return Reply(200, "text/xml", f'<DeleteKeyPairResponse xmlns="{space}">{body}</DeleteKeyPairResponse>'.encode())
 
 
 def with_real_expiration(request: bytes, reply: bytes) -> bytes:

@@ -26,8 +26,6 @@ pub struct CoreSettings {
     pub cleanup_dry_run: bool,
     /// Graph and model of each collection are written to files.
     pub debug_dump_json: bool,
-    /// The longest time that handling an internal event may take.
-    pub event_timeout: Duration,
     /// The longest time that a collection or a clean-up may take.
     pub timeout: Duration,
     /// The address or host name to listen on.
@@ -117,7 +115,6 @@ impl CoreSettings {
             cleanup_pool_size: size(settings, "cleanup-pool-size"),
             cleanup_dry_run: settings.flag("cleanup-dry-run"),
             debug_dump_json: settings.flag("debug-dump-json"),
-            event_timeout: seconds(settings, "event-timeout"),
             timeout: seconds(settings, "timeout"),
             web_host: named(settings, "web-host", |c| !c.is_whitespace() && c != '/')?,
             web_port: settings.integer("web-port").and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
@@ -195,6 +192,10 @@ fn address(name: &str, text: &str, schemes: &[&str]) -> Result<String, CliError>
     }
     if uri.host().is_none_or(str::is_empty) || uri.port().is_some_and(|port| port.as_str().is_empty()) {
         return Err(wrong("must name a host".into()));
+    }
+    // Nothing of it is repeated: it may hold a password.
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(wrong("must have no user name and no password (a key goes into CKWORKER_PSK)".into()));
     }
     if uri.query().is_some() {
         return Err(wrong("must not have a query".into()));

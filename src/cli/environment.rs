@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::CliError;
+use super::{CliError, secrets::MOVED};
 use crate::settings::{OptionKind, OptionSpec};
 
 const PREFIX: &str = "CKWORKER_";
@@ -58,11 +58,17 @@ impl Environment {
         Ok(Some(text))
     }
 
+    /// The secrets that were arguments when the program was started, by option.
+    pub(super) fn moved(&self) -> impl Iterator<Item = &str> {
+        let moved = self.0.get(MOVED).and_then(|options| options.to_str());
+        moved.into_iter().flat_map(str::split_whitespace)
+    }
+
     /// A warning for each variable that no option reads.
     pub(super) fn unknown(&self, specs: &[&OptionSpec]) -> Vec<String> {
         self.0
             .keys()
-            .filter(|name| !specs.iter().any(|spec| reads(spec, name)))
+            .filter(|name| *name != MOVED && !specs.iter().any(|spec| reads(spec, name)))
             .map(|name| warning(name, specs))
             .collect()
     }

@@ -10,6 +10,11 @@ impl CliError {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// The same error with its text rewritten.
+    pub(super) fn map(self, rewrite: impl FnOnce(&str) -> String) -> Self {
+        Self(rewrite(&self.0))
+    }
 }
 
 impl From<clap::Error> for CliError {

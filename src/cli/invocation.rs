@@ -180,7 +180,7 @@ fn run(
     let mut settings = given.settings(&core_specs)?;
     settings.set("no-verify-certs", Setting::Flag(!verify_certs(&settings, given)?));
     let mode = mode(&settings, given, is_collect)?;
-    let mut core = CoreSettings::new(&settings)?;
+    let mut core = CoreSettings::new(&settings).map_err(|error| given.explained(error, &core_specs))?;
     let mut warnings = warnings(registered, enabled, given);
     if is_collect {
         core.ckcore = None;
@@ -231,7 +231,8 @@ fn mode(settings: &Settings, given: &Given, is_collect: bool) -> Result<Mode, Cl
 fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Vec<Enabled>, CliError> {
     let with_settings = enabled.iter().map(|collector| {
         let settings = given.settings(collector.options())?;
-        collector.check(&settings).map_err(CliError::new)?;
+        let checked = collector.check(&settings).map_err(CliError::new);
+        checked.map_err(|error| given.explained(error, collector.options()))?;
         Ok(Enabled { collector: *collector, settings })
     });
     with_settings.collect()
@@ -269,9 +270,16 @@ fn warnings(registered: &[&'static dyn Collector], enabled: &[&'static dyn Colle
     let all: Vec<&OptionSpec> =
         options::core().chain(registered.iter().flat_map(|collector| collector.options())).collect();
     let usable = options::core().chain(enabled.iter().flat_map(|collector| collector.options()));
-    let exposed = usable.filter(|spec| spec.secret && given.on_command_line(spec.name)).map(|spec| {
-        let variable = super::environment::variable(spec.name);
-        format!("--{} on the command line can be read by every user of this machine; use {variable}", spec.name)
+    let exposed = usable.filter(|spec| spec.secret).filter_map(|spec| {
+        let option = spec.name;
+        let danger = match given.on_command_line(option) {
+            true => "on the command line can be read by every user of this machine",
+            false if given.environment.moved().any(|moved| moved == option) => {
+                "was taken off the command line, but the shell may remember it"
+            }
+            false => return None,
+        };
+        Some(format!("--{option} {danger}; use {}", super::environment::variable(option)))
     });
     exposed.chain(given.environment.unknown(&all)).collect()
 }

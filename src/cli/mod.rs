@@ -14,6 +14,7 @@ mod exit;
 mod invocation;
 mod options;
 mod progress;
+mod secrets;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub use self::{
     exit::ExitCode,
     invocation::{Enabled, Invocation, Mode, Output, Run, Verbosity, parse, parse_with},
     progress::{LogDisplay, Progress},
+    secrets::{Moved, without_secrets},
     summary::summary,
 };

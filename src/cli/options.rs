@@ -19,7 +19,7 @@ const COLLECTING: &[OptionSpec] = &[
     flag("fork", "One process per collector instead of one for all"),
     integer("pool-size", 5, 1, MAX_POOL, "How many collectors run at the same time"),
     integer("timeout", 10800, 1, MAX_SECONDS, "Seconds after which a collection or a cleanup is ended"),
-    integer("event-timeout", 900, 1, MAX_SECONDS, "Seconds that handling an internal event may take"),
+    integer("event-timeout", 900, 1, MAX_SECONDS, "Accepted for compatibility; has no effect"),
     flag("ignore-deferred-connections", "Leave out edges between accounts"),
     flag("debug-dump-json", "Write graph and model of each collection to files in the current directory"),
     text("output", None, "Where `collect` writes nodes and edges as ndjson; - is standard output", false),

@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use worker_proto::{Failure, Plan, Unit};
 
-use super::{CliError, CoreDialect, Invocation, Mode, Output, Run, Tls, Verbosity, parse_with};
+use super::{
+    CliError, CoreDialect, Invocation, Mode, Output, Run, Tls, Verbosity, parse_with,
+    secrets::{Moved, without_secrets_of},
+};
 use crate::{
     collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     settings::{OptionKind, OptionSpec, Settings},
@@ -103,7 +106,7 @@ fn without_arguments_the_originals_defaults_hold() {
     assert_eq!((&ckcore.graph, &ckcore.subscriber_id, ckcore.dialect), (&None, &None, CoreDialect::Auto));
     assert_eq!(ckcore.tls, Tls { ca_cert: None, cert: None, cert_key: None, verify: true });
     assert_eq!((core.pool_size, core.cleanup_pool_size), (5, 10));
-    assert_eq!((core.timeout.as_secs(), core.event_timeout.as_secs()), (10800, 900));
+    assert_eq!(core.timeout.as_secs(), 10800);
     assert_eq!((core.web_host.as_str(), core.web_port, core.web_path.as_str()), ("::", 9956, ""));
     assert!(!core.fork && !core.cleanup && !core.cleanup_dry_run && !core.debug_dump_json);
     assert_eq!((run.verbosity, run.logfile, run.warnings), (Verbosity::Normal, None, vec![]));
@@ -176,6 +179,18 @@ fn wrong_values_name_where_they_came_from() {
             "error: CKWORKER_VERBOSE and CKWORKER_QUIET cannot both be set",
         ),
         (&["-v", "--quiet"], &[], "error: the argument '--verbose' cannot be used with '--quiet'"),
+        (
+            &[],
+            &[("CKWORKER_CORE_DIALECT", "old")],
+            "error: CKWORKER_CORE_DIALECT is 'old' but must be one of auto, ckcore, fixcore",
+        ),
+        (&[], &[("CKWORKER_WEB_PATH", "/a?b")], "error: CKWORKER_WEB_PATH is '/a?b' but must not contain '?'"),
+        (&[], &[("CKWORKER_CKCORE_GRAPH", "a/b")], "error: CKWORKER_CKCORE_GRAPH is 'a/b' but must not contain '/'"),
+        (
+            &["--sky-fork"],
+            &[("CKWORKER_SKY_POOL_SIZE", "1"), ("CKWORKER_SKY_FORK", "true")],
+            "error: --sky-fork needs a CKWORKER_SKY_POOL_SIZE of 2 or more",
+        ),
         (&["--sky-fork", "--sky-pool-size=1"], &[], "error: --sky-fork needs a --sky-pool-size of 2 or more"),
         (&["--output", "x"], &[], "error: --output belongs to the command collect: ckworker collect --output FILE"),
         (&["collect"], &[], "error: collect needs --output FILE, or --output - for standard output"),
@@ -251,6 +266,15 @@ fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
 }
 
 #[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    for (option, uri) in [("--ckcore-uri", "http://me:hunter2@core"), ("--ckcore-ws-uri", "ws://hunter2@core:1")] {
+        let error = invoke(&[option, uri], &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("error: {option} must have no user name and no password")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn collect_runs_once_without_a_core() {
     let run = run(&["collect", "--sky-fork", "--output", "graph.ndjson", "--ckcore-uri", "http://core"], &[]);
     assert_eq!(run.mode, Mode::Collect { output: Output::File("graph.ndjson".into()) });
@@ -283,6 +307,49 @@ fn secrets_are_kept_out_of_debug_and_help_and_warned_about_on_the_command_line()
     );
     assert!(!printed(&["--help"]).contains("tops3cret"));
     assert_eq!(self::run(&[], &[("CKWORKER_PSK", "hunter2")]).warnings, Vec::<String>::new());
+}
+
+fn moved(arguments: &[&str]) -> Option<Moved> {
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    without_secrets_of(&[&SKY, &SEA], &arguments)
+}
+
+#[test]
+fn secrets_are_taken_off_the_command_line_however_they_are_written() {
+    let cases: &[(&[&str], &[&str], &str, &str)] = &[
+        (&["--psk", "K", "--fork"], &["--fork"], "CKWORKER_PSK", "K"),
+        (&["collect", "--psk=K=", "--output", "-"], &["collect", "--output", "-"], "CKWORKER_PSK", "K="),
+        (&["--ps", "K"], &[], "CKWORKER_PSK", "K"),
+        (&["--ps=--fork", "-v"], &["-v"], "CKWORKER_PSK", "--fork"),
+        (&["--psk", "old", "--psk", "K"], &[], "CKWORKER_PSK", "K"),
+        (&["--sky-s", "K", "--sky-account", "1", "2"], &["--sky-account", "1", "2"], "CKWORKER_SKY_SECRET_KEY", "K"),
+    ];
+    for (arguments, left, variable, value) in cases {
+        assert!(invoke(arguments, &[]).is_ok(), "{arguments:?} is a command line");
+        let found = moved(arguments).unwrap();
+        assert_eq!(found.arguments, *left);
+        assert_eq!(found.variables[0], ((*variable).to_owned(), OsString::from(value)), "{arguments:?}");
+        assert_eq!(moved(left), None, "and then there are none");
+    }
+    for harmless in [&["--output", "psk", "--fork"][..], &["--ckcore-uri=--psk"], &["--sky-account", "psk"], &["--p"]] {
+        assert_eq!(moved(harmless), None);
+    }
+}
+
+#[test]
+fn what_was_moved_counts_and_is_warned_about() {
+    let found = moved(&["--psk", "hunter2", "--sky-secret-key=hunter3"]).unwrap();
+    let variables: Vec<(&str, &str)> =
+        found.variables.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let run = run(&[], &variables);
+    assert_eq!(run.core.ckcore.unwrap().psk.unwrap().expose(), "hunter2");
+    assert_eq!(
+        run.warnings,
+        [
+            "--psk was taken off the command line, but the shell may remember it; use CKWORKER_PSK",
+            "--sky-secret-key was taken off the command line, but the shell may remember it; use CKWORKER_SKY_SECRET_KEY",
+        ]
+    );
 }
 
 #[test]

@@ -37,6 +37,31 @@ impl Given {
         converted(spec, &found.variable, found.values).map(Some)
     }
 
+    /// An error about these options; where a value came from the environment, the variable is named instead.
+    pub(super) fn explained(&self, error: CliError, specs: &[OptionSpec]) -> CliError {
+        error.map(|text| self.with_variables(text, specs))
+    }
+
+    fn with_variables(&self, text: &str, specs: &[OptionSpec]) -> String {
+        let (mut named, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find("--") {
+            let (before, option) = rest.split_at(at);
+            let is_part = |c: char| c == '-' || c.is_ascii_lowercase() || c.is_ascii_digit();
+            let (option, after) = option.split_at(option.find(|c| !is_part(c)).unwrap_or(option.len()));
+            let spec = specs.iter().find(|spec| option.strip_prefix("--") == Some(spec.name));
+            named.push_str(before);
+            named.push_str(&spec.and_then(|spec| self.variable(spec)).unwrap_or_else(|| option.to_owned()));
+            rest = after;
+        }
+        named + rest
+    }
+
+    /// The variable that the value of this option came from.
+    fn variable(&self, spec: &OptionSpec) -> Option<String> {
+        let found = self.environment.find(spec).ok().flatten().filter(|_| !self.on_command_line(spec.name));
+        found.map(|found| found.variable)
+    }
+
     fn converted_argument(&self, spec: &OptionSpec) -> Result<Setting, CliError> {
         if matches!(spec.kind, OptionKind::Flag) {
             return Ok(Setting::Flag(true));

@@ -91,3 +91,12 @@ pub fn raise_descriptors() {
         tracing::warn!(%error, soft, "cannot raise the number of open files");
     }
 }
+
+/// Whether this process was started with a signal ignored, as `nohup` does with SIGHUP.
+#[must_use]
+pub fn ignores(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    ignored.checked_shr(u32::try_from(signal - 1).unwrap_or(u32::MAX)).is_some_and(|mask| mask & 1 == 1)
+}

@@ -1,13 +1,20 @@
 //! The state of every job as `/jobs` shows it.
+//!
+//! A job is a plan or a unit, over all its attempts. Units are shown from the moment they are planned: those that wait
+//! for a place are work that is still to come. When the run is over, its report has the last word.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::watch;
+use worker_proto::Plan;
 
-use super::event::{JobEvent, JobId, JobOrder, Outcome, Shown, Work};
+use super::{
+    event::{Conclusion, JobEvent, JobId, JobOrder, Outcome, RunId, Shown, Work},
+    report::{self, RunReport},
+};
 use crate::web::{CoreStatus, JobState, JobStatus, StatusSnapshot};
 
 /// Where the board is published.
@@ -18,17 +25,33 @@ pub struct Notices {
     pub core: watch::Sender<CoreStatus>,
 }
 
+/// A collector and the index of its unit; none stands for its plan, or for the collector as a whole.
+type Key = (&'static str, Option<u32>);
+
 /// All jobs of the run that is under way or was the last one.
 pub(super) struct Board {
     notices: Notices,
-    run: Option<u64>,
-    jobs: BTreeMap<String, JobStatus>,
-    names: BTreeMap<JobId, String>,
+    /// Where each job is in the published list.
+    places: BTreeMap<Key, usize>,
+    /// The ids of the planned units.
+    units: HashMap<&'static str, Vec<String>>,
+    attempts: BTreeMap<JobId, Attempt>,
+}
+
+/// What one worker has done so far.
+struct Attempt {
+    key: Key,
+    /// Whether the units that it plans get workers of their own.
+    plans: bool,
+    nodes: HashMap<u32, u64>,
+    total: u64,
+    kept: bool,
+    failed: bool,
 }
 
 impl Board {
     pub(super) fn new(notices: Notices) -> Self {
-        Self { notices, run: None, jobs: BTreeMap::new(), names: BTreeMap::new() }
+        Self { notices, places: BTreeMap::new(), units: HashMap::new(), attempts: BTreeMap::new() }
     }
 
     pub(super) fn core(&self, lost: Option<String>) {
@@ -38,80 +61,221 @@ impl Board {
 
     /// A worker is being started; a later attempt takes the place of an earlier one.
     pub(super) fn job_started(&mut self, order: &JobOrder, name: String) {
-        if self.run != Some(order.run.0) {
-            self.run = Some(order.run.0);
-            self.jobs.clear();
-        }
-        let job = self.jobs.entry(name.clone()).or_insert_with(|| JobStatus {
-            name: name.clone(),
-            collector: order.collector.to_owned(),
-            unit: match &order.work {
-                Work::Unit(_, unit) | Work::Operate(unit) => Some(unit.id.clone()),
-                Work::Plan | Work::Whole(_) => None,
+        self.turn_to(order.run);
+        let (unit, id) = match &order.work {
+            Work::Unit(index, unit) => (Some(*index), Some(unit.id.as_str())),
+            Work::Operate(unit) => (None, Some(unit.id.as_str())),
+            Work::Plan | Work::Whole(_) => (None, None),
+        };
+        let key = (order.collector, unit);
+        let deadline = epoch(order.soft_deadline.saturating_duration_since(Instant::now()));
+        self.change(
+            key,
+            || waiting(order.collector, name, id),
+            |job| {
+                job.state = JobState::Running;
+                job.started = Some(epoch(Duration::ZERO));
+                job.deadline = Some(deadline);
+                job.attempts += 1;
+                job.nodes = 0;
+                job.reason = None;
             },
-            state: JobState::Running,
-            pid: None,
-            started: None,
-            deadline: None,
-            nodes: 0,
-            attempts: 0,
-            reason: None,
-        });
-        job.state = JobState::Running;
-        job.started = Some(epoch(Duration::ZERO));
-        job.deadline = Some(epoch(order.soft_deadline.saturating_duration_since(Instant::now())));
-        job.attempts += 1;
-        self.names.insert(order.id, name);
-        self.publish();
+        );
+        // Of the worker before nothing more is to be heard.
+        self.attempts.retain(|_, attempt| attempt.key != key);
+        let plans = matches!(order.work, Work::Plan);
+        let attempt = Attempt { key, plans, nodes: HashMap::new(), total: 0, kept: false, failed: false };
+        self.attempts.insert(order.id, attempt);
     }
 
     pub(super) fn job_event(&mut self, id: JobId, event: &JobEvent) {
-        let Some(job) = self.names.get(&id).and_then(|name| self.jobs.get_mut(name)) else { return };
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let key = attempt.key;
         match event {
-            JobEvent::Started(pid) => job.pid = *pid,
-            JobEvent::Progress(progress) => job.nodes = progress.nodes,
-            JobEvent::UnitComplete(_, stats) => job.nodes = stats.nodes_by_kind.values().sum(),
-            JobEvent::UnitFailed(_, failure) => job.reason = Some(failure.message.clone()),
-            JobEvent::Ended(outcome) => {
-                job.pid = None;
-                job.state = if *outcome == Outcome::Finished && job.reason.is_none() {
-                    JobState::Complete
-                } else {
-                    JobState::Failed
-                };
-                if let Some(reason) = reason(outcome) {
-                    job.reason = Some(reason);
-                }
-                self.names.remove(&id);
+            JobEvent::Started(pid) => self.update(key, |job| job.pid = *pid),
+            JobEvent::Planned(plan) => self.planned(id, plan),
+            JobEvent::Progress(progress) => {
+                let total = attempt.found(progress.unit, progress.nodes);
+                self.update(key, |job| job.nodes = total);
             }
-            JobEvent::Planned(_) | JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => return,
+            JobEvent::UnitComplete(unit, stats) => {
+                attempt.kept = true;
+                let total = attempt.found(*unit, stats.nodes_by_kind.values().sum());
+                self.update(key, |job| job.nodes = total);
+            }
+            JobEvent::UnitFailed(unit, failure) => {
+                attempt.failed = true;
+                let total = attempt.found(*unit, 0);
+                self.update(key, |job| {
+                    job.nodes = total;
+                    job.reason = Some(failure.message.clone());
+                });
+            }
+            JobEvent::Ended(outcome) => self.ended(id, outcome),
+            JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => {}
         }
-        self.publish();
     }
 
     pub(super) fn job_stopping(&mut self, id: JobId) {
-        if let Some(job) = self.names.get(&id).and_then(|name| self.jobs.get_mut(name)) {
-            job.state = JobState::Stopping;
-            self.publish();
+        if let Some(attempt) = self.attempts.get(&id) {
+            self.update(attempt.key, |job| job.state = JobState::Stopping);
         }
     }
 
     /// What is to be tried again waits.
     pub(super) fn shown(&mut self, shown: &Shown) {
-        if let Shown::Retry { collector, what, reason } = shown
-            && let Some(job) =
-                self.jobs.values_mut().find(|job| job.collector == *collector && job.unit.as_ref() == Some(what))
-        {
-            job.state = JobState::Waiting;
-            job.reason = Some(reason.clone());
-            self.publish();
+        if let Shown::Retry { collector, unit, reason, .. } = shown {
+            let id = unit.and_then(|unit| self.units.get(collector)?.get(unit as usize)).cloned();
+            self.change(
+                (collector, *unit),
+                || waiting_unit(collector, id.as_deref().unwrap_or_default()),
+                |job| {
+                    job.state = JobState::Waiting;
+                    job.reason = Some(reason.clone());
+                },
+            );
         }
     }
 
-    fn publish(&self) {
-        let jobs = self.jobs.values().cloned().collect();
-        self.notices.status.send_replace(StatusSnapshot { run: self.run, jobs });
+    /// Nothing of this run will change any more.
+    pub(super) fn run_over(&mut self, run: RunId, conclusion: &Conclusion) {
+        if self.notices.status.borrow().run != Some(run.0) {
+            return;
+        }
+        let places = &self.places;
+        self.notices.status.send_modify(|snapshot| {
+            for (key, place) in places {
+                let Some(job) = snapshot.jobs.get_mut(*place) else { continue };
+                match conclusion {
+                    Conclusion::Ended(report, _) => settle(job, *key, report),
+                    Conclusion::Refused(reason) if job.state == JobState::Waiting => give_up(job, reason),
+                    Conclusion::Refused(_) => {}
+                }
+            }
+        });
     }
+
+    /// The units of a plan wait for workers of their own, unless their planner goes on with them.
+    fn planned(&mut self, id: JobId, plan: &Plan) {
+        let Some(Attempt { key: (collector, _), plans, .. }) = self.attempts.get(&id) else { return };
+        let (collector, plans) = (*collector, *plans);
+        self.units.insert(collector, plan.units.iter().map(|unit| unit.id.clone()).collect());
+        if !plans {
+            return;
+        }
+        let places = &mut self.places;
+        self.notices.status.send_modify(|snapshot| {
+            for (index, unit) in (0..).zip(&plan.units) {
+                places.entry((collector, Some(index))).or_insert_with(|| {
+                    snapshot.jobs.push(waiting_unit(collector, &unit.id));
+                    snapshot.jobs.len() - 1
+                });
+            }
+        });
+    }
+
+    fn ended(&mut self, id: JobId, outcome: &Outcome) {
+        let Some(attempt) = self.attempts.remove(&id) else { return };
+        // A unit that was kept counts, however its worker ended.
+        let is_kept = attempt.kept && attempt.key.1.is_some();
+        let is_complete = !attempt.failed && (*outcome == Outcome::Finished || is_kept);
+        let reason = reason(outcome);
+        self.update(attempt.key, |job| {
+            job.pid = None;
+            // What failed and is to be tried again waits already.
+            if job.state == JobState::Waiting {
+                return;
+            }
+            job.state = if is_complete { JobState::Complete } else { JobState::Failed };
+            if let Some(reason) = reason.filter(|_| !is_complete) {
+                job.reason = Some(reason);
+            }
+        });
+    }
+
+    /// Forgets the jobs of another run.
+    fn turn_to(&mut self, run: RunId) {
+        if self.notices.status.borrow().run != Some(run.0) {
+            self.places.clear();
+            self.units.clear();
+            self.attempts.clear();
+            self.notices.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
+        }
+    }
+
+    /// Changes a job in its place: a list of all jobs for each piece of news would be too much of many accounts.
+    fn update(&self, key: Key, change: impl FnOnce(&mut JobStatus)) {
+        if let Some(place) = self.places.get(&key) {
+            self.notices.status.send_modify(|snapshot| {
+                if let Some(job) = snapshot.jobs.get_mut(*place) {
+                    change(job);
+                }
+            });
+        }
+    }
+
+    /// The same for a job that may be new.
+    fn change(&mut self, key: Key, new: impl FnOnce() -> JobStatus, change: impl FnOnce(&mut JobStatus)) {
+        if !self.places.contains_key(&key) {
+            let mut place = 0;
+            self.notices.status.send_modify(|snapshot| {
+                place = snapshot.jobs.len();
+                snapshot.jobs.push(new());
+            });
+            self.places.insert(key, place);
+        }
+        self.update(key, change);
+    }
+}
+
+impl Attempt {
+    /// Takes note of the nodes of a unit, and answers those of all units.
+    fn found(&mut self, unit: u32, nodes: u64) -> u64 {
+        let before = self.nodes.insert(unit, nodes).unwrap_or_default();
+        self.total = self.total - before + nodes;
+        self.total
+    }
+}
+
+fn waiting_unit(collector: &str, id: &str) -> JobStatus {
+    waiting(collector, format!("{collector}/{id}"), Some(id))
+}
+
+fn waiting(collector: &str, name: String, unit: Option<&str>) -> JobStatus {
+    JobStatus {
+        name,
+        collector: collector.to_owned(),
+        unit: unit.map(str::to_owned),
+        state: JobState::Waiting,
+        pid: None,
+        started: None,
+        deadline: None,
+        nodes: 0,
+        attempts: 0,
+        reason: None,
+    }
+}
+
+/// What the report says of a job.
+fn settle(job: &mut JobStatus, (collector, unit): Key, report: &RunReport) {
+    let Some(collector) = report.collectors.iter().find(|found| found.name == collector) else { return };
+    match unit.and_then(|unit| collector.units.get(unit as usize)) {
+        Some(unit) => {
+            (job.nodes, job.attempts) = (unit.nodes(), unit.attempts);
+            match &unit.outcome {
+                report::Outcome::Complete => (job.state, job.reason) = (JobState::Complete, None),
+                report::Outcome::Failed { detail, .. } => give_up(job, detail),
+            }
+        }
+        // A plan whose turn never came, or a unit of a plan that was refused.
+        None if job.state == JobState::Waiting => give_up(job, collector.failure.as_deref().unwrap_or_default()),
+        None => {}
+    }
+}
+
+fn give_up(job: &mut JobStatus, reason: &str) {
+    job.state = JobState::Failed;
+    job.reason = Some(reason.to_owned());
 }
 
 fn reason(outcome: &Outcome) -> Option<String> {
@@ -129,3 +293,7 @@ fn reason(outcome: &Outcome) -> Option<String> {
 fn epoch(later: Duration) -> u64 {
     (SystemTime::now() + later).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

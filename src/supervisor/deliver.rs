@@ -22,9 +22,18 @@ use crate::{
     ckcore::{Carried, CoreApi, CoreError, Granularity},
     collectors::BoxFuture,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
-    output::OutputFile,
+    output::{OutputError, OutputFile},
+    telemetry::Metrics,
     upload::{self, Body, Chunks},
 };
+
+/// The files of `--debug-dump-json`.
+const MODEL_DUMP: &str = "model.dump.json";
+const GRAPH_DUMP: &str = "graph.dump.json";
+
+/// What the original calls the two steps that are measured.
+const MERGING: &str = "graph_resolve_deferred_connections";
+const EXPORTING: &str = "graph2json";
 
 /// How often the core is asked for something that the delivery needs to know.
 const CARRY_ATTEMPTS: u32 = 3;
@@ -81,7 +90,7 @@ pub struct ToCore {
     /// `--debug-dump-json`: the folder for the two files.
     pub dump: Option<PathBuf>,
     /// Where uploads are counted.
-    pub metrics: Arc<crate::telemetry::Metrics>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Deliver for ToFile {
@@ -95,7 +104,7 @@ impl Deliver for ToFile {
             }
             blocking(move || {
                 let graph = merge(clouds, ignore_deferred)?;
-                dump_json(dump, &graph)?;
+                dump_json(dump.as_deref(), &graph);
                 let output = output.ok_or_else(|| failed("the output was written already"))?;
                 output.write(|mut out| graph.write_to(&mut out)).map_err(|error| failed(error.to_string()))?;
                 Ok(delivered(&graph, Vec::new()))
@@ -111,8 +120,8 @@ impl Deliver for ToCore {
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
             let result = match attempt(order.deadline, || api.granularity()).await {
-                Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump).await,
-                Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump).await,
+                Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics).await,
+                Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics).await,
                 Err(error) => Err(failed(error.to_string())),
             };
             metrics.upload(if result.is_ok() { "done" } else { "error" });
@@ -126,6 +135,7 @@ async fn to_core(
     order: DeliveryOrder,
     ignore_deferred: bool,
     dump: Option<PathBuf>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Delivered, DeliveryError> {
     let DeliveryOrder { report, units, spool, deadline, .. } = order;
     let mut clouds = Vec::new();
@@ -147,15 +157,16 @@ async fn to_core(
         let reasons: Vec<String> = left_out.iter().map(|(cloud, reason)| format!("{cloud}: {reason}")).collect();
         return Err(if reasons.is_empty() { nothing() } else { failed(reasons.join("; ")) });
     }
+    let timed = Arc::clone(metrics);
     let graph = blocking(move || {
-        let graph = merge(clouds, ignore_deferred)?;
-        dump_json(dump, &graph)?;
+        let graph = timed.timed(MERGING, || merge(clouds, ignore_deferred))?;
+        dump_json(dump.as_deref(), &graph);
         Ok(graph)
     })
     .await?;
     let model = model_json().map_err(|error| failed(error.to_string()))?;
     let (_keep, cancel) = watch::channel(false);
-    let merged = upload::upload(api, Arc::new(Merged(Arc::clone(&graph))), model, deadline, cancel).await;
+    let merged = upload::upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline, cancel).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, "the core has the graph");
     Ok(delivered(&graph, left_out))
@@ -238,21 +249,30 @@ fn merge(clouds: Vec<CloudUnits>, ignore_deferred: bool) -> Result<Arc<MergedGra
     Ok(Arc::new(graph))
 }
 
-/// Writes `graph.dump.json` and `model.dump.json` into the folder.
-fn dump_json(folder: Option<PathBuf>, graph: &Arc<MergedGraph>) -> Result<(), DeliveryError> {
-    let Some(folder) = folder else { return Ok(()) };
-    let model = model_json().map_err(|error| failed(error.to_string()))?;
-    dump_file(&folder, "model.dump.json", &|out| out.write_all(&model))?;
-    dump_file(&folder, "graph.dump.json", &|mut out| graph.write_to(&mut out))
+/// Checks that `--debug-dump-json` can write into the folder, before there is something to write.
+///
+/// # Errors
+/// If one of its files cannot be made there.
+pub fn check_dump(folder: &Path) -> Result<(), OutputError> {
+    [MODEL_DUMP, GRAPH_DUMP].iter().try_for_each(|name| OutputFile::create(&folder.join(name)).map(drop))
 }
 
-fn dump_file(
-    folder: &Path,
-    name: &str,
-    content: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<(), DeliveryError> {
+/// Writes graph and model into the folder.
+fn dump_json(folder: Option<&Path>, graph: &Arc<MergedGraph>) {
+    let Some(folder) = folder else { return };
+    match model_json() {
+        Ok(model) => dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model)),
+        Err(error) => tracing::warn!(%error, "the model cannot be dumped"),
+    }
+    dump_file(folder, GRAPH_DUMP, &|mut out| graph.write_to(&mut out));
+}
+
+/// Writes one file. A dump that fails costs the run nothing: the graph matters more than a copy for people.
+fn dump_file(folder: &Path, name: &str, content: &dyn Fn(&mut dyn io::Write) -> io::Result<()>) {
     let written = OutputFile::create(&folder.join(name)).and_then(|file| file.write(|out| content(out)));
-    written.map_err(|error| failed(error.to_string()))
+    if let Err(error) = written {
+        tracing::warn!("--debug-dump-json: {error}");
+    }
 }
 
 fn delivered(graph: &MergedGraph, mut left_out: Vec<(String, String)>) -> Delivered {
@@ -275,18 +295,51 @@ fn nothing() -> DeliveryError {
 }
 
 /// The merged graph as the body of an upload.
-struct Merged(Arc<MergedGraph>);
+struct Merged {
+    graph: Arc<MergedGraph>,
+    metrics: Arc<Metrics>,
+}
+
+impl Merged {
+    fn new(graph: &Arc<MergedGraph>, metrics: &Arc<Metrics>) -> Self {
+        Self { graph: Arc::clone(graph), metrics: Arc::clone(metrics) }
+    }
+}
 
 impl Body for Merged {
     fn nodes(&self) -> u64 {
-        self.0.nodes() as u64
+        self.graph.nodes() as u64
     }
 
     fn edges(&self) -> u64 {
-        self.0.edges() as u64
+        self.graph.edges() as u64
     }
 
     fn chunks(&self) -> Chunks<'_> {
-        Box::new(self.0.export().map(|chunk: io::Result<Bytes>| chunk))
+        Box::new(Timed { chunks: self.graph.export(), spent: Duration::ZERO, metrics: &self.metrics })
+    }
+}
+
+/// An export that measures what it takes itself, without the network that waits for it or makes it wait.
+struct Timed<'m, I> {
+    chunks: I,
+    spent: Duration,
+    metrics: &'m Metrics,
+}
+
+impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Timed<'_, I> {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let began = Instant::now();
+        let chunk = self.chunks.next();
+        self.spent += began.elapsed();
+        chunk
+    }
+}
+
+impl<I> Drop for Timed<'_, I> {
+    fn drop(&mut self) {
+        self.metrics.duration(EXPORTING, self.spent.as_secs_f64());
     }
 }

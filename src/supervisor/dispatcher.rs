@@ -223,8 +223,14 @@ impl Dispatcher {
             _ => None,
         };
         self.board.job_event(job, &event);
-        if let (JobEvent::Gap(_, gap), Some(order)) = (&event, self.orders.get(&job)) {
-            self.log_gap(order.collector, gap);
+        if let Some(order) = self.orders.get(&job) {
+            match &event {
+                JobEvent::Gap(_, gap) => self.log_gap(order.collector, gap),
+                JobEvent::UnitFailed(_, failure) | JobEvent::Ended(Outcome::Failed(failure)) => {
+                    self.metrics.failure(order.collector, failure);
+                }
+                _ => {}
+            }
         }
         self.handle(Event::Job(job, event));
         if let Some(outcome) = ended {
@@ -314,9 +320,6 @@ impl Dispatcher {
         if let Shown::Retry { collector, .. } = shown {
             self.metrics.job_restarted(collector);
         }
-        if let Shown::CollectorFailed { collector, .. } = shown {
-            self.metrics.collector_failed(collector);
-        }
         show::log(shown, self.told);
         self.board.shown(shown);
         self.tracker.shown(shown);
@@ -329,15 +332,13 @@ impl Dispatcher {
         self.context.keep.take_run(run);
         self.context.shelf.forget(run);
         self.tracker.over();
+        self.board.run_over(run, &conclusion);
         self.gaps.set(0);
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
             Conclusion::Ended(mut report, result) => {
                 report.arrived(self.arrived.remove(&run).unwrap_or_default());
                 self.metrics.run_finished(&report);
-                for collector in &report.collectors {
-                    self.metrics.collector_took(&collector.name, collector.took);
-                }
                 if !self.told {
                     show::log_run(&report, &result);
                 }

@@ -205,6 +205,8 @@ pub enum Shown {
     Retry {
         /// The collector.
         collector: &'static str,
+        /// The unit's index in the plan; none if it is the plan itself.
+        unit: Option<u32>,
         /// What is tried again.
         what: String,
         /// Why.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use worker_proto::Gap;
+use worker_proto::{FailureKind, Gap};
 
 use super::{
     event::{DeliveryError, Outcome, Shown},
@@ -18,6 +18,8 @@ pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
     use crate::process::ExitReason;
     match outcome {
         Outcome::Finished => "finished",
+        // A worker that ends by itself when its time is over says so; the label is that of one that has to be ended.
+        Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled => "deadline",
         Outcome::Failed(_) => "failed",
         Outcome::Stopped(reason, _) => reason.label(),
         Outcome::Crashed(ExitReason::Signal(_)) => "signal",
@@ -48,7 +50,10 @@ pub(super) fn log(shown: &Shown, told: bool) {
         Shown::UnitFinished { key, label, result: Err((_, reason)) } => {
             tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
         }
-        Shown::Retry { collector, what, reason } => {
+        Shown::Retry { collector, what, reason, .. } if told => {
+            tracing::debug!(collector, what, "to be tried again: {reason}");
+        }
+        Shown::Retry { collector, what, reason, .. } => {
             tracing::warn!(collector, what, "to be tried again: {reason}");
         }
         Shown::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),

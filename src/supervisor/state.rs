@@ -340,7 +340,7 @@ impl Scope<'_> {
         let shown = if trouble.retry && unit.attempts < attempts {
             let wait = delay * 2_u32.saturating_pow(unit.attempts.saturating_sub(1)).min(64);
             unit.settle(UnitState::Queued(now + wait), now);
-            Shown::Retry { collector: name, what: label, reason }
+            Shown::Retry { collector: name, unit: Some(index), what: label, reason }
         } else {
             unit.settle(UnitState::Failed(trouble.clone()), now);
             Shown::UnitFinished { key, label, result: Err((trouble.label, reason)) }
@@ -373,7 +373,7 @@ impl Scope<'_> {
             self.collector.phase = Phase::Queued(self.now + wait);
             let collector = self.collector.policy.name;
             let (what, reason) = ("the plan".to_owned(), trouble.reason);
-            self.effects.push(Effect::Show(Shown::Retry { collector, what, reason }));
+            self.effects.push(Effect::Show(Shown::Retry { collector, unit: None, what, reason }));
         } else {
             self.fail(trouble.reason);
         }

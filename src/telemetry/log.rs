@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use time::{OffsetDateTime, format_description::StaticFormatDescription, macros::format_description};
@@ -57,13 +57,45 @@ pub enum LogError {
     Again,
 }
 
-/// Sets up logging of this process; the most verbose level that is written is `level`.
+/// Sets up logging of this process; the most verbose level that is written is `level`. Answers the file, if it is one.
 ///
 /// # Errors
 /// If the file cannot be opened, or on a second call.
-pub fn init(level: LevelFilter, destination: Destination) -> Result<(), LogError> {
+pub fn init(level: LevelFilter, destination: Destination) -> Result<Option<LogFile>, LogError> {
     let lines = LineLayer::new(destination)?;
-    Registry::default().with(filter(level)).with(lines).try_init().map_err(|_| LogError::Again)
+    let file = lines.file();
+    Registry::default().with(filter(level)).with(lines).try_init().map_err(|_| LogError::Again)?;
+    Ok(file)
+}
+
+/// The file that the log goes to. Cloning is cheap.
+#[derive(Clone)]
+pub struct LogFile(Arc<OpenFile>);
+
+struct OpenFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> Result<Self, LogError> {
+        let file = Mutex::new(open(&path)?);
+        Ok(Self(Arc::new(OpenFile { path, file })))
+    }
+
+    /// Opens the file again by its name, after a rotation has moved it away.
+    ///
+    /// # Errors
+    /// If that fails; the log then goes on in the file that is open.
+    pub fn reopen(&self) -> Result<(), LogError> {
+        let file = open(&self.0.path)?;
+        *self.lock() = file;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Writes a last sentence to standard error, for a process that ends before or without logging.
@@ -88,7 +120,7 @@ pub(super) fn module(target: &str) -> &str {
 /// Where finished lines are put.
 enum Sink {
     Stderr,
-    File(Mutex<File>),
+    File(LogFile),
     Display(Box<dyn Fn(&str) + Send + Sync>),
 }
 
@@ -102,10 +134,14 @@ impl LineLayer {
     fn new(destination: Destination) -> Result<Self, LogError> {
         let sink = match destination {
             Destination::Stderr => Sink::Stderr,
-            Destination::File(path) => Sink::File(Mutex::new(open(&path)?)),
+            Destination::File(path) => Sink::File(LogFile::open(path)?),
             Destination::Display(display) => Sink::Display(display),
         };
         Ok(Self { sink, pid: std::process::id() })
+    }
+
+    fn file(&self) -> Option<LogFile> {
+        if let Sink::File(file) = &self.sink { Some(file.clone()) } else { None }
     }
 
     fn line(&self, event: &Event<'_>, now: OffsetDateTime) -> String {
@@ -124,7 +160,7 @@ impl LineLayer {
         line.push('\n');
         // One write a line keeps lines of several processes apart. A line that cannot be written has no other place to go.
         let _ = match &self.sink {
-            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()),
+            Sink::File(file) => file.lock().write_all(line.as_bytes()),
             _ => std::io::stderr().lock().write_all(line.as_bytes()),
         };
     }
@@ -145,7 +181,7 @@ impl<S: Subscriber> Layer<S> for LineLayer {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -197,5 +233,23 @@ mod tests {
         assert!(text.starts_with("before\n") && text.ends_with("  after\n"), "{text}");
         let error = LineLayer::new(Destination::File(folder.path().into())).err().unwrap().to_string();
         assert!(error.starts_with("--logfile ") && error.contains("cannot be opened for appending"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_again_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let layer = LineLayer::new(Destination::File(path.clone())).unwrap();
+        let file = layer.file().unwrap();
+        layer.write("one".into());
+        std::fs::rename(&path, &moved).unwrap();
+        layer.write("two".into());
+        file.reopen().unwrap();
+        layer.write("three".into());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(file.reopen().is_err(), "a folder is no log");
+        layer.write("four".into());
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
     }
 }

@@ -4,8 +4,8 @@
 //! the original has are the original's, the others begin with `ckworker_`. `docs/operations.md` lists them.
 
 use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::{Instant, SystemTime},
 };
 
 use prometheus_client::{
@@ -13,10 +13,13 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use worker_proto::Gap;
+use worker_proto::{Failure, FailureKind, Gap};
 
 use super::{process, series::Series, text};
-use crate::supervisor::report::RunReport;
+use crate::supervisor::report::{CollectorReport, Outcome, RunReport, UnitReport};
+
+/// Accounts of a run that have values of their own; a scraper should not have to swallow more.
+const MAX_ACCOUNTS: usize = 1000;
 
 type Labels = Vec<(&'static str, String)>;
 type Timings = Family<Labels, Histogram, fn() -> Histogram>;
@@ -32,6 +35,9 @@ pub struct Metrics {
     exits: Family<Labels, Counter>,
     nodes: Family<Labels, Gauge>,
     edges: Family<Labels, Gauge>,
+    unit_nodes: Family<Labels, Gauge>,
+    unit_edges: Family<Labels, Gauge>,
+    unit_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
     took: Timings,
     actions: Family<Labels, Counter>,
     tasks: Family<Labels, Counter>,
@@ -60,6 +66,9 @@ impl Metrics {
             exits: Family::default(),
             nodes: Family::default(),
             edges: Family::default(),
+            unit_nodes: Family::default(),
+            unit_edges: Family::default(),
+            unit_seconds: Family::default(),
             took: Family::new_with_constructor(collection_times),
             actions: Family::default(),
             tasks: Family::default(),
@@ -79,6 +88,10 @@ impl Metrics {
         registry.register("ckworker_worker_exits", "Workers that ended, by reason", self.exits.clone());
         registry.register("ckworker_nodes", "Nodes of the last collection", self.nodes.clone());
         registry.register("ckworker_edges", "Edges of the last collection", self.edges.clone());
+        registry.register("ckworker_job_nodes", "Nodes of an account in the last collection", self.unit_nodes.clone());
+        registry.register("ckworker_job_edges", "Edges of an account in the last collection", self.unit_edges.clone());
+        let seconds = "Seconds that an account took in the last collection, all attempts together";
+        registry.register("ckworker_job_seconds", seconds, self.unit_seconds.clone());
         registry.register("ckworker_collect_seconds", "Duration of collections", self.took.clone());
         registry.register("ckworker_actions", "Actions of ckcore, by how they were answered", self.actions.clone());
         registry.register("ckworker_tasks", "Tasks of ckcore, by how they were answered", self.tasks.clone());
@@ -107,40 +120,71 @@ impl Metrics {
         self.exits.get_or_create(&labels).inc();
     }
 
-    /// A collector failed as a whole.
-    pub fn collector_failed(&self, collector: &str) {
-        self.count("unhandled_plugin_exceptions", &[("plugin".to_owned(), collector.to_owned())], 1);
-    }
-
-    /// A collector has ended.
-    pub fn collector_took(&self, collector: &str, took: Duration) {
-        self.took.get_or_create(&of_collector(collector)).observe(took.as_secs_f64());
-    }
-
-    /// A collection is over: what it found is what is shown until the next one.
-    pub fn run_finished(&self, report: &RunReport) {
-        for collector in &report.collectors {
-            let labels = of_collector(&collector.name);
-            let kept = || collector.units.iter().filter(|unit| unit.counts());
-            let nodes: u64 = kept().map(|unit| unit.nodes()).sum();
-            let edges: u64 = kept().map(|unit| unit.edges).sum();
-            self.nodes.get_or_create(&labels).set(i64::try_from(nodes).unwrap_or(i64::MAX));
-            self.edges.get_or_create(&labels).set(i64::try_from(edges).unwrap_or(i64::MAX));
+    /// Something failed, for good or to be tried again; refused credentials are counted where the original does.
+    pub fn failure(&self, collector: &str, failure: &Failure) {
+        if failure.kind == FailureKind::Credentials {
+            self.series().count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);
         }
+    }
+
+    /// A collection is over: what it found is what is shown until the next one, and what failed in it is counted.
+    pub fn run_finished(&self, report: &RunReport) {
+        self.unit_nodes.clear();
+        self.unit_edges.clear();
+        self.unit_seconds.clear();
+        let mut room = MAX_ACCOUNTS;
+        for collector in &report.collectors {
+            self.collector_finished(collector);
+            for unit in &collector.units {
+                self.unit_failed(&collector.name, unit);
+            }
+            for unit in collector.units.iter().take(room) {
+                self.unit_finished(&collector.name, unit);
+            }
+            room = room.saturating_sub(collector.units.len());
+        }
+    }
+
+    fn collector_finished(&self, collector: &CollectorReport) {
+        let labels = of_collector(&collector.name);
+        let kept = || collector.units.iter().filter(|unit| unit.counts());
+        self.nodes.get_or_create(&labels).set(gauge(kept().map(UnitReport::nodes).sum()));
+        self.edges.get_or_create(&labels).set(gauge(kept().map(|unit| unit.edges).sum()));
+        let seconds = collector.took.as_secs_f64();
+        self.took.get_or_create(&labels).observe(seconds);
+        self.series().observe_if_known(&format!("plugin_{}_collect", collector.name), seconds);
+        if collector.failure.is_some() {
+            self.count("unhandled_plugin_exceptions", &[("plugin".to_owned(), collector.name.clone())], 1);
+        }
+    }
+
+    fn unit_finished(&self, collector: &str, unit: &UnitReport) {
+        let labels = vec![("collector", collector.to_owned()), ("account", unit.id.clone())];
+        self.unit_nodes.get_or_create(&labels).set(gauge(unit.nodes()));
+        self.unit_edges.get_or_create(&labels).set(gauge(unit.edges));
+        self.unit_seconds.get_or_create(&labels).set(unit.took.as_secs_f64());
+    }
+
+    fn unit_failed(&self, collector: &str, unit: &UnitReport) {
+        let Outcome::Failed { reason, .. } = &unit.outcome else { return };
+        let display = if unit.label == unit.id { unit.id.clone() } else { format!("{} ({})", unit.label, unit.id) };
+        let labels = [("account".to_owned(), display)];
+        let labels_of_ours = [("collector", collector), ("account", &unit.id), ("reason", reason)];
+        let mut series = self.series();
+        series.count_if_known(&format!("plugin_{collector}_unhandled_account_exceptions"), &labels);
+        series.add("ckworker_unit_failures_total", &owned(labels_of_ours), 1);
     }
 
     /// A part of an account could not be collected.
     pub fn gap(&self, collector: &str, gap: &Gap) {
         let labels =
             [("collector", collector), ("account", &gap.account), ("service", &gap.service), ("code", &gap.code)];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.series().add("ckworker_gaps_total", &labels, 1);
+        self.series().add("ckworker_gaps_total", &owned(labels), 1);
     }
 
     /// A resource could not be cleaned up, or not be prepared for it (`pre_`).
     pub fn resource_exception(&self, stage: &'static str, labels: [(&str, &str); 4]) {
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.series().add(&format!("resource_{stage}cleanup_exceptions_total"), &labels, 1);
+        self.series().add(&format!("resource_{stage}cleanup_exceptions_total"), &owned(labels), 1);
     }
 
     /// A task of ckcore was answered; the result is `done` or `error`.
@@ -181,6 +225,14 @@ impl Metrics {
         self.series().observe(name, seconds);
     }
 
+    /// Does something and measures how long it takes, under a name as for [`Metrics::duration`].
+    pub fn timed<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = work();
+        self.duration(name, began.elapsed().as_secs_f64());
+        result
+    }
+
     /// Everything in Prometheus's text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -202,6 +254,14 @@ fn of_collector(collector: &str) -> Labels {
     vec![("collector", collector.to_owned())]
 }
 
+fn owned<const N: usize>(labels: [(&str, &str); N]) -> [(String, String); N] {
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// From a second to three hours, the default of `--timeout`.
 fn collection_times() -> Histogram {
     Histogram::new([1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10800.0])
@@ -209,12 +269,13 @@ fn collection_times() -> Histogram {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::supervisor::report::{CollectorReport, Outcome, UnitReport};
+    use std::time::Duration;
 
-    fn unit(nodes: u64, outcome: Outcome) -> UnitReport {
+    use super::*;
+
+    fn unit(id: &str, nodes: u64, outcome: Outcome) -> UnitReport {
         UnitReport {
-            id: "1".into(),
+            id: id.into(),
             label: "one".into(),
             kind: "aws_account".into(),
             outcome,
@@ -222,8 +283,18 @@ mod tests {
             nodes_by_kind: [("aws_vpc".to_owned(), nodes)].into(),
             edges: nodes,
             gaps: vec![],
-            took: Duration::ZERO,
+            took: Duration::from_millis(2500),
         }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed { reason: "credentials".into(), detail: String::new() }
+    }
+
+    fn finish(metrics: &Metrics, units: Vec<UnitReport>) {
+        let took = Duration::from_secs(2);
+        let collectors = vec![CollectorReport { name: "aws".into(), units, took, ..CollectorReport::default() }];
+        metrics.run_finished(&RunReport { collectors, ..RunReport::default() });
     }
 
     #[test]
@@ -232,17 +303,12 @@ mod tests {
         metrics.set_jobs(&[("running", 3), ("waiting", 0)]);
         metrics.job_restarted("aws");
         metrics.worker_exited("aws", "deadline");
-        metrics.collector_failed("aws");
-        metrics.collector_took("aws", Duration::from_secs(2));
         metrics.action("collect", "done");
         metrics.upload("done");
         metrics.set_core_connected(true);
         metrics.frame("in", 100);
         metrics.duration("plugin_aws_collect_vpcs", 0.5);
-        let failed = Outcome::Failed { reason: "killed".into(), detail: String::new() };
-        let units = vec![unit(5, Outcome::Complete), unit(7, failed)];
-        let collectors = vec![CollectorReport { name: "aws".into(), units, ..CollectorReport::default() }];
-        metrics.run_finished(&RunReport { collectors, ..RunReport::default() });
+        finish(&metrics, vec![unit("1", 5, Outcome::Complete), unit("2", 7, failed())]);
         let gap = Gap {
             account: "1".into(),
             region: "r".into(),
@@ -257,9 +323,12 @@ mod tests {
             "ckworker_jobs{state=\"running\"} 3",
             "ckworker_job_restarts_total{collector=\"aws\"} 1",
             "ckworker_worker_exits_total{collector=\"aws\",reason=\"deadline\"} 1",
-            "cloudkeeper_unhandled_plugin_exceptions_total{plugin=\"aws\"} 1",
             "ckworker_collect_seconds_bucket{le=\"3.0\",collector=\"aws\"} 1",
             "ckworker_nodes{collector=\"aws\"} 5",
+            "ckworker_job_nodes{collector=\"aws\",account=\"1\"} 5",
+            "ckworker_job_edges{collector=\"aws\",account=\"2\"} 7",
+            "ckworker_job_seconds{collector=\"aws\",account=\"2\"} 2.5",
+            "cloudkeeper_plugin_aws_collect_seconds_sum 2",
             "ckworker_gaps_total{account=\"1\",code=\"UnauthorizedOperation\",collector=\"aws\",service=\"ec2\"} 1",
             "ckworker_actions_total{action=\"collect\",result=\"done\"} 1",
             "ckworker_core_connected 1",
@@ -274,5 +343,36 @@ mod tests {
             assert_eq!(text.lines().filter(|other| *other == line).count(), 1, "{line}\n{text}");
         }
         assert!(!text.contains("# EOF") && text.ends_with('\n'));
+    }
+
+    #[test]
+    fn what_failed_in_the_end_is_counted_by_account_and_reason() {
+        let metrics = Metrics::new();
+        for _ in 0..2 {
+            metrics.failure("aws", &Failure { kind: FailureKind::Credentials, message: String::new() });
+            finish(&metrics, vec![unit("1", 5, Outcome::Complete), unit("2", 0, failed())]);
+        }
+        metrics.failure("aws", &Failure { kind: FailureKind::Unavailable, message: String::new() });
+        let broken = CollectorReport { name: "aws".into(), failure: Some("no plan".into()), ..Default::default() };
+        metrics.run_finished(&RunReport { collectors: vec![broken], ..RunReport::default() });
+        let text = metrics.encode();
+        for line in [
+            "ckworker_unit_failures_total{account=\"2\",collector=\"aws\",reason=\"credentials\"} 2",
+            "cloudkeeper_plugin_aws_unhandled_account_exceptions_total{account=\"one (2)\"} 2",
+            "cloudkeeper_plugin_aws_session_exceptions_total 2",
+            "cloudkeeper_unhandled_plugin_exceptions_total{plugin=\"aws\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("ckworker_job_nodes{"), "only accounts of the last run have values: {text}");
+    }
+
+    #[test]
+    fn accounts_with_values_of_their_own_are_bounded() {
+        let metrics = Metrics::new();
+        finish(&metrics, (0..=MAX_ACCOUNTS).map(|id| unit(&id.to_string(), 1, Outcome::Complete)).collect());
+        let text = metrics.encode();
+        assert_eq!(text.matches("\nckworker_job_nodes{").count(), MAX_ACCOUNTS);
+        assert!(text.contains(&format!("ckworker_nodes{{collector=\"aws\"}} {}", MAX_ACCOUNTS + 1)));
     }
 }

@@ -14,7 +14,7 @@ mod worker_log;
 
 pub use self::{
     line::{Line, MAX_LINE},
-    log::{Destination, LogError, init, last_words},
+    log::{Destination, LogError, LogFile, init, last_words},
     metrics::Metrics,
     worker_log::WorkerLog,
 };

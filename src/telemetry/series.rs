@@ -20,12 +20,13 @@ const COUNTERS: &[(&str, &str, bool)] = &[
     ("resource_pre_cleanup_exceptions_total", "Number of resource pre_cleanup() exceptions", false),
     ("resource_cleanup_exceptions_total", "Number of resource cleanup() exceptions", false),
     ("ckworker_gaps_total", "Parts of accounts that could not be collected", false),
+    ("ckworker_unit_failures_total", "Accounts that were not collected in the end", false),
 ];
 
 /// What the original measures of an AWS account, as `cloudkeeper_plugin_aws_collect_<x>_seconds`.
 const AWS_COLLECT: &str = "vpcs subnets route_tables security_groups internet_gateways instances keypairs \
-    autoscaling_groups reserved_instances volumes snapshots volume_metrics network_interfaces network_acls nat_gateways \
-    vpc_peering_connections vpc_endpoints buckets s3_buckets elbs alb_target_groups albs rds_instances rds_metrics \
+    autoscaling_groups volumes snapshots volume_metrics network_interfaces network_acls nat_gateways \
+    vpc_peering_connections vpc_endpoints s3_buckets elbs alb_target_groups albs rds_instances rds_metrics \
     iam_account_summary iam_policies iam_groups iam_instance_profiles iam_roles iam_users iam_server_certificates \
     cloudformation_stacks eks_clusters elastic_ips cloudwatch_alarms";
 
@@ -75,7 +76,6 @@ impl Series {
             series.announce_summary(&format!("plugin_aws_collect_{name}"), &format!("collect_{name}"));
         }
         series.announce_summary("plugin_aws_collect", "collect");
-        series.announce_summary("plugin_aws_get_eks_nodegroups", "get_eks_nodegroups");
         series.announce_summary("cleanup", "cleanup");
         series.announce_summary("resource_cleanup", "resource cleanup");
         series.announce_summary("graph2json", "graph2json");
@@ -86,6 +86,20 @@ impl Series {
     /// Adds to a counter of the original's family of names.
     pub(super) fn count(&mut self, name: &str, labels: &[(String, String)], by: u64) {
         self.add(&format!("cloudkeeper_{name}_total"), labels, by);
+    }
+
+    /// Adds to a counter of the original that not every collector has; what it does not have is not made up.
+    pub(super) fn count_if_known(&mut self, name: &str, labels: &[(String, String)]) {
+        if self.families.contains_key(&format!("cloudkeeper_{name}_total")) {
+            self.count(name, labels, 1);
+        }
+    }
+
+    /// The same for a summary.
+    pub(super) fn observe_if_known(&mut self, name: &str, seconds: f64) {
+        if self.families.contains_key(&summary(name)) {
+            self.observe(name, seconds);
+        }
     }
 
     /// Adds to a counter by its full name.
@@ -210,6 +224,20 @@ mod tests {
         );
         let session = "cloudkeeper_plugin_aws_session_exceptions_total";
         assert_eq!(lines(&series, session), [format!("{session} 0")]);
+    }
+
+    #[test]
+    fn what_a_collector_does_not_have_is_not_made_up() {
+        let mut series = Series::new();
+        for collector in ["aws", "example"] {
+            series.count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);
+            series.observe_if_known(&format!("plugin_{collector}_collect"), 1.0);
+        }
+        let session = "cloudkeeper_plugin_aws_session_exceptions_total";
+        assert_eq!(lines(&series, session), [format!("{session} 1")]);
+        let collect = "cloudkeeper_plugin_aws_collect_seconds";
+        assert_eq!(lines(&series, collect), [format!("{collect}_count 1"), format!("{collect}_sum 1")]);
+        assert_eq!(lines(&series, "cloudkeeper_plugin_example"), Vec::<String>::new());
     }
 
     #[test]

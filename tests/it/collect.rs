@@ -1,6 +1,11 @@
 //! One-shot collections of an AWS organization with the built program and real child processes.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -139,11 +144,57 @@ async fn one_account_and_what_can_happen_to_it() {
     assert!(failed.stderr.contains("127.0.0.1:9"), "{}", failed.stderr);
 }
 
-async fn a_denied_call_costs_its_kind_only(
-    aws: &LocalAws,
-    output: &Path,
-    command: &impl Fn(&[&str]) -> std::process::Command,
-) {
+#[test]
+fn a_wrong_endpoint_is_said_once() {
+    let mut command = program::command(&["collect", "--collector", "aws", "--output", "-"]);
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("AWS_ACCESS_KEY_ID", "a");
+    let run = program::run(command.env("AWS_SECRET_ACCESS_KEY", "b"));
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("http://127.0.0.1:9").count(), 1, "{}", run.stderr);
+}
+
+/// A collection of an AWS that takes calls and never answers; it has made its first one.
+fn waiting(shell: &str) -> (Running, TcpListener) {
+    let aws = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{shell} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_ckworker"), "collect"]);
+    command.args(["--collector", "aws", "--output", "-", "--aws-access-key-id", "a"]);
+    command.args(["--aws-secret-access-key=hunter2", "--aws-region", "us-east-1"]);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("AWS_EC2_METADATA_DISABLED", "true").env("NO_PROXY", "*");
+    command.env("AWS_ENDPOINT_URL", format!("http://{}", aws.local_addr().unwrap())).stdin(Stdio::null());
+    let running = Running::start(&mut command);
+    drop(aws.accept().unwrap());
+    (running, aws)
+}
+
+#[test]
+fn a_closed_terminal_ends_a_collection_unless_it_is_to_go_on() {
+    let (running, _aws) = waiting("");
+    running.signal("HUP");
+    let run = running.wait();
+    assert_eq!(run.code, 129, "{}", run.stderr);
+
+    let (running, _aws) = waiting("trap '' HUP;");
+    running.signal("HUP");
+    running.signal("TERM");
+    let run = running.wait();
+    assert_eq!(run.code, 143, "{}", run.stderr);
+}
+
+#[test]
+fn no_secret_is_among_the_arguments_of_a_process() {
+    let (running, _aws) = waiting("");
+    for pid in running.children().into_iter().chain([running.pid()]) {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!arguments.contains("hunter2") && !arguments.contains("secret"), "{arguments:?}");
+        assert!(arguments.contains("ckworker"), "{arguments:?}");
+    }
+    running.signal("TERM");
+    let run = running.wait();
+    assert!(run.stderr.contains("--aws-secret-access-key was taken off the command line"), "{}", run.stderr);
+}
+
+async fn a_denied_call_costs_its_kind_only(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> Command) {
     aws.fault(json!({"operation": "DescribeVolumes", "mode": "deny"})).await;
     let run = program::run(&mut command(&[]));
     aws.reset().await;
@@ -173,11 +224,7 @@ async fn collecting_child(aws: &LocalAws, running: &Running) -> i32 {
     }
 }
 
-async fn a_killed_worker_is_replaced(
-    aws: &LocalAws,
-    output: &Path,
-    command: &impl Fn(&[&str]) -> std::process::Command,
-) {
+async fn a_killed_worker_is_replaced(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> Command) {
     volumes_hang(aws).await;
     let running = Running::start(&mut command(&[]));
     program::signal(collecting_child(aws, &running).await, "KILL");
@@ -188,7 +235,7 @@ async fn a_killed_worker_is_replaced(
     assert!(fs::read_to_string(output).unwrap().contains("\"aws_ec2_volume\""));
 }
 
-async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) -> std::process::Command) {
+async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) -> Command) {
     volumes_hang(aws).await;
     let running = Running::start(&mut command(&["--timeout", "25"]));
     let child = collecting_child(aws, &running).await;
@@ -200,7 +247,7 @@ async fn a_stopped_worker_is_ended(aws: &LocalAws, command: &impl Fn(&[&str]) ->
     assert!(!program::is_alive(child), "the stopped child must be gone");
 }
 
-async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> std::process::Command) {
+async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> Command) {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         fs::write(output, "from before").unwrap();
         volumes_hang(aws).await;
@@ -231,6 +278,31 @@ fn a_full_disk_is_said_and_ends_with_the_code_for_it() {
     let run = program::run(&mut program::command(&["collect", "--collector", "example", "--output", "/dev/full"]));
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains("/dev/full") && run.stderr.contains("No space left"), "{}", run.stderr);
+}
+
+#[test]
+fn standard_output_by_any_name_is_written_to_and_not_replaced() {
+    let golden = include_str!("../golden/example/graph.ndjson");
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let before = fs::read_link("/dev/stdout").ok();
+        let mut command = program::command(&["collect", "--collector", "example", "--quiet", "--output", name]);
+        let status = command.stdout(file.reopen().unwrap()).status().unwrap();
+        assert!(status.success(), "{name}");
+        compare::assert_none(&compare::graphs(golden, &fs::read_to_string(file.path()).unwrap(), None));
+        assert_eq!(fs::read_link("/dev/stdout").ok(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_dump_that_cannot_be_written_is_said_before_anything_is_contacted() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("graph.dump.json")).unwrap();
+    let mut command = program::command(&["collect", "--collector", "aws", "--output", "-", "--debug-dump-json"]);
+    let run = program::run(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").current_dir(folder.path()));
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "one clear message: {}", run.stderr);
+    assert!(run.stderr.contains("--debug-dump-json") && run.stderr.contains("graph.dump.json"), "{}", run.stderr);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::support::{
+    aws::LocalAws,
     core4::{HANG_GUARD, LocalCore},
     program::{Running, command},
 };
@@ -237,4 +238,137 @@ async fn an_authority_can_be_named_in_a_file() {
     let mut blind = Client::new(&core.secure, |config| config.tls.verify = false);
     blind.connected().await;
     blind.close().await;
+}
+
+const KEY: &str = "geheim ✓";
+
+/// The task of a workflow in what the core shows of its tasks, running or stored.
+fn task<'v>(tasks: &'v Value, place: &str, id: &str) -> Option<&'v Value> {
+    tasks[place].as_array()?.iter().find(|task| task["id"] == id)
+}
+
+/// Runs a workflow and waits for its end; answers what the core stored of it.
+async fn run(core: &LocalCore, workflow: &str) -> Value {
+    let id = core.workflow(workflow).await;
+    let over = |tasks: &Value| task(tasks, "stored", &id).is_some_and(|task| task["done"] == true);
+    let tasks = core.until("tasks", over).await;
+    task(&tasks, "stored", &id).unwrap().clone()
+}
+
+/// The ids of the nodes of a kind that are as wanted, in order.
+async fn found(core: &LocalCore, kind: &str, is_it: impl Fn(&Value) -> bool) -> Vec<String> {
+    let nodes = core.nodes().await;
+    let wanted = of_kind(&nodes, kind).into_iter().filter(|node| is_it(node));
+    let mut ids: Vec<String> = wanted.map(|node| node["reported"]["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test]
+async fn aws_is_collected_tagged_and_cleaned_up_with_a_key_over_tls() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = LocalCore::start(&["--tls", "--psk", KEY]);
+    let web = ["--web-host", "127.0.0.1", "--web-port", "0"];
+    let arguments = ["--fork", "--collector", "aws", "--aws-fork", "--aws-region", "us-east-1", "--cleanup"];
+    let mut daemon = command(&[&arguments[..], &web, &["--ckcore-uri", &core.secure]].concat());
+    let daemon = Running::start(aws.serve(&mut daemon).env("CKWORKER_PSK", KEY));
+    is_connected(&core).await;
+
+    let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let id = core.workflow("collect").await;
+    let is_told = |tasks: &Value| {
+        task(tasks, "running", &id).is_some_and(|task| task["progress"].to_string().contains("123456789012"))
+    };
+    core.until("tasks", is_told).await;
+    aws.mend(hanging).await;
+    core.until("tasks", |tasks| task(tasks, "stored", &id).is_some_and(|task| task["done"] == true)).await;
+    let nodes = core.nodes().await;
+    assert_eq!(of_kind(&nodes, "aws_account")[0]["metadata"]["replace"], json!(true));
+
+    let subnets = found(&core, "aws_ec2_subnet", |_| true).await;
+    assert!(subnets.len() >= 8, "{subnets:?}");
+    aws.reset().await;
+    let is_bobs = |node: &Value| node["reported"]["tags"]["owner"] == "bob";
+    core.command("search is(aws_ec2_subnet) | tag update owner bob").await;
+    assert_eq!(found(&core, "aws_ec2_subnet", is_bobs).await, subnets);
+    core.command("search is(aws_ec2_subnet) | tag delete owner").await;
+    assert_eq!(found(&core, "aws_ec2_subnet", is_bobs).await, [""; 0]);
+    let calls = subnets.len() as u64;
+    assert_eq!(aws.changes().await, [("CreateTags".to_owned(), calls), ("DeleteTags".to_owned(), calls)].into());
+
+    let free = found(&core, "aws_ec2_volume", |node| node["reported"]["volume_status"] == "available").await;
+    assert!(free.len() >= 3, "{free:?}");
+    let [first, second, kept] = [&free[0], &free[1], &free[2]];
+    for id in [first, second, kept] {
+        core.command(&format!("search is(aws_ec2_volume) and id={id} | clean")).await;
+    }
+    core.command(&format!("search is(aws_ec2_volume) and id={kept} | protect")).await;
+    aws.reset().await;
+    let cleanup = run(&core, "cleanup").await;
+    assert_eq!(cleanup["has_error"], false, "{cleanup}");
+    assert!(cleanup.to_string().contains("2 resources deleted, 0 failed, 0 refused"), "{cleanup}");
+    assert_eq!(aws.changes().await, [("DeleteVolume".to_owned(), 2)].into());
+    let cleaned = found(&core, "aws_ec2_volume", |node| node["metadata"]["cleaned"] == true).await;
+    assert_eq!(cleaned, [first.clone(), second.clone()]);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code, 0);
+}
+
+/// A daemon that collects one region of a local AWS.
+fn collecting(aws: &LocalAws, core: &LocalCore) -> Running {
+    let web = ["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri", &core.uri];
+    let arguments = ["--fork", "--collector", "aws", "--aws-fork", "--aws-region", "us-east-1"];
+    Running::start(aws.serve(&mut command(&[&arguments[..], &web].concat())))
+}
+
+async fn is_connected(core: &LocalCore) {
+    core.until("workers", |workers| workers["connected"].to_string().contains(SUBSCRIBER)).await;
+}
+
+#[tokio::test]
+async fn a_collection_that_is_called_off_ends_its_workers_and_the_next_one_is_whole() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = LocalCore::start(&[]);
+    let daemon = collecting(&aws, &core);
+    is_connected(&core).await;
+    let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let id = core.workflow("collect").await;
+    let struck = async { while aws.faults().await[0]["strikes"] == 0 {} };
+    timeout(HANG_GUARD, struck).await.expect("the collection is in the middle");
+    core.push(&format!("stop/{id}"), &Value::Null).await;
+    let gone = async {
+        while !daemon.children().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(HANG_GUARD, gone).await.expect("the workers are ended");
+    aws.mend(hanging).await;
+    run(&core, "collect").await;
+    assert!(!found(&core, "aws_ec2_volume", |_| true).await.is_empty());
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code, 0);
+}
+
+#[tokio::test]
+async fn a_core_that_forgot_everything_in_a_restart_gets_everything_again() {
+    let aws = LocalAws::start(1, &["us-east-1"]);
+    let core = LocalCore::start(&[]);
+    let daemon = collecting(&aws, &core);
+    is_connected(&core).await;
+    let hanging = aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    core.workflow("collect").await;
+    let struck = async { while aws.faults().await[0]["strikes"] == 0 {} };
+    timeout(HANG_GUARD, struck).await.expect("the collection is in the middle");
+    let core = core.restart();
+    is_connected(&core).await;
+    aws.mend(hanging).await;
+    let collected = run(&core, "collect").await;
+    assert_eq!(collected["has_error"], false, "{collected}");
+    let volumes = found(&core, "aws_ec2_volume", |_| true).await;
+    core.command("search is(aws_ec2_volume) | tag update owner bob").await;
+    let tagged = found(&core, "aws_ec2_volume", |node| node["reported"]["tags"]["owner"] == "bob").await;
+    assert!(!volumes.is_empty());
+    assert_eq!(tagged, volumes);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code, 0);
 }

@@ -134,6 +134,53 @@ async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
 }
 
 #[tokio::test]
+async fn a_key_on_the_command_line_is_taken_off_it_and_warned_about() {
+    let core = TestCore::start(Some(PSK)).await;
+    let daemon = Daemon::start(&core, |command| command.args(["--collector", "example", "--ps", PSK, "-v"]));
+    core.connected(SUBSCRIBER).await;
+    let process = format!("/proc/{}", daemon.running.pid());
+    let arguments = fs::read_to_string(format!("{process}/cmdline")).unwrap();
+    assert!(!arguments.contains(PSK) && !arguments.contains("--ps"), "{arguments:?}");
+    assert!(arguments.contains("--collector\0example\0-v\0"), "the rest is there: {arguments:?}");
+    assert_eq!(fs::read_to_string(format!("{process}/comm")).unwrap().trim(), "ckworker");
+    assert_eq!(collect(&core).await, done());
+    let (output, log) = daemon.stop().await;
+    assert_eq!(output.code, 0, "{log}");
+    assert!(log.contains("--psk was taken off the command line") && !log.contains(PSK), "{log}");
+}
+
+#[tokio::test]
+async fn a_hangup_opens_the_log_again_and_nothing_more() {
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::example(&core);
+    core.connected(SUBSCRIBER).await;
+    let moved = daemon.log.path().with_extension("1");
+    fs::rename(daemon.log.path(), &moved).unwrap();
+    fs::write(daemon.log.path(), "").unwrap();
+    daemon.running.signal("HUP");
+    daemon.logged("the log was opened again").await;
+    assert_eq!(collect(&core).await, done());
+    daemon.logged("collection complete").await;
+    assert!(!fs::read_to_string(&moved).unwrap().contains("collection complete"));
+    fs::remove_file(&moved).unwrap();
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn a_dump_that_fails_costs_the_run_nothing() {
+    let core = TestCore::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&core, |command| {
+        command.args(["--collector", "example", "--debug-dump-json"]).current_dir(folder.path())
+    });
+    core.connected(SUBSCRIBER).await;
+    folder.close().unwrap();
+    assert_eq!(collect(&core).await, done());
+    daemon.logged("--debug-dump-json: cannot write").await;
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
     let core = TestCore::start(Some("another key")).await;
     let daemon = Daemon::start(&core, |command| command.args(["--collector", "example"]).env("CKWORKER_PSK", PSK));

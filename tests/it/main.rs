@@ -5,10 +5,12 @@
 mod aws_faults;
 mod ckcore;
 mod cleanup;
+mod cleanup_aws;
 mod cli;
 mod collect;
 mod core4;
 mod daemon;
+mod exposed;
 mod graph;
 mod operate;
 mod queue;

@@ -10,7 +10,7 @@ use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
     super::{BoxFuture, Broker},
-    identity::{Secret, base_config, causes, endpoint, failure, no_credentials},
+    identity::{Secret, base_config, causes, endpoint, failure, is_denied, no_credentials},
     selection::role_arn,
 };
 use crate::settings::Settings;
@@ -125,7 +125,7 @@ impl AwsBroker {
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
         let answer = request.send().await.map_err(|error| {
             let mut failure = failure(&what, &endpoint(config, "sts"), &error);
-            if failure.kind == FailureKind::Credentials {
+            if is_denied(&error) {
                 failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
             }
             failure

@@ -7,10 +7,12 @@ use aws_config::{
     meta::region::RegionProviderChain, profile::ProfileFileRegionProvider, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::{Credentials as AwsCredentials, provider::error::CredentialsError};
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use worker_proto::{Credentials, Failure, FailureKind};
+
+use super::client::CallErrorKind;
 
 /// The region that is used where the configuration names none.
 pub(crate) const DEFAULT_REGION: &str = "us-east-1";
@@ -151,50 +153,68 @@ pub(crate) fn no_credentials(detail: &str) -> Failure {
 }
 
 /// What a failed call of the official crates means. `what` says what was tried, `endpoint` where.
-pub(crate) fn failure<E, R>(what: &str, endpoint: &str, error: &SdkError<E, R>) -> Failure
+pub(crate) fn failure<E>(what: &str, endpoint: &str, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug + 'static,
 {
     if let Some(cause) = credentials_cause(error) {
         return no_credentials(&format!("{what}: {}", causes(cause)));
     }
-    let (kind, detail) = match error {
+    let detail = match error {
         SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("UnknownError");
-            let text = answer.err().message().unwrap_or("no message");
-            (kind_of(code), format!("{code}: {text}"))
+            let (status, text) = (answer.raw().status().as_u16(), answer.err().message().unwrap_or("no message"));
+            match answer.err().code() {
+                Some(code) => return refused(what, code, text, status),
+                // Something else than the service, such as a proxy.
+                None => format!("{endpoint} answered oddly: status {status} without a code"),
+            }
         }
-        SdkError::TimeoutError(_) => (FailureKind::Unavailable, format!("no answer from {endpoint} in time")),
-        SdkError::DispatchFailure(_) => {
-            (FailureKind::Unavailable, format!("{endpoint} cannot be reached: {}", root_cause(error)))
-        }
-        _ => (FailureKind::Unavailable, format!("{endpoint} answered oddly: {}", root_cause(error))),
+        SdkError::TimeoutError(_) => format!("no answer from {endpoint} in time"),
+        SdkError::DispatchFailure(_) => format!("{endpoint} cannot be reached: {}", root_cause(error)),
+        _ => format!("{endpoint} answered oddly: {}", root_cause(error)),
     };
-    let advice = match kind {
-        FailureKind::Credentials => "; check that the credentials are current and are allowed to do this",
-        _ => "; check the network and AWS_ENDPOINT_URL if it is set",
-    };
-    Failure { kind, message: format!("{what}: {detail}{advice}") }
+    let advice = "check the network and AWS_ENDPOINT_URL if it is set";
+    Failure { kind: FailureKind::Unavailable, message: format!("{what}: {detail}; {advice}") }
 }
 
-/// Whether an error code says that credentials are missing, wrong, expired or not allowed.
-fn kind_of(code: &str) -> FailureKind {
-    match code {
-        "AccessDenied"
-        | "AccessDeniedException"
-        | "AuthFailure"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "IncompleteSignature"
-        | "InvalidAccessKeyId"
-        | "InvalidClientTokenId"
-        | "MissingAuthenticationToken"
-        | "SignatureDoesNotMatch"
-        | "UnauthorizedOperation"
-        | "UnrecognizedClientException" => FailureKind::Credentials,
-        _ => FailureKind::Unavailable,
-    }
+/// Whether the service says that who asked must not do this.
+pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ServiceError(answer) = error else { return false };
+    let Some(code) = answer.err().code() else { return false };
+    CallErrorKind::of(code, answer.raw().status().as_u16()) == CallErrorKind::Denied && !is_setting(code)
+}
+
+/// A refusal of the service. The codes mean what they mean to the collector's own client; what cannot pass is final.
+fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
+    let meaning = CallErrorKind::of(code, status);
+    let kind = match meaning {
+        _ if is_setting(code) => FailureKind::Configuration,
+        CallErrorKind::Denied | CallErrorKind::Credentials => FailureKind::Credentials,
+        CallErrorKind::Throttled | CallErrorKind::Unavailable => FailureKind::Unavailable,
+        CallErrorKind::NotFound | CallErrorKind::Odd | CallErrorKind::Configuration => FailureKind::Configuration,
+    };
+    let advice = match code {
+        "AWSOrganizationsNotInUseException" => "this account is in no organization: leave out --aws-scrape-org",
+        "RegionDisabledException" => {
+            "STS is not enabled for that account in this region: set AWS_REGION to another one"
+        }
+        "RequestExpired" | "RequestTimeTooSkewed" => "check the clock of this machine",
+        "InvalidSignatureException" | "SignatureDoesNotMatch" => {
+            "check the secret access key and the clock of this machine"
+        }
+        "ValidationError" | "ValidationException" => "check the names that were given, such as --aws-role",
+        _ => match kind {
+            FailureKind::Credentials => "check that the credentials are current and are allowed to do this",
+            FailureKind::Unavailable => "AWS is busy or has trouble, which may pass",
+            _ => "AWS does not take this call as it is: check the AWS options",
+        },
+    };
+    Failure { kind, message: format!("{what}: {code}: {text}; {advice}") }
+}
+
+/// Whether a code speaks of how an account is set up, although its status says that the call is forbidden.
+fn is_setting(code: &str) -> bool {
+    matches!(code, "AWSOrganizationsNotInUseException" | "RegionDisabledException")
 }
 
 fn credentials_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
@@ -234,6 +254,10 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "tests")]
+
+    use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+
     use super::*;
 
     fn check(name: &str, value: &str) -> Result<(), String> {
@@ -250,6 +274,47 @@ mod tests {
                 check("AWS_ENDPOINT_URL_EC2", odd).is_err_and(|error| error.contains("AWS_ENDPOINT_URL_EC2")),
                 "{odd}"
             );
+        }
+    }
+
+    /// What a service that answers this status and this code is taken to say.
+    fn answered(status: u16, code: Option<&str>) -> (FailureKind, String, bool) {
+        let answer = HttpResponse::new(status.try_into().expect("a status"), SdkBody::empty());
+        let error = ErrorMetadata::builder().message("No.");
+        let error = if let Some(code) = code { error.code(code) } else { error };
+        let error = SdkError::service_error(error.build(), answer);
+        let failure = failure("it cannot be done", "http://127.0.0.1:5000", &error);
+        (failure.kind, failure.message, is_denied(&error))
+    }
+
+    #[test]
+    fn what_cannot_pass_is_final_and_has_advice_of_its_own() {
+        use FailureKind::{Configuration, Credentials, Unavailable};
+        for (status, code, kind, advice, denied) in [
+            (400, "AWSOrganizationsNotInUseException", Configuration, "leave out --aws-scrape-org", false),
+            (400, "ValidationError", Configuration, "--aws-role", false),
+            (403, "RegionDisabledException", Configuration, "AWS_REGION", false),
+            (400, "RequestExpired", Credentials, "clock", false),
+            (403, "InvalidSignatureException", Credentials, "secret access key", false),
+            (403, "AccessDenied", Credentials, "are allowed to do this", true),
+            (403, "InvalidClientTokenId", Credentials, "are current", false),
+            (400, "SomethingNewException", Configuration, "AWS options", false),
+            (400, "ThrottlingException", Unavailable, "may pass", false),
+            (503, "ServiceUnavailable", Unavailable, "may pass", false),
+        ] {
+            let (found, message, is_denied) = answered(status, Some(code));
+            assert_eq!((found, is_denied), (kind, denied), "{message}");
+            assert!(message.starts_with(&format!("it cannot be done: {code}: No.; ")), "{message}");
+            assert!(message.contains(advice) && !message.contains("AWS_ENDPOINT_URL"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_services_may_pass() {
+        for status in [200, 403] {
+            let (kind, message, is_denied) = answered(status, None);
+            assert_eq!((kind, is_denied), (FailureKind::Unavailable, false), "{message}");
+            assert!(message.contains("http://127.0.0.1:5000") && message.contains("AWS_ENDPOINT_URL"), "{message}");
         }
     }
 

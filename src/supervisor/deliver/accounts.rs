@@ -6,8 +6,8 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, Merged, MergedGraph, PathBuf, UnitReport, blocking,
-    dump_file, failed, group, nothing, upload,
+    CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged, MergedGraph, Metrics,
+    PathBuf, UnitReport, blocking, dump_file, failed, group, nothing, upload,
 };
 use crate::graph::{CompleteUnit, lean_model_json};
 
@@ -17,6 +17,7 @@ pub(super) async fn to_core(
     order: DeliveryOrder,
     ignore_deferred: bool,
     dump: Option<PathBuf>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Delivered, DeliveryError> {
     let DeliveryOrder { report, units, deadline, task, .. } = order;
     for unit in report.collectors.iter().flat_map(|collector| &collector.units).filter(|unit| !UnitReport::counts(unit))
@@ -29,7 +30,7 @@ pub(super) async fn to_core(
     }
     let model = lean_model_json().map_err(|error| failed(error.to_string()))?;
     if let Some(folder) = &dump {
-        dump_file(folder, "model.dump.json", &|out| out.write_all(&model))?;
+        dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model));
     }
     upload::prepare(api, model, deadline).await.map_err(|error| failed(error.to_string()))?;
     let mut delivered = Delivered::default();
@@ -38,9 +39,8 @@ pub(super) async fn to_core(
         let mut refused = Vec::new();
         for unit in units {
             let label = unit.account().label.clone();
-            let graph = graph(&name, unit, ignore_deferred, dump.as_deref()).await;
-            let sent = match graph {
-                Ok(graph) => send(api, graph, task.as_deref(), deadline, &mut delivered).await,
+            let sent = match graph(&name, unit, ignore_deferred, dump.as_deref(), metrics).await {
+                Ok(body) => send(api, body, task.as_deref(), deadline, &mut delivered).await,
                 Err(error) => Err(error),
             };
             match sent {
@@ -75,33 +75,34 @@ async fn graph(
     unit: CompleteUnit,
     ignore_deferred: bool,
     dump: Option<&Path>,
-) -> Result<Arc<MergedGraph>, DeliveryError> {
-    let (cloud, dump) = (cloud.to_owned(), dump.map(Path::to_owned));
+    metrics: &Arc<Metrics>,
+) -> Result<Merged, DeliveryError> {
+    let (cloud, dump, metrics) = (cloud.to_owned(), dump.map(Path::to_owned), Arc::clone(metrics));
     blocking(move || {
         let account = unit.account().id.clone();
-        let graph =
-            MergedGraph::of_account(&cloud, unit, ignore_deferred).map_err(|error| failed(error.to_string()))?;
-        let graph = Arc::new(graph);
+        let graph = metrics.timed(MERGING, || MergedGraph::of_account(&cloud, unit, ignore_deferred));
+        let graph = Arc::new(graph.map_err(|error| failed(error.to_string()))?);
         if let Some(folder) = dump {
             let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
             let account: String = account.chars().map(plain).collect();
             let name = format!("graph.{cloud}.{account}.dump.json");
-            dump_file(&folder, &name, &|mut out| graph.write_to(&mut out))?;
+            dump_file(&folder, &name, &|mut out| graph.write_to(&mut out));
         }
-        Ok(graph)
+        Ok(Merged { graph, metrics })
     })
     .await
 }
 
 async fn send(
     api: &CoreApi,
-    graph: Arc<MergedGraph>,
+    body: Merged,
     task: Option<&str>,
     deadline: std::time::Instant,
     delivered: &mut Delivered,
 ) -> Result<(), DeliveryError> {
-    let body = Arc::new(Merged(Arc::clone(&graph)));
-    let stored = upload::merge_one(api, body, task, deadline).await.map_err(|error| failed(error.to_string()))?;
+    let graph = Arc::clone(&body.graph);
+    let stored =
+        upload::merge_one(api, Arc::new(body), task, deadline).await.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, later = task.is_some(), "the core has the graph of an account");
     // Root and cloud are in each of them.
     delivered.nodes += graph.nodes().saturating_sub(2) as u64;

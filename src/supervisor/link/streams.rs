@@ -48,6 +48,7 @@ pub(super) fn read_frames<R: AsyncRead + Unpin + Send + 'static>(
 
 pub(super) fn write_frames<W: AsyncWrite + Unpin + Send + 'static>(
     mut writer: FrameWriter<W>,
+    metrics: Arc<Metrics>,
 ) -> (mpsc::Sender<ToWorker>, JoinHandle<()>) {
     let (out, mut messages) = mpsc::channel::<ToWorker>(OUT_QUEUE);
     let writing = tokio::spawn(async move {
@@ -56,6 +57,7 @@ pub(super) fn write_frames<W: AsyncWrite + Unpin + Send + 'static>(
             if writer.write(&frame).await.is_err() {
                 return;
             }
+            metrics.frame("out", frame.len());
         }
     });
     (out, writing)

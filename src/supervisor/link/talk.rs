@@ -80,7 +80,7 @@ impl<'a> Talk<'a> {
     pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
         let Peer { reader, writer, stderr, mut body } = peer;
         let (frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
-        let (out, writing) = write_frames(FrameWriter::new(writer));
+        let (out, writing) = write_frames(FrameWriter::new(writer), Arc::clone(&self.context.metrics));
         let stderr = stderr.map(|stderr| tokio::spawn(relay_stderr(self.name.to_owned(), stderr)));
         let end = self.converse(frames, &out, &mut body, &mut commands).await;
         self.answers.abort_all();

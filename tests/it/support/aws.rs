@@ -5,6 +5,26 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// The account that is asked without a role, the only one of a server with one account.
+pub const ACCOUNT: &str = "123456789012";
+
+/// A call that changed something, or tried to.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Change {
+    /// The account that was asked.
+    pub account: String,
+    /// The region that was asked.
+    pub region: String,
+    /// What was asked for.
+    pub operation: String,
+    /// How it was answered.
+    pub status: u16,
+    /// Where it went, parameters in the address included.
+    pub path: String,
+    /// Its parameters or body as they were sent, the first part of it.
+    pub body: String,
+}
+
 /// A running server. Dropping it ends it.
 pub struct LocalAws {
     server: Child,
@@ -82,11 +102,88 @@ impl LocalAws {
             .collect()
     }
 
+    /// The calls since the last reset that change something, in the order of their answers, without those for
+    /// credentials.
+    pub async fn all_changes(&self) -> Vec<Change> {
+        let request = reqwest::Client::new().get(format!("{}/_ctl/changes", self.endpoint));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The operations of these calls, in their order. Every one must have been of this account and region.
+    pub async fn changes_in(&self, account: &str, region: &str) -> Vec<String> {
+        let changes = self.all_changes().await;
+        let elsewhere: Vec<_> =
+            changes.iter().filter(|change| change.account != account || change.region != region).collect();
+        assert!(elsewhere.is_empty(), "not in {account} and {region}: {elsewhere:?}");
+        changes.into_iter().map(|change| change.operation).collect()
+    }
+
+    /// Lets the clock go on with the real time.
+    pub async fn unfreeze(&self) {
+        let request = reqwest::Client::new().post(format!("{}/_ctl/unfreeze", self.endpoint));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Makes a call of a service with a query protocol, and answers status and body.
+    pub async fn ask(&self, service: &str, region: &str, parameters: &[(&str, &str)]) -> (u16, String) {
+        let version = match service {
+            "ec2" => "2016-11-15",
+            "iam" => "2010-05-08",
+            "elasticloadbalancing" => "2012-06-01",
+            _ => panic!("which version has {service}?"),
+        };
+        let request = reqwest::Client::new().post(&self.endpoint);
+        let form = [&[("Version", version)], parameters].concat();
+        let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form.join("&"));
+        answered(signed(request, service, region)).await
+    }
+
+    /// The same for a call that must succeed.
+    pub async fn call(&self, service: &str, region: &str, parameters: &[(&str, &str)]) -> String {
+        let (status, body) = self.ask(service, region, parameters).await;
+        assert_eq!(status, 200, "{parameters:?}: {body}");
+        body
+    }
+
+    /// Makes a call of S3, and answers status and body.
+    pub async fn s3(&self, region: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = reqwest::Client::new().request(method, format!("{}/{path}", self.endpoint));
+        answered(signed(request, "s3", region).body(body.to_owned())).await
+    }
+
     /// The counts of requests.
     pub async fn stats(&self) -> serde_json::Value {
         let request = reqwest::Client::new().get(format!("{}/_ctl/stats", self.endpoint));
         request.send().await.unwrap().json().await.unwrap()
     }
+}
+
+/// The server looks at who signs for what, and at no signature.
+fn signed(request: reqwest::RequestBuilder, service: &str, region: &str) -> reqwest::RequestBuilder {
+    let scope = format!("testing/20211101/{region}/{service}/aws4_request");
+    request.header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
+}
+
+/// A value as a form wants it.
+fn escaped(value: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    value.bytes().map(escape).collect()
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> (u16, String) {
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// The text of the first element of this name.
+pub fn element<'x>(xml: &'x str, name: &str) -> &'x str {
+    let found = xml.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
+    found.unwrap_or_else(|| panic!("no {name} in {xml}")).0
 }
 
 impl Drop for LocalAws {

@@ -38,6 +38,13 @@ impl LocalCore {
         Self { process, uri: next(), secure: next() }
     }
 
+    /// Ends it and starts another one, which knows nothing of the first, at the same address.
+    pub fn restart(self) -> Self {
+        let port = self.uri.rsplit(':').next().unwrap_or_default().to_owned();
+        drop(self);
+        Self::start(&["--port", &port])
+    }
+
     /// Pushes the core at one of its debug endpoints.
     pub async fn push(&self, path: &str, body: &Value) -> Value {
         let request = reqwest::Client::new().post(format!("{}/debug/{path}", self.uri)).json(body);

@@ -47,6 +47,15 @@ impl Daemon {
         found.unwrap_or_else(|_| panic!("waited in vain for {text:?} in: {}", self.log()));
     }
 
+    /// One of its pages.
+    pub async fn get(&self, path: &str) -> String {
+        let begin = "serving health, metrics and jobs address=";
+        self.logged(begin).await;
+        let log = self.log();
+        let address = log.split(begin).nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        reqwest::get(format!("http://{}{path}", address.trim())).await.unwrap().text().await.unwrap()
+    }
+
     /// Ends it as a service manager does. The core goes on meanwhile.
     pub async fn stop(self) -> (Output, String) {
         self.running.signal("TERM");

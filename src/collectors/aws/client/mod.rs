@@ -14,7 +14,7 @@ mod response;
 mod runtime;
 mod s3;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;

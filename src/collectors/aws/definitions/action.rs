@@ -55,6 +55,21 @@ pub(crate) struct Step {
     pub(crate) when: Option<Spanned<Condition>>,
 }
 
+/// How to see that what has the name now is what was collected: hours later it may be a namesake.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// The call.
+    pub(crate) operation: Spanned<String>,
+    /// Its parameters.
+    pub(crate) input: Spanned<Input>,
+    /// The way to what no namesake shares.
+    pub(crate) is: Spanned<Path>,
+    /// The field of the node that has the same.
+    #[serde(default = "super::id_attribute")]
+    pub(crate) field: Spanned<String>,
+}
+
 /// How to see that a resource is gone.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

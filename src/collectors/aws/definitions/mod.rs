@@ -12,7 +12,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-pub(crate) use action::{Action, Each, Gone, Loosen};
+pub(crate) use action::{Action, Each, Gone, Identity, Loosen};
 use path::{Path, Template};
 use serde::Deserialize;
 use toml::Spanned;
@@ -156,6 +156,8 @@ pub(crate) struct Definition {
     /// Whether the service's `tag` and `untag` work on it.
     #[serde(default)]
     pub(crate) tagging: bool,
+    /// How to tell it from a namesake, where it is addressed by a name.
+    pub(crate) identity: Option<Identity>,
     /// What keeps it from being deleted, and the calls that take that away.
     #[serde(default)]
     pub(crate) loosen: Vec<Loosen>,

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Call, Condition, Definition, Definitions, FILES, Gone, Input, List, Loosen, Parameter, Path, Service,
-    Source,
+    Action, Call, Condition, Definition, Definitions, FILES, Gone, Identity, Input, List, Loosen, Parameter, Path,
+    Service, Source,
     path::{Part, Step},
 };
 use crate::{
@@ -276,6 +276,18 @@ fn gone(service: &str, gone: &Gone, kind: &'static graph::Kind, mistakes: &mut V
     }
 }
 
+fn identity(service: &str, identity: &Identity, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let Some(operation) = operation(service, &identity.operation, mistakes) else { return };
+    fields(kind).input(operation, &identity.input, mistakes);
+    if let Some(item) = output(operation) {
+        Roots { item, named: Vec::new() }.check(identity.is.span().start, identity.is.get_ref(), mistakes);
+    }
+    let field = &identity.field;
+    if kind.position(field.get_ref()).is_none() {
+        mistakes.push((field.span().start, format!("{} has no field {}", kind.fqn, field.get_ref())));
+    }
+}
+
 fn definition(service: &Service, definition: &Definition, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
     let at = definition.kind.span().start;
     let Some(kind) = schema.kind(definition.kind.get_ref()) else {
@@ -295,6 +307,7 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
         sources(service, definition, kind, (place, Some(place)), schema, mistakes);
     }
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
+    definition.identity.iter().for_each(|each| identity(&service.service, each, kind, mistakes));
     definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
     definition.gone.iter().for_each(|each| gone(&service.service, each, kind, mistakes));
     match (definition.tagging, &service.tag, &service.untag) {

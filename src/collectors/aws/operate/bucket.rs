@@ -29,7 +29,7 @@ impl Task {
             return Ok(Err(failure));
         }
         self.abort_uploads(bucket, &region).await?;
-        self.bucket_call("DeleteBucket", &region, with_bucket(bucket)).await.map(|_| Ok(()))
+        self.bucket_call("DeleteBucket", &region, self.own(bucket)).await.map(|_| Ok(()))
     }
 
     /// The list of buckets does not say where they are.
@@ -50,13 +50,13 @@ impl Task {
     }
 
     async fn delete_versions(&self, bucket: &str, region: &str) -> Result<Result<(), Failure>, CallError> {
-        let request = self.bucket_request("ListObjectVersions", region, with_bucket(bucket));
+        let request = self.bucket_request("ListObjectVersions", region, self.own(bucket));
         let mut pages = self.client.pages(request);
         while let Some(page) = pages.next().await {
             let page = page?;
             let objects = versions(&page.tree()?);
             for batch in objects.chunks(BATCH) {
-                let mut input = with_bucket(bucket);
+                let mut input = self.own(bucket);
                 input.insert("Delete".into(), json!({ "Objects": batch, "Quiet": true }));
                 let reply = self.bucket_call("DeleteObjects", region, input).await?;
                 let tree = reply.tree()?;
@@ -71,7 +71,7 @@ impl Task {
     }
 
     async fn abort_uploads(&self, bucket: &str, region: &str) -> Result<(), CallError> {
-        let mut pages = self.client.pages(self.bucket_request("ListMultipartUploads", region, with_bucket(bucket)));
+        let mut pages = self.client.pages(self.bucket_request("ListMultipartUploads", region, self.own(bucket)));
         while let Some(page) = pages.next().await {
             let page = page?;
             let uploads: Vec<(String, String)> = {
@@ -81,7 +81,7 @@ impl Task {
                 uploads.into_iter().filter_map(|each| Some((text(each, "Key")?, text(each, "UploadId")?))).collect()
             };
             for (key, upload) in uploads {
-                let mut input = with_bucket(bucket);
+                let mut input = self.own(bucket);
                 input.insert("Key".into(), key.into());
                 input.insert("UploadId".into(), upload.into());
                 match self.bucket_call("AbortMultipartUpload", region, input).await {
@@ -91,6 +91,13 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// The bucket, if it is this account's: names are global, and after a deletion anybody may take one.
+    fn own(&self, bucket: &str) -> Map<String, Value> {
+        let mut input = with_bucket(bucket);
+        input.insert("ExpectedBucketOwner".into(), self.subject.account.id.as_str().into());
+        input
     }
 
     async fn bucket_call(&self, operation: &str, region: &str, input: Map<String, Value>) -> Result<Reply, CallError> {

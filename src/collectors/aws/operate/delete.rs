@@ -14,8 +14,10 @@ use crate::collectors::aws::{
     definitions::{Action, Each, Gone, Loosen},
 };
 
-/// The pauses before a deletion that was refused because something still uses the resource is tried again.
-const CONFLICT_PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
+/// The first pause before a deletion that was refused because something still uses the resource is tried again, and the
+/// last one: each is twice the one before. In these 31 seconds EC2 notices what was deleted before; beyond, something
+/// else uses it, and waiting for many such resources would take the time of all others.
+const CONFLICT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
 /// The first pause between two looks at something that is going, and the longest.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// The most that one listing may have to take away; beyond, a bound is missing somewhere.
@@ -30,6 +32,9 @@ impl Task {
         if self.definition.loosen.is_empty() {
             return Ok(self.nothing("nothing keeps it from being deleted"));
         }
+        if let Some(nothing) = self.namesake().await? {
+            return Ok(nothing);
+        }
         self.loosen_all().await.map(|()| Outcome::Done)
     }
 
@@ -40,6 +45,9 @@ impl Task {
         };
         if self.is_foreign() {
             return Ok(self.nothing("it belongs to AWS"));
+        }
+        if let Some(nothing) = self.namesake().await? {
+            return Ok(nothing);
         }
         match self.subject.kind.as_str() {
             "aws_vpc" if self.subject.reported.get("is_default") == Some(&Value::Bool(true)) => {
@@ -61,7 +69,8 @@ impl Task {
 
     async fn delete_call(&self, action: &Action) -> Result<(), Failure> {
         let input = self.parameters(self.fields.input(action.input.get_ref()))?;
-        let mut pauses = CONFLICT_PAUSES.into_iter();
+        let mut pauses = conflict_pauses();
+        let mut loosened = Ok(());
         loop {
             let error = match self.call(action.operation.get_ref(), input.clone()).await {
                 Ok(reply) => return self.accepted(&reply),
@@ -69,12 +78,18 @@ impl Task {
                 Err(error) => error,
             };
             let pause = pauses.next().filter(|_| is_conflict(&error));
-            let Some(pause) = pause.filter(|pause| Instant::now() + *pause < self.deadline) else {
-                return Err(self.failure(&error));
+            let Some(pause) = pause.filter(|pause| self.has_time_for(*pause)) else {
+                return Err(both(self.failure(&error), loosened));
             };
             sleep(pause).await;
-            self.loosen_all().await?;
+            // What cannot be taken away now may not matter, or be possible after the next pause.
+            loosened = self.loosen_all().await;
         }
+    }
+
+    /// Whether there is time for a pause and something after it.
+    pub(super) fn has_time_for(&self, pause: Duration) -> bool {
+        Instant::now() + pause < self.deadline
     }
 
     /// Some calls say in a good answer that they did not do it.
@@ -166,12 +181,13 @@ impl Task {
                 Ok(Some(state)) if gone.failed.contains(&state) => {
                     return Err(self.odd(&format!("its deletion failed, it is {state}")));
                 }
-                Ok(Some(state)) => state,
+                Ok(Some(state)) => format!("still {state}"),
                 Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) if may_pass(&error) => format!("cannot be looked at: {error}"),
                 Err(error) => return Err(self.failure(&error)),
             };
-            if Instant::now() + pause >= self.deadline {
-                return Err(self.odd(&format!("it is being deleted and still {state}")));
+            if !self.has_time_for(pause) {
+                return Err(self.odd(&format!("it is being deleted and {state}")));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOKS.1);
@@ -202,6 +218,28 @@ pub(super) fn is_gone(error: &CallError) -> bool {
     match error.kind {
         CallErrorKind::NotFound => error.code.starts_with("NoSuch") || error.code.contains("NotFound"),
         _ => error.code == "ValidationError" && missing || error.code == "Gateway.NotAttached",
+    }
+}
+
+/// Whether the same look at the cloud may succeed a moment later.
+pub(super) fn may_pass(error: &CallError) -> bool {
+    matches!(error.kind, CallErrorKind::Throttled | CallErrorKind::Unavailable)
+}
+
+/// How long to wait each time before something that is still in use is tried again.
+pub(super) fn conflict_pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(CONFLICT_PAUSES.0), |pause| Some(*pause * 2))
+        .take_while(|pause| *pause <= CONFLICT_PAUSES.1)
+}
+
+/// Why it was not deleted, and why what keeps it was not taken away, if that failed too.
+fn both(failure: Failure, loosened: Result<(), Failure>) -> Failure {
+    match loosened {
+        Ok(()) => failure,
+        Err(why) => {
+            let message = format!("{}; what keeps it cannot be taken away: {}", failure.message, why.message);
+            Failure { message, ..failure }
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! The definitions say which calls a kind takes; code is here only for what they cannot say (`bucket`, `stack`,
 //! `volume`). Parameters come from the node as the core has it, and one that is missing there ends the operation before
-//! a call: a call with a parameter left out may mean everything. What hangs on a resource is asked of the cloud at the
+//! a call: a call with a parameter left out may mean everything. Names are checked before anything is deleted by them. What hangs on a resource is asked of the cloud at the
 //! moment, because the graph may be hours old. Every operation bears being done twice.
 
 mod bucket;
 mod delete;
 mod fields;
+mod namesake;
+#[cfg(test)]
+mod replay_tests;
 mod stack;
 mod tags;
 #[cfg(test)]

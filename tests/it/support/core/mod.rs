@@ -324,6 +324,12 @@ impl TestCore {
             .change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().metadata[name] = value);
     }
 
+    /// Changes a field of a node.
+    pub fn set_reported(&self, graph: &str, id: &str, name: &str, value: serde_json::Value) {
+        self.shared
+            .change(|state| state.graphs.get_mut(graph).unwrap().nodes.get_mut(id).unwrap().reported[name] = value);
+    }
+
     /// The edges of a graph: from, to, type.
     pub fn edges(&self, graph: &str) -> Vec<(String, String, String)> {
         let state = self.shared.lock();

@@ -1,0 +1,81 @@
+//! Secrets on the command line, which every user of the machine can read: they are moved into the environment.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+};
+
+use super::{command, environment::variable, options};
+use crate::collectors::{self, Collector};
+
+/// Tells the program, started again, which options it was given as arguments: the variable that says so.
+pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
+
+/// A command line without secrets.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What is left of the arguments.
+    pub arguments: Vec<OsString>,
+    /// What has to be added to the environment.
+    pub variables: Vec<(String, OsString)>,
+}
+
+/// The arguments, which the parser has accepted, without secrets; `None` if there are none among them.
+#[must_use]
+pub fn without_secrets(arguments: &[OsString]) -> Option<Moved> {
+    without_secrets_of(collectors::all(), arguments)
+}
+
+/// The same with other collectors than the registered ones.
+pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], arguments: &[OsString]) -> Option<Moved> {
+    let known = command::command(registered);
+    let names: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let specs = options::core().chain(registered.iter().flat_map(|collector| collector.options()));
+    let secrets: Vec<&str> = specs.filter(|spec| spec.secret).map(|spec| spec.name).collect();
+    let mut moved = Moved { arguments: Vec::new(), variables: Vec::new() };
+    let mut options: Vec<&str> = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let (name, joined) = split(argument);
+        let secret = name.and_then(|name| meant(name, &names)).filter(|name| secrets.contains(name));
+        let Some(secret) = secret else {
+            moved.arguments.push(argument.clone());
+            continue;
+        };
+        let value = joined.or_else(|| rest.next().cloned()).unwrap_or_default();
+        let variable = variable(secret);
+        // The last one counts, as on the command line.
+        moved.variables.retain(|(other, _)| *other != variable);
+        moved.variables.push((variable, value));
+        options.retain(|other| *other != secret);
+        options.push(secret);
+    }
+    if options.is_empty() {
+        return None;
+    }
+    moved.variables.push((MOVED.to_owned(), options.join(" ").into()));
+    Some(moved)
+}
+
+/// The name of a long option, and its value if that is in the same argument. No value of another option looks like
+/// one: the parser takes what begins with a dash for an option.
+fn split(argument: &OsStr) -> (Option<&str>, Option<OsString>) {
+    let bytes = argument.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),
+        None => (bytes, None),
+    };
+    let name = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix("--"));
+    (name.filter(|name| !name.is_empty()), value)
+}
+
+/// The option that a name or its beginning stands for.
+fn meant<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let exact = names.iter().find(|known| **known == name);
+    let mut begun = names.iter().filter(|known| known.starts_with(name));
+    match (exact, begun.next(), begun.next()) {
+        (Some(exact), ..) => Some(exact),
+        (None, Some(only), None) => Some(only),
+        _ => None,
+    }
+}

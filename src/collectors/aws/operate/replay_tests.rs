@@ -1,0 +1,272 @@
+//! Whole operations against recorded answers: which calls are made, and what comes of it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+
+use super::{
+    super::client::testing::{Served, client},
+    stack::{Progress, Stack},
+    *,
+};
+use crate::collectors::Home;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DELETED: &str = "<DeleteResponse><return>true</return></DeleteResponse>";
+
+/// A task about a resource of this kind, with so much time.
+fn task(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Task {
+    let home = |id: &str| Home { id: id.into(), name: None, reported: Map::new() };
+    let subject = Subject {
+        kind: kind.into(),
+        id: id.into(),
+        name: "the-name".into(),
+        reported: reported.as_object().unwrap().clone(),
+        cloud: "aws".into(),
+        account: home("123456789012"),
+        region: Some(home("us-west-2")),
+    };
+    let (service, definition) = find(&subject).unwrap();
+    Task {
+        client: client(served),
+        fields: Fields::of(&subject),
+        subject,
+        region: "us-west-2".into(),
+        service,
+        definition,
+        deadline: Instant::now() + time,
+    }
+}
+
+fn ok(body: impl Into<String>) -> (u16, String) {
+    (200, body.into())
+}
+
+fn ec2_error(status: u16, code: &str) -> (u16, String) {
+    let error = format!("<Error><Code>{code}</Code><Message>it says</Message></Error>");
+    (status, format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"))
+}
+
+/// The actions of the query protocols that were asked for.
+fn actions(served: &Served) -> Vec<String> {
+    let action = |body: String| body.split('&').find_map(|part| part.strip_prefix("Action=").map(str::to_owned));
+    served.bodies().into_iter().map(|body| action(body).unwrap_or_default()).collect()
+}
+
+fn message<T: std::fmt::Debug>(result: Result<T, Failure>) -> String {
+    result.unwrap_err().message
+}
+
+fn volume_is(state: &str) -> (u16, String) {
+    let item = format!("<item><volumeId>vol-1</volumeId><status>{state}</status></item>");
+    ok(format!("<DescribeVolumesResponse><volumeSet>{item}</volumeSet></DescribeVolumesResponse>"))
+}
+
+/// Snapshots of these ids, ages in seconds and states.
+fn snapshots(all: &[(&str, i64, &str)]) -> (u16, String) {
+    let items = all.iter().map(|(id, age, state)| {
+        let started = time::OffsetDateTime::now_utc() - time::Duration::seconds(*age);
+        let started = started.format(&Rfc3339).unwrap();
+        format!("<item><snapshotId>{id}</snapshotId><status>{state}</status><startTime>{started}</startTime></item>")
+    });
+    let items: String = items.collect();
+    ok(format!("<DescribeSnapshotsResponse><snapshotSet>{items}</snapshotSet></DescribeSnapshotsResponse>"))
+}
+
+fn wanted() -> Value {
+    json!({ "snapshot_before_delete": true })
+}
+
+#[tokio::test]
+async fn an_old_snapshot_is_none_of_what_was_written_since() {
+    let made = "<CreateSnapshotResponse><snapshotId>snap-2</snapshotId></CreateSnapshotResponse>";
+    let served = Served::new([
+        volume_is("available"),
+        snapshots(&[("snap-1", 2 * 3600, "completed")]),
+        ok(made),
+        snapshots(&[("snap-2", 0, "completed")]),
+        ok(DELETED),
+    ]);
+    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(
+        actions(&served),
+        ["DescribeVolumes", "DescribeSnapshots", "CreateSnapshot", "DescribeSnapshots", "DeleteVolume"]
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
+    let served = Served::new([
+        volume_is("available"),
+        snapshots(&[("snap-1", 900, "completed"), ("snap-3", 60, "pending"), ("snap-2", 300, "completed")]),
+        snapshots(&[("snap-3", 60, "completed")]),
+        ok(DELETED),
+    ]);
+    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert!(served.bodies()[2].contains("snap-3"), "{:?}", served.bodies());
+}
+
+#[tokio::test]
+async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
+    let served = Served::new([volume_is("in-use")]);
+    let result = task(&served, "aws_ec2_volume", "vol-1", wanted(), Duration::ZERO).delete().await;
+    assert!(message(result).contains("it is in-use"));
+    assert_eq!(actions(&served), ["DescribeVolumes"]);
+}
+
+#[tokio::test]
+async fn a_volume_that_is_gone_needs_no_snapshot() {
+    let gone = || ec2_error(400, "InvalidVolume.NotFound");
+    let served = Served::new([gone(), gone()]);
+    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(actions(&served), ["DescribeVolumes", "DeleteVolume"]);
+}
+
+#[tokio::test]
+async fn a_deletion_is_tried_again_although_what_keeps_it_cannot_be_taken_away() {
+    let denied = || ec2_error(403, "UnauthorizedOperation");
+    let served = Served::new([ec2_error(400, "DependencyViolation"), denied(), denied(), ok(DELETED)]);
+    let group = task(&served, "aws_ec2_security_group", "sg-1", json!({}), MINUTE);
+    assert_eq!(group.delete().await, Ok(Outcome::Done));
+    assert_eq!(actions(&served).last().unwrap(), "DeleteSecurityGroup");
+}
+
+#[tokio::test]
+async fn the_refusal_and_what_keeps_it_are_both_told() {
+    let (denied, used) = (|| ec2_error(403, "UnauthorizedOperation"), || ec2_error(400, "DependencyViolation"));
+    let served = Served::new([used(), denied(), denied(), used()]);
+    // Enough for the first pause and not for the second.
+    let group = task(&served, "aws_ec2_security_group", "sg-1", json!({}), Duration::from_secs(2));
+    let message = message(group.delete().await);
+    assert!(message.contains("DeleteSecurityGroup in us-west-2 failed: DependencyViolation"), "{message}");
+    assert!(message.contains("cannot be taken away") && message.contains("UnauthorizedOperation"), "{message}");
+}
+
+#[tokio::test]
+async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
+    let terminated = "<instanceState><name>terminated</name></instanceState>";
+    let terminated = format!(
+        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>{terminated}</item></instancesSet></item>\
+         </reservationSet></DescribeInstancesResponse>"
+    );
+    let served = Served::new([ok(DELETED), ec2_error(503, "Unavailable"), ok(terminated)]);
+    assert_eq!(task(&served, "aws_ec2_instance", "i-1", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    let served = Served::new([ok(DELETED), ec2_error(503, "Unavailable")]);
+    let message = message(task(&served, "aws_ec2_instance", "i-1", json!({}), Duration::ZERO).delete().await);
+    assert!(message.contains("it is being deleted and cannot be looked at"), "{message}");
+}
+
+#[tokio::test]
+async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
+    let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+    let nothing = || ok("<ListVersionsResult/>");
+    let served = Served::new([(400, elsewhere.into()), nothing(), nothing(), (204, String::new())]);
+    let served = served.bucket_in("eu-west-1");
+    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    let asked = served.asked();
+    assert!(asked[0].authorization.contains("/us-west-2/s3/"), "{asked:?}");
+    assert!(asked[1..].iter().all(|call| call.authorization.contains("/eu-west-1/s3/")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
+    let location =
+        r#"<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">us-west-2</LocationConstraint>"#;
+    let version = "<Version><Key>a</Key><VersionId>1</VersionId></Version>";
+    let upload = "<Upload><Key>b</Key><UploadId>2</UploadId></Upload>";
+    let served = Served::new([
+        ok(location),
+        ok(format!("<ListVersionsResult>{version}</ListVersionsResult>")),
+        ok("<DeleteResult/>"),
+        ok(format!("<ListMultipartUploadsResult>{upload}</ListMultipartUploadsResult>")),
+        (204, String::new()),
+        (204, String::new()),
+    ]);
+    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    let asked = served.asked();
+    assert_eq!(asked.len(), 6);
+    for call in &asked[1..] {
+        assert!(call.authorization.contains("x-amz-expected-bucket-owner"), "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_namesake_stays() {
+    let other = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancerDescriptions><member>\
+                 <DNSName>lb-2.elb.example</DNSName></member></LoadBalancerDescriptions>\
+                 </DescribeLoadBalancersResult></DescribeLoadBalancersResponse>";
+    let served = Served::new([ok(other)]);
+    let balancer = task(&served, "aws_elb", "lb-1.elb.example", json!({}), MINUTE);
+    let Ok(Outcome::Nothing(why)) = balancer.delete().await else { panic!() };
+    assert!(why.contains("another one, with the id lb-2.elb.example"), "{why}");
+    assert_eq!(actions(&served), ["DescribeLoadBalancers"]);
+    let user = "<GetUserResponse><GetUserResult><User><UserId>AIDA2</UserId></User></GetUserResult></GetUserResponse>";
+    let served = Served::new([ok(user)]);
+    let outcome = task(&served, "aws_iam_user", "AIDA1", json!({}), MINUTE).pre_delete().await;
+    assert!(matches!(outcome, Ok(Outcome::Nothing(_))), "{outcome:?}");
+    assert_eq!(actions(&served), ["GetUser"]);
+}
+
+/// A stack as it is described.
+fn stack(status: &str, owner: &str, updated: &str) -> (u16, String) {
+    let tag = |key: &str, value: &str| format!("<member><Key>{key}</Key><Value>{value}</Value></member>");
+    let tags = tag("team", "a") + &tag("owner", owner);
+    let capabilities = "<Capabilities><member>CAPABILITY_AUTO_EXPAND</member></Capabilities>";
+    let stack = format!(
+        "<StackStatus>{status}</StackStatus><LastUpdatedTime>{updated}</LastUpdatedTime><Tags>{tags}</Tags>{capabilities}"
+    );
+    ok(format!(
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>{stack}</member></Stacks></DescribeStacksResult>\
+         </DescribeStacksResponse>"
+    ))
+}
+
+const BEFORE: &str = "2021-11-01T00:00:00Z";
+const AFTER: &str = "2021-11-02T00:00:00Z";
+
+/// Sets the tag of a stack that looks so after the update, with no time to look twice.
+async fn tagged(after: (u16, String)) -> (Result<Outcome, Failure>, Served) {
+    let accepted = ok("<UpdateStackResponse><UpdateStackResult/></UpdateStackResponse>");
+    let served = Served::new([stack("CREATE_COMPLETE", "alice", BEFORE), accepted, after]);
+    let task = task(&served, "aws_cloudformation_stack", "arn:stack", json!({}), Duration::ZERO);
+    (task.update_tag("owner", "bob").await, served)
+}
+
+#[tokio::test]
+async fn a_stack_is_tagged_when_the_cloud_says_so_or_has_the_update_under_way() {
+    for status in ["UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS"] {
+        let (outcome, served) = tagged(stack(status, "bob", AFTER)).await;
+        assert_eq!(outcome, Ok(Outcome::Done), "{status}");
+        let update = &served.bodies()[1];
+        assert!(update.contains("Capabilities.member.1=CAPABILITY_AUTO_EXPAND"), "{update}");
+        assert!(update.contains("Capabilities.member.2=CAPABILITY_NAMED_IAM"), "{update}");
+        assert!(update.contains("Tags.member.1.Value=a") && update.contains("Tags.member.2.Value=bob"), "{update}");
+    }
+    for (status, owner) in [("UPDATE_IN_PROGRESS", "alice"), ("UPDATE_ROLLBACK_IN_PROGRESS", "bob")] {
+        let (outcome, _) = tagged(stack(status, owner, AFTER)).await;
+        assert!(message(outcome).contains(status), "{status}");
+    }
+}
+
+#[test]
+fn what_is_described_from_before_the_update_says_nothing_about_it() {
+    let stack = |status: &str, owner: &str, updated| Stack {
+        status: status.into(),
+        updated,
+        tags: vec![("owner".into(), owner.into())],
+        ..Stack::default()
+    };
+    let progress = |before: &Stack, now: &Stack| now.progress(before, "owner", Some("bob"));
+    let created = stack("CREATE_COMPLETE", "alice", None);
+    assert_eq!(progress(&created, &created), Progress::Unseen);
+    assert_eq!(progress(&created, &stack("CREATE_COMPLETE", "bob", None)), Progress::Taken);
+    let updated = stack("UPDATE_COMPLETE", "alice", Some(1));
+    assert_eq!(progress(&updated, &updated), Progress::Unseen);
+    assert_eq!(progress(&updated, &stack("UPDATE_COMPLETE", "alice", Some(2))), Progress::Failed);
+    assert_eq!(progress(&updated, &stack("UPDATE_COMPLETE", "bob", Some(2))), Progress::Over);
+    let rolled_back = stack("UPDATE_ROLLBACK_COMPLETE", "alice", Some(1));
+    assert_eq!(progress(&rolled_back, &rolled_back), Progress::Unseen);
+    assert_eq!(progress(&rolled_back, &stack("UPDATE_ROLLBACK_COMPLETE", "alice", Some(2))), Progress::Failed);
+    assert_eq!(progress(&updated, &stack("UPDATE_FAILED", "bob", Some(2))), Progress::Failed);
+}

@@ -1,0 +1,235 @@
+//! What `/jobs` shows as sequences of events.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use worker_proto::{Failure, FailureKind, Progress, Unit};
+
+use super::*;
+use crate::{
+    process::{ExitReason, StopReason},
+    supervisor::{
+        event::{DeliveryError, UnitStats},
+        report::{CollectorReport, UnitReport},
+    },
+};
+
+/// A board and what it publishes.
+struct Bench {
+    board: Board,
+    status: watch::Receiver<StatusSnapshot>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (status, receiver) = watch::channel(StatusSnapshot::default());
+        let (core, _) = watch::channel(CoreStatus::default());
+        Self { board: Board::new(Notices { status, core }), status: receiver }
+    }
+
+    /// With two units that wait for workers.
+    fn planned() -> Self {
+        let mut bench = Self::new();
+        bench.start(0, Work::Plan);
+        bench.board.job_event(JobId(0), &JobEvent::Planned(plan()));
+        bench.board.job_event(JobId(0), &JobEvent::Ended(Outcome::Finished));
+        bench
+    }
+
+    fn start(&mut self, id: u64, work: Work) {
+        let name = match &work {
+            Work::Plan => "aws/plan".to_owned(),
+            Work::Unit(_, unit) => format!("aws/{}", unit.id),
+            _ => "aws".to_owned(),
+        };
+        let soft_deadline = Instant::now() + Duration::from_secs(60);
+        let (id, run, process) = (JobId(id), RunId(1), true);
+        let order = JobOrder { id, run, collector: "aws", work, process, soft_deadline };
+        self.board.job_started(&order, name);
+    }
+
+    fn start_unit(&mut self, id: u64, index: u32) {
+        self.start(id, Work::Unit(index, plan().units.remove(index as usize)));
+    }
+
+    fn event(&mut self, id: u64, event: &JobEvent) {
+        self.board.job_event(JobId(id), event);
+    }
+
+    fn retry(&mut self, unit: Option<u32>) {
+        let (what, reason) = ("A name, not an id".to_owned(), "it may go better".to_owned());
+        self.board.shown(&Shown::Retry { collector: "aws", unit, what, reason });
+    }
+
+    fn job(&self, name: &str) -> JobStatus {
+        self.status.borrow().jobs.iter().find(|job| job.name == name).unwrap().clone()
+    }
+
+    fn states(&self) -> Vec<(String, JobState)> {
+        self.status.borrow().jobs.iter().map(|job| (job.name.clone(), job.state)).collect()
+    }
+}
+
+fn plan() -> Plan {
+    let unit = |id: &str| Unit {
+        id: id.into(),
+        label: format!("Account {id}"),
+        kind: "aws_account".into(),
+        parts: 1,
+        payload: String::new(),
+    };
+    Plan { units: vec![unit("1"), unit("2")], gaps: Vec::new() }
+}
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Unavailable, message: "no answer".into() }
+}
+
+fn stats(nodes: u64) -> UnitStats {
+    UnitStats { nodes_by_kind: BTreeMap::from([("aws_vpc".to_owned(), nodes)]), edges: 0 }
+}
+
+fn unit_report(outcome: report::Outcome, attempts: u32) -> UnitReport {
+    UnitReport {
+        id: String::new(),
+        label: String::new(),
+        kind: String::new(),
+        outcome,
+        attempts,
+        nodes_by_kind: BTreeMap::new(),
+        edges: 0,
+        gaps: Vec::new(),
+        took: Duration::ZERO,
+    }
+}
+
+fn concluded(units: Vec<UnitReport>, failure: Option<&str>) -> Conclusion {
+    let failure = failure.map(str::to_owned);
+    let collectors = vec![CollectorReport { name: "aws".into(), units, failure, ..Default::default() }];
+    let error = DeliveryError { message: String::new(), nothing: true };
+    Conclusion::Ended(RunReport { collectors, ..RunReport::default() }, Err(error))
+}
+
+#[test]
+fn units_wait_from_the_moment_they_are_planned() {
+    let mut bench = Bench::planned();
+    let expected = [("aws/plan", JobState::Complete), ("aws/1", JobState::Waiting), ("aws/2", JobState::Waiting)];
+    assert_eq!(bench.states(), expected.map(|(name, state)| (name.to_owned(), state)));
+    assert_eq!((bench.job("aws/2").unit.as_deref(), bench.job("aws/2").attempts), (Some("2"), 0));
+    bench.start_unit(1, 1);
+    assert_eq!((bench.job("aws/1").state, bench.job("aws/2").state), (JobState::Waiting, JobState::Running));
+    assert_eq!(bench.status.borrow().jobs.len(), 3);
+}
+
+#[test]
+fn a_unit_that_succeeds_on_its_second_attempt_is_complete() {
+    let mut bench = Bench::planned();
+    bench.start_unit(1, 0);
+    bench.event(1, &JobEvent::Started(Some(7)));
+    bench.event(1, &JobEvent::UnitFailed(0, failure()));
+    bench.retry(Some(0));
+    bench.event(1, &JobEvent::Ended(Outcome::Finished));
+    let job = bench.job("aws/1");
+    assert_eq!((job.state, job.pid, job.reason.as_deref()), (JobState::Waiting, None, Some("it may go better")));
+    bench.start_unit(2, 0);
+    assert_eq!(bench.job("aws/1").reason, None);
+    bench.event(2, &JobEvent::UnitComplete(0, stats(5)));
+    bench.event(2, &JobEvent::Ended(Outcome::Finished));
+    let job = bench.job("aws/1");
+    assert_eq!((job.state, job.attempts, job.nodes, job.reason), (JobState::Complete, 2, 5, None));
+}
+
+#[test]
+fn what_crashed_waits_for_its_next_attempt() {
+    let mut bench = Bench::planned();
+    bench.start_unit(1, 0);
+    bench.event(1, &JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+    assert_eq!(bench.job("aws/1").state, JobState::Failed);
+    bench.retry(Some(0));
+    assert_eq!(bench.job("aws/1").state, JobState::Waiting);
+    bench.start(3, Work::Plan);
+    bench.event(3, &JobEvent::Ended(Outcome::Failed(failure())));
+    bench.retry(None);
+    assert_eq!(bench.job("aws/plan").state, JobState::Waiting);
+}
+
+#[test]
+fn a_worker_of_an_earlier_attempt_changes_nothing() {
+    let mut bench = Bench::planned();
+    bench.start_unit(1, 0);
+    bench.event(1, &JobEvent::UnitFailed(0, failure()));
+    bench.retry(Some(0));
+    bench.start_unit(2, 0);
+    bench.event(1, &JobEvent::Ended(Outcome::Stopped(StopReason::Silence, String::new())));
+    assert_eq!((bench.job("aws/1").state, bench.job("aws/1").reason), (JobState::Running, None));
+}
+
+#[test]
+fn a_unit_that_was_kept_is_complete_however_its_worker_ended() {
+    let mut bench = Bench::planned();
+    bench.start_unit(1, 0);
+    bench.event(1, &JobEvent::UnitComplete(0, stats(5)));
+    bench.event(1, &JobEvent::Ended(Outcome::Crashed(ExitReason::Code(1))));
+    assert_eq!((bench.job("aws/1").state, bench.job("aws/1").reason), (JobState::Complete, None));
+}
+
+#[test]
+fn a_worker_for_everything_is_one_job_until_it_leaves_something() {
+    let mut bench = Bench::new();
+    bench.start(0, Work::Whole(2));
+    bench.event(0, &JobEvent::Planned(plan()));
+    bench.event(0, &JobEvent::UnitComplete(0, stats(5)));
+    bench.event(0, &JobEvent::Progress(Progress { unit: 1, parts_done: 0, parts: 1, nodes: 2 }));
+    bench.event(0, &JobEvent::Progress(Progress { unit: 1, parts_done: 0, parts: 1, nodes: 3 }));
+    assert_eq!((bench.status.borrow().jobs.len(), bench.job("aws").nodes), (1, 8));
+    bench.event(0, &JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+    bench.retry(Some(1));
+    assert_eq!((bench.job("aws").state, bench.job("aws/2").state), (JobState::Failed, JobState::Waiting));
+    assert_eq!(bench.job("aws/2").unit.as_deref(), Some("2"));
+}
+
+#[test]
+fn the_report_of_a_run_has_the_last_word() {
+    let mut bench = Bench::planned();
+    bench.start_unit(1, 0);
+    bench.event(1, &JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+    let failed = report::Outcome::Failed { reason: "deadline".into(), detail: "the time was over".into() };
+    let units = vec![unit_report(report::Outcome::Complete, 2), unit_report(failed, 0)];
+    bench.board.run_over(RunId(1), &concluded(units, None));
+    assert_eq!((bench.job("aws/1").state, bench.job("aws/1").attempts), (JobState::Complete, 2));
+    let job = bench.job("aws/2");
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some("the time was over")));
+}
+
+#[test]
+fn nothing_waits_after_a_run() {
+    let mut bench = Bench::planned();
+    let refused = Conclusion::Refused("ckworker was stopped".into());
+    bench.board.run_over(RunId(2), &refused);
+    assert_eq!(bench.job("aws/1").state, JobState::Waiting, "another run was refused");
+    bench.board.run_over(RunId(1), &refused);
+    assert_eq!(bench.job("aws/1").state, JobState::Failed);
+    assert_eq!(bench.job("aws/1").reason.as_deref(), Some("ckworker was stopped"));
+
+    let mut bench = Bench::new();
+    bench.start(0, Work::Plan);
+    bench.event(0, &JobEvent::Ended(Outcome::Failed(failure())));
+    bench.retry(None);
+    bench.board.run_over(RunId(1), &concluded(Vec::new(), Some("the time was over")));
+    assert_eq!(bench.job("aws/plan").state, JobState::Failed);
+}
+
+#[test]
+fn a_new_run_begins_with_an_empty_board() {
+    let mut bench = Bench::planned();
+    let order = JobOrder {
+        id: JobId(9),
+        run: RunId(2),
+        collector: "aws",
+        work: Work::Plan,
+        process: true,
+        soft_deadline: Instant::now(),
+    };
+    bench.board.job_started(&order, "aws/plan".into());
+    assert_eq!(bench.states(), [("aws/plan".to_owned(), JobState::Running)]);
+    assert_eq!(bench.status.borrow().run, Some(2));
+}
