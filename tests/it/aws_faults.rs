@@ -33,7 +33,7 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("deny", &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"]),
     ("throttle", &[]),
     ("garbage", &["UnreadableReply"]),
-    ("hang", &["Timeout"]),
+    ("hang", &["Timeout", "NotAsked"]),
 ];
 
 /// The operation in place of which others are called where it fails.
