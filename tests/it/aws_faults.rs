@@ -33,7 +33,7 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("deny", &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"]),
     ("throttle", &[]),
     ("garbage", &["UnreadableReply"]),
-    ("hang", &["Timeout"]),
+    ("hang", &["Timeout", "NotAsked"]),
 ];
 
 /// The operation without which an account has no name. No answer about it fails the account, which is tried again.

@@ -24,6 +24,8 @@ pub(in crate::collectors::aws) struct Served(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<(u16, SdkBody)>,
+    /// Said in a header of all answers that are refusals: where the bucket is.
+    region: Option<&'static str>,
     asked: Vec<Asked>,
 }
 
@@ -41,6 +43,12 @@ impl Served {
         let answers = answers.into_iter().map(|(status, body)| (status, SdkBody::from(body)));
         served.0.lock().unwrap().answers.extend(answers);
         served
+    }
+
+    /// The same with refusals that name the region of the bucket.
+    pub(in crate::collectors::aws) fn bucket_in(self, region: &'static str) -> Self {
+        self.0.lock().unwrap().region = Some(region);
+        self
     }
 
     pub(in crate::collectors::aws) fn asked(&self) -> Vec<Asked> {
@@ -66,7 +74,11 @@ impl HttpConnector for Served {
             body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
         });
         let (status, body) = state.answers.pop_front().unwrap();
-        let response = http::Response::builder().status(status).body(body).unwrap();
+        let mut response = http::Response::builder().status(status);
+        if let Some(region) = state.region.filter(|_| status >= 300) {
+            response = response.header("x-amz-bucket-region", region);
+        }
+        let response = response.body(body).unwrap();
         HttpConnectorFuture::ready(Ok(response.try_into().unwrap()))
     }
 }

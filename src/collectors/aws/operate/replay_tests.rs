@@ -158,6 +158,18 @@ async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
 }
 
 #[tokio::test]
+async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
+    let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+    let nothing = || ok("<ListVersionsResult/>");
+    let served = Served::new([(400, elsewhere.into()), nothing(), nothing(), (204, String::new())]);
+    let served = served.bucket_in("eu-west-1");
+    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    let asked = served.asked();
+    assert!(asked[0].authorization.contains("/us-west-2/s3/"), "{asked:?}");
+    assert!(asked[1..].iter().all(|call| call.authorization.contains("/eu-west-1/s3/")), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
     let location =
         r#"<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">us-west-2</LocationConstraint>"#;
