@@ -29,7 +29,8 @@ pub(super) struct Journal {
     parts: Vec<Vec<String>>,
     /// How often it has refused since it last took something.
     refusals: usize,
-    given_up: usize,
+    /// What it refused to hear of.
+    given_up: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -71,7 +72,7 @@ impl Journal {
 
     /// How many nodes the core refused to hear of.
     pub(super) fn given_up(&self) -> usize {
-        self.given_up
+        self.given_up.len()
     }
 
     /// Whether something waits that need not wait for more: a whole part.
@@ -99,7 +100,9 @@ impl Journal {
 
     /// The core has it.
     pub(super) fn told(&mut self) {
-        self.underway.clear();
+        for id in self.underway.drain(..) {
+            self.given_up.remove(&id);
+        }
         self.refusals = 0;
     }
 
@@ -117,7 +120,7 @@ impl Journal {
             self.parts.push(part);
             return Vec::new();
         }
-        self.given_up += part.len();
+        self.given_up.extend(part.iter().cloned());
         part
     }
 }

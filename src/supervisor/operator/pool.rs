@@ -65,7 +65,7 @@ pub struct Wish {
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) id: u64,
-    pub(super) wish: Wish,
+    pub(super) wish: Box<Wish>,
     /// How often it was given to a worker.
     attempts: u32,
     /// When the worker that has it must be done with it.
@@ -79,7 +79,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn new(id: u64, wish: Wish) -> Self {
         let until = wish.deadline;
-        Self { id, wish, attempts: 0, until, called_off: false, forsaken: false }
+        Self { id, wish: Box::new(wish), attempts: 0, until, called_off: false, forsaken: false }
     }
 }
 
