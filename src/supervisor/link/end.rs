@@ -11,7 +11,11 @@ use tokio::{
 };
 use worker_proto::{Event, FromWorker};
 
-use super::{peer::Body, streams::Frames, talk::Command};
+use super::{
+    peer::Body,
+    streams::{AFTER_EXIT, Frames},
+    talk::Command,
+};
 use crate::{
     graph::StoreError,
     process::{ExitReason, StopReason},
@@ -83,17 +87,25 @@ pub(super) async fn leave(
     steps: &mut Steps,
     mut event: impl FnMut(Event),
 ) -> Option<ExitReason> {
-    loop {
+    let (mut open, mut exit) = (true, None);
+    while open || exit.is_none() {
         tokio::select! {
             biased;
             grace = stopped(commands) => steps.shorten(grace),
-            () = sleep_until(steps.term) => return None,
-            exit = body.wait() => return Some(exit),
-            Some(frame) = frames.recv() => if let Ok(FromWorker::Event(said)) = frame {
-                event(said);
+            () = sleep_until(steps.term) => break,
+            frame = frames.recv(), if open => match frame {
+                Some(Ok(FromWorker::Event(said))) => event(said),
+                Some(_) => {}
+                None => open = false,
+            },
+            reason = body.wait(), if exit.is_none() => {
+                exit = Some(reason);
+                // Its last frames may still be on their way.
+                steps.term = steps.term.min(Instant::now() + AFTER_EXIT);
             }
         }
     }
+    exit
 }
 
 /// Ends the worker: TERM, what is left of the grace, KILL.
