@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
     add = up.add_argument
     add("--port", type=int, default=0, help="port to listen on at 127.0.0.1; 0 (the default) takes a free one")
     add("--psk", metavar="KEY", help="let nobody in whose requests are not signed with this key")
-    add("--tls", action="store_true", help="listen on a second, free port with TLS and a certificate of the core's CA")
+    add("--tls", action="store_true", help="listen on a second port with TLS and a certificate of the core's CA")
+    add("--tls-port", type=int, default=0, metavar="PORT", help="that port; 0 (the default) takes a free one")
     add("--fast", action="store_true", help="look every second for what took too long, and not every 5 or 10")
     add("--log", metavar="FILE", help="write the core's log here")
     add("--verbose", action="store_true", help="log everything")
@@ -69,7 +70,7 @@ def run_core(args: argparse.Namespace) -> int:
         threading.Thread(target=watch_stdin, daemon=True).start()
     announcement = redirect_output(args.log)
     http = socket.create_server((HOST, args.port), backlog=BACKLOG)
-    https = socket.create_server((HOST, 0), backlog=BACKLOG) if args.tls else None
+    https = socket.create_server((HOST, args.tls_port), backlog=BACKLOG) if args.tls else None
     folder = tempfile.mkdtemp(prefix="core-local-")
     # The core puts a cache below the home folder; it starts anew each time.
     os.environ["HOME"] = os.environ["TMPDIR"] = folder

@@ -1,4 +1,5 @@
-//! Cleanup and tags of the built program against the real core 4.1, over TLS and with a key; a local AWS shows what was done.
+//! Collection, cleanup and tags of the built program against the real core 4.1, over TLS and with a key; a local AWS shows
+//! what was done.
 
 use std::process::Command;
 
@@ -37,10 +38,15 @@ impl Scene {
         };
         core.until("workers", is_there).await;
         let scene = Self { aws, core, daemon };
-        let task = scene.core.workflow("collect").await;
-        scene.over(&task).await;
+        scene.run("collect").await;
         scene.aws.reset().await;
         scene
+    }
+
+    /// Runs a workflow to its end.
+    async fn run(&self, workflow: &str) {
+        let task = self.core.workflow(workflow).await;
+        self.over(&task).await;
     }
 
     /// Waits until a workflow is over.
@@ -80,12 +86,15 @@ fn is_cleaned(node: &Value) -> bool {
 #[tokio::test]
 async fn resources_are_deleted_and_tagged_over_tls_with_a_key() {
     let scene = Scene::start(&[]).await;
+    let kept = scene.nodes("aws_ec2_keypair").await.swap_remove(0);
     scene.core.command("search is(aws_ec2_keypair) | clean \"test\"").await;
-    let task = scene.core.workflow("cleanup").await;
-    scene.over(&task).await;
+    scene.core.command(&format!("search id({}) | protect", kept["_key"].as_str().unwrap())).await;
+    scene.run("cleanup").await;
     let keypairs = scene.nodes("aws_ec2_keypair").await;
-    assert!(!keypairs.is_empty() && keypairs.iter().all(is_cleaned), "{keypairs:?} {}", scene.daemon.log());
-    assert_eq!(scene.aws.changes().await["DeleteKeyPair"], keypairs.len() as u64);
+    let stayed = keypairs.iter().filter(|node| !is_cleaned(node)).map(|node| &node["_key"]).collect::<Vec<_>>();
+    assert_eq!(stayed, [&kept["_key"]], "{keypairs:?} {}", scene.daemon.log());
+    assert!(keypairs.len() > 1);
+    assert_eq!(scene.aws.changes().await, [("DeleteKeyPair".to_owned(), keypairs.len() as u64 - 1)].into());
 
     let owners = |nodes: Vec<Value>| -> Vec<Value> {
         nodes.into_iter().map(|node| node["reported"]["tags"]["owner"].clone()).collect()
@@ -161,10 +170,54 @@ async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_don
     assert_eq!(volumes.iter().filter(|node| is_cleaned(node)).count(), 1, "{}", scene.daemon.log());
     assert_eq!(scene.aws.changes().await["DeleteVolume"], 1);
 
-    let task = scene.core.workflow("cleanup").await;
-    scene.over(&task).await;
+    scene.run("cleanup").await;
     let after = scene.marked().await;
     assert!(after.iter().all(is_cleaned), "{}", scene.daemon.log());
     assert_eq!(scene.aws.changes().await["DeleteVolume"], volumes.len() as u64, "each once");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_collection_shows_how_far_it_is_and_ends_its_workers_when_it_is_called_off() {
+    let scene = Scene::start(&[]).await;
+    let hanging = scene.aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    let task = scene.core.workflow("collect").await;
+    let is_told = |tasks: &Value| {
+        let running = tasks["running"].as_array().into_iter().flatten();
+        let mut own = running.filter(|one| one["id"] == task.as_str());
+        own.any(|one| one["progress"].to_string().contains("123456789012"))
+    };
+    scene.core.until("tasks", is_told).await;
+    scene.struck().await;
+    scene.core.push(&format!("stop/{task}"), &Value::Null).await;
+    let gone = async {
+        while !scene.daemon.running.children().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG_GUARD, gone).await.unwrap_or_else(|_| panic!("{}", scene.daemon.log()));
+    scene.aws.mend(hanging).await;
+    scene.run("collect").await;
+    assert!(!scene.nodes("aws_ec2_volume").await.is_empty());
+    assert_eq!(scene.nodes("aws_account").await[0]["metadata"]["replace"], json!(true));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_core_that_forgot_everything_in_a_restart_gets_everything_again() {
+    let Scene { aws, core, daemon } = Scene::start(&[]).await;
+    aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
+    core.workflow("collect").await;
+    let scene = Scene { aws, core, daemon };
+    scene.struck().await;
+    let Scene { aws, core, daemon } = scene;
+    let core = core.restart(&["--psk", PSK, "--tls"]);
+    aws.reset().await;
+    core.until("workers", |workers| workers["connected"].to_string().contains(SUBSCRIBER)).await;
+    let scene = Scene { aws, core, daemon };
+    scene.run("collect").await;
+    scene.core.command("search is(aws_ec2_volume) | tag update owner bob").await;
+    let volumes = scene.nodes("aws_ec2_volume").await;
+    assert!(!volumes.is_empty() && volumes.iter().all(|node| node["reported"]["tags"]["owner"] == "bob"));
     scene.stop().await;
 }

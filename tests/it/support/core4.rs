@@ -38,11 +38,13 @@ impl LocalCore {
         Self { process, uri: next(), secure: next() }
     }
 
-    /// Ends it and starts another one, which knows nothing of the first, at the same address.
-    pub fn restart(self) -> Self {
-        let port = self.uri.rsplit(':').next().unwrap_or_default().to_owned();
+    /// Ends it and starts another one with these options at the same addresses. It knows nothing of the first, and has
+    /// another certificate.
+    pub fn restart(self, options: &[&str]) -> Self {
+        let port = |uri: &str| uri.rsplit(':').next().unwrap_or_default().to_owned();
+        let ports = [port(&self.uri), port(&self.secure)];
         drop(self);
-        Self::start(&["--port", &port])
+        Self::start(&[options, &["--port", &ports[0], "--tls-port", &ports[1]]].concat())
     }
 
     /// Pushes the core at one of its debug endpoints.
