@@ -132,12 +132,14 @@ async fn attempts<T, F: Future<Output = Result<T, Failed>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, UploadError> {
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let mut refusal = None;
     for attempts in 1.. {
         let left = deadline.saturating_duration_since(Instant::now());
         let failed = match tokio::time::timeout(left, attempt()).await {
             Ok(Ok(result)) => return Ok(result),
             Ok(Err(failed)) => failed,
-            Err(_) => Failed::Core(CoreError::at_deadline("delivery of the graph")),
+            // Why it had to be tried again says more than that the time was over then.
+            Err(_) => Failed::Core(refusal.take().unwrap_or_else(|| CoreError::at_deadline("delivery of the graph"))),
         };
         let error = match failed {
             Failed::Body(reason) => return Err(UploadError::Body(reason)),
@@ -149,6 +151,7 @@ async fn attempts<T, F: Future<Output = Result<T, Failed>>>(
             return Err(UploadError::Deadline { attempts, last: error });
         }
         tracing::warn!(%error, attempts, wait_ms = wait.as_millis(), "the core did not take the graph, trying again");
+        refusal = Some(error);
         tokio::time::sleep(wait).await;
     }
     // Only after more attempts than can be counted.
