@@ -203,22 +203,38 @@ fn some(names: &BTreeSet<&str>) -> String {
     text
 }
 
-/// What to do about an error code; the words are those of the clouds.
+/// What to do about an error code. The words are those of the clouds and of `docs/operations.md`; the first that fits says
+/// it.
+const ADVICE: &[(&[&str], &str)] = &[
+    (
+        &["throttl", "toomany", "requestlimit", "slowdown", "noturn", "bandwidth", "priorrequest"],
+        "the cloud asked for fewer calls: collect fewer regions at the same time, or give the run more time",
+    ),
+    (&["notasked"], "see why the calls before these failed, which is named beside it"),
+    (
+        &["optin", "subscription", "notenabled", "regiondisabled"],
+        "the service or region is not enabled in this account: leave it out of the collection",
+    ),
+    (
+        &["authfailure"],
+        "if the region is not enabled in this account, name the others with --aws-region; otherwise renew the credentials",
+    ),
+    (&["nocredentials"], "see the log for why there were none, and try again"),
+    (&["expired", "invalidclienttoken", "credential", "signature"], "renew the credentials of this account"),
+    (&["denied", "unauthorized", "forbidden", "notauthorized"], "allow the collecting role to call {call}"),
+    (
+        &["timeout", "noconnection", "brokenreply"],
+        "try again; if it stays, check the network between here and the service, or give the run more time (--timeout)",
+    ),
+    (&["noresult", "partialdata", "internal"], "the service was not able to say more: try again later"),
+];
+
 fn advice(code: &str, call: &str) -> String {
     let code = code.to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| code.contains(word));
-    if has(&["throttl", "toomany", "requestlimit", "slowdown"]) {
-        "→ the cloud asked for fewer calls: collect fewer regions at the same time, or give the run more time"
-            .to_owned()
-    } else if has(&["optin", "subscription", "notenabled"]) {
-        "→ the service or region is not enabled in this account: leave it out of the collection".to_owned()
-    } else if has(&["expired", "invalidclienttoken", "authfailure", "credential", "signature"]) {
-        "→ renew the credentials of this account".to_owned()
-    } else if has(&["denied", "unauthorized", "forbidden", "notauthorized"]) {
-        format!("→ allow the collecting role to call {call}")
-    } else {
-        "→ try again; if it stays, run with -v and look at the log".to_owned()
-    }
+    let fits = |(words, _): &&(&[&str], &str)| words.iter().any(|word| code.contains(word));
+    let found =
+        ADVICE.iter().find(fits).map_or("try again; if it stays, run with -v and look at the log", |(_, text)| text);
+    format!("→ {}", found.replace("{call}", call))
 }
 
 /// Text of others in one line of bounded length.
@@ -253,6 +269,24 @@ mod tests {
             edges: 4 * number,
             gaps: vec![],
             took: Duration::from_millis(1234 * number),
+        }
+    }
+
+    #[test]
+    fn each_code_has_an_advice_of_its_own() {
+        for (code, word) in [
+            ("NoTurn", "fewer calls"),
+            ("Throttling", "fewer calls"),
+            ("NotAsked", "before these"),
+            ("AuthFailure", "--aws-region"),
+            ("ExpiredToken", "renew"),
+            ("AccessDenied", "to call ec2:DescribeVpcs"),
+            ("Timeout", "--timeout"),
+            ("PartialData", "try again later"),
+            ("SomethingElse", "run with -v"),
+        ] {
+            let advice = advice(code, "ec2:DescribeVpcs");
+            assert!(advice.contains(word), "{code}: {advice}");
         }
     }
 

@@ -79,8 +79,8 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
     })
 }
 
-/// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account. Each
-/// account that is reached by a role asks again for its own.
+/// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account, with
+/// the one first where that was asked. Each account that is reached by a role asks there again, for its own.
 async fn planned_regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
     let chosen = context.settings().list("aws-region");
     if !chosen.is_empty() {
@@ -94,7 +94,9 @@ async fn planned_regions(context: &CollectContext, account: &str, region: &str) 
     }
     let client = provider::client(context, account).await?;
     let what = "the AWS regions cannot be listed; name them with --aws-region";
-    regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))
+    let mut regions = regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))?;
+    regions.sort_by_key(|enabled| enabled != region);
+    Ok(regions)
 }
 
 fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, Failure> {

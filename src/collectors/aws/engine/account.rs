@@ -65,7 +65,9 @@ impl Run<'_> {
         if is_own || !self.context.settings().list("aws-region").is_empty() {
             return Ok(planned.clone());
         }
-        match regions::enabled(&self.client, global_region(&self.payload.partition)).await {
+        // Where the plan could ask: an organization may forbid calls in other regions, the global one among them.
+        let asked = planned.first().map_or(global_region(&self.payload.partition), String::as_str);
+        match regions::enabled(&self.client, asked).await {
             Ok(regions) => Ok(regions),
             Err(error) if error.kind == CallErrorKind::Denied => {
                 self.lost(GLOBAL, LABEL, &error).await?;

@@ -42,8 +42,12 @@ impl Step<'_> {
         for (call, batch) in self.batch_calls() {
             let mut replies = Vec::new();
             for chunk in items.chunks(batch.size.max(1)) {
-                if self.is_over() || !self.allows_call(call) {
+                if self.is_over() {
                     break;
+                }
+                // Each that is not made counts.
+                if !self.allows_call(call) {
+                    continue;
                 }
                 self.go_on()?;
                 match self.batch(call, chunk).await {

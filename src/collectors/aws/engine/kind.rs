@@ -104,8 +104,9 @@ impl<'r> Step<'r> {
             inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
         };
         for input in inputs {
+            // Each that is not made counts.
             if !self.allows(list.operation.get_ref(), None) {
-                break;
+                continue;
             }
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
             while !self.place.is_refused()

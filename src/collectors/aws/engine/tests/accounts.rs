@@ -82,6 +82,19 @@ async fn an_account_behind_a_role_has_the_regions_that_it_has_enabled() {
 }
 
 #[tokio::test]
+async fn regions_are_asked_for_where_the_plan_could_ask() {
+    let payload = Payload { role: Some("Reader".into()), ..payload("aws", &["eu-central-1", "us-east-1"]) };
+    let collected = run(settings(&["vpcs"]), payload, |call, region| match (call, region) {
+        ("ec2:DescribeRegions", "eu-central-1") => (200, REGIONS),
+        ("ec2:DescribeRegions", _) => (403, EC2_DENIED),
+        _ => NOTHING,
+    });
+    let collected = collected.await;
+    assert_eq!(collected.gaps(), []);
+    assert_eq!(regions(&collected).0, ["us-east-1", "me-south-1", "eu-west-1"]);
+}
+
+#[tokio::test]
 async fn a_role_that_must_not_ask_for_regions_gets_the_planned_ones_and_a_gap() {
     let collected = anywhere(Some("Reader"), |call, _| match call {
         "ec2:DescribeRegions" => (403, EC2_DENIED),
