@@ -32,8 +32,20 @@ impl CoreError {
         Self::transport(what, &format!("no answer from the core within {:.1} s", after.as_secs_f64()))
     }
 
+    /// Whether the core read the request and minds what is in it, in its own form of words: what stands between us and the
+    /// core refuses in others.
+    pub(crate) fn is_about_content(&self) -> bool {
+        let said = self.message.starts_with("Error: ") && self.message.contains("\nMessage: ");
+        !self.retryable && matches!(self.status, Some(400 | 404)) && said
+    }
+
+    /// Whether our key was refused.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == Some(401)
+    }
+
     /// The time for the whole undertaking was over.
-    pub(crate) fn at_deadline(what: &'static str) -> Self {
+    pub(super) fn at_deadline(what: &'static str) -> Self {
         Self::transport(what, "the deadline came while the core was working on it")
     }
 
@@ -44,7 +56,8 @@ impl CoreError {
 
     /// The core refused.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
-        // A token that was refused is made anew; and a core that was given another key may be given the old one again.
+        // A token that was refused is made anew; and a core that was given another key may be given the old one again. How
+        // long that is hoped for is said in `until.rs`.
         let retryable = matches!(status, 401 | 408 | 429 | 500..=599) || may_pass(body);
         Self { what, status: Some(status), message: explain(status, body), retryable }
     }
@@ -104,6 +117,26 @@ mod tests {
         ] {
             assert_eq!(CoreError::refused("merge", status, body).retryable, retryable, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_about_the_content_if_the_core_itself_says_so() {
+        for (status, body, is_about_content) in [
+            (400, "Error: ValueError\nMessage: Chunk too big", true),
+            (400, "Error: HTTPRequestEntityTooLarge\nMessage: Request Entity Too Large", true),
+            (404, "Error: NoSuchGraph\nMessage: No graph with this name ck", true),
+            (400, "Error: ImportAborted\nMessage: Empty()", false),
+            (404, "404 page not found", false),
+            (403, "Forbidden", false),
+            (503, "Error: X\nMessage: y", false),
+        ] {
+            assert_eq!(
+                CoreError::refused("change", status, body).is_about_content(),
+                is_about_content,
+                "{status} {body}"
+            );
+        }
+        assert!(!CoreError::permanent("check", "Error: X\nMessage: y").is_about_content());
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod stored;
 mod tasks;
 mod tls;
 mod token;
+mod until;
 mod wire;
 mod work;
 
@@ -48,6 +49,7 @@ pub use error::CoreError;
 use serde_json::{Map, Value};
 pub use stored::{Ancestor, NodeChange, Stored, StoredGraph, stored_node};
 pub use tls::TlsOptions;
+pub use until::{KeyRefusals, until};
 pub use work::{InfoLevel, ProgressPart, ProgressTree, Task, TaskResult};
 
 /// What identifies an action to the core.

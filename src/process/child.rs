@@ -35,9 +35,24 @@ pub enum StopReason {
     Memory,
     /// Nobody waits for it: the rest of its collector failed, or its operations were given up.
     Abandoned,
+    /// One of its operations was not over when it had to be.
+    Overdue,
+    /// The supervisor's end of the conversation has a fault.
+    Fault,
 }
 
 impl StopReason {
+    /// Whether another worker may do better with the same work.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Protocol | Self::Silence | Self::Handshake | Self::Overdue | Self::Fault => true,
+            // There is no time, or nobody who waits; or the work is too much for any worker.
+            Self::Deadline | Self::Shutdown | Self::Abandoned => false,
+            Self::Excess | Self::Spool | Self::Memory => false,
+        }
+    }
+
     /// The reason as a label of a metric.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -51,6 +66,8 @@ impl StopReason {
             Self::Spool => "spool",
             Self::Memory => "memory",
             Self::Abandoned => "abandoned",
+            Self::Overdue => "overdue",
+            Self::Fault => "fault",
         }
     }
 }
@@ -67,6 +84,8 @@ impl fmt::Display for StopReason {
             Self::Spool => "there was no room for what it sent",
             Self::Memory => "it needed more memory than a worker may have",
             Self::Abandoned => "its collector was given up",
+            Self::Overdue => "one of its operations took longer than it may",
+            Self::Fault => "the supervisor's end of the conversation panicked, a fault in ckworker: please report it",
         })
     }
 }

@@ -12,14 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, task::spawn_blocking, time::timeout_at};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
     event::{DeliveryError, UnitKey},
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{Backoff, Carried, CoreApi, CoreError, Granularity},
+    ckcore::{Carried, CoreApi, CoreError, Granularity, until},
     collectors::BoxFuture,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
@@ -121,8 +121,7 @@ impl Deliver for ToCore {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
-            let granularity =
-                within(order.deadline, "what the core replaces", attempt(order.deadline, || api.granularity()));
+            let granularity = until(order.deadline, PAUSES, "look at the core", || api.granularity());
             let result = match granularity.await {
                 Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics).await,
                 Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics).await,
@@ -198,34 +197,7 @@ async fn carry_all(
 }
 
 async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
-    within(deadline, "query of an account", attempt(deadline, || api.account_subgraph(&unit.kind, &unit.id))).await
-}
-
-/// The answer of the core, if it comes in time.
-async fn within<T>(
-    deadline: Instant,
-    what: &'static str,
-    asking: impl Future<Output = Result<T, CoreError>>,
-) -> Result<T, CoreError> {
-    timeout_at(deadline.into(), asking).await.unwrap_or_else(|_| Err(CoreError::at_deadline(what)))
-}
-
-/// Asks the core until the deadline, as long as another answer may come: one that restarts is away for a while.
-async fn attempt<T, F: Future<Output = Result<T, CoreError>>>(
-    deadline: Instant,
-    mut ask: impl FnMut() -> F,
-) -> Result<T, CoreError> {
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    loop {
-        let pause = backoff.next();
-        match ask().await {
-            Err(error) if error.retryable && Instant::now() + pause < deadline => {
-                tracing::warn!(%error, "the core does not say what the delivery needs to know, asking again");
-                tokio::time::sleep(pause).await;
-            }
-            result => return result,
-        }
-    }
+    until(deadline, PAUSES, "query of an account", || api.account_subgraph(&unit.kind, &unit.id)).await
 }
 
 fn keep(known: &Carried, unit: &UnitReport, spool: &Spool) -> Result<CompleteUnit, String> {
@@ -355,42 +327,5 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Timed<'_, I> {
 impl<I> Drop for Timed<'_, I> {
     fn drop(&mut self) {
         self.metrics.duration(EXPORTING, self.spent.as_secs_f64());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{cell::Cell, future::pending};
-
-    use super::*;
-
-    /// Asks a core that is away so often before it answers; how often it was asked.
-    async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
-        let asked = Cell::new(0);
-        let error = || CoreError { what: "query", status: None, message: "refused".into(), retryable };
-        let answer = attempt(Instant::now() + time, || {
-            asked.set(asked.get() + 1);
-            let answer = if asked.get() > away { Ok(()) } else { Err(error()) };
-            async { answer }
-        });
-        let answer = answer.await;
-        (answer, asked.get())
-    }
-
-    #[tokio::test]
-    async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
-        let long = Duration::from_secs(60);
-        assert_eq!(ask(4, true, long).await, (Ok(()), 5));
-        let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(500)).await;
-        assert!(answer.is_err() && (2..=4).contains(&asked), "{asked}");
-        assert_eq!(ask(1, false, long).await.1, 1, "what cannot change is not asked again");
-    }
-
-    #[tokio::test]
-    async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
-        let (began, patience) = (Instant::now(), Duration::from_millis(50));
-        let answer: Result<(), CoreError> = within(began + patience, "question", pending()).await;
-        assert!(answer.is_err_and(|error| error.to_string().contains("deadline")));
-        assert!(began.elapsed() >= patience);
     }
 }

@@ -123,7 +123,9 @@ impl Duties {
         self.running.spawn(async move {
             let result = match timeout_at(deadline.into(), room.acquire()).await {
                 Ok(Ok(_room)) => tags.run(&task, deadline).await,
-                _ => TaskResult::Error(format!("its time was over before {TASKS} others were done")),
+                _ => TaskResult::Error(format!(
+                    "its time was over before {TASKS} other tasks were done: change the tags of fewer resources at once"
+                )),
             };
             metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
             core.answer_task(&task.id, result).await;
@@ -135,12 +137,13 @@ impl Duties {
         self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
     }
 
-    /// Ends everything in order: what was done is told to the core, what is open is answered.
-    pub(super) fn stop(&mut self) {
+    /// Ends everything in order: what was done is told to the core, what is open is answered. Workers have this time until
+    /// KILL; a second stop can only shorten it.
+    pub(super) fn stop(&mut self, grace: Duration) {
         for stop in self.cleanups.values() {
             stop.send_replace(true);
         }
-        self.operators.iter_mut().for_each(OperatorTask::stop);
+        self.operators.iter().for_each(|operator| operator.stop(grace));
     }
 
     /// Whether everything has ended.

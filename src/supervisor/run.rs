@@ -9,7 +9,6 @@ use super::{
     policy::{CollectorPolicy, Policy},
     report::{CollectorReport, Outcome, RunReport, UnitReport},
 };
-use crate::process::StopReason;
 
 /// The largest number of gaps that a unit or a plan keeps; the rest is only counted.
 const MAX_GAPS: usize = 1000;
@@ -176,8 +175,7 @@ impl From<event::Outcome> for Trouble {
             Ended::Failed(failure) => return failure.into(),
             Ended::Stopped(why, detail) => {
                 let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-                let retry = matches!(why, StopReason::Protocol | StopReason::Silence | StopReason::Handshake);
-                (why.label(), format!("its worker was ended because {why}{detail}"), retry)
+                (why.label(), format!("its worker was ended because {why}{detail}"), why.is_retryable())
             }
             Ended::Crashed(exit) => ("crashed", format!("its worker ended by {exit}"), true),
             Ended::NotStarted(reason) => ("start", reason, true),

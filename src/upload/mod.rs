@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::body::{Body, Chunks};
-use crate::ckcore::{Backoff, CoreApi, CoreError, MergeOrder, MergeReport};
+use crate::ckcore::{CoreApi, CoreError, MergeOrder, MergeReport, until};
 
 /// The first wait before another attempt, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -73,8 +73,8 @@ pub async fn upload(
 /// See [`UploadError`].
 pub async fn prepare(api: &CoreApi, model: Vec<u8>, deadline: Instant) -> Result<(), UploadError> {
     let model = Bytes::from(model);
-    attempts(deadline, || async { Ok(api.create_graph().await?) }).await?;
-    attempts(deadline, || async { Ok(api.update_model(model.clone()).await?) }).await
+    attempts(deadline, || api.create_graph()).await?;
+    attempts(deadline, || api.update_model(model.clone())).await
 }
 
 /// Delivers one merge, after [`prepare`]. With the task of the action that it belongs to, a core that can do so merges
@@ -88,7 +88,8 @@ pub async fn merge_one(
     task: Option<&str>,
     deadline: Instant,
 ) -> Result<MergeReport, UploadError> {
-    attempts(deadline, || merge(api, Arc::clone(&body), task, deadline)).await
+    let merged = attempts(deadline, || merge(api, Arc::clone(&body), task, deadline)).await?;
+    merged.map_err(UploadError::Body)
 }
 
 async fn cancelled(cancel: &mut watch::Receiver<bool>) {
@@ -98,62 +99,36 @@ async fn cancelled(cancel: &mut watch::Receiver<bool>) {
     }
 }
 
+/// One attempt; the inner error is why the body could not be read, which no other attempt changes.
 async fn merge(
     api: &CoreApi,
     body: Arc<dyn Body>,
     task: Option<&str>,
     deadline: Instant,
-) -> Result<MergeReport, Failed> {
+) -> Result<Result<MergeReport, String>, CoreError> {
     let (nodes, edges) = (body.nodes(), body.edges());
     let (chunks, broken) = body::stream(body);
     let limit = deadline.saturating_duration_since(Instant::now()).min(MERGE_LIMIT);
     match api.merge(chunks, &MergeOrder { nodes, edges, task, limit }).await {
-        Ok(report) => Ok(report),
+        Ok(report) => Ok(Ok(report)),
         // The core sees only a request that was broken off; the reason is ours.
-        Err(error) => Err(broken.reason().map_or(Failed::Core(error), Failed::Body)),
-    }
-}
-
-/// Why an attempt failed.
-enum Failed {
-    Core(CoreError),
-    Body(String),
-}
-
-impl From<CoreError> for Failed {
-    fn from(error: CoreError) -> Self {
-        Failed::Core(error)
+        Err(error) => broken.reason().map_or(Err(error), |reason| Ok(Err(reason))),
     }
 }
 
 /// Makes attempts until one succeeds, one cannot be repeated, or no time is left.
-async fn attempts<T, F: Future<Output = Result<T, Failed>>>(
+async fn attempts<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, UploadError> {
-    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-    let mut refusal = None;
-    for attempts in 1.. {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let failed = match tokio::time::timeout(left, attempt()).await {
-            Ok(Ok(result)) => return Ok(result),
-            Ok(Err(failed)) => failed,
-            // Why it had to be tried again says more than that the time was over then.
-            Err(_) => Failed::Core(refusal.take().unwrap_or_else(|| CoreError::at_deadline("delivery of the graph"))),
-        };
-        let error = match failed {
-            Failed::Body(reason) => return Err(UploadError::Body(reason)),
-            Failed::Core(error) if !error.retryable => return Err(UploadError::Refused(error)),
-            Failed::Core(error) => error,
-        };
-        let wait = backoff.next();
-        if Instant::now() + wait >= deadline {
-            return Err(UploadError::Deadline { attempts, last: error });
-        }
-        tracing::warn!(%error, attempts, wait_ms = wait.as_millis(), "the core did not take the graph, trying again");
-        refusal = Some(error);
-        tokio::time::sleep(wait).await;
-    }
-    // Only after more attempts than can be counted.
-    Err(UploadError::Cancelled)
+    let mut attempts = 0;
+    let counted = || {
+        attempts += 1;
+        attempt()
+    };
+    let result = until(deadline, WAITS, "delivery of the graph", counted).await;
+    result.map_err(|error| match error.retryable {
+        true => UploadError::Deadline { attempts, last: error },
+        false => UploadError::Refused(error),
+    })
 }

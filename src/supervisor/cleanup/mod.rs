@@ -17,6 +17,7 @@ use crate::{
 
 pub(super) use run::Cleanup;
 pub use run::Setting;
+pub(super) use teller::LAST_WORDS;
 
 /// A collector that may be asked to operate.
 #[derive(Clone)]

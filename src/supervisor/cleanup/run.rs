@@ -13,10 +13,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::{
-    sync::watch,
-    time::{sleep, sleep_until},
-};
+use tokio::{sync::watch, time::sleep_until};
 use worker_proto::{Failure, FailureKind, Outcome, Verb};
 
 use super::{
@@ -24,9 +21,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    ckcore::{
-        ActionKey, Answer, Backoff, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph,
-    },
+    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, until},
     collectors::BoxFuture,
     supervisor::operator::{Operator, Wish},
     telemetry::Metrics,
@@ -113,17 +108,7 @@ impl Cleanup {
     /// What is to be cleaned up; the core is asked again while that may help.
     async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
         let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        loop {
-            let pause = backoff.next();
-            match api.nodes_to_clean(&clouds, needs_fields).await {
-                Err(error) if error.retryable && Instant::now() + pause < deadline => {
-                    tracing::warn!(%error, "the core does not say what is to be cleaned up, asking again");
-                }
-                result => return result,
-            }
-            sleep(pause).await;
-        }
+        until(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     sync::watch,
-    time::{sleep, sleep_until, timeout_at},
+    time::{sleep, sleep_until},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     run::{PAUSES, stopped},
 };
 use crate::{
-    ckcore::{Backoff, CoreApi, CoreError, NodeChange},
+    ckcore::{Backoff, CoreApi, CoreError, KeyRefusals, NodeChange},
     collectors::BoxFuture,
 };
 
@@ -24,35 +24,51 @@ use crate::{
 const PART: usize = 100;
 /// Changes wait at most this long for others.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What the core may take for one part once the cleanup has to end.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// What the core may take for all parts that are left once the cleanup has to end. The end of the supervisor waits for it.
+pub(in crate::supervisor) const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How the core is told a part.
+type Tell = Box<dyn Fn(Vec<NodeChange>) -> BoxFuture<'static, Result<(), CoreError>> + Send + Sync>;
 
 /// Tells the core.
 pub(super) struct Teller {
-    api: CoreApi,
+    tell: Tell,
     stop: watch::Receiver<bool>,
     pub(super) journal: Journal,
-    /// The request under way; `None` is one that was given up because we are stopping.
-    request: Option<BoxFuture<'static, Option<Result<(), CoreError>>>>,
+    /// The request under way.
+    request: Option<BoxFuture<'static, Result<(), CoreError>>>,
     /// When the last one began.
     began: Instant,
     backoff: Backoff,
     /// Not before this, after a core that could not be told.
     not_before: Instant,
+    key_refusals: KeyRefusals,
+    /// It makes no sense to wait for the core.
+    hopeless: bool,
 }
 
 impl Teller {
     /// For nodes with these logs from earlier cleanups.
     pub(super) fn new(api: CoreApi, stop: watch::Receiver<bool>, earlier: HashMap<String, Vec<Value>>) -> Self {
+        let tell = move |changes: Vec<NodeChange>| -> BoxFuture<'static, Result<(), CoreError>> {
+            let api = api.clone();
+            Box::pin(async move { api.patch_nodes(&changes).await })
+        };
+        Self::with(Box::new(tell), stop, earlier)
+    }
+
+    fn with(tell: Tell, stop: watch::Receiver<bool>, earlier: HashMap<String, Vec<Value>>) -> Self {
         let now = Instant::now();
         Self {
-            api,
+            tell,
             stop,
             journal: Journal::new(earlier),
             request: None,
             began: now,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
             not_before: now,
+            key_refusals: KeyRefusals::default(),
+            hopeless: false,
         }
     }
 
@@ -70,9 +86,14 @@ impl Teller {
     }
 
     /// Tells the core everything that is left, for which it is waited until the deadline, or shortly once we are to stop.
+    /// What is left then is counted by the journal.
     pub(super) async fn finish(&mut self, deadline: Instant) {
-        // What is left then is counted by the journal.
-        let _ = timeout_at(deadline.into(), self.rest(deadline)).await;
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = self.rest(deadline) => {}
+            () = sleep_until(deadline.into()) => {}
+            () = async { stopped(stop).await; sleep(LAST_WORDS).await } => {}
+        }
     }
 
     async fn rest(&mut self, deadline: Instant) {
@@ -81,7 +102,7 @@ impl Teller {
             if told {
                 continue;
             }
-            if *self.stop.borrow() || self.not_before >= deadline {
+            if *self.stop.borrow() || self.hopeless || self.not_before >= deadline {
                 return;
             }
             tokio::select! {
@@ -97,7 +118,7 @@ impl Teller {
             Some(request) => request,
             none => {
                 self.began = Instant::now();
-                none.insert(Box::pin(tell(self.api.clone(), self.journal.next(PART), self.stop.clone())))
+                none.insert((self.tell)(self.journal.next(PART)))
             }
         };
         let told = request.await;
@@ -105,35 +126,31 @@ impl Teller {
         self.answered(told)
     }
 
-    fn answered(&mut self, told: Option<Result<(), CoreError>>) -> bool {
+    fn answered(&mut self, told: Result<(), CoreError>) -> bool {
+        let now = Instant::now();
         let error = match told {
-            Some(Ok(())) => {
+            Ok(()) => {
                 self.journal.told();
                 self.backoff.reset();
+                self.key_refusals = KeyRefusals::default();
                 return true;
             }
-            Some(Err(error)) if !error.retryable => {
-                let given_up = self.journal.refused();
-                if !given_up.is_empty() {
-                    let nodes = shown(&given_up);
-                    tracing::error!(%error, nodes, "the core does not take what was done to nodes, given up");
-                }
-                return true;
-            }
-            Some(Err(error)) => error.to_string(),
-            None => "ckworker is stopping".to_owned(),
+            Err(error) => self.key_refusals.judged(error, now),
         };
+        // Others than the core refuse too, such as what stands before it while it restarts; they know nothing of nodes.
+        if error.is_about_content() {
+            let given_up = self.journal.refused();
+            if !given_up.is_empty() {
+                let nodes = shown(&given_up);
+                tracing::error!(%error, nodes, "the core does not take what was done to nodes, given up");
+            }
+            return true;
+        }
+        self.hopeless = error.is_unauthorized() && !error.retryable;
         self.journal.not_now();
-        self.not_before = Instant::now() + self.backoff.next();
-        tracing::warn!(error, nodes = self.journal.open(), "the core cannot be told what was cleaned up");
+        self.not_before = now + self.backoff.next();
+        tracing::warn!(%error, nodes = self.journal.open(), "the core cannot be told what was cleaned up");
         false
-    }
-}
-
-async fn tell(api: CoreApi, changes: Vec<NodeChange>, stop: watch::Receiver<bool>) -> Option<Result<(), CoreError>> {
-    tokio::select! {
-        told = api.patch_nodes(&changes) => Some(told),
-        () = async { stopped(stop).await; sleep(LAST_WORDS).await } => None,
     }
 }
 
@@ -141,4 +158,70 @@ async fn tell(api: CoreApi, changes: Vec<NodeChange>, stop: watch::Receiver<bool
 fn shown(ids: &[String]) -> String {
     let some = ids.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(" ");
     if ids.len() > 10 { format!("{some} and {} more", ids.len() - 10) } else { some }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn refusal(status: Option<u16>, message: &str) -> CoreError {
+        CoreError { what: "change of nodes", status, message: message.into(), retryable: false }
+    }
+
+    /// A teller with so many nodes to tell about.
+    fn teller(nodes: usize, stop: watch::Receiver<bool>, tell: Tell) -> Teller {
+        let mut teller = Teller::with(tell, stop, HashMap::new());
+        (0..nodes).for_each(|node| teller.journal.log(&format!("{node:05}"), "gone", None));
+        teller
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_once_for_all_parts_and_not_for_each() {
+        let (_stop, stopped) = watch::channel(true);
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let slow: Tell = Box::new(move |_| {
+            let count = Arc::clone(&count);
+            Box::pin(async move {
+                sleep(LAST_WORDS / 2).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            })
+        });
+        let mut teller = teller(40 * PART, stopped, slow);
+        let began = Instant::now();
+        teller.finish(began + LONG).await;
+        assert!(began.elapsed() >= LAST_WORDS && began.elapsed() < LAST_WORDS * 4, "{:?}", began.elapsed());
+        let parts = told.load(Ordering::Relaxed);
+        assert!((1..=2).contains(&parts), "{parts}");
+        assert_eq!(teller.journal.open(), (40 - parts) * PART, "what was not told is known");
+    }
+
+    #[tokio::test]
+    async fn only_the_core_itself_can_mind_nodes() {
+        let gateway = "<html>no such page</html>";
+        for error in [refusal(Some(404), gateway), refusal(Some(403), gateway), refusal(None, "another key")] {
+            let (_stop, stopped) = watch::channel(false);
+            let mut teller = teller(200, stopped, Box::new(move |_| Box::pin(std::future::ready(Err(error.clone())))));
+            assert!(!teller.turn().await);
+            assert_eq!((teller.journal.open(), teller.journal.given_up()), (200, 0));
+            assert!(teller.not_before > teller.began, "it is tried again later");
+        }
+        let (_stop, stopped) = watch::channel(false);
+        let minded = refusal(Some(400), "Error: ValueError\nMessage: Chunk too big");
+        let core: Tell = Box::new(move |changes| {
+            let minds = changes.iter().any(|change| change.id == "00007");
+            Box::pin(std::future::ready(if minds { Err(minded.clone()) } else { Ok(()) }))
+        });
+        let mut teller = teller(200, stopped, core);
+        teller.finish(Instant::now() + LONG).await;
+        assert_eq!((teller.journal.open(), teller.journal.given_up()), (0, 1));
+    }
 }

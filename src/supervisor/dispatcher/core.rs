@@ -1,14 +1,20 @@
 //! What the core wants, and what it is answered.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
-use super::Dispatcher;
+use super::{Dispatcher, SHUTDOWN};
 use crate::{
     ckcore::{Action, ActionKey, Answer, CoreEvent, Duty},
-    supervisor::{duties::Duties, event::Event},
+    supervisor::{cleanup::LAST_WORDS, duties::Duties, event::Event},
 };
+
+// A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
+const _: () = assert!(LAST_WORDS.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown has to outlast the last words");
 
 impl Dispatcher {
     /// Is ready for cleanups and tasks, if there is a core.
@@ -23,8 +29,9 @@ impl Dispatcher {
     }
 
     pub(super) fn stop(&mut self, event: Event) {
+        let grace = if matches!(event, Event::StopNow) { Duration::ZERO } else { self.state.policy().stop_grace };
         if let Some(duties) = &mut self.duties {
-            duties.stop();
+            duties.stop(grace);
         }
         self.handle(event);
     }

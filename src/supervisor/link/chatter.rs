@@ -5,8 +5,6 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use worker_proto::Level;
 
-use super::texts::beginning;
-
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
 /// Lines that may come at once.
@@ -57,7 +55,7 @@ impl Allowance {
 
 /// The beginning of a text, at most [`MAX_LINE`] bytes.
 fn cut(text: &str) -> &str {
-    beginning(text, MAX_LINE)
+    &text[..text.floor_char_boundary(MAX_LINE)]
 }
 
 /// How the standard library begins to say that there is no memory. A backtrace may follow.

@@ -92,7 +92,7 @@ impl Held {
         self.memory += own.saturating_sub(memory);
         self.lines += store.line_bytes() - lines;
         if own > self.bounds.unit {
-            return Err(excess("of one account take", self.bounds.unit));
+            return Err(excess("what it sent of one account takes", self.bounds.unit));
         }
         self.check()
     }
@@ -125,17 +125,21 @@ impl Held {
 
     fn check(&self) -> Result<(), End> {
         if self.memory > self.bounds.worker {
-            return Err(excess("of all its accounts take", self.bounds.worker));
+            return Err(excess("what it sent of all its accounts takes", self.bounds.worker));
         }
         if self.lines > self.bounds.lines {
-            return Err(excess("have lines of", self.bounds.lines));
+            return Err(excess("the lines that it sent take", self.bounds.lines));
         }
         Ok(())
     }
 }
 
 fn excess(what: &str, most: u64) -> End {
-    let detail = format!("the nodes and edges {what} more than {} MiB in the supervisor", most >> 20);
+    let detail = format!(
+        "{what} more than {} MiB in the supervisor: collect less at a time, such as by --aws-region or --aws-no-collect, or by \
+         --aws-fork if it had all accounts",
+        most >> 20
+    );
     End::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
 }
 
@@ -244,6 +248,17 @@ mod tests {
         let Err(End::Stop(StopReason::Excess, _, detail)) = held.add(0, |store| store.nodes(&[line])) else {
             panic!("more than all")
         };
-        assert!(detail.contains("lines"), "{detail}");
+        assert!(detail.contains("lines") && detail.contains("--aws-region"), "{detail}");
+    }
+
+    #[test]
+    fn gaps_count_and_are_named_by_no_other_name() {
+        let mut held = held(1, 64);
+        let empty = String::new;
+        let (account, region, service, operation) = (empty(), empty(), empty(), empty());
+        let gap = Gap { account, region, service, operation, code: empty(), message: "m".repeat(4096) };
+        let Err(End::Stop(StopReason::Excess, _, detail)) = held.gap(&gap) else { panic!("more than all") };
+        assert!(detail.starts_with("what it sent of all its accounts"), "{detail}");
+        assert!(detail.contains("--aws-fork") && !detail.contains("nodes"), "{detail}");
     }
 }

@@ -177,6 +177,24 @@ fn unit_key(order: &JobOrder, unit: u32) -> UnitKey {
     UnitKey { run: order.run, collector: order.collector, unit }
 }
 
+/// A context whose workers say nothing and do not end by themselves.
+#[cfg(test)]
+pub(super) fn idle_context() -> LinkContext {
+    LinkContext {
+        program: Program { path: "/bin/sh".into(), args: vec!["-c".into(), "sleep 600".into()] },
+        memory_limit: 0,
+        patience: Patience::default(),
+        bounds: Bounds::default(),
+        find: |_| None,
+        level: worker_proto::Level::Info,
+        spool: Spool::new(1 << 20),
+        shelf: Arc::default(),
+        keep: Arc::default(),
+        metrics: Arc::new(Metrics::new()),
+        events: mpsc::channel(1).0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::panic, reason = "tests")]

@@ -17,7 +17,6 @@ use super::{
     LinkCollector, LinkContext,
     chatter::{Allowance, NO_MEMORY, relay_stderr},
     end::{self, End, Steps, protocol},
-    fault,
     held::Held,
     job_frame,
     peer::{Body, Peer},
@@ -116,8 +115,12 @@ impl<'a> Talk<'a> {
             End::Silent => {
                 tracing::warn!(job = self.name, %exit, last, "a worker ended without a last word");
                 if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
-                    let limit = format!("it may have {} MiB", self.context.memory_limit >> 20);
-                    return Outcome::Stopped(StopReason::Memory, limit);
+                    let detail = format!(
+                        "it may have {} MiB: let it collect less at the same time, such as by a smaller \
+                         --aws-region-pool-size, or by --aws-fork if it had all accounts",
+                        self.context.memory_limit >> 20
+                    );
+                    return Outcome::Stopped(StopReason::Memory, detail);
                 }
                 Outcome::Crashed(exit)
             }
@@ -346,7 +349,7 @@ impl<'a> Talk<'a> {
 
     /// What was looked for was found, or the search for it has a fault.
     fn answer(&mut self, answer: Result<ToWorker, JoinError>, out: &mpsc::Sender<ToWorker>) -> Result<(), End> {
-        let answer = answer.map_err(|_| End::Said(fault()))?;
+        let answer = answer.map_err(|_| End::Stop(StopReason::Fault, Duration::ZERO, String::new()))?;
         match &answer {
             ToWorker::Credentials { unit, .. } => _ = self.credentials.remove(unit),
             ToWorker::Shared { .. } => self.questions -= 1,
@@ -373,3 +376,7 @@ impl<'a> Talk<'a> {
 fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
     out.try_send(message).map_err(|_| protocol("it does not read its answers"))
 }
+
+#[cfg(test)]
+#[path = "talk_tests.rs"]
+mod tests;

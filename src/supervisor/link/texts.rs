@@ -7,18 +7,9 @@ const MESSAGE: usize = 4096;
 /// The longest name that is kept, in bytes: of an account, a region, a service, an operation or an error code.
 const NAME: usize = 256;
 
-/// The beginning of a text, at most so many bytes.
-pub(super) fn beginning(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 fn cut(text: String, most: usize) -> String {
     // A new one, as the old one keeps its memory.
-    if text.len() > most { [beginning(&text, most), "…"].concat() } else { text }
+    if text.len() > most { [&text[..text.floor_char_boundary(most)], "…"].concat() } else { text }
 }
 
 pub(super) fn gap(gap: Gap) -> Gap {

@@ -21,9 +21,9 @@ use tokio::{
     task::JoinHandle,
     time::sleep_until,
 };
-use worker_proto::{Failure, FailureKind, Outcome};
+use worker_proto::Outcome;
 
-use self::pool::{Act, Input, Limit, Pool, Wanted};
+use self::pool::{Act, Input, Limit, Pool, Wanted, stopping};
 pub use self::pool::{Lives, Wish};
 use super::{
     event::{JobEvent, JobId, Outcome as Ended},
@@ -37,6 +37,8 @@ use crate::{process::reaper, telemetry::Metrics};
 const QUEUE: usize = 1024;
 /// Events of workers that may wait.
 const EVENTS: usize = 256;
+/// Stops that may wait: an end in order, and one at once.
+const STOPS: usize = 2;
 /// Commands to one worker that may wait: more than it can have operations open.
 const COMMANDS: usize = 256;
 
@@ -66,7 +68,8 @@ pub struct Operator {
 /// The running operator.
 pub(super) struct OperatorTask {
     operator: Operator,
-    stop: Option<oneshot::Sender<()>>,
+    /// Takes the time from now until KILL.
+    stop: mpsc::Sender<Duration>,
     task: JoinHandle<()>,
 }
 
@@ -77,7 +80,7 @@ impl Operator {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, mut answered) = oneshot::channel();
         if self.orders.send(Order::Do(Wanted::new(id, wish), answer)).await.is_err() {
-            return gone();
+            return stopping();
         }
         let _waiting = Waiting { orders: &self.orders, id };
         let outcome = tokio::select! {
@@ -88,7 +91,7 @@ impl Operator {
                 answered.await
             }
         };
-        outcome.unwrap_or_else(|_| gone())
+        outcome.unwrap_or_else(|_| stopping())
     }
 }
 
@@ -105,10 +108,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn gone() -> Outcome {
-    Outcome::Failed(Failure { kind: FailureKind::Cancelled, message: "ckworker is stopping".into() })
-}
-
 impl OperatorTask {
     /// Starts an operator for these collectors.
     pub(super) fn start(
@@ -123,7 +122,7 @@ impl OperatorTask {
         });
         let (orders, ordered) = mpsc::channel(QUEUE);
         let (events, heard) = mpsc::channel(EVENTS);
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stops) = mpsc::channel(STOPS);
         let actor = Actor {
             pool: Pool::new(limits.collect(), lives),
             metrics: Arc::clone(&context.metrics),
@@ -132,20 +131,18 @@ impl OperatorTask {
             links: HashMap::new(),
             answers: HashMap::new(),
         };
-        let task = tokio::spawn(actor.run(ordered, heard, stopped));
-        Self { operator: Operator { orders, next: Arc::default() }, stop: Some(stop), task }
+        let task = tokio::spawn(actor.run(ordered, heard, stops));
+        Self { operator: Operator { orders, next: Arc::default() }, stop, task }
     }
 
     pub(super) fn operator(&self) -> Operator {
         self.operator.clone()
     }
 
-    /// Ends all workers; open operations fail.
-    pub(super) fn stop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // One that has ended needs not be told.
-            let _ = stop.send(());
-        }
+    /// Ends all workers, which have this time until KILL; open operations fail. A second stop can only shorten the time.
+    pub(super) fn stop(&self, grace: Duration) {
+        // A full queue holds the same already, and one that has ended needs not be told.
+        let _ = self.stop.try_send(grace);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -188,9 +185,9 @@ impl Actor {
         mut self,
         mut ordered: mpsc::Receiver<Order>,
         mut heard: mpsc::Receiver<(JobId, JobEvent)>,
-        mut stopped: oneshot::Receiver<()>,
+        mut stops: mpsc::Receiver<Duration>,
     ) {
-        let mut stopping = false;
+        let mut owned = true;
         while !self.pool.is_over() {
             let wake = self.pool.wake_at();
             let input = tokio::select! {
@@ -200,10 +197,10 @@ impl Actor {
                     _ => continue,
                 },
                 Some(order) = ordered.recv() => self.ordered(order),
-                // Without anybody who could order it ends too.
-                _ = &mut stopped, if !stopping => {
-                    stopping = true;
-                    Input::Stop
+                grace = stops.recv(), if owned => {
+                    owned = grace.is_some();
+                    // Without its owner it ends too, and at once.
+                    Input::Stop(grace.unwrap_or_default())
                 }
                 () = until(wake) => Input::Tick,
             };

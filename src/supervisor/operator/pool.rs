@@ -94,7 +94,8 @@ pub(super) enum Input {
     Operated(JobId, u64, Outcome),
     Ended(JobId, event::Outcome),
     Tick,
-    Stop,
+    /// To end everything, with this time until KILL.
+    Stop(Duration),
 }
 
 /// What is to be done.
@@ -147,7 +148,7 @@ impl Pool {
             Input::Operated(job, id, outcome) => self.operated(job, id, outcome, now, &mut acts),
             Input::Ended(job, outcome) => self.ended(job, &outcome, now, &mut acts),
             Input::Tick => self.tick(now, &mut acts),
-            Input::Stop => self.stop(now, &mut acts),
+            Input::Stop(grace) => self.stop(grace, now, &mut acts),
         }
         self.assign(now, &mut acts);
         acts
@@ -222,7 +223,7 @@ impl Pool {
                 }
                 Some(_) => {}
                 None if late => {
-                    acts.push(Act::Kill(*job, StopReason::Deadline, self.lives.stop_grace));
+                    acts.push(Act::Kill(*job, StopReason::Overdue, self.lives.stop_grace));
                     worker.ending = Some(now + self.lives.stop_grace * 2);
                 }
                 None if worker.open.is_empty() && worker.idle_since + self.lives.idle <= now => {
@@ -234,12 +235,12 @@ impl Pool {
         }
     }
 
-    fn stop(&mut self, now: Instant, acts: &mut Vec<Act>) {
+    fn stop(&mut self, grace: Duration, now: Instant, acts: &mut Vec<Act>) {
         self.stopped = true;
         acts.extend(self.waiting.drain(..).map(|wanted| Act::Answer(wanted.id, stopping())));
         for (job, worker) in &mut self.workers {
             acts.extend(std::mem::take(&mut worker.open).into_keys().map(|id| Act::Answer(id, stopping())));
-            acts.push(Act::Kill(*job, StopReason::Shutdown, self.lives.stop_grace));
+            acts.push(Act::Kill(*job, StopReason::Shutdown, grace));
             worker.ending = Some(now + self.lives.stop_grace * 2);
         }
     }
@@ -274,10 +275,9 @@ impl Pool {
     fn worker_for(&mut self, wanted: &Wish, now: Instant, acts: &mut Vec<Act>) -> Option<JobId> {
         let limit = self.limits.get(wanted.collector).copied()?;
         let of_collector = || self.workers.iter().filter(|(_, worker)| worker.collector == wanted.collector);
-        let own = of_collector().find(|(_, worker)| worker.unit == wanted.unit && worker.ending.is_none());
-        if let Some((job, worker)) = own
-            && now < worker.born + self.lives.age
-        {
+        let takes_more = |worker: &Worker| worker.ending.is_none() && now < worker.born + self.lives.age;
+        let own = of_collector().find(|(_, worker)| worker.unit == wanted.unit && takes_more(worker));
+        if let Some((job, worker)) = own {
             return (worker.open.len() < PER_WORKER).then_some(*job);
         }
         // Nobody else begins while a worker that gets nothing more, old or being ended, may be at work in the account.
@@ -316,7 +316,8 @@ impl Pool {
     }
 }
 
-fn stopping() -> Outcome {
+/// The outcome of what is not done because everything ends.
+pub(super) fn stopping() -> Outcome {
     cancelled("ckworker is stopping")
 }
 
@@ -333,11 +334,9 @@ fn why(outcome: &event::Outcome) -> (Failure, bool) {
         Ended::Failed(failure) => {
             (failure.clone(), matches!(failure.kind, FailureKind::Internal | FailureKind::Unavailable))
         }
-        Ended::Stopped(reason, detail) if detail.is_empty() => {
-            (internal(format!("its worker was ended because {reason}")), *reason != StopReason::Shutdown)
-        }
         Ended::Stopped(reason, detail) => {
-            (internal(format!("its worker was ended because {reason}: {detail}")), *reason != StopReason::Shutdown)
+            let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+            (internal(format!("its worker was ended because {reason}{detail}")), reason.is_retryable())
         }
         Ended::Crashed(exit) => (internal(format!("its worker ended by {exit}")), true),
         Ended::NotStarted(reason) => (internal(format!("no worker could be started: {reason}")), true),

@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 use worker_proto::{Unit, Verb};
 
 use super::*;
-use crate::process::{ExitReason, StopReason};
+use crate::{
+    collectors::Concurrency,
+    process::{ExitReason, StopReason},
+    settings::Settings,
+    supervisor::policy::CollectorPolicy,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,8 +117,8 @@ fn an_operation_that_is_late_costs_the_worker() {
     let mut play = Play::new(1);
     play.wanted(1, "a");
     assert_eq!(play.later(104), [""; 0]);
-    assert_eq!(play.later(1), ["kill 0 deadline"]);
-    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Deadline, String::new()));
+    assert_eq!(play.later(1), ["kill 0 overdue"]);
+    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Overdue, String::new()));
     let Some(answer) = play.step(ended).pop() else { panic!("no answer") };
     assert!(answer.starts_with("1 failed: its worker was ended"), "{answer}");
 }
@@ -139,7 +144,7 @@ fn a_stop_answers_everything_and_ends_with_the_last_worker() {
     play.wanted(1, "a");
     play.wanted(2, "b");
     assert_eq!(
-        play.step(Input::Stop),
+        play.step(Input::Stop(SECOND)),
         ["2 failed: ckworker is stopping", "1 failed: ckworker is stopping", "kill 0 shutdown"]
     );
     assert_eq!(play.wanted(3, "a"), ["3 failed: ckworker is stopping"]);
@@ -214,5 +219,66 @@ fn the_limit_of_an_operation_begins_with_its_worker() {
     let Some(Act::Send(_, operation)) = acts.last() else { panic!("{acts:?}") };
     assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
     assert_eq!(play.later(34), [""; 0]);
-    assert_eq!(play.later(1), ["kill 1 deadline"]);
+    assert_eq!(play.later(1), ["kill 1 overdue"]);
+}
+
+#[test]
+fn a_second_stop_ends_the_workers_at_once() {
+    let mut play = Play::new(2);
+    play.wanted(1, "a");
+    play.wanted(2, "b");
+    let mut graces = |grace| {
+        let acts = play.pool.step(Input::Stop(grace), play.now).into_iter();
+        acts.filter_map(|act| if let Act::Kill(_, _, grace) = act { Some(grace) } else { None }).collect::<Vec<_>>()
+    };
+    assert_eq!(graces(SECOND), [SECOND; 2]);
+    assert_eq!(graces(Duration::ZERO), [Duration::ZERO; 2]);
+}
+
+#[test]
+fn what_no_worker_can_do_is_not_given_to_another() {
+    for (reason, is_given) in [
+        (StopReason::Memory, false),
+        (StopReason::Excess, false),
+        (StopReason::Spool, false),
+        (StopReason::Protocol, true),
+        (StopReason::Silence, true),
+        (StopReason::Overdue, true),
+    ] {
+        let mut play = Play::new(1);
+        play.wanted(1, "a");
+        let acts = play.step(Input::Ended(JobId(0), Ended::Stopped(reason, String::new())));
+        assert_eq!(acts.contains(&"send 1 to 1".to_owned()), is_given, "{acts:?}");
+        assert_eq!(acts.iter().any(|act| act.starts_with("1 failed: its worker was ended")), !is_given, "{acts:?}");
+    }
+}
+
+#[test]
+fn an_old_idle_worker_does_not_stand_before_its_successor() {
+    let mut play = Play::new(2);
+    play.wanted(1, "a");
+    play.now += 1000 * SECOND;
+    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    assert_eq!(play.wanted(2, "a"), ["start 1", "send 2 to 1"]);
+    assert_eq!(play.wanted(3, "a"), ["send 3 to 1"]);
+}
+
+#[tokio::test]
+async fn a_second_stop_reaches_the_workers() {
+    let long = 600 * SECOND;
+    let units = Concurrency { fork: true, pool: 1 };
+    let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, long);
+    let collectors = BTreeMap::from([("aws", LinkCollector { settings: Settings::default(), broker: None })]);
+    let task = OperatorTask::start(&policy, Lives::new(long, long), collectors, &link::idle_context());
+    let (operator, wish) = (task.operator(), Play::new(1).wish("a", long));
+    let late = Wish { deadline: Instant::now(), ..wish.clone() };
+    let begun = tokio::spawn(async move { operator.operate(wish, std::future::pending()).await });
+    tokio::task::yield_now().await;
+    // Orders are taken one after the other: when this one is answered, the other has its worker.
+    assert!(matches!(task.operator().operate(late, std::future::pending()).await, Outcome::Failed(_)));
+    task.stop(long);
+    assert_eq!(begun.await.ok(), Some(stopping()));
+    assert!(!task.is_over(), "the worker has its grace");
+    task.stop(Duration::ZERO);
+    assert!(tokio::time::timeout(20 * SECOND, task.task).await.is_ok());
 }

@@ -103,7 +103,7 @@ async fn a_broker_that_panics_fails_the_unit() {
     let mut play = play("flood-of-credentials");
     play.broker = Some(Arc::new(Panicking));
     let (reason, detail) = play.fails_alone().await;
-    assert!(["internal", "protocol"].contains(&reason.as_str()), "{reason}: {detail}");
+    assert!(["fault", "protocol"].contains(&reason.as_str()), "{reason}: {detail}");
 }
 
 #[tokio::test]
