@@ -2,6 +2,8 @@
 //! account, if that is what the core replaces.
 
 mod accounts;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, task::spawn_blocking, time::timeout_at};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{self, timeout_at},
+};
 
 use super::{
     event::{DeliveryError, UnitKey},
@@ -219,9 +225,9 @@ async fn attempt<T, F: Future<Output = Result<T, CoreError>>>(
     loop {
         let pause = backoff.next();
         match ask().await {
-            Err(error) if error.retryable && Instant::now() + pause < deadline => {
+            Err(error) if error.retryable && time::Instant::now() + pause < deadline.into() => {
                 tracing::warn!(%error, "the core does not say what the delivery needs to know, asking again");
-                tokio::time::sleep(pause).await;
+                time::sleep(pause).await;
             }
             result => return result,
         }
@@ -355,42 +361,5 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Timed<'_, I> {
 impl<I> Drop for Timed<'_, I> {
     fn drop(&mut self) {
         self.metrics.duration(EXPORTING, self.spent.as_secs_f64());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{cell::Cell, future::pending};
-
-    use super::*;
-
-    /// Asks a core that is away so often before it answers; how often it was asked.
-    async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
-        let asked = Cell::new(0);
-        let error = || CoreError { what: "query", status: None, message: "refused".into(), retryable };
-        let answer = attempt(Instant::now() + time, || {
-            asked.set(asked.get() + 1);
-            let answer = if asked.get() > away { Ok(()) } else { Err(error()) };
-            async { answer }
-        });
-        let answer = answer.await;
-        (answer, asked.get())
-    }
-
-    #[tokio::test]
-    async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
-        let long = Duration::from_secs(60);
-        assert_eq!(ask(4, true, long).await, (Ok(()), 5));
-        let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(500)).await;
-        assert!(answer.is_err() && (2..=4).contains(&asked), "{asked}");
-        assert_eq!(ask(1, false, long).await.1, 1, "what cannot change is not asked again");
-    }
-
-    #[tokio::test]
-    async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
-        let (began, patience) = (Instant::now(), Duration::from_millis(50));
-        let answer: Result<(), CoreError> = within(began + patience, "question", pending()).await;
-        assert!(answer.is_err_and(|error| error.to_string().contains("deadline")));
-        assert!(began.elapsed() >= patience);
     }
 }
