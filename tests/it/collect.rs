@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     aws::LocalAws,
     compare,
+    poll::poll,
     program::{self, Output, Running},
 };
 
@@ -250,13 +251,13 @@ async fn volumes_hang(aws: &LocalAws) {
 
 /// The child that collects; the one that plans has ended when the first EC2 call of an account waits.
 async fn collecting_child(aws: &LocalAws, running: &Running) -> i32 {
-    loop {
+    let child = poll(async || {
         let stats = aws.stats().await;
-        if let ([child], true) = (&running.children()[..], stats["by"]["ec2:DescribeVpcs"].as_u64() > Some(0)) {
-            return *child;
-        }
-        tokio::task::yield_now().await;
-    }
+        let children = running.children();
+        let [child] = children[..] else { return None };
+        (stats["by"]["ec2:DescribeVpcs"].as_u64() > Some(0)).then_some(child)
+    });
+    child.await.expect("a worker in the middle of its account")
 }
 
 async fn a_killed_worker_is_replaced(aws: &LocalAws, output: &Path, command: &impl Fn(&[&str]) -> Command) {

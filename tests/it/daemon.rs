@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::support::{
     aws::LocalAws,
     core::TestCore,
+    poll::poll,
     program::{self, Output, Running},
 };
 
@@ -42,16 +43,9 @@ impl Daemon {
 
     /// Waits until the log has this text, and answers the rest of its line.
     async fn logged(&self, text: &str) -> String {
-        let search = async {
-            loop {
-                if let Some((_, rest)) = self.log().split_once(text) {
-                    return rest.lines().next().unwrap_or_default().to_owned();
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let found = tokio::time::timeout(crate::support::core::HANG_GUARD, search).await;
-        found.unwrap_or_else(|_| panic!("waited in vain for {text:?} in: {}", self.log()))
+        let rest = |log: String| Some(log.split_once(text)?.1.lines().next().unwrap_or_default().to_owned());
+        let found = poll(async || rest(self.log())).await;
+        found.unwrap_or_else(|| panic!("waited in vain for {text:?} in: {}", self.log()))
     }
 
     async fn get(&self, path: &str) -> (u16, String) {

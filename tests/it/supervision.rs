@@ -29,7 +29,7 @@ use ckworker::{
 };
 use futures_util::{Stream, stream};
 use tokio::sync::watch;
-use worker_proto::{Failure, FailureKind, Plan, Unit};
+use worker_proto::{Credentials, Failure, FailureKind, Plan, Unit};
 
 /// Longer than any test takes, so that a hang is a failure and not a timeout of the runner.
 const HANG: Duration = Duration::from_secs(60);
@@ -342,6 +342,25 @@ async fn a_temporary_folder_without_room_is_said_with_what_to_do() {
     assert_eq!(label, "spool", "{detail}");
     assert!(detail.contains("/nonexistent") && detail.contains("TMPDIR"), "{detail}");
     assert!(play.exits("spool"));
+}
+
+/// Panics when it is asked.
+struct Panicking;
+
+impl Broker for Panicking {
+    fn credentials<'a>(&'a self, _: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        Box::pin(async { panic!("the broker panics") })
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_panics_fails_the_unit_that_asked() {
+    let mut play = Play::new(&["ask-for-credentials", "well"]);
+    play.broker = Some(Arc::new(Panicking));
+    play.patience.exit = Duration::from_millis(200);
+    let (label, detail) = play.fails_alone().await;
+    assert_eq!(label, "internal", "{detail}");
+    assert!(detail.contains("panicked") && detail.contains("please report"), "{detail}");
 }
 
 /// Does not deliver.

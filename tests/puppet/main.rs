@@ -137,6 +137,10 @@ impl Puppet {
             flood if flood.starts_with("flood-of-") => self.flood(flood, unit),
             "allocate" => self.allocate(),
             "hang" => sleep(),
+            "ask-for-credentials" => {
+                self.say(&FromWorker::NeedCredentials { unit });
+                sleep();
+            }
             "die" => {
                 let kill = format!("kill -KILL {}", std::process::id());
                 let _ = Command::new("sh").args(["-c", &kill]).status();

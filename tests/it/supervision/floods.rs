@@ -89,23 +89,6 @@ async fn a_flood_of_requests_for_credentials_asks_the_cloud_once() {
     assert!(broker.0.load(Ordering::Relaxed) <= 1, "no role is assumed again and again");
 }
 
-/// Panics when it is asked.
-struct Panicking;
-
-impl Broker for Panicking {
-    fn credentials<'a>(&'a self, _: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
-        Box::pin(async { panic!("the broker panics") })
-    }
-}
-
-#[tokio::test]
-async fn a_broker_that_panics_fails_the_unit() {
-    let mut play = play("flood-of-credentials");
-    play.broker = Some(Arc::new(Panicking));
-    let (reason, detail) = play.fails_alone().await;
-    assert!(["fault", "protocol"].contains(&reason.as_str()), "{reason}: {detail}");
-}
-
 #[tokio::test]
 async fn the_texts_of_gaps_are_cut() {
     let before = peak();

@@ -2,8 +2,12 @@
 
 use super::*;
 
-/// Far longer than what the whole shutdown may take.
+/// Far longer than what the whole shutdown may take. A worker that is still there at that bound is killed with the
+/// supervisor: nobody counts its exit. So an exit that was counted came before.
 const LONG: Duration = HANG;
+
+/// A hang. That something came before the bound of the whole shutdown is seen in the counted exits and in no time.
+const MOST: Duration = Duration::from_secs(30);
 
 /// Plays until this many units have begun, sends so many signals, and answers how long it then took.
 async fn signalled(play: &Play, begun: usize, times: usize) -> Duration {
@@ -34,17 +38,18 @@ async fn a_signal_ends_everything_and_a_second_one_at_once() {
     let mut play = Play::new(&["hang", "ignore-term"]);
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 2, 2).await;
-    assert!(took < Duration::from_secs(3), "before the bound of the whole shutdown: {took:?}");
+    assert!(took < MOST, "{took:?}");
     assert!(play.exits_times("shutdown", 2), "{}", play.metrics.encode());
 }
 
 #[tokio::test]
 async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
     let mut play = Play::new(&["ignore-term"]);
-    play.policy.stop_grace = Duration::from_secs(1);
+    let grace = Duration::from_millis(500);
+    play.policy.stop_grace = grace;
     let took = signalled(&play, 1, 1).await;
-    assert!(took >= Duration::from_secs(1), "not before its time: {took:?}");
-    assert!(took < Duration::from_secs(3), "before the bound of the whole shutdown: {took:?}");
+    assert!(took >= grace, "not before its time: {took:?}");
+    assert!(took < MOST, "{took:?}");
     assert!(play.exits("shutdown"));
 }
 
@@ -53,7 +58,7 @@ async fn a_worker_is_cancelled_before_anything_is_forced() {
     let mut play = Play::new(&["ignore-term-but-not-cancel"]);
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 1, 1).await;
-    assert!(took < Duration::from_secs(3), "it left by itself: {took:?}");
+    assert!(took < MOST, "{took:?}");
     let metrics = play.metrics.encode();
     assert!(metrics.contains("cloudkeeper_puppet_cancelled_total 1"), "it heard so, and was heard: {metrics}");
     assert!(play.exits("shutdown"));
@@ -65,5 +70,6 @@ async fn a_shutdown_has_one_bound_whatever_the_graces() {
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 1, 1).await;
     assert!(took >= Duration::from_secs(4), "not before its time: {took:?}");
-    assert!(took < Duration::from_secs(9), "{took:?}");
+    assert!(took < MOST, "{took:?}");
+    assert!(!play.exits("shutdown"), "it was killed with everything else: {}", play.metrics.encode());
 }

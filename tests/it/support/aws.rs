@@ -90,6 +90,11 @@ impl LocalAws {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    /// Whether one of the faults in force has struck.
+    pub async fn has_struck(&self) -> bool {
+        self.faults().await.as_array().unwrap().iter().any(|fault| fault["strikes"].as_u64() > Some(0))
+    }
+
     /// Takes all faults out of force and forgets all counts.
     pub async fn reset(&self) {
         let request = reqwest::Client::new().post(format!("{}/_ctl/reset", self.endpoint));

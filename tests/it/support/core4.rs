@@ -11,6 +11,8 @@ use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::poll::becomes;
+
 /// How long a test waits for something that must happen; the core looks at its work every second only.
 pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
@@ -67,12 +69,11 @@ impl LocalCore {
     /// Waits until one of its debug endpoints shows what is wanted, and answers it.
     pub async fn until(&self, path: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
         let mut last = Value::Null;
-        let search = async {
-            while !is_it(&last) {
-                last = self.look(path).await;
-            }
-        };
-        let found = timeout(HANG_GUARD, search).await.is_ok();
+        let found = becomes(async || {
+            last = self.look(path).await;
+            is_it(&last)
+        });
+        let found = found.await;
         assert!(found, "waited in vain for {path}, which shows {last}");
         last
     }

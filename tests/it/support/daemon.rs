@@ -3,7 +3,8 @@
 use std::{fs, process::Command};
 
 use super::{
-    core::{HANG_GUARD, TestCore},
+    core::TestCore,
+    poll::becomes,
     program::{self, Output, Running},
 };
 
@@ -43,13 +44,8 @@ impl Daemon {
 
     /// Waits until the log has this text so often.
     pub async fn logged_times(&self, text: &str, times: usize) {
-        let search = async {
-            while self.log().matches(text).count() < times {
-                tokio::task::yield_now().await;
-            }
-        };
-        let found = tokio::time::timeout(HANG_GUARD, search).await;
-        found.unwrap_or_else(|_| panic!("waited in vain for {text:?} in: {}", self.log()));
+        let found = becomes(async || self.log().matches(text).count() >= times).await;
+        assert!(found, "waited in vain for {text:?} in: {}", self.log());
     }
 
     /// One of its pages.

@@ -5,5 +5,6 @@ pub mod compare;
 pub mod core;
 pub mod core4;
 pub mod daemon;
+pub mod poll;
 pub mod program;
 pub mod tls;

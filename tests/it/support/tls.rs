@@ -9,7 +9,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use tokio::{
-    io::copy_bidirectional,
+    io::{copy, copy_bidirectional, sink},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
@@ -60,13 +60,21 @@ async fn run(listener: TcpListener, acceptor: TlsAcceptor, target: String) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, target) = (acceptor.clone(), target.clone());
         connections.spawn(async move {
-            // A client that is refused hears why from the handshake.
-            let Ok(mut secure) = acceptor.accept(stream).await else { return };
+            let mut secure = match acceptor.accept(stream).into_fallible().await {
+                Ok(secure) => secure,
+                Err((_, refused)) => return drain(refused).await,
+            };
             let Ok(mut plain) = TcpStream::connect(target).await else { return };
             let _ = copy_bidirectional(&mut secure, &mut plain).await;
         });
         while connections.try_join_next().is_some() {}
     }
+}
+
+/// Reads until a client that was refused goes: a connection that is closed with something unread is reset, which may
+/// overtake the alert that says why.
+async fn drain(mut refused: TcpStream) {
+    let _ = copy(&mut refused, &mut sink()).await;
 }
 
 fn config(wants_certificate: bool) -> ServerConfig {

@@ -1,4 +1,5 @@
-//! Whole operations against recorded answers: which calls are made, and what comes of it.
+//! Whole operations against recorded answers: which calls are made, and what comes of it. The clock of the runtime is
+//! paused, so that waiting for the cloud takes no time.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -78,7 +79,7 @@ fn wanted() -> Value {
     json!({ "snapshot_before_delete": true })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_old_snapshot_is_none_of_what_was_written_since() {
     let made = "<CreateSnapshotResponse><snapshotId>snap-2</snapshotId></CreateSnapshotResponse>";
     let served = Served::new([
@@ -95,7 +96,7 @@ async fn an_old_snapshot_is_none_of_what_was_written_since() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
     let served = Served::new([
         volume_is("available"),
@@ -107,7 +108,7 @@ async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
     assert!(served.bodies()[2].contains("snap-3"), "{:?}", served.bodies());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
     let served = Served::new([volume_is("in-use")]);
     let result = task(&served, "aws_ec2_volume", "vol-1", wanted(), Duration::ZERO).delete().await;
@@ -115,7 +116,7 @@ async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
     assert_eq!(actions(&served), ["DescribeVolumes"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_volume_that_is_gone_needs_no_snapshot() {
     let gone = || ec2_error(400, "InvalidVolume.NotFound");
     let served = Served::new([gone(), gone()]);
@@ -123,7 +124,7 @@ async fn a_volume_that_is_gone_needs_no_snapshot() {
     assert_eq!(actions(&served), ["DescribeVolumes", "DeleteVolume"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deletion_is_tried_again_although_what_keeps_it_cannot_be_taken_away() {
     let denied = || ec2_error(403, "UnauthorizedOperation");
     let served = Served::new([ec2_error(400, "DependencyViolation"), denied(), denied(), ok(DELETED)]);
@@ -132,7 +133,7 @@ async fn a_deletion_is_tried_again_although_what_keeps_it_cannot_be_taken_away()
     assert_eq!(actions(&served).last().unwrap(), "DeleteSecurityGroup");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_refusal_and_what_keeps_it_are_both_told() {
     let (denied, used) = (|| ec2_error(403, "UnauthorizedOperation"), || ec2_error(400, "DependencyViolation"));
     let served = Served::new([used(), denied(), denied(), used()]);
@@ -143,7 +144,7 @@ async fn the_refusal_and_what_keeps_it_are_both_told() {
     assert!(message.contains("cannot be taken away") && message.contains("UnauthorizedOperation"), "{message}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
     let terminated = "<instanceState><name>terminated</name></instanceState>";
     let terminated = format!(
@@ -157,7 +158,7 @@ async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
     assert!(message.contains("it is being deleted and cannot be looked at"), "{message}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
     let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
     let nothing = || ok("<ListVersionsResult/>");
@@ -169,7 +170,7 @@ async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
     assert!(asked[1..].iter().all(|call| call.authorization.contains("/eu-west-1/s3/")), "{asked:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
     let location =
         r#"<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">us-west-2</LocationConstraint>"#;
@@ -191,7 +192,7 @@ async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_namesake_stays() {
     let other = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancerDescriptions><member>\
                  <DNSName>lb-2.elb.example</DNSName></member></LoadBalancerDescriptions>\
@@ -233,7 +234,7 @@ async fn tagged(after: (u16, String)) -> (Result<Outcome, Failure>, Served) {
     (task.update_tag("owner", "bob").await, served)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stack_is_tagged_when_the_cloud_says_so_or_has_the_update_under_way() {
     for status in ["UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS"] {
         let (outcome, served) = tagged(stack(status, "bob", AFTER)).await;

@@ -30,6 +30,8 @@ use state::State;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 pub use work::{Work, in_task};
 
+use super::poll::poll;
+
 /// How long a test waits for something that must happen.
 pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
@@ -105,15 +107,7 @@ impl TestCore {
             // The port is free when the aborted task has let go of it.
             let _ = server.await;
         }
-        let bind = async {
-            loop {
-                match TcpListener::bind(self.address).await {
-                    Ok(listener) => break listener,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        };
-        let listener = timeout(HANG_GUARD, bind).await.expect("the port becomes free");
+        let listener = poll(async || TcpListener::bind(self.address).await.ok()).await.expect("the port becomes free");
         self.server = Some(tokio::spawn(server::run(listener, Arc::clone(&self.shared))));
     }
 
