@@ -42,6 +42,8 @@ pub(super) struct Teller {
     backoff: Backoff,
     /// Not before this, after a core that could not be told.
     not_before: Instant,
+    /// What the core may take once the cleanup has to end.
+    last_words: Duration,
     key_refusals: KeyRefusals,
     /// It makes no sense to wait for the core.
     hopeless: bool,
@@ -67,6 +69,7 @@ impl Teller {
             began: now,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
             not_before: now,
+            last_words: LAST_WORDS,
             key_refusals: KeyRefusals::default(),
             hopeless: false,
         }
@@ -88,11 +91,11 @@ impl Teller {
     /// Tells the core everything that is left, for which it is waited until the deadline, or shortly once we are to stop.
     /// What is left then is counted by the journal.
     pub(super) async fn finish(&mut self, deadline: Instant) {
-        let stop = self.stop.clone();
+        let (stop, last_words) = (self.stop.clone(), self.last_words);
         tokio::select! {
             () = self.rest(deadline) => {}
             () = sleep_until(deadline.into()) => {}
-            () = async { stopped(stop).await; sleep(LAST_WORDS).await } => {}
+            () = async { stopped(stop).await; sleep(last_words).await } => {}
         }
     }
 
@@ -162,11 +165,6 @@ fn shown(ids: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
-
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
@@ -184,24 +182,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_waits_once_for_all_parts_and_not_for_each() {
-        let (_stop, stopped) = watch::channel(true);
-        let told = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&told);
-        let slow: Tell = Box::new(move |_| {
-            let count = Arc::clone(&count);
-            Box::pin(async move {
-                sleep(LAST_WORDS / 2).await;
-                count.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            })
-        });
-        let mut teller = teller(40 * PART, stopped, slow);
-        let began = Instant::now();
-        teller.finish(began + LONG).await;
-        assert!(began.elapsed() >= LAST_WORDS && began.elapsed() < LAST_WORDS * 4, "{:?}", began.elapsed());
-        let parts = told.load(Ordering::Relaxed);
-        assert!((1..=2).contains(&parts), "{parts}");
-        assert_eq!(teller.journal.open(), (40 - parts) * PART, "what was not told is known");
+        // Each part is told in a fraction of the first time, but all of them take many times as long.
+        for (last_words, is_enough) in [(Duration::from_millis(5), false), (LONG, true)] {
+            let (_stop, stopped) = watch::channel(true);
+            let core: Tell = Box::new(|_| {
+                Box::pin(async {
+                    tokio::task::yield_now().await;
+                    Ok(())
+                })
+            });
+            let mut teller = Teller { last_words, ..teller(500 * PART, stopped, core) };
+            teller.finish(Instant::now() + LONG).await;
+            assert_eq!(teller.journal.open() == 0, is_enough, "{} are left", teller.journal.open());
+        }
     }
 
     #[tokio::test]
