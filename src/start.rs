@@ -44,6 +44,7 @@ use crate::{
         deliver::{Deliver, ToCore, ToFile, check_dump},
         link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
+        report::ProgressEvent,
     },
     telemetry::{self, LogFile, Metrics},
     web::{self, CoreStatus, StatusSnapshot, WebState},
@@ -200,19 +201,24 @@ async fn collect_once(
     }
     let (notices, _, _) = notices();
     let ended = supervisor::run(setup, Source::Once, signals, notices).await;
-    drop(display);
+    if let Some(display) = display {
+        // Also where it was interrupted.
+        display.event(&ProgressEvent::Finished);
+    }
     Ok(conclude_once(&run, ended))
 }
 
 /// Says how a one-shot collection ended, and with which exit code.
 fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     if let Some(signal) = ended.signal {
+        let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+        telemetry::last_words(&format!("stopped by {name}; nothing was written"));
         return ExitCode::Signal(u8::try_from(signal).unwrap_or_default());
     }
     let Some(report) = ended.report else { return ExitCode::Internal };
     if run.verbosity != Verbosity::Quiet {
         // Without standard error nobody can be told.
-        let _ = write!(std::io::stderr(), "{}", cli::summary(&report));
+        let _ = write!(std::io::stderr(), "{}", cli::summary(&report, ended.delivery.is_ok()));
     }
     match ended.delivery {
         Ok(()) => ExitCode::of(&report),

@@ -1,6 +1,6 @@
 //! The handle of the connection.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -57,6 +57,7 @@ pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Co
         outbox: outbox.clone(),
         stop: stopped,
         standing: Standing::Unknown,
+        subscribed: AtomicBool::new(false),
     };
     let link = Running(tokio::spawn(link.run()));
     let (tasks, queue) = (Arc::default(), OnceLock::new());

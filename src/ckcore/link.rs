@@ -1,7 +1,10 @@
 //! The task behind a connection: register, connect, give actions on, deliver answers, and again.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -92,6 +95,8 @@ pub(super) struct Link {
     pub(super) stop: watch::Receiver<Option<Instant>>,
     /// What the dispatcher was told last.
     pub(super) standing: Standing,
+    /// Whether the core may know us, so that there is something to remove in the end.
+    pub(super) subscribed: AtomicBool,
 }
 
 impl Link {
@@ -209,6 +214,7 @@ impl Link {
                 .append_pair("timeout", &config.timeout.as_secs().to_string())
                 .append_pair("wait_for_completion", "True");
             let request = self.http.request(peer, Method::POST, url).await?;
+            self.subscribed.store(true, Ordering::Relaxed);
             self.http.send_short("registration for actions", request, config.timing.request).await?;
         }
         Ok(())
@@ -305,6 +311,9 @@ impl Link {
 
     /// Removes the subscriptions. Whoever closes the connection bounds the time.
     async fn unsubscribe(&self) {
+        if !self.subscribed.load(Ordering::Relaxed) {
+            return;
+        }
         for duty in Duty::ALL {
             let removal = async {
                 let peer = self.http.peer().await?;

@@ -18,6 +18,8 @@ use crate::{
 
 /// Accounts that have a bar at the same time; more would push each other off the screen.
 const MAX_BARS: usize = 12;
+/// How often the clock of a collector moves.
+const TICK: Duration = Duration::from_millis(200);
 /// How often a plain line about the same account is written.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -41,7 +43,7 @@ impl Progress {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         Self::of(match verbosity {
             Verbosity::Quiet => Style::Silent,
-            _ if std::io::stderr().is_terminal() && !bars.is_hidden() => Style::Bars(Bars::new(bars)),
+            _ if std::io::stderr().is_terminal() && !bars.is_hidden() => Style::Bars(Bars::new(bars, Some(TICK))),
             _ => Style::Plain(Plain::default()),
         })
     }
@@ -144,11 +146,13 @@ struct Bars {
     collectors: HashMap<String, ProgressBar>,
     units: HashMap<Key, ProgressBar>,
     closing: Option<ProgressBar>,
+    /// How often the clocks move while nothing is heard; without it only news are drawn.
+    clock: Option<Duration>,
 }
 
 impl Bars {
-    fn new(all: MultiProgress) -> Self {
-        Self { all, collectors: HashMap::new(), units: HashMap::new(), closing: None }
+    fn new(all: MultiProgress, clock: Option<Duration>) -> Self {
+        Self { all, collectors: HashMap::new(), units: HashMap::new(), closing: None, clock }
     }
 
     fn show(&mut self, event: &ProgressEvent) {
@@ -158,11 +162,15 @@ impl Bars {
                 bar.set_style(style("{prefix:24} {bar:30} {pos}/{len} accounts  {elapsed}"));
                 bar.set_prefix(collector.clone());
                 bar.tick();
+                if let Some(every) = self.clock {
+                    bar.enable_steady_tick(every);
+                }
                 self.collectors.insert(collector.clone(), bar);
             }
             ProgressEvent::UnitStarted { collector, unit, label, .. } => self.start(collector, unit, label),
             ProgressEvent::UnitProgress { collector, unit, parts_done, parts, nodes } => {
                 if let Some(bar) = self.units.get(&(collector.clone(), unit.clone())) {
+                    bar.set_style(style("  {prefix:22.22} {bar:30} {pos}/{len} regions  {msg} resources"));
                     bar.set_length(u64::from(*parts));
                     bar.set_message(nodes.to_string());
                     bar.set_position(u64::from(*parts_done));
@@ -189,9 +197,9 @@ impl Bars {
             Some(above) => self.all.insert_after(above, bar),
             None => self.all.add(bar),
         };
-        bar.set_style(style("  {prefix:22.22} {bar:30} {pos}/{len} regions  {msg} resources"));
+        // A bar without a length would be full.
+        bar.set_style(style("  {prefix:22.22} nothing heard of it yet"));
         bar.set_prefix(Line::of(label).finish());
-        bar.set_message("0");
         bar.tick();
         self.units.insert((collector.to_owned(), unit.to_owned()), bar);
     }
@@ -316,7 +324,7 @@ mod tests {
     fn bars_count_accounts_regions_and_resources_and_log_lines_go_above() {
         let terminal = Recorder::default();
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-        let display = Progress::of(Style::Bars(Bars::new(MultiProgress::with_draw_target(target))));
+        let display = Progress::of(Style::Bars(Bars::new(MultiProgress::with_draw_target(target), None)));
         display.event(&ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 40 });
         for unit in 0..40 {
             display.event(&started(&unit.to_string()));

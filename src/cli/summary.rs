@@ -25,15 +25,16 @@ const MAX_MESSAGE: usize = 600;
 /// The width of tables unless `COLUMNS` says another one.
 const WIDTH: usize = 100;
 
-/// The summary as text; tables are as wide as `COLUMNS` in the environment says.
+/// The summary as text; tables are as wide as `COLUMNS` in the environment says. What was not delivered is nowhere, however
+/// complete it was.
 #[must_use]
-pub fn summary(report: &RunReport) -> String {
+pub fn summary(report: &RunReport, is_delivered: bool) -> String {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    summary_within(report, columns.unwrap_or(WIDTH))
+    summary_within(report, is_delivered, columns.unwrap_or(WIDTH))
 }
 
 /// The summary as text of lines that are no wider than `width`, apart from error texts and long names.
-fn summary_within(report: &RunReport, width: usize) -> String {
+fn summary_within(report: &RunReport, is_delivered: bool, width: usize) -> String {
     let mut text = String::new();
     for collector in &report.collectors {
         text.push_str(&of_collector(collector, width));
@@ -41,6 +42,9 @@ fn summary_within(report: &RunReport, width: usize) -> String {
     }
     text.push_str(&missing(report));
     let word = match report {
+        _ if report.has_something() && !is_delivered => {
+            return text + &format!("NOT WRITTEN: what was collected in {} s is lost\n", seconds(report.took));
+        }
         _ if report.is_complete() => "Complete",
         _ if report.has_something() => "INCOMPLETE",
         _ => return text + "Nothing was collected.\n",
@@ -273,6 +277,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_written_is_not_called_complete() {
+        let text = summary_within(&report(vec![unit(1, &[("aws_vpc", 2)])]), false, WIDTH);
+        assert!(text.contains("NOT WRITTEN") && !text.contains("Complete"), "{text}");
+    }
+
+    #[test]
     fn each_code_has_an_advice_of_its_own() {
         for (code, word) in [
             ("NoTurn", "fewer calls"),
@@ -312,13 +322,13 @@ mod tests {
             unit(1, &[("aws_account", 1), ("aws_vpc", 12)]),
             unit(2, &[("aws_account", 1), ("aws_ec2_instance", 1200)]),
         ];
-        insta::assert_snapshot!(summary_within(&report(units), 80));
+        insta::assert_snapshot!(summary_within(&report(units), true, 80));
     }
 
     #[test]
     fn accounts_that_do_not_fit_go_down() {
         let units = (1..=6).map(|number| unit(number, &[("aws_account", 1), ("aws_vpc", number)])).collect();
-        let text = summary_within(&report(units), 60);
+        let text = summary_within(&report(units), true, 60);
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         insta::assert_snapshot!(text);
     }
@@ -338,14 +348,14 @@ mod tests {
         let mut report = report(vec![partial, failed]);
         let failure = Some("no credentials were found".into());
         report.collectors.push(CollectorReport { name: "example".into(), failure, ..CollectorReport::default() });
-        insta::assert_snapshot!(summary_within(&report, 80));
+        insta::assert_snapshot!(summary_within(&report, true, 80));
     }
 
     #[test]
     fn long_lists_are_cut_and_counted() {
         let mut one = unit(1, &[("aws_account", 1)]);
         one.gaps = (0..30).map(|number| gap("1", "r", &format!("Describe{number:02}"), "Odd")).collect();
-        let text = summary_within(&report(vec![one]), 80);
+        let text = summary_within(&report(vec![one]), true, 80);
         assert!(text.contains("… and 10 more") && !text.contains("Describe29"), "{text}");
     }
 }

@@ -66,6 +66,11 @@ pub fn restrain() {
     forbid_core_dumps();
 }
 
+/// The name in lists of processes, which is `exe` after a start by way of `/proc`.
+pub fn take_name() {
+    let _ = prctl::set_name(c"ckworker");
+}
+
 /// Credentials are in memory: neither a core dump nor another user's debugger may have them.
 pub fn forbid_core_dumps() {
     let _ = prctl::set_dumpable(false);

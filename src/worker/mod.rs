@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
         }
     };
     guard::restrain();
+    guard::take_name();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -293,6 +293,8 @@ async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn
         let run = running.wait();
         aws.reset().await;
         assert_eq!(run.code, code, "{}", run.stderr);
+        let said = format!("stopped by SIG{signal}; nothing was written");
+        assert!(run.stderr.contains(&said), "{said}: {}", run.stderr);
         assert!(!program::is_alive(child), "{signal}: the child must be gone");
         assert_eq!(fs::read_to_string(output).unwrap(), "from before", "{signal}: the old output is kept");
     }
@@ -314,6 +316,7 @@ fn a_full_disk_is_said_and_ends_with_the_code_for_it() {
     let run = program::run(&mut program::command(&["collect", "--collector", "example", "--output", "/dev/full"]));
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains("/dev/full") && run.stderr.contains("No space left"), "{}", run.stderr);
+    assert!(run.stderr.contains("NOT WRITTEN") && !run.stderr.contains("Complete"), "{}", run.stderr);
 }
 
 #[test]

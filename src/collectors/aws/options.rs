@@ -116,7 +116,31 @@ pub(crate) fn check(settings: &Settings) -> Result<(), String> {
             return Err(format!("--{option} {odd}: an AWS account id has twelve digits"));
         }
     }
+    check_regions(settings)?;
     check_names(settings)
+}
+
+/// The names look like names of regions. Which there are is AWS's to say: there are new ones now and then.
+fn check_regions(settings: &Settings) -> Result<(), String> {
+    match settings.list("aws-region").iter().find(|region| !is_region(region)) {
+        Some(odd) if odd == "collect" => {
+            Err("collect is a command and goes first: ckworker collect --output FILE [OPTIONS]".into())
+        }
+        Some(odd) => {
+            Err(format!("--aws-region {odd}: names of regions are like us-east-1 eu-central-1, separated by blanks"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Words of small letters, and a number at the end.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    words.contains('-')
+        && words.split('-').all(is_word)
+        && (1..=2).contains(&number.len())
+        && number.parse::<u8>().is_ok()
 }
 
 fn is_account_id(text: &str) -> bool {
@@ -177,6 +201,9 @@ mod tests {
             (vec![("aws-account", list(&["123456789012"]))], "--aws-role"),
             (vec![("aws-role", text("r")), ("aws-account", list(&["12"]))], "twelve digits"),
             (vec![("aws-collect", list(&["vpc"]))], "there are iam_account_summary, "),
+            (vec![("aws-region", list(&["us-east-1", "collect"]))], "goes first"),
+            (vec![("aws-region", list(&["us-east-1,us-west-2"]))], "separated by blanks"),
+            (vec![("aws-region", list(&["US-EAST-1"]))], "separated by blanks"),
             (
                 vec![
                     ("aws-role", text("r")),
@@ -189,6 +216,16 @@ mod tests {
         for (given, expected) in cases {
             let error = check(&settings(&given)).unwrap_err();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn regions_of_all_partitions_are_regions() {
+        for region in ["us-east-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "ap-southeast-12", "eu-future-7"] {
+            assert!(is_region(region), "{region}");
+        }
+        for odd in ["us-east", "us-1", "us_east-1", "us-east-1a", "-east-1", "us--east-1", ""] {
+            assert!(!is_region(odd), "{odd}");
         }
     }
 

@@ -103,7 +103,10 @@ async fn send(
     let graph = Arc::clone(&body.graph);
     let stored =
         upload::merge_one(api, Arc::new(body), task, deadline).await.map_err(|error| failed(error.to_string()))?;
-    tracing::info!(?stored, later = task.is_some(), "the core has the graph of an account");
+    match task {
+        Some(_) => tracing::info!("the core has the graph of an account, and merges it now"),
+        None => tracing::info!(?stored, "the core has merged the graph of an account"),
+    }
     // Root and cloud are in each of them.
     delivered.nodes += graph.nodes().saturating_sub(2) as u64;
     delivered.edges += graph.edges().saturating_sub(1) as u64;

@@ -342,7 +342,7 @@ fn explain(error: SdkError<Refusal, HttpResponse>, timeouts: Timeouts) -> CallEr
             CallError::new(
                 Unavailable,
                 "Timeout",
-                format!("no complete answer in time (at most {seconds:.0} s in all)"),
+                format!("no complete answer in time (at most {seconds:.1} s in all, a part of what --timeout left)"),
             )
         }
         SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
