@@ -96,7 +96,7 @@ mod tests {
     async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
         assert_eq!(ask(4, true, LONG).await, (Ok(()), 5));
         let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(100)).await;
-        assert!(answer == Err(error(true)) && asked == 3, "{answer:?} {asked}");
+        assert!(answer == Err(error(true)) && (2..=20).contains(&asked), "{answer:?} {asked}");
         assert_eq!(ask(1, false, LONG).await, (Err(error(false)), 1), "what cannot change is not asked again");
     }
 

@@ -114,10 +114,10 @@ impl Plain {
                 known.last = now;
                 Some(format!("{collector} {}: {}", known.label, so_far(*parts_done, *parts, *nodes)))
             }
-            ProgressEvent::UnitFinished { collector, unit, nodes, outcome } => {
+            ProgressEvent::UnitFinished { collector, unit, nodes, gaps, outcome } => {
                 let known = self.units.remove(&(collector.clone(), unit.clone()));
                 let label = known.map_or_else(|| unit.clone(), |known| known.label);
-                Some(format!("{collector} {label}: {}", ended(*nodes, outcome)))
+                Some(format!("{collector} {label}: {}", ended(*nodes, *gaps, outcome)))
             }
             ProgressEvent::Uploading => Some("writing the graph".to_owned()),
             ProgressEvent::Finished => None,
@@ -133,8 +133,12 @@ fn so_far(parts_done: u32, parts: u32, nodes: u64) -> String {
     }
 }
 
-fn ended(nodes: u64, outcome: &Outcome) -> String {
+fn ended(nodes: u64, gaps: usize, outcome: &Outcome) -> String {
     match outcome {
+        Outcome::Complete if gaps > 0 => {
+            let word = if gaps == 1 { "gap" } else { "gaps" };
+            format!("INCOMPLETE, {nodes} resources, {gaps} {word}")
+        }
         Outcome::Complete => format!("complete, {nodes} resources"),
         Outcome::Failed { reason, detail } => format!("FAILED, {reason}: {}", Line::of(detail).finish()),
     }
@@ -176,8 +180,8 @@ impl Bars {
                     bar.set_position(u64::from(*parts_done));
                 }
             }
-            ProgressEvent::UnitFinished { collector, unit, nodes, outcome } => {
-                self.finish(collector, unit, *nodes, outcome);
+            ProgressEvent::UnitFinished { collector, unit, nodes, gaps, outcome } => {
+                self.finish(collector, unit, &ended(*nodes, *gaps, outcome));
             }
             ProgressEvent::Uploading => {
                 let bar = self.all.add(ProgressBar::new_spinner());
@@ -204,7 +208,7 @@ impl Bars {
         self.units.insert((collector.to_owned(), unit.to_owned()), bar);
     }
 
-    fn finish(&mut self, collector: &str, unit: &str, nodes: u64, outcome: &Outcome) {
+    fn finish(&mut self, collector: &str, unit: &str, ended: &str) {
         let bar = self.units.remove(&(collector.to_owned(), unit.to_owned()));
         let label = bar.as_ref().map_or_else(|| unit.to_owned(), ProgressBar::prefix);
         if let Some(bar) = bar {
@@ -212,7 +216,7 @@ impl Bars {
             self.all.remove(&bar);
         }
         // A terminal that is gone shows nothing more.
-        let _ = self.all.println(format!("{collector} {label}: {}", ended(nodes, outcome)));
+        let _ = self.all.println(format!("{collector} {label}: {ended}"));
         if let Some(bar) = self.collectors.get(collector) {
             bar.inc(1);
         }
@@ -296,7 +300,13 @@ mod tests {
     }
 
     fn finished(unit: &str, outcome: Outcome) -> ProgressEvent {
-        ProgressEvent::UnitFinished { collector: "aws".into(), unit: unit.into(), nodes: 9, outcome }
+        ProgressEvent::UnitFinished {
+            collector: "aws".into(),
+            unit: unit.into(),
+            nodes: 9,
+            gaps: usize::from(unit == "4"),
+            outcome,
+        }
     }
 
     fn killed() -> Outcome {
@@ -315,6 +325,8 @@ mod tests {
         assert_eq!(line(&progress("1", 3, 8), 19), None);
         assert_eq!(line(&progress("unknown", 3, 8), 19), None);
         assert_eq!(line(&finished("1", Outcome::Complete), 20).unwrap(), "aws account\\t1: complete, 9 resources");
+        let incomplete = "aws 4: INCOMPLETE, 9 resources, 1 gap";
+        assert_eq!(line(&finished("4", Outcome::Complete), 20).unwrap(), incomplete);
         assert_eq!(line(&finished("2", killed()), 20).unwrap(), "aws 2: FAILED, killed: signal 9");
         assert_eq!(line(&ProgressEvent::Finished, 20), None);
         assert!(plain.units.is_empty());

@@ -198,6 +198,8 @@ pub enum Shown {
         key: UnitKey,
         /// Its name.
         label: String,
+        /// How much it had to leave out.
+        gaps: usize,
         /// What it has, or why it has nothing.
         result: Result<UnitStats, (&'static str, String)>,
     },

@@ -166,6 +166,8 @@ pub enum ProgressEvent {
         unit: String,
         /// Its nodes.
         nodes: u64,
+        /// How much it had to leave out.
+        gaps: usize,
         /// Whether they count.
         outcome: Outcome,
     },

@@ -32,7 +32,7 @@ pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
 /// Logs what happened. With `told`, a summary will say what failed, and the log need not.
 pub(super) fn log(shown: &Shown, told: bool) {
     match shown {
-        Shown::UnitFinished { key, label, result: Err((_, reason)) } if told => {
+        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } if told => {
             tracing::debug!(collector = key.collector, unit = label, "not collected: {reason}");
         }
         Shown::CollectorFailed { collector, reason } if told => tracing::debug!(collector, "failed: {reason}"),
@@ -43,11 +43,11 @@ pub(super) fn log(shown: &Shown, told: bool) {
             tracing::debug!(collector = key.collector, unit = label, pid, "collecting");
         }
         Shown::UnitProgress { .. } => {}
-        Shown::UnitFinished { key, label, result: Ok(stats) } => {
+        Shown::UnitFinished { key, label, gaps, result: Ok(stats) } => {
             let nodes: u64 = stats.nodes_by_kind.values().sum();
-            tracing::info!(collector = key.collector, unit = label, nodes, edges = stats.edges, "collected");
+            tracing::info!(collector = key.collector, unit = label, nodes, edges = stats.edges, gaps, "collected");
         }
-        Shown::UnitFinished { key, label, result: Err((_, reason)) } => {
+        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } => {
             tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
         }
         Shown::Retry { collector, what, reason, .. } if told => {
@@ -81,14 +81,15 @@ pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
             parts: progress.parts,
             nodes: progress.nodes,
         },
-        Shown::UnitFinished { key, result, .. } => {
+        Shown::UnitFinished { key, gaps, result, .. } => {
             let (nodes, outcome) = match result {
                 Ok(stats) => (stats.nodes_by_kind.values().sum(), report::Outcome::Complete),
                 Err((label, detail)) => {
                     (0, report::Outcome::Failed { reason: (*label).to_owned(), detail: detail.clone() })
                 }
             };
-            ProgressEvent::UnitFinished { collector: key.collector.to_owned(), unit: unit_name(key), nodes, outcome }
+            let (collector, unit) = (key.collector.to_owned(), unit_name(key));
+            ProgressEvent::UnitFinished { collector, unit, nodes, gaps: *gaps, outcome }
         }
         Shown::Delivering => ProgressEvent::Uploading,
         Shown::Retry { .. } | Shown::CollectorFailed { .. } => return None,

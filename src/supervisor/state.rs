@@ -332,9 +332,9 @@ impl Scope<'_> {
         let (key, now) = (self.key(index), self.now);
         match self.own_unit(index) {
             Some(unit) => {
-                let label = unit.unit.label.clone();
+                let (label, gaps) = (unit.unit.label.clone(), unit.gaps.len());
                 unit.settle(UnitState::Complete(stats.clone()), now);
-                self.effects.push(Effect::Show(Shown::UnitFinished { key, label, result: Ok(stats) }));
+                self.effects.push(Effect::Show(Shown::UnitFinished { key, label, gaps, result: Ok(stats) }));
             }
             None => self.effects.push(Effect::Drop(key)),
         }
@@ -345,7 +345,7 @@ impl Scope<'_> {
         let (attempts, delay) = (self.policy.attempts, self.policy.retry_delay);
         let name = self.collector.policy.name;
         let Some(unit) = self.own_unit(index) else { return };
-        let label = unit.unit.label.clone();
+        let (label, gaps) = (unit.unit.label.clone(), unit.gaps.len());
         let reason = trouble.reason.clone();
         let shown = if trouble.retry && unit.attempts < attempts {
             let wait = delay * 2_u32.saturating_pow(unit.attempts.saturating_sub(1)).min(64);
@@ -353,7 +353,7 @@ impl Scope<'_> {
             Shown::Retry { collector: name, unit: Some(index), what: label, reason }
         } else {
             unit.settle(UnitState::Failed(trouble.clone()), now);
-            Shown::UnitFinished { key, label, result: Err((trouble.label, reason)) }
+            Shown::UnitFinished { key, label, gaps, result: Err((trouble.label, reason)) }
         };
         self.effects.push(Effect::Show(shown));
     }

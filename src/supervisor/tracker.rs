@@ -138,7 +138,7 @@ mod tests {
         let (_, tree) = tracker.news(now + EVERY).unwrap();
         assert_eq!(part(&tree, "A"), (2, 5));
         let result = Ok(UnitStats::default());
-        tracker.shown(&Shown::UnitFinished { key: key(0), label: "A".into(), result });
+        tracker.shown(&Shown::UnitFinished { key: key(0), label: "A".into(), gaps: 0, result });
         assert_eq!(part(&tracker.news(now + EVERY).unwrap().1, "A"), (5, 5));
         tracker.over();
         assert_eq!(tracker.news(now + EVERY * 9), None);
@@ -151,7 +151,7 @@ mod tests {
         tracker.shown(&Shown::Planned { collector: "aws", units });
         tracker.shown(&Shown::UnitStarted { key: key(0), label: "account 0".into(), pid: None });
         let result = Ok(UnitStats::default());
-        tracker.shown(&Shown::UnitFinished { key: key(0), label: "account 0".into(), result });
+        tracker.shown(&Shown::UnitFinished { key: key(0), label: "account 0".into(), gaps: 0, result });
         let (_, tree) = tracker.news(Instant::now()).unwrap();
         assert_eq!((tree.parts.len(), part(&tree, "accounts")), (1, (1, 1000)));
     }

@@ -143,10 +143,12 @@ pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> String {
 
 /// What is wrong with credentials, and what to do about it.
 pub(crate) fn no_credentials(detail: &str) -> Failure {
+    let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let profile = profile.map(|profile| format!(" (AWS_PROFILE names {profile:?})")).unwrap_or_default();
     Failure {
         kind: FailureKind::Credentials,
         message: format!(
-            "no usable AWS credentials: {detail}; give --aws-access-key-id and --aws-secret-access-key, or set up \
+            "no usable AWS credentials{profile}: {detail}; give --aws-access-key-id and --aws-secret-access-key, or set up \
              AWS_PROFILE, AWS_ACCESS_KEY_ID, SSO, a web identity, or an instance or container role"
         ),
     }
