@@ -1,6 +1,10 @@
 //! Requests to the core: authenticated, each with a time limit, and with answers that are checked and bounded.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use http::{Method, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response, Url};
@@ -21,6 +25,8 @@ pub(super) struct Http {
     pub(super) tokens: Tokens,
     trust: Trust,
     peer: watch::Sender<Option<Arc<Peer>>>,
+    /// What was said of the core last: finding the same one again is no news.
+    said: StdMutex<String>,
     /// Held while somebody looks at the core, so that nobody else does.
     look: Mutex<()>,
 }
@@ -29,7 +35,14 @@ impl Http {
     pub(super) fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
         let trust = Trust::read(&config.tls, config.uses_tls())?;
         let tokens = Tokens::new(config.psk.clone());
-        Ok(Self { config, tokens, trust, peer: watch::Sender::default(), look: Mutex::default() })
+        Ok(Self {
+            config,
+            tokens,
+            trust,
+            peer: watch::Sender::default(),
+            said: StdMutex::default(),
+            look: Mutex::default(),
+        })
     }
 
     /// The core as it was last seen; looks at it if that is not known.
@@ -40,9 +53,21 @@ impl Http {
             return Ok(peer);
         }
         let peer = Arc::new(Peer::look(&self.config, &self.trust).await?);
-        tracing::info!(core = peer.dialect.name(), graph = peer.graph, "found the core");
+        self.say(&peer);
         self.peer.send_replace(Some(Arc::clone(&peer)));
         Ok(peer)
+    }
+
+    fn say(&self, peer: &Peer) {
+        let (core, graph) = (peer.dialect.name(), &peer.graph);
+        let found = format!("{core}, {graph}");
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == found {
+            tracing::debug!(core, graph, "found the core again");
+        } else {
+            tracing::info!(core, graph, "found the core");
+            *said = found;
+        }
     }
 
     /// The core, as soon as somebody has found it.

@@ -203,7 +203,7 @@ async fn a_core_that_is_not_there_is_waited_for() {
     let mut core = TestCore::start(None).await;
     core.stop();
     let daemon = Daemon::example(&core);
-    daemon.logged("not connected to the core").await;
+    daemon.logged("no connection to the core").await;
     assert_eq!(daemon.get("/ready").await.0, 503);
     assert_eq!(daemon.get("/health").await, (200, "ok\r\n".to_owned()));
     core.start_again().await;

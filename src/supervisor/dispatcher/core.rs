@@ -74,9 +74,9 @@ impl Dispatcher {
     }
 
     pub(super) fn connected(&mut self, lost: Option<String>) {
-        match &lost {
-            None => {}
-            Some(reason) => tracing::warn!(%reason, "not connected to the core"),
+        if let Some(reason) = &lost {
+            // The connection has warned about it already.
+            tracing::debug!(%reason, "not connected to the core");
         }
         self.metrics.set_core_connected(lost.is_none());
         self.board.core(lost);
