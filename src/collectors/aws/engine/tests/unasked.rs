@@ -15,6 +15,18 @@ static ALARMS: LazyLock<String> = LazyLock::new(|| {
     format!(r#"{{"MetricAlarms":[{}]}}"#, alarms.join(","))
 });
 
+/// The answer to a listing, or this one to any other call, which is counted.
+fn listed_or(call: &str, asked: &AtomicU32, other: (u16, &'static str)) -> (u16, &'static str) {
+    match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "monitoring:DescribeAlarms" => (200, &ALARMS),
+        _ => {
+            asked.fetch_add(1, Ordering::Relaxed);
+            other
+        }
+    }
+}
+
 /// How often the tags of an alarm were asked for, and the gaps of the calls.
 async fn alarms(cloud: Cloud, asked: &AtomicU32) -> (u32, Vec<(String, String)>) {
     let collected = collect_in("aws", &["us-east-1"], &["cloudwatch_alarms"], cloud).await;
@@ -27,14 +39,7 @@ async fn alarms(cloud: Cloud, asked: &AtomicU32) -> (u32, Vec<(String, String)>)
 #[tokio::test]
 async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
-    let cloud: Cloud = |call, _| match call {
-        "iam:ListAccountAliases" => (200, ALIASES),
-        "monitoring:DescribeAlarms" => (200, &ALARMS),
-        _ => {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            (503, "")
-        }
-    };
+    let cloud: Cloud = |call, _| listed_or(call, &ASKED, (503, ""));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
     assert!((4..=8).contains(&asked), "{asked}");
     let message = format!("{} more calls were not made, as several in a row had no answer", 1000 - asked);
@@ -45,14 +50,7 @@ async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
 #[tokio::test]
 async fn an_operation_that_is_denied_again_and_again_is_given_up() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
-    let cloud: Cloud = |call, _| match call {
-        "iam:ListAccountAliases" => (200, ALIASES),
-        "monitoring:DescribeAlarms" => (200, &ALARMS),
-        _ => {
-            ASKED.fetch_add(1, Ordering::Relaxed);
-            (400, r#"{"__type":"AccessDeniedException","message":"no"}"#)
-        }
-    };
+    let cloud: Cloud = |call, _| listed_or(call, &ASKED, (400, r#"{"__type":"AccessDeniedException","message":"no"}"#));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
     assert!((20..=24).contains(&asked), "{asked}");
     assert_eq!(gaps.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["AccessDeniedException", "NotAsked"]);
