@@ -1,67 +1,17 @@
 //! The built program as a daemon, against the test core.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Stdio};
 
 use serde_json::json;
 
 use crate::support::{
     aws::LocalAws,
     core::TestCore,
-    poll::poll,
-    program::{self, Output, Running},
+    daemon::{Daemon, SUBSCRIBER},
+    program,
 };
 
-const SUBSCRIBER: &str = "worker-collect_cleanup";
 const PSK: &str = "a key for tests";
-
-/// A daemon of the built program. Its log goes to a file, so that it can be read while it runs.
-struct Daemon {
-    running: Running,
-    log: tempfile::NamedTempFile,
-}
-
-impl Daemon {
-    fn start(core: &TestCore, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Self {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let mut command = program::command(&["--web-host", "127.0.0.1", "--web-port", "0", "--ckcore-uri"]);
-        command.arg(core.uri()).args(["--logfile", log.path().to_str().unwrap()]);
-        Self { running: Running::start(prepare(&mut command)), log }
-    }
-
-    /// With the collector whose data is fixed.
-    fn example(core: &TestCore) -> Self {
-        Self::start(core, |command| command.args(["--collector", "example", "--fork"]))
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.log.path()).unwrap()
-    }
-
-    /// Waits until the log has this text, and answers the rest of its line.
-    async fn logged(&self, text: &str) -> String {
-        let rest = |log: String| Some(log.split_once(text)?.1.lines().next().unwrap_or_default().to_owned());
-        let found = poll(async || rest(self.log())).await;
-        found.unwrap_or_else(|| panic!("waited in vain for {text:?} in: {}", self.log()))
-    }
-
-    async fn get(&self, path: &str) -> (u16, String) {
-        let address = self.logged("serving health, metrics and jobs address=").await;
-        let reply = reqwest::get(format!("http://{}{path}", address.trim())).await.unwrap();
-        (reply.status().as_u16(), reply.text().await.unwrap())
-    }
-
-    /// Ends it as a service manager does. The core goes on meanwhile.
-    async fn stop(self) -> (Output, String) {
-        self.running.signal("TERM");
-        let (running, log) = (self.running, self.log);
-        let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
-        (output, fs::read_to_string(log.path()).unwrap())
-    }
-}
 
 /// Starts a collection and waits for the answer: kind and error text.
 async fn collect(core: &TestCore) -> (String, String) {
@@ -148,9 +98,9 @@ async fn a_hangup_opens_the_log_again_and_nothing_more() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
-    let moved = daemon.log.path().with_extension("1");
-    fs::rename(daemon.log.path(), &moved).unwrap();
-    fs::write(daemon.log.path(), "").unwrap();
+    let moved = daemon.log_file().with_extension("1");
+    fs::rename(daemon.log_file(), &moved).unwrap();
+    fs::write(daemon.log_file(), "").unwrap();
     daemon.running.signal("HUP");
     daemon.logged("the log was opened again").await;
     assert_eq!(collect(&core).await, done());
@@ -260,11 +210,7 @@ async fn an_account_that_fails_stays_in_the_core_as_it_was() {
 
 #[tokio::test]
 async fn without_a_core_it_serves_and_says_that_nothing_will_come() {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let path = log.path().to_str().unwrap();
-    let arguments = ["--ckcore-uri", "", "--collector", "example", "--web-host", "127.0.0.1", "--web-port", "0"];
-    let running = Running::start(program::command(&arguments).args(["--logfile", path]));
-    let daemon = Daemon { running, log };
+    let daemon = Daemon::at("", |command| command.args(["--collector", "example"]));
     daemon.logged("no core is configured").await;
     assert_eq!(daemon.get("/ready").await.0, 200);
     assert_eq!(daemon.stop().await.0.code, 0);

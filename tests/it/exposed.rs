@@ -87,8 +87,8 @@ async fn what_is_measured_is_documented_and_what_is_documented_is_measured() {
     let core = TestCore::start(None).await;
     let daemon = busy(&aws, &core).await;
     assert_eq!(have(&core, "collect").await.0, "action_error", "{}", daemon.log());
-    jobs_say_what_became_of_each_account(&daemon.get("/jobs").await);
-    let text = daemon.get("/metrics").await;
+    jobs_say_what_became_of_each_account(&daemon.get("/jobs").await.1);
+    let text = daemon.get("/metrics").await.1;
     let failed = families(&text);
     let reasons = [(ACCOUNTS[1], "credentials", 1.0), (ACCOUNTS[2], "unavailable", 3.0)];
     for (account, reason, attempts) in reasons {
@@ -108,7 +108,7 @@ async fn what_is_measured_is_documented_and_what_is_documented_is_measured() {
     assert_eq!(have(&core, "collect").await.0, "action_error", "{}", daemon.log());
     core.connected(SUBSCRIBER).await;
     assert_eq!(have(&core, "cleanup").await.0, "action_done", "{}", daemon.log());
-    let later = daemon.get("/metrics").await;
+    let later = daemon.get("/metrics").await.1;
     let later = families(&later);
     assert!(value(&later, "ckworker_job_nodes", &[ACCOUNTS[0]]) == 0.0, "only the last run's accounts have values");
 

@@ -1,10 +1,10 @@
 //! The built program as a daemon.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use super::{
     core::TestCore,
-    poll::becomes,
+    poll::{becomes, poll},
     program::{self, Output, Running},
 };
 
@@ -32,14 +32,26 @@ impl Daemon {
         Self { running: Running::start(prepare(&mut command)), log }
     }
 
+    /// Starts it against a core, with the collector whose data is fixed.
+    pub fn example(core: &TestCore) -> Self {
+        Self::start(core, |command| command.args(["--collector", "example", "--fork"]))
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// Waits until the log has this text.
-    pub async fn logged(&self, text: &str) {
-        self.logged_times(text, 1).await;
+    /// Where it logs.
+    pub fn log_file(&self) -> &Path {
+        self.log.path()
+    }
+
+    /// Waits until the log has this text, and answers the rest of its line.
+    pub async fn logged(&self, text: &str) -> String {
+        let rest = |log: String| Some(log.split_once(text)?.1.lines().next().unwrap_or_default().to_owned());
+        let found = poll(async || rest(self.log())).await;
+        found.unwrap_or_else(|| panic!("waited in vain for {text:?} in: {}", self.log()))
     }
 
     /// Waits until the log has this text so often.
@@ -48,13 +60,11 @@ impl Daemon {
         assert!(found, "waited in vain for {text:?} in: {}", self.log());
     }
 
-    /// One of its pages.
-    pub async fn get(&self, path: &str) -> String {
-        let begin = "serving health, metrics and jobs address=";
-        self.logged(begin).await;
-        let log = self.log();
-        let address = log.split(begin).nth(1).and_then(|rest| rest.lines().next()).unwrap();
-        reqwest::get(format!("http://{}{path}", address.trim())).await.unwrap().text().await.unwrap()
+    /// One of its pages: status and text.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let address = self.logged("serving health, metrics and jobs address=").await;
+        let reply = reqwest::get(format!("http://{}{path}", address.trim())).await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
     }
 
     /// Ends it as a service manager does. The core goes on meanwhile.
