@@ -68,7 +68,7 @@ impl Core {
     /// Answers an action, once: a second answer and one to an unknown action are ignored.
     ///
     /// The answer is kept until the core has taken it; this does not wait for that.
-    pub async fn answer(&self, key: &ActionKey, answer: Answer) {
+    pub fn answer(&self, key: &ActionKey, answer: Answer) {
         if self.books.ledger().answered(key, answer) {
             self.books.wake();
         } else {
@@ -93,19 +93,19 @@ impl Core {
 
     /// Answers a task, once: a second result and one to an unknown task are ignored. It is remembered and sent again if
     /// the core delivers the task again.
-    pub async fn answer_task(&self, id: &str, result: TaskResult) {
+    pub fn answer_task(&self, id: &str, result: TaskResult) {
         if !self.tasks.answered(id, result) {
             tracing::warn!(task = id, "ignored the result of a task that is not in work");
         }
     }
 
     /// Tells the core how far an action in work is, if it can be told. Only the newest progress of an action is sent.
-    pub async fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
+    pub fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
         self.books.note(key, Note::Progress(progress.clone()));
     }
 
     /// Tells the people at the core something about an action in work, if they can be told; long texts are cut.
-    pub async fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
+    pub fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
         self.books.note(key, Note::Info(level, text.to_owned()));
     }
 

@@ -6,16 +6,18 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use worker_proto::{
     BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
+    WaitOn,
 };
 
 use super::{
     credentials::{CredentialSource, session_over},
     lease::{Shared, SharedWaiter},
+    waits::{UnitWaits, Waiting, Waits},
 };
 use crate::{settings::Settings, shared::Answer};
 
@@ -36,9 +38,9 @@ pub struct CollectContext {
     settings: Arc<Settings>,
     credentials: CredentialSource,
     out: mpsc::Sender<FromWorker>,
-    cancelled: watch::Receiver<bool>,
     deadline: Option<Instant>,
     batch: Arc<Mutex<Batch>>,
+    waits: UnitWaits,
 }
 
 /// What was given and not yet sent, and what was sent.
@@ -51,16 +53,18 @@ struct Batch {
 }
 
 impl CollectContext {
-    /// A context for one unit. `cancelled` turns true when the unit must end.
+    /// A context for one unit, whose requests go to `requests` and whose frames go to `out`.
     #[must_use]
     pub fn new(
         unit: u32,
         settings: Arc<Settings>,
-        credentials: CredentialSource,
+        requests: mpsc::Sender<Request>,
         out: mpsc::Sender<FromWorker>,
-        cancelled: watch::Receiver<bool>,
+        waits: &Waits,
     ) -> Self {
-        Self { unit, settings, credentials, out, cancelled, deadline: None, batch: Arc::default() }
+        let waits = waits.unit(unit);
+        let credentials = CredentialSource::new(unit, requests, waits.clone());
+        Self { unit, settings, credentials, out, deadline: None, batch: Arc::default(), waits }
     }
 
     /// The same with a time at which the unit is ended.
@@ -88,9 +92,8 @@ impl CollectContext {
                 }
             }
         });
-        let (keep, cancelled) = watch::channel(false);
-        let context = Self::new(0, Arc::new(settings), CredentialSource::new(0, requests), out, cancelled);
-        (context, SentFrames { frames, _keep: keep })
+        let context = Self::new(0, Arc::new(settings), requests, out, &Waits::default());
+        (context, SentFrames(frames))
     }
 
     /// The settings of this collector.
@@ -113,10 +116,17 @@ impl CollectContext {
         self.credentials.shared(key).await
     }
 
-    /// Whether the unit must end.
+    /// Registers a wait for an answer of the cloud until the guard is dropped. A unit that makes no progress and has no
+    /// such wait counts as stalled, so each wait for something outside the worker needs one; the client of a cloud does
+    /// it for each of its calls.
+    pub fn waiting(&self, what: impl Into<String>) -> Waiting {
+        self.waits.begin(WaitOn::Call, what)
+    }
+
+    /// The registry of what this unit waits for.
     #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow()
+    pub fn waits(&self) -> &UnitWaits {
+        &self.waits
     }
 
     /// When the unit is ended, and what it has found is discarded; `None` if never. Waits are to be shorter than that.
@@ -226,10 +236,17 @@ impl CollectContext {
     }
 
     async fn send(&self, frame: FromWorker) -> Result<(), Failure> {
-        if self.is_cancelled() {
-            return Err(Failure { kind: FailureKind::Cancelled, message: "cancelled".into() });
+        match self.out.try_send(frame) {
+            Ok(()) => {
+                self.waits.step();
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(session_over()),
+            Err(mpsc::error::TrySendError::Full(frame)) => {
+                let _room = self.waits.begin(WaitOn::Room, "the supervisor to take its frames");
+                self.out.send(frame).await.map_err(|_| session_over())
+            }
         }
-        self.out.send(frame).await.map_err(|_| session_over())
     }
 
     fn offer(&self, frame: FromWorker) {
@@ -243,14 +260,11 @@ impl CollectContext {
 }
 
 /// The frames of a [`CollectContext::recording`].
-pub struct SentFrames {
-    frames: mpsc::Receiver<FromWorker>,
-    _keep: watch::Sender<bool>,
-}
+pub struct SentFrames(mpsc::Receiver<FromWorker>);
 
 impl SentFrames {
     /// The next frame, or `None` when all contexts are gone.
     pub async fn next(&mut self) -> Option<FromWorker> {
-        self.frames.recv().await
+        self.0.recv().await
     }
 }

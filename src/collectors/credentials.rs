@@ -9,11 +9,12 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use worker_proto::{Credentials, Failure, FailureKind};
+use worker_proto::{Credentials, Failure, FailureKind, WaitOn};
 
 use super::{
     Request,
     lease::{Shared, SharedWaiter},
+    waits::UnitWaits,
 };
 
 /// Credentials with less left than this are replaced before they are used.
@@ -36,6 +37,7 @@ pub struct CredentialSource {
     requests: mpsc::Sender<Request>,
     known: Arc<Mutex<Known>>,
     asking: Arc<tokio::sync::Mutex<()>>,
+    waits: UnitWaits,
 }
 
 /// What was fetched.
@@ -64,8 +66,8 @@ impl Known {
 impl CredentialSource {
     /// A source for one unit that asks through `requests`.
     #[must_use]
-    pub fn new(unit: u32, requests: mpsc::Sender<Request>) -> Self {
-        Self { unit, requests, known: Arc::default(), asking: Arc::default() }
+    pub fn new(unit: u32, requests: mpsc::Sender<Request>, waits: UnitWaits) -> Self {
+        Self { unit, requests, known: Arc::default(), asking: Arc::default(), waits }
     }
 
     /// Credentials that are good for at least five minutes, if the holder has any such, and otherwise while they last.
@@ -104,6 +106,7 @@ impl CredentialSource {
     }
 
     async fn ask(&self) -> Result<Credentials, Failure> {
+        let _answer = self.waits.begin(WaitOn::Answer, "credentials");
         let (answer, receive) = oneshot::channel();
         self.requests.send(Request::Credentials(self.unit, answer)).await.map_err(|_| session_over())?;
         receive.await.map_err(|_| session_over())?
@@ -111,6 +114,7 @@ impl CredentialSource {
 
     /// See [`super::CollectContext::shared`].
     pub(super) async fn shared(&self, key: &str) -> Result<Shared, Failure> {
+        let _answer = self.waits.begin(WaitOn::Answer, format!("the shared value {key}"));
         let (waiter, answer) = SharedWaiter::new(key, self.requests.clone());
         if let Err(mpsc::error::SendError(Request::Shared(_, waiter))) =
             self.requests.send(Request::Shared(key.to_owned(), waiter)).await
@@ -145,7 +149,7 @@ pub(super) fn session_over() -> Failure {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::*;
+    use super::{super::waits::Waits, *};
 
     fn credentials(secret: &str, expires: Option<Duration>) -> Credentials {
         Credentials { secret: secret.into(), expires: expires.map(|expires| expires.as_secs().try_into().unwrap()) }
@@ -183,7 +187,7 @@ mod tests {
                 count.send(()).await.unwrap();
             }
         });
-        (CredentialSource::new(7, requests), counted)
+        (CredentialSource::new(7, requests, Waits::default().unit(7)), counted)
     }
 
     #[tokio::test]
@@ -206,7 +210,7 @@ mod tests {
     async fn others_go_on_while_one_asks() {
         let old = credentials("old", Some(unix_time() + seconds(200)));
         let (requests, mut asked) = mpsc::channel(1);
-        let source = CredentialSource::new(7, requests);
+        let source = CredentialSource::new(7, requests, Waits::default().unit(7));
         source.lock().credentials = Some(old.clone());
         let asking = tokio::spawn({
             let source = source.clone();

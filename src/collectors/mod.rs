@@ -11,6 +11,7 @@ pub mod example;
 mod lease;
 mod registry;
 mod subject;
+mod waits;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -19,6 +20,7 @@ pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
 pub use registry::{all, find};
 pub use subject::{Home, Subject};
+pub use waits::{TICK, UnitWaits, Waiting, Waits};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
 use crate::settings::{OptionSpec, Settings};

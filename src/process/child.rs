@@ -25,6 +25,8 @@ pub enum StopReason {
     Protocol,
     /// The worker said nothing for too long.
     Silence,
+    /// The worker ran, but its job made no progress.
+    Stalled,
     /// The worker was never ready.
     Handshake,
     /// The worker sent more than a unit may have.
@@ -46,7 +48,7 @@ impl StopReason {
     #[must_use]
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::Protocol | Self::Silence | Self::Handshake | Self::Overdue | Self::Fault => true,
+            Self::Protocol | Self::Silence | Self::Stalled | Self::Handshake | Self::Overdue | Self::Fault => true,
             // There is no time, or nobody who waits; or the work is too much for any worker.
             Self::Deadline | Self::Shutdown | Self::Abandoned => false,
             Self::Excess | Self::Spool | Self::Memory => false,
@@ -61,6 +63,7 @@ impl StopReason {
             Self::Shutdown => "shutdown",
             Self::Protocol => "protocol",
             Self::Silence => "silence",
+            Self::Stalled => "stalled",
             Self::Handshake => "handshake",
             Self::Excess => "excess",
             Self::Spool => "spool",
@@ -79,6 +82,7 @@ impl fmt::Display for StopReason {
             Self::Shutdown => "ckworker is stopping",
             Self::Protocol => "it broke the protocol",
             Self::Silence => "it gave no sign of life",
+            Self::Stalled => "it made no progress",
             Self::Handshake => "it was not ready in time",
             Self::Excess => "it sent more than one unit may have",
             Self::Spool => "there was no room for what it sent",

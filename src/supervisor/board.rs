@@ -78,6 +78,7 @@ impl Board {
                 job.deadline = Some(deadline);
                 job.attempts += 1;
                 job.nodes = 0;
+                job.waits_for = None;
                 job.reason = None;
             },
         );
@@ -111,6 +112,7 @@ impl Board {
                     job.reason = Some(failure.message.clone());
                 });
             }
+            JobEvent::Quiet(_, waits_for) => self.update(key, |job| job.waits_for.clone_from(waits_for)),
             JobEvent::Ended(outcome) => self.ended(id, outcome),
             JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => {}
         }
@@ -252,6 +254,7 @@ fn waiting(collector: &str, name: String, unit: Option<&str>) -> JobStatus {
         deadline: None,
         nodes: 0,
         attempts: 0,
+        waits_for: None,
         reason: None,
     }
 }

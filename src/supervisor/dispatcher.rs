@@ -141,12 +141,12 @@ pub(super) async fn run(
                 break;
             }
         }
-        dispatcher.answer_open().await;
+        dispatcher.answer_open();
     }
     while let Ok((key, answer)) = answered.try_recv() {
         dispatcher.cleaned(key, answer);
     }
-    dispatcher.answer_open().await;
+    dispatcher.answer_open();
     dispatcher.finish().await
 }
 

@@ -128,7 +128,7 @@ impl Duties {
                 )),
             };
             metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
-            core.answer_task(&task.id, result).await;
+            core.answer_task(&task.id, result);
         });
     }
 

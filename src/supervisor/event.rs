@@ -48,6 +48,8 @@ pub enum JobEvent {
     UnitStarted(u32),
     /// How far a unit is.
     Progress(Progress),
+    /// A unit makes no progress and waits for this, or makes progress again.
+    Quiet(u32, Option<String>),
     /// It could not collect a part of a unit.
     Gap(u32, Gap),
     /// A unit is complete, and what it sent was kept.

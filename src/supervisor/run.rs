@@ -162,6 +162,7 @@ impl From<Failure> for Trouble {
             FailureKind::Unavailable => ("unavailable", true),
             FailureKind::Cancelled => ("deadline", false),
             FailureKind::Internal => ("internal", true),
+            FailureKind::Stalled => ("stalled", true),
         };
         Self { label, reason: failure.message, retry }
     }

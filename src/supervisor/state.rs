@@ -134,7 +134,7 @@ impl State {
         let Some(collector) = run.collectors.get_mut(assignment.collector) else { return };
         let mut scope = Scope { policy: &policy, run: run_id, collector, job: id, assignment, now, effects };
         match event {
-            JobEvent::Started(_) => {}
+            JobEvent::Started(_) | JobEvent::Quiet(..) => {}
             JobEvent::Planned(plan) => {
                 if !scope.planned(plan) {
                     self.stop_job(id, StopReason::Excess, Duration::ZERO, effects);

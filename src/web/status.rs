@@ -32,6 +32,8 @@ pub struct JobStatus {
     pub nodes: u64,
     /// How often it was begun.
     pub attempts: u32,
+    /// What it waits for, if it makes no progress.
+    pub waits_for: Option<String>,
     /// Why it was ended or tried again, at last.
     pub reason: Option<String>,
 }

@@ -65,6 +65,7 @@ fn job(state: JobState) -> JobStatus {
         deadline: Some(2000),
         nodes: 7,
         attempts: 2,
+        waits_for: Some("ec2 DescribeVpcs in us-east-1 (12 s)".into()),
         reason: Some("deadline".into()),
     }
 }

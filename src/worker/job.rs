@@ -1,19 +1,20 @@
 //! One job: plan, collect one unit, or both.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
 
 use super::operate;
 use crate::{
-    collectors::{CollectContext, Collector, CredentialSource, Request},
+    collectors::{CollectContext, Collector, Request, Waits},
     settings::Settings,
 };
+
+/// A unit that waits for nothing outside the worker and makes no progress for this long has failed: nothing will wake it.
+/// A unit that computes does not count, as the timer runs in the same thread.
+const STALL: Duration = Duration::from_secs(30);
 
 /// The place of the collector itself among its units, for credentials.
 pub const COLLECTOR: u32 = u32::MAX;
@@ -23,27 +24,34 @@ struct Contexts {
     settings: Arc<Settings>,
     requests: mpsc::Sender<Request>,
     out: mpsc::Sender<FromWorker>,
-    cancelled: watch::Receiver<bool>,
     deadline: Instant,
+    waits: Waits,
 }
 
 impl Contexts {
     fn of(&self, unit: u32) -> CollectContext {
-        let credentials = CredentialSource::new(unit, self.requests.clone());
-        CollectContext::new(unit, Arc::clone(&self.settings), credentials, self.out.clone(), self.cancelled.clone())
-            .until(self.deadline)
+        let settings = Arc::clone(&self.settings);
+        CollectContext::new(unit, settings, self.requests.clone(), self.out.clone(), &self.waits).until(self.deadline)
     }
 }
 
-/// Runs the job, which is ended at `deadline`. `operations` gives what a worker with [`Task::Operate`] has to do, and ends
-/// when no more will come. Failures of units are sent as frames; an error is one of the job as a whole.
-pub async fn run(
+/// How a job reaches its session.
+pub(super) struct Links {
+    /// Questions to the supervisor.
+    pub(super) requests: mpsc::Sender<Request>,
+    /// What a worker with [`Task::Operate`] has to do; ends when no more will come.
+    pub(super) operations: mpsc::Receiver<Operation>,
+    /// Frames to the supervisor.
+    pub(super) out: mpsc::Sender<FromWorker>,
+    /// Where waits are registered.
+    pub(super) waits: Waits,
+}
+
+/// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error is one of the job as a whole.
+pub(super) async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    requests: mpsc::Sender<Request>,
-    operations: mpsc::Receiver<Operation>,
-    out: mpsc::Sender<FromWorker>,
-    cancelled: watch::Receiver<bool>,
+    links: Links,
     deadline: Instant,
 ) -> Result<(), Failure> {
     let collector = find(&job.collector).ok_or_else(|| Failure {
@@ -54,7 +62,8 @@ pub async fn run(
         kind: FailureKind::Internal,
         message: format!("the settings of {} cannot be read: {error}", job.collector),
     })?;
-    let contexts = Contexts { settings: Arc::new(settings), requests, out, cancelled, deadline };
+    let Links { requests, operations, out, waits } = links;
+    let contexts = Contexts { settings: Arc::new(settings), requests, out, deadline, waits };
     match &job.task {
         Task::Plan => plan(collector, &contexts).await.map(|_| ()),
         Task::Unit { index, unit } => collect(collector, &contexts, *index, unit).await,
@@ -68,6 +77,7 @@ pub async fn run(
 
 async fn plan(collector: &dyn Collector, contexts: &Contexts) -> Result<Vec<Unit>, Failure> {
     let plan = collector.plan(&contexts.of(COLLECTOR)).await?;
+    contexts.waits.end(COLLECTOR);
     let units = plan.units.clone();
     send(&contexts.out, FromWorker::Plan(plan)).await?;
     Ok(units)
@@ -93,12 +103,26 @@ async fn collect_all(
 async fn collect(collector: &dyn Collector, contexts: &Contexts, index: u32, unit: &Unit) -> Result<(), Failure> {
     send(&contexts.out, FromWorker::UnitStarted { unit: index }).await?;
     let context = contexts.of(index);
-    let frame = match collector.collect(&context, unit).await {
+    let collected = tokio::select! {
+        collected = collector.collect(&context, unit) => collected,
+        () = context.waits().stalled(STALL) => Err(stalled(&unit.label)),
+    };
+    contexts.waits.end(index);
+    let frame = match collected {
         Ok(()) => FromWorker::UnitDone { unit: index, counts: context.finish().await? },
         Err(failure) if failure.kind == FailureKind::Cancelled => return Err(failure),
         Err(failure) => FromWorker::UnitFailed { unit: index, failure },
     };
     send(&contexts.out, frame).await
+}
+
+fn stalled(unit: &str) -> Failure {
+    let seconds = STALL.as_secs();
+    let message = format!(
+        "{unit} made no progress for {seconds} s and waited for nothing outside the worker: a bug in its collector, \
+         please report it"
+    );
+    Failure { kind: FailureKind::Stalled, message }
 }
 
 async fn send(out: &mpsc::Sender<FromWorker>, frame: FromWorker) -> Result<(), Failure> {

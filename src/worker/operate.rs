@@ -27,16 +27,20 @@ pub(super) async fn run(
     while open || !running.is_empty() {
         tokio::select! {
             operation = operations.recv(), if open && running.len() < PARALLEL => match operation {
-                Some(operation) => running.push(one(collector, context, unit, operation)),
+                // Each reports its own outcome: waiting here for room would stop all others, which may hold the room.
+                Some(operation) => running.push(report(one(collector, context, unit, operation), out)),
                 None => open = false,
             },
-            Some((id, outcome)) = running.next(), if !running.is_empty() => {
-                let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() };
-                out.send(FromWorker::Operated { id, outcome }).await.map_err(over)?;
-            }
+            Some(reported) = running.next(), if !running.is_empty() => reported?,
         }
     }
     Ok(())
+}
+
+async fn report(ended: impl Future<Output = (u64, Outcome)>, out: &mpsc::Sender<FromWorker>) -> Result<(), Failure> {
+    let (id, outcome) = ended.await;
+    let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() };
+    out.send(FromWorker::Operated { id, outcome }).await.map_err(over)
 }
 
 async fn one(collector: &dyn Collector, context: &CollectContext, unit: &Unit, operation: Operation) -> (u64, Outcome) {

@@ -1,30 +1,36 @@
 //! One session: greeting, job, frames in both directions, end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinHandle,
-    time::{Instant, interval_at, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
 };
 use worker_proto::{
     Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Job, Operation, PROTOCOL_VERSION, ProtoError,
     ToWorker, decode_to_worker, encode_from_worker,
 };
 
-use super::{desk::Desk, job};
+use super::{
+    desk::Desk,
+    job::{self, Links},
+};
 use crate::{
-    collectors::{Collector, Request},
+    collectors::{BoxFuture, Collector, Request, TICK, Waits},
     process::guard,
     telemetry::WorkerLog,
 };
 
 /// How long a worker waits for its greeting and its job.
 const GREETING: Duration = Duration::from_secs(30);
-/// How often a worker says that it is alive.
-const ALIVE: Duration = Duration::from_secs(5);
+/// Between two signs of life. The supervisor ends a worker after a minute of silence, so that eleven may be late on a
+/// machine that is overloaded; more often would wake hundreds of waiting workers for nothing.
+const ALIVE: Duration = TICK;
+/// Questions that may wait for room; more stay with those who ask.
+const QUESTIONS: usize = 64;
 /// Frames that may wait for the pipe; each is at most about a batch.
 const QUEUE: usize = 8;
 /// Log lines and measurements that may wait; beyond, they are dropped.
@@ -93,78 +99,111 @@ where
     let (log, events) = mpsc::channel(LOG_QUEUE);
     let _log = (place == Place::Process).then(|| WorkerLog::init(job.level, log.clone()));
     drop(log);
-    let writing = tokio::spawn(write_frames(writer, frames, events));
-    Running { incoming, out, writing }.drive(job, find).await
+    let waits = Waits::default();
+    let writing = tokio::spawn(write_frames(writer, frames, events, waits.clone()));
+    let result = drive(&mut incoming, &out, waits, job, find).await?;
+    end(result, out, writing).await
 }
 
-/// A session whose job runs.
-struct Running {
-    incoming: Incoming,
+/// Serves the job until it ends, is cancelled, or has used its time.
+///
+/// No branch of the loop waits for anything: the job is polled here, so a wait in another branch would stop it, and what
+/// the job holds by then would never be released.
+async fn drive(
+    incoming: &mut Incoming,
+    out: &mpsc::Sender<FromWorker>,
+    waits: Waits,
+    job: Job,
+    find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
+) -> Result<Result<(), Failure>, SessionError> {
+    let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
+    let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
+    let (orders, operations) = mpsc::channel(OPERATIONS);
+    let mut orders = Some(orders);
+    let links = Links { requests, operations, out: out.clone(), waits: waits.clone() };
+    let work = job::run(Arc::new(job), find, links, deadline);
+    tokio::pin!(work);
+    let mut desk = Desk::default();
+    let mut questions = Questions::new(out.clone());
+    let mut beat = interval(ALIVE);
+    loop {
+        tokio::select! {
+            result = &mut work => return Ok(result),
+            Some(request) = asked.recv(), if questions.have_room() => questions.extend(desk.take(request)),
+            () = questions.send_next() => {}
+            frame = incoming.next() => match frame? {
+                Some(ToWorker::Credentials { unit, credentials }) => desk.credentials(unit, &credentials),
+                Some(ToWorker::Shared { key, value }) => desk.shared(&key, value),
+                Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
+                Some(ToWorker::Finish) => orders = None,
+                Some(ToWorker::Cancel) => return Ok(Err(cancelled_because("the supervisor cancelled the job"))),
+                Some(ToWorker::Hello { .. } | ToWorker::Job(_)) => {
+                    return Err(SessionError::Unexpected("credentials, cancel, or an operation"));
+                }
+                None => return Err(SessionError::Gone),
+            },
+            () = sleep_until(deadline) => return Ok(Err(cancelled_because("its time was over (see --timeout)"))),
+            _ = beat.tick() => waits.beat(),
+        }
+    }
+}
+
+/// Sends the last frame, after all others. The job was dropped before: it may have held room in the queue.
+async fn end(
+    result: Result<(), Failure>,
     out: mpsc::Sender<FromWorker>,
     writing: JoinHandle<Result<(), ProtoError>>,
+) -> Result<(), SessionError> {
+    let last = match result {
+        Ok(()) => FromWorker::Done,
+        Err(failure) => FromWorker::Failed(failure),
+    };
+    let ending = async {
+        // If the writer is gone, its own error is the better one.
+        let _ = out.send(last).await;
+        drop(out);
+        writing.await.map_err(std::io::Error::other)?.map_err(SessionError::from)
+    };
+    timeout(LAST_FRAMES, ending).await.map_err(|_| SessionError::Silence("room for the last frames", LAST_FRAMES))?
 }
 
-impl Running {
-    async fn drive(
-        mut self,
-        job: Job,
-        find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    ) -> Result<(), SessionError> {
-        let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
-        let (cancel, cancelled) = watch::channel(false);
-        let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);
-        let (orders, operations) = mpsc::channel(OPERATIONS);
-        let mut orders = Some(orders);
-        let work = job::run(Arc::new(job), find, requests, operations, self.out.clone(), cancelled, deadline);
-        tokio::pin!(work);
-        let mut desk = Desk::default();
-        let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
-        let result = loop {
-            tokio::select! {
-                result = &mut work => break result,
-                Some(request) = asked.recv() => {
-                    if let Some(question) = desk.take(request) {
-                        // A writer that is gone ends the session in the branch below.
-                        let _ = self.out.send(question).await;
-                    }
-                }
-                frame = self.incoming.next() => match frame? {
-                    Some(ToWorker::Credentials { unit, credentials }) => desk.credentials(unit, &credentials),
-                    Some(ToWorker::Shared { key, value }) => desk.shared(&key, value),
-                    Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
-                    Some(ToWorker::Finish) => orders = None,
-                    Some(ToWorker::Cancel) => break Err(cancelled_because("the supervisor cancelled the job")),
-                    Some(ToWorker::Hello { .. } | ToWorker::Job(_)) => {
-                        return Err(SessionError::Unexpected("credentials, cancel, or an operation"));
-                    }
-                    None => return Err(SessionError::Gone),
-                },
-                () = sleep_until(deadline) => break Err(cancelled_because("its time was over (see --timeout)")),
-                _ = alive.tick() => {
-                    // A full queue is a sign of life too.
-                    let _ = self.out.try_send(FromWorker::Alive);
-                }
-            }
-        };
-        // Nobody is left to hear it if the job has ended.
-        let _ = cancel.send(true);
-        self.end(result).await
+/// Questions on their way to the supervisor, in order. They share the queue of frames, as a question about a unit must
+/// not overtake the frame that begins it.
+struct Questions {
+    out: mpsc::Sender<FromWorker>,
+    waiting: VecDeque<FromWorker>,
+    /// The place in the queue for the first of them; kept while other branches of the session run.
+    room: Option<Room>,
+}
+
+type Room = BoxFuture<'static, Result<mpsc::OwnedPermit<FromWorker>, mpsc::error::SendError<()>>>;
+
+impl Questions {
+    fn new(out: mpsc::Sender<FromWorker>) -> Self {
+        Self { out, waiting: VecDeque::new(), room: None }
     }
 
-    async fn end(self, result: Result<(), Failure>) -> Result<(), SessionError> {
-        let last = match result {
-            Ok(()) => FromWorker::Done,
-            Err(failure) => FromWorker::Failed(failure),
-        };
-        let ending = async {
-            // If the writer is gone, its own error is the better one.
-            let _ = self.out.send(last).await;
-            drop(self.out);
-            self.writing.await.map_err(std::io::Error::other)?.map_err(SessionError::from)
-        };
-        timeout(LAST_FRAMES, ending)
-            .await
-            .map_err(|_| SessionError::Silence("room for the last frames", LAST_FRAMES))?
+    fn have_room(&self) -> bool {
+        self.waiting.len() < QUESTIONS
+    }
+
+    fn extend(&mut self, question: Option<FromWorker>) {
+        self.waiting.extend(question);
+    }
+
+    /// Queues the first question as soon as there is room; waits for ever if there is none. Safe to cancel.
+    async fn send_next(&mut self) {
+        if self.waiting.is_empty() {
+            pending::<()>().await;
+        }
+        let room = self.room.get_or_insert_with(|| Box::pin(self.out.clone().reserve_owned()));
+        let room = room.await;
+        self.room = None;
+        match (room, self.waiting.pop_front()) {
+            (Ok(room), Some(question)) => drop(room.send(question)),
+            // The writer has ended: so does the stream of requests, and with it the session.
+            _ => self.waiting.clear(),
+        }
     }
 }
 
@@ -228,11 +267,15 @@ impl Drop for Incoming {
     }
 }
 
+/// Writes frames, log events and signs of life. The last need no room in the queue: they say that it is full.
 async fn write_frames<W: AsyncWrite + Unpin>(
     mut writer: FrameWriter<W>,
     mut frames: mpsc::Receiver<FromWorker>,
     mut events: mpsc::Receiver<Event>,
+    waits: Waits,
 ) -> Result<(), ProtoError> {
+    let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let frame = tokio::select! {
             Some(event) = events.recv() => FromWorker::Event(event),
@@ -240,6 +283,7 @@ async fn write_frames<W: AsyncWrite + Unpin>(
                 Some(frame) => frame,
                 None => return Ok(()),
             },
+            _ = alive.tick() => FromWorker::Alive(waits.tick(frames.capacity() == 0)),
         };
         let last = matches!(frame, FromWorker::Done | FromWorker::Failed(_));
         if last {
@@ -253,3 +297,7 @@ async fn write_frames<W: AsyncWrite + Unpin>(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -61,7 +61,7 @@ impl Client {
 
     /// Answers an action.
     pub async fn done(&self, action: &Action) {
-        self.core.answer(&action.key, Answer::Done).await;
+        self.core.answer(&action.key, Answer::Done);
     }
 
     /// Ends the connection in order.
@@ -114,7 +114,7 @@ async fn both_actions_of_a_workflow_are_answered_and_an_error_has_its_text() {
     client.done(&action).await;
     let action = client.action().await;
     assert_eq!(action.duty, Duty::Cleanup);
-    client.core.answer(&action.key, Answer::Error("not yet".into())).await;
+    client.core.answer(&action.key, Answer::Error("not yet".into()));
     server.finished(&task).await;
     let error = ("cleanup".to_owned(), "action_error".to_owned(), "not yet".to_owned());
     assert_eq!(server.answers(&task), [done(), error]);
@@ -195,7 +195,7 @@ async fn the_kept_answer_is_given_again_without_new_work() {
     server.connected(SUBSCRIBER).await;
     let task = server.start_workflow("collect").unwrap();
     let action = client.action().await;
-    client.core.answer(&action.key, Answer::Error("why".into())).await;
+    client.core.answer(&action.key, Answer::Error("why".into()));
     server.finished(&task).await;
     server.forget_answers(&task, "collect");
     server.drop_connections();
@@ -304,7 +304,7 @@ async fn closing_delivers_what_is_left_and_removes_the_subscriptions() {
     let tasks = ["collect", "collect_and_cleanup"].map(|name| server.start_workflow(name).unwrap());
     for _ in &tasks {
         let action = client.action().await;
-        client.core.answer(&action.key, Answer::Error("the worker is ending".into())).await;
+        client.core.answer(&action.key, Answer::Error("the worker is ending".into()));
     }
     client.close().await;
     for task in &tasks {

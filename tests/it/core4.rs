@@ -119,13 +119,13 @@ async fn the_core_is_told_how_far_an_action_is() {
     let action = client.action().await;
     let part = |name: &str| ProgressPart { path: vec!["aws".into()], name: name.into(), current: 2, total: 5 };
     let progress = ProgressTree { name: "collect".into(), parts: vec![part("account 1"), part("account 2")] };
-    client.core.progress(&action.key, &progress).await;
+    client.core.progress(&action.key, &progress);
     let told = events.wait("progress", "account 2").await;
     let parts = told["data"]["message"]["parts"].as_array().unwrap();
     assert!(parts.iter().any(|part| (&part["current"], &part["total"]) == (&json!(2), &json!(5))), "{told}");
-    client.core.info(&action.key, InfoLevel::Error, "account 3 is missing").await;
+    client.core.info(&action.key, InfoLevel::Error, "account 3 is missing");
     events.wait("error", "account 3 is missing").await;
-    client.core.answer(&action.key, Answer::Done).await;
+    client.core.answer(&action.key, Answer::Done);
     client.close().await;
 }
 
@@ -142,7 +142,7 @@ async fn a_lost_connection_loses_no_action_and_doubles_none() {
     client.disconnected().await;
     client.connected().await;
     let mut events = core.events().await;
-    client.core.answer(&action.key, Answer::Done).await;
+    client.core.answer(&action.key, Answer::Done);
     events.wait("task_end", &task).await;
     while let Ok(event) = client.events.try_recv() {
         assert!(!matches!(event, CoreEvent::Action(_)), "{event:?}");
@@ -163,7 +163,7 @@ async fn an_action_that_is_called_off_is_said() {
         _ => None,
     };
     assert_eq!(client.next(abort).await, ActionKey { task, step: "collect".into() });
-    client.core.answer(&action.key, Answer::Error("called off".into())).await;
+    client.core.answer(&action.key, Answer::Error("called off".into()));
     client.close().await;
 }
 
@@ -184,7 +184,7 @@ async fn tasks_are_taken_and_answered_on_one_connection() {
             };
             let task = client.next(task).await;
             assert_eq!((task.attrs["cloud"].as_str(), &task.data), ("aws", wish["data"].as_object().unwrap()));
-            client.core.answer_task(&task.id, result.clone()).await;
+            client.core.answer_task(&task.id, result.clone());
         };
         let (seen, ()) = tokio::join!(work, answer);
         match result {
@@ -206,7 +206,7 @@ async fn a_pre_shared_key_proves_the_cores_own_authority() {
     let task = core.workflow("collect").await;
     let action = client.action().await;
     assert_eq!(action.key.task, task);
-    client.core.answer(&action.key, Answer::Done).await;
+    client.core.answer(&action.key, Answer::Done);
     client.close().await;
 
     let mut wrong = Client::new(&core.secure, |config| config.psk = Psk::new("falsch"));

@@ -47,7 +47,7 @@ impl Client {
     }
 
     async fn done(&self, task: &Task) {
-        self.core.answer_task(&task.id, TaskResult::Done(json!({ "id": task.id }))).await;
+        self.core.answer_task(&task.id, TaskResult::Done(json!({ "id": task.id })));
     }
 
     async fn close(mut self) {
@@ -72,7 +72,7 @@ async fn there_is_no_queue_until_tasks_are_wanted() {
     let server = TestCore::start(None).await;
     let client = Client::new(&server);
     server.connected("worker-collect_cleanup").await;
-    client.core.answer_task("unknown", TaskResult::Error("why".into())).await;
+    client.core.answer_task("unknown", TaskResult::Error("why".into()));
     client.close().await;
     assert_eq!(server.requests("GET /work/queue"), 0);
 }
@@ -141,7 +141,7 @@ async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
     server.worker_connections(2 * CONNECTIONS).await;
     server.look_at_queue();
     server.task_given_out("a", 2).await;
-    client.core.answer_task(&task.id, TaskResult::Error("no such tag".into())).await;
+    client.core.answer_task(&task.id, TaskResult::Error("no such tag".into()));
     assert_eq!(server.task_over("a").await.outcome, Some(Err("no such tag".into())));
     client.close().await;
 }

@@ -278,6 +278,24 @@ async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
 }
 
 #[tokio::test]
+async fn worker_that_runs_without_progress_is_stalled_and_not_silent() {
+    for (behaviour, named) in [("stall", "ec2 DescribeVolumes"), ("stuck", "session did not run")] {
+        let mut play = Play::new(&[behaviour, "well"]);
+        play.policy.attempts = 2;
+        let (label, detail) = play.fails_alone().await;
+        assert_eq!(label, "stalled", "{behaviour}: {detail}");
+        assert!(detail.contains(named), "{behaviour}: {detail}");
+        assert!(play.exits_times("stalled", 2), "{behaviour}: another worker may do better");
+    }
+}
+
+#[tokio::test]
+async fn worker_that_waits_for_a_call_is_named_and_goes_on() {
+    let play = Play::new(&["quiet", "well"]);
+    assert!(play.report().await.is_complete());
+}
+
+#[tokio::test]
 async fn a_flood_of_log_lines_does_no_harm() {
     for behaviour in ["flood-log", "endless-line"] {
         assert!(Play::new(&[behaviour, "well"]).report().await.is_complete(), "{behaviour}");

@@ -2,6 +2,7 @@
 //! longer needed is a fault as well.
 
 mod documents;
+mod select;
 mod source;
 
 use std::collections::BTreeSet;
@@ -121,6 +122,7 @@ fn tests_wait_for_events_and_not_for_time() {
         "a test waits for what it waits for",
         &words(Source::test_code, &["thread::sleep", "time::sleep", "sleep(", "sleep_until("]),
         &[
+            ("src/worker/session_tests.rs", "its clock is paused: a sleep lets all tasks run until they wait"),
             ("tests/puppet/main.rs", "hanging is what it is for"),
             ("tests/it/support/poll.rs", "the one place that looks at other processes again and again"),
         ],
@@ -251,6 +253,18 @@ fn no_file_knows_where_it_was_written() {
         }
     }
     hold("no paths of a developer's machine and no registry's host", &faults, &[]);
+}
+
+/// See `docs/adr/0011-no-cpu-jitter-entropy.md`.
+#[test]
+fn program_is_built_without_cpu_jitter_entropy() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_ckworker")).unwrap();
+    let mark = b"jent_";
+    let is_built_in = program.windows(mark.len()).any(|bytes| bytes == mark);
+    assert!(
+        !is_built_in,
+        "build inside the checkout, so that .cargo/config.toml applies, after `cargo clean -p aws-lc-sys`"
+    );
 }
 
 #[test]

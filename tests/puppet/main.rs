@@ -16,8 +16,8 @@ use std::{
 use ckworker::process::guard;
 use signal_hook::consts::SIGTERM;
 use worker_proto::{
-    Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, Outcome, PROTOCOL_VERSION, Task, ToWorker,
-    decode_to_worker, encode_from_worker,
+    Activity, Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, Outcome, PROTOCOL_VERSION,
+    QuietUnit, Task, ToWorker, Wait, WaitOn, decode_to_worker, encode_from_worker,
 };
 
 fn main() {
@@ -64,6 +64,12 @@ fn node(id: u8, kind: &str) -> Node {
     Node { id: [id; 16], kind: kind.into(), resource: "a".into(), line }
 }
 
+/// A unit that waits for a call.
+fn quiet(unit: u32, quiet_ms: u64) -> Activity {
+    let waits = vec![Wait { on: WaitOn::Call, what: "ec2 DescribeVolumes in us-east-1".into(), for_ms: quiet_ms }];
+    Activity { quiet: vec![QuietUnit { unit, quiet_ms, open: 1, waits }], ..Activity::default() }
+}
+
 struct Puppet {
     frames: UnixStream,
     memory_limit: u64,
@@ -78,6 +84,14 @@ impl Puppet {
     fn say(&mut self, message: &FromWorker) {
         let body = encode_from_worker(message).unwrap();
         self.raw(&framed(&body));
+    }
+
+    /// Sends the same sign of life until it is ended.
+    fn report(&mut self, activity: Activity) -> ! {
+        loop {
+            self.say(&FromWorker::Alive(activity.clone()));
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn hear(&mut self) -> ToWorker {
@@ -137,6 +151,15 @@ impl Puppet {
             flood if flood.starts_with("flood-of-") => self.flood(flood, unit),
             "allocate" => self.allocate(),
             "hang" => sleep(),
+            // A session that runs while its job does not, and one whose session does not run either.
+            "stall" => self.report(Activity { quiet_ms: 3_600_000, ..quiet(unit, 1_000) }),
+            "stuck" => self.report(Activity { loop_ms: 3_600_000, ..quiet(unit, 0) }),
+            // It makes progress again after a while.
+            "quiet" => {
+                self.say(&FromWorker::Alive(quiet(unit, 600_000)));
+                self.say(&FromWorker::Alive(Activity::default()));
+                self.finish(unit);
+            }
             "ask-for-credentials" => {
                 self.say(&FromWorker::NeedCredentials { unit });
                 sleep();
@@ -161,7 +184,7 @@ impl Puppet {
                 std::process::exit(0);
             }
             "flood-frames" => loop {
-                self.say(&FromWorker::Alive);
+                self.say(&FromWorker::Alive(Activity::default()));
             },
             "flood-log" => {
                 for line in 0..100_000 {

@@ -16,12 +16,12 @@ pub use codec::{decode_from_worker, decode_to_worker, encode_from_worker, encode
 pub use error::ProtoError;
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
-    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Operation,
-    Outcome, Plan, Progress, Selector, Task, ToWorker, Unit, Verb,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
+    Operation, Outcome, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb, Wait, WaitOn,
 };
 
 /// The version of the protocol that this crate speaks; a peer with another one is refused.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The largest frame that either side writes or accepts, in bytes, its length prefix not counted.
 ///
@@ -30,3 +30,9 @@ pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 
 /// The size in bytes at which a worker closes a batch of nodes or edges and sends it.
 pub const BATCH_BYTES: usize = 256 * 1024;
+
+/// The most units that an [`Activity`] names.
+pub const MAX_QUIET_UNITS: usize = 16;
+
+/// The most waits that a [`QuietUnit`] names.
+pub const MAX_WAITS: usize = 4;

@@ -112,8 +112,8 @@ pub enum FromWorker {
     Done,
     /// The job failed as a whole. The last frame.
     Failed(Failure),
-    /// Nothing new, but the worker's session is running.
-    Alive,
+    /// The session is running. Sent every few seconds, also while the queue of all other frames is full.
+    Alive(Activity),
     /// An operation has ended.
     Operated {
         /// The operation's id.
@@ -352,6 +352,56 @@ pub struct Progress {
     pub nodes: u64,
 }
 
+/// Whether a job makes progress, and otherwise what its units wait for.
+///
+/// A step is the end of a wait or a frame that was queued.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Time since the last step of any unit, in milliseconds.
+    pub quiet_ms: u64,
+    /// Time since the session's loop last ran, in milliseconds. It runs every few seconds unless it hangs.
+    pub loop_ms: u64,
+    /// The queue of frames has no room.
+    pub queue_full: bool,
+    /// Units in progress without a step for some seconds, at most [`MAX_QUIET_UNITS`](crate::MAX_QUIET_UNITS).
+    pub quiet: Vec<QuietUnit>,
+}
+
+/// A unit that makes no progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuietUnit {
+    /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
+    pub unit: u32,
+    /// Time since its last step, in milliseconds.
+    pub quiet_ms: u64,
+    /// The number of its open waits.
+    pub open: u32,
+    /// The oldest of them, at most [`MAX_WAITS`](crate::MAX_WAITS).
+    pub waits: Vec<Wait>,
+}
+
+/// Something that a unit waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Who has to end it.
+    pub on: WaitOn,
+    /// What it is, such as `ec2 DescribeVolumes in us-east-1`.
+    pub what: String,
+    /// How long it has been open, in milliseconds.
+    pub for_ms: u64,
+}
+
+/// Who has to end a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitOn {
+    /// The cloud: a call, with its retries and its place in the queue of the limiter.
+    Call,
+    /// The supervisor: an answer to a question for credentials or a shared value.
+    Answer,
+    /// The supervisor: room in the queue of frames.
+    Room,
+}
+
 /// A log line or a measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -447,6 +497,8 @@ pub enum FailureKind {
     Cancelled,
     /// A fault in the worker itself. Retried.
     Internal,
+    /// The unit made no progress, and nothing outside the worker would have woken it. Retried.
+    Stalled,
 }
 
 /// Short-lived credentials of one unit, as the collector's broker made them.

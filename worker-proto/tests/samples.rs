@@ -4,9 +4,9 @@
 
 use serde_bytes::ByteBuf;
 use worker_proto::{
-    Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node, Operation,
-    Outcome, PROTOCOL_VERSION, Plan, Progress, Selector, Task, ToWorker, Unit, Verb, decode_from_worker,
-    decode_to_worker, encode_from_worker, encode_to_worker,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
+    Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb, Wait,
+    WaitOn, decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker,
 };
 
 fn unit() -> Unit {
@@ -70,6 +70,21 @@ fn to_worker() -> Vec<ToWorker> {
     ]
 }
 
+fn activity() -> Activity {
+    let wait = |on, what: &str| Wait { on, what: what.into(), for_ms: 1500 };
+    let waits = vec![
+        wait(WaitOn::Call, "ec2 DescribeVolumes in us-east-1"),
+        wait(WaitOn::Answer, "credentials"),
+        wait(WaitOn::Room, "nodes"),
+    ];
+    Activity {
+        quiet_ms: 5,
+        loop_ms: 6,
+        queue_full: true,
+        quiet: vec![QuietUnit { unit: 3, quiet_ms: 9000, open: 40, waits }],
+    }
+}
+
 fn from_worker() -> Vec<FromWorker> {
     let mut edges = EdgeList::default();
     edges.push([1; 16], [2; 16]);
@@ -98,7 +113,8 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::UnitFailed { unit: 3, failure: failure() },
         FromWorker::Done,
         FromWorker::Failed(failure()),
-        FromWorker::Alive,
+        FromWorker::Alive(Activity::default()),
+        FromWorker::Alive(activity()),
         FromWorker::Operated { id: 7, outcome: Outcome::Done },
         FromWorker::Operated { id: 8, outcome: Outcome::Nothing("gone".into()) },
         FromWorker::Operated { id: 9, outcome: Outcome::Failed(failure()) },

@@ -18,10 +18,14 @@ pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     let settings = context.settings();
     let secret = Secret::read(&context.credentials().get().await?)?;
-    let config = given_config(&secret).await;
-    let identity = who_am_i(&config).await?;
+    let config = {
+        // Finding the region may ask the instance.
+        let _call = context.waiting("the region of the AWS configuration");
+        given_config(&secret).await
+    };
+    let identity = who_am_i(context, &config).await?;
     let members = match settings.flag("aws-scrape-org") {
-        true => Some(members(&config).await?),
+        true => Some(members(context, &config).await?),
         false => None,
     };
     let is_role_used =
@@ -40,7 +44,8 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new() })
 }
 
-async fn who_am_i(config: &SdkConfig) -> Result<Identity, Failure> {
+async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identity, Failure> {
+    let _call = context.waiting("sts GetCallerIdentity");
     let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
     let what = "the AWS credentials cannot be verified";
     let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
@@ -56,7 +61,8 @@ async fn who_am_i(config: &SdkConfig) -> Result<Identity, Failure> {
 /// The members of the organization.
 ///
 /// A refusal ends the plan: going on without the members would delete what is known of them.
-async fn members(config: &SdkConfig) -> Result<Vec<Member>, Failure> {
+async fn members(context: &CollectContext, config: &SdkConfig) -> Result<Vec<Member>, Failure> {
+    let _call = context.waiting("organizations ListAccounts");
     let client = aws_sdk_organizations::Client::new(config);
     let mut pages = client.list_accounts().into_paginator().send();
     let mut members = Vec::new();

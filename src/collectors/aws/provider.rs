@@ -35,6 +35,7 @@ pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Cl
         timeouts: Timeouts { deadline: context.deadline(), ..Timeouts::default() },
         attempts: ATTEMPTS,
         http: connections()?,
+        waits: context.waits().clone(),
     }))
 }
 

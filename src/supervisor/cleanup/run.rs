@@ -75,7 +75,7 @@ impl Cleanup {
         if !self.setting.enabled {
             let text = "nothing was cleaned up: ckworker runs without --cleanup";
             tracing::error!(action = %key, "{text}");
-            self.core.info(&key, InfoLevel::Error, text).await;
+            self.core.info(&key, InfoLevel::Error, text);
             return Answer::Done;
         }
         let began = Instant::now();
@@ -194,7 +194,7 @@ impl<'a> Work<'a> {
                     Some((item, outcome, took)) => self.ended(item, verb, outcome, took),
                     None => break,
                 },
-                _ = self.teller.turn() => self.progress().await,
+                _ = self.teller.turn() => self.progress(),
                 () = stopped(cleanup.stop.clone()), if stopping.is_none() => {
                     self.stopping = Some(Instant::now() + DRAIN);
                 }
@@ -249,7 +249,7 @@ impl<'a> Work<'a> {
         self.cleanup.metrics.resource_exception(stage, labels);
     }
 
-    async fn progress(&mut self) {
+    fn progress(&self) {
         let done = self.tally.deleted + self.tally.failed;
         let part = ProgressPart {
             path: Vec::new(),
@@ -258,12 +258,12 @@ impl<'a> Work<'a> {
             total: self.total.max(1) as u64,
         };
         let tree = ProgressTree { name: "cleanup".into(), parts: vec![part] };
-        self.cleanup.core.progress(self.key, &tree).await;
+        self.cleanup.core.progress(self.key, &tree);
     }
 
     /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
     async fn end(mut self) -> Answer {
-        self.progress().await;
+        self.progress();
         self.teller.finish(self.deadline + RESERVE).await;
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
             return Answer::Error(text);
         }
         let level = if failed > 0 { InfoLevel::Error } else { InfoLevel::Info };
-        self.cleanup.core.info(self.key, level, &text).await;
+        self.cleanup.core.info(self.key, level, &text);
         Answer::Done
     }
 }

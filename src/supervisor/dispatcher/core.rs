@@ -83,16 +83,16 @@ impl Dispatcher {
     }
 
     /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
-    pub(super) async fn answer_open(&mut self) {
+    pub(super) fn answer_open(&mut self) {
         if let Some(core) = &self.core
             && let Some((run, progress)) = self.tracker.news(Instant::now())
             && let Some(key) = self.actions.get(&run)
         {
-            core.progress(key, &progress).await;
+            core.progress(key, &progress);
         }
         for (key, answer) in std::mem::take(&mut self.answers) {
             if let Some(core) = &self.core {
-                core.answer(&key, answer).await;
+                core.answer(&key, answer);
             }
         }
     }

@@ -36,11 +36,19 @@ impl Allowance {
         Some(std::mem::take(&mut self.dropped))
     }
 
-    /// Logs a line of a worker, or drops it.
-    pub(super) fn log(&mut self, job: &str, level: Level, text: &str) {
-        let Some(dropped) = self.take(Instant::now()) else { return };
+    /// Whether a line about a worker may be logged now; says if there was one too many before.
+    pub(super) fn permits(&mut self, job: &str) -> bool {
+        let Some(dropped) = self.take(Instant::now()) else { return false };
         if dropped > 0 {
             tracing::warn!(job, dropped, "a worker logs too much");
+        }
+        true
+    }
+
+    /// Logs a line of a worker, or drops it.
+    pub(super) fn log(&mut self, job: &str, level: Level, text: &str) {
+        if !self.permits(job) {
+            return;
         }
         let text = cut(text);
         match level {

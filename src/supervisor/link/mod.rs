@@ -7,7 +7,9 @@
 mod chatter;
 mod end;
 mod held;
+mod liveness;
 mod peer;
+mod questions;
 mod streams;
 mod talk;
 mod texts;
@@ -37,8 +39,14 @@ use crate::{
 pub struct Patience {
     /// From start to the worker's greeting.
     pub greeting: Duration,
-    /// Between two frames.
+    /// Between two frames: a worker that is silent for longer has died or is stopped.
     pub silence: Duration,
+    /// Without progress, until the log names what a unit waits for; twice the time for each further line.
+    pub notice: Duration,
+    /// Without progress of any unit, while nothing outside the worker will wake one: then the worker is ended.
+    pub stall: Duration,
+    /// The same while a unit waits for a call or for an answer of the supervisor. Longer than a call may take.
+    pub longest_wait: Duration,
     /// From the last frame to the exit.
     pub exit: Duration,
     /// For one set of credentials.
@@ -50,6 +58,9 @@ impl Default for Patience {
         Self {
             greeting: Duration::from_secs(20),
             silence: Duration::from_secs(60),
+            notice: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(660),
             exit: Duration::from_secs(5),
             credentials: Duration::from_secs(90),
         }

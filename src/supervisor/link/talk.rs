@@ -5,12 +5,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use nix::sys::signal::Signal;
 use tokio::{
     sync::mpsc,
-    task::{JoinError, JoinSet},
-    time::timeout,
+    task::JoinSet,
+    time::{Instant, sleep_until},
 };
 use worker_proto::{
-    Event, Failure, FailureKind, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
-    ToWorker,
+    Activity, Event, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError, ToWorker,
 };
 
 use super::{
@@ -19,13 +18,13 @@ use super::{
     end::{self, End, Steps, protocol},
     held::Held,
     job_frame,
+    liveness::Liveness,
     peer::{Body, Peer},
     streams::{AFTER_EXIT, Frames, last_line, read_frames, write_frames},
     texts, unit_key,
 };
 use crate::{
     process::{ExitReason, StopReason},
-    shared::{Answer, MAX_KEY},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
     worker::COLLECTOR,
 };
@@ -41,24 +40,22 @@ pub enum Command {
     Finish,
 }
 
-/// Questions for shared values that a worker may have open; it asks for each key once.
-const QUESTIONS: usize = 1000;
-
 /// The state of one conversation.
 pub(super) struct Talk<'a> {
     name: &'a str,
-    order: JobOrder,
-    collector: LinkCollector,
-    context: &'a LinkContext,
+    pub(super) order: JobOrder,
+    pub(super) collector: LinkCollector,
+    pub(super) context: &'a LinkContext,
     planned: bool,
-    held: Held,
+    pub(super) held: Held,
     log: Allowance,
+    liveness: Liveness,
     /// Answers that are being looked for.
-    answers: JoinSet<ToWorker>,
+    pub(super) answers: JoinSet<ToWorker>,
     /// The units whose credentials are among them.
-    credentials: BTreeSet<u32>,
+    pub(super) credentials: BTreeSet<u32>,
     /// How many shared values are among them.
-    questions: usize,
+    pub(super) questions: usize,
 }
 
 impl<'a> Talk<'a> {
@@ -72,6 +69,7 @@ impl<'a> Talk<'a> {
             planned: false,
             held,
             log: Allowance::new(std::time::Instant::now()),
+            liveness: Liveness::default(),
             answers: JoinSet::new(),
             credentials: BTreeSet::new(),
             questions: 0,
@@ -143,6 +141,7 @@ impl<'a> Talk<'a> {
         }
         let mut greeted = false;
         let mut exited = false;
+        let mut heard_at = Instant::now();
         loop {
             let patience = match (exited, greeted) {
                 (true, _) => AFTER_EXIT,
@@ -166,12 +165,22 @@ impl<'a> Talk<'a> {
                         return end;
                     }
                 }
-                frame = timeout(patience, frames.recv()) => {
-                    if let Some(end) = self.heard(frame.ok(), (&mut greeted, exited), body.pid(), out).await {
+                frame = frames.recv() => {
+                    if let Some(end) = self.heard(Some(frame), (&mut greeted, exited), body.pid(), out).await {
+                        return end;
+                    }
+                    // What it took to handle the frame is no silence of the worker.
+                    heard_at = Instant::now();
+                }
+                _ = body.wait(), if !exited => {
+                    exited = true;
+                    heard_at = Instant::now();
+                }
+                () = sleep_until(heard_at + patience) => {
+                    if let Some(end) = self.heard(None, (&mut greeted, exited), body.pid(), out).await {
                         return end;
                     }
                 }
-                _ = body.wait(), if !exited => exited = true,
             }
         }
     }
@@ -206,7 +215,7 @@ impl<'a> Talk<'a> {
     async fn frame(&mut self, frame: FromWorker, out: &mpsc::Sender<ToWorker>) -> Option<End> {
         match frame {
             FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
-            FromWorker::Alive => {}
+            FromWorker::Alive(activity) => return self.alive(&activity).await,
             FromWorker::Operated { id, outcome } if self.operates() => {
                 self.tell(JobEvent::Operated(id, texts::outcome(outcome))).await;
             }
@@ -245,7 +254,30 @@ impl<'a> Talk<'a> {
         None
     }
 
-    fn operates(&self) -> bool {
+    /// Names units that make no progress, and ends a worker of which nothing will come any more.
+    async fn alive(&mut self, activity: &Activity) -> Option<End> {
+        if self.operates() {
+            // It may have nothing to do, and each operation has a limit of its own.
+            return None;
+        }
+        let judgement = self.liveness.judge(activity, &self.context.patience, !self.answers.is_empty());
+        for (unit, time, waits) in judgement.notices {
+            let waits = texts::message(waits);
+            let account = self.held.unit(unit).map_or("", |unit| unit.id.as_str());
+            let seconds = time.as_secs();
+            if self.log.permits(self.name) {
+                tracing::warn!(job = self.name, account, seconds, waits_for = waits, "no progress");
+            }
+            self.tell(JobEvent::Quiet(unit, Some(waits))).await;
+        }
+        for unit in judgement.resumed {
+            self.tell(JobEvent::Quiet(unit, None)).await;
+        }
+        let stalled = judgement.stalled?;
+        Some(End::Stop(StopReason::Stalled, Duration::ZERO, texts::message(stalled)))
+    }
+
+    pub(super) fn operates(&self) -> bool {
         matches!(self.order.work, Work::Operate(_))
     }
 
@@ -301,63 +333,6 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn need_credentials(&mut self, unit: u32, out: &mpsc::Sender<ToWorker>) -> Result<(), End> {
-        let Some(broker) = self.collector.broker.clone() else {
-            let message = format!("the collector {} has no credentials", self.order.collector);
-            let credentials = Err(Failure { kind: FailureKind::Configuration, message });
-            return give(out, ToWorker::Credentials { unit, credentials });
-        };
-        let has = self.held.is_open(unit) || self.operates();
-        let subject = match (unit, self.held.unit(unit)) {
-            (COLLECTOR, _) if matches!(self.order.work, Work::Plan | Work::Whole(_)) => None,
-            (_, Some(unit)) if has => Some(unit.clone()),
-            _ => return Err(protocol(format!("it wants credentials of unit {unit}, which it is not at work on"))),
-        };
-        if !self.credentials.insert(unit) {
-            return Err(protocol(format!("it wants credentials of unit {unit} while they are on their way")));
-        }
-        let patience = self.context.patience.credentials;
-        self.answers.spawn(async move {
-            let late = Failure {
-                kind: FailureKind::Unavailable,
-                message: format!("no credentials within {} seconds", patience.as_secs()),
-            };
-            let answer = timeout(patience, broker.credentials(subject.as_ref())).await;
-            ToWorker::Credentials { unit, credentials: answer.unwrap_or(Err(late)) }
-        });
-        Ok(())
-    }
-
-    fn need_shared(&mut self, key: String) -> Result<(), End> {
-        if key.len() > MAX_KEY {
-            return Err(protocol(format!("it wants a shared value with a key of {} bytes", key.len())));
-        }
-        if self.questions >= QUESTIONS {
-            return Err(protocol(format!("it wants more than {QUESTIONS} shared values at the same time")));
-        }
-        self.questions += 1;
-        let answer = self.context.shelf.ask(&self.order, &key);
-        self.answers.spawn(async move {
-            let value = match answer.await {
-                Answer::Value(value) => Some(value),
-                Answer::Fetch => None,
-            };
-            ToWorker::Shared { key, value }
-        });
-        Ok(())
-    }
-
-    /// What was looked for was found, or the search for it has a fault.
-    fn answer(&mut self, answer: Result<ToWorker, JoinError>, out: &mpsc::Sender<ToWorker>) -> Result<(), End> {
-        let answer = answer.map_err(|_| End::Stop(StopReason::Fault, Duration::ZERO, String::new()))?;
-        match &answer {
-            ToWorker::Credentials { unit, .. } => _ = self.credentials.remove(unit),
-            ToWorker::Shared { .. } => self.questions -= 1,
-            _ => {}
-        }
-        give(out, answer)
-    }
-
     fn event(&mut self, event: Event) {
         match event {
             Event::Log { level, target: _, message } => self.log.log(self.name, level, &message),
@@ -373,7 +348,7 @@ impl<'a> Talk<'a> {
 }
 
 /// A worker that does not read what it asked for is not waited for.
-fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
+pub(super) fn give(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), End> {
     out.try_send(message).map_err(|_| protocol("it does not read its answers"))
 }
 

@@ -12,6 +12,10 @@ fn cut(text: String, most: usize) -> String {
     if text.len() > most { [&text[..text.floor_char_boundary(most)], "…"].concat() } else { text }
 }
 
+pub(super) fn message(text: String) -> String {
+    cut(text, MESSAGE)
+}
+
 pub(super) fn gap(gap: Gap) -> Gap {
     Gap {
         account: cut(gap.account, NAME),

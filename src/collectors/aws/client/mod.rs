@@ -30,6 +30,9 @@ pub use response::Reply;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 pub use tree::Tree;
+use worker_proto::WaitOn;
+
+use crate::collectors::UnitWaits;
 
 /// Calls the services of AWS for one account. Cloning is cheap, and clones share connections, credentials and rates.
 #[derive(Clone)]
@@ -39,6 +42,7 @@ pub struct Client {
 
 struct Inner {
     overrides: Overrides,
+    waits: UnitWaits,
     runtime: runtime::Runtime,
 }
 
@@ -56,6 +60,8 @@ pub struct ClientConfig {
     pub attempts: u32,
     /// The connections, to be shared by all clients of a process.
     pub http: SharedHttpClient,
+    /// Where calls in progress are registered.
+    pub waits: UnitWaits,
 }
 
 /// How long to wait.
@@ -129,8 +135,8 @@ impl Client {
     /// Makes a client; contacts nothing.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let overrides = config.overrides.clone();
-        Self { inner: Arc::new(Inner { overrides, runtime: runtime::Runtime::new(config) }) }
+        let (overrides, waits) = (config.overrides.clone(), config.waits.clone());
+        Self { inner: Arc::new(Inner { overrides, waits, runtime: runtime::Runtime::new(config) }) }
     }
 
     /// Makes one call, with retries.
@@ -138,6 +144,8 @@ impl Client {
     /// # Errors
     /// What the service says, or why it said nothing, after the last attempt.
     pub async fn call(&self, request: Request<'_>) -> Result<Reply, CallError> {
+        let Request { service, operation, region, .. } = request;
+        let _call = self.inner.waits.begin(WaitOn::Call, format!("{service} {operation} in {region}"));
         let answer = self.send(&request).await;
         answer.map_err(|error| error.of(request.service, request.operation, request.region))
     }

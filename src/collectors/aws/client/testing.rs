@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 
 use super::{Client, ClientConfig, Overrides, Timeouts};
+use crate::collectors::Waits;
 
 /// Answers in their order, and what was asked.
 #[derive(Clone, Debug, Default)]
@@ -98,5 +99,6 @@ pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overri
         timeouts: Timeouts { pause: Duration::ZERO, ..Timeouts::default() },
         attempts,
         http: http_client_fn(move |_, _| connector.clone()),
+        waits: Waits::default().unit(0),
     })
 }

@@ -13,6 +13,7 @@ use super::{
     testing::{Served, client, client_with},
     *,
 };
+use crate::collectors::Waits;
 
 fn at(service: &str, region: &str) -> Option<(String, String)> {
     let endpoint = endpoint::resolve(model::service(service).unwrap(), region, &Overrides::default()).ok()?;
@@ -221,6 +222,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
         timeouts: Timeouts::default(),
         attempts: 1,
         http: http::client().unwrap(),
+        waits: Waits::default().unit(0),
     };
     let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");
     let for_good = Nobody(|| CredentialsError::not_loaded("nobody is here"));

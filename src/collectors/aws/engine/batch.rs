@@ -49,7 +49,6 @@ impl Step<'_> {
                 if !self.allows_call(call) {
                     continue;
                 }
-                self.go_on()?;
                 match self.batch(call, chunk).await {
                     Ok(found) => {
                         self.answered(call);

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value as Json};
-use worker_proto::{Failure, FailureKind};
+use worker_proto::Failure;
 
 use super::{
     super::{
@@ -112,7 +112,6 @@ impl<'r> Step<'r> {
             while !self.place.is_refused()
                 && let Some(page) = pages.next().await
             {
-                self.go_on()?;
                 let done = match page {
                     Ok(reply) => {
                         self.place.answered(&self.service.service, list.operation.get_ref());
@@ -181,15 +180,6 @@ impl<'r> Step<'r> {
     /// Whether it is of no use to go on here.
     pub(crate) fn is_over(&self) -> bool {
         self.place.is_refused()
-    }
-
-    /// # Errors
-    /// `Cancelled` if the unit must end.
-    pub(crate) fn go_on(&self) -> Result<(), Failure> {
-        match self.run.context.is_cancelled() {
-            true => Err(Failure { kind: FailureKind::Cancelled, message: "cancelled".into() }),
-            false => Ok(()),
-        }
     }
 
     fn request(&self, operation: &'static str, input: Map<String, Json>) -> Request<'r> {
@@ -298,7 +288,6 @@ impl<'r> Step<'r> {
             if !is_wanted || is_known || call.batch.is_some() || !self.allows_call(call) {
                 continue;
             }
-            self.go_on()?;
             match self.answer(call, item).await {
                 Ok(replies) => {
                     self.answered(call);

@@ -15,7 +15,10 @@ use worker_proto::{Event, FromWorker};
 
 use super::*;
 use crate::{
-    collectors::aws::client::{ClientConfig, Overrides, Timeouts},
+    collectors::{
+        Waits,
+        aws::client::{ClientConfig, Overrides, Timeouts},
+    },
     settings::{Setting, Settings},
 };
 
@@ -146,6 +149,7 @@ async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
         timeouts: Timeouts::default(),
         attempts: 1,
         http: http_client_fn(move |_, _| connector.clone()),
+        waits: Waits::default().unit(0),
     });
     let (context, mut frames) = CollectContext::recording(settings, None);
     let result = Run::new(&context, payload, client).unwrap().collect().await;
