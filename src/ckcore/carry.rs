@@ -19,8 +19,8 @@ const COMPUTED_REPORTED: [&str; 7] = ["age", "last_update", "last_access", "clou
 /// Members of `metadata` that the core computes.
 const COMPUTED_METADATA: [&str; 4] = ["ancestors", "descendant_summary", "descendant_count", "expires"];
 
-/// The edge type that is meant when none is said.
-const DEFAULT_EDGE: &str = "dependency";
+/// The edge types that are meant when none is said, one for each core.
+const DEFAULT_EDGES: [&str; 2] = ["dependency", "default"];
 
 /// An account and everything below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,9 @@ struct Stored<'a> {
     metadata: Option<Section<'a>>,
     #[serde(default)]
     kinds: Vec<String>,
+    /// Where core 4.1 says to which account a node belongs.
+    #[serde(default)]
+    ancestors: Option<Ancestors>,
 }
 
 /// A node as it is sent.
@@ -96,17 +99,26 @@ struct Line<'a> {
     metadata: Section<'a>,
 }
 
-/// The part of `metadata.ancestors` that says where a node belongs.
+/// The part of a node's ancestors that says to which account it belongs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Ancestors {
     account: Option<Ancestor>,
 }
 
+/// An account as one core writes it, or as the other does.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Ancestor {
     id: Option<String>,
+    reported: Option<Box<Ancestor>>,
+}
+
+impl Ancestors {
+    fn account_id(self) -> Option<String> {
+        let account = self.account?;
+        account.id.or(account.reported?.id)
+    }
 }
 
 /// Reads the answer as it arrives.
@@ -157,7 +169,7 @@ impl Found {
     fn line(&mut self, line: &[u8], account_kind: &str, account_id: &str) -> Result<(), CoreError> {
         let stored: Stored<'_> = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         if let (Some(from), Some(to)) = (&stored.from, &stored.to) {
-            let edge_type = stored.edge_type.filter(|edge_type| edge_type != DEFAULT_EDGE);
+            let edge_type = stored.edge_type.filter(|edge_type| !DEFAULT_EDGES.contains(&edge_type.as_str()));
             self.edges.push(CarriedEdge { from: from.clone(), to: to.clone(), edge_type });
             return Ok(());
         }
@@ -170,13 +182,13 @@ impl Found {
 
 /// A node of this account, or `None` for one of another account that is only reachable from here.
 fn node(stored: Stored<'_>, account_kind: &str, account_id: &str) -> Result<Option<CarriedNode>, CoreError> {
-    let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, .. } = stored else {
+    let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, ancestors, .. } = stored else {
         return Err(unusable("a line is neither node nor edge"));
     };
     let mut metadata = metadata.unwrap_or_default();
     let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
     let is_account = kind == account_kind && text(&reported, "id").is_some_and(|id| id == account_id);
-    if !is_account && is_foreign(&metadata, &kinds, account_id) {
+    if !is_account && is_foreign(&metadata, &kinds, ancestors, account_id) {
         return Ok(None);
     }
     reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
@@ -187,13 +199,13 @@ fn node(stored: Stored<'_>, account_kind: &str, account_id: &str) -> Result<Opti
 }
 
 /// Whether a node below our account belongs to another one, to which an edge leads.
-fn is_foreign(metadata: &Section<'_>, kinds: &[String], account_id: &str) -> bool {
+fn is_foreign(metadata: &Section<'_>, kinds: &[String], ancestors: Option<Ancestors>, account_id: &str) -> bool {
     let above = ["account", "cloud", "graph_root"];
     if kinds.iter().any(|kind| above.contains(&kind.as_str())) {
         return true;
     }
-    let ancestors = metadata.get("ancestors").and_then(|raw| serde_json::from_str::<Ancestors>(raw.get()).ok());
-    let account = ancestors.and_then(|ancestors| ancestors.account).and_then(|account| account.id);
+    let inside = || metadata.get("ancestors").and_then(|raw| serde_json::from_str::<Ancestors>(raw.get()).ok());
+    let account = ancestors.or_else(inside).and_then(Ancestors::account_id);
     account.is_some_and(|id| id != account_id)
 }
 

@@ -272,6 +272,7 @@ mod tests {
             nodes_by_kind: nodes.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
             edges: 4 * number,
             gaps: vec![],
+            kept: 0,
             took: Duration::from_millis(1234 * number),
         }
     }

@@ -10,8 +10,8 @@ use tokio::{
     time::Instant,
 };
 use worker_proto::{
-    BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Node, Progress,
-    WaitOn,
+    BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Missing, Node,
+    Progress, WaitOn,
 };
 
 use super::{
@@ -191,6 +191,17 @@ impl CollectContext {
     /// `Cancelled` if the session is ending.
     pub async fn gap(&self, gap: Gap) -> Result<(), Failure> {
         self.send(FromWorker::Gap { unit: self.unit, gap }).await
+    }
+
+    /// Says what could not be seen, so that it does not count as gone.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn missing(&self, missing: Vec<Missing>) -> Result<(), Failure> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.send(FromWorker::Missing { unit: self.unit, missing }).await
     }
 
     /// Says how far the unit is; dropped if the supervisor is busy.

@@ -37,6 +37,15 @@ pub struct Concurrency {
     pub pool: usize,
 }
 
+/// The end of an edge whose kind declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeOwner {
+    /// The predecessor.
+    From,
+    /// The successor.
+    To,
+}
+
 /// A plugin that collects one cloud.
 ///
 /// Its graph hangs below a node of kind `cloud` with the collector's name as id, which the supervisor makes; each
@@ -57,6 +66,12 @@ pub trait Collector: Send + Sync {
 
     /// How its units run under these settings.
     fn concurrency(&self, settings: &Settings) -> Concurrency;
+
+    /// Which end declares an edge between nodes of these kinds, if only one does. Where a part of an account is kept as
+    /// the core has it, such an edge is kept only with the end that declares it.
+    fn edge_owner(&self, _from: &str, _to: &str) -> Option<EdgeOwner> {
+        None
+    }
 
     /// What gives credentials to its units, if they need any. Runs in the supervisor's process and alone sees secrets.
     fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>>;

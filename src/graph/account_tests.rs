@@ -32,7 +32,7 @@ fn unit(edges: &[(u8, u8)], deferred: Vec<Deferred>) -> CompleteUnit {
 }
 
 fn lines(unit: CompleteUnit, ignore_deferred: bool) -> Vec<Value> {
-    let graph = Arc::new(MergedGraph::of_account("example", unit, ignore_deferred).unwrap());
+    let graph = Arc::new(MergedGraph::of_account("example", vec![unit], ignore_deferred).unwrap());
     let mut text = Vec::new();
     graph.write_to(&mut text).unwrap();
     text.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
@@ -79,6 +79,6 @@ fn edges_to_other_accounts_are_left_to_the_core() {
 
 #[test]
 fn a_cycle_in_an_account_is_refused_with_its_nodes() {
-    let error = MergedGraph::of_account("example", unit(&[(2, 3), (3, 2)], vec![]), false).unwrap_err();
+    let error = MergedGraph::of_account("example", vec![unit(&[(2, 3), (3, 2)], vec![])], false).unwrap_err();
     assert!(error.to_string().contains("example_instance i2"), "{error}");
 }

@@ -7,6 +7,7 @@
 
 mod account;
 mod check;
+mod complete;
 mod export;
 mod id;
 mod json;
@@ -22,6 +23,7 @@ mod timestamp;
 mod unit;
 mod value;
 
+pub use complete::CompleteUnit;
 pub use export::{CHUNK, Export};
 pub use id::{Identity, InvalidNodeId, NodeId, UNDEFINED};
 pub use merge::{AccountCount, CloudUnits, LeftOut, MergeError, MergeReport, MergedGraph};
@@ -29,6 +31,6 @@ pub use model::{lean_model_json, model_json};
 pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
 pub use schema::{Field, Kind, ModelKind, Schema, SchemaError};
 pub use spool::Spool;
-pub use store::{Account, CarriedStore, CompleteUnit, Incomplete, StoreError, UnitStore};
+pub use store::{Account, CarriedStore, Incomplete, StoreError, UnitStore, node_key};
 pub use unit::{EdgeReport, End, Key, UnitGraph};
 pub use value::Value;

@@ -10,12 +10,13 @@ use std::{
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
 use thiserror::Error;
-use worker_proto::{Counts, Deferred, EdgeList, Node, Selector, Unit};
+use worker_proto::{Counts, Deferred, EdgeList, Missing, Node, Unit};
 
 use super::{
     NodeId,
+    complete::{CompleteUnit, memory, missing_bytes, texts},
     records::Records,
-    spool::{FrozenLines, Lines, Spool},
+    spool::{Lines, Spool},
 };
 
 /// A node's id, or the hash of a text that is none.
@@ -113,18 +114,7 @@ pub struct UnitStore {
     deferred_texts: usize,
     /// Ids that are no node ids, by their hash; only carried nodes have such.
     texts: HashMap<NodeKey, String>,
-}
-
-/// A unit with all its nodes.
-#[derive(Debug)]
-pub struct CompleteUnit {
-    pub(super) account: Account,
-    pub(super) records: Records,
-    pub(super) lines: FrozenLines,
-    pub(super) edges: Vec<(NodeKey, NodeKey)>,
-    pub(super) deferred: Vec<Deferred>,
-    pub(super) texts: HashMap<NodeKey, String>,
-    pub(super) is_carried: bool,
+    missing: Vec<Missing>,
 }
 
 impl UnitStore {
@@ -139,6 +129,7 @@ impl UnitStore {
             deferred: Vec::new(),
             deferred_texts: 0,
             texts: HashMap::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -169,11 +160,17 @@ impl UnitStore {
         self.deferred.extend(edges);
     }
 
+    /// Keeps what the unit could not see.
+    pub fn missing(&mut self, missing: Vec<Missing>) {
+        self.missing.extend(missing);
+    }
+
     /// The memory that it takes, in bytes. Lines are not counted: they have a budget of their own and go to a file
     /// beyond it.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts) as u64
+        let missing: usize = self.missing.iter().map(missing_bytes).sum();
+        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts + missing) as u64
     }
 
     /// The bytes of its lines.
@@ -198,18 +195,16 @@ impl UnitStore {
         if announced != received {
             return Err(Incomplete::Counts { account: self.account.id, announced, received });
         }
-        self.freeze(false)
+        self.freeze(false).with_account()
     }
 
-    fn freeze(self, is_carried: bool) -> Result<CompleteUnit, Incomplete> {
-        let Self { account, mut records, lines, mut edges, mut deferred, texts, .. } = self;
+    fn freeze(self, is_carried: bool) -> CompleteUnit {
+        let Self { account, mut records, lines, mut edges, mut deferred, texts, missing, .. } = self;
         records.shrink();
         edges.shrink_to_fit();
         deferred.shrink_to_fit();
-        if records.find(&account.kind, &account.id).is_none() {
-            return Err(Incomplete::NoAccount { account: account.id, kind: account.kind });
-        }
-        Ok(CompleteUnit { account, records, lines: lines.freeze(), edges, deferred, texts, is_carried })
+        let (lines, patches) = (lines.freeze(), BTreeMap::new());
+        CompleteUnit { account, records, lines, edges, deferred, texts, is_carried, patches, missing }
     }
 
     fn push(
@@ -239,28 +234,7 @@ impl UnitStore {
     }
 }
 
-/// The memory of what is kept beside the lines, without the texts of deferred edges.
-fn memory(records: &Records, edges: &Vec<(NodeKey, NodeKey)>, deferred: &Vec<Deferred>) -> usize {
-    size_of::<UnitStore>()
-        + records.memory()
-        + edges.capacity() * size_of::<(NodeKey, NodeKey)>()
-        + deferred.capacity() * size_of::<Deferred>()
-}
-
-/// The bytes of the texts of edges.
-fn texts(edges: &[Deferred]) -> usize {
-    edges.iter().flat_map(|edge| [&edge.from, &edge.to]).map(text).sum()
-}
-
-/// The bytes of the texts of a selector.
-fn text(selector: &Selector) -> usize {
-    match selector {
-        Selector::Node(_) => 0,
-        Selector::Resource { kind, id } => kind.capacity() + id.capacity(),
-    }
-}
-
-/// An account that could not be collected, as the core has it from an earlier run.
+/// An account that could not be collected, or a part of one, as the core has it from an earlier run.
 ///
 /// Its ids are text: a core also keeps nodes whose ids this version would not make.
 #[derive(Debug)]
@@ -299,7 +273,15 @@ impl CarriedStore {
     ///
     /// # Errors
     /// [`StoreError`] if the last lines cannot be kept; `Ok(Err(Incomplete))` if the account's node is missing.
-    pub fn complete(mut self) -> Result<Result<CompleteUnit, Incomplete>, StoreError> {
+    pub fn complete(self) -> Result<Result<CompleteUnit, Incomplete>, StoreError> {
+        Ok(self.part()?.with_account())
+    }
+
+    /// Ends a part of an account whose node another unit has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the last lines cannot be kept.
+    pub fn part(mut self) -> Result<CompleteUnit, StoreError> {
         self.flush()?;
         Ok(self.store.freeze(true))
     }
@@ -311,53 +293,19 @@ impl CarriedStore {
     }
 
     fn key(&mut self, id: &str) -> NodeKey {
-        if let Ok(NodeId(key)) = id.parse() {
-            return key;
+        let (key, is_text) = node_key(id);
+        if is_text {
+            self.store.texts.entry(key).or_insert_with(|| id.to_owned());
         }
-        let key = Blake2b::<U16>::digest(id.as_bytes()).into();
-        self.store.texts.entry(key).or_insert_with(|| id.to_owned());
         key
     }
 }
 
-impl CompleteUnit {
-    /// The account that it stands for.
-    #[must_use]
-    pub fn account(&self) -> &Account {
-        &self.account
-    }
-
-    /// Whether it is from an earlier run.
-    #[must_use]
-    pub fn is_carried(&self) -> bool {
-        self.is_carried
-    }
-
-    /// How many nodes it has.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        self.records.len()
-    }
-
-    /// The memory that it takes, in bytes; lines are not counted.
-    #[must_use]
-    pub fn memory(&self) -> u64 {
-        (memory(&self.records, &self.edges, &self.deferred) + texts(&self.deferred)) as u64
-    }
-
-    /// How many nodes it has of each kind.
-    #[must_use]
-    pub fn nodes_by_kind(&self) -> BTreeMap<String, u64> {
-        let mut counts = vec![0; self.records.names.len()];
-        for kind in &self.records.kinds {
-            counts[*kind as usize] += 1;
-        }
-        self.records.names.iter().cloned().zip(counts).collect()
-    }
-
-    /// How many edges it has, deferred ones not counted.
-    #[must_use]
-    pub fn edge_count(&self) -> u64 {
-        self.edges.len() as u64
+/// The key of a node by its id, and whether it is the hash of a text that is no node id.
+#[must_use]
+pub fn node_key(id: &str) -> ([u8; 16], bool) {
+    match id.parse() {
+        Ok(NodeId(key)) => (key, false),
+        Err(_) => (Blake2b::<U16>::digest(id.as_bytes()).into(), true),
     }
 }

@@ -5,13 +5,13 @@
 //! the unit is complete. Keys are kept as 16-byte hashes: an account of a hundred thousand resources stays small.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
 use tracing::debug;
-use worker_proto::{Failure, Node};
+use worker_proto::{Failure, Missing, MissingEdge, Node};
 
 use super::NodeId;
 use crate::collectors::CollectContext;
@@ -44,6 +44,9 @@ pub struct Key {
     /// Its value.
     pub value: String,
 }
+
+/// Edges to nodes that were not seen, in one message to the supervisor: below the size of a batch.
+const MISSING_ENDS: usize = 4096;
 
 /// What became of the edges of a unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,14 +121,18 @@ impl UnitGraph {
         self.lock().nodes.len()
     }
 
-    /// Resolves all declared edges and sends each once.
+    /// Resolves all declared edges and sends each once. Edges to nodes of `unseen` kinds, which this unit does not have,
+    /// are sent as missing.
     ///
     /// Call it when no clone adds any more; what a clone declares later is not sent.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
-    pub async fn finish(self) -> Result<EdgeReport, Failure> {
+    pub async fn finish(self, unseen: &BTreeSet<&str>) -> Result<EdgeReport, Failure> {
         let state = std::mem::take(&mut *self.lock());
+        for missing in state.missing(unseen) {
+            self.context.missing(vec![missing]).await?;
+        }
         let (edges, report) = state.resolve();
         for (from, to) in edges {
             self.context.edge(from, to).await?;
@@ -143,7 +150,8 @@ impl UnitGraph {
 
 impl Key {
     /// Lengths go first, so that no two keys are the same bytes.
-    fn hash(&self) -> [u8; 16] {
+    #[must_use]
+    pub fn hash(&self) -> [u8; 16] {
         let mut hasher = Blake2b::<U16>::new();
         for part in [&self.scope, &self.kind, &self.attribute, &self.value] {
             hasher.update((part.len() as u64).to_le_bytes());
@@ -191,6 +199,30 @@ impl State {
         }
         report.sent = edges.len() as u64;
         (edges, report)
+    }
+
+    /// The edges of which one end is here and the other one is a reference to an unseen kind.
+    fn missing(&self, unseen: &BTreeSet<&str>) -> Vec<Missing> {
+        let labels = self.labels.iter().filter(|((kind, _), _)| unseen.contains(kind.as_str()));
+        let labels: HashMap<u32, &(String, String)> = labels.map(|(names, label)| (*label, names)).collect();
+        let mut open: BTreeMap<(bool, u32), Vec<Pair>> = BTreeMap::new();
+        for (from, to) in &self.edges {
+            for (node, other, outgoing) in [(from, to, true), (to, from, false)] {
+                if let KeptEnd::Ref { hash, label } = other
+                    && labels.contains_key(label)
+                    && self.find(other).is_empty()
+                {
+                    open.entry((outgoing, *label)).or_default().extend(self.find(node).iter().map(|id| (*id, *hash)));
+                }
+            }
+        }
+        let chunks = open.iter().flat_map(|(key, ends)| ends.chunks(MISSING_ENDS).map(move |ends| (key, ends)));
+        let missing = chunks.filter_map(|((outgoing, label), ends)| {
+            let (kind, attribute) = labels.get(label)?;
+            let edge = MissingEdge { outgoing: *outgoing, kind: kind.clone() };
+            Some(Missing::Edges { edge, attribute: attribute.clone(), ends: ends.to_vec() })
+        });
+        missing.collect()
     }
 
     fn find<'a>(&'a self, end: &'a KeptEnd) -> &'a [[u8; 16]] {

@@ -44,7 +44,7 @@ async fn edges_are_resolved_in_any_order_and_sent_once() {
     graph.add(node(3), vec![key("", "aws_ec2_subnet", "any")]).await.unwrap();
     graph.add(node(4), vec![key("", "aws_ec2_subnet", "any")]).await.unwrap();
     graph.edge(End::Node(vpc), End::Ref(key("", "aws_ec2_subnet", "any")));
-    let report = graph.finish().await.unwrap();
+    let report = graph.finish(&BTreeSet::new()).await.unwrap();
     assert_eq!(report, EdgeReport { sent: 3, ..EdgeReport::default() });
     assert_eq!(sent(context, frames).await, (4, vec![(1, 2), (1, 3), (1, 4)]));
 }
@@ -58,7 +58,7 @@ async fn what_meets_no_node_is_counted_and_left_out() {
     graph.edge(End::Ref(key("us-west-2", "aws_vpc", "vpc-1")), End::Node(vpc));
     graph.edge(End::Node(vpc), End::Node(NodeId([9; 16])));
     graph.edge(End::Node(vpc), End::Ref(key("us-east-1", "aws_vpc", "vpc-1")));
-    let report = graph.finish().await.unwrap();
+    let report = graph.finish(&BTreeSet::new()).await.unwrap();
     let dangling = [("aws_vpc.id".to_owned(), 1), ("node".to_owned(), 1)].into_iter().collect();
     assert_eq!(report, EdgeReport { sent: 0, dangling, loops: 1 });
     assert_eq!(sent(context, frames).await, (1, vec![]));
@@ -73,7 +73,7 @@ async fn a_node_found_twice_is_sent_once_and_known_under_all_keys() {
     let other = graph.add(node(2), vec![]).await.unwrap();
     graph.edge(End::Ref(key("", "b", "1")), End::Node(other));
     assert_eq!(graph.nodes(), 2);
-    assert_eq!(graph.finish().await.unwrap().sent, 1);
+    assert_eq!(graph.finish(&BTreeSet::new()).await.unwrap().sent, 1);
     assert_eq!(sent(context, frames).await, (2, vec![(1, 2)]));
 }
 
@@ -93,7 +93,7 @@ async fn concurrent_collectors_give_every_edge() {
     for task in tasks {
         task.await.unwrap();
     }
-    let report = graph.finish().await.unwrap();
+    let report = graph.finish(&BTreeSet::new()).await.unwrap();
     let (count, edges) = sent(context, frames).await;
     assert_eq!((count, report.sent), (200, 199));
     assert_eq!(edges.into_iter().collect::<BTreeSet<_>>(), (2..=200).map(|byte| (byte / 2, byte)).collect());

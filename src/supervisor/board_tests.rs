@@ -98,6 +98,7 @@ fn unit_report(outcome: report::Outcome, attempts: u32) -> UnitReport {
         nodes_by_kind: BTreeMap::new(),
         edges: 0,
         gaps: Vec::new(),
+        kept: 0,
         took: Duration::ZERO,
     }
 }

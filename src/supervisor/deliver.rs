@@ -2,6 +2,7 @@
 //! account, if that is what the core replaces.
 
 mod accounts;
+mod last_known;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     ckcore::{Carried, CoreApi, CoreError, Granularity, until},
-    collectors::BoxFuture,
+    collectors::{self, BoxFuture},
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
     telemetry::Metrics,
@@ -61,6 +62,8 @@ pub struct Delivered {
     pub edges: u64,
     /// Collectors that were left out although they were collected, and why.
     pub left_out: Vec<(String, String)>,
+    /// Nodes that were kept as the core had them, by collector and account.
+    pub kept: Vec<(String, String, u64)>,
 }
 
 /// Somewhere to deliver to.
@@ -142,13 +145,18 @@ async fn to_core(
 ) -> Result<Delivered, DeliveryError> {
     let DeliveryOrder { report, units, spool, deadline, .. } = order;
     let mut clouds = Vec::new();
-    let mut left_out = Vec::new();
+    let (mut left_out, mut kept) = (Vec::new(), Vec::new());
     // A collector without a plan, or without a single account, leaves its cloud in the core as it is.
     let worthy = report.collectors.iter().filter(|collector| collector.units.iter().any(UnitReport::counts));
     for mut cloud in group(worthy, units) {
         let collector = report.collectors.iter().find(|collector| collector.name == cloud.name);
         let missing = collector.into_iter().flat_map(|collector| &collector.units).filter(|unit| !unit.counts());
-        match carry_all(api, missing, &spool, deadline).await {
+        let carried = async {
+            let mut carried = complete_all(api, &mut cloud, &spool, deadline, &mut kept).await?;
+            carried.extend(carry_all(api, missing, &spool, deadline).await?);
+            Ok::<_, String>(carried)
+        };
+        match carried.await {
             Ok(carried) => {
                 cloud.units.extend(carried);
                 clouds.push(cloud);
@@ -172,7 +180,7 @@ async fn to_core(
     let merged = upload::upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline, cancel).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, "the core has the graph");
-    Ok(delivered(&graph, left_out))
+    Ok(Delivered { kept, ..delivered(&graph, left_out) })
 }
 
 /// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
@@ -185,7 +193,7 @@ async fn carry_all(
     let mut carried = Vec::new();
     for unit in missing {
         let what = format!("the last known state of {} cannot be had from the core", unit.label);
-        let known = carry(api, unit, deadline).await.map_err(|error| format!("{what}: {error}"))?;
+        let known = carry(api, &unit.kind, &unit.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
         if known.nodes.is_empty() {
             tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
             continue;
@@ -196,8 +204,57 @@ async fn carry_all(
     Ok(carried)
 }
 
-async fn carry(api: &CoreApi, unit: &UnitReport, deadline: Instant) -> Result<Carried, CoreError> {
-    until(deadline, PAUSES, "query of an account", || api.account_subgraph(&unit.kind, &unit.id)).await
+/// The parts of a cloud's accounts that could not be seen, as the core has them.
+async fn complete_all(
+    api: &CoreApi,
+    cloud: &mut CloudUnits,
+    spool: &Spool,
+    deadline: Instant,
+    kept: &mut Vec<(String, String, u64)>,
+) -> Result<Vec<CompleteUnit>, String> {
+    let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
+    for unit in std::mem::take(&mut cloud.units) {
+        let (unit, part) = complete(api, &cloud.name, unit, spool, deadline, kept).await?;
+        units.push(unit);
+        parts.extend(part);
+    }
+    cloud.units = units;
+    Ok(parts)
+}
+
+/// Completes an account by what the core has of the parts that could not be seen. Returns it, and nodes beside it.
+async fn complete(
+    api: &CoreApi,
+    cloud: &str,
+    mut unit: CompleteUnit,
+    spool: &Spool,
+    deadline: Instant,
+    kept: &mut Vec<(String, String, u64)>,
+) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
+    let missing = unit.take_missing();
+    if missing.is_empty() {
+        return Ok((unit, None));
+    }
+    let account = unit.account().clone();
+    let what = format!("the last known state of {} cannot be had from the core", account.label);
+    let known = carry(api, &account.kind, &account.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
+    let (collector, spool) = (collectors::find(cloud), spool.clone());
+    let completing = spawn_blocking(move || {
+        let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
+        Ok::<_, String>((unit, completed))
+    });
+    let completed = completing.await.map_err(|error| error.to_string()).flatten();
+    let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
+    if completed.kept > 0 {
+        let nodes = completed.kept;
+        tracing::warn!(cloud, account = account.label, nodes, "keeping the last known state of what could not be seen");
+        kept.push((cloud.to_owned(), account.id, nodes));
+    }
+    Ok((unit, completed.part))
+}
+
+async fn carry(api: &CoreApi, kind: &str, id: &str, deadline: Instant) -> Result<Carried, CoreError> {
+    until(deadline, PAUSES, "query of an account", || api.account_subgraph(kind, id)).await
 }
 
 fn keep(known: &Carried, unit: &UnitReport, spool: &Spool) -> Result<CompleteUnit, String> {
@@ -263,7 +320,7 @@ fn dump_file(folder: &Path, name: &str, content: &dyn Fn(&mut dyn io::Write) -> 
 
 fn delivered(graph: &MergedGraph, mut left_out: Vec<(String, String)>) -> Delivered {
     left_out.extend(graph.report().left_out.iter().map(|out| (out.cloud.clone(), out.reason.clone())));
-    Delivered { nodes: graph.nodes() as u64, edges: graph.edges() as u64, left_out }
+    Delivered { nodes: graph.nodes() as u64, edges: graph.edges() as u64, left_out, kept: Vec::new() }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -54,6 +54,8 @@ pub struct UnitReport {
     pub edges: u64,
     /// What it had to leave out.
     pub gaps: Vec<Gap>,
+    /// How many nodes were kept as the core had them, whole or in part, because they could not be seen.
+    pub kept: u64,
     /// How long it took, all attempts together.
     pub took: Duration,
 }
@@ -76,6 +78,12 @@ impl RunReport {
     /// Takes over what was delivered; a collector that was left out has failed.
     pub(super) fn arrived(&mut self, delivered: Delivered) {
         (self.nodes, self.edges) = (delivered.nodes, delivered.edges);
+        for (cloud, account, kept) in delivered.kept {
+            let collector = self.collectors.iter_mut().filter(|collector| collector.name == cloud);
+            if let Some(unit) = collector.flat_map(|collector| &mut collector.units).find(|unit| unit.id == account) {
+                unit.kept = kept;
+            }
+        }
         for (cloud, reason) in delivered.left_out {
             if let Some(collector) = self.collectors.iter_mut().find(|collector| collector.name == cloud) {
                 collector.failure = Some(reason);
@@ -114,7 +122,7 @@ impl UnitReport {
     /// Whether its nodes count and nothing is missing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.counts() && self.gaps.is_empty()
+        self.counts() && self.gaps.is_empty() && self.kept == 0
     }
 
     /// All its nodes.

@@ -234,6 +234,7 @@ impl UnitRun {
             nodes_by_kind: stats.nodes_by_kind,
             edges: stats.edges,
             gaps: self.gaps.clone(),
+            kept: 0,
             took: self.took,
         }
     }

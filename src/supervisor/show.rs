@@ -118,18 +118,19 @@ pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
     }
 }
 
-/// What the core is told. Gaps alone (a denied API in a region) do not make an action fail; they are counted, logged
-/// and shown, and would otherwise make every run of many users one that failed.
+/// The result of an action for the core: done only if nothing is missing, so that nobody takes a part for the whole.
 pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> Answer {
-    let failed = failures(report);
+    let mut failed = failures(report);
+    failed.extend(unseen(report));
     let mut text = match result {
         Ok(()) if failed.is_empty() => return Answer::Done,
         Ok(()) => "delivered, but incomplete".to_owned(),
         Err(error) => error.message.clone(),
     };
-    for failure in failed.iter().take(NAMED) {
+    for (number, failure) in failed.iter().take(NAMED).enumerate() {
+        let separator = if number == 0 && result.is_ok() { ":" } else { ";" };
         // Writing to a String cannot fail.
-        let _ = write!(text, "; {failure}");
+        let _ = write!(text, "{separator} {failure}");
     }
     if failed.len() > NAMED {
         let _ = write!(text, "; and {} more", failed.len() - NAMED);
@@ -148,6 +149,37 @@ fn failures(report: &RunReport) -> Vec<String> {
         whole.chain(units)
     });
     failed.collect()
+}
+
+/// One sentence for each plan or unit of which a part could not be seen.
+fn unseen(report: &RunReport) -> Vec<String> {
+    let of = |collector: &str, label: &str, gaps: &[Gap], kept: u64| {
+        let mut text = format!("{collector}{label}: ");
+        // Writing to a String cannot fail.
+        let _ = match gaps {
+            [] => write!(text, "a part could not be seen"),
+            [gap] => write!(text, "{}", gap_text(gap)),
+            [gap, more @ ..] => write!(text, "{}, and {} more", gap_text(gap), more.len()),
+        };
+        if kept > 0 {
+            let _ = write!(text, "; {kept} resources keep their last known state");
+        }
+        text
+    };
+    let parts = report.collectors.iter().flat_map(|collector| {
+        let name = collector.name.as_str();
+        let plan = (!collector.gaps.is_empty()).then(|| of(name, "", &collector.gaps, 0));
+        let units = collector.units.iter().filter(|unit| unit.counts() && !unit.is_complete());
+        plan.into_iter().chain(units.map(move |unit| of(name, &format!(" {}", unit.label), &unit.gaps, unit.kept)))
+    });
+    parts.collect()
+}
+
+/// A gap in a few words.
+fn gap_text(gap: &Gap) -> String {
+    let Gap { region, service, operation, code, .. } = gap;
+    let place = if region.is_empty() { String::new() } else { format!(" in {region}") };
+    format!("{service} {operation}{place}: {code}")
 }
 
 fn gap_count(report: &RunReport) -> usize {

@@ -283,6 +283,7 @@ mod tests {
             nodes_by_kind: [("aws_vpc".to_owned(), nodes)].into(),
             edges: nodes,
             gaps: vec![],
+            kept: 0,
             took: Duration::from_millis(2500),
         }
     }

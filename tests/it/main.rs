@@ -22,4 +22,5 @@ mod tags;
 mod test_core;
 mod tidy;
 mod tls;
+mod unseen;
 mod upload;

@@ -16,8 +16,9 @@ pub use codec::{decode_from_worker, decode_to_worker, encode_from_worker, encode
 pub use error::ProtoError;
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
-    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
-    Operation, Outcome, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb, Wait, WaitOn,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
+    Missing, MissingEdge, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb,
+    Wait, WaitOn,
 };
 
 /// The version of the protocol that this crate speaks; a peer with another one is refused.

@@ -89,6 +89,13 @@ pub enum FromWorker {
         /// What is missing.
         gap: Gap,
     },
+    /// What of a unit could not be seen, so that it must not count as gone; any number before [`FromWorker::UnitDone`].
+    Missing {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// What is missing.
+        missing: Vec<Missing>,
+    },
     /// The unit's credentials end soon or are missing.
     NeedCredentials {
         /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
@@ -462,6 +469,49 @@ pub struct Gap {
     pub code: String,
     /// The error's text, without secrets.
     pub message: String,
+}
+
+/// Something of a unit that was not seen. It may exist, as it was when it was seen last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Missing {
+    /// Nodes of a kind directly below a node, as their list was not complete.
+    Kind {
+        /// The node that they hang below, such as that of a region.
+        below: [u8; 16],
+        /// The name of that region, in which references to them are looked up.
+        scope: String,
+        /// Their kind.
+        kind: String,
+        /// Kinds that are listed for each of them, and for each of those in turn.
+        with: Vec<String>,
+    },
+    /// Properties and edges of nodes that were sent.
+    Parts {
+        /// The nodes.
+        nodes: Vec<[u8; 16]>,
+        /// Names of properties. `name` stands for the identity of the node as well.
+        properties: Vec<String>,
+        /// Edges that come from the missing answers.
+        edges: Vec<MissingEdge>,
+    },
+    /// Edges of nodes that were sent, to or from nodes that were not seen.
+    Edges {
+        /// The direction and the kind of the other ends.
+        edge: MissingEdge,
+        /// The attribute by which the other ends are found.
+        attribute: String,
+        /// The nodes, each with the hash of the reference to its other end.
+        ends: Vec<([u8; 16], [u8; 16])>,
+    },
+}
+
+/// Edges of a node to or from nodes of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MissingEdge {
+    /// Whether the edge begins at the node.
+    pub outgoing: bool,
+    /// The kind of the other end.
+    pub kind: String,
 }
 
 /// What was sent for a unit.

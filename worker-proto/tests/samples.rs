@@ -4,9 +4,9 @@
 
 use serde_bytes::ByteBuf;
 use worker_proto::{
-    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level, Node,
-    Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb, Wait,
-    WaitOn, decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
+    Missing, MissingEdge, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector, Task,
+    ToWorker, Unit, Verb, Wait, WaitOn, decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker,
 };
 
 fn unit() -> Unit {
@@ -70,6 +70,20 @@ fn to_worker() -> Vec<ToWorker> {
     ]
 }
 
+fn missing() -> Vec<Missing> {
+    let edge = MissingEdge { outgoing: true, kind: "aws_ec2_instance".into() };
+    vec![
+        Missing::Kind {
+            below: [1; 16],
+            scope: "us-east-1".into(),
+            kind: "aws_eks_cluster".into(),
+            with: vec!["aws_eks_nodegroup".into()],
+        },
+        Missing::Parts { nodes: vec![[2; 16]], properties: vec!["users".into()], edges: vec![edge.clone()] },
+        Missing::Edges { edge, attribute: "id".into(), ends: vec![([3; 16], [4; 16])] },
+    ]
+}
+
 fn activity() -> Activity {
     let wait = |on, what: &str| Wait { on, what: what.into(), for_ms: 1500 };
     let waits = vec![
@@ -108,6 +122,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Event(Event::Count { name: "exceptions".into(), labels, by: 1 }),
         FromWorker::Event(Event::Duration { name: "collect".into(), seconds: 1.5 }),
         FromWorker::Gap { unit: 3, gap: gap() },
+        FromWorker::Missing { unit: 3, missing: missing() },
         FromWorker::NeedCredentials { unit: 3 },
         FromWorker::UnitDone { unit: 3, counts: Counts { nodes: 1, edges: 2, deferred: 3 } },
         FromWorker::UnitFailed { unit: 3, failure: failure() },

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
+use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject};
 use crate::settings::{OptionSpec, Settings};
 
 /// The aws collector.
@@ -63,6 +63,18 @@ impl Collector for Aws {
 
     fn operator(&self, settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
         operate::operator(settings, subject)
+    }
+
+    fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
+        let names =
+            |references: &[definitions::Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
+        let by_from = definition(from).is_some_and(|from| names(&from.successors, to));
+        let by_to = definition(to).is_some_and(|to| names(&to.predecessors, from));
+        match (by_from, by_to) {
+            (true, false) => Some(EdgeOwner::From),
+            (false, true) => Some(EdgeOwner::To),
+            _ => None,
+        }
     }
 
     fn deleted_before(&self, kind: &str) -> &'static [String] {

@@ -1,5 +1,7 @@
 //! What the example account has.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 use worker_proto::Failure;
 
@@ -42,7 +44,7 @@ pub(super) async fn collect(context: &CollectContext) -> Result<(), Failure> {
         done += 1;
         context.progress(done, u32::try_from(parts).unwrap_or(0));
     }
-    account.graph.finish().await?;
+    account.graph.finish(&BTreeSet::new()).await?;
     Ok(())
 }
 

@@ -12,8 +12,9 @@ use super::{AccountCount, CloudUnits, MergeError, MergeReport, NAMED_IN_ERROR};
 use crate::graph::{
     Resource, Schema, Scope, UNDEFINED,
     check::{Adjacency, Fault},
+    complete::CompleteUnit,
     spool::{FrozenLines, Spool},
-    store::{CompleteUnit, NodeKey},
+    store::NodeKey,
 };
 
 /// Where a node is from.
@@ -85,10 +86,16 @@ impl<'a> Assembly<'a> {
         for (number, cloud) in clouds.iter().enumerate() {
             let node = assembly.add_own("cloud", &cloud.name, Place::Cloud(number))?;
             assembly.edges.push((root, node));
+            // A part of an account that was carried over hangs below the node of the collected part.
+            let mut accounts: HashMap<&str, u32> = HashMap::new();
             for unit in &cloud.units {
                 assembly.members.push(Member { cloud: number, unit });
                 let account = assembly.add_unit(&cloud.name, unit)?;
-                assembly.accounts.push(account.unwrap_or(node));
+                if let Some(account) = account {
+                    accounts.insert(&unit.account.id, account);
+                }
+                let known = account.or_else(|| accounts.get(unit.account.id.as_str()).copied());
+                assembly.accounts.push(known.unwrap_or(node));
                 assembly.edges.extend(account.map(|account| (node, account)));
             }
         }
@@ -101,11 +108,16 @@ impl<'a> Assembly<'a> {
         resource.replace(matches!(place, Place::Cloud(_)));
         let scope = Scope { cloud: UNDEFINED, account: UNDEFINED, region: UNDEFINED, zone: UNDEFINED };
         let node = resource.finish(&scope)?;
+        self.add_own_line(&node.line);
+        self.number(node.id, place)
+    }
+
+    /// Adds a line that is not among those of a unit.
+    fn add_own_line(&mut self, line: &[u8]) {
         let start = self.own.len() as u64;
-        self.own.extend_from_slice(&node.line);
+        self.own.extend_from_slice(line);
         self.own.push(b'\n');
         self.segments.push((0, start..self.own.len() as u64));
-        self.number(node.id, place)
     }
 
     /// Numbers the nodes of a unit that are new, and answers its account's node.
@@ -130,6 +142,11 @@ impl<'a> Assembly<'a> {
                 self.number(*id, Place::Unit { unit: member, record })?;
                 *kinds.entry(unit.records.kind(record)).or_default() += 1;
                 open.end = end;
+                if let Some(line) = unit.patches.get(&record) {
+                    open.end = written;
+                    self.segments.push((member + 1, std::mem::replace(&mut open, end..end)));
+                    self.add_own_line(line);
+                }
             }
             written = end;
         }
@@ -140,8 +157,11 @@ impl<'a> Assembly<'a> {
             is_carried: unit.is_carried,
             kinds: kinds.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
         });
-        let account = unit.records.find(&unit.account.kind, &unit.account.id);
-        Ok(account.and_then(|record| unit.records.ids.get(record)).and_then(|id| self.index.get(id)).copied())
+        Ok(unit
+            .account_node()
+            .and_then(|record| unit.records.ids.get(record))
+            .and_then(|id| self.index.get(id))
+            .copied())
     }
 
     fn number(&mut self, id: NodeKey, place: Place) -> Result<u32, MergeError> {

@@ -16,8 +16,9 @@ use self::assembly::Assembly;
 use super::{
     ResourceError, SchemaError,
     check::{Adjacency, Fault},
+    complete::CompleteUnit,
     spool::FrozenLines,
-    store::{Account, CompleteUnit, NodeKey},
+    store::{Account, NodeKey},
 };
 
 /// How many nodes of a cycle an error names.

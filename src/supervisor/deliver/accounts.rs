@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged, MergedGraph, Metrics,
-    PathBuf, UnitReport, blocking, dump_file, failed, group, nothing, upload,
+    PathBuf, RunReport, blocking, complete, dump_file, failed, group, nothing, upload,
 };
 use crate::graph::{CompleteUnit, lean_model_json};
 
@@ -19,11 +19,8 @@ pub(super) async fn to_core(
     dump: Option<PathBuf>,
     metrics: &Arc<Metrics>,
 ) -> Result<Delivered, DeliveryError> {
-    let DeliveryOrder { report, units, deadline, task, .. } = order;
-    for unit in report.collectors.iter().flat_map(|collector| &collector.units).filter(|unit| !UnitReport::counts(unit))
-    {
-        tracing::warn!(account = unit.label, "not collected: it stays in the core as it is");
-    }
+    let DeliveryOrder { report, units, spool, deadline, task } = order;
+    log_failed(&report);
     let clouds = group(report.collectors.iter(), units);
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
         return Err(nothing());
@@ -39,10 +36,14 @@ pub(super) async fn to_core(
         let mut refused = Vec::new();
         for unit in units {
             let label = unit.account().label.clone();
-            let sent = match graph(&name, unit, ignore_deferred, dump.as_deref(), metrics).await {
-                Ok(body) => send(api, body, task.as_deref(), deadline, &mut delivered).await,
-                Err(error) => Err(error),
+            let sent = async {
+                let (unit, part) =
+                    complete(api, &name, unit, &spool, deadline, &mut delivered.kept).await.map_err(failed)?;
+                let units = [Some(unit), part].into_iter().flatten().collect();
+                let body = graph(&name, units, ignore_deferred, dump.as_deref(), metrics).await?;
+                send(api, body, task.as_deref(), deadline, &mut delivered).await
             };
+            let sent = sent.await;
             match sent {
                 Ok(()) => arrived += 1,
                 Err(error) => {
@@ -70,17 +71,24 @@ pub(super) async fn to_core(
     Ok(delivered)
 }
 
+fn log_failed(report: &RunReport) {
+    let units = report.collectors.iter().flat_map(|collector| &collector.units);
+    for unit in units.filter(|unit| !unit.counts()) {
+        tracing::warn!(account = unit.label, "not collected: it stays in the core as it is");
+    }
+}
+
 async fn graph(
     cloud: &str,
-    unit: CompleteUnit,
+    units: Vec<CompleteUnit>,
     ignore_deferred: bool,
     dump: Option<&Path>,
     metrics: &Arc<Metrics>,
 ) -> Result<Merged, DeliveryError> {
     let (cloud, dump, metrics) = (cloud.to_owned(), dump.map(Path::to_owned), Arc::clone(metrics));
     blocking(move || {
-        let account = unit.account().id.clone();
-        let graph = metrics.timed(MERGING, || MergedGraph::of_account(&cloud, unit, ignore_deferred));
+        let account = units.first().map_or_else(String::new, |unit| unit.account().id.clone());
+        let graph = metrics.timed(MERGING, || MergedGraph::of_account(&cloud, units, ignore_deferred));
         let graph = Arc::new(graph.map_err(|error| failed(error.to_string()))?);
         if let Some(folder) = dump {
             let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };

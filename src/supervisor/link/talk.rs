@@ -243,6 +243,7 @@ impl<'a> Talk<'a> {
             | FromWorker::Edges { unit, .. }
             | FromWorker::Deferred { unit, .. }
             | FromWorker::Gap { unit, .. }
+            | FromWorker::Missing { unit, .. }
             | FromWorker::UnitDone { unit, .. }
             | FromWorker::UnitFailed { unit, .. }
                 if self.held.unit(unit).is_none() && unit != COLLECTOR =>
@@ -302,6 +303,10 @@ impl<'a> Talk<'a> {
             }),
             FromWorker::Deferred { unit, edges } => self.held.add(unit, |store| {
                 store.deferred(edges);
+                Ok(())
+            }),
+            FromWorker::Missing { unit, missing } => self.held.add(unit, |store| {
+                store.missing(missing);
                 Ok(())
             }),
             FromWorker::Gap { unit, gap } => {

@@ -154,6 +154,13 @@ fn is_name_start(text: &str) -> bool {
 #[serde(try_from = "String")]
 pub(crate) struct Template(pub(crate) Vec<Part>);
 
+impl Template {
+    /// The paths in it.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|part| if let Part::Path(path) = part { Some(path) } else { None })
+    }
+}
+
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {

@@ -21,6 +21,7 @@ use super::{
     internal,
     kind::{Step, is_absence},
     place::{GLOBAL, Place},
+    unseen::Parts,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -35,19 +36,25 @@ impl Run<'_> {
     pub(super) async fn account(&mut self) -> Result<NodeId, Failure> {
         let tree = self.account_item();
         let item = Item::plain(&tree);
-        let answers = self.account_answers(&item).await?;
+        let mut failed = Vec::new();
+        let answers = self.account_answers(&item, &mut failed).await?;
         let place = self.account_place();
         let step = Step::new(self, &place, self.account_definition()?.0, self.account_definition()?.1)?;
-        let trees = step.trees(&answers).await?;
+        let trees = step.trees(&answers, &mut failed).await?;
         let named =
             trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.take.get_ref()), pages });
-        let item = Item { tree: &tree, named: named.collect() };
+        let item = Item { tree: &tree, named: named.collect(), failed };
+        let definition = self.account_definition()?.1;
+        let mut parts = Parts::of(definition, &item);
+        // Where its name cannot be told, it stays the node that the core knows.
+        parts.add_name(definition, &item);
         let Some((resource, name)) = step.resource(&item).await? else {
             return Err(internal("the definition of the account has no id"));
         };
         let scope = Ancestors { cloud: CLOUD, account: &self.payload.account, region: UNDEFINED, zone: UNDEFINED };
         let node = resource.finish(&scope).map_err(internal)?;
         let node = self.graph.add(node, Vec::new()).await?;
+        self.unseen_parts(node, parts);
         let id = &self.payload.account;
         self.display = if name == *id { name } else { format!("{name} ({id})") };
         Ok(node)
@@ -98,7 +105,11 @@ impl Run<'_> {
     }
 
     /// The answers to the account's calls. Failed ones are gaps, but for refused credentials and what its name hangs on.
-    async fn account_answers(&self, item: &Item<'_>) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
+    async fn account_answers(
+        &self,
+        item: &Item<'_>,
+        failed: &mut Vec<&'static str>,
+    ) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let (service, definition) = self.account_definition()?;
         let place = self.account_place();
         let step = Step::new(self, &place, service, definition)?;
@@ -118,7 +129,10 @@ impl Run<'_> {
                 Err(error) if error.kind != CallErrorKind::Denied && definition.is_named_by(call) => {
                     return Err(call_failure(&self.what("what it is called cannot be told"), &error));
                 }
-                Err(error) => self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?,
+                Err(error) => {
+                    failed.push(&call.name);
+                    self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?;
+                }
             }
         }
         self.context.duration("plugin_aws_collect_iam_account_summary", started.elapsed()).await?;

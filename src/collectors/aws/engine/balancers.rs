@@ -9,6 +9,7 @@ use super::{
     super::client::{CallError, Request, Tree},
     Run, at_most,
     place::Place,
+    unseen::Added,
 };
 
 /// How many groups are asked at the same time.
@@ -27,29 +28,41 @@ pub(crate) struct Group {
     balancers: Vec<String>,
     /// The ids of registered instances, healthy or not.
     instances: Vec<String>,
+    /// Whether its instances could not be listed.
+    is_unknown: bool,
+}
+
+/// The target groups of a region.
+#[derive(Default)]
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// Whether they could not be listed.
+    is_unknown: bool,
 }
 
 /// The instances of each target group, as the value `instances`.
-pub(crate) async fn targets(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
-    let groups = groups(run, place).await?;
+pub(crate) async fn targets(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
+    let Groups { groups, is_unknown } = groups(run, place).await?;
     let by_arn: HashMap<&str, &Group> = groups.iter().map(|group| (group.arn.as_str(), group)).collect();
     let instances = |item: &&Tree<'_>| {
         let group = item.get("TargetGroupArn").and_then(Tree::text).and_then(|arn| by_arn.get(arn));
-        list(group.into_iter().flat_map(|group| &group.instances))
+        let is_unknown = *is_unknown || group.is_some_and(|group| group.is_unknown);
+        Added { value: list(group.into_iter().flat_map(|group| &group.instances)), is_unknown }
     };
     Ok(items.iter().map(instances).collect())
 }
 
 /// The instances behind each load balancer, as the value `instances`.
-pub(crate) async fn backends(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
+pub(crate) async fn backends(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
     if !run.is_wanted(TARGET_GROUPS) {
-        return Ok(items.iter().map(|_| Tree::Null).collect());
+        return Ok(items.iter().map(|_| Added::default()).collect());
     }
-    let groups = groups(run, place).await?;
+    let Groups { groups, is_unknown } = groups(run, place).await?;
     let instances = |item: &&Tree<'_>| {
         let arn = item.get("LoadBalancerArn").and_then(Tree::text).unwrap_or_default();
-        let groups = groups.iter().filter(|group| group.balancers.iter().any(|balancer| balancer == arn));
-        list(groups.flat_map(|group| &group.instances))
+        let groups = || groups.iter().filter(|group| group.balancers.iter().any(|balancer| balancer == arn));
+        let is_unknown = *is_unknown || groups().any(|group| group.is_unknown);
+        Added { value: list(groups().flat_map(|group| &group.instances)), is_unknown }
     };
     Ok(items.iter().map(instances).collect())
 }
@@ -66,16 +79,20 @@ fn list<'a>(instances: impl Iterator<Item = &'a String>) -> Tree<'static> {
 }
 
 /// The target groups of a region. A group that vanishes while it is asked has no instances.
-async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p [Group], Failure> {
+async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p Groups, Failure> {
     let groups = place.groups.get_or_try_init(|| async {
         let mut groups = match list_groups(run, place).await {
             Ok(groups) => groups,
-            Err(error) => return place.lost(run, TARGET_GROUPS, &error).await.map(|()| Vec::new()),
+            Err(error) => {
+                place.lost(run, TARGET_GROUPS, &error).await?;
+                return Ok(Groups { groups: Vec::new(), is_unknown: true });
+            }
         };
         let futures = groups.iter_mut().filter(|(_, of_instances)| *of_instances);
         let futures = futures.map(|(group, _)| -> super::BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
                 if place.is_refused() || !place.allows(SERVICE, HEALTH, TARGET_GROUPS) {
+                    group.is_unknown = true;
                     return Ok(());
                 }
                 match health(run, place, &group.arn).await {
@@ -84,15 +101,18 @@ async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p [Group], Fail
                         group.instances = instances;
                     }
                     Err(error) if &*error.code == "TargetGroupNotFound" => place.answered(SERVICE, HEALTH),
-                    Err(error) => place.lost(run, TARGET_GROUPS, &error).await?,
+                    Err(error) => {
+                        group.is_unknown = true;
+                        place.lost(run, TARGET_GROUPS, &error).await?;
+                    }
                 }
                 Ok(())
             })
         });
         at_most(GROUPS_AT_ONCE, futures.collect()).await?;
-        Ok(groups.into_iter().map(|(group, _)| group).collect())
+        Ok(Groups { groups: groups.into_iter().map(|(group, _)| group).collect(), is_unknown: false })
     });
-    groups.await.map(Vec::as_slice)
+    groups.await
 }
 
 /// All groups, and whether their targets are instances.
@@ -104,7 +124,10 @@ async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>,
             let balancers = group.path("LoadBalancerArns[]").into_iter().filter_map(Tree::text);
             let balancers = balancers.map(str::to_owned).collect();
             let of_instances = group.get("TargetType").and_then(Tree::text) == Some("instance");
-            groups.push((Group { arn: arn.to_owned(), balancers, instances: Vec::new() }, of_instances));
+            groups.push((
+                Group { arn: arn.to_owned(), balancers, instances: Vec::new(), is_unknown: false },
+                of_instances,
+            ));
         }
     }
     Ok(groups)

@@ -36,17 +36,20 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Step<'_> {
-    /// Makes the calls of the definition that are for many items; failed ones are reported and missing.
-    pub(crate) async fn batches(&self, items: &[&Tree<'_>]) -> Result<Vec<Answers>, Failure> {
+    /// Makes the calls of the definition that are for many items; failed ones are reported and named in `failed`, item by item.
+    pub(crate) async fn batches(
+        &self,
+        items: &[&Tree<'_>],
+        failed: &mut [Vec<&'static str>],
+    ) -> Result<Vec<Answers>, Failure> {
         let mut answers = Vec::new();
         for (call, batch) in self.batch_calls() {
             let mut replies = Vec::new();
-            for chunk in items.chunks(batch.size.max(1)) {
-                if self.is_over() {
-                    break;
-                }
+            let size = batch.size.max(1);
+            for (chunk, failed) in items.chunks(size).zip(failed.chunks_mut(size)) {
                 // Each that is not made counts.
-                if !self.allows_call(call) {
+                if self.is_over() || !self.allows_call(call) {
+                    fail(failed, call);
                     continue;
                 }
                 match self.batch(call, chunk).await {
@@ -54,7 +57,10 @@ impl Step<'_> {
                         self.answered(call);
                         replies.extend(found);
                     }
-                    Err(error) => self.lost(call, &error).await?,
+                    Err(error) => {
+                        fail(failed, call);
+                        self.lost(call, &error).await?;
+                    }
                 }
             }
             answers.push(Answers { call, batch, replies });
@@ -84,21 +90,32 @@ impl Step<'_> {
         call.input.as_ref().map(|input| Item::plain(item).input(input.get_ref())).unwrap_or_default()
     }
 
-    /// The trees of the answers; unreadable ones are reported and missing.
-    pub(crate) async fn batch_trees<'a>(&self, answers: &'a [Answers]) -> Result<Vec<BatchTrees<'a>>, Failure> {
+    /// The trees of the answers; unreadable ones are reported and named in `failed`, for all items that they may be about.
+    pub(crate) async fn batch_trees<'a>(
+        &self,
+        answers: &'a [Answers],
+        failed: &mut [Vec<&'static str>],
+    ) -> Result<Vec<BatchTrees<'a>>, Failure> {
         let mut all = Vec::with_capacity(answers.len());
         for Answers { call, batch, replies } in answers {
             let mut trees = Vec::with_capacity(replies.len());
             for reply in replies {
                 match reply.tree() {
                     Ok(tree) => trees.push(tree),
-                    Err(error) => self.lost(call, &error).await?,
+                    Err(error) => {
+                        fail(failed, call);
+                        self.lost(call, &error).await?;
+                    }
                 }
             }
             all.push(BatchTrees { call, batch, trees });
         }
         Ok(all)
     }
+}
+
+fn fail(failed: &mut [Vec<&'static str>], call: &'static Call) {
+    failed.iter_mut().for_each(|failed| failed.push(&call.name));
 }
 
 impl<'t> BatchTrees<'t> {

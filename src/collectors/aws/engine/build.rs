@@ -1,5 +1,6 @@
 //! From an item to a node of the graph: its resource, the keys that others find it by, and its edges.
 
+use toml::Spanned;
 use worker_proto::Failure;
 
 use super::{
@@ -10,26 +11,46 @@ use super::{
     eval::Item,
     kind::{Above, Step},
     place::GLOBAL,
+    unseen::{Parts, is_affected},
 };
 use crate::graph::{End, Key, NodeId, Resource, Value};
 
+/// What became of an item.
+pub(super) enum Built {
+    /// Its node was sent.
+    Node(NodeId),
+    /// It stands for nothing: a call that was to give its id says that it is gone.
+    Nothing,
+    /// It cannot be told what it is.
+    Unknown,
+}
+
 impl Step<'_> {
     /// Sends the node of an item and declares its edges; an item without id is reported and skipped.
-    pub(super) async fn node(&self, item: &Item<'_>, above: Option<Above<'_>>) -> Result<Option<NodeId>, Failure> {
-        let Some((resource, name)) = self.resource(item).await? else { return Ok(None) };
+    pub(super) async fn node(&self, item: &Item<'_>, above: Option<Above<'_>>) -> Result<Built, Failure> {
+        let definition = self.definition;
+        let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten();
+        if named_by.map(Spanned::get_ref).any(|source| is_affected(item, source) && item.text(source).is_none()) {
+            return Ok(Built::Unknown);
+        }
+        let is_gone = item.lacks(definition.id.get_ref());
+        let Some((resource, name)) = self.resource(item).await? else {
+            return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
+        };
         let keys = self.keys(&resource, &name);
         let node = match resource.finish(&self.place.ancestors(self.run)) {
             Ok(node) => node,
             Err(error) => {
                 self.odd("UnfitResource", error.to_string()).await?;
-                return Ok(None);
+                return Ok(Built::Unknown);
             }
         };
         let node = self.run.graph.add(node, keys).await?;
         let parent = above.map_or(self.place.node, |above| above.node);
         self.run.graph.edge(End::Node(parent), End::Node(node));
         self.connect(item, node);
-        Ok(Some(node))
+        self.run.unseen_parts(node, Parts::of(definition, item));
+        Ok(Built::Node(node))
     }
 
     /// Builds the resource of an item; answers its name too.

@@ -21,6 +21,8 @@ pub(crate) struct Item<'t> {
     pub(crate) tree: &'t Tree<'t>,
     /// The added ones: name, the part of the answer, the answer's pages.
     pub(crate) named: Vec<Named<'t>>,
+    /// The names of values that could not be had.
+    pub(crate) failed: Vec<&'t str>,
 }
 
 /// A named value: what `take` leads to in each of the pages.
@@ -45,7 +47,7 @@ type Visit<'v, 't> = &'v mut dyn FnMut(&'t Tree<'t>) -> ControlFlow<()>;
 impl<'t> Item<'t> {
     /// An item to which nothing was added.
     pub(crate) fn plain(tree: &'t Tree<'t>) -> Self {
-        Self { tree, named: Vec::new() }
+        Self { tree, named: Vec::new(), failed: Vec::new() }
     }
 
     fn walk(&self, path: &Path, visit: Visit<'_, 't>) -> ControlFlow<()> {
@@ -85,6 +87,19 @@ impl<'t> Item<'t> {
             (_, value) => value,
         });
         value.or_else(|| rule.otherwise.as_ref().map(constant))
+    }
+
+    /// Whether a source that depends on a failed answer leads to nothing complete here: to nothing at all, apart from what
+    /// stands in for an absent value, or to a list or a map, which may lack something.
+    pub(crate) fn is_unset(&self, source: &Source) -> bool {
+        let rule = &source.0;
+        if rule.is.is_some() || rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+            return true;
+        }
+        match self.raw_value(rule) {
+            None | Some(Value::List(_) | Value::Map(_)) => true,
+            Some(_) => false,
+        }
     }
 
     fn raw_value(&self, rule: &Rule) -> Option<Value> {

@@ -11,13 +11,15 @@ use super::{
         client::{CallError, Reply, Request, Tree},
         definitions::{Batch, Call, Definition, Hook, Input, List, Service},
     },
-    Run, at_most, balancers,
+    Run, balancers,
     batch::BatchTrees,
+    build::Built,
     details::{Details, Lookup},
     eval::{Item, Named},
-    metrics,
+    gather, metrics,
     place::Place,
     types,
+    unseen::Added,
 };
 use crate::graph::{Kind, NodeId};
 
@@ -75,25 +77,38 @@ impl<'r> Step<'r> {
         self.definition.collector().unwrap_or_default()
     }
 
-    /// Lists the kind and makes nodes of what comes. Boxed, as a kind below a kind is a listing inside a listing.
+    /// Lists the kind and makes nodes of what comes. What could not be listed is remembered as unseen. Boxed, as a kind
+    /// below a kind is a listing inside a listing.
     pub(crate) fn list<'a>(self, above: Option<Above<'a>>) -> BoxFuture<'a, Result<(), Failure>>
     where
         'r: 'a,
     {
-        Box::pin(self.list_pages(above))
+        Box::pin(async move {
+            if !self.list_pages(above).await? {
+                self.unseen(above.map_or(self.place.node, |above| above.node));
+            }
+            Ok(())
+        })
     }
 
-    async fn list_pages(self, above: Option<Above<'_>>) -> Result<(), Failure> {
-        let Some(list) = &self.definition.list else { return Ok(()) };
+    /// Remembers that some nodes of the kind may be missing below a node.
+    pub(crate) fn unseen(&self, below: NodeId) {
+        self.run.unseen(self.place, self.service, self.definition, below);
+    }
+
+    /// Answers whether the list is complete.
+    async fn list_pages(self, above: Option<Above<'_>>) -> Result<bool, Failure> {
+        let Some(list) = &self.definition.list else { return Ok(true) };
         if list.shared {
             return self.list_shared(list).await;
         }
+        let mut is_complete = true;
         let details = Details::of(self.run, self.place, self.service, self.definition.details.as_ref()).await?;
         if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
             for items in details.pages() {
-                self.items(&items, above, &|item| Some(item)).await?;
+                is_complete &= self.items(&items, above, &|item| Some(item)).await?;
             }
-            return Ok(());
+            return Ok(is_complete);
         }
         let lookup = details.as_ref().and_then(Details::lookup);
         let nothing = Tree::Null;
@@ -106,12 +121,11 @@ impl<'r> Step<'r> {
         for input in inputs {
             // Each that is not made counts.
             if !self.allows(list.operation.get_ref(), None) {
+                is_complete = false;
                 continue;
             }
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
-            while !self.place.is_refused()
-                && let Some(page) = pages.next().await
-            {
+            while let Some(page) = if self.place.is_refused() { None } else { pages.next().await } {
                 let done = match page {
                     Ok(reply) => {
                         self.place.answered(&self.service.service, list.operation.get_ref());
@@ -119,37 +133,44 @@ impl<'r> Step<'r> {
                     }
                     Err(error) => Err(error),
                 };
-                if let Err(error) = done {
-                    self.failed(list, &error).await?;
-                    break;
+                match done {
+                    Ok(all) => is_complete &= all,
+                    Err(error) => {
+                        is_complete &= self.failed(list, &error).await?;
+                        break;
+                    }
                 }
             }
         }
-        Ok(())
+        // What ended the place may have ended this list too.
+        Ok(is_complete && !self.place.is_refused())
     }
 
-    async fn list_shared(&self, list: &'static List) -> Result<(), Failure> {
+    async fn list_shared(&self, list: &'static List) -> Result<bool, Failure> {
         match self.place.shared(self.run, &self.service.service, list.operation.get_ref()).await {
             Ok(replies) => {
+                let mut is_complete = true;
                 for reply in replies.iter() {
-                    if let Err(error) = self.page(reply, None, None).await? {
-                        self.failed(list, &error).await?;
-                    }
+                    is_complete &= match self.page(reply, None, None).await? {
+                        Ok(all) => all,
+                        Err(error) => self.failed(list, &error).await?,
+                    };
                 }
-                Ok(())
+                Ok(is_complete)
             }
             Err(error) => self.failed(list, &error).await,
         }
     }
 
-    async fn failed(&self, list: &List, error: &CallError) -> Result<(), Failure> {
-        match is_absence(error, &list.absent) {
-            true => {
-                self.place.answered(&self.service.service, list.operation.get_ref());
-                Ok(())
-            }
-            false => self.place.lost(self.run, self.collector(), error).await,
+    /// Reports a failed list; answers whether it says that there is nothing.
+    async fn failed(&self, list: &List, error: &CallError) -> Result<bool, Failure> {
+        let is_absent = is_absence(error, &list.absent);
+        if is_absent {
+            self.place.answered(&self.service.service, list.operation.get_ref());
+        } else {
+            self.place.lost(self.run, self.collector(), error).await?;
         }
+        Ok(is_absent)
     }
 
     /// Whether a call of this operation is worth making here, for the kind or for a call's own collector.
@@ -186,14 +207,14 @@ impl<'r> Step<'r> {
         Request { service: &self.service.service, operation, region: &self.place.region, input }
     }
 
-    /// Makes nodes of a page. The outer error ends the unit, the inner one this listing.
+    /// Makes nodes of a page; answers whether of all its items. The outer error ends the unit, the inner one this listing.
     async fn page(
         &self,
         reply: &Reply,
         above: Option<Above<'_>>,
         details: Option<&Lookup<'_>>,
-    ) -> Result<Result<(), CallError>, Failure> {
-        let Some(list) = &self.definition.list else { return Ok(Ok(())) };
+    ) -> Result<Result<bool, CallError>, Failure> {
+        let Some(list) = &self.definition.list else { return Ok(Ok(true)) };
         let tree = match reply.tree() {
             Ok(tree) => tree,
             Err(error) => return Ok(Err(error)),
@@ -206,39 +227,47 @@ impl<'r> Step<'r> {
         self.items(&items, above, &|item| details?.of(item)).await.map(Ok)
     }
 
-    /// Makes nodes of items, each of which may have details.
+    /// Makes nodes of items, each of which may have details; answers whether of all.
     async fn items<'t>(
         &self,
         items: &[&'t Tree<'t>],
         above: Option<Above<'t>>,
         details: &(dyn Fn(&'t Tree<'t>) -> Option<&'t Tree<'t>> + Sync),
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let mut added = Vec::with_capacity(self.definition.hooks.len());
+        let mut failed: Vec<Vec<&'static str>> = vec![Vec::new(); items.len()];
         for hook in &self.definition.hooks {
-            added.push((hook.values().0, self.hook(*hook, items).await?));
+            let (name, values) = (hook.values().0, self.hook(*hook, items).await?);
+            for (failed, _) in failed.iter_mut().zip(&values).filter(|(_, added)| added.is_unknown) {
+                failed.push(name);
+            }
+            added.push((name, values));
         }
-        let answers = self.batches(items).await?;
-        let trees = self.batch_trees(&answers).await?;
+        let answers = self.batches(items, &mut failed).await?;
+        let trees = self.batch_trees(&answers, &mut failed).await?;
         let parts: Vec<_> = trees.iter().map(BatchTrees::parts).collect();
         let named = |index: usize, item: &'t Tree<'t>| {
-            let values = added.iter().filter_map(move |(name, values)| Some(Named::whole(name, values.get(index)?)));
+            let values =
+                added.iter().filter_map(move |(name, values)| Some(Named::whole(name, &values.get(index)?.value)));
             let values = values.chain(parts.iter().map(|parts| parts.of(item)));
             let details = details(item).map(|details| Named::whole(DETAILS, details));
             values.chain(details).chain(above.map(Above::named)).collect()
         };
-        let items = items.iter().enumerate().map(|(index, tree)| Item { tree, named: named(index, tree) });
+        let items = items.iter().zip(failed).enumerate();
+        let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });
         if self.definition.calls.is_empty() && self.children().next().is_none() {
+            let mut is_complete = true;
             for item in items {
-                self.item(item, above).await?;
+                is_complete &= self.item(item, above).await?;
             }
-        } else {
-            let futures = items.map(|item| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(self.item(item, above)) });
-            at_most(ITEMS_AT_ONCE, futures.collect()).await?;
+            return Ok(is_complete);
         }
-        Ok(())
+        let futures = items.map(|item| -> BoxFuture<'_, Result<bool, Failure>> { Box::pin(self.item(item, above)) });
+        let made = gather(ITEMS_AT_ONCE, futures.collect()).await?;
+        Ok(made.into_iter().all(|is_made| is_made))
     }
 
-    async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Tree<'static>>, Failure> {
+    async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
         let (run, place) = (self.run, self.place);
         match hook {
             Hook::InstanceType => types::instance_types(run, place, items).await,
@@ -257,35 +286,47 @@ impl<'r> Step<'r> {
     }
 
     /// Completes one item with the calls of its definition, sends its node and edges, and lists what hangs below it.
-    async fn item(&self, item: Item<'_>, above: Option<Above<'_>>) -> Result<(), Failure> {
-        let answers = self.answers(&item).await?;
-        let trees = self.trees(&answers).await?;
-        let mut item = Item { tree: item.tree, named: item.named };
+    /// Answers whether there is a node of it, or rightly none.
+    async fn item(&self, item: Item<'_>, above: Option<Above<'_>>) -> Result<bool, Failure> {
+        let mut failed = Vec::new();
+        let answers = self.answers(&item, &mut failed).await?;
+        let trees = self.trees(&answers, &mut failed).await?;
+        let mut item = Item { tree: item.tree, named: item.named, failed: item.failed };
+        item.failed.extend(failed);
         item.named.extend(trees.iter().map(|(call, pages)| Named {
             name: &call.name,
             take: Some(call.take.get_ref()),
             pages,
         }));
-        let Some(node) = self.node(&item, above).await? else { return Ok(()) };
+        let node = match self.node(&item, above).await? {
+            Built::Node(node) => node,
+            Built::Nothing => return Ok(true),
+            Built::Unknown => return Ok(false),
+        };
         for child in self.children() {
             if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
                 let step = Step::new(self.run, self.place, self.service, child)?;
                 step.list(Some(Above { item: &item, node })).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// The answers to the calls of the definition; failed ones are reported and missing.
-    pub(crate) async fn answers(&self, item: &Item<'_>) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
+    /// The answers to the calls of the definition; failed ones are reported and named in `failed`.
+    pub(crate) async fn answers(
+        &self,
+        item: &Item<'_>,
+        failed: &mut Vec<&'static str>,
+    ) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let mut answers = Vec::with_capacity(self.definition.calls.len());
         for call in &self.definition.calls {
-            if self.is_over() {
-                break;
-            }
             let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
             let is_known = call.unless_details && item.named.iter().any(|named| named.name == DETAILS);
-            if !is_wanted || is_known || call.batch.is_some() || !self.allows_call(call) {
+            if !is_wanted || is_known || call.batch.is_some() {
+                continue;
+            }
+            if self.is_over() || !self.allows_call(call) {
+                failed.push(&call.name);
                 continue;
             }
             match self.answer(call, item).await {
@@ -294,7 +335,10 @@ impl<'r> Step<'r> {
                     answers.push((call, replies));
                 }
                 Err(error) if is_absence(&error, &call.absent) => self.answered(call),
-                Err(error) => self.lost(call, &error).await?,
+                Err(error) => {
+                    failed.push(&call.name);
+                    self.lost(call, &error).await?;
+                }
             }
         }
         Ok(answers)
@@ -320,16 +364,20 @@ impl<'r> Step<'r> {
         Ok(replies)
     }
 
-    /// The trees of answers; unreadable ones are reported and missing.
+    /// The trees of answers; unreadable ones are reported and named in `failed`.
     pub(crate) async fn trees<'a>(
         &self,
         answers: &'a [(&'static Call, Vec<Reply>)],
+        failed: &mut Vec<&'static str>,
     ) -> Result<Vec<(&'static Call, Vec<Tree<'a>>)>, Failure> {
         let mut trees = Vec::with_capacity(answers.len());
         for (call, replies) in answers {
             match replies.iter().map(Reply::tree).collect() {
                 Ok(pages) => trees.push((*call, pages)),
-                Err(error) => self.place.lost(self.run, self.collector(), &error).await?,
+                Err(error) => {
+                    failed.push(&call.name);
+                    self.place.lost(self.run, self.collector(), &error).await?;
+                }
             }
         }
         Ok(trees)

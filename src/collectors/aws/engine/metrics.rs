@@ -18,6 +18,7 @@ use super::{
     Run,
     eval::time_value,
     place::Place,
+    unseen::Added,
 };
 
 /// How far back is looked; what lies before that counts as not used.
@@ -100,26 +101,18 @@ type Measured = HashMap<(String, usize), Measurement>;
 ///
 /// An attached volume is in use now. One that is not has what was measured, or the beginning of the window, or its own
 /// creation if that is later. If it could not be measured it has nothing, as a guess might get it deleted.
-pub(crate) async fn volume_use(
-    run: &Run<'_>,
-    place: &Place,
-    items: &[&Tree<'_>],
-) -> Result<Vec<Tree<'static>>, Failure> {
+pub(crate) async fn volume_use(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
     let is_idle = |item: &Tree<'_>| item.get("State").and_then(Tree::text) == Some("available");
     let idle: Vec<&Tree<'_>> = items.iter().copied().filter(|item| is_idle(item)).collect();
     let mut uses = last_uses(run, place, &VOLUMES, "volumes", &idle).await?.into_iter();
-    let now = || Tree::Map(vec![("read".into(), tree(run.now))]);
+    let now = || Added::known(Tree::Map(vec![("read".into(), tree(run.now))]));
     let of_item = |item: &&Tree<'_>| if is_idle(item) { uses.next().unwrap_or_default() } else { now() };
     Ok(items.iter().map(of_item).collect())
 }
 
 /// When somebody was last connected to each database, as the value `connected`, with the same fallbacks. One that is still
 /// being created has none.
-pub(crate) async fn database_use(
-    run: &Run<'_>,
-    place: &Place,
-    items: &[&Tree<'_>],
-) -> Result<Vec<Tree<'static>>, Failure> {
+pub(crate) async fn database_use(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
     last_uses(run, place, &DATABASES, "rds_instances", items).await
 }
 
@@ -129,7 +122,7 @@ async fn last_uses(
     what: &Metrics,
     collector: &str,
     items: &[&Tree<'_>],
-) -> Result<Vec<Tree<'static>>, Failure> {
+) -> Result<Vec<Added>, Failure> {
     let ids: Vec<&str> = items.iter().filter_map(|item| item.get(what.id).and_then(Tree::text)).collect();
     let started = Instant::now();
     let mut measured = Measured::new();
@@ -150,11 +143,14 @@ async fn last_uses(
     let of_item = |item: &&Tree<'_>| {
         let id = item.get(what.id).and_then(Tree::text).unwrap_or_default();
         let created = item.get(what.created).and_then(Tree::time).and_then(time_value);
+        let mut is_unknown = false;
         let times = what.metrics.iter().enumerate().filter_map(|(metric, (name, _))| {
-            let found = measured.get(&(id.to_owned(), metric)).filter(|found| found.is_complete())?;
-            Some(((*name).into(), tree(found.newest.or_else(|| fallback(created, run.now))?)))
+            let found = measured.get(&(id.to_owned(), metric)).filter(|found| found.is_complete());
+            is_unknown |= found.is_none();
+            Some(((*name).into(), tree(found?.newest.or_else(|| fallback(created, run.now))?)))
         });
-        Tree::Map(times.collect())
+        let value = Tree::Map(times.collect());
+        Added { value, is_unknown }
     };
     Ok(items.iter().map(of_item).collect())
 }

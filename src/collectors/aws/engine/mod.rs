@@ -17,6 +17,7 @@ mod place;
 mod prices;
 mod quotas;
 mod types;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ mod tests;
 use std::{
     collections::HashSet,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -33,7 +34,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 use worker_proto::{Failure, FailureKind, Gap, Unit};
 
-use self::{place::Place, prices::Prices};
+use self::{place::Place, prices::Prices, unseen::Unseen};
 use super::{
     super::{BoxFuture, CollectContext},
     broker::Payload,
@@ -62,6 +63,7 @@ pub(crate) struct Run<'c> {
     prices: Prices,
     /// The gaps that were reported: a thousand users give one gap, not a thousand.
     reported: Mutex<HashSet<Reported>>,
+    unseen: Mutex<Unseen>,
 }
 
 /// What a gap is known by: region, service, operation and code. Two services may share the name of an operation.
@@ -91,6 +93,7 @@ impl<'c> Run<'c> {
             now: OffsetDateTime::now_utc(),
             prices: Prices::default(),
             reported: Mutex::default(),
+            unseen: Mutex::default(),
         })
     }
 
@@ -108,7 +111,9 @@ impl<'c> Run<'c> {
         });
         let pool = self.context.settings().integer("aws-region-pool-size").unwrap_or(1);
         at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
-        let report = self.graph.finish().await?;
+        self.check_answered(&places)?;
+        let unseen = self.tell_unseen().await?;
+        let report = self.graph.finish(&unseen).await?;
         tracing::info!(account = self.payload.account, edges = report.sent, "AWS account is collected");
         Ok(())
     }
@@ -122,6 +127,22 @@ impl<'c> Run<'c> {
             place.announce(self, account).await?;
         }
         Ok(places)
+    }
+
+    /// # Errors
+    /// If no call for resources was answered: an account that refuses everything was not collected.
+    fn check_answered(&self, places: &[Place]) -> Result<(), Failure> {
+        let losses: u32 = places.iter().map(Place::losses).sum();
+        if losses == 0 || places.iter().any(Place::has_answered) {
+            return Ok(());
+        }
+        let refusal = places.iter().find_map(Place::first_loss);
+        let what = format!("AWS account {}: none of its calls was answered", self.payload.account);
+        Err(refusal.map_or_else(|| internal(&what), |error| call_failure(&what, &error)))
+    }
+
+    fn lock_unseen(&self) -> MutexGuard<'_, Unseen> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_wanted(&self, collector: &str) -> bool {

@@ -19,7 +19,7 @@ use super::{
         definitions::{Definition, Scope, Service},
     },
     CLOUD, Run, at_most,
-    balancers::Group,
+    balancers::Groups,
     breaker::{Breakers, LeftOut},
     details::Known,
     internal,
@@ -60,14 +60,17 @@ pub(crate) struct Place {
     answered: AtomicBool,
     /// How many calls had no answer.
     unanswered: AtomicU32,
+    /// How many losses were reported, and the first of them.
+    losses: AtomicU32,
+    first_loss: OnceLock<CallError>,
     /// The service quotas that were asked for here.
     pub(crate) quotas: Quotas,
-    /// The reserved instances by type, once they were asked for.
-    pub(crate) reservations: OnceCell<HashMap<String, i64>>,
+    /// The reserved instances by type, once they were asked for; `None` if they could not be listed.
+    pub(crate) reservations: OnceCell<Option<HashMap<String, i64>>>,
     /// The details of kinds, once they were asked for.
     pub(crate) details: Known,
     /// The target groups, once they were asked for.
-    pub(crate) groups: OnceCell<Vec<Group>>,
+    pub(crate) groups: OnceCell<Groups>,
     shared: Mutex<HashMap<(String, String), Shared>>,
 }
 
@@ -97,6 +100,8 @@ impl Place {
             breakers: Breakers::default(),
             answered: AtomicBool::new(false),
             unanswered: AtomicU32::new(0),
+            losses: AtomicU32::new(0),
+            first_loss: OnceLock::new(),
             quotas: Quotas::default(),
             reservations: OnceCell::new(),
             details: Known::default(),
@@ -163,6 +168,7 @@ impl Place {
             if self.is_refused() {
                 let kind: &str = definition.kind.get_ref();
                 self.unasked.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                run.unseen(self, service, definition, self.node);
                 continue;
             }
             Step::new(run, self, service, definition)?.list(None).await?;
@@ -193,6 +199,21 @@ impl Place {
         replies.await.clone()
     }
 
+    /// Whether any call was answered here.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// How many losses were reported here so far.
+    pub(crate) fn losses(&self) -> u32 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// The first of them.
+    pub(crate) fn first_loss(&self) -> Option<CallError> {
+        self.first_loss.get().cloned()
+    }
+
     /// Whether nothing here can be collected any more.
     pub(crate) fn is_refused(&self) -> bool {
         self.ended.get().is_some()
@@ -212,6 +233,8 @@ impl Place {
     /// Reports a failed call; refused credentials end the region with this one gap, and a region that has answered
     /// nothing so far ends after a few, as each waits for all its attempts.
     pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.first_loss.get_or_init(|| error.clone());
         if is_refusal(error) && self.ended.set(error.clone()).is_err() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ use super::{
     },
     Run, internal,
     place::Place,
+    unseen::Parts,
 };
 use crate::graph::{End, Key, Resource, Value};
 
@@ -27,8 +28,17 @@ const LABEL: &str = "Service Quota";
 /// The value of a quota that is not known.
 const UNKNOWN: f64 = -1.0;
 
-/// The quotas of a service by name.
-type Values = HashMap<String, f64>;
+/// The quotas of a service by name; none where they could not be listed.
+type Values = Option<HashMap<String, f64>>;
+
+/// What is known of a quota.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limit {
+    /// Its value, if there is such a quota.
+    pub(crate) value: Option<f64>,
+    /// Whether the quotas of its service could not be listed.
+    pub(crate) is_unknown: bool,
+}
 
 /// What was asked so far in one region, by service.
 #[derive(Default)]
@@ -40,10 +50,10 @@ pub(crate) async fn value(
     place: &Place,
     service: &str,
     names: &[impl AsRef<str>],
-) -> Result<Option<f64>, Failure> {
+) -> Result<Limit, Failure> {
     let unwanted = run.context.settings().list("aws-no-collect");
     if unwanted.iter().any(|name| name == OPTION) {
-        return Ok(None);
+        return Ok(Limit::default());
     }
     let cell = {
         let mut known = place.quotas.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,18 +61,19 @@ pub(crate) async fn value(
     };
     let values = cell.get_or_try_init(|| async {
         match ask(run, place, service).await {
-            Ok(values) => Ok(values),
-            Err(error) => place.lost(run, LABEL, &error).await.map(|()| Values::new()),
+            Ok(values) => Ok(Some(values)),
+            Err(error) => place.lost(run, LABEL, &error).await.map(|()| None),
         }
     });
-    let values = values.await?;
-    Ok(names.iter().find_map(|name| values.get(name.as_ref()).copied()))
+    let values = values.await?.as_ref();
+    let value = values.and_then(|values| names.iter().find_map(|name| values.get(name.as_ref()).copied()));
+    Ok(Limit { value, is_unknown: values.is_none() })
 }
 
-async fn ask(run: &Run<'_>, place: &Place, service: &str) -> Result<Values, CallError> {
+async fn ask(run: &Run<'_>, place: &Place, service: &str) -> Result<HashMap<String, f64>, CallError> {
     let request = Request::new("service-quotas", "ListServiceQuotas", &place.region).with("ServiceCode", service);
     let mut pages = run.client.pages(request);
-    let mut values = Values::new();
+    let mut values = HashMap::new();
     while let Some(page) = pages.next().await {
         let page = page?;
         for quota in page.tree()?.path("Quotas[]") {
@@ -77,17 +88,22 @@ async fn ask(run: &Run<'_>, place: &Place, service: &str) -> Result<Values, Call
 
 /// Sends the node of a quota that a definition file names.
 pub(crate) async fn announce(run: &Run<'_>, place: &Place, quota: &Quota) -> Result<(), Failure> {
-    let value = match &quota.service {
+    let limit = match &quota.service {
         Some(service) => value(run, place, service, &quota.names).await?,
-        None => None,
+        None => Limit::default(),
     };
     let mut resource = Resource::new(run.kind(quota.kind.get_ref())?, quota.id.as_str());
-    resource.set("quota", Value::Float(value.unwrap_or(UNKNOWN))).map_err(internal)?;
-    send(run, place, resource).await
+    resource.set("quota", Value::Float(limit.value.unwrap_or(UNKNOWN))).map_err(internal)?;
+    send(run, place, resource, if limit.is_unknown { &["quota"] } else { &[] }).await
 }
 
-/// Sends a node that code made, below the region and known by its id.
-pub(crate) async fn send(run: &Run<'_>, place: &Place, resource: Resource<'_>) -> Result<(), Failure> {
+/// Sends a node that code made, below the region and known by its id; names the properties that could not be had.
+pub(crate) async fn send(
+    run: &Run<'_>,
+    place: &Place,
+    resource: Resource<'_>,
+    unknown: &[&str],
+) -> Result<(), Failure> {
     let key = Key {
         scope: place.label.clone(),
         kind: resource.kind().fqn.to_owned(),
@@ -97,5 +113,6 @@ pub(crate) async fn send(run: &Run<'_>, place: &Place, resource: Resource<'_>) -
     let node = resource.finish(&place.ancestors(run)).map_err(internal)?;
     let node = run.graph.add(node, vec![key]).await?;
     run.graph.edge(End::Node(place.node), End::Node(node));
+    run.unseen_parts(node, Parts::properties(unknown));
     Ok(())
 }

@@ -12,13 +12,14 @@ use super::{
     Run, at_most, gather, internal,
     place::Place,
     prices::{self, InstanceType},
-    quotas,
+    quotas::{self, Limit},
+    unseen::Added,
 };
 use crate::graph::{End, Key, Resource, Value};
 
-const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
-const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";
-const VOLUME_TYPE: &str = "aws_ec2_volume_type";
+pub(crate) const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
+pub(crate) const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";
+pub(crate) const VOLUME_TYPE: &str = "aws_ec2_volume_type";
 
 /// How many types are looked up at the same time: a page of instances waits for all of its types.
 const TYPES_AT_ONCE: usize = 4;
@@ -27,11 +28,7 @@ const TYPES_AT_ONCE: usize = 4;
 const RESERVATIONS: &str = "reserved_instances";
 
 /// The facts about the type of each instance, as the values `cores` and `memory`; sends the nodes of the types.
-pub(crate) async fn instance_types(
-    run: &Run<'_>,
-    place: &Place,
-    items: &[&Tree<'_>],
-) -> Result<Vec<Tree<'static>>, Failure> {
+pub(crate) async fn instance_types(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
     let lookups = mentioned(items, "InstanceType").into_iter().map(|wanted| -> BoxFuture<'_, Result<_, Failure>> {
         Box::pin(async move { Ok((wanted, instance_type(run, place, wanted).await?)) })
     });
@@ -39,21 +36,18 @@ pub(crate) async fn instance_types(
     let facts = |item: &&Tree<'_>| {
         let name = item.get("InstanceType").and_then(Tree::text);
         match name.and_then(|name| types.get(name)?.as_ref()) {
-            Some(InstanceType { cores, memory, .. }) => {
-                Tree::Map(vec![("cores".into(), Tree::Int(*cores)), ("memory".into(), Tree::Float(*memory))])
-            }
-            None => Tree::Null,
+            Some(InstanceType { cores, memory, .. }) => Added::known(Tree::Map(vec![
+                ("cores".into(), Tree::Int(*cores)),
+                ("memory".into(), Tree::Float(*memory)),
+            ])),
+            None => Added::default(),
         }
     };
     Ok(items.iter().map(facts).collect())
 }
 
 /// Sends the nodes of the types of volumes; adds no values.
-pub(crate) async fn volume_types(
-    run: &Run<'_>,
-    place: &Place,
-    items: &[&Tree<'_>],
-) -> Result<Vec<Tree<'static>>, Failure> {
+pub(crate) async fn volume_types(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
     let lookups = mentioned(items, "VolumeType").into_iter();
     let lookups =
         lookups.map(|wanted| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(volume_type(run, place, wanted)) });
@@ -75,14 +69,18 @@ async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Fai
     let Some(cost) = prices::volume_type(run, place, name).await? else { return Ok(()) };
     let quota = match volume_quotas(name) {
         Some(names) => quotas::value(run, place, "ebs", &names).await?,
-        None => None,
+        None => Limit::default(),
     };
     let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, name);
     set(
         &mut resource,
-        [("volume_type", Value::from(name)), ("ondemand_cost", Value::Float(cost)), ("quota", Value::from(quota))],
+        [
+            ("volume_type", Value::from(name)),
+            ("ondemand_cost", Value::Float(cost)),
+            ("quota", Value::from(quota.value)),
+        ],
     )?;
-    quotas::send(run, place, resource).await
+    quotas::send(run, place, resource, if quota.is_unknown { &["quota"] } else { &[] }).await
 }
 
 fn mentioned<'t>(items: &[&'t Tree<'_>], member: &str) -> BTreeSet<&'t str> {
@@ -97,6 +95,7 @@ fn set<const N: usize>(resource: &mut Resource<'_>, fields: [(&str, Value); N]) 
 }
 
 async fn announce_instance_type(run: &Run<'_>, place: &Place, name: &str, found: &InstanceType) -> Result<(), Failure> {
+    let reserved = reservations(run, place, name).await?;
     let mut resource = Resource::new(run.kind(INSTANCE_TYPE)?, name);
     set(
         &mut resource,
@@ -105,26 +104,26 @@ async fn announce_instance_type(run: &Run<'_>, place: &Place, name: &str, found:
             ("instance_cores", Value::Int(found.cores)),
             ("instance_memory", Value::Float(found.memory)),
             ("ondemand_cost", Value::from(found.cost)),
-            ("reservations", Value::from(reservations(run, place, name).await?)),
+            ("reservations", Value::from(reserved.as_ref().and_then(|reserved| *reserved))),
         ],
     )?;
-    quotas::send(run, place, resource).await?;
+    quotas::send(run, place, resource, if reserved.is_none() { &["reservations"] } else { &[] }).await?;
     let (bucket, names) = instance_quota(name);
     let id = format!("{bucket}_quota");
     let quota = match names {
         Some(names) => quotas::value(run, place, "ec2", names).await?,
-        None => None,
+        None => Limit::default(),
     };
     let mut resource = Resource::new(run.kind(INSTANCE_QUOTA)?, id.as_str());
     set(
         &mut resource,
         [
-            ("quota", Value::from(quota)),
+            ("quota", Value::from(quota.value)),
             ("quota_type", Value::from(if names.is_some() { "vcpu" } else { "standard" })),
             ("instance_type", Value::from(id.as_str())),
         ],
     )?;
-    quotas::send(run, place, resource).await?;
+    quotas::send(run, place, resource, if quota.is_unknown { &["quota"] } else { &[] }).await?;
     let key = |kind: &str, id: &str| {
         let scope = place.label.clone();
         End::Ref(Key { scope, kind: kind.to_owned(), attribute: "id".to_owned(), value: id.to_owned() })
@@ -161,18 +160,19 @@ fn volume_quotas(name: &str) -> Option<[&'static str; 2]> {
     })
 }
 
-/// How many instances of a type are reserved here; none if there is none, or nobody wants to know.
-async fn reservations(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<i64>, Failure> {
+/// How many instances of a type are reserved here; none if there is none, or nobody wants to know. `None` if the
+/// reservations could not be listed.
+async fn reservations(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<Option<i64>>, Failure> {
     if !run.is_wanted(RESERVATIONS) {
-        return Ok(None);
+        return Ok(Some(None));
     }
     let known = place.reservations.get_or_try_init(|| async {
         match ask_reservations(run, place).await {
-            Ok(known) => Ok(known),
-            Err(error) => place.lost(run, RESERVATIONS, &error).await.map(|()| HashMap::new()),
+            Ok(known) => Ok(Some(known)),
+            Err(error) => place.lost(run, RESERVATIONS, &error).await.map(|()| None),
         }
     });
-    Ok(known.await?.get(name).copied())
+    Ok(known.await?.as_ref().map(|known| known.get(name).copied()))
 }
 
 async fn ask_reservations(run: &Run<'_>, place: &Place) -> Result<HashMap<String, i64>, CallError> {

@@ -60,7 +60,7 @@ impl Fields {
         let named = |name, tree: &'t Tree<'t>| Named { name, take: None, pages: std::slice::from_ref(tree) };
         let mut all = vec![named("arn", &self.arn)];
         all.extend(item.map(|item| named("item", item)));
-        Roots { node: Item { tree: &self.node, named: all }, tag: tag.map(Item::plain) }
+        Roots { node: Item { tree: &self.node, named: all, failed: Vec::new() }, tag: tag.map(Item::plain) }
     }
 }
 

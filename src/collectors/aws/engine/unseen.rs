@@ -1,0 +1,179 @@
+//! What an account's collection could not see: kinds whose lists were not complete, and parts of nodes whose calls failed.
+//!
+//! A core replaces what it has of an account, so whatever is not sent is deleted there. This says what must not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use worker_proto::{Failure, Missing, MissingEdge};
+
+use super::{
+    super::{
+        client::Tree,
+        definitions::{Definition, Hook, Rule, Service, Source},
+    },
+    Run,
+    eval::Item,
+    place::Place,
+    types,
+};
+use crate::graph::NodeId;
+
+/// Nodes in one message, so that it stays below the size of a batch.
+const NODES: usize = 8192;
+
+/// What a hook adds to an item.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// The value, known by the hook's name.
+    pub(crate) value: Tree<'static>,
+    /// Whether it lacks something because a call failed.
+    pub(crate) is_unknown: bool,
+}
+
+impl Added {
+    /// A value that lacks nothing.
+    pub(crate) fn known(value: Tree<'static>) -> Self {
+        Self { value, is_unknown: false }
+    }
+}
+
+/// What was not seen so far.
+#[derive(Default)]
+pub(crate) struct Unseen {
+    /// By node and kind.
+    kinds: BTreeMap<([u8; 16], &'static str), Listing>,
+    parts: BTreeMap<Parts, Vec<[u8; 16]>>,
+}
+
+/// The scope of references to a kind, and the kinds that are listed below it.
+type Listing = (String, Vec<&'static str>);
+
+/// The parts of a node that are not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Parts {
+    properties: Vec<String>,
+    edges: Vec<MissingEdge>,
+}
+
+impl Parts {
+    /// Properties only.
+    pub(crate) fn properties(names: &[&str]) -> Self {
+        Self { properties: names.iter().map(|name| (*name).to_owned()).collect(), edges: Vec::new() }
+    }
+
+    /// Adds the name, if it is not known.
+    pub(crate) fn add_name(&mut self, definition: &Definition, item: &Item<'_>) {
+        let name = definition.name.as_ref().map(|name| name.get_ref());
+        if name.is_some_and(|name| is_affected(item, name) && item.text(name).is_none()) {
+            self.properties.push("name".to_owned());
+        }
+    }
+
+    /// What a node lacks because of the failed answers of its item.
+    pub(crate) fn of(definition: &Definition, item: &Item<'_>) -> Self {
+        let mut parts = Self::default();
+        if item.failed.is_empty() {
+            return parts;
+        }
+        let sources = definition.properties.iter().map(|(field, source)| (field.get_ref().as_str(), source.get_ref()));
+        let tags = definition.tags.iter().map(|source| ("tags", source.get_ref()));
+        let unknown = sources.chain(tags).filter(|(_, source)| is_affected(item, source) && item.is_unset(source));
+        parts.properties = unknown.map(|(field, _)| field.to_owned()).collect();
+        for (outgoing, references) in [(false, &definition.predecessors), (true, &definition.successors)] {
+            let lost = references.iter().filter(|reference| is_affected(item, reference.value.get_ref()));
+            parts.edges.extend(lost.map(|lost| MissingEdge { outgoing, kind: lost.kind.get_ref().clone() }));
+        }
+        parts
+    }
+}
+
+/// Whether a source depends on an answer of the item that failed.
+pub(crate) fn is_affected(item: &Item<'_>, source: &Source) -> bool {
+    roots(&source.0).any(|root| item.failed.contains(&root))
+}
+
+fn roots(rule: &Rule) -> impl Iterator<Item = &str> {
+    let paths = rule.path.iter().chain(rule.first.iter().flatten()).chain(rule.all.iter().flatten());
+    let filled = rule.text.iter().flat_map(|template| template.paths());
+    let conditions = rule.is.iter().chain(&rule.when).map(|condition| &condition.path);
+    paths.chain(filled).chain(conditions).filter_map(|path| path.root.as_deref())
+}
+
+impl Unseen {
+    /// The kinds of which some may be missing.
+    pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
+        let kinds = self.kinds.iter();
+        kinds.flat_map(|((_, kind), (_, with))| with.iter().copied().chain([*kind])).collect()
+    }
+
+    fn messages(&self) -> Vec<Missing> {
+        let kinds = self.kinds.iter().map(|((below, kind), (scope, with))| {
+            let with = with.iter().map(|kind| (*kind).to_owned()).collect();
+            Missing::Kind { below: *below, scope: scope.clone(), kind: (*kind).to_owned(), with }
+        });
+        let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
+        let parts = nodes.map(|(parts, nodes)| {
+            let Parts { properties, edges } = parts.clone();
+            Missing::Parts { nodes: nodes.to_vec(), properties, edges }
+        });
+        kinds.chain(parts).collect()
+    }
+}
+
+impl Run<'_> {
+    /// Remembers that a kind was not listed completely below a node, and so nor were the kinds below it and the nodes that
+    /// its hooks make.
+    pub(crate) fn unseen(&self, place: &Place, service: &'static Service, kind: &'static Definition, below: NodeId) {
+        self.unseen_kind(place, kind.kind.get_ref(), descendants(service, kind), below);
+        for made in kind.hooks.iter().flat_map(|hook| made_by(*hook)) {
+            self.unseen_kind(place, made, Vec::new(), place.node);
+        }
+    }
+
+    /// The same for a kind that code makes.
+    pub(crate) fn unseen_kind(&self, place: &Place, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
+        let scope = place.label.clone();
+        self.lock_unseen().kinds.insert((below.0, kind), (scope, with));
+    }
+
+    /// Remembers what is not known of a node that was sent.
+    pub(crate) fn unseen_parts(&self, node: NodeId, parts: Parts) {
+        if parts != Parts::default() {
+            self.lock_unseen().parts.entry(parts).or_default().push(node.0);
+        }
+    }
+
+    /// Tells the supervisor, and returns the kinds of which some may be missing.
+    pub(super) async fn tell_unseen(&self) -> Result<BTreeSet<&'static str>, Failure> {
+        let (kinds, messages) = {
+            let unseen = self.lock_unseen();
+            (unseen.kinds(), unseen.messages())
+        };
+        for message in messages {
+            self.context.missing(vec![message]).await?;
+        }
+        Ok(kinds)
+    }
+}
+
+/// The kinds that are listed below a kind, and below those in turn.
+fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'static str> {
+    let mut found = vec![kind.kind.get_ref().as_str()];
+    let mut next = 0;
+    while let Some(above) = found.get(next).copied() {
+        let below =
+            service.kinds.iter().filter(|kind| kind.below.as_ref().is_some_and(|below| below.get_ref() == above));
+        found.extend(below.map(|kind| kind.kind.get_ref().as_str()));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// The kinds of the nodes that a hook makes below the region.
+fn made_by(hook: Hook) -> &'static [&'static str] {
+    match hook {
+        Hook::InstanceType => &[types::INSTANCE_TYPE, types::INSTANCE_QUOTA],
+        Hook::VolumeType => &[types::VOLUME_TYPE],
+        Hook::VolumeUse | Hook::DatabaseUse | Hook::Targets | Hook::Backends => &[],
+    }
+}

@@ -1,0 +1,284 @@
+//! Completes an account by its last known state in the core: whatever its collection could not see is not gone.
+//!
+//! Three things are taken over: nodes of kinds whose lists were not complete, properties and edges whose calls failed, and
+//! edges that lead to the nodes taken over. Whatever a complete answer did not name is not.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::value::RawValue;
+use worker_proto::{Missing, MissingEdge};
+
+use crate::{
+    ckcore::{Carried, CarriedNode},
+    collectors::{Collector, EdgeOwner},
+    graph::{CarriedStore, CompleteUnit, Key, NodeId, Spool, node_key},
+};
+
+type Id = [u8; 16];
+
+/// A part of a line: names and values as they were sent.
+type Section = BTreeMap<String, Box<RawValue>>;
+
+/// What an account lacked.
+#[derive(Debug)]
+pub(super) struct Completed {
+    /// The nodes that were taken over with their edges, beside those that were collected.
+    pub(super) part: Option<CompleteUnit>,
+    /// How many nodes were taken over, or had properties taken over.
+    pub(super) kept: u64,
+}
+
+/// Completes a unit. `collector` says who declares an edge.
+///
+/// # Errors
+/// Why what the core has cannot be used, or not be kept.
+pub(super) fn complete(
+    unit: &mut CompleteUnit,
+    missing: &[Missing],
+    known: &Carried,
+    collector: Option<&dyn Collector>,
+    spool: &Spool,
+) -> Result<Completed, String> {
+    let mut work = Work::new(unit, known);
+    let renamed = work.keep_identity(missing)?;
+    for one in missing {
+        match one {
+            Missing::Kind { below, scope, kind, with } => {
+                work.keep_kind(
+                    renamed.as_ref().filter(|(old, _)| old == below).map_or(*below, |(_, id)| *id),
+                    scope,
+                    kind,
+                    with,
+                );
+            }
+            Missing::Parts { .. } | Missing::Edges { .. } => {}
+        }
+    }
+    let patched = work.keep_parts(missing, renamed)?;
+    work.keep_edges(collector);
+    work.find_edges(missing)?;
+    let kept = (work.kept.len() + patched) as u64;
+    Ok(Completed { part: work.finish(spool)?, kept })
+}
+
+struct Work<'a> {
+    unit: &'a mut CompleteUnit,
+    known: &'a Carried,
+    /// The collected nodes by id.
+    own: HashMap<Id, usize>,
+    /// The core's nodes by id.
+    nodes: HashMap<Id, &'a CarriedNode>,
+    /// The core's edges by their ends.
+    successors: HashMap<Id, Vec<Id>>,
+    predecessors: HashMap<Id, Vec<Id>>,
+    /// The nodes taken over, with the scope of references to them.
+    kept: BTreeMap<Id, String>,
+    edges: HashSet<(Id, Id)>,
+}
+
+impl<'a> Work<'a> {
+    fn new(unit: &'a mut CompleteUnit, known: &'a Carried) -> Self {
+        let own = unit.ids().iter().enumerate().map(|(number, id)| (*id, number)).collect();
+        let nodes = known.nodes.iter().map(|node| (node_key(&node.id).0, node)).collect();
+        let (mut successors, mut predecessors) = (HashMap::<Id, Vec<Id>>::new(), HashMap::<Id, Vec<Id>>::new());
+        for edge in &known.edges {
+            let (from, to) = (node_key(&edge.from).0, node_key(&edge.to).0);
+            successors.entry(from).or_default().push(to);
+            predecessors.entry(to).or_default().push(from);
+        }
+        Self { unit, known, own, nodes, successors, predecessors, kept: BTreeMap::new(), edges: HashSet::new() }
+    }
+
+    /// Lets the account be the node that the core knows, if its name could not be told. Returns its old and its new id.
+    fn keep_identity(&mut self, missing: &[Missing]) -> Result<Option<(Id, Id)>, String> {
+        let Some(number) = self.unit.account_node() else { return Ok(None) };
+        let old = self.unit.ids()[number];
+        let is_unnamed = |missing: &Missing| {
+            matches!(missing, Missing::Parts { nodes, properties, .. }
+                if nodes.contains(&old) && properties.iter().any(|name| name == "name"))
+        };
+        let known = self.known.nodes.iter().find(|node| node.is_account);
+        let Some(known) = known.filter(|_| missing.iter().any(is_unnamed)) else { return Ok(None) };
+        let (id, is_text) = node_key(&known.id);
+        if is_text || id == old {
+            return Ok(None);
+        }
+        let mut line = Line::read(&self.unit.line(number).map_err(|error| error.to_string())?)?;
+        line.id = raw(&known.id)?;
+        self.unit.patch(number, id, line.write()?);
+        self.own.remove(&old);
+        self.own.insert(id, number);
+        Ok(Some((old, id)))
+    }
+
+    /// Takes over the nodes of a kind directly below a node, with what hangs below them.
+    fn keep_kind(&mut self, below: Id, scope: &str, kind: &str, with: &[String]) {
+        for child in self.successors.get(&below).cloned().unwrap_or_default() {
+            if self.is_kind(child, |found| found == kind) {
+                self.keep(child, scope, with);
+            }
+        }
+    }
+
+    fn keep(&mut self, id: Id, scope: &str, with: &[String]) {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if self.own.contains_key(&id) || self.kept.insert(id, scope.to_owned()).is_some() {
+                continue;
+            }
+            let below = self.successors.get(&id).into_iter().flatten().copied();
+            open.extend(below.filter(|id| self.is_kind(*id, |found| with.iter().any(|kind| kind == found))));
+        }
+    }
+
+    fn is_kind(&self, id: Id, is_wanted: impl Fn(&str) -> bool) -> bool {
+        self.nodes.get(&id).is_some_and(|node| is_wanted(&node.kind))
+    }
+
+    fn is_there(&self, id: Id) -> bool {
+        self.own.contains_key(&id) || self.kept.contains_key(&id)
+    }
+
+    /// Takes over properties and edges of collected nodes. Returns how many nodes that changed.
+    fn keep_parts(&mut self, missing: &[Missing], renamed: Option<(Id, Id)>) -> Result<usize, String> {
+        let mut patched = 0;
+        for one in missing {
+            let Missing::Parts { nodes, properties, edges } = one else { continue };
+            for id in nodes {
+                let id = renamed.filter(|(old, _)| old == id).map_or(*id, |(_, new)| new);
+                patched += usize::from(self.keep_properties(id, properties)?);
+                edges.iter().for_each(|edge| self.keep_part_edges(id, edge));
+            }
+        }
+        Ok(patched)
+    }
+
+    fn keep_properties(&mut self, id: Id, properties: &[String]) -> Result<bool, String> {
+        let (Some(number), Some(known)) = (self.own.get(&id).copied(), self.nodes.get(&id)) else { return Ok(false) };
+        let known = Line::read(&known.line)?;
+        let mut line = Line::read(&self.unit.line(number).map_err(|error| error.to_string())?)?;
+        let mut is_changed = false;
+        for name in properties {
+            if let Some(value) = known.reported.get(name)
+                && line.reported.get(name).map(|value| value.get()) != Some(value.get())
+            {
+                line.reported.insert(name.clone(), value.clone());
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.unit.patch(number, id, line.write()?);
+        }
+        Ok(is_changed)
+    }
+
+    fn keep_part_edges(&mut self, id: Id, edge: &MissingEdge) {
+        let ends = if edge.outgoing { &self.successors } else { &self.predecessors };
+        for other in ends.get(&id).cloned().unwrap_or_default() {
+            if self.is_kind(other, |kind| kind == edge.kind) && self.is_there(other) {
+                self.edges.insert(if edge.outgoing { (id, other) } else { (other, id) });
+            }
+        }
+    }
+
+    /// Takes over the core's edges of nodes that were taken over, but for those that a collected node declares: it has
+    /// declared them again, or no longer does.
+    fn keep_edges(&mut self, collector: Option<&dyn Collector>) {
+        for edge in &self.known.edges {
+            let (from, to) = (node_key(&edge.from).0, node_key(&edge.to).0);
+            let kept = (self.kept.contains_key(&from), self.kept.contains_key(&to));
+            if !(self.is_there(from) && self.is_there(to)) {
+                continue;
+            }
+            let kinds = (self.nodes.get(&from), self.nodes.get(&to));
+            let owner = match (collector, kinds) {
+                (Some(collector), (Some(from), Some(to))) => collector.edge_owner(&from.kind, &to.kind),
+                _ => None,
+            };
+            let is_kept = match owner {
+                Some(EdgeOwner::From) => kept.0,
+                Some(EdgeOwner::To) => kept.1,
+                None => kept.0 || kept.1,
+            };
+            if is_kept {
+                self.edges.insert((from, to));
+            }
+        }
+    }
+
+    /// Makes the edges that collected nodes declare to nodes that were taken over.
+    fn find_edges(&mut self, missing: &[Missing]) -> Result<(), String> {
+        for one in missing {
+            let Missing::Edges { edge, attribute, ends } = one else { continue };
+            let mut by_key: HashMap<Id, Vec<Id>> = HashMap::new();
+            for (id, scope) in &self.kept {
+                let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
+                let value = Line::read(&node.line)?.text(attribute);
+                let Some(value) = value else { continue };
+                let (scope, kind, attribute) = (scope.clone(), node.kind.clone(), attribute.clone());
+                by_key.entry(Key { scope, kind, attribute, value }.hash()).or_default().push(*id);
+            }
+            for (node, key) in ends {
+                for other in by_key.get(key).into_iter().flatten() {
+                    self.edges.insert(if edge.outgoing { (*node, *other) } else { (*other, *node) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, spool: &Spool) -> Result<Option<CompleteUnit>, String> {
+        if self.kept.is_empty() && self.edges.is_empty() {
+            return Ok(None);
+        }
+        let mut store = CarriedStore::new(self.unit.account().clone(), spool);
+        for id in self.kept.keys() {
+            let Some(node) = self.nodes.get(id) else { continue };
+            let resource = Line::read(&node.line)?.text("id").unwrap_or_default();
+            store.node(&node.id, &node.kind, &resource, &node.line).map_err(|error| error.to_string())?;
+        }
+        let text = |id: Id| self.nodes.get(&id).map_or_else(|| NodeId(id).to_string(), |node| node.id.clone());
+        for (from, to) in &self.edges {
+            store.edge(&text(*from), &text(*to));
+        }
+        store.part().map(Some).map_err(|error| error.to_string())
+    }
+}
+
+/// A node's line, taken apart as far as it is changed.
+struct Line {
+    id: Box<RawValue>,
+    reported: Section,
+    rest: Section,
+}
+
+impl Line {
+    fn read(line: &[u8]) -> Result<Self, String> {
+        let unusable = |error: serde_json::Error| format!("a node's line cannot be read: {error}");
+        let mut rest: Section = serde_json::from_slice(line).map_err(unusable)?;
+        let (id, reported) = (rest.remove("id"), rest.remove("reported"));
+        let (Some(id), Some(reported)) = (id, reported) else {
+            return Err("a node's line has no id or nothing reported".to_owned());
+        };
+        Ok(Self { id, reported: serde_json::from_str(reported.get()).map_err(unusable)?, rest })
+    }
+
+    fn text(&self, attribute: &str) -> Option<String> {
+        serde_json::from_str(self.reported.get(attribute)?.get()).ok()
+    }
+
+    fn write(mut self) -> Result<Vec<u8>, String> {
+        let reported = serde_json::value::to_raw_value(&self.reported).map_err(|error| error.to_string())?;
+        self.rest.insert("id".to_owned(), self.id);
+        self.rest.insert("reported".to_owned(), reported);
+        serde_json::to_vec(&self.rest).map_err(|error| error.to_string())
+    }
+}
+
+fn raw(text: &str) -> Result<Box<RawValue>, String> {
+    serde_json::value::to_raw_value(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "last_known_tests.rs"]
+mod tests;

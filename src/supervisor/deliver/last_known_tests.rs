@@ -1,0 +1,218 @@
+//! What is taken over from the core, and what is not.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use worker_proto::{Counts, EdgeList, Node};
+
+use super::*;
+use crate::{
+    ckcore::CarriedEdge,
+    graph::{Account, UnitStore},
+};
+
+const ACCOUNT: u8 = 1;
+const REGION: u8 = 2;
+
+fn id(number: u8) -> String {
+    NodeId([number; 16]).to_string()
+}
+
+fn line(number: u8, kind: &str, more: Value) -> Vec<u8> {
+    let mut reported = json!({ "kind": kind, "id": format!("r-{number}"), "name": format!("n-{number}") });
+    reported.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "id": id(number), "reported": reported, "metadata": {} }).to_string().into_bytes()
+}
+
+fn node(number: u8, kind: &str, more: Value) -> Node {
+    let line = line(number, kind, more).into();
+    Node { id: [number; 16], kind: kind.into(), resource: format!("r-{number}"), line }
+}
+
+/// A unit with an account, a region and these nodes below it.
+fn unit(nodes: &[Node], edges: &[(u8, u8)]) -> CompleteUnit {
+    let account = Account { kind: "account".into(), id: format!("r-{ACCOUNT}"), label: "a".into() };
+    let mut store = UnitStore::new(account, &Spool::new(1 << 20));
+    let above = [node(ACCOUNT, "account", json!({})), node(REGION, "region", json!({}))];
+    store.nodes(&[&above, nodes].concat()).unwrap();
+    let mut list = EdgeList::default();
+    list.push([ACCOUNT; 16], [REGION; 16]);
+    nodes.iter().for_each(|node| list.push([REGION; 16], node.id));
+    edges.iter().for_each(|(from, to)| list.push([*from; 16], [*to; 16]));
+    store.edges(&list);
+    let counts = Counts { nodes: nodes.len() as u64 + 2, edges: list.len() as u64, deferred: 0 };
+    store.complete(counts).unwrap()
+}
+
+fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> Carried {
+    let above = [(ACCOUNT, "account", json!({})), (REGION, "region", json!({}))];
+    let nodes = above.iter().chain(nodes).map(|(number, kind, more)| CarriedNode {
+        id: id(*number),
+        kind: (*kind).to_owned(),
+        is_account: *number == ACCOUNT,
+        line: line(*number, kind, more.clone()),
+    });
+    let edges = [(ACCOUNT, REGION)].iter().chain(edges);
+    let edges = edges.map(|(from, to)| CarriedEdge { from: id(*from), to: id(*to), edge_type: None }).collect();
+    Carried { nodes: nodes.collect(), edges, outward: Vec::new() }
+}
+
+/// The ids and edges of a part that was taken over.
+fn shape(part: Option<&CompleteUnit>) -> (Vec<u8>, Vec<(u8, u8)>) {
+    let Some(part) = part else { return Default::default() };
+    let ids = part.ids().iter().map(|id| id[0]).collect();
+    let mut edges: Vec<_> = part.edge_ids().map(|(from, to)| (from[0], to[0])).collect();
+    edges.sort_unstable();
+    (ids, edges)
+}
+
+fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
+    let with = with.iter().map(|kind| (*kind).to_owned()).collect();
+    Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with }
+}
+
+fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &Carried) -> Completed {
+    complete(unit, missing, known, None, &Spool::new(1 << 20)).unwrap()
+}
+
+#[test]
+fn kinds_that_were_not_seen_are_kept_below_their_node() {
+    // The cluster 10 with its node group 11 was not listed again; 12 is gone, 13 is in another region.
+    let known = carried(
+        &[
+            (10, "cluster", json!({})),
+            (11, "group", json!({})),
+            (12, "volume", json!({})),
+            (3, "region", json!({})),
+            (13, "cluster", json!({})),
+        ],
+        &[(REGION, 10), (10, 11), (REGION, 12), (ACCOUNT, 3), (3, 13), (12, 11)],
+    );
+    let mut unit = unit(&[node(20, "cluster", json!({}))], &[]);
+    let done = completed(&mut unit, &[kind(REGION, "cluster", &["group"])], &known);
+    assert_eq!(shape(done.part.as_ref()), (vec![10, 11], vec![(REGION, 10), (10, 11)]));
+    assert_eq!(done.kept, 2);
+}
+
+#[test]
+fn node_that_was_seen_again_is_not_replaced_by_its_past() {
+    let known = carried(&[(10, "vpc", json!({ "old": true }))], &[(REGION, 10)]);
+    let mut unit = unit(&[node(10, "vpc", json!({ "old": false }))], &[]);
+    let done = completed(&mut unit, &[kind(REGION, "vpc", &[])], &known);
+    assert!(done.part.is_none() && done.kept == 0, "{done:?}");
+    assert!(String::from_utf8(unit.line(2).unwrap()).unwrap().contains("\"old\":false"));
+}
+
+#[test]
+fn properties_and_edges_of_failed_calls_are_kept() {
+    let known = carried(
+        &[
+            (10, "user", json!({ "keys": 3, "tags": {"a": "b"}, "other": 1 })),
+            (11, "group", json!({})),
+            (12, "vpc", json!({})),
+        ],
+        &[(REGION, 10), (REGION, 11), (REGION, 12), (10, 11), (10, 12)],
+    );
+    let new =
+        [node(10, "user", json!({ "keys": 0, "other": 2 })), node(11, "group", json!({})), node(12, "vpc", json!({}))];
+    let mut unit = unit(&new, &[]);
+    let edges = vec![MissingEdge { outgoing: true, kind: "group".into() }];
+    let properties = vec!["keys".to_owned(), "tags".to_owned(), "never".to_owned()];
+    let done = completed(&mut unit, &[Missing::Parts { nodes: vec![[10; 16]], properties, edges }], &known);
+    let line: Value = serde_json::from_slice(&unit.line(2).unwrap()).unwrap();
+    let reported = &line["reported"];
+    assert_eq!((&reported["keys"], &reported["tags"], &reported["other"]), (&json!(3), &json!({"a": "b"}), &json!(2)));
+    assert_eq!(reported.get("never"), None);
+    assert_eq!(shape(done.part.as_ref()), (vec![], vec![(10, 11)]), "the other edge was answered: it is gone");
+    assert_eq!(done.kept, 1);
+}
+
+#[test]
+fn account_without_its_name_stays_the_node_that_the_core_knows() {
+    let mut known = carried(&[], &[]);
+    known.nodes[0].id = id(99);
+    known.nodes[0].line =
+        json!({ "id": id(99), "reported": {"kind": "account", "id": "r-1", "name": "alias"} }).to_string().into_bytes();
+    let mut unit = unit(&[], &[]);
+    let parts = Missing::Parts { nodes: vec![[ACCOUNT; 16]], properties: vec!["name".into()], edges: Vec::new() };
+    completed(&mut unit, &[parts], &known);
+    let line: Value = serde_json::from_slice(&unit.line(0).unwrap()).unwrap();
+    assert_eq!((&line["id"], &line["reported"]["name"]), (&json!(id(99)), &json!("alias")));
+    assert!(unit.edge_ids().any(|edge| edge == ([99; 16], [REGION; 16])), "its edges go with it");
+}
+
+#[test]
+fn references_to_unseen_nodes_are_resolved_among_them() {
+    let known = carried(
+        &[(10, "vpc", json!({ "arn": "arn-10" })), (11, "vpc", json!({ "arn": "arn-11" }))],
+        &[(REGION, 10), (REGION, 11)],
+    );
+    let mut unit = unit(&[node(20, "subnet", json!({}))], &[]);
+    let key = |scope: &str, value: &str| {
+        Key { scope: scope.into(), kind: "vpc".into(), attribute: "arn".into(), value: value.into() }.hash()
+    };
+    let edges = Missing::Edges {
+        edge: MissingEdge { outgoing: false, kind: "vpc".into() },
+        attribute: "arn".into(),
+        ends: vec![([20; 16], key("here", "arn-11")), ([20; 16], key("elsewhere", "arn-10"))],
+    };
+    let done = completed(&mut unit, &[kind(REGION, "vpc", &[]), edges], &known);
+    assert_eq!(shape(done.part.as_ref()), (vec![10, 11], vec![(REGION, 10), (REGION, 11), (11, 20)]));
+}
+
+/// Volumes say to which instances they belong.
+struct Owners;
+
+impl Collector for Owners {
+    fn name(&self) -> &'static str {
+        "owners"
+    }
+
+    fn options(&self) -> &'static [crate::settings::OptionSpec] {
+        &[]
+    }
+
+    fn check(&self, _: &crate::settings::Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn concurrency(&self, _: &crate::settings::Settings) -> crate::collectors::Concurrency {
+        crate::collectors::Concurrency { fork: false, pool: 1 }
+    }
+
+    fn broker(&self, _: &crate::settings::Settings) -> Option<std::sync::Arc<dyn crate::collectors::Broker>> {
+        None
+    }
+
+    fn plan<'a>(
+        &'a self,
+        _: &'a crate::collectors::CollectContext,
+    ) -> crate::collectors::BoxFuture<'a, Result<worker_proto::Plan, worker_proto::Failure>> {
+        Box::pin(async { Ok(worker_proto::Plan::default()) })
+    }
+
+    fn collect<'a>(
+        &'a self,
+        _: &'a crate::collectors::CollectContext,
+        _: &'a worker_proto::Unit,
+    ) -> crate::collectors::BoxFuture<'a, Result<(), worker_proto::Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
+        (from == "instance" && to == "volume").then_some(EdgeOwner::To)
+    }
+}
+
+#[test]
+fn edge_that_a_collected_node_declares_is_not_taken_from_the_past() {
+    // The volume 11 was collected and no longer names the instance 10, which was not seen; 12 was not seen either.
+    let known = carried(
+        &[(10, "instance", json!({})), (11, "volume", json!({})), (12, "volume", json!({}))],
+        &[(REGION, 10), (REGION, 11), (REGION, 12), (10, 11), (10, 12)],
+    );
+    let mut unit = unit(&[node(11, "volume", json!({}))], &[]);
+    let missing = [kind(REGION, "instance", &[]), kind(REGION, "volume", &[])];
+    let done = complete(&mut unit, &missing, &known, Some(&Owners), &Spool::new(1 << 20)).unwrap();
+    assert_eq!(shape(done.part.as_ref()), (vec![10, 12], vec![(REGION, 10), (REGION, 12), (10, 12)]));
+}

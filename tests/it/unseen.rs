@@ -1,0 +1,178 @@
+//! Not seen is not gone: whatever a fault hides stays in the core as it was, and the answer says that it was not seen.
+//!
+//! Each case runs on both cores: the first collection is complete, the next one meets the fault. Afterwards the core has the
+//! same nodes, properties and edges.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    aws::LocalAws,
+    core::TestCore,
+    core4::LocalCore,
+    daemon::{Daemon, SUBSCRIBER, have},
+};
+
+const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
+/// A member of the organization of the local AWS.
+const MEMBER: &str = "812205225875";
+
+/// What a core has: what was reported of each node, and the edges.
+#[derive(Debug, PartialEq)]
+struct Graph {
+    nodes: BTreeMap<String, Value>,
+    edges: BTreeSet<(String, String)>,
+}
+
+impl Graph {
+    /// Fails with what is different, if anything is.
+    fn assert_same(&self, other: &Graph, what: &str) {
+        let name = |id: &String, nodes: &BTreeMap<String, Value>| {
+            nodes.get(id).map_or_else(|| id.clone(), |node| format!("{} {}", node["kind"], node["id"]))
+        };
+        let all: BTreeSet<&String> = self.nodes.keys().chain(other.nodes.keys()).collect();
+        let mut different: Vec<String> = all
+            .into_iter()
+            .filter(|id| self.nodes.get(*id) != other.nodes.get(*id))
+            .map(|id| format!("node {:?}\n    is now {:?}", self.nodes.get(id), other.nodes.get(id)))
+            .collect();
+        let edge = |(from, to): &(String, String)| format!("{} -> {}", name(from, &self.nodes), name(to, &self.nodes));
+        different.extend(self.edges.difference(&other.edges).map(|lost| format!("edge lost: {}", edge(lost))));
+        different.extend(other.edges.difference(&self.edges).map(|new| format!("edge made: {}", edge(new))));
+        assert!(
+            different.is_empty(),
+            "{what}: {} differences\n  {}",
+            different.len(),
+            different[..different.len().min(12)].join("\n  ")
+        );
+    }
+}
+
+/// Without members that are computed from the time. Of the time of the last use it counts whether there is one.
+fn reported(node: &Value) -> Value {
+    let mut reported = node.clone();
+    if let Some(members) = reported.as_object_mut() {
+        members.retain(|name, _| !["age", "last_update", "last_access", "mtime", "ctime"].contains(&name.as_str()));
+        members.entry("atime").and_modify(|time| *time = json!(true));
+    }
+    reported
+}
+
+fn daemon(uri: &str, aws: &LocalAws) -> Daemon {
+    Daemon::at(uri, |command: &mut Command| {
+        command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper", "--aws-scrape-org"]);
+        aws.serve(command.arg("--aws-region").args(REGIONS))
+    })
+}
+
+/// Faults, and what the answer has to name of them.
+fn cases() -> Vec<(&'static str, Vec<Value>, &'static str)> {
+    let deny = |fault: Value| {
+        let mut fault = fault;
+        fault["mode"] = json!("deny");
+        fault
+    };
+    let services = ["autoscaling", "cloudformation", "cloudwatch", "ec2", "eks", "elb", "elbv2", "iam", "rds", "s3"];
+    vec![
+        (
+            "one kind in one region",
+            vec![deny(json!({"operation": "DescribeInstances", "region": "us-west-2"}))],
+            "DescribeInstances",
+        ),
+        (
+            "a kind that others lead to",
+            vec![deny(json!({"operation": "DescribeVpcs", "account": MEMBER}))],
+            "DescribeVpcs",
+        ),
+        ("one region", vec![deny(json!({"region": "us-west-2", "account": MEMBER}))], "us-west-2"),
+        (
+            "the calls for items",
+            vec![
+                deny(json!({"operation": "DescribeNodegroup"})),
+                deny(json!({"operation": "DescribeTags", "service": "elbv2"})),
+                deny(json!({"operation": "DescribeTargetHealth"})),
+                deny(json!({"operation": "ListServiceQuotas"})),
+                deny(json!({"operation": "GetMetricData"})),
+            ],
+            "more; ",
+        ),
+        ("IAM", vec![deny(json!({"service": "iam", "account": MEMBER}))], "iam"),
+        (
+            "all calls of one account",
+            services.iter().map(|service| deny(json!({"service": service, "account": MEMBER}))).collect(),
+            MEMBER,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn core2_keeps_what_a_fault_hides() {
+    let (aws, core) = (LocalAws::start(2, &REGIONS), TestCore::start(None).await);
+    let daemon = daemon(&core.uri(), &aws);
+    let graph = || Graph {
+        nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
+        edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
+    };
+    core.connected(SUBSCRIBER).await;
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    let truth = graph();
+    for (what, faults, named) in cases() {
+        for fault in faults {
+            aws.fault(fault).await;
+        }
+        let (kind, error) = have(&core, "collect").await;
+        assert_eq!(kind, "action_error", "{what}");
+        assert!(error.contains("incomplete") && error.contains(named), "{what}: {error}");
+        truth.assert_same(&graph(), what);
+        aws.reset().await;
+    }
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    truth.assert_same(&graph(), "without a fault");
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
+async fn core4_keeps_what_a_fault_hides() {
+    let (aws, core) = (LocalAws::start(2, &REGIONS), LocalCore::start(&[]));
+    let daemon = daemon(&core.uri, &aws);
+    core.until("workers", |workers| workers["connected"].as_array().is_some_and(|all| !all.is_empty())).await;
+    let collect = async |result: &str, times: usize| {
+        let task = core.workflow("collect").await;
+        let is_over = |tasks: &Value| {
+            tasks["running"].as_array().is_some_and(|running| running.iter().all(|one| one["id"] != task))
+        };
+        core.until("tasks", is_over).await;
+        let line = format!("ckworker_actions_total{{action=\"collect\",result=\"{result}\"}} {times}");
+        let (_, metrics) = daemon.get("/metrics").await;
+        assert!(metrics.contains(&line), "{line} is missing: {}", daemon.log());
+    };
+    let graph = async || {
+        let all = core.look("graph/fix").await;
+        let nodes = all["nodes"].as_array().unwrap().iter();
+        let edges = all["edges"]["default"].as_array().unwrap().iter();
+        Graph {
+            nodes: nodes.map(|node| (node["_key"].as_str().unwrap().into(), reported(&node["reported"]))).collect(),
+            edges: edges
+                .map(|edge| [&edge["from"], &edge["to"]].map(|end| end.as_str().unwrap().into()).into())
+                .collect(),
+        }
+    };
+    collect("done", 1).await;
+    let truth = graph().await;
+    assert!(truth.nodes.len() > 300 && truth.edges.len() > 600, "{} {}", truth.nodes.len(), truth.edges.len());
+    for (number, (what, faults, _)) in cases().into_iter().enumerate() {
+        for fault in faults {
+            aws.fault(fault).await;
+        }
+        collect("error", number + 1).await;
+        truth.assert_same(&graph().await, what);
+        aws.reset().await;
+    }
+    collect("done", 2).await;
+    truth.assert_same(&graph().await, "without a fault");
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
