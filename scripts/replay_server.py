@@ -1,4 +1,4 @@
-"""The replay server of `benches/replay` for scripts: building it, running it, and what a collection of it needs."""
+"""Builds and runs the replay server of `benches/replay`, for the scripts that collect from it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,11 @@ def more_files() -> None:
 
 @contextmanager
 def replay(program: Path, accounts: int, regions: int, latency_ms: int = 0, *, tls: bool = False) -> Iterator[Replay]:
-    """Runs a server with so many accounts and regions."""
+    """Runs a server with this number of accounts and regions."""
     command = [str(program), "--accounts", str(accounts), "--regions", str(regions), "--latency-ms", str(latency_ms)]
     if tls:
-        command += ["--tls-certificate", str(CERTIFICATES / "server.pem"), "--tls-key", str(CERTIFICATES / "server.key")]
+        command += ["--tls-certificate", str(CERTIFICATES / "server.pem")]
+        command += ["--tls-key", str(CERTIFICATES / "server.key")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=more_files
     ) as server:
@@ -68,21 +69,21 @@ def replay(program: Path, accounts: int, regions: int, latency_ms: int = 0, *, t
 
 
 def control(endpoint: str, action: str, *, post: bool = False) -> Any:
-    """Asks the control endpoint of a replay server or of a local AWS."""
+    """Sends a request to the control endpoint of a replay server or of a local AWS."""
     request = urllib.request.Request(f"{endpoint}/_ctl/{action}", data=b"" if post else None)
     with urllib.request.urlopen(request, timeout=SECONDS_PER_CONTROL, context=tls_context(endpoint)) as reply:
         return json.load(reply)
 
 
 def tls_context(endpoint: str) -> ssl.SSLContext | None:
-    """Trusts the authority of the tests; none for a plain endpoint."""
+    """Returns a context that trusts the authority of the tests; none for a plain endpoint."""
     if not endpoint.startswith("https://"):
         return None
     return ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
 
 
 def environment(endpoint: str, region: str) -> dict[str, str]:
-    """The environment in which ckworker finds a server, and nothing of the user's."""
+    """Returns the environment in which ckworker uses a server, without AWS settings of the user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     tls = {"SSL_CERT_FILE": str(CERTIFICATES / "authority.pem")} if endpoint.startswith("https://") else {}
     return {
@@ -100,7 +101,7 @@ def environment(endpoint: str, region: str) -> dict[str, str]:
 
 
 def counted(output: Path) -> tuple[int, int]:
-    """The number of nodes and edges in the output of a collection."""
+    """Counts nodes and edges in the output of a collection."""
     with open(output, encoding="utf-8") as lines:
         edges = [line.startswith('{"from"') for line in lines if line.strip()]
     return edges.count(False), edges.count(True)

@@ -3,7 +3,7 @@
 //! An ID is a token of a fixed length: hexadecimal digits, as in `vol-0abc…`, in a UUID or at the end of an ARN; or
 //! upper-case letters and digits, as in `AIDA…`. A recorded token has a number. The token of an account and region is
 //! that number, the region and the account in one integer, which is then mixed reversibly so that it looks like an ID.
-//! So two accounts never share an ID, and each ID leads back to the recorded one without any table per account.
+//! Two accounts never share an ID, and each ID leads back to the recorded ID without a table per account.
 
 use std::collections::HashMap;
 
@@ -16,13 +16,13 @@ pub(crate) struct Place {
     pub(crate) region: u16,
 }
 
-/// The most accounts that IDs of eight digits can tell apart.
+/// The maximum number of accounts: an ID of eight digits has 15 bits for the account.
 pub(crate) const MAX_ACCOUNTS: usize = 1 << 15;
-/// The most regions that they can tell apart.
+/// The maximum number of regions: an ID of eight digits has 7 bits for the region.
 pub(crate) const MAX_REGIONS: usize = 1 << 7;
-/// The most recorded IDs of eight digits.
+/// The maximum number of recorded IDs of eight digits.
 const MAX_SHORT: usize = 1 << 10;
-/// The most recorded IDs of every other form.
+/// The maximum number of recorded IDs of each other form.
 const MAX_LONG: usize = 1 << 16;
 
 /// The form of an ID.
@@ -32,39 +32,46 @@ pub(crate) enum Form {
     Short,
     /// 16 hexadecimal digits.
     Long,
-    /// 17 hexadecimal digits.
+    /// 17 hexadecimal digits, or lower-case letters and digits in the recording.
     Longer,
     /// 20 upper-case letters and digits, of IAM.
     Unique,
     /// 21 upper-case letters and digits, of IAM.
     LongerUnique,
+    /// 20 lower-case letters and digits, as the local AWS has them in IAM.
+    LowerUnique,
 }
 
-const FORMS: usize = 5;
+const FORMS: usize = 6;
 
-/// The length of the part of an ID of IAM that says what it is of.
+/// The length of the prefix of an ID of IAM, such as `AIDA`.
 const PREFIX: usize = 4;
-/// The characters in the rest of it, five bits each.
+/// The characters after the prefix, five bits each.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const LOWER_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// The characters before them in an ID of 20 lower-case characters.
+const LOWER_PREFIX: &[u8; 7] = b"2222222";
+/// The prefixes of IDs of IAM; policies of the local AWS have none of them.
+const UNIQUE_PREFIXES: [&[u8]; 8] = [b"AGPA", b"AIDA", b"AIPA", b"AKIA", b"ANPA", b"AROA", b"ASCA", b"ASIA"];
 /// The characters that 64 bits take.
 const MIXED_CHARACTERS: usize = 13;
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Form {
-    /// The form of a token, if an ID may look like it.
+    /// Returns the form of a token, or `None` if no ID has such a form.
     pub(crate) fn of(token: &[u8]) -> Option<Self> {
         let form = match token.len() {
             8 => Self::Short,
             16 => Self::Long,
             17 => Self::Longer,
-            20 => Self::Unique,
+            20 if token[0].is_ascii_uppercase() => Self::Unique,
+            20 => Self::LowerUnique,
             21 => Self::LongerUnique,
             _ => return None,
         };
         let fits = match form {
-            Self::Short | Self::Long | Self::Longer => {
-                token.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            }
+            Self::Short | Self::Long => token.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+            Self::Longer | Self::LowerUnique => token.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')),
             Self::Unique | Self::LongerUnique => {
                 token[0] == b'A' && token.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
             }
@@ -73,18 +80,21 @@ impl Form {
     }
 
     /// Whether a recorded token of this form is an ID; `before` is the text before it. Words and numbers may look like
-    /// IDs: digits alone are an ID only after a prefix such as `vol-`, capital letters alone are none.
+    /// IDs: digits alone are an ID only after a prefix such as `vol-`, long tokens of letters alone only with
+    /// a prefix such as `AKIA`.
     pub(crate) fn is_id(self, token: &[u8], before: &[u8]) -> bool {
-        if self.is_global() {
-            return token.iter().any(u8::is_ascii_digit);
+        let has_digits = token.iter().any(u8::is_ascii_digit);
+        let has_letters = token.iter().any(u8::is_ascii_alphabetic);
+        match self {
+            Self::Unique | Self::LongerUnique => has_digits || UNIQUE_PREFIXES.contains(&&token[..PREFIX]),
+            Self::Longer | Self::LowerUnique if has_letters => has_digits,
+            _ => has_letters || matches!(before, [.., letter, b'-'] if letter.is_ascii_lowercase()),
         }
-        let has_prefix = matches!(before, [.., letter, b'-'] if letter.is_ascii_lowercase());
-        has_prefix || token.iter().any(u8::is_ascii_lowercase)
     }
 
     /// Whether such IDs are the same in all regions of an account.
     fn is_global(self) -> bool {
-        matches!(self, Self::Unique | Self::LongerUnique)
+        matches!(self, Self::Unique | Self::LongerUnique | Self::LowerUnique)
     }
 
     fn limit(self) -> usize {
@@ -107,7 +117,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// The ID that a recorded token is, or `None` if there are more than can be told apart.
+    /// Numbers a recorded token. Returns `None` if its form has no number left.
     pub(crate) fn add(&mut self, token: &[u8], form: Form) -> Option<Id> {
         if let Some(known) = self.numbers.get(token) {
             return Some(*known);
@@ -120,13 +130,13 @@ impl Ids {
         Some(id)
     }
 
-    /// The number of recorded IDs.
+    /// Returns the number of recorded IDs.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Appends the ID that stands for a recorded one at a place.
+    /// Appends the ID that a place has instead of a recorded ID.
     pub(crate) fn write(&self, id: Id, place: Place, out: &mut Vec<u8>) {
         let region = if id.form.is_global() { 0 } else { place.region };
         match id.form {
@@ -140,18 +150,24 @@ impl Ids {
                 let recorded = &self.known[id.form as usize][usize::from(id.number)];
                 out.extend_from_slice(&recorded[..PREFIX]);
                 out.resize(out.len() + recorded.len() - PREFIX - MIXED_CHARACTERS, b'2');
-                push_letters(mix(pack(id.number, place.account, region)), out);
+                push_letters(mix(pack(id.number, place.account, region)), ALPHABET, out);
+            }
+            Form::LowerUnique => {
+                out.extend_from_slice(LOWER_PREFIX);
+                push_letters(mix(pack(id.number, place.account, region)), LOWER_ALPHABET, out);
             }
         }
     }
 
-    /// The recorded ID that a token at a place stands for.
+    /// Returns the recorded ID of a token at a place, or `None` if the token is no ID of that place.
     pub(crate) fn recorded(&self, token: &[u8], form: Form, place: Place) -> Option<&[u8]> {
         let (number, account, region) = match form {
             Form::Short => unpack_short(unmix_short(u32::try_from(read_hex(token)?).ok()?)),
             Form::Long => unpack(unmix(read_hex(token)?)),
             Form::Longer => unpack(unmix(read_hex(token.strip_prefix(b"0")?)?)),
-            Form::Unique | Form::LongerUnique => unpack(unmix(read_letters(&token[token.len() - MIXED_CHARACTERS..])?)),
+            Form::Unique | Form::LongerUnique | Form::LowerUnique => {
+                unpack(unmix(read_letters(&token[token.len() - MIXED_CHARACTERS..])?))
+            }
         };
         let expected = if form.is_global() { 0 } else { place.region };
         let is_here = account == place.account && region == expected;
@@ -181,7 +197,7 @@ const INVERSES: [u64; 2] = [inverse(FACTORS[0]), inverse(FACTORS[1])];
 const SHORT_FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 const SHORT_INVERSES: [u32; 2] = [inverse(SHORT_FACTORS[0] as u64) as u32, inverse(SHORT_FACTORS[1] as u64) as u32];
 
-/// The inverse of an odd number modulo 2^64; its low half is the one modulo 2^32.
+/// Returns the inverse of an odd number modulo 2^64; its low half is the inverse modulo 2^32.
 const fn inverse(odd: u64) -> u64 {
     // Correct to three bits at first; each step of Newton's method doubles them.
     let mut found = odd;
@@ -224,14 +240,15 @@ fn read_hex(token: &[u8]) -> Option<u64> {
     })
 }
 
-fn push_letters(value: u64, out: &mut Vec<u8>) {
-    out.extend((0..MIXED_CHARACTERS as u32).rev().map(|at| ALPHABET[(value >> (5 * at) & 0x1f) as usize]));
+fn push_letters(value: u64, alphabet: &[u8; 32], out: &mut Vec<u8>) {
+    out.extend((0..MIXED_CHARACTERS as u32).rev().map(|at| alphabet[(value >> (5 * at) & 0x1f) as usize]));
 }
 
 fn read_letters(token: &[u8]) -> Option<u64> {
     token.iter().try_fold(0_u64, |value, byte| {
         let letter = match byte {
             b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a',
             b'2'..=b'7' => byte - b'2' + 26,
             _ => return None,
         };
@@ -246,8 +263,15 @@ mod tests {
 
     use super::*;
 
-    const RECORDED: [&[u8]; 5] =
-        [b"1234abcd", b"50dc6c495c0c9188", b"0ed99d2a244c43314", b"AIDARZPUZDIKGWEMDXI4", b"AROARZPUZDIKKOONR3XW2"];
+    const RECORDED: [&[u8]; 7] = [
+        b"1234abcd",
+        b"50dc6c495c0c9188",
+        b"0ed99d2a244c43314",
+        b"1rdz9akmgt2hymz52",
+        b"AIDARZPUZDIKGWEMDXI4",
+        b"AROARZPUZDIKKOONR3XW2",
+        b"28zhmra1b9e0x7ild8j2",
+    ];
 
     #[test]
     fn ids_are_distinct_and_lead_back() {
@@ -277,6 +301,8 @@ mod tests {
         let is_id = |token: &[u8], before: &[u8]| Form::of(token).is_some_and(|form| form.is_id(token, before));
         assert!(is_id(b"20211101", b"vol-") && !is_id(b"20211101", b"at ") && !is_id(b"20211101", b"0-"));
         assert!(is_id(b"8cc9835771473b6e6", b"snap-") && is_id(b"d7dd99127988ef7a", b"alb-0/"));
+        assert!(is_id(b"28zhmra1b9e0x7ild8j2", b">") && !is_id(b"internationalization", b" "));
+        assert!(is_id(b"AKIARZPUZDIKGWEMDXIA", b">"));
         assert!(!is_id(b"8CC9835771473B6E", b"") && !is_id(b"deadbee", b"i-"));
         assert!(is_id(b"AIDARZPUZDIKGWEMDXI4", b"") && !is_id(b"ABCDEFGHIJKLMNOPQRST", b""));
     }

@@ -43,18 +43,18 @@ pub use crate::{stats::Stats, tls::Tls};
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
-/// How a server behaves.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The number of accounts, from 1 to 32,768. The first one is the recorded one and manages the organization.
+    /// The number of accounts, from 1 to 32,768. The first is the account of the recording and manages the organization.
     pub accounts: usize,
-    /// The number of regions, from 1 to 128. The first one is the recorded one.
+    /// The number of regions, from 1 to 128. The first is the region of the recording.
     pub regions: usize,
-    /// How long every answer is delayed.
+    /// The delay of every answer.
     pub latency: Duration,
-    /// The certificate for `https`; `None` for `http`.
+    /// Certificate and key for `https`; `None` for `http`.
     pub tls: Option<Tls>,
-    /// The port at 127.0.0.1; 0 takes a free one.
+    /// The port at 127.0.0.1; 0 takes a free port.
     pub port: u16,
 }
 
@@ -64,7 +64,7 @@ impl Default for Config {
     }
 }
 
-/// Why a server did not start.
+/// The cause for which a server did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -82,7 +82,7 @@ pub enum StartError {
     Listen(u16, #[source] io::Error),
 }
 
-/// A running server. Dropping it ends it with all its connections.
+/// A running server. Dropping it stops the server and closes all connections.
 #[derive(Debug)]
 pub struct Replay {
     address: SocketAddr,
@@ -93,10 +93,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Starts a server on a thread of its own. It listens when this returns.
+    /// Starts a server on a thread of its own. Returns when the server listens.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// A variant of [`StartError`] for each cause.
     pub fn start(config: Config) -> Result<Self, StartError> {
         check("accounts", config.accounts, MAX_ACCOUNTS)?;
         check("regions", config.regions, MAX_REGIONS)?;
@@ -110,7 +110,7 @@ impl Replay {
         let (stop, stopped) = oneshot::channel();
         let (ready, address) = mpsc::channel();
         let run = move || {
-            // Whoever started the server waits for the address, and learns of an error by the same channel.
+            // `start` waits for the address, and receives an error on the same channel.
             let result = run(shared, port, acceptor, stopped, |address| _ = ready.send(Ok(address)));
             if let Err(error) = result {
                 let _ = ready.send(Err(error));
@@ -122,31 +122,31 @@ impl Replay {
         Ok(Self { address, scheme, server, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where clients reach it, such as `http://127.0.0.1:40001`; the value of `AWS_ENDPOINT_URL`.
+    /// Returns the URL of the server, such as `http://127.0.0.1:40001`; the value of `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    /// The IDs of all accounts; the first one is that of requests that are not signed with the key of a role.
+    /// Returns the IDs of all accounts. Requests that are not signed with a role's key belong to the first account.
     #[must_use]
     pub fn accounts(&self) -> &[String] {
         self.server.organization.accounts()
     }
 
-    /// The names of all regions.
+    /// Returns the names of all regions.
     #[must_use]
     pub fn regions(&self) -> &[String] {
         self.server.organization.regions()
     }
 
-    /// The counts since the start or the last reset.
+    /// Returns the counts since the start or the last reset.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.server.counts.stats()
     }
 
-    /// Forgets all counts.
+    /// Resets all counts.
     pub fn reset(&self) {
         self.server.counts.reset();
     }
@@ -156,13 +156,13 @@ impl Drop for Replay {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been printed.
+            // The thread has printed its panic.
             let _ = thread.join();
         }
     }
 }
 
-/// Listens, reports the address, and serves until `stopped` is sent or its sender dropped.
+/// Listens, reports the address, and serves until the sender of `stopped` is dropped.
 fn run(
     server: Arc<Server>,
     port: u16,

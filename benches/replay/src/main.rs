@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match run(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is closed nobody reads it.
+            // There is no other place to report it if stderr is closed.
             let _ = writeln!(io::stderr(), "replay: {error}");
             ExitCode::FAILURE
         }
@@ -60,13 +60,13 @@ fn config(matches: &ArgMatches) -> Config {
 }
 
 fn run(matches: &ArgMatches) -> Result<(), Box<dyn std::error::Error>> {
-    // Before the server, so that no signal ends the process in between.
+    // Installed before the server starts: a signal must not kill the process in between.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let replay = Replay::start(config(matches))?;
     let (stop, stopped) = mpsc::channel();
     let at_end = stop.clone();
     thread::spawn(move || {
-        // An error is an end, too.
+        // An error counts as the end of stdin.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         let _ = at_end.send(());
     });

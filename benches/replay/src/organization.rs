@@ -13,13 +13,13 @@ use crate::{
     text::Names,
 };
 
-/// The ID of the second account is this one and 1, and so on; the first account is the recorded one.
+/// The ID of an account is this number plus its index; the first account has the ID of the recording.
 const BASE: u64 = 200_000_000_000;
-/// What an access key of a role begins with; its account follows.
+/// The prefix of the access key of a role; the account ID follows.
 const KEY: &str = "ASIAPLAY";
 /// The accounts on a page of `ListAccounts`, as at AWS.
 const ACCOUNTS_PER_PAGE: usize = 20;
-/// When the credentials of a role end: never, as far as a collection is concerned.
+/// The end of a role's credentials, later than any collection.
 const EXPIRATION: &str = "2099-12-31T23:59:59Z";
 const PARTITION: &str = "aws";
 
@@ -32,7 +32,7 @@ pub(crate) struct Organization {
 }
 
 impl Organization {
-    /// So many accounts and regions. The first account is the one that `management` names.
+    /// Makes an organization. Its first account has the ID `management`.
     pub(crate) fn new(management: &str, accounts: usize, regions: usize) -> Self {
         let others = (1..accounts as u64).map(|number| (BASE + number).to_string());
         let accounts = [management.to_owned()].into_iter().chain(others).collect();
@@ -49,22 +49,22 @@ impl Organization {
         &self.regions
     }
 
-    /// The names of a place.
+    /// Returns the names of a place.
     pub(crate) fn names(&self, place: Place) -> Names<'_> {
         Names { account: &self.accounts[place.account as usize], region: &self.regions[usize::from(place.region)] }
     }
 
-    /// The index of a region, if there is such a one.
+    /// Returns the index of a region, or `None` if the server does not have it.
     pub(crate) fn region(&self, name: &str) -> Option<u16> {
         self.region_indices.get(name).copied()
     }
 
-    /// The index of the account that an access key belongs to. Other keys than those of roles belong to the first one.
+    /// Returns the index of the account of an access key. Keys that are not of a role belong to the first account.
     pub(crate) fn account_of(&self, access_key: &str) -> u32 {
         access_key.strip_prefix(KEY).and_then(|id| self.account(id)).unwrap_or(0)
     }
 
-    /// The index of an account, if there is such a one.
+    /// Returns the index of an account, or `None` if the organization does not have it.
     fn account(&self, id: &str) -> Option<u32> {
         if self.accounts.first().is_some_and(|first| first == id) {
             return Some(0);
@@ -73,7 +73,8 @@ impl Organization {
         u32::try_from(index).ok().filter(|index| *index > 0 && (*index as usize) < self.accounts.len())
     }
 
-    /// The answer to an operation that is not in the recording because it depends on the organization, with its name.
+    /// Answers an operation that depends on the organization, and returns its name with the answer. Returns `None` for
+    /// all other operations.
     pub(crate) fn answer(&self, asked: &Asked<'_>, account: &str) -> Option<(&'static str, Made)> {
         let form = |body: String| (StatusCode::OK, XML, body);
         Some(match (asked.signing, asked.operation().as_str()) {
@@ -154,7 +155,7 @@ impl Organization {
         let mut body = String::from("<DescribeRegionsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">");
         body += "<requestId>replay</requestId><regionInfo>";
         for region in &self.regions {
-            // Writing to a string cannot fail.
+            // Writing to a string does not fail.
             let _ = write!(
                 body,
                 "<item><regionName>{region}</regionName><regionEndpoint>ec2.{region}.amazonaws.com</regionEndpoint>\

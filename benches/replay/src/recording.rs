@@ -1,4 +1,4 @@
-//! The recording: which request has which answer.
+//! The recording: finds the answer to a request.
 
 use std::{collections::HashMap, io::Read, sync::Arc};
 
@@ -61,7 +61,7 @@ impl Recording {
     /// Reads the recording of the repository.
     ///
     /// # Errors
-    /// `Recording` if it is not one.
+    /// `Recording` if the file is not valid.
     pub(crate) fn embedded() -> Result<Self, StartError> {
         let mut text = String::new();
         GzDecoder::new(EMBEDDED).read_to_string(&mut text).map_err(|error| invalid(&error))?;
@@ -94,28 +94,28 @@ impl Recording {
         Ok(Self { account: file.account, region: file.region, ids, answers })
     }
 
-    /// Account and region of the recording.
+    /// Returns account and region of the recording.
     pub(crate) fn names(&self) -> Names<'_> {
         Names { account: &self.account, region: &self.region }
     }
 
-    /// The recorded IDs.
+    /// Returns the recorded IDs.
     pub(crate) fn ids(&self) -> &Ids {
         &self.ids
     }
 
-    /// The number of recorded answers.
+    /// Returns the number of recorded answers.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.answers.len()
     }
 
-    /// The answer to a request with this key.
+    /// Returns the answer to a request with this key.
     pub(crate) fn answer(&self, key: &[u8]) -> Option<&Answer> {
         self.answers.get(key)
     }
 
-    /// The body of an answer for an account and region.
+    /// Returns the body of an answer for an account and region.
     pub(crate) fn body(&self, answer: &Answer, place: Place, names: Names<'_>) -> Vec<u8> {
         answer.body.render(&self.ids, place, names)
     }

@@ -1,19 +1,19 @@
-//! The names of regions: those of AWS, and well-formed invented ones beyond.
+//! Names of regions: first those of AWS, then invented names of the same form.
 
 /// The table that ckworker has of AWS's regions.
 const TABLE: &str = include_str!("../../../src/collectors/aws/models/endpoints.txt");
 
-/// The regions that come first: the recorded one, and the one that the local AWS has besides.
+/// The first two regions: the recorded region, and the other region of the local AWS.
 const FIRST: [&str; 2] = ["us-east-1", "us-west-2"];
 
-/// The names of so many regions, always in the same order.
+/// Returns the names of `count` regions, always in the same order.
 pub(crate) fn names(count: usize) -> Vec<String> {
     let partition = TABLE.lines().skip_while(|line| !line.starts_with("partition aws ")).skip(1);
     let known = partition.take_while(|line| !line.starts_with("partition ")).filter_map(|line| {
         let name = line.strip_prefix("region ")?.split(' ').next()?;
         (!FIRST.contains(&name)).then(|| name.to_owned())
     });
-    // No name is the beginning of another one, so that each is found whole in a text.
+    // No name is the prefix of another name: a region is searched for by its prefix.
     let invented = (100..).map(|number| format!("us-invented-{number}"));
     FIRST.iter().map(|name| (*name).to_owned()).chain(known).chain(invented).take(count).collect()
 }

@@ -1,4 +1,4 @@
-//! Requests: what they ask, for which account and region, and their key in the recording.
+//! Requests: signature scope, operation, and key in the recording.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{
     text::{Names, normalise, percent_decoded},
 };
 
-/// A request, as far as its answer depends on it.
+/// The parts of a request that decide its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     /// The name that the service signs with, such as `monitoring`.
@@ -16,7 +16,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     /// Path and query.
     pub(crate) path: &'a str,
-    /// The value of `X-Amz-Target`, or nothing.
+    /// The value of `X-Amz-Target`; empty without one.
     pub(crate) target: &'a str,
     pub(crate) body: &'a [u8],
 }
@@ -30,7 +30,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope in the `Authorization` header, if the request is signed.
+    /// Reads the `Authorization` header. Returns `None` if the request is not signed.
     pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let scope = value.split_once("Credential=")?.1.split([',', ' ']).next()?;
@@ -44,12 +44,12 @@ impl<'a> Scope<'a> {
 const GLOBAL: [&str; 2] = ["iam", "s3"];
 
 impl<'a> Asked<'a> {
-    /// Whether the answer is the same for all regions.
+    /// Whether the answer is the same in all regions.
     pub(crate) fn is_global(&self) -> bool {
         GLOBAL.contains(&self.signing)
     }
 
-    /// The region that the body names, for the price list: it is asked in one region for all.
+    /// Returns the region in the body of a request for prices: the price list of all regions is served in one region.
     pub(crate) fn priced_region(&self) -> Option<String> {
         if self.signing != "pricing" {
             return None;
@@ -60,7 +60,7 @@ impl<'a> Asked<'a> {
         term.get("Value")?.as_str().map(str::to_owned)
     }
 
-    /// The operation, or method and path of a REST request.
+    /// Returns the operation, or method and path of a REST request.
     pub(crate) fn operation(&self) -> String {
         if let Some((_, operation)) = self.target.rsplit_once('.') {
             return operation.to_owned();
@@ -68,7 +68,7 @@ impl<'a> Asked<'a> {
         self.parameter("Action").unwrap_or_else(|| format!("{} {}", self.method, self.path))
     }
 
-    /// A parameter of a form.
+    /// Returns a parameter of a form.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let fields = self.body.split(|byte| *byte == b'&');
         let value = fields.filter_map(|field| {
@@ -79,7 +79,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The key of a request: equal for requests that differ only in account, region, resource IDs and time.
+/// Returns the key of a request. Requests that differ only in account, region, resource IDs and moments have the same
+/// key.
 pub(crate) fn key(asked: &Asked<'_>, names: Names<'_>, recorded: Names<'_>, ids: Option<(&Ids, Place)>) -> Vec<u8> {
     let mut key = Vec::with_capacity(asked.body.len() + asked.path.len() + 128);
     for text in [asked.signing, asked.method, asked.target] {

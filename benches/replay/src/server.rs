@@ -34,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 type Answered = Response<Full<Bytes>>;
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) recording: Recording,
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     pub(crate) latency: Duration,
 }
 
-/// Accepts connections until the future is dropped, which ends them all.
+/// Accepts connections. Dropping the future closes all of them.
 pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     loop {
@@ -61,12 +61,12 @@ pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener, tls: Optio
 
 async fn connection(server: Arc<Server>, stream: TcpStream, tls: Option<TlsAcceptor>) {
     let _open = Arc::clone(&server.counts).connected();
-    // Without it answers wait for acknowledgements; that is slower, and nothing else.
+    // Without this option an answer may wait for an acknowledgement: slower, but correct.
     let _ = stream.set_nodelay(true);
     match tls {
         None => answer_all(server, stream).await,
         Some(tls) => {
-            // A client that does not trust the certificate says so itself.
+            // The client reports a failed handshake itself.
             if let Ok(stream) = tls.accept(stream).await {
                 answer_all(server, stream).await;
             }
@@ -76,7 +76,7 @@ async fn connection(server: Arc<Server>, stream: TcpStream, tls: Option<TlsAccep
 
 async fn answer_all(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(|request| answer(Arc::clone(&server), request));
-    // A client may hang up at any time.
+    // A client may close the connection at any time.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -142,7 +142,7 @@ impl Server {
         response(failure(asked, StatusCode::BAD_REQUEST, "NotRecorded", &message))
     }
 
-    /// `GET /_ctl/stats`, `GET /_ctl/regions` and `POST /_ctl/reset`.
+    /// Answers `GET /_ctl/stats`, `GET /_ctl/regions` and `POST /_ctl/reset`.
     fn control(&self, method: &Method, path: &str) -> Answered {
         let found = match (method, path.trim_start_matches(CONTROL)) {
             (&Method::GET, "stats") => serde_json::to_string(&self.counts.stats()),
@@ -171,7 +171,7 @@ fn plain(status: StatusCode, text: &str) -> Answered {
     response((status, "text/plain", format!("{text}\n")))
 }
 
-/// Listens on a port of the loopback interface; 0 takes a free one.
+/// Listens on a port of the loopback interface; 0 takes a free port.
 pub(crate) fn listen(port: u16, backlog: u32) -> io::Result<TcpListener> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

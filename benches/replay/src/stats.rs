@@ -15,7 +15,7 @@ const MAX_LISTED_LENGTH: usize = 2000;
 /// The counts since the start or the last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// All answered requests.
+    /// The number of answered requests.
     pub total: u64,
     /// Answered requests by service and operation, such as `ec2:DescribeVpcs`.
     pub by: BTreeMap<String, u64>,
@@ -49,12 +49,12 @@ impl Counts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counts so far.
+    /// Returns a copy of the counts.
     pub(crate) fn stats(&self) -> Stats {
         self.state().stats.clone()
     }
 
-    /// Forgets all counts. What is in flight or open counts for the new peaks.
+    /// Resets all counts. Requests in flight and open connections count for the new peaks.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         let (peak_in_flight, peak_connections) = (state.in_flight, state.open);
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peaks_survive_and_a_reset_forgets() {
+    fn reset_keeps_only_what_is_in_flight() {
         let counts = Counts::default();
         let first = counts.begin();
         drop(counts.begin());

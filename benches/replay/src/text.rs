@@ -1,4 +1,4 @@
-//! Texts of requests and answers, split into what depends on account and region and what does not.
+//! Templates of answers, and the normalised form of requests: account, region, resource IDs and moments replaced.
 
 use crate::ids::{Form, Id, Ids, Place};
 
@@ -11,7 +11,7 @@ enum Piece {
     Id(Id),
 }
 
-/// What a recorded text has in the places that depend on account and region.
+/// The names that an answer or a request has for its account and region.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
     /// The account ID, twelve digits.
@@ -20,7 +20,7 @@ pub(crate) struct Names<'a> {
     pub(crate) region: &'a str,
 }
 
-/// A part of a text that [`next`] found.
+/// A part of a text, found by [`next`].
 enum Found<'t> {
     Account,
     Region,
@@ -28,7 +28,7 @@ enum Found<'t> {
     Other(&'t [u8]),
 }
 
-/// The next part of `text` at `at`: letters and digits, a region, or what is between.
+/// Returns the next part of `text` at `at`, and its end: a region, a run of letters and digits, or the text between.
 fn next<'t>(text: &'t [u8], at: usize, names: Names<'_>) -> (Found<'t>, usize) {
     let rest = &text[at..];
     if rest.starts_with(names.region.as_bytes()) {
@@ -45,7 +45,7 @@ fn next<'t>(text: &'t [u8], at: usize, names: Names<'_>) -> (Found<'t>, usize) {
     (found, at + length)
 }
 
-/// A recorded text, ready to be written for any account and region.
+/// A recorded answer, split where it depends on account and region.
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     pieces: Vec<Piece>,
@@ -88,7 +88,7 @@ impl Template {
         Some(Self { pieces, length: text.len() })
     }
 
-    /// The text for an account and region.
+    /// Returns the text for an account and region.
     pub(crate) fn render(&self, ids: &Ids, place: Place, names: Names<'_>) -> Vec<u8> {
         // A region may have a longer name than the recorded one.
         let mut out = Vec::with_capacity(self.length + self.length / 8 + 64);
@@ -104,7 +104,7 @@ impl Template {
     }
 }
 
-/// What a moment is replaced by.
+/// The placeholder of a moment.
 const MOMENT: &[u8] = b"MOMENT";
 /// The JSON members that hold a moment as a number.
 const MOMENTS: [&[u8]; 2] = [b"StartTime", b"EndTime"];
@@ -162,7 +162,7 @@ fn is_iso_moment(text: &[u8]) -> bool {
     text.len() >= ISO_MOMENT.len() && text.iter().zip(ISO_MOMENT).all(fits)
 }
 
-/// The text without percent encoding. What is not an encoded byte stays as it is.
+/// Returns the text without percent encoding. Bytes that are not encoded are kept.
 pub(crate) fn percent_decoded(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if !text.contains(&b'%') {
         return text.into();
