@@ -84,6 +84,12 @@ def identify(environ: dict[str, Any], body: bytes, keys: Keys) -> Call:
     )
 
 
+def signing_name(authorization: str) -> str:
+    """The name under which a request was signed; `-` if it was not."""
+    signed = CREDENTIAL.search(authorization)
+    return signed.group(3) if signed else "-"
+
+
 def query_parameters(environ: dict[str, Any], body: bytes) -> dict[str, str]:
     """The parameters of the query protocols, from the form or from the query string."""
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")

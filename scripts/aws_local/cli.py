@@ -55,6 +55,7 @@ def add_server_options(command: argparse.ArgumentParser) -> None:
     )
     add("--latency-ms", type=float, default=0.0, metavar="N", help="delay every answer")
     add("--log", metavar="FILE", help="write one JSON line here for each request (after seeding)")
+    add("--record", metavar="FILE", help="write each request with its answer here, one JSON line each (after seeding)")
     add("--deny-account", nargs="+", default=[], metavar="ID", help="let nobody assume a role in these accounts")
     add("--reserved", type=int, default=0, metavar="N", help="reserved instance contracts per account and region")
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
@@ -110,7 +111,17 @@ def run_server(args: argparse.Namespace, *, fill: bool) -> int:
         threading.Thread(target=watch_stdin, args=(stop,), daemon=True).start()
     from aws_local.server import Options, Server
 
-    server = Server(Options(args.port, args.freeze, args.latency_ms, args.log, list(args.deny_account), args.reserved))
+    server = Server(
+        Options(
+            port=args.port,
+            freeze=args.freeze,
+            latency_ms=args.latency_ms,
+            log=args.log,
+            record=args.record,
+            denied=list(args.deny_account),
+            reserved=args.reserved,
+        )
+    )
     code = fill_server(args, server.endpoint, stop) if fill else 0
     if code == 0 and not stop.is_set():
         server.begin()

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from typing import Any, TextIO
 
-from aws_local.calls import Call
+from aws_local.calls import Call, signing_name
 
 LONGEST_LOGGED_BODY = 3000
 MOST_CHANGES = 10_000
@@ -17,9 +17,10 @@ MOST_CHANGES = 10_000
 class Record:
     """Counts and logs requests; usable from many threads."""
 
-    def __init__(self, log: str | None) -> None:
+    def __init__(self, log: str | None, exchanges: str | None = None) -> None:
         self._lock = threading.Lock()
         self._log: TextIO | None = open(log, "a", buffering=1, encoding="utf-8") if log else None
+        self._exchanges: TextIO | None = open(exchanges, "a", buffering=1, encoding="utf-8") if exchanges else None
         self._in_flight = 0
         self._forget()
 
@@ -34,8 +35,9 @@ class Record:
         """Starts counting anew and empties the log."""
         with self._lock:
             self._forget()
-            if self._log is not None:
-                self._log.truncate(0)
+            for file in (self._log, self._exchanges):
+                if file is not None:
+                    file.truncate(0)
 
     def begin(self) -> None:
         """A request came in."""
@@ -55,6 +57,17 @@ class Record:
                 self._changes.append(line)
             if self._log is not None:
                 self._log.write(json.dumps(line) + "\n")
+
+    @property
+    def keeps_exchanges(self) -> bool:
+        """Whether requests are recorded together with their answers."""
+        return self._exchanges is not None
+
+    def keep(self, exchange: dict[str, Any]) -> None:
+        """Records a request together with its answer, see `exchange`."""
+        with self._lock:
+            if self._exchanges is not None:
+                self._exchanges.write(json.dumps(exchange) + "\n")
 
     def changes(self) -> list[dict[str, Any]]:
         """The calls since the last reset that change something, in the order of their answers, the newest if too many."""
@@ -96,4 +109,24 @@ def details(environ: dict[str, Any], body: bytes) -> dict[str, str]:
     return {
         "path": environ.get("RAW_URI", environ.get("PATH_INFO", "")),
         "body": body[:LONGEST_LOGGED_BODY].decode("utf-8", "replace"),
+    }
+
+
+def exchange(
+    call: Call, environ: dict[str, Any], body: bytes, status: int, headers: list[tuple[str, str]], content: bytes
+) -> dict[str, Any]:
+    """A whole request with its answer, as `--record` writes it."""
+    return {
+        "service": call.service,
+        "operation": call.operation,
+        "account": call.account,
+        "region": call.region,
+        "signing": signing_name(environ.get("HTTP_AUTHORIZATION", "")),
+        "method": environ["REQUEST_METHOD"],
+        "path": environ.get("RAW_URI", environ.get("PATH_INFO", "")),
+        "target": environ.get("HTTP_X_AMZ_TARGET", ""),
+        "request": body.decode(),
+        "status": status,
+        "content_type": dict((name.lower(), value) for name, value in headers).get("content-type", ""),
+        "answer": content.decode(),
     }

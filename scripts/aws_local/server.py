@@ -23,7 +23,7 @@ from aws_local.calls import Call, Keys, identify
 from aws_local.clock import Clock
 from aws_local.control import Control
 from aws_local.faults import Fault
-from aws_local.record import Record, details
+from aws_local.record import Record, details, exchange
 from aws_local.replies import Reply
 
 HOST = "127.0.0.1"
@@ -45,6 +45,7 @@ class Options:
     freeze: str | None = None
     latency_ms: float = 0.0
     log: str | None = None
+    record: str | None = None
     denied: list[str] = field(default_factory=list)
     reserved: int = 0
 
@@ -54,7 +55,7 @@ class Front:
 
     def __init__(self, options: Options) -> None:
         self._clock = Clock(options.freeze)
-        self._record = Record(options.log)
+        self._record = Record(options.log, options.record)
         self.control = Control(self._record, self._clock)
         self._keys = Keys()
         self._reserved = options.reserved
@@ -91,6 +92,8 @@ class Front:
                 return hang_up(environ, start_response)
             line, headers, content = answered
             status, sent = int(line[:3]), len(content)
+            if self._record.keeps_exchanges:
+                self._record.keep(exchange(call, environ, body, status, headers, content))
             start_response(line, headers)
             return [content]
         finally:
