@@ -16,6 +16,7 @@ mod exposed;
 mod graph;
 mod operate;
 mod queue;
+mod shapes;
 mod supervision;
 mod support;
 mod tags;
