@@ -171,6 +171,33 @@ impl CoreApi {
         }
     }
 
+    /// The accounts that the core has below a cloud. A core that knows neither graph nor kind has none.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    pub async fn accounts(&self, cloud: &str) -> Result<Vec<Stored>, CoreError> {
+        const WHAT: &str = "query of the accounts of a cloud";
+        let peer = self.http.peer().await?;
+        let mut reader = GraphReader::new(WHAT, peer.dialect.default_edge(), |_| false);
+        if self.query(&peer, WHAT, peer.dialect.accounts_query(cloud), |chunk| reader.feed(chunk)).await? {
+            Ok(reader.finish()?.nodes)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Deletes a node with everything below it, by its id in the core. Only a core that replaces accounts can do so.
+    ///
+    /// # Errors
+    /// If the core cannot be reached or refuses.
+    pub async fn delete_account(&self, node: &str) -> Result<(), CoreError> {
+        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        let mut url = config.url(&["graph", &peer.graph, "node", node]);
+        url.query_pairs_mut().append_pair("keep_history", "true");
+        let request = self.http.request(&peer, Method::DELETE, url).await?;
+        self.http.send_short("deletion of an account", request, config.timing.request * 4).await
+    }
+
     /// The nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
     ///
     /// `clouds` are the ids of the clouds to look in; none are all. A core that does not know the graph has no such node.

@@ -133,6 +133,15 @@ impl Dialect {
         })
     }
 
+    /// The query for the accounts of a cloud.
+    pub(super) fn accounts_query(self, cloud: &str) -> String {
+        let cloud = Value::from(cloud);
+        match self {
+            Dialect::Core2 => format!("is(account) and metadata.ancestors.cloud.id == {cloud}"),
+            Dialect::Core4 => format!("is(account) and /ancestors.cloud.reported.id == {cloud}"),
+        }
+    }
+
     /// The query for the nodes that are to be cleaned up, with all nodes above and below them. No clouds are all clouds.
     pub(super) fn clean_query(self, clouds: &[String]) -> String {
         let (wanted, cloud, around) = match self {

@@ -77,7 +77,7 @@ fn plan() -> Plan {
         parts: 1,
         payload: String::new(),
     };
-    Plan { units: vec![unit("1"), unit("2")], gaps: Vec::new() }
+    Plan { units: vec![unit("1"), unit("2")], gaps: Vec::new(), is_whole: true }
 }
 
 fn failure() -> Failure {

@@ -2,6 +2,7 @@
 //! account, if that is what the core replaces.
 
 mod accounts;
+mod carry;
 mod last_known;
 
 use std::{
@@ -15,14 +16,15 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, task::spawn_blocking};
 
+use self::carry::{carry_all, carry_unplanned, complete_all};
 use super::{
     event::{DeliveryError, UnitKey},
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{Carried, CoreApi, CoreError, Granularity, until},
-    collectors::{self, BoxFuture},
-    graph::{Account, CarriedStore, CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
+    ckcore::{CoreApi, Granularity, until},
+    collectors::BoxFuture,
+    graph::{CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
     telemetry::Metrics,
     upload::{self, Body, Chunks},
@@ -154,6 +156,9 @@ async fn to_core(
         let carried = async {
             let mut carried = complete_all(api, &mut cloud, &spool, deadline, &mut kept).await?;
             carried.extend(carry_all(api, missing, &spool, deadline).await?);
+            if let Some(collector) = collector {
+                carried.extend(carry_unplanned(api, collector, &spool, deadline).await?);
+            }
             Ok::<_, String>(carried)
         };
         match carried.await {
@@ -181,93 +186,6 @@ async fn to_core(
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, "the core has the graph");
     Ok(Delivered { kept, ..delivered(&graph, left_out) })
-}
-
-/// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
-async fn carry_all(
-    api: &CoreApi,
-    missing: impl Iterator<Item = &UnitReport>,
-    spool: &Spool,
-    deadline: Instant,
-) -> Result<Vec<CompleteUnit>, String> {
-    let mut carried = Vec::new();
-    for unit in missing {
-        let what = format!("the last known state of {} cannot be had from the core", unit.label);
-        let known = carry(api, &unit.kind, &unit.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
-        if known.nodes.is_empty() {
-            tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
-            continue;
-        }
-        tracing::warn!(account = unit.label, nodes = known.nodes.len(), "not collected: its last known state is kept");
-        carried.push(keep(&known, unit, spool).map_err(|error| format!("{what}: {error}"))?);
-    }
-    Ok(carried)
-}
-
-/// The parts of a cloud's accounts that could not be seen, as the core has them.
-async fn complete_all(
-    api: &CoreApi,
-    cloud: &mut CloudUnits,
-    spool: &Spool,
-    deadline: Instant,
-    kept: &mut Vec<(String, String, u64)>,
-) -> Result<Vec<CompleteUnit>, String> {
-    let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
-    for unit in std::mem::take(&mut cloud.units) {
-        let (unit, part) = complete(api, &cloud.name, unit, spool, deadline, kept).await?;
-        units.push(unit);
-        parts.extend(part);
-    }
-    cloud.units = units;
-    Ok(parts)
-}
-
-/// Completes an account by what the core has of the parts that could not be seen. Returns it, and nodes beside it.
-async fn complete(
-    api: &CoreApi,
-    cloud: &str,
-    mut unit: CompleteUnit,
-    spool: &Spool,
-    deadline: Instant,
-    kept: &mut Vec<(String, String, u64)>,
-) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
-    let missing = unit.take_missing();
-    if missing.is_empty() {
-        return Ok((unit, None));
-    }
-    let account = unit.account().clone();
-    let what = format!("the last known state of {} cannot be had from the core", account.label);
-    let known = carry(api, &account.kind, &account.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
-    let (collector, spool) = (collectors::find(cloud), spool.clone());
-    let completing = spawn_blocking(move || {
-        let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
-        Ok::<_, String>((unit, completed))
-    });
-    let completed = completing.await.map_err(|error| error.to_string()).flatten();
-    let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
-    if completed.kept > 0 {
-        let nodes = completed.kept;
-        tracing::warn!(cloud, account = account.label, nodes, "keeping the last known state of what could not be seen");
-        kept.push((cloud.to_owned(), account.id, nodes));
-    }
-    Ok((unit, completed.part))
-}
-
-async fn carry(api: &CoreApi, kind: &str, id: &str, deadline: Instant) -> Result<Carried, CoreError> {
-    until(deadline, PAUSES, "query of an account", || api.account_subgraph(kind, id)).await
-}
-
-fn keep(known: &Carried, unit: &UnitReport, spool: &Spool) -> Result<CompleteUnit, String> {
-    let account = Account { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() };
-    let mut store = CarriedStore::new(account, spool);
-    for node in &known.nodes {
-        let resource = if node.is_account { unit.id.as_str() } else { "" };
-        store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
-    }
-    for edge in known.edges.iter().chain(&known.outward) {
-        store.edge(&edge.from, &edge.to);
-    }
-    store.complete().map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Sorts units below their collectors. A collector that failed as a whole has none.

@@ -31,6 +31,8 @@ pub struct CollectorReport {
     pub failure: Option<String>,
     /// What planning had to leave out.
     pub gaps: Vec<Gap>,
+    /// Whether the units are all accounts of the cloud.
+    pub is_whole: bool,
     /// How long it took from its first worker to its last.
     pub took: Duration,
 }

@@ -71,6 +71,7 @@ pub(super) struct CollectorRun {
     pub(super) units: Vec<UnitRun>,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) is_whole: bool,
     pub(super) began: Option<Instant>,
     pub(super) took: Duration,
 }
@@ -84,6 +85,7 @@ impl CollectorRun {
             units: Vec::new(),
             failure: None,
             gaps: Vec::new(),
+            is_whole: false,
             began: None,
             took: Duration::ZERO,
         }
@@ -110,6 +112,7 @@ impl CollectorRun {
             units,
             failure: self.failure.clone(),
             gaps: self.gaps.clone(),
+            is_whole: self.is_whole,
             took: self.took,
         }
     }

@@ -312,6 +312,7 @@ impl Scope<'_> {
         for gap in plan.gaps {
             keep_gap(&mut self.collector.gaps, gap);
         }
+        self.collector.is_whole = plan.is_whole;
         self.collector.phase = Phase::Collecting;
         true
     }

@@ -72,7 +72,7 @@ fn units(count: usize) -> Plan {
         parts: 2,
         payload: String::new(),
     };
-    Plan { units: (0..count).map(unit).collect(), gaps: Vec::new() }
+    Plan { units: (0..count).map(unit).collect(), gaps: Vec::new(), is_whole: true }
 }
 
 fn starts(effects: &[Effect]) -> Vec<JobOrder> {

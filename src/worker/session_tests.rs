@@ -49,7 +49,7 @@ impl Collector for Scripted {
 
     fn plan<'a>(&'a self, _: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
         let units = (0..40).map(|seed| unit(&format!("random {seed}"))).collect();
-        Box::pin(async { Ok(Plan { units, gaps: Vec::new() }) })
+        Box::pin(async { Ok(Plan { units, gaps: Vec::new(), is_whole: true }) })
     }
 
     fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {

@@ -67,7 +67,7 @@ impl Collector for Fake {
                 parts: 0,
                 payload: behaviour.clone(),
             });
-            Ok(Plan { units: units.collect(), gaps: Vec::new() })
+            Ok(Plan { units: units.collect(), gaps: Vec::new(), is_whole: true })
         })
     }
 

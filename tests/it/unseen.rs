@@ -136,16 +136,83 @@ async fn core2_keeps_what_a_fault_hides() {
 }
 
 #[tokio::test]
+async fn accounts_outside_a_partial_plan_stay_in_core2() {
+    let (aws, core) = (LocalAws::start(2, &REGIONS[..1]), TestCore::start(None).await);
+    let start = |more: &[&str]| {
+        Daemon::start(&core, |command| {
+            command.args(["--collector", "aws", "--aws-role", "Cloudkeeper", "--aws-region", REGIONS[0]]).args(more);
+            aws.serve(command)
+        })
+    };
+    let accounts = || {
+        let nodes = core.nodes("ck").into_values();
+        nodes.filter(|node| node.reported["kind"] == "aws_account").count()
+    };
+    // Two workers with an account each, one after the other, and then the whole organization.
+    for (more, expected) in [
+        (&["--aws-account", MEMBER][..], 1),
+        (&["--aws-account", "123456789012"], 2),
+        (&["--aws-scrape-org", "--aws-scrape-exclude-account", MEMBER], 2),
+        (&["--aws-scrape-org"], 2),
+    ] {
+        let daemon = start(more);
+        assert_eq!(have(&core, "collect").await.0, "action_done", "{more:?} {}", daemon.log());
+        assert_eq!(accounts(), expected, "{more:?}: {}", daemon.log());
+        assert_eq!(daemon.stop().await.0.code, 0);
+    }
+}
+
+#[tokio::test]
+async fn accounts_that_left_the_organization_are_forgotten() {
+    let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
+    let aws = LocalAws::start(2, &REGIONS[..1]);
+    let two = daemon(&core2.uri(), &aws);
+    let four = daemon(&core4.uri, &aws);
+    connected(&core4).await;
+    let collect = async || {
+        assert_eq!(have(&core2, "collect").await.0, "action_done", "{}", two.log());
+        run_workflow(&core4).await;
+    };
+    let counts = async || {
+        let in_core2 = core2.nodes("ck").into_values().map(|node| node.reported).collect::<Vec<_>>();
+        let in_core4 = core4.nodes().await.into_iter().map(|node| node["reported"].clone()).collect();
+        [in_core2, in_core4].map(|nodes: Vec<Value>| {
+            let of_kind = |kind: &str| nodes.iter().filter(|node| node["kind"] == kind).count();
+            (of_kind("aws_account"), of_kind("aws_ec2_volume"))
+        })
+    };
+    collect().await;
+    let [both, in_core4] = counts().await;
+    assert_eq!((both.0, in_core4), (2, both), "{}", four.log());
+    aws.leave_organization(MEMBER).await;
+    collect().await;
+    for (left, log) in counts().await.into_iter().zip([two.log(), four.log()]) {
+        assert!(left.0 == 1 && left.1 < both.1, "{left:?} of {both:?}: {log}");
+        assert!(log.contains(MEMBER) && log.contains("no longer in the cloud"), "{log}");
+    }
+    assert_eq!(two.stop().await.0.code, 0);
+    assert_eq!(four.stop().await.0.code, 0);
+}
+
+async fn connected(core: &LocalCore) {
+    core.until("workers", |workers| workers["connected"].as_array().is_some_and(|all| !all.is_empty())).await;
+}
+
+/// Has the core collect, and waits until that is over.
+async fn run_workflow(core: &LocalCore) {
+    let task = core.workflow("collect").await;
+    let is_over =
+        |tasks: &Value| tasks["running"].as_array().is_some_and(|running| running.iter().all(|one| one["id"] != task));
+    core.until("tasks", is_over).await;
+}
+
+#[tokio::test]
 async fn core4_keeps_what_a_fault_hides() {
     let (aws, core) = (LocalAws::start(2, &REGIONS), LocalCore::start(&[]));
     let daemon = daemon(&core.uri, &aws);
-    core.until("workers", |workers| workers["connected"].as_array().is_some_and(|all| !all.is_empty())).await;
+    connected(&core).await;
     let collect = async |result: &str, times: usize| {
-        let task = core.workflow("collect").await;
-        let is_over = |tasks: &Value| {
-            tasks["running"].as_array().is_some_and(|running| running.iter().all(|one| one["id"] != task))
-        };
-        core.until("tasks", is_over).await;
+        run_workflow(&core).await;
         let line = format!("ckworker_actions_total{{action=\"collect\",result=\"{result}\"}} {times}");
         let (_, metrics) = daemon.get("/metrics").await;
         assert!(metrics.contains(&line), "{line} is missing: {}", daemon.log());

@@ -235,6 +235,9 @@ pub struct Plan {
     pub units: Vec<Unit>,
     /// What is known to be left out before anything is collected.
     pub gaps: Vec<Gap>,
+    /// Whether the units are all that the cloud has: no option selects some of them, and their list was complete. Only then
+    /// is an account that the core knows beside them gone.
+    pub is_whole: bool,
 }
 
 /// A part of a collector's work that can run in a process of its own.

@@ -112,7 +112,7 @@ fn from_worker() -> Vec<FromWorker> {
     let labels = vec![("account".into(), "123456789012".into())];
     vec![
         FromWorker::Ready { version: PROTOCOL_VERSION },
-        FromWorker::Plan(Plan { units: vec![unit()], gaps: vec![gap()] }),
+        FromWorker::Plan(Plan { units: vec![unit()], gaps: vec![gap()], is_whole: true }),
         FromWorker::UnitStarted { unit: 3 },
         FromWorker::Progress(Progress { unit: 3, parts_done: 1, parts: 2, nodes: 270 }),
         FromWorker::Nodes { unit: 3, nodes: vec![node] },

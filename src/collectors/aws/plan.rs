@@ -9,7 +9,7 @@ use super::{
     engine::call_failure,
     identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
     provider, regions,
-    selection::{Account, Identity, Member, select},
+    selection::{Account, Identity, Member, is_whole, select},
 };
 /// The kind of a unit's account node.
 pub(crate) const ACCOUNT_KIND: &str = "aws_account";
@@ -41,7 +41,8 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     let regions = planned_regions(context, &identity.account, region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
-    Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new() })
+    let is_whole = members.is_some_and(|members| is_whole(&identity, &members, settings));
+    Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new(), is_whole })
 }
 
 async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identity, Failure> {

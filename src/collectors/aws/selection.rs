@@ -84,6 +84,15 @@ pub(crate) fn select(
     Ok(selection)
 }
 
+/// Whether the selection has all accounts of the organization that can be collected.
+pub(crate) fn is_whole(identity: &Identity, members: &[Member], settings: &Settings) -> bool {
+    let is_current_known = members.iter().any(|member| member.id == identity.account);
+    let is_selecting = settings.flag("aws-dont-scrape-current")
+        || !settings.list("aws-scrape-exclude-account").is_empty()
+        || !settings.list("aws-account").is_empty();
+    settings.text("aws-role").is_some() && is_current_known && !is_selecting
+}
+
 const NOTHING_LEFT: &str = "no AWS account is left to collect: check --aws-scrape-exclude-account, \
                             --aws-dont-scrape-current and --aws-assume-current";
 

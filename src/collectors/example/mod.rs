@@ -66,7 +66,7 @@ impl Collector for Example {
             parts,
             payload: String::new(),
         };
-        Box::pin(async { Ok(Plan { units: vec![unit], gaps: Vec::new() }) })
+        Box::pin(async { Ok(Plan { units: vec![unit], gaps: Vec::new(), is_whole: true }) })
     }
 
     fn collect<'a>(&'a self, context: &'a CollectContext, _unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {

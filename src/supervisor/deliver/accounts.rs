@@ -3,13 +3,29 @@
 //! An account that failed is not sent, and stays in the core as it was. A graph is complete and checked before its
 //! request begins: such a core counts the requests of a task and waits for all of them.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use super::{
-    CloudUnits, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged, MergedGraph, Metrics,
-    PathBuf, RunReport, blocking, complete, dump_file, failed, group, nothing, upload,
+    CloudUnits, CollectorReport, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged,
+    MergedGraph, Metrics, PAUSES, PathBuf, RunReport, blocking,
+    carry::{KnownAccount, complete, others},
+    dump_file, failed, group, nothing, until, upload,
 };
-use crate::graph::{CompleteUnit, lean_model_json};
+use crate::graph::{CompleteUnit, Spool, lean_model_json};
+
+/// One delivery, account by account.
+struct Accounts<'a> {
+    api: &'a CoreApi,
+    spool: Spool,
+    deadline: Instant,
+    task: Option<&'a str>,
+    ignore_deferred: bool,
+    dump: Option<&'a Path>,
+    metrics: &'a Arc<Metrics>,
+    delivered: Delivered,
+    /// The accounts that arrived.
+    arrived: usize,
+}
 
 /// Delivers each account, and answers what arrived. An account that is refused does not keep the others back.
 pub(super) async fn to_core(
@@ -30,36 +46,14 @@ pub(super) async fn to_core(
         dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model));
     }
     upload::prepare(api, model, deadline).await.map_err(|error| failed(error.to_string()))?;
-    let mut delivered = Delivered::default();
-    let mut arrived = 0;
-    for CloudUnits { name, units } in clouds {
-        let mut refused = Vec::new();
-        for unit in units {
-            let label = unit.account().label.clone();
-            let sent = async {
-                let (unit, part) =
-                    complete(api, &name, unit, &spool, deadline, &mut delivered.kept).await.map_err(failed)?;
-                let units = [Some(unit), part].into_iter().flatten().collect();
-                let body = graph(&name, units, ignore_deferred, dump.as_deref(), metrics).await?;
-                send(api, body, task.as_deref(), deadline, &mut delivered).await
-            };
-            let sent = sent.await;
-            match sent {
-                Ok(()) => arrived += 1,
-                Err(error) => {
-                    tracing::error!(cloud = name, account = label, %error.message, "an account could not be delivered");
-                    refused.push(format!("{label}: {}", error.message));
-                }
-            }
-        }
-        // The cloud.
-        delivered.nodes += 1;
-        if !refused.is_empty() {
-            delivered.left_out.push((
-                name,
-                format!("could not be delivered, and stays in the core as it is: {}", refused.join("; ")),
-            ));
-        }
+    let (task, dump, delivered) = (task.as_deref(), dump.as_deref(), Delivered::default());
+    let mut accounts = Accounts { api, spool, deadline, task, ignore_deferred, dump, metrics, delivered, arrived: 0 };
+    for cloud in clouds {
+        accounts.cloud(cloud).await;
+    }
+    let Accounts { mut delivered, arrived, .. } = accounts;
+    if delivered.left_out.is_empty() {
+        forget_departed(api, &report, deadline).await;
     }
     if arrived == 0 {
         let reasons: Vec<String> =
@@ -71,52 +65,93 @@ pub(super) async fn to_core(
     Ok(delivered)
 }
 
+impl Accounts<'_> {
+    async fn cloud(&mut self, cloud: CloudUnits) {
+        let CloudUnits { name, units } = cloud;
+        let mut refused = Vec::new();
+        for unit in units {
+            let label = unit.account().label.clone();
+            match self.account(&name, unit).await {
+                Ok(()) => self.arrived += 1,
+                Err(error) => {
+                    tracing::error!(cloud = name, account = label, %error.message, "an account could not be delivered");
+                    refused.push(format!("{label}: {}", error.message));
+                }
+            }
+        }
+        // The cloud.
+        self.delivered.nodes += 1;
+        if !refused.is_empty() {
+            let reasons = refused.join("; ");
+            let reason = format!("could not be delivered, and stays in the core as it is: {reasons}");
+            self.delivered.left_out.push((name, reason));
+        }
+    }
+
+    async fn account(&mut self, cloud: &str, unit: CompleteUnit) -> Result<(), DeliveryError> {
+        let kept = &mut self.delivered.kept;
+        let (unit, part) = complete(self.api, cloud, unit, &self.spool, self.deadline, kept).await.map_err(failed)?;
+        let body = self.graph(cloud, [Some(unit), part].into_iter().flatten().collect()).await?;
+        let graph = Arc::clone(&body.graph);
+        let stored = upload::merge_one(self.api, Arc::new(body), self.task, self.deadline).await;
+        let stored = stored.map_err(|error| failed(error.to_string()))?;
+        match self.task {
+            Some(_) => tracing::info!("the core has the graph of an account, and merges it now"),
+            None => tracing::info!(?stored, "the core has merged the graph of an account"),
+        }
+        // Root and cloud are in each of them.
+        self.delivered.nodes += graph.nodes().saturating_sub(2) as u64;
+        self.delivered.edges += graph.edges().saturating_sub(1) as u64;
+        Ok(())
+    }
+
+    async fn graph(&self, cloud: &str, units: Vec<CompleteUnit>) -> Result<Merged, DeliveryError> {
+        let (cloud, dump, metrics) = (cloud.to_owned(), self.dump.map(Path::to_owned), Arc::clone(self.metrics));
+        let ignore_deferred = self.ignore_deferred;
+        blocking(move || {
+            let account = units.first().map_or_else(String::new, |unit| unit.account().id.clone());
+            let graph = metrics.timed(MERGING, || MergedGraph::of_account(&cloud, units, ignore_deferred));
+            let graph = Arc::new(graph.map_err(|error| failed(error.to_string()))?);
+            if let Some(folder) = dump {
+                let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+                let account: String = account.chars().map(plain).collect();
+                let name = format!("graph.{cloud}.{account}.dump.json");
+                dump_file(&folder, &name, &|mut out| graph.write_to(&mut out));
+            }
+            Ok(Merged { graph, metrics })
+        })
+        .await
+    }
+}
+
+/// Deletes the accounts that are no longer in a cloud: they are in nobody's merge. What cannot be deleted now is tried by
+/// the next run again.
+async fn forget_departed(api: &CoreApi, report: &RunReport, deadline: Instant) {
+    let whole = report.collectors.iter().filter(|collector| collector.is_whole && collector.failure.is_none());
+    for collector in whole {
+        forget_others(api, collector, deadline).await;
+    }
+}
+
+async fn forget_others(api: &CoreApi, collector: &CollectorReport, deadline: Instant) {
+    let cloud = collector.name.as_str();
+    let departed = match others(api, collector, deadline).await {
+        Ok(departed) => departed,
+        Err(error) => return tracing::warn!(cloud, error, "cannot look for accounts that left the cloud"),
+    };
+    for KnownAccount { node, label, .. } in departed {
+        match until(deadline, PAUSES, "deletion of an account", || api.delete_account(&node)).await {
+            Ok(()) => tracing::info!(cloud, account = label, "no longer in the cloud: the core has forgotten it"),
+            Err(error) => {
+                tracing::warn!(cloud, account = label, %error, "an account that left the cloud cannot be deleted")
+            }
+        }
+    }
+}
+
 fn log_failed(report: &RunReport) {
     let units = report.collectors.iter().flat_map(|collector| &collector.units);
     for unit in units.filter(|unit| !unit.counts()) {
         tracing::warn!(account = unit.label, "not collected: it stays in the core as it is");
     }
-}
-
-async fn graph(
-    cloud: &str,
-    units: Vec<CompleteUnit>,
-    ignore_deferred: bool,
-    dump: Option<&Path>,
-    metrics: &Arc<Metrics>,
-) -> Result<Merged, DeliveryError> {
-    let (cloud, dump, metrics) = (cloud.to_owned(), dump.map(Path::to_owned), Arc::clone(metrics));
-    blocking(move || {
-        let account = units.first().map_or_else(String::new, |unit| unit.account().id.clone());
-        let graph = metrics.timed(MERGING, || MergedGraph::of_account(&cloud, units, ignore_deferred));
-        let graph = Arc::new(graph.map_err(|error| failed(error.to_string()))?);
-        if let Some(folder) = dump {
-            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-            let account: String = account.chars().map(plain).collect();
-            let name = format!("graph.{cloud}.{account}.dump.json");
-            dump_file(&folder, &name, &|mut out| graph.write_to(&mut out));
-        }
-        Ok(Merged { graph, metrics })
-    })
-    .await
-}
-
-async fn send(
-    api: &CoreApi,
-    body: Merged,
-    task: Option<&str>,
-    deadline: std::time::Instant,
-    delivered: &mut Delivered,
-) -> Result<(), DeliveryError> {
-    let graph = Arc::clone(&body.graph);
-    let stored =
-        upload::merge_one(api, Arc::new(body), task, deadline).await.map_err(|error| failed(error.to_string()))?;
-    match task {
-        Some(_) => tracing::info!("the core has the graph of an account, and merges it now"),
-        None => tracing::info!(?stored, "the core has merged the graph of an account"),
-    }
-    // Root and cloud are in each of them.
-    delivered.nodes += graph.nodes().saturating_sub(2) as u64;
-    delivered.edges += graph.edges().saturating_sub(1) as u64;
-    Ok(())
 }

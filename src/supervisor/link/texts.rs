@@ -51,7 +51,7 @@ pub(super) fn plan(plan: Plan) -> Plan {
         unit.label = cut(unit.label, NAME);
         unit
     });
-    Plan { units: units.collect(), gaps: plan.gaps.into_iter().map(gap).collect() }
+    Plan { units: units.collect(), gaps: plan.gaps.into_iter().map(gap).collect(), is_whole: plan.is_whole }
 }
 
 #[cfg(test)]

@@ -157,6 +157,16 @@ impl LocalAws {
         body
     }
 
+    /// Takes an account out of the organization.
+    pub async fn leave_organization(&self, account: &str) {
+        let request = reqwest::Client::new().post(&self.endpoint);
+        let request = request.header("X-Amz-Target", "AWSOrganizationsV20161128.RemoveAccountFromOrganization");
+        let request = request.header("Content-Type", "application/x-amz-json-1.1");
+        let request = request.body(serde_json::json!({ "AccountId": account }).to_string());
+        let (status, body) = answered(signed(request, "organizations", "us-east-1")).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
     /// Makes a call of S3, and answers status and body.
     pub async fn s3(&self, region: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! The few queries that tests need: all, by id, a kind with a reported id and everything below, and what is to be
-//! cleaned up with everything above and below.
+//! The few queries that tests need: all, by id, a kind with a reported id and everything below, the accounts of a cloud,
+//! and what is to be cleaned up with everything above and below.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,14 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
     } else if let Some(id) = query.strip_prefix("id(").and_then(|rest| rest.strip_suffix(')')) {
         let id: String = serde_json::from_str(id).unwrap_or_else(|_| id.to_owned());
         return Ok(graph.nodes.get_key_value(&id).map(|(id, _)| node(graph, id)).unwrap_or_default());
+    } else if let Some(cloud) = query.strip_prefix("is(account) and metadata.ancestors.cloud.id == ") {
+        let cloud: Value = serde_json::from_str(cloud).map_err(|error| Refusal("ParseError", error.to_string()))?;
+        let is_account = |kinds: &[String]| kinds.iter().any(|kind| kind == "account");
+        let accounts = graph
+            .nodes
+            .iter()
+            .filter(|(_, node)| is_account(&node.kinds) && node.metadata["ancestors"]["cloud"]["id"] == cloud);
+        return Ok(accounts.map(|(id, _)| node(graph, id)).collect());
     } else if query.starts_with("desired.clean == true") {
         return Ok(around(graph, &marked(graph, query)?));
     } else {
