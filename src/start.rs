@@ -39,6 +39,7 @@ use crate::{
     graph::Spool,
     output::OutputFile,
     process::{Program, guard, reaper},
+    settings::Setting,
     supervisor::{
         self, CleanupSetting, Ended, Notices, Setup, Source,
         deliver::{Deliver, ToCore, ToFile, check_dump},
@@ -241,6 +242,8 @@ async fn daemon(run: Run, dump: Option<PathBuf>, signals: Signals) -> Result<Exi
             ignore_deferred: core_settings.ignore_deferred_connections,
             dump,
             metrics: Arc::clone(&metrics),
+            hold_sudden_loss: core_settings.hold_sudden_loss,
+            history: Arc::default(),
         }),
         None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
     };
@@ -287,9 +290,9 @@ fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
         .collectors
         .iter()
         .map(|Enabled { collector, settings }| {
-            let link =
-                LinkCollector { settings: settings.public(collector.options()), broker: collector.broker(settings) };
-            (collector.name(), link)
+            let mut public = settings.public(collector.options());
+            public.set("keep-uncollected", Setting::Flag(run.core.keep_uncollected));
+            (collector.name(), LinkCollector { settings: public, broker: collector.broker(settings) })
         })
         .collect();
     let mut policy = Policy::new(policies.collect(), run.core.pool_size, run.core.timeout);

@@ -24,6 +24,10 @@ pub struct CoreSettings {
     pub cleanup_pool_size: usize,
     /// Clean-up is only logged.
     pub cleanup_dry_run: bool,
+    /// `--keep-uncollected`.
+    pub keep_uncollected: bool,
+    /// `--hold-sudden-loss`: in percent, `None` if no loss is held.
+    pub hold_sudden_loss: Option<u64>,
     /// Graph and model of each collection are written to files.
     pub debug_dump_json: bool,
     /// The longest time that a collection or a clean-up may take.
@@ -114,6 +118,8 @@ impl CoreSettings {
             cleanup: settings.flag("cleanup"),
             cleanup_pool_size: size(settings, "cleanup-pool-size"),
             cleanup_dry_run: settings.flag("cleanup-dry-run"),
+            keep_uncollected: settings.flag("keep-uncollected"),
+            hold_sudden_loss: settings.integer("hold-sudden-loss").filter(|percent| *percent > 0),
             debug_dump_json: settings.flag("debug-dump-json"),
             timeout: seconds(settings, "timeout"),
             web_host: named(settings, "web-host", |c| !c.is_whitespace() && c != '/')?,

@@ -52,6 +52,12 @@ impl CompleteUnit {
         std::mem::take(&mut self.missing)
     }
 
+    /// The kind of a node.
+    #[must_use]
+    pub fn kind(&self, node: usize) -> &str {
+        self.records.kind(node)
+    }
+
     /// The ids of its nodes, in the order of their numbers.
     #[must_use]
     pub fn ids(&self) -> &[[u8; 16]] {

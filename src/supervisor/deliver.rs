@@ -4,19 +4,21 @@
 mod accounts;
 mod carry;
 mod last_known;
+mod sudden;
 
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::{sync::watch, task::spawn_blocking};
 
-use self::carry::{carry_all, carry_unplanned, complete_all};
+use self::carry::Past;
+pub use self::sudden::History;
 use super::{
     event::{DeliveryError, UnitKey},
     report::{CollectorReport, RunReport, UnitReport},
@@ -77,7 +79,7 @@ pub trait Deliver: Send + Sync {
 /// Merges and writes to a file or to standard output.
 pub struct ToFile {
     /// The opened output; taken by the first delivery.
-    pub output: std::sync::Mutex<Option<OutputFile>>,
+    pub output: Mutex<Option<OutputFile>>,
     /// `--ignore-deferred-connections`.
     pub ignore_deferred: bool,
     /// `--debug-dump-json`.
@@ -94,6 +96,10 @@ pub struct ToCore {
     pub dump: Option<PathBuf>,
     /// Where uploads are counted.
     pub metrics: Arc<Metrics>,
+    /// `--hold-sudden-loss`, in percent.
+    pub hold_sudden_loss: Option<u64>,
+    /// What earlier runs had.
+    pub history: Arc<Mutex<History>>,
 }
 
 impl Deliver for ToFile {
@@ -124,12 +130,15 @@ impl Deliver for ToFile {
 impl Deliver for ToCore {
     fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, history, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.history), self.hold_sudden_loss);
         Box::pin(async move {
             let granularity = until(order.deadline, PAUSES, "look at the core", || api.granularity());
+            let (spool, deadline) = (order.spool.clone(), order.deadline);
+            let past =
+                Past { api: &api, spool, deadline, metrics: &metrics, history: &history, hold, kept: Vec::new() };
             let result = match granularity.await {
-                Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics).await,
-                Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics).await,
+                Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics, past).await,
+                Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics, past).await,
                 Err(error) => Err(failed(error.to_string())),
             };
             metrics.upload(if result.is_ok() { "done" } else { "error" });
@@ -144,20 +153,20 @@ async fn to_core(
     ignore_deferred: bool,
     dump: Option<PathBuf>,
     metrics: &Arc<Metrics>,
+    mut past: Past<'_>,
 ) -> Result<Delivered, DeliveryError> {
-    let DeliveryOrder { report, units, spool, deadline, .. } = order;
-    let mut clouds = Vec::new();
-    let (mut left_out, mut kept) = (Vec::new(), Vec::new());
+    let DeliveryOrder { report, units, deadline, .. } = order;
+    let (mut clouds, mut left_out) = (Vec::new(), Vec::new());
     // A collector without a plan, or without a single account, leaves its cloud in the core as it is.
     let worthy = report.collectors.iter().filter(|collector| collector.units.iter().any(UnitReport::counts));
     for mut cloud in group(worthy, units) {
         let collector = report.collectors.iter().find(|collector| collector.name == cloud.name);
         let missing = collector.into_iter().flat_map(|collector| &collector.units).filter(|unit| !unit.counts());
         let carried = async {
-            let mut carried = complete_all(api, &mut cloud, &spool, deadline, &mut kept).await?;
-            carried.extend(carry_all(api, missing, &spool, deadline).await?);
+            let mut carried = past.complete_all(&mut cloud).await?;
+            carried.extend(past.carry_failed(missing).await?);
             if let Some(collector) = collector {
-                carried.extend(carry_unplanned(api, collector, &spool, deadline).await?);
+                carried.extend(past.carry_unplanned(collector).await?);
             }
             Ok::<_, String>(carried)
         };
@@ -185,7 +194,7 @@ async fn to_core(
     let merged = upload::upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline, cancel).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     tracing::info!(?stored, "the core has the graph");
-    Ok(Delivered { kept, ..delivered(&graph, left_out) })
+    Ok(Delivered { kept: past.kept, ..delivered(&graph, left_out) })
 }
 
 /// Sorts units below their collectors. A collector that failed as a whole has none.

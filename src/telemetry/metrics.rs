@@ -42,6 +42,7 @@ pub struct Metrics {
     actions: Family<Labels, Counter>,
     tasks: Family<Labels, Counter>,
     uploads: Family<Labels, Counter>,
+    sudden_losses: Family<Labels, Counter>,
     connected: Gauge,
     frames: Family<Labels, Counter>,
     bytes: Family<Labels, Counter>,
@@ -73,6 +74,7 @@ impl Metrics {
             actions: Family::default(),
             tasks: Family::default(),
             uploads: Family::default(),
+            sudden_losses: Family::default(),
             connected: Gauge::default(),
             frames: Family::default(),
             bytes: Family::default(),
@@ -95,6 +97,8 @@ impl Metrics {
         registry.register("ckworker_collect_seconds", "Duration of collections", self.took.clone());
         registry.register("ckworker_actions", "Actions of ckcore, by how they were answered", self.actions.clone());
         registry.register("ckworker_tasks", "Tasks of ckcore, by how they were answered", self.tasks.clone());
+        let help = "Kinds, regions, accounts and plans that lost most of what they had since the last run";
+        registry.register("ckworker_sudden_losses", help, self.sudden_losses.clone());
         registry.register("ckworker_uploads", "Uploads of graphs to ckcore, by result", self.uploads.clone());
         registry.register("ckworker_core_connected", "Whether ckcore is connected", self.connected.clone());
         registry.register("ckworker_frames", "Frames from and to workers", self.frames.clone());
@@ -201,6 +205,11 @@ impl Metrics {
     /// A graph was uploaded, or not; the result is one word.
     pub fn upload(&self, result: &'static str) {
         self.uploads.get_or_create(&vec![("result", result.to_owned())]).inc();
+    }
+
+    /// Something lost most of what it had since the last run.
+    pub fn sudden_loss(&self, collector: &str) {
+        self.sudden_losses.get_or_create(&vec![("collector", collector.to_owned())]).inc();
     }
 
     /// Whether ckcore is connected.

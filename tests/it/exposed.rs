@@ -19,6 +19,7 @@ const ZERO: &[&str] = &[
     "resource_cleanup_exceptions_total",
     "resource_pre_cleanup_exceptions_total",
     "ckworker_measurements_dropped_total",
+    "ckworker_sudden_losses_total",
 ];
 
 /// The measurements by name, each with its samples as (labels, value).

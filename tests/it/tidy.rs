@@ -143,7 +143,19 @@ fn the_serializer_is_named_in_one_file() {
 const ARROWS: &[(&str, &[&str])] = &[
     (
         "start",
-        &["ckcore", "cli", "collectors", "graph", "output", "process", "supervisor", "telemetry", "web", "worker"],
+        &[
+            "ckcore",
+            "cli",
+            "collectors",
+            "graph",
+            "output",
+            "process",
+            "settings",
+            "supervisor",
+            "telemetry",
+            "web",
+            "worker",
+        ],
     ),
     // The report and the progress of a run.
     ("cli", &["collectors", "settings", "supervisor", "telemetry"]),

@@ -163,6 +163,71 @@ async fn accounts_outside_a_partial_plan_stay_in_core2() {
 }
 
 #[tokio::test]
+async fn kinds_and_regions_left_out_by_options_stay_if_asked_for() {
+    let (aws, core) = (LocalAws::start(1, &REGIONS), TestCore::start(None).await);
+    let collect = async |more: &[&str]| {
+        let daemon = Daemon::start(&core, |command| aws.serve(command.args(["--collector", "aws"]).args(more)));
+        assert_eq!(
+            have(&core, "collect").await,
+            ("action_done".to_owned(), String::new()),
+            "{more:?} {}",
+            daemon.log()
+        );
+        assert_eq!(daemon.stop().await.0.code, 0);
+        Graph {
+            nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
+            edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
+        }
+    };
+    let all: &[&str] = &["--aws-region", REGIONS[0], REGIONS[1]];
+    let truth = collect(all).await;
+    let fewer: &[&str] = &["--aws-region", REGIONS[0], "--aws-no-collect", "instances", "iam_users", "quotas"];
+    let kept = collect(&[fewer, &["--keep-uncollected"]].concat()).await;
+    let quota = |nodes: &BTreeMap<String, Value>| {
+        nodes
+            .iter()
+            .filter(|(_, node)| node.get("quota").is_none())
+            .map(|(id, node)| (id.clone(), node.clone()))
+            .collect()
+    };
+    let without_quotas = |graph: &Graph| Graph { nodes: quota(&graph.nodes), edges: graph.edges.clone() };
+    without_quotas(&truth).assert_same(&without_quotas(&kept), "kept");
+    let forgotten = collect(fewer).await;
+    assert!(forgotten.nodes.len() < truth.nodes.len() / 2 + 50, "{} of {}", forgotten.nodes.len(), truth.nodes.len());
+}
+
+#[tokio::test]
+async fn loss_without_a_gap_is_held_for_one_run() {
+    let (aws, core) = (LocalAws::start(1, &REGIONS[..1]), TestCore::start(None).await);
+    let daemon = Daemon::start(&core, |command| {
+        command.args(["--collector", "aws", "--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
+        aws.serve(command)
+    });
+    let nodes = || core.nodes("ck").len();
+    let keys: Vec<String> = (0..60).map(|number| format!("many-{number}")).collect();
+    for key in &keys {
+        aws.call("ec2", REGIONS[0], &[("Action", "CreateKeyPair"), ("KeyName", key)]).await;
+    }
+    assert_eq!(have(&core, "collect").await.0, "action_done");
+    let before = nodes();
+    for key in &keys {
+        aws.call("ec2", REGIONS[0], &[("Action", "DeleteKeyPair"), ("KeyName", key)]).await;
+    }
+    let (kind, error) = have(&core, "collect").await;
+    assert_eq!(kind, "action_error", "{}", daemon.log());
+    assert!(error.contains("keep their last known state"), "{error}");
+    assert_eq!(nodes(), before);
+    assert!(
+        daemon.get("/metrics").await.1.contains("ckworker_sudden_losses_total{collector=\"aws\"}"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(have(&core, "collect").await.0, "action_done", "confirmed: {}", daemon.log());
+    assert_eq!(nodes(), before - keys.len(), "{}", daemon.log());
+    assert_eq!(daemon.stop().await.0.code, 0);
+}
+
+#[tokio::test]
 async fn accounts_that_left_the_organization_are_forgotten() {
     let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
     let aws = LocalAws::start(2, &REGIONS[..1]);

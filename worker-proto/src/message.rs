@@ -487,6 +487,8 @@ pub enum Missing {
         kind: String,
         /// Kinds that are listed for each of them, and for each of those in turn.
         with: Vec<String>,
+        /// They were not looked for, as an option leaves them out.
+        by_choice: bool,
     },
     /// Properties and edges of nodes that were sent.
     Parts {

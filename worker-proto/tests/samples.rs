@@ -78,6 +78,7 @@ fn missing() -> Vec<Missing> {
             scope: "us-east-1".into(),
             kind: "aws_eks_cluster".into(),
             with: vec!["aws_eks_nodegroup".into()],
+            by_choice: false,
         },
         Missing::Parts { nodes: vec![[2; 16]], properties: vec!["users".into()], edges: vec![edge.clone()] },
         Missing::Edges { edge, attribute: "id".into(), ends: vec![([3; 16], [4; 16])] },

@@ -8,15 +8,15 @@ use std::{path::Path, sync::Arc, time::Instant};
 use super::{
     CloudUnits, CollectorReport, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged,
     MergedGraph, Metrics, PAUSES, PathBuf, RunReport, blocking,
-    carry::{KnownAccount, complete, others},
+    carry::{KnownAccount, Past},
     dump_file, failed, group, nothing, until, upload,
 };
-use crate::graph::{CompleteUnit, Spool, lean_model_json};
+use crate::graph::{CompleteUnit, lean_model_json};
 
 /// One delivery, account by account.
 struct Accounts<'a> {
     api: &'a CoreApi,
-    spool: Spool,
+    past: Past<'a>,
     deadline: Instant,
     task: Option<&'a str>,
     ignore_deferred: bool,
@@ -34,8 +34,9 @@ pub(super) async fn to_core(
     ignore_deferred: bool,
     dump: Option<PathBuf>,
     metrics: &Arc<Metrics>,
+    past: Past<'_>,
 ) -> Result<Delivered, DeliveryError> {
-    let DeliveryOrder { report, units, spool, deadline, task } = order;
+    let DeliveryOrder { report, units, deadline, task, .. } = order;
     log_failed(&report);
     let clouds = group(report.collectors.iter(), units);
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
@@ -47,14 +48,15 @@ pub(super) async fn to_core(
     }
     upload::prepare(api, model, deadline).await.map_err(|error| failed(error.to_string()))?;
     let (task, dump, delivered) = (task.as_deref(), dump.as_deref(), Delivered::default());
-    let mut accounts = Accounts { api, spool, deadline, task, ignore_deferred, dump, metrics, delivered, arrived: 0 };
+    let mut accounts = Accounts { api, past, deadline, task, ignore_deferred, dump, metrics, delivered, arrived: 0 };
     for cloud in clouds {
         accounts.cloud(cloud).await;
     }
-    let Accounts { mut delivered, arrived, .. } = accounts;
+    let Accounts { mut delivered, arrived, past, .. } = accounts;
     if delivered.left_out.is_empty() {
-        forget_departed(api, &report, deadline).await;
+        forget_departed(&past, &report).await;
     }
+    delivered.kept = past.kept;
     if arrived == 0 {
         let reasons: Vec<String> =
             delivered.left_out.iter().map(|(cloud, reason)| format!("{cloud}: {reason}")).collect();
@@ -89,8 +91,7 @@ impl Accounts<'_> {
     }
 
     async fn account(&mut self, cloud: &str, unit: CompleteUnit) -> Result<(), DeliveryError> {
-        let kept = &mut self.delivered.kept;
-        let (unit, part) = complete(self.api, cloud, unit, &self.spool, self.deadline, kept).await.map_err(failed)?;
+        let (unit, part) = self.past.complete(cloud, unit).await.map_err(failed)?;
         let body = self.graph(cloud, [Some(unit), part].into_iter().flatten().collect()).await?;
         let graph = Arc::clone(&body.graph);
         let stored = upload::merge_one(self.api, Arc::new(body), self.task, self.deadline).await;
@@ -126,21 +127,22 @@ impl Accounts<'_> {
 
 /// Deletes the accounts that are no longer in a cloud: they are in nobody's merge. What cannot be deleted now is tried by
 /// the next run again.
-async fn forget_departed(api: &CoreApi, report: &RunReport, deadline: Instant) {
-    let whole = report.collectors.iter().filter(|collector| collector.is_whole && collector.failure.is_none());
-    for collector in whole {
-        forget_others(api, collector, deadline).await;
+async fn forget_departed(past: &Past<'_>, report: &RunReport) {
+    for collector in report.collectors.iter().filter(|collector| collector.failure.is_none()) {
+        if past.is_whole(collector) {
+            forget_others(past, collector).await;
+        }
     }
 }
 
-async fn forget_others(api: &CoreApi, collector: &CollectorReport, deadline: Instant) {
+async fn forget_others(past: &Past<'_>, collector: &CollectorReport) {
     let cloud = collector.name.as_str();
-    let departed = match others(api, collector, deadline).await {
+    let departed = match past.others(collector).await {
         Ok(departed) => departed,
         Err(error) => return tracing::warn!(cloud, error, "cannot look for accounts that left the cloud"),
     };
     for KnownAccount { node, label, .. } in departed {
-        match until(deadline, PAUSES, "deletion of an account", || api.delete_account(&node)).await {
+        match until(past.deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
             Ok(()) => tracing::info!(cloud, account = label, "no longer in the cloud: the core has forgotten it"),
             Err(error) => {
                 tracing::warn!(cloud, account = label, %error, "an account that left the cloud cannot be deleted")

@@ -1,36 +1,33 @@
 //! What is taken over from the core: accounts that failed or are outside the plan, and parts that could not be seen.
 
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use tokio::task::spawn_blocking;
 
-use super::{PAUSES, last_known};
+use super::{PAUSES, last_known, sudden::History};
 use crate::{
     ckcore::{Carried, CoreApi, CoreError, Stored, until},
     collectors,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool},
     supervisor::report::{CollectorReport, UnitReport},
+    telemetry::Metrics,
 };
 
-/// The last known state of the accounts that the core has beside those of a plan, if the plan is only a part of the cloud.
-/// If it is the whole, they are gone.
-pub(super) async fn carry_unplanned(
-    api: &CoreApi,
-    collector: &CollectorReport,
-    spool: &Spool,
-    deadline: Instant,
-) -> Result<Vec<CompleteUnit>, String> {
-    let mut carried = Vec::new();
-    for KnownAccount { label, account, .. } in others(api, collector, deadline).await? {
-        if collector.is_whole {
-            tracing::info!(cloud = collector.name, account = label, "no longer in the cloud: the core forgets it");
-            continue;
-        }
-        let known = carry(api, &account.kind, &account.id, deadline).await;
-        let known = known.map_err(|error| format!("account {label} cannot be had from the core: {error}"))?;
-        carried.push(keep(&known, account, spool)?);
-    }
-    Ok(carried)
+/// What one delivery takes over from the core.
+pub(super) struct Past<'a> {
+    pub(super) api: &'a CoreApi,
+    pub(super) spool: Spool,
+    pub(super) deadline: Instant,
+    pub(super) metrics: &'a Metrics,
+    pub(super) history: &'a Mutex<History>,
+    /// The loss that is held for a run, in percent.
+    pub(super) hold: Option<u64>,
+    /// Nodes that were kept as the core had them because they could not be seen, by collector and account.
+    pub(super) kept: Vec<(String, String, u64)>,
 }
 
 /// An account that the core knows.
@@ -41,99 +38,145 @@ pub(super) struct KnownAccount {
     account: Account,
 }
 
-/// The accounts that the core has below a cloud and that are not among the units of its plan.
-pub(super) async fn others(
-    api: &CoreApi,
-    collector: &CollectorReport,
-    deadline: Instant,
-) -> Result<Vec<KnownAccount>, String> {
-    let known = until(deadline, PAUSES, "query of the accounts of a cloud", || api.accounts(&collector.name)).await;
-    let known = known.map_err(|error| format!("the accounts that the core has cannot be told: {error}"))?;
-    let planned: HashSet<&str> = collector.units.iter().map(|unit| unit.id.as_str()).collect();
-    let text = |node: &Stored, name: &str| node.reported.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let accounts = known.into_iter().filter_map(|node| {
-        let id = text(&node, "id")?;
-        let label =
-            text(&node, "name").filter(|name| *name != id).map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
-        let account = Account { kind: node.kind, id, label: label.clone() };
-        Some(KnownAccount { node: node.id, label, account })
-    });
-    Ok(accounts.filter(|account| !planned.contains(account.account.id.as_str())).collect())
-}
-
-/// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
-pub(super) async fn carry_all(
-    api: &CoreApi,
-    missing: impl Iterator<Item = &UnitReport>,
-    spool: &Spool,
-    deadline: Instant,
-) -> Result<Vec<CompleteUnit>, String> {
-    let mut carried = Vec::new();
-    for unit in missing {
-        let what = format!("the last known state of {} cannot be had from the core", unit.label);
-        let known = carry(api, &unit.kind, &unit.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
-        if known.nodes.is_empty() {
-            tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
-            continue;
+impl Past<'_> {
+    /// The last known state of the accounts that the core has beside those of a plan, if the plan is only a part of the
+    /// cloud. If it is the whole, they are gone.
+    pub(super) async fn carry_unplanned(&self, collector: &CollectorReport) -> Result<Vec<CompleteUnit>, String> {
+        let is_whole = self.is_whole(collector);
+        let mut carried = Vec::new();
+        for KnownAccount { label, account, .. } in self.others(collector).await? {
+            if is_whole {
+                tracing::info!(cloud = collector.name, account = label, "no longer in the cloud: the core forgets it");
+                continue;
+            }
+            let known = self.carry(&account.kind, &account.id).await;
+            let known = known.map_err(|error| format!("account {label} cannot be had from the core: {error}"))?;
+            carried.push(keep(&known, account, &self.spool)?);
         }
-        tracing::warn!(account = unit.label, nodes = known.nodes.len(), "not collected: its last known state is kept");
-        let account = Account { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() };
-        carried.push(keep(&known, account, spool).map_err(|error| format!("{what}: {error}"))?);
+        Ok(carried)
     }
-    Ok(carried)
+
+    /// Whether the core may forget the accounts that a plan does not name. A plan that lost most of its accounts is named,
+    /// and not believed at once if losses are held.
+    pub(super) fn is_whole(&self, collector: &CollectorReport) -> bool {
+        if !collector.is_whole {
+            return false;
+        }
+        let (cloud, accounts) = (collector.name.as_str(), collector.units.len());
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((before, is_held)) = history.judge_plan(cloud, accounts, self.hold.is_some()) else { return true };
+        self.metrics.sudden_loss(cloud);
+        tracing::warn!(cloud, before, accounts, held = is_held, "the plan lost most of its accounts");
+        !is_held
+    }
+
+    /// The accounts that the core has below a cloud and that are not among the units of its plan.
+    pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Vec<KnownAccount>, String> {
+        let accounts = || self.api.accounts(&collector.name);
+        let known = until(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
+        let known = known.map_err(|error| format!("the accounts that the core has cannot be told: {error}"))?;
+        let planned: HashSet<&str> = collector.units.iter().map(|unit| unit.id.as_str()).collect();
+        let accounts = known.into_iter().filter_map(KnownAccount::of);
+        Ok(accounts.filter(|account| !planned.contains(account.account.id.as_str())).collect())
+    }
+
+    /// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
+    pub(super) async fn carry_failed(
+        &self,
+        missing: impl Iterator<Item = &UnitReport>,
+    ) -> Result<Vec<CompleteUnit>, String> {
+        let mut carried = Vec::new();
+        for unit in missing {
+            let what = format!("the last known state of {} cannot be had from the core", unit.label);
+            let known = self.carry(&unit.kind, &unit.id).await.map_err(|error| format!("{what}: {error}"))?;
+            if known.nodes.is_empty() {
+                tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
+                continue;
+            }
+            let nodes = known.nodes.len();
+            tracing::warn!(account = unit.label, nodes, "not collected: its last known state is kept");
+            let account = Account { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() };
+            carried.push(keep(&known, account, &self.spool).map_err(|error| format!("{what}: {error}"))?);
+        }
+        Ok(carried)
+    }
+
+    /// The parts of a cloud's accounts that could not be seen, as the core has them.
+    pub(super) async fn complete_all(&mut self, cloud: &mut CloudUnits) -> Result<Vec<CompleteUnit>, String> {
+        let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
+        for unit in std::mem::take(&mut cloud.units) {
+            let (unit, part) = self.complete(&cloud.name, unit).await?;
+            units.push(unit);
+            parts.extend(part);
+        }
+        cloud.units = units;
+        Ok(parts)
+    }
+
+    /// Completes an account by what the core has of the parts that could not be seen. Returns it, and nodes beside it.
+    pub(super) async fn complete(
+        &mut self,
+        cloud: &str,
+        mut unit: CompleteUnit,
+    ) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
+        let account = unit.account().clone();
+        let mut missing = unit.take_missing();
+        let losses = {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.judge(cloud, &unit, &mut missing, self.hold)
+        };
+        for loss in losses {
+            let (kind, before, now, held) = (loss.kind, loss.before, loss.now, loss.is_held);
+            self.metrics.sudden_loss(cloud);
+            tracing::warn!(
+                cloud,
+                account = account.label,
+                kind,
+                before,
+                now,
+                held,
+                "most of it is gone since the last run"
+            );
+        }
+        if missing.is_empty() {
+            return Ok((unit, None));
+        }
+        let what = format!("the last known state of {} cannot be had from the core", account.label);
+        let known = self.carry(&account.kind, &account.id).await.map_err(|error| format!("{what}: {error}"))?;
+        let (collector, spool) = (collectors::find(cloud), self.spool.clone());
+        let completing = spawn_blocking(move || {
+            let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
+            Ok::<_, String>((unit, completed))
+        });
+        let completed = completing.await.map_err(|error| error.to_string()).flatten();
+        let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
+        if completed.kept > 0 {
+            let nodes = completed.kept;
+            tracing::warn!(
+                cloud,
+                account = account.label,
+                nodes,
+                "keeping the last known state of what could not be seen"
+            );
+            self.kept.push((cloud.to_owned(), account.id, nodes));
+        }
+        Ok((unit, completed.part))
+    }
+
+    async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
+        until(self.deadline, PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
+    }
 }
 
-/// The parts of a cloud's accounts that could not be seen, as the core has them.
-pub(super) async fn complete_all(
-    api: &CoreApi,
-    cloud: &mut CloudUnits,
-    spool: &Spool,
-    deadline: Instant,
-    kept: &mut Vec<(String, String, u64)>,
-) -> Result<Vec<CompleteUnit>, String> {
-    let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
-    for unit in std::mem::take(&mut cloud.units) {
-        let (unit, part) = complete(api, &cloud.name, unit, spool, deadline, kept).await?;
-        units.push(unit);
-        parts.extend(part);
+impl KnownAccount {
+    fn of(node: Stored) -> Option<Self> {
+        let text = |name: &str| node.reported.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let id = text("id")?;
+        let name = text("name").filter(|name| *name != id);
+        let label = name.map_or_else(|| id.clone(), |name| format!("{name} ({id})"));
+        let account = Account { kind: node.kind, id, label: label.clone() };
+        Some(Self { node: node.id, label, account })
     }
-    cloud.units = units;
-    Ok(parts)
-}
-
-/// Completes an account by what the core has of the parts that could not be seen. Returns it, and nodes beside it.
-pub(super) async fn complete(
-    api: &CoreApi,
-    cloud: &str,
-    mut unit: CompleteUnit,
-    spool: &Spool,
-    deadline: Instant,
-    kept: &mut Vec<(String, String, u64)>,
-) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
-    let missing = unit.take_missing();
-    if missing.is_empty() {
-        return Ok((unit, None));
-    }
-    let account = unit.account().clone();
-    let what = format!("the last known state of {} cannot be had from the core", account.label);
-    let known = carry(api, &account.kind, &account.id, deadline).await.map_err(|error| format!("{what}: {error}"))?;
-    let (collector, spool) = (collectors::find(cloud), spool.clone());
-    let completing = spawn_blocking(move || {
-        let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
-        Ok::<_, String>((unit, completed))
-    });
-    let completed = completing.await.map_err(|error| error.to_string()).flatten();
-    let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
-    if completed.kept > 0 {
-        let nodes = completed.kept;
-        tracing::warn!(cloud, account = account.label, nodes, "keeping the last known state of what could not be seen");
-        kept.push((cloud.to_owned(), account.id, nodes));
-    }
-    Ok((unit, completed.part))
-}
-
-async fn carry(api: &CoreApi, kind: &str, id: &str, deadline: Instant) -> Result<Carried, CoreError> {
-    until(deadline, PAUSES, "query of an account", || api.account_subgraph(kind, id)).await
 }
 
 fn keep(known: &Carried, account: Account, spool: &Spool) -> Result<CompleteUnit, String> {

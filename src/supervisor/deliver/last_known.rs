@@ -24,7 +24,7 @@ type Section = BTreeMap<String, Box<RawValue>>;
 pub(super) struct Completed {
     /// The nodes that were taken over with their edges, beside those that were collected.
     pub(super) part: Option<CompleteUnit>,
-    /// How many nodes were taken over, or had properties taken over.
+    /// How many nodes were taken over, or had properties taken over, because they could not be seen.
     pub(super) kept: u64,
 }
 
@@ -41,23 +41,18 @@ pub(super) fn complete(
 ) -> Result<Completed, String> {
     let mut work = Work::new(unit, known);
     let renamed = work.keep_identity(missing)?;
+    let mut chosen = 0;
     for one in missing {
-        match one {
-            Missing::Kind { below, scope, kind, with } => {
-                work.keep_kind(
-                    renamed.as_ref().filter(|(old, _)| old == below).map_or(*below, |(_, id)| *id),
-                    scope,
-                    kind,
-                    with,
-                );
-            }
-            Missing::Parts { .. } | Missing::Edges { .. } => {}
-        }
+        let Missing::Kind { below, scope, kind, with, by_choice } = one else { continue };
+        let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
+        let before = work.kept.len();
+        work.keep_kind(below, scope, kind, with);
+        chosen += if *by_choice { work.kept.len() - before } else { 0 };
     }
     let patched = work.keep_parts(missing, renamed)?;
     work.keep_edges(collector);
     work.find_edges(missing)?;
-    let kept = (work.kept.len() + patched) as u64;
+    let kept = (work.kept.len() + patched - chosen) as u64;
     Ok(Completed { part: work.finish(spool)?, kept })
 }
 

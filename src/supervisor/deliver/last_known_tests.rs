@@ -68,7 +68,7 @@ fn shape(part: Option<&CompleteUnit>) -> (Vec<u8>, Vec<(u8, u8)>) {
 
 fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
     let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-    Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with }
+    Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with, by_choice: false }
 }
 
 fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &Carried) -> Completed {

@@ -100,6 +100,7 @@ impl<'c> Run<'c> {
     async fn collect(mut self) -> Result<(), Failure> {
         let account = self.account().await?;
         let places = self.places(account).await?;
+        self.leave_uncollected(account, &places);
         let parts = u32::try_from(places.len()).unwrap_or(u32::MAX);
         let (run, done) = (&self, &AtomicU32::new(0));
         let futures = places.iter().map(|place| -> BoxFuture<'_, Result<(), Failure>> {

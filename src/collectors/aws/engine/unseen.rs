@@ -18,6 +18,12 @@ use super::{
 };
 use crate::graph::NodeId;
 
+/// The setting of `--keep-uncollected`.
+const KEEP_UNCOLLECTED: &str = "keep-uncollected";
+
+/// The kind of a region.
+const REGION: &str = "aws_region";
+
 /// Nodes in one message, so that it stays below the size of a batch.
 const NODES: usize = 8192;
 
@@ -46,7 +52,10 @@ pub(crate) struct Unseen {
 }
 
 /// The scope of references to a kind, and the kinds that are listed below it.
-type Listing = (String, Vec<&'static str>);
+type Listing = (String, Vec<&'static str>, Choice);
+
+/// Whether a kind was not looked for because an option leaves it out.
+type Choice = bool;
 
 /// The parts of a node that are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,13 +112,14 @@ impl Unseen {
     /// The kinds of which some may be missing.
     pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
         let kinds = self.kinds.iter();
-        kinds.flat_map(|((_, kind), (_, with))| with.iter().copied().chain([*kind])).collect()
+        kinds.flat_map(|((_, kind), (_, with, _))| with.iter().copied().chain([*kind])).collect()
     }
 
     fn messages(&self) -> Vec<Missing> {
-        let kinds = self.kinds.iter().map(|((below, kind), (scope, with))| {
+        let kinds = self.kinds.iter().map(|((below, kind), (scope, with, by_choice))| {
             let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-            Missing::Kind { below: *below, scope: scope.clone(), kind: (*kind).to_owned(), with }
+            let (kind, by_choice) = ((*kind).to_owned(), *by_choice);
+            Missing::Kind { below: *below, scope: scope.clone(), kind, with, by_choice }
         });
         let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
         let parts = nodes.map(|(parts, nodes)| {
@@ -133,7 +143,38 @@ impl Run<'_> {
     /// The same for a kind that code makes.
     pub(crate) fn unseen_kind(&self, place: &Place, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
         let scope = place.label.clone();
-        self.lock_unseen().kinds.insert((below.0, kind), (scope, with));
+        self.lock_unseen().kinds.insert((below.0, kind), (scope, with, false));
+    }
+
+    /// Remembers that kinds and regions were not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say,
+    /// if the core is to keep what it has of them.
+    pub(super) fn leave_uncollected(&self, account: NodeId, places: &[Place]) {
+        let settings = self.context.settings();
+        if !settings.flag(KEEP_UNCOLLECTED) {
+            return;
+        }
+        let mut unseen = self.lock_unseen();
+        let mut leave = |place: &Place, kind: &'static str, with| {
+            unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with, true));
+        };
+        for (service, definition) in self.definitions.iter() {
+            let is_wanted = definition.collector().is_none_or(|collector| self.is_wanted(collector));
+            if is_wanted || definition.below.is_some() {
+                continue;
+            }
+            for place in places.iter().filter(|place| place.scope == definition.scope) {
+                leave(place, definition.kind.get_ref(), descendants(service, definition));
+                definition.hooks.iter().flat_map(|hook| made_by(*hook)).for_each(|made| leave(place, made, Vec::new()));
+            }
+        }
+        for quota in self.definitions.quotas().filter(|quota| !self.is_wanted(quota.collector.get_ref())) {
+            let places = places.iter().filter(|place| place.scope == quota.scope);
+            places.for_each(|place| leave(place, quota.kind.get_ref(), Vec::new()));
+        }
+        if !settings.list("aws-region").is_empty() {
+            let kinds = self.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != REGION).collect();
+            unseen.kinds.insert((account.0, REGION), (String::new(), kinds, true));
+        }
     }
 
     /// Remembers what is not known of a node that was sent.
