@@ -18,7 +18,7 @@ pub use frame::{FrameReader, FrameWriter};
 pub use message::{
     Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
     Missing, MissingEdge, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb,
-    Wait, WaitOn,
+    Wait, WaitOn, Why,
 };
 
 /// The version of the protocol that this crate speaks; a peer with another one is refused.

@@ -487,8 +487,8 @@ pub enum Missing {
         kind: String,
         /// Kinds that are listed for each of them, and for each of those in turn.
         with: Vec<String>,
-        /// They were not looked for, as an option leaves them out.
-        by_choice: bool,
+        /// Why they are missing.
+        why: Why,
     },
     /// Properties and edges of nodes that were sent.
     Parts {
@@ -508,6 +508,17 @@ pub enum Missing {
         /// The nodes, each with the hash of the reference to its other end.
         ends: Vec<([u8; 16], [u8; 16])>,
     },
+}
+
+/// Why nodes of a kind are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// They could not be seen.
+    Unseen,
+    /// An option leaves them out, and the core is to keep them.
+    Kept,
+    /// An option leaves them out, and the core forgets them.
+    LeftOut,
 }
 
 /// Edges of a node to or from nodes of one kind.

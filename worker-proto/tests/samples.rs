@@ -6,7 +6,8 @@ use serde_bytes::ByteBuf;
 use worker_proto::{
     Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
     Missing, MissingEdge, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector, Task,
-    ToWorker, Unit, Verb, Wait, WaitOn, decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker,
+    ToWorker, Unit, Verb, Wait, WaitOn, Why, decode_from_worker, decode_to_worker, encode_from_worker,
+    encode_to_worker,
 };
 
 fn unit() -> Unit {
@@ -78,7 +79,7 @@ fn missing() -> Vec<Missing> {
             scope: "us-east-1".into(),
             kind: "aws_eks_cluster".into(),
             with: vec!["aws_eks_nodegroup".into()],
-            by_choice: false,
+            why: Why::Unseen,
         },
         Missing::Parts { nodes: vec![[2; 16]], properties: vec!["users".into()], edges: vec![edge.clone()] },
         Missing::Edges { edge, attribute: "id".into(), ends: vec![([3; 16], [4; 16])] },

@@ -1,12 +1,13 @@
 //! What is taken over from the core: accounts that failed or are outside the plan, and parts that could not be seen.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
 use tokio::task::spawn_blocking;
+use worker_proto::{Missing, Why};
 
 use super::{PAUSES, last_known, sudden::History};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     supervisor::report::{CollectorReport, UnitReport},
     telemetry::Metrics,
 };
+
+/// Kinds that a line about forgotten resources names.
+const KINDS_NAMED: usize = 20;
 
 /// What one delivery takes over from the core.
 pub(super) struct Past<'a> {
@@ -123,6 +127,10 @@ impl Past<'_> {
         let mut missing = unit.take_missing();
         let losses = {
             let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            if !history.is_first(cloud, &unit) {
+                // What an option leaves out was named before.
+                missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+            }
             history.judge(cloud, &unit, &mut missing, self.hold)
         };
         for loss in losses {
@@ -150,6 +158,7 @@ impl Past<'_> {
         });
         let completed = completing.await.map_err(|error| error.to_string()).flatten();
         let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
+        log_forgotten(cloud, &account, &completed.forgotten);
         if completed.kept > 0 {
             let nodes = completed.kept;
             tracing::warn!(
@@ -166,6 +175,23 @@ impl Past<'_> {
     async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
         until(self.deadline, PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }
+}
+
+/// Names what the core loses because an option leaves it out.
+fn log_forgotten(cloud: &str, account: &Account, forgotten: &BTreeMap<String, u64>) {
+    if forgotten.is_empty() {
+        return;
+    }
+    let kinds = forgotten.iter().take(KINDS_NAMED).map(|(kind, count)| format!("{count} {kind}"));
+    let (account, nodes, kinds) =
+        (&account.label, forgotten.values().sum::<u64>(), kinds.collect::<Vec<_>>().join(", "));
+    tracing::warn!(
+        cloud,
+        account,
+        nodes,
+        kinds,
+        "options leave these out: the core forgets them; --keep-uncollected keeps them"
+    );
 }
 
 impl KnownAccount {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::value::RawValue;
-use worker_proto::{Missing, MissingEdge};
+use worker_proto::{Missing, MissingEdge, Why};
 
 use crate::{
     ckcore::{Carried, CarriedNode},
@@ -26,6 +26,8 @@ pub(super) struct Completed {
     pub(super) part: Option<CompleteUnit>,
     /// How many nodes were taken over, or had properties taken over, because they could not be seen.
     pub(super) kept: u64,
+    /// How many nodes of each kind the core forgets because an option leaves them out.
+    pub(super) forgotten: BTreeMap<String, u64>,
 }
 
 /// Completes a unit. `collector` says who declares an edge.
@@ -41,19 +43,26 @@ pub(super) fn complete(
 ) -> Result<Completed, String> {
     let mut work = Work::new(unit, known);
     let renamed = work.keep_identity(missing)?;
-    let mut chosen = 0;
-    for one in missing {
-        let Missing::Kind { below, scope, kind, with, by_choice } = one else { continue };
-        let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
+    let mut kinds = |wanted: Why| {
         let before = work.kept.len();
-        work.keep_kind(below, scope, kind, with);
-        chosen += if *by_choice { work.kept.len() - before } else { 0 };
-    }
+        for one in missing {
+            if let Missing::Kind { below, scope, kind, with, why } = one
+                && *why == wanted
+            {
+                let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
+                work.keep_kind(below, scope, kind, with);
+            }
+        }
+        work.kept.len() - before
+    };
+    kinds(Why::Unseen);
+    let chosen = kinds(Why::Kept);
+    let forgotten = work.forgotten(missing);
     let patched = work.keep_parts(missing, renamed)?;
     work.keep_edges(collector);
     work.find_edges(missing)?;
     let kept = (work.kept.len() + patched - chosen) as u64;
-    Ok(Completed { part: work.finish(spool)?, kept })
+    Ok(Completed { part: work.finish(spool)?, kept, forgotten })
 }
 
 struct Work<'a> {
@@ -104,6 +113,22 @@ impl<'a> Work<'a> {
         self.own.remove(&old);
         self.own.insert(id, number);
         Ok(Some((old, id)))
+    }
+
+    /// What would be taken over of the kinds that an option leaves out.
+    fn forgotten(&mut self, missing: &[Missing]) -> BTreeMap<String, u64> {
+        let kept = self.kept.clone();
+        for one in missing {
+            if let Missing::Kind { below, scope, kind, with, why: Why::LeftOut } = one {
+                self.keep_kind(*below, scope, kind, with);
+            }
+        }
+        let all = std::mem::replace(&mut self.kept, kept);
+        let mut counts = BTreeMap::new();
+        for node in all.keys().filter(|id| !self.kept.contains_key(*id)).filter_map(|id| self.nodes.get(id)) {
+            *counts.entry(node.kind.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// Takes over the nodes of a kind directly below a node, with what hangs below them.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};
-use worker_proto::{Counts, EdgeList, Node};
+use worker_proto::{Counts, EdgeList, Node, Why};
 
 use super::*;
 use crate::{
@@ -68,7 +68,7 @@ fn shape(part: Option<&CompleteUnit>) -> (Vec<u8>, Vec<(u8, u8)>) {
 
 fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
     let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-    Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with, by_choice: false }
+    Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with, why: Why::Unseen }
 }
 
 fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &Carried) -> Completed {
@@ -92,6 +92,25 @@ fn kinds_that_were_not_seen_are_kept_below_their_node() {
     let done = completed(&mut unit, &[kind(REGION, "cluster", &["group"])], &known);
     assert_eq!(shape(done.part.as_ref()), (vec![10, 11], vec![(REGION, 10), (10, 11)]));
     assert_eq!(done.kept, 2);
+}
+
+#[test]
+fn kinds_that_an_option_leaves_out_are_kept_or_counted() {
+    let known = carried(
+        &[(10, "cluster", json!({})), (11, "group", json!({})), (12, "volume", json!({}))],
+        &[(REGION, 10), (10, 11), (REGION, 12)],
+    );
+    let left_out = |why| {
+        let Missing::Kind { below, scope, kind, with, .. } = kind(REGION, "cluster", &["group"]) else {
+            unreachable!()
+        };
+        [Missing::Kind { below, scope, kind, with, why }]
+    };
+    let done = completed(&mut unit(&[], &[]), &left_out(Why::Kept), &known);
+    assert_eq!((shape(done.part.as_ref()).0, done.kept), (vec![10, 11], 0), "nothing is unseen");
+    let done = completed(&mut unit(&[], &[]), &left_out(Why::LeftOut), &known);
+    assert!(done.part.is_none() && done.kept == 0, "{done:?}");
+    assert_eq!(done.forgotten, [("cluster".to_owned(), 1), ("group".to_owned(), 1)].into());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use worker_proto::Missing;
+use worker_proto::{Missing, Why};
 
 use crate::graph::CompleteUnit;
 
@@ -64,7 +64,7 @@ impl History {
         missing: &mut Vec<Missing>,
         hold: Option<u64>,
     ) -> Vec<Loss> {
-        let key = (cloud.to_owned(), unit.account().id.clone());
+        let key = key(cloud, unit);
         let now = counts(unit);
         let Some(account) = self.accounts.get_mut(&key) else {
             if self.accounts.len() < ACCOUNTS {
@@ -92,7 +92,7 @@ impl History {
             scope: String::new(),
             kind: kind.clone(),
             with: kinds.iter().cloned().collect(),
-            by_choice: false,
+            why: Why::Unseen,
         }));
         account.last.clone_from(&now);
         let before = std::mem::replace(&mut account.accepted, seen);
@@ -101,6 +101,11 @@ impl History {
             account.accepted.insert(part, count);
         }
         losses
+    }
+
+    /// Whether no earlier run has collected an account.
+    pub(super) fn is_first(&self, cloud: &str, unit: &CompleteUnit) -> bool {
+        !self.accounts.contains_key(&key(cloud, unit))
     }
 
     /// Compares the size of a whole plan with the one before. Returns the size before if most of its accounts are lost, and
@@ -112,6 +117,10 @@ impl History {
         self.plans.insert(cloud.to_owned(), (if is_held { accepted } else { accounts }, accounts));
         is_lost(accounts).then_some((accepted, is_held))
     }
+}
+
+fn key(cloud: &str, unit: &CompleteUnit) -> (String, String) {
+    (cloud.to_owned(), unit.account().id.clone())
 }
 
 /// The nodes directly below the children of the account's node.
@@ -235,7 +244,7 @@ mod tests {
             scope: String::new(),
             kind: "volume".into(),
             with: vec![],
-            by_choice: false,
+            why: Why::Unseen,
         };
         let mut missing = vec![kind(1), kind(2)];
         assert_eq!(history.judge("aws", &unit([0, 0], [0, 0]), &mut missing, Some(1)), []);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use worker_proto::{Failure, Missing, MissingEdge};
+use worker_proto::{Failure, Missing, MissingEdge, Why};
 
 use super::{
     super::{
@@ -51,11 +51,8 @@ pub(crate) struct Unseen {
     parts: BTreeMap<Parts, Vec<[u8; 16]>>,
 }
 
-/// The scope of references to a kind, and the kinds that are listed below it.
-type Listing = (String, Vec<&'static str>, Choice);
-
-/// Whether a kind was not looked for because an option leaves it out.
-type Choice = bool;
+/// The scope of references to a kind, the kinds that are listed below it, and why it is missing.
+type Listing = (String, Vec<&'static str>, Why);
 
 /// The parts of a node that are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,17 +106,17 @@ fn roots(rule: &Rule) -> impl Iterator<Item = &str> {
 }
 
 impl Unseen {
-    /// The kinds of which some may be missing.
+    /// The kinds of which some may be missing and stay in the core.
     pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
-        let kinds = self.kinds.iter();
+        let kinds = self.kinds.iter().filter(|(_, (_, _, why))| *why != Why::LeftOut);
         kinds.flat_map(|((_, kind), (_, with, _))| with.iter().copied().chain([*kind])).collect()
     }
 
     fn messages(&self) -> Vec<Missing> {
-        let kinds = self.kinds.iter().map(|((below, kind), (scope, with, by_choice))| {
+        let kinds = self.kinds.iter().map(|((below, kind), (scope, with, why))| {
             let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-            let (kind, by_choice) = ((*kind).to_owned(), *by_choice);
-            Missing::Kind { below: *below, scope: scope.clone(), kind, with, by_choice }
+            let (kind, why) = ((*kind).to_owned(), *why);
+            Missing::Kind { below: *below, scope: scope.clone(), kind, with, why }
         });
         let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
         let parts = nodes.map(|(parts, nodes)| {
@@ -143,19 +140,16 @@ impl Run<'_> {
     /// The same for a kind that code makes.
     pub(crate) fn unseen_kind(&self, place: &Place, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
         let scope = place.label.clone();
-        self.lock_unseen().kinds.insert((below.0, kind), (scope, with, false));
+        self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
     }
 
-    /// Remembers that kinds and regions were not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say,
-    /// if the core is to keep what it has of them.
+    /// Remembers that kinds and regions are not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say.
     pub(super) fn leave_uncollected(&self, account: NodeId, places: &[Place]) {
         let settings = self.context.settings();
-        if !settings.flag(KEEP_UNCOLLECTED) {
-            return;
-        }
+        let why = if settings.flag(KEEP_UNCOLLECTED) { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
         let mut leave = |place: &Place, kind: &'static str, with| {
-            unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with, true));
+            unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with, why));
         };
         for (service, definition) in self.definitions.iter() {
             let is_wanted = definition.collector().is_none_or(|collector| self.is_wanted(collector));
@@ -173,7 +167,7 @@ impl Run<'_> {
         }
         if !settings.list("aws-region").is_empty() {
             let kinds = self.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != REGION).collect();
-            unseen.kinds.insert((account.0, REGION), (String::new(), kinds, true));
+            unseen.kinds.insert((account.0, REGION), (String::new(), kinds, why));
         }
     }
 
