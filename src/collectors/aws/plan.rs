@@ -38,7 +38,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    let regions = planned_regions(context, &identity.account, region).await?;
+    let regions = planned_regions(context, region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     let is_whole = members.is_some_and(|members| is_whole(&identity, &members, settings));
@@ -88,7 +88,7 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
 
 /// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account, with
 /// the one first where that was asked. Each account that is reached by a role asks there again, for its own.
-async fn planned_regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
+async fn planned_regions(context: &CollectContext, region: &str) -> Result<Vec<String>, Failure> {
     let chosen = context.settings().list("aws-region");
     if !chosen.is_empty() {
         let mut regions: Vec<String> = Vec::new();
@@ -99,7 +99,7 @@ async fn planned_regions(context: &CollectContext, account: &str, region: &str) 
         }
         return Ok(regions);
     }
-    let client = provider::client(context, account).await?;
+    let client = provider::client(context).await?;
     let what = "the AWS regions cannot be listed; name them with --aws-region";
     let mut regions = regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))?;
     regions.sort_by_key(|enabled| enabled != region);

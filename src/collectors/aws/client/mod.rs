@@ -2,15 +2,20 @@
 //!
 //! A [`Request`] names service, operation, region and parameters; the [`model`] says how they become an HTTP request
 //! (`request`) and how the answer becomes a [`Tree`] (`response`). What the official crates can do, they do: signing,
-//! credentials, retries and timeouts, all in `runtime`.
+//! credentials, timeouts and connections, all in `runtime`; which attempts are repeated says `attempts`.
 
+mod attempts;
+pub(super) mod clock;
 mod endpoint;
 mod error;
+pub(super) mod explain;
 pub mod model;
 mod pace;
 mod pages;
 mod request;
 mod response;
+#[cfg(test)]
+mod retry_tests;
 mod runtime;
 mod s3;
 #[cfg(test)]
@@ -52,12 +57,8 @@ pub struct ClientConfig {
     pub credentials: SharedCredentialsProvider,
     /// Endpoints instead of AWS's own.
     pub overrides: Overrides,
-    /// Names the account in the keys under which rates and retries are counted.
-    pub account: String,
     /// How long to wait.
     pub timeouts: Timeouts,
-    /// How often a call is tried in all, at least once.
-    pub attempts: u32,
     /// The connections, to be shared by all clients of a process.
     pub http: SharedHttpClient,
     /// Where calls in progress are registered.
@@ -73,8 +74,10 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// For a call with all its attempts and the pauses between them.
     pub operation: Duration,
-    /// Before the second attempt, at most; the most doubles with each attempt, up to 20 s.
+    /// Before the second attempt, at most; the most doubles with each attempt, up to 4 s.
     pub pause: Duration,
+    /// How long after its beginning a call may begin another attempt; nothing is tried again if this is zero.
+    pub retry: Duration,
     /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
     /// costs its own time only.
     pub deadline: Option<Instant>,
@@ -89,7 +92,8 @@ const ATTEMPT_PART: u32 = 2;
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(5), attempt: seconds(60), operation: seconds(300), pause: seconds(1), deadline: None }
+        let (connect, attempt, operation) = (seconds(5), seconds(60), seconds(300));
+        Self { connect, attempt, operation, pause: seconds(1), retry: seconds(60), deadline: None }
     }
 }
 

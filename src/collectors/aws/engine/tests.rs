@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{
@@ -145,9 +148,7 @@ async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
     let client = Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
         overrides: Overrides::default(),
-        account: "123456789012".into(),
-        timeouts: Timeouts::default(),
-        attempts: 1,
+        timeouts: Timeouts { retry: Duration::ZERO, ..Timeouts::default() },
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),
     });

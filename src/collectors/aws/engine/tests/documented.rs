@@ -85,14 +85,30 @@ async fn without_the_right_to_that_call_each_is_asked_for() {
 async fn empty_answers_are_no_gaps() {
     let collected = collect_only(&[], |call, _| match call.split(':').next() {
         Some("eks" | "pricing" | "monitoring" | "servicequotas") => (200, "{}"),
+        Some("s3") => (200, "<ListAllMyBucketsResult/>"),
         _ => NOTHING,
     })
     .await;
     assert_eq!(collected.result, Ok(()));
     assert_eq!(collected.gaps(), []);
     assert!(collected.ids("aws_vpc").is_empty());
-    let nothing = collect_only(&[], |_, _| (200, "")).await;
-    assert_eq!((nothing.result, nothing.gaps.len()), (Ok(()), 0));
+}
+
+#[tokio::test]
+async fn foreign_answers_are_gaps_of_every_kind() {
+    const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body/></html>";
+    let empty: Cloud = |call, _| if call == "iam:ListAccountAliases" { (200, ALIASES) } else { (200, "") };
+    let page: Cloud = |call, _| if call == "iam:ListAccountAliases" { (200, ALIASES) } else { (200, PAGE) };
+    let moved: Cloud = |call, _| if call == "iam:ListAccountAliases" { (200, ALIASES) } else { (302, "") };
+    for cloud in [empty, page, moved] {
+        let collected =
+            collect_only(&["vpcs", "s3_buckets", "eks_clusters", "cloudwatch_alarms", "users"], cloud).await;
+        assert_eq!(collected.result, Ok(()));
+        let asked = collected.asked.iter().filter(|asked| asked.call != "iam:ListAccountAliases").count();
+        assert!(collected.gaps.len() >= 5, "{:?}", collected.gaps);
+        assert_eq!(collected.counted as usize, asked, "every call is lost: {:?}", collected.gaps);
+        assert!(collected.gaps.iter().all(|gap| gap.code == "UnreadableReply"), "{:?}", collected.gaps);
+    }
 }
 
 #[tokio::test]
