@@ -19,7 +19,7 @@ use aws_smithy_types::{DateTime, date_time::Format};
 use super::error::{CallError, CallErrorKind};
 
 /// A service accepts signatures that are less than this off, in seconds.
-const TOLERANCE: i64 = 240;
+pub(crate) const TOLERANCE: i64 = 240;
 
 /// Differences are rounded to whole seconds.
 const HALF: Duration = Duration::from_millis(500);
