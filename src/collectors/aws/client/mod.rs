@@ -43,6 +43,8 @@ use crate::collectors::UnitWaits;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// The longest that a call may take, if that is less than usual.
+    limit: Option<Duration>,
 }
 
 struct Inner {
@@ -98,10 +100,11 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The same for a call that begins now.
-    pub(super) fn now(self) -> Self {
-        let Some(deadline) = self.deadline else { return self };
-        let operation = self.operation.min(deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
+    /// The same for a call that begins now and may take no longer than this.
+    pub(super) fn now(self, limit: Option<Duration>) -> Self {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
+        let Some(limit) = left.into_iter().chain(limit).min() else { return self };
+        let operation = self.operation.min(limit);
         let attempt = self.attempt.min(operation / ATTEMPT_PART);
         Self { connect: self.connect.min(attempt), attempt, operation, ..self }
     }
@@ -140,7 +143,14 @@ impl Client {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let (overrides, waits) = (config.overrides.clone(), config.waits.clone());
-        Self { inner: Arc::new(Inner { overrides, waits, runtime: runtime::Runtime::new(config) }) }
+        let inner = Inner { overrides, waits, runtime: runtime::Runtime::new(config) };
+        Self { inner: Arc::new(inner), limit: None }
+    }
+
+    /// The same client for calls that may take no longer than this, with all their attempts.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { inner: Arc::clone(&self.inner), limit: Some(limit) }
     }
 
     /// Makes one call, with retries.
@@ -173,7 +183,7 @@ impl Client {
         if let Some(bucket) = bucket {
             s3::address(operation, &mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
         }
-        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing).await
+        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing, self.limit).await
     }
 }
 

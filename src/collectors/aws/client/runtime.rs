@@ -117,9 +117,11 @@ impl Runtime {
         region: &str,
         endpoint: Endpoint,
         outgoing: Outgoing,
+        limit: Option<Duration>,
     ) -> Result<Reply, CallError> {
         let pace = self.pace(operation.service, region);
-        let waited = tokio::time::timeout(self.timeouts.now().operation, Arc::clone(&pace).turn(operation.name)).await;
+        let waited =
+            tokio::time::timeout(self.timeouts.now(limit).operation, Arc::clone(&pace).turn(operation.name)).await;
         let _turn = waited.map_err(|_| {
             CallError::new(
                 CallErrorKind::Throttled,
@@ -128,7 +130,7 @@ impl Runtime {
             )
         })?;
         let target = self.target(operation, region, &endpoint);
-        let timeouts = self.timeouts.now();
+        let timeouts = self.timeouts.now(limit);
         let mut attempts = Attempts::begin(timeouts);
         let mut last = None;
         loop {
@@ -303,7 +305,7 @@ impl Intercept for TimeLeft {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(timeout_config(self.0.now()));
+        config.interceptor_state().store_put(timeout_config(self.0.now(None)));
         Ok(())
     }
 }

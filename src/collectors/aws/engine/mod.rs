@@ -14,6 +14,7 @@ pub(crate) mod eval;
 mod kind;
 mod metrics;
 mod place;
+mod price_list;
 mod prices;
 mod quotas;
 mod types;

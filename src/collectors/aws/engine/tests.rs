@@ -19,7 +19,7 @@ use worker_proto::{Event, FromWorker};
 use super::*;
 use crate::{
     collectors::{
-        Waits,
+        SharedTable, Waits,
         aws::client::{ClientConfig, Overrides, Timeouts},
     },
     settings::{Setting, Settings},
@@ -143,6 +143,10 @@ fn payload(partition: &str, regions: &[&str]) -> Payload {
 }
 
 async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
+    run_sharing(settings, payload, cloud, Arc::default()).await
+}
+
+async fn run_sharing(settings: Settings, payload: Payload, cloud: Cloud, shared: Arc<SharedTable>) -> Collected {
     let fake = Fake(Arc::new(cloud), Arc::default());
     let connector = SharedHttpConnector::new(fake.clone());
     let client = Client::new(ClientConfig {
@@ -152,7 +156,7 @@ async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),
     });
-    let (context, mut frames) = CollectContext::recording(settings, None);
+    let (context, mut frames) = CollectContext::recording_with(settings, None, shared);
     let result = Run::new(&context, payload, client).unwrap().collect().await;
     context.finish().await.unwrap();
     drop(context);
