@@ -166,10 +166,14 @@ fn of_others(operation: &str) -> Loss {
         "elbv2:DescribeTargetHealth" => {
             Loss { fields: &["aws_alb.backends"], ..Loss::edges(&["aws_ec2_instance→aws_alb_target_group"]) }
         }
-        "pricing:GetProducts" => Loss {
-            fields: &["aws_ec2_instance.instance_cores", "aws_ec2_instance.instance_memory"],
-            ..Loss::kinds(&["aws_ec2_instance_type", "aws_ec2_instance_quota", "aws_ec2_volume_type"])
-        },
+        "pricing:GetProducts" => Loss::fields(&[
+            "aws_ec2_instance.instance_cores",
+            "aws_ec2_instance.instance_memory",
+            "aws_ec2_instance_type.instance_cores",
+            "aws_ec2_instance_type.instance_memory",
+            "aws_ec2_instance_type.ondemand_cost",
+            "aws_ec2_volume_type.ondemand_cost",
+        ]),
         "rds:DescribeDBInstances" => Loss::kinds(&["aws_rds_instance"]),
         "s3:ListBuckets" => Loss::kinds(&["aws_s3_bucket"]),
         "service-quotas:ListServiceQuotas" => Loss::fields(&[

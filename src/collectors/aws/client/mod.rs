@@ -76,9 +76,10 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// For a call with all its attempts and the pauses between them.
     pub operation: Duration,
-    /// Before the second attempt, at most; the most doubles with each attempt, up to 4 s.
+    /// Before the second attempt, at most; the most doubles with each attempt, up to a few seconds.
     pub pause: Duration,
-    /// How long after its beginning a call may begin another attempt; nothing is tried again if this is zero.
+    /// How long after its beginning a call that is throttled may begin another attempt, and one that fails for two thirds of
+    /// it; nothing is tried again if this is zero.
     pub retry: Duration,
     /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
     /// costs its own time only.
