@@ -36,6 +36,15 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("hang", &["Timeout", "NotAsked"]),
 ];
 
+/// An operation of each protocol, answered by something else than its service, and how.
+const FOREIGN: [(&str, &[&str]); 5] = [
+    ("ec2:DescribeVolumes", &["empty", "page", "redirect"]),
+    ("iam:ListUsers", &["page", "redirect"]),
+    ("s3:ListBuckets", &["empty", "page", "redirect"]),
+    ("eks:ListClusters", &["empty", "page"]),
+    ("cloudwatch:DescribeAlarms", &["empty", "redirect"]),
+];
+
 /// The operation without which an account has no name. No answer about it fails the account, which is tried again.
 const NAME: &str = "iam:ListAccountAliases";
 
@@ -100,7 +109,13 @@ async fn each_operation_can_fail_in_each_way() {
         });
         cases.collect::<Vec<_>>()
     };
-    let queue = Mutex::new(VecDeque::from([cases(&usual, false), cases(&instead, true)].concat()));
+    let foreign = FOREIGN.iter().flat_map(|(operation, modes)| {
+        let without_details = instead.contains(*operation);
+        let case =
+            move |mode| Case { operation: (*operation).to_owned(), mode, codes: &["UnreadableReply"], without_details };
+        modes.iter().copied().map(case)
+    });
+    let queue = Mutex::new(VecDeque::from([cases(&usual, false), cases(&instead, true), foreign.collect()].concat()));
     assert!(usual.len() > 40 && instead.len() > 8, "{usual:?} {instead:?}");
     let lanes = ACCOUNTS.map(|account| lane(&aws, folder, account, &queue));
     let faults: Vec<String> = join_all(lanes).await.into_iter().flatten().collect();
@@ -133,7 +148,7 @@ async fn lane(aws: &LocalAws, folder: &Path, account: &'static str, queue: &Mute
             numbers.push(aws.fault(fault).await);
         }
         let (output, partial) =
-            collect(aws, folder, account, &[REGION], if ["garbage", "hang"].contains(mode) { LITTLE } else { ENOUGH })
+            collect(aws, folder, account, &[REGION], if ["deny", "throttle"].contains(mode) { ENOUGH } else { LITTLE })
                 .await;
         for number in numbers {
             aws.mend(number).await;

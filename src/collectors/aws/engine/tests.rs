@@ -258,11 +258,13 @@ async fn credentials_refused_at_once_fail_the_account() {
 
 #[tokio::test]
 async fn what_two_services_call_by_the_same_name_are_two_gaps() {
-    let collected = collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups"], |call, _| match call {
-        "iam:ListAccountAliases" => (200, ALIASES),
-        _ => (403, IAM_DENIED),
-    })
-    .await;
+    let collected =
+        collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups", "vpcs"], |call, _| match call {
+            "iam:ListAccountAliases" => (200, ALIASES),
+            "ec2:DescribeVpcs" => (200, VPCS),
+            _ => (403, IAM_DENIED),
+        })
+        .await;
     assert_eq!(collected.result, Ok(()));
     let gaps = collected.gaps.iter().map(|gap| (gap.service.as_str(), gap.operation.as_str()));
     let mut gaps: Vec<_> = gaps.collect();

@@ -264,3 +264,20 @@ async fn balancers_say_their_type_and_hang_below_their_network_and_groups_have_s
     // Two regions; in one of them two quotas, the network, the group; below region, quota and network the balancers.
     assert_eq!(collected.edges, 2 + 4 + (1 + 5 + 5 + 4));
 }
+
+#[tokio::test]
+async fn characters_that_cannot_be_read_cost_values_and_ids_their_item() {
+    const DAMAGED: &str = "<DescribeVpcsResponse><vpcSet>\
+        <item><vpcId>vpc-1</vpcId><tagSet><item><key>owner</key><value>a&#xD83D;b</value></item></tagSet></item>\
+        <item><vpcId>vpc-2</vpcId></item><item><vpcId>vpc-&#xDC00;3</vpcId></item></vpcSet></DescribeVpcsResponse>";
+    let collected = collect_in("aws", &["us-east-1"], &["vpcs"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeVpcs" => (200, DAMAGED),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_vpc"), ["vpc-1", "vpc-2"]);
+    assert_eq!(collected.node("vpc-1")["reported"]["tags"]["owner"], "a\u{fffd}b");
+    assert_eq!(collected.gaps(), [("us-east-1", "DescribeVpcs", "UnreadableReply")]);
+}
