@@ -572,7 +572,7 @@ pub enum FailureKind {
 pub struct Credentials {
     /// The collector's own form, as JSON.
     pub secret: String,
-    /// When they end, in seconds since 1970 by the clock of this machine; `None` if they do not.
+    /// When they end, in seconds since 1970; `None` if they do not.
     pub expires: Option<i64>,
 }
 
