@@ -21,6 +21,8 @@ MODES = {
     "expired": "the credentials are expired",
     "garbage": "success with a body that is no document",
     "empty": "success with an empty body",
+    "page": "success with a page for people, as a proxy or a portal answers",
+    "redirect": "a redirect to another host, as a portal answers",
     "disconnect": "the connection is closed without an answer",
     "hang": "no answer until the fault is cleared or the client hangs up",
     "slow": "the right answer after `ms` milliseconds",
@@ -56,6 +58,7 @@ ERRORS: dict[str, dict[str, tuple[int, str]]] = {
     },
 }
 GARBAGE = b"\x00\xff<<< {not a document"
+PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in</body></html>"
 MATCHERS = ("service", "operation", "region", "account")
 
 

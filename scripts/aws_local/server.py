@@ -154,6 +154,10 @@ def broken(fault: Fault, call: Call) -> Reply | None:
         return Reply(200, "text/xml", faults.GARBAGE)
     if fault.mode == "empty":
         return Reply(200, "text/xml", b"")
+    if fault.mode == "page":
+        return Reply(200, "text/html", faults.PAGE)
+    if fault.mode == "redirect":
+        return Reply(302, "text/html", faults.PAGE, {"Location": "http://portal.invalid/"})
     return fault.error(call)
 
 

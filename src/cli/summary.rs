@@ -230,6 +230,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["timeout", "noconnection", "brokenreply"],
         "try again; if it stays, check the network between here and the service, or give the run more time (--timeout)",
     ),
+    (&["unknownhost"], "correct the endpoint or region if it is misspelt; otherwise check this machine's resolver"),
+    (
+        &["unreadablereply"],
+        "check what answers between here and the service, such as a proxy, and the endpoint if one is configured",
+    ),
     (&["noresult", "partialdata", "internal"], "the service was not able to say more: try again later"),
 ];
 
@@ -275,6 +280,12 @@ mod tests {
             kept: 0,
             took: Duration::from_millis(1234 * number),
         }
+    }
+
+    #[test]
+    fn answers_of_others_and_unknown_hosts_have_their_advice() {
+        assert!(advice("UnreadableReply", "ec2:DescribeVpcs").contains("proxy"));
+        assert!(advice("UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     lease::{Shared, SharedWaiter},
     waits::{UnitWaits, Waiting, Waits},
 };
-use crate::{settings::Settings, shared::Answer};
+use crate::{settings::Settings, shared::Leases};
 
 /// What a session is asked for on behalf of a unit.
 pub enum Request {
@@ -77,6 +77,16 @@ impl CollectContext {
     /// A context whose frames can be looked at, for tests of collectors. Credentials are those given, for ever.
     #[must_use]
     pub fn recording(settings: Settings, credentials: Option<Credentials>) -> (Self, SentFrames) {
+        Self::recording_with(settings, credentials, Arc::default())
+    }
+
+    /// The same, with values that it shares with other such contexts.
+    #[must_use]
+    pub fn recording_with(
+        settings: Settings,
+        credentials: Option<Credentials>,
+        shared: Arc<SharedTable>,
+    ) -> (Self, SentFrames) {
         let (out, frames) = mpsc::channel(1024);
         let (requests, mut asked) = mpsc::channel::<Request>(1);
         tokio::spawn(async move {
@@ -87,8 +97,8 @@ impl CollectContext {
                         // A receiver that is gone no longer wants them.
                         let _ = answer.send(credentials.clone().ok_or(none));
                     }
-                    Request::Shared(_, waiter) => waiter.tell(Answer::Fetch),
-                    Request::Publish(..) => {}
+                    Request::Shared(key, waiter) => shared.ask(&key, waiter),
+                    Request::Publish(key, who, value) => shared.publish(&key, who, value),
                 }
             }
         });
@@ -267,6 +277,27 @@ impl CollectContext {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The shared values of [`CollectContext::recording_with`].
+#[derive(Default)]
+pub struct SharedTable(Mutex<(u64, Leases<SharedWaiter>)>);
+
+impl SharedTable {
+    fn ask(&self, key: &str, waiter: SharedWaiter) {
+        let told = {
+            let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            table.0 += 1;
+            let who = table.0;
+            table.1.ask(key, who, waiter.by(who))
+        };
+        told.into_iter().for_each(|(waiter, answer)| waiter.tell(answer));
+    }
+
+    fn publish(&self, key: &str, who: u64, value: Option<String>) {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.publish(key, who, value);
+        told.into_iter().for_each(|(waiter, answer)| waiter.tell(answer));
     }
 }
 

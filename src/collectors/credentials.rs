@@ -1,4 +1,7 @@
 //! A unit's credentials: kept while they are good for long enough, asked for again when they come near their end.
+//!
+//! How long they are good for is found out when they are received. From then on it is measured by the monotonic clock: a
+//! machine's time of day may be wrong, and may be set right at any time.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,6 +30,9 @@ const LEAST: Duration = Duration::from_secs(5);
 /// ones are still of use.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// Credentials that were just received are of use for at least this long, whatever this machine's clock says of their end.
+const LEAST_LIFETIME: Duration = Duration::from_secs(120);
+
 /// Gives a unit its credentials, fresh ones whenever the old ones come near their end.
 ///
 /// Cloning is cheap; all clones share what was fetched, and only one of them fetches at a time. While old ones are still
@@ -44,22 +50,32 @@ pub struct CredentialSource {
 #[derive(Default)]
 struct Known {
     credentials: Option<Credentials>,
-    /// When they were asked for last.
+    /// When they end; `None` if they do not.
+    end: Option<Instant>,
+    /// When they were asked for last, or came.
     asked: Option<Instant>,
 }
 
 impl Known {
-    /// What can be used without asking; `unix` is the time since 1970.
-    fn usable(&self, unix: Duration, now: Instant) -> Option<&Credentials> {
+    /// Keeps credentials that came at this time, `unix` since 1970.
+    fn receive(&mut self, credentials: Credentials, unix: Duration, now: Instant) {
+        let lifetime = |expires: i64| Duration::from_secs(u64::try_from(expires).unwrap_or(0)).saturating_sub(unix);
+        // One that is too far away to be a point in time is none.
+        self.end = credentials.expires.and_then(|expires| now.checked_add(lifetime(expires).max(LEAST_LIFETIME)));
+        self.credentials = Some(credentials);
+        self.asked = Some(now);
+    }
+
+    /// What can be used without asking.
+    fn usable(&self, now: Instant) -> Option<&Credentials> {
         let is_asked = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < PAUSE);
-        self.with_left(if is_asked { LEAST } else { MARGIN }, unix)
+        self.with_left(if is_asked { LEAST } else { MARGIN }, now)
     }
 
     /// The credentials if more than this is left of them.
-    fn with_left(&self, least: Duration, unix: Duration) -> Option<&Credentials> {
-        let credentials = self.credentials.as_ref()?;
-        let end = i64::try_from((unix + least).as_secs()).unwrap_or(i64::MAX);
-        credentials.expires.is_none_or(|expires| expires > end).then_some(credentials)
+    fn with_left(&self, least: Duration, now: Instant) -> Option<&Credentials> {
+        let is_good = self.end.is_none_or(|end| end.saturating_duration_since(now) > least);
+        self.credentials.as_ref().filter(|_| is_good)
     }
 }
 
@@ -85,8 +101,9 @@ impl CredentialSource {
         }
         let old = {
             let mut known = self.lock();
-            known.asked = Some(Instant::now());
-            known.with_left(LEAST, unix_time()).cloned()
+            let now = Instant::now();
+            known.asked = Some(now);
+            known.with_left(LEAST, now).cloned()
         };
         let answer = match &old {
             Some(_) => tokio::time::timeout(PAUSE, self.ask()).await.unwrap_or_else(|_| Err(too_late())),
@@ -94,7 +111,7 @@ impl CredentialSource {
         };
         match (answer, old) {
             (Ok(credentials), _) => {
-                self.lock().credentials = Some(credentials.clone());
+                self.lock().receive(credentials.clone(), unix_time(), Instant::now());
                 Ok(credentials)
             }
             (Err(failure), Some(old)) if failure.kind != FailureKind::Cancelled => {
@@ -126,7 +143,7 @@ impl CredentialSource {
     }
 
     fn usable(&self) -> Option<Credentials> {
-        self.lock().usable(unix_time(), Instant::now()).cloned()
+        self.lock().usable(Instant::now()).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -161,18 +178,39 @@ mod tests {
 
     #[test]
     fn near_their_end_they_are_used_only_while_new_ones_were_asked_for() {
-        let (unix, now) = (seconds(1_000_000), Instant::now());
+        let now = Instant::now();
         let known = |left: u64, asked: Option<Instant>| Known {
-            credentials: Some(credentials("old", Some(unix + seconds(left)))),
+            credentials: Some(credentials("old", None)),
+            end: Some(now + seconds(left)),
             asked,
         };
-        assert!(known(301, None).usable(unix, now).is_some());
-        assert!(known(300, None).usable(unix, now).is_none());
-        assert!(known(300, Some(now)).usable(unix, now + PAUSE / 2).is_some());
-        assert!(known(300, Some(now)).usable(unix, now + PAUSE).is_none());
-        assert!(known(5, Some(now)).usable(unix, now).is_none());
-        assert!(Known { credentials: Some(credentials("eternal", None)), asked: None }.usable(unix, now).is_some());
-        assert!(Known { credentials: None, asked: Some(now) }.usable(unix, now).is_none());
+        assert!(known(301, None).usable(now).is_some());
+        assert!(known(300, None).usable(now).is_none());
+        assert!(known(300, Some(now)).usable(now + PAUSE / 2).is_some());
+        assert!(known(300, Some(now)).usable(now + PAUSE).is_none());
+        assert!(known(5, Some(now)).usable(now).is_none());
+        assert!(Known { credentials: Some(credentials("eternal", None)), ..Known::default() }.usable(now).is_some());
+        assert!(Known { asked: Some(now), ..Known::default() }.usable(now).is_none());
+    }
+
+    #[test]
+    fn lifetime_is_measured_from_receipt_whatever_the_time_of_day() {
+        let (unix, now) = (seconds(1_000_000), Instant::now());
+        let received = |expires: Duration| {
+            let mut known = Known::default();
+            known.receive(credentials("new", Some(expires)), unix, now);
+            known
+        };
+        let hour = received(unix + seconds(3600));
+        assert!(hour.usable(now + seconds(3299)).is_some());
+        assert!(hour.usable(now + seconds(3301)).is_none());
+        // The clock is an hour ahead, or more: they seem to have ended long ago.
+        for expires in [unix, unix - seconds(3600), Duration::ZERO] {
+            let known = received(expires);
+            assert!(known.usable(now).is_some() && known.usable(now + PAUSE - seconds(1)).is_some());
+            assert!(known.usable(now + PAUSE).is_none(), "they are asked for again then");
+            assert!(known.with_left(LEAST, now + PAUSE).is_some(), "and used meanwhile");
+        }
     }
 
     /// Answers each question with the next of these, and counts those that were left.
@@ -206,12 +244,29 @@ mod tests {
         assert_eq!(asked, 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_seem_old_are_asked_for_once_a_minute() {
+        let past = || Ok(credentials("new", Some(unix_time() - seconds(3600))));
+        let (source, mut counted) = holder((0..5).map(|_| past()).collect());
+        for _ in 0..2000 {
+            assert!(source.get().await.is_ok());
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        drop(source);
+        let mut asked = 0;
+        while counted.recv().await.is_some() {
+            asked += 1;
+        }
+        assert_eq!(asked, 4, "in 200 seconds");
+    }
+
     #[tokio::test]
     async fn others_go_on_while_one_asks() {
         let old = credentials("old", Some(unix_time() + seconds(200)));
         let (requests, mut asked) = mpsc::channel(1);
         let source = CredentialSource::new(7, requests, Waits::default().unit(7));
-        source.lock().credentials = Some(old.clone());
+        source.lock().receive(old.clone(), unix_time(), Instant::now());
+        source.lock().asked = None;
         let asking = tokio::spawn({
             let source = source.clone();
             async move { source.get().await }

@@ -15,7 +15,7 @@ mod waits;
 
 use std::{pin::Pin, sync::Arc};
 
-pub use context::{CollectContext, Request, SentFrames};
+pub use context::{CollectContext, Request, SentFrames, SharedTable};
 pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
 pub use registry::{all, find};

@@ -24,7 +24,7 @@ const REGION: &str = "us-east-1";
 /// Accounts that are collected side by side, each under its own fault.
 const ACCOUNTS: [&str; 4] = ["812205225875", "949187844527", "223033715152", "123456789012"];
 
-/// Time enough for all retries, and so little that what hangs is soon given up.
+/// Time enough for all retries, and so little that what hangs or stays unreadable is soon given up.
 const ENOUGH: &str = "600";
 const LITTLE: &str = "45";
 
@@ -34,6 +34,15 @@ const FAULTS: [(&str, &[&str]); 4] = [
     ("throttle", &[]),
     ("garbage", &["UnreadableReply"]),
     ("hang", &["Timeout", "NotAsked"]),
+];
+
+/// An operation of each protocol, answered by something else than its service, and how.
+const FOREIGN: [(&str, &[&str]); 5] = [
+    ("ec2:DescribeVolumes", &["empty", "page", "redirect"]),
+    ("iam:ListUsers", &["page", "redirect"]),
+    ("s3:ListBuckets", &["empty", "page", "redirect"]),
+    ("eks:ListClusters", &["empty", "page"]),
+    ("cloudwatch:DescribeAlarms", &["empty", "redirect"]),
 ];
 
 /// The operation without which an account has no name. No answer about it fails the account, which is tried again.
@@ -100,7 +109,13 @@ async fn each_operation_can_fail_in_each_way() {
         });
         cases.collect::<Vec<_>>()
     };
-    let queue = Mutex::new(VecDeque::from([cases(&usual, false), cases(&instead, true)].concat()));
+    let foreign = FOREIGN.iter().flat_map(|(operation, modes)| {
+        let without_details = instead.contains(*operation);
+        let case =
+            move |mode| Case { operation: (*operation).to_owned(), mode, codes: &["UnreadableReply"], without_details };
+        modes.iter().copied().map(case)
+    });
+    let queue = Mutex::new(VecDeque::from([cases(&usual, false), cases(&instead, true), foreign.collect()].concat()));
     assert!(usual.len() > 40 && instead.len() > 8, "{usual:?} {instead:?}");
     let lanes = ACCOUNTS.map(|account| lane(&aws, folder, account, &queue));
     let faults: Vec<String> = join_all(lanes).await.into_iter().flatten().collect();
@@ -133,7 +148,8 @@ async fn lane(aws: &LocalAws, folder: &Path, account: &'static str, queue: &Mute
             numbers.push(aws.fault(fault).await);
         }
         let (output, partial) =
-            collect(aws, folder, account, &[REGION], if *mode == "hang" { LITTLE } else { ENOUGH }).await;
+            collect(aws, folder, account, &[REGION], if ["deny", "throttle"].contains(mode) { ENOUGH } else { LITTLE })
+                .await;
         for number in numbers {
             aws.mend(number).await;
         }

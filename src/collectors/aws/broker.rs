@@ -11,6 +11,7 @@ use worker_proto::{Credentials, Failure, FailureKind, Unit};
 use super::{
     super::{BoxFuture, Broker},
     identity::{Secret, base_config, causes, endpoint, failure, is_denied, no_credentials},
+    official::{ServiceTime, insist},
     selection::role_arn,
 };
 use crate::settings::Settings;
@@ -106,7 +107,8 @@ impl AwsBroker {
     async fn own_account(&self) -> Result<String, Failure> {
         let config = self.config().await;
         let what = "the AWS credentials cannot be verified";
-        let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+        let client = aws_sdk_sts::Client::new(config);
+        let answer = insist(|| client.get_caller_identity().send()).await;
         let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
         answer.account().map(str::to_owned).ok_or_else(|| Failure {
             kind: FailureKind::Unavailable,
@@ -123,7 +125,9 @@ impl AwsBroker {
             fastrand::u64(..)
         ));
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
-        let answer = request.send().await.map_err(|error| {
+        let time = ServiceTime::default();
+        let send = || request.clone().customize().interceptor(time.clone()).send();
+        let answer = insist(send).await.map_err(|error| {
             let mut failure = failure(&what, &endpoint(config, "sts"), &error);
             if is_denied(&error) {
                 failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
@@ -141,7 +145,7 @@ impl AwsBroker {
             region: None,
             endpoint: config.endpoint_url().map(str::to_owned),
         };
-        Ok(Credentials { secret: write(&secret)?, expires: Some(found.expiration().secs()) })
+        Ok(Credentials { secret: write(&secret)?, expires: Some(time.here(found.expiration().secs())) })
     }
 }
 

@@ -12,7 +12,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use worker_proto::{Credentials, Failure, FailureKind};
 
-use super::client::CallErrorKind;
+use super::{
+    client::{CallErrorKind, clock::Off, explain::is_unknown_host},
+    official::clock_difference,
+};
 
 /// The region that is used where the configuration names none.
 pub(crate) const DEFAULT_REGION: &str = "us-east-1";
@@ -144,14 +147,27 @@ pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> String {
 /// What is wrong with credentials, and what to do about it.
 pub(crate) fn no_credentials(detail: &str) -> Failure {
     let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
-    let profile = profile.map(|profile| format!(" (AWS_PROFILE names {profile:?})")).unwrap_or_default();
-    Failure {
-        kind: FailureKind::Credentials,
-        message: format!(
-            "no usable AWS credentials{profile}: {detail}; give --aws-access-key-id and --aws-secret-access-key, or set up \
-             AWS_PROFILE, AWS_ACCESS_KEY_ID, SSO, a web identity, or an instance or container role"
-        ),
-    }
+    no_credentials_of(profile.as_deref(), detail)
+}
+
+fn no_credentials_of(profile: Option<&str>, detail: &str) -> Failure {
+    let named = profile.map(|profile| format!(" (AWS_PROFILE names {profile:?})")).unwrap_or_default();
+    let advice = match profile {
+        _ if !needs_login(detail) => {
+            "give --aws-access-key-id and --aws-secret-access-key, or set up AWS_PROFILE, AWS_ACCESS_KEY_ID, SSO, a web \
+             identity, or an instance or container role"
+                .to_owned()
+        }
+        Some(profile) => format!("run `aws sso login --profile {profile}`"),
+        None => "run `aws sso login`".to_owned(),
+    };
+    let message = format!("no usable AWS credentials{named}: {detail}; {advice}");
+    Failure { kind: FailureKind::Credentials, message }
+}
+
+/// Whether the official crates say that somebody has to sign in to SSO: there is no token, or it has expired or is refused.
+fn needs_login(detail: &str) -> bool {
+    detail.contains("SSO token") || detail.contains("Session token not found or invalid")
 }
 
 /// What a failed call of the official crates means. `what` says what was tried, `endpoint` where.
@@ -166,12 +182,19 @@ where
         SdkError::ServiceError(answer) => {
             let (status, text) = (answer.raw().status().as_u16(), answer.err().message().unwrap_or("no message"));
             match answer.err().code() {
-                Some(code) => return refused(what, code, text, status),
+                Some(code) => {
+                    let mut failure = refused(what, code, text, status);
+                    if let Some(ahead) = clock_difference(error).filter(|_| failure.kind == FailureKind::Credentials) {
+                        failure.message.push_str(&format!("; the clock of this machine is {}", Off(ahead)));
+                    }
+                    return failure;
+                }
                 // Something else than the service, such as a proxy.
                 None => format!("{endpoint} answered oddly: status {status} without a code"),
             }
         }
         SdkError::TimeoutError(_) => format!("no answer from {endpoint} in time"),
+        SdkError::DispatchFailure(_) if is_unknown_host(error) => format!("the host of {endpoint} does not exist"),
         SdkError::DispatchFailure(_) => format!("{endpoint} cannot be reached: {}", root_cause(error)),
         _ => format!("{endpoint} answered oddly: {}", root_cause(error)),
     };
@@ -318,6 +341,31 @@ mod tests {
             assert_eq!((kind, is_denied), (FailureKind::Unavailable, false), "{message}");
             assert!(message.contains("http://127.0.0.1:5000") && message.contains("AWS_ENDPOINT_URL"), "{message}");
         }
+    }
+
+    #[test]
+    fn expired_sso_session_is_advised_with_one_command() {
+        let expired =
+            "an error occurred while loading an access token: the SSO token has expired and cannot be refreshed";
+        for (profile, detail, advice) in [
+            (Some("dev"), expired, "; run `aws sso login --profile dev`"),
+            (None, "failed to load the cached SSO token", "; run `aws sso login`"),
+            (Some("dev"), "UnauthorizedException: Session token not found or invalid", "--profile dev`"),
+            (Some("dev"), "nothing found", "an instance or container role"),
+        ] {
+            let message = no_credentials_of(profile, detail).message;
+            assert!(message.ends_with(advice), "{message}");
+        }
+    }
+
+    #[test]
+    fn clock_that_is_off_is_named_with_its_difference() {
+        let mut answer = HttpResponse::new(http::StatusCode::FORBIDDEN.into(), SdkBody::empty());
+        answer.headers_mut().insert("date", "Mon, 01 Nov 2021 00:00:00 GMT");
+        let error = ErrorMetadata::builder().code("SignatureDoesNotMatch").message("No.").build();
+        let failure = failure("it cannot be done", "x", &SdkError::service_error(error, answer));
+        assert!(failure.message.contains("; the clock of this machine is "), "{}", failure.message);
+        assert!(failure.message.ends_with(" s ahead of that of AWS"), "{}", failure.message);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
 //!
-//! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials, `plan` makes
+//! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials through `official`, `plan` makes
 //! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
 //! deletes.
 
@@ -10,6 +10,7 @@ mod definitions;
 mod engine;
 mod http;
 mod identity;
+mod official;
 mod operate;
 mod options;
 mod plan;

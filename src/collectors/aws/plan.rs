@@ -1,5 +1,7 @@
 //! Planning: who am I, which accounts, which regions.
 
+use std::collections::HashSet;
+
 use aws_config::SdkConfig;
 use worker_proto::{Failure, FailureKind, Plan, Unit};
 
@@ -8,6 +10,7 @@ use super::{
     broker::Payload,
     engine::call_failure,
     identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
+    official::insist,
     provider, regions,
     selection::{Account, Identity, Member, is_whole, select},
 };
@@ -25,7 +28,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     };
     let identity = who_am_i(context, &config).await?;
     let members = match settings.flag("aws-scrape-org") {
-        true => Some(members(context, &config).await?),
+        true => Some(members(context, &config, &identity.account).await?),
         false => None,
     };
     let is_role_used =
@@ -38,7 +41,7 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
         tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
     let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    let regions = planned_regions(context, &identity.account, region).await?;
+    let regions = planned_regions(context, region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     let is_whole = members.is_some_and(|members| is_whole(&identity, &members, settings));
@@ -47,7 +50,8 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
 
 async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identity, Failure> {
     let _call = context.waiting("sts GetCallerIdentity");
-    let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    let client = aws_sdk_sts::Client::new(config);
+    let answer = insist(|| client.get_caller_identity().send()).await;
     let what = "the AWS credentials cannot be verified";
     let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
     match (answer.account(), answer.arn()) {
@@ -61,18 +65,55 @@ async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identi
 
 /// The members of the organization.
 ///
-/// A refusal ends the plan: going on without the members would delete what is known of them.
-async fn members(context: &CollectContext, config: &SdkConfig) -> Result<Vec<Member>, Failure> {
+/// A refusal ends the plan: going on without the members would delete what is known of them. So does a list that cannot be
+/// the organization's.
+async fn members(context: &CollectContext, config: &SdkConfig, own: &str) -> Result<Vec<Member>, Failure> {
     let _call = context.waiting("organizations ListAccounts");
     let client = aws_sdk_organizations::Client::new(config);
-    let mut pages = client.list_accounts().into_paginator().send();
-    let mut members = Vec::new();
-    while let Some(page) = pages.next().await {
-        let what = "the accounts of the AWS organization cannot be listed (--aws-scrape-org)";
+    let what = "the accounts of the AWS organization cannot be listed (--aws-scrape-org)";
+    let (mut accounts, mut token, mut seen) = (Vec::new(), None, HashSet::new());
+    loop {
+        let page = insist(|| client.list_accounts().set_next_token(token.clone()).send()).await;
         let page = page.map_err(|error| failure(what, &endpoint(config, "organizations"), &error))?;
-        members.extend(page.accounts().iter().filter_map(member));
+        accounts.extend_from_slice(page.accounts());
+        token = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        match &token {
+            Some(token) if !seen.insert(token.clone()) => return Err(no_list(what, "the same page came twice")),
+            Some(_) => {}
+            None => break,
+        }
     }
-    Ok(members)
+    check_members(&accounts, own).map_err(|reason| no_list(what, &reason))?;
+    Ok(accounts.iter().filter_map(member).collect())
+}
+
+/// A list of members that cannot be believed. It may be another one the next time.
+fn no_list(what: &str, reason: &str) -> Failure {
+    Failure { kind: FailureKind::Unavailable, message: format!("{what}: {reason}") }
+}
+
+/// Checks that a list of members has the account of the credentials, which is in the organization, and the management
+/// account, which the ARNs of all members name.
+fn check_members(accounts: &[aws_sdk_organizations::types::Account], own: &str) -> Result<(), String> {
+    if accounts.is_empty() {
+        return Err("the answer names no account".to_owned());
+    }
+    let is_listed = |id: &str| accounts.iter().any(|account| account.id() == Some(id));
+    if !is_listed(own) {
+        return Err(format!("the answer lacks account {own}, to which the credentials belong"));
+    }
+    let management = accounts.iter().filter_map(|account| management_account(account.arn()?));
+    match management.into_iter().find(|id| !is_listed(id)) {
+        Some(id) => Err(format!("the answer lacks the management account {id}")),
+        None => Ok(()),
+    }
+}
+
+/// The management account in the ARN of a member, such as `arn:aws:organizations::MANAGEMENT:account/o-1/MEMBER`.
+fn management_account(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let id = parts.nth(4).filter(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()))?;
+    parts.next()?.starts_with("account/").then_some(id)
 }
 
 fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
@@ -88,7 +129,7 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
 
 /// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account, with
 /// the one first where that was asked. Each account that is reached by a role asks there again, for its own.
-async fn planned_regions(context: &CollectContext, account: &str, region: &str) -> Result<Vec<String>, Failure> {
+async fn planned_regions(context: &CollectContext, region: &str) -> Result<Vec<String>, Failure> {
     let chosen = context.settings().list("aws-region");
     if !chosen.is_empty() {
         let mut regions: Vec<String> = Vec::new();
@@ -99,7 +140,7 @@ async fn planned_regions(context: &CollectContext, account: &str, region: &str) 
         }
         return Ok(regions);
     }
-    let client = provider::client(context, account).await?;
+    let client = provider::client(context).await?;
     let what = "the AWS regions cannot be listed; name them with --aws-region";
     let mut regions = regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))?;
     regions.sort_by_key(|enabled| enabled != region);
@@ -131,6 +172,40 @@ mod tests {
 
     fn is_active(state: impl FnOnce(AccountBuilder) -> AccountBuilder) -> Option<bool> {
         member(&state(Account::builder().id("123456789012").name("dev")).build()).map(|member| member.active)
+    }
+
+    fn listed(ids: &[(&str, Option<&str>)]) -> Vec<Account> {
+        let arn = |management: &&str| format!("arn:aws:organizations::{management}:account/o-1/x");
+        let account =
+            |(id, arn): (&str, Option<String>)| Account::builder().id(id).set_arn(arn).status(AccountStatus::Active);
+        ids.iter().map(|(id, management)| account((id, management.as_ref().map(arn))).build()).collect()
+    }
+
+    #[test]
+    fn list_without_own_or_management_account_is_no_answer() {
+        let (own, other, management) = ("111111111111", "222222222222", "333333333333");
+        let check = |ids: &[(&str, Option<&str>)]| check_members(&listed(ids), own);
+        assert!(check(&[]).is_err_and(|reason| reason.contains("no account")));
+        assert!(check(&[(other, None)]).is_err_and(|reason| reason.contains(own)));
+        let without = check(&[(own, Some(management)), (other, Some(management))]);
+        assert!(without.is_err_and(|reason| reason.contains(management)));
+        assert_eq!(check(&[(own, Some(management)), (management, Some(management))]), Ok(()));
+        assert_eq!(check(&[(own, Some(own))]), Ok(()));
+        assert_eq!(check(&[(own, None), (other, None)]), Ok(()));
+    }
+
+    #[test]
+    fn management_account_is_read_from_arns_of_members_only() {
+        for (arn, expected) in [
+            ("arn:aws:organizations::123456789012:account/o-exampleorgid/210987654321", Some("123456789012")),
+            ("arn:aws-us-gov:organizations::123456789012:account/o-1/1", Some("123456789012")),
+            ("arn:aws:organizations::123456789012:ou/o-1/ou-1", None),
+            ("arn:aws:organizations:::account/o-1/1", None),
+            ("arn:aws:organizations::x", None),
+            ("", None),
+        ] {
+            assert_eq!(management_account(arn), expected, "{arn}");
+        }
     }
 
     #[test]

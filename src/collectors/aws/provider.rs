@@ -16,14 +16,11 @@ use super::{
     identity::Secret,
 };
 
-/// How often a call is tried in all. Throttling is normal: if every second call is, one in 256 fails for good.
-const ATTEMPTS: u32 = 8;
-
-/// A client for one account.
+/// A client with the credentials of the context's unit.
 ///
 /// # Errors
 /// Why there are no credentials, as their holder says it; `Internal` if the binary was built without an HTTP client.
-pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Client, Failure> {
+pub(crate) async fn client(context: &CollectContext) -> Result<Client, Failure> {
     let secret = Secret::read(&context.credentials().get().await?)?;
     let mut overrides = Overrides::from_variables(|name| std::env::var(name).ok());
     overrides.all = overrides.all.or(secret.endpoint);
@@ -31,9 +28,7 @@ pub(crate) async fn client(context: &CollectContext, account: &str) -> Result<Cl
     Ok(Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(provider),
         overrides,
-        account: account.to_owned(),
         timeouts: Timeouts { deadline: context.deadline(), ..Timeouts::default() },
-        attempts: ATTEMPTS,
         http: connections()?,
         waits: context.waits().clone(),
     }))

@@ -13,12 +13,14 @@ pub(super) struct Loss {
     edges: &'static [&'static str],
     /// Whether the local AWS may have nothing of it.
     invisible: bool,
+    /// Kinds of which a node may be there that is not without the fault.
+    extra: &'static [&'static str],
     /// Whether nodes of the kinds come back under another name, and so under another id.
     renamed: bool,
 }
 
 impl Loss {
-    const NONE: Self = Self { kinds: &[], fields: &[], edges: &[], invisible: false, renamed: false };
+    const NONE: Self = Self { kinds: &[], fields: &[], edges: &[], invisible: false, extra: &[], renamed: false };
 
     const fn kinds(kinds: &'static [&'static str]) -> Self {
         Self { kinds, ..Self::NONE }
@@ -52,11 +54,16 @@ impl Loss {
             return self.kinds.contains(&kind(node).as_str());
         }
         if let Some(node) = difference.strip_prefix("extra node: ") {
-            return self.renamed && self.kinds.contains(&kind(node).as_str());
+            let kind = kind(node);
+            return self.extra.contains(&kind.as_str()) || (self.renamed && self.kinds.contains(&kind.as_str()));
         }
-        let edge = difference
-            .strip_prefix("missing edge: ")
-            .or_else(|| difference.strip_prefix("extra edge: ").filter(|_| self.renamed));
+        let edge = difference.strip_prefix("extra edge: ");
+        if let Some((from, to)) = edge.and_then(|edge| edge.split_once(" → "))
+            && [kind(from), kind(to)].iter().any(|end| self.extra.contains(&end.as_str()))
+        {
+            return true;
+        }
+        let edge = difference.strip_prefix("missing edge: ").or_else(|| edge.filter(|_| self.renamed));
         if let Some((from, to)) = edge.and_then(|edge| edge.split_once(" → ")) {
             let ends = [kind(from), kind(to)];
             let is_gone = ends.iter().any(|end| self.kinds.contains(&end.as_str()));
@@ -166,9 +173,17 @@ fn of_others(operation: &str) -> Loss {
         "elbv2:DescribeTargetHealth" => {
             Loss { fields: &["aws_alb.backends"], ..Loss::edges(&["aws_ec2_instance→aws_alb_target_group"]) }
         }
+        // A type that the list does not have has a node while the list cannot be asked.
         "pricing:GetProducts" => Loss {
-            fields: &["aws_ec2_instance.instance_cores", "aws_ec2_instance.instance_memory"],
-            ..Loss::kinds(&["aws_ec2_instance_type", "aws_ec2_instance_quota", "aws_ec2_volume_type"])
+            extra: &["aws_ec2_volume_type"],
+            ..Loss::fields(&[
+                "aws_ec2_instance.instance_cores",
+                "aws_ec2_instance.instance_memory",
+                "aws_ec2_instance_type.instance_cores",
+                "aws_ec2_instance_type.instance_memory",
+                "aws_ec2_instance_type.ondemand_cost",
+                "aws_ec2_volume_type.ondemand_cost",
+            ])
         },
         "rds:DescribeDBInstances" => Loss::kinds(&["aws_rds_instance"]),
         "s3:ListBuckets" => Loss::kinds(&["aws_s3_bucket"]),

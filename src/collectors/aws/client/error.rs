@@ -13,7 +13,7 @@ pub enum CallErrorKind {
     Throttled,
     /// What was asked for does not exist.
     NotFound,
-    /// No answer, an answer too late, or a failure inside the service, also after retries.
+    /// No answer, an answer too late or of something else, or a failure inside the service, also after retries.
     Unavailable,
     /// An answer that cannot be read, or a refusal that fits none of the others.
     Odd,
@@ -57,6 +57,11 @@ impl CallError {
 
     pub(super) fn configuration(message: impl Into<String>) -> Self {
         Self::new(CallErrorKind::Configuration, "Configuration", message)
+    }
+
+    /// An answer that is not the service's, but one of something in between. Counts as no answer.
+    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Unavailable, "UnreadableReply", message)
     }
 
     pub(super) fn odd(message: impl Into<String>) -> Self {
@@ -114,6 +119,15 @@ impl CallErrorKind {
             | "SignatureDoesNotMatch"
             | "TokenRefreshRequired"
             | "UnrecognizedClientException" => Self::Credentials,
+            "InternalError"
+            | "InternalFailure"
+            | "InternalServerError"
+            | "InternalServerException"
+            | "RequestTimeout"
+            | "RequestTimeoutException"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "Unavailable" => Self::Unavailable,
             "InvalidAction" | "InvalidParameterCombination" | "UnknownOperationException" => Self::Configuration,
             _ if code.starts_with("NoSuch") || code.contains("NotFound") => Self::NotFound,
             _ => Self::of_status(status),

@@ -2,15 +2,20 @@
 //!
 //! A [`Request`] names service, operation, region and parameters; the [`model`] says how they become an HTTP request
 //! (`request`) and how the answer becomes a [`Tree`] (`response`). What the official crates can do, they do: signing,
-//! credentials, retries and timeouts, all in `runtime`.
+//! credentials, timeouts and connections, all in `runtime`; which attempts are repeated says `attempts`.
 
+mod attempts;
+pub(super) mod clock;
 mod endpoint;
 mod error;
+pub(super) mod explain;
 pub mod model;
 mod pace;
 mod pages;
 mod request;
 mod response;
+#[cfg(test)]
+mod retry_tests;
 mod runtime;
 mod s3;
 #[cfg(test)]
@@ -38,6 +43,8 @@ use crate::collectors::UnitWaits;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// The longest that a call may take, if that is less than usual.
+    limit: Option<Duration>,
 }
 
 struct Inner {
@@ -52,12 +59,8 @@ pub struct ClientConfig {
     pub credentials: SharedCredentialsProvider,
     /// Endpoints instead of AWS's own.
     pub overrides: Overrides,
-    /// Names the account in the keys under which rates and retries are counted.
-    pub account: String,
     /// How long to wait.
     pub timeouts: Timeouts,
-    /// How often a call is tried in all, at least once.
-    pub attempts: u32,
     /// The connections, to be shared by all clients of a process.
     pub http: SharedHttpClient,
     /// Where calls in progress are registered.
@@ -73,8 +76,11 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// For a call with all its attempts and the pauses between them.
     pub operation: Duration,
-    /// Before the second attempt, at most; the most doubles with each attempt, up to 20 s.
+    /// Before the second attempt, at most; the most doubles with each attempt, up to a few seconds.
     pub pause: Duration,
+    /// How long after its beginning a call that is throttled may begin another attempt, and one that fails for two thirds of
+    /// it; nothing is tried again if this is zero.
+    pub retry: Duration,
     /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
     /// costs its own time only.
     pub deadline: Option<Instant>,
@@ -89,15 +95,17 @@ const ATTEMPT_PART: u32 = 2;
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(5), attempt: seconds(60), operation: seconds(300), pause: seconds(1), deadline: None }
+        let (connect, attempt, operation) = (seconds(5), seconds(60), seconds(300));
+        Self { connect, attempt, operation, pause: seconds(1), retry: seconds(60), deadline: None }
     }
 }
 
 impl Timeouts {
-    /// The same for a call that begins now.
-    pub(super) fn now(self) -> Self {
-        let Some(deadline) = self.deadline else { return self };
-        let operation = self.operation.min(deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
+    /// The same for a call that begins now and may take no longer than this.
+    pub(super) fn now(self, limit: Option<Duration>) -> Self {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
+        let Some(limit) = left.into_iter().chain(limit).min() else { return self };
+        let operation = self.operation.min(limit);
         let attempt = self.attempt.min(operation / ATTEMPT_PART);
         Self { connect: self.connect.min(attempt), attempt, operation, ..self }
     }
@@ -136,7 +144,14 @@ impl Client {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let (overrides, waits) = (config.overrides.clone(), config.waits.clone());
-        Self { inner: Arc::new(Inner { overrides, waits, runtime: runtime::Runtime::new(config) }) }
+        let inner = Inner { overrides, waits, runtime: runtime::Runtime::new(config) };
+        Self { inner: Arc::new(inner), limit: None }
+    }
+
+    /// The same client for calls that may take no longer than this, with all their attempts.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { inner: Arc::clone(&self.inner), limit: Some(limit) }
     }
 
     /// Makes one call, with retries.
@@ -169,7 +184,7 @@ impl Client {
         if let Some(bucket) = bucket {
             s3::address(operation, &mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
         }
-        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing).await
+        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing, self.limit).await
     }
 }
 

@@ -39,8 +39,8 @@ async fn pages_follow_the_token() {
 
 /// What the only page of a request was asked with.
 async fn asked(request: super::Request<'_>) -> String {
-    let served = Served::new([(200, String::new())]);
-    client(&served).pages(request).next().await.unwrap().unwrap();
+    let served = Served::new([(400, "")]);
+    client(&served).pages(request).next().await.unwrap().unwrap_err();
     let asked = served.asked().remove(0);
     format!("{}?{}", asked.url, asked.body)
 }
@@ -79,8 +79,8 @@ async fn pages_have_the_largest_size_unless_items_are_named() {
 async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
     let users = |more: &str, token: &str| {
         format!(
-            "<R><ListUsersResult><Users><member><UserName>u</UserName></member></Users>\
-            <IsTruncated>{more}</IsTruncated><Marker>{token}</Marker></ListUsersResult></R>"
+            "<ListUsersResponse><ListUsersResult><Users><member><UserName>u</UserName></member></Users>\
+            <IsTruncated>{more}</IsTruncated><Marker>{token}</Marker></ListUsersResult></ListUsersResponse>"
         )
     };
     let served = Served::new([(200, users("true", "m")), (200, users("false", "n"))]);
@@ -91,10 +91,11 @@ async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
 
 #[tokio::test]
 async fn the_second_of_two_expressions_counts_where_the_first_is_absent() {
-    let first =
-        "<L><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents></L>";
-    let second = "<L><IsTruncated>false</IsTruncated><Contents><Key>c</Key></Contents></L>";
-    let served = Served::new([(200, first.to_owned()), (200, second.to_owned())]);
+    let first = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents>\
+        <Contents><Key>b</Key></Contents></ListBucketResult>";
+    let second =
+        "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>c</Key></Contents></ListBucketResult>";
+    let served = Served::new([(200, first), (200, second)]);
     let request = super::Request::new("s3", "ListObjects", "us-east-1").with("Bucket", "bucket");
     let found = all(&served, request, "Contents[].Key").await;
     assert_eq!(found.concat_ok(), ["a", "b", "c"]);
@@ -119,7 +120,7 @@ async fn an_error_ends_them() {
 
 #[tokio::test]
 async fn an_operation_without_pages_has_one() {
-    let served = Served::new([(200, "<R><regionInfo/></R>".to_owned())]);
+    let served = Served::new([(200, "<{action}Response><regionInfo/></{action}Response>")]);
     let found = all(&served, super::Request::new("ec2", "DescribeRegions", "us-east-1"), "Regions[].RegionName").await;
     assert_eq!(found, [Ok(Vec::new())]);
 }

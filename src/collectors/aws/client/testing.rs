@@ -24,7 +24,7 @@ pub(in crate::collectors::aws) struct Served(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    answers: VecDeque<(u16, SdkBody)>,
+    answers: VecDeque<(u16, Vec<u8>)>,
     /// Said in a header of all answers that are refusals: where the bucket is.
     region: Option<&'static str>,
     asked: Vec<Asked>,
@@ -39,9 +39,10 @@ pub(in crate::collectors::aws) struct Asked {
 }
 
 impl Served {
-    pub(in crate::collectors::aws) fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
+    /// Answers of a status and a body; `{action}` in a body stands for the action that is asked for.
+    pub(in crate::collectors::aws) fn new<B: Into<Vec<u8>>>(answers: impl IntoIterator<Item = (u16, B)>) -> Self {
         let served = Self::default();
-        let answers = answers.into_iter().map(|(status, body)| (status, SdkBody::from(body)));
+        let answers = answers.into_iter().map(|(status, body)| (status, body.into()));
         served.0.lock().unwrap().answers.extend(answers);
         served
     }
@@ -75,29 +76,48 @@ impl HttpConnector for Served {
             body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
         });
         let (status, body) = state.answers.pop_front().unwrap();
+        let body = named(&request, &body);
         let mut response = http::Response::builder().status(status);
         if let Some(region) = state.region.filter(|_| status >= 300) {
             response = response.header("x-amz-bucket-region", region);
         }
-        let response = response.body(body).unwrap();
+        let response = response.body(SdkBody::from(body)).unwrap();
         HttpConnectorFuture::ready(Ok(response.try_into().unwrap()))
+    }
+}
+
+/// A body with the action of the request in it.
+fn named(request: &HttpRequest, body: &[u8]) -> Vec<u8> {
+    let form = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let action = form.split('&').find_map(|field| field.strip_prefix("Action="));
+    match (action, std::str::from_utf8(body)) {
+        (Some(action), Ok(text)) => text.replace("{action}", action).into_bytes(),
+        _ => body.to_vec(),
     }
 }
 
 /// A client of a server that settings name.
 pub(in crate::collectors::aws) fn client(served: &Served) -> Client {
-    client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, 1)
+    client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, false)
 }
 
-/// A client with these endpoints that tries each call so often, without pauses.
-pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overrides, attempts: u32) -> Client {
-    let connector = SharedHttpConnector::new(served.clone());
+/// A client with these endpoints that retries without pauses, or does not.
+pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overrides, retries: bool) -> Client {
+    let retry = if retries { Timeouts::default().retry } else { Duration::ZERO };
+    connected(served.clone(), overrides, Timeouts { pause: Duration::ZERO, retry, ..Timeouts::default() })
+}
+
+/// A client of this connector.
+pub(in crate::collectors::aws) fn connected(
+    connector: impl HttpConnector + 'static,
+    overrides: Overrides,
+    timeouts: Timeouts,
+) -> Client {
+    let connector = SharedHttpConnector::new(connector);
     Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
         overrides,
-        account: "123456789012".into(),
-        timeouts: Timeouts { pause: Duration::ZERO, ..Timeouts::default() },
-        attempts,
+        timeouts,
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),
     })

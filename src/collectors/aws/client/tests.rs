@@ -95,7 +95,7 @@ async fn requests_are_signed_for_service_and_region() {
         ("s3", "ListBuckets", "us-east-1", "us-east-1/s3", "s3.us-east-1"),
     ] {
         let served = Served::new([(400, String::new())]);
-        let client = client_with(&served, Overrides::default(), 1);
+        let client = client_with(&served, Overrides::default(), false);
         client.call(Request::new(service, operation, region)).await.unwrap_err();
         let asked = served.asked().remove(0);
         assert!(asked.authorization.contains(&format!("/{scope}/aws4_request")), "{}", asked.authorization);
@@ -107,7 +107,7 @@ async fn requests_are_signed_for_service_and_region() {
 async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
     let request = || Request::new("s3", "GetBucketTagging", "eu-central-1").with("Bucket", "my-bucket");
     let served = Served::new([(404, String::new()), (404, String::new())]);
-    client_with(&served, Overrides::default(), 1).call(request()).await.unwrap_err();
+    client_with(&served, Overrides::default(), false).call(request()).await.unwrap_err();
     client(&served).call(request()).await.unwrap_err();
     let urls: Vec<_> = served.asked().into_iter().map(|asked| asked.url).collect();
     let expected = ["https://my-bucket.s3.eu-central-1.amazonaws.com/?tagging", "http://127.0.0.1:1/my-bucket?tagging"];
@@ -116,35 +116,24 @@ async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
-    let empty = || "<R><vpcSet/></R>".to_owned();
+    let empty = || "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned();
     let overrides = || Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
     let served = Served::new([(503, String::new()), (200, empty())]);
-    client_with(&served, overrides(), 2).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
+    client_with(&served, overrides(), true).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
     assert_eq!(served.asked().len(), 2);
     let served = Served::new([(403, String::new()), (200, empty())]);
-    let error = client_with(&served, overrides(), 2).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await;
+    let error = client_with(&served, overrides(), true).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await;
     assert_eq!((error.unwrap_err().kind, served.asked().len()), (CallErrorKind::Denied, 1));
 }
 
 #[tokio::test]
-async fn half_of_a_thousand_calls_throttled_twice_lose_nothing() {
-    let throttled = || (503, SLOW.to_owned());
-    let fine = || (200, "<R><vpcSet/></R>".to_owned());
-    let served = Served::new((0..500).flat_map(|_| [throttled(), throttled(), fine(), fine()]));
-    let overrides = Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
-    let client = client_with(&served, overrides, 8);
-    for call in 0..1000 {
-        let answer = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await;
-        assert!(answer.is_ok(), "call {call}: {answer:?}");
-    }
-    assert_eq!(served.asked().len(), 2000);
-}
-
-#[tokio::test]
 async fn too_many_calls_are_tried_again_whatever_the_code() {
-    let served = Served::new([(429, "<R/>".to_owned()), (200, "<R><vpcSet/></R>".to_owned())]);
+    let served = Served::new([
+        (429, "<R/>".to_owned()),
+        (200, "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned()),
+    ]);
     let overrides = Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
-    let client = client_with(&served, overrides, 2);
+    let client = client_with(&served, overrides, true);
     client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
     assert_eq!(served.asked().len(), 2);
 }
@@ -154,7 +143,7 @@ async fn where_a_bucket_is_can_be_asked_anywhere() {
     let location = "<LocationConstraint>eu-west-1</LocationConstraint>".to_owned();
     let served = Served::new([(200, location)]);
     let request = Request::new("s3", "GetBucketLocation", "us-east-1").with("Bucket", "my-bucket");
-    client_with(&served, Overrides::default(), 1).call(request).await.unwrap();
+    client_with(&served, Overrides::default(), false).call(request).await.unwrap();
     assert_eq!(served.asked().remove(0).url, "https://s3.us-east-1.amazonaws.com/my-bucket?location");
 }
 
@@ -170,8 +159,8 @@ async fn an_error_names_the_call_and_no_secret() {
 
 #[tokio::test]
 async fn mistakes_are_found_before_anything_is_sent() {
-    let served = Served::new([]);
-    let client = client_with(&served, Overrides::default(), 1);
+    let served = Served::default();
+    let client = client_with(&served, Overrides::default(), false);
     for request in [
         Request::new("ec3", "DescribeVpcs", "eu-central-1"),
         Request::new("ec2", "DescribeVpc", "eu-central-1"),
@@ -218,9 +207,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
     let config = |credentials: SharedCredentialsProvider| ClientConfig {
         credentials,
         overrides: Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() },
-        account: "123456789012".into(),
-        timeouts: Timeouts::default(),
-        attempts: 1,
+        timeouts: Timeouts { retry: Duration::ZERO, ..Timeouts::default() },
         http: http::client().unwrap(),
         waits: Waits::default().unit(0),
     };

@@ -63,6 +63,11 @@ impl Step<'_> {
             }
             return Ok(None);
         };
+        // A character of it could not be read. Another id would be another resource.
+        if id.contains(char::REPLACEMENT_CHARACTER) {
+            self.odd("UnreadableReply", format!("an item whose id cannot be read: {id}")).await?;
+            return Ok(None);
+        }
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
         let mut resource = Resource::new(self.kind, id);
         resource.name(name.as_str());

@@ -14,6 +14,7 @@ pub(crate) mod eval;
 mod kind;
 mod metrics;
 mod place;
+mod price_list;
 mod prices;
 mod quotas;
 mod types;
@@ -76,7 +77,7 @@ type Reported = [String; 4];
 /// called or which regions it has, `Cancelled` if the session is ending, `Internal` for a fault of ours. All else is a gap.
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
     let payload = Payload::read(unit)?;
-    let client = provider::client(context, &payload.account).await?;
+    let client = provider::client(context).await?;
     Run::new(context, payload, client)?.collect().await
 }
 

@@ -1,16 +1,13 @@
 //! The AWS price list: what instance types have and what types cost.
 //!
 //! A type is asked for once per run and region, by whichever account needs it first. Nothing hangs on the answer but
-//! these facts: an instance or a volume whose type has no entry is collected without them. One type that cannot be asked
-//! says nothing about the next. A list that an account must not ask is not asked again by that account, nor is one that
-//! gives no answer; each region that needed it has a gap, and what other accounts found is used all the same.
+//! these facts: an instance or a volume whose type has no entry is collected without them, and so is a type that cannot
+//! be asked for. `price_list` says how long the list is asked and what a failure means for the other types and accounts;
+//! each region that needed it has a gap, and what other accounts found is used all the same.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -21,10 +18,11 @@ use worker_proto::Failure;
 use super::{
     super::{
         super::Shared,
-        client::{CallError, CallErrorKind, Request, Tree},
+        client::{CallError, Request, Tree},
     },
     Run,
     place::Place,
+    price_list::{List, PATIENCE, Told},
 };
 
 /// The price list is served here for all regions of the partition `aws`; the others have none that answers this.
@@ -39,34 +37,23 @@ const LOCATION_TYPE: &str = "AWS Region";
 /// families that name the same volume type.
 const STORAGE: &str = "Storage";
 
-/// A list that has not answered so many calls in a row is not asked any further.
-const UNANSWERED_CALLS: u32 = 4;
-
 /// What was asked so far.
 #[derive(Default)]
 pub(crate) struct Prices {
     instances: Known<InstanceType>,
     volumes: Known<f64>,
-    /// Why the list is not asked any further.
-    refusal: OnceLock<CallError>,
-    /// How many calls in a row had no answer.
-    unanswered: AtomicU32,
+    list: List,
 }
 
-impl Prices {
-    /// Learns from an answer whether it is of use to go on asking.
-    fn learn(&self, answer: &Result<Vec<Json>, CallError>) {
-        let Err(error) = answer else { return self.unanswered.store(0, Ordering::Relaxed) };
-        let is_over = match error.kind {
-            CallErrorKind::Denied | CallErrorKind::Credentials => true,
-            CallErrorKind::Unavailable => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_CALLS,
-            _ => false,
-        };
-        if is_over {
-            // Whoever was first has said why.
-            let _ = self.refusal.set(error.clone());
-        }
-    }
+/// What is known of a type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Price<T> {
+    /// What the list says.
+    Known(T),
+    /// The list has no entry for it.
+    Unlisted,
+    /// The list could not be asked.
+    Failed,
 }
 
 /// Answers by type and region, failures too; whoever asks while one is on its way waits for it.
@@ -98,7 +85,7 @@ pub(crate) struct InstanceType {
 }
 
 /// The facts about an instance type in a region, if the price list has them.
-pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Option<InstanceType>, Failure> {
+pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Price<InstanceType>, Failure> {
     let fields = [
         ("operatingSystem", "Linux"),
         ("operation", "RunInstances"),
@@ -114,8 +101,8 @@ pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) ->
 }
 
 /// What a GiB of a volume type costs in a month in a region, in US dollars, if the price list says.
-pub(crate) async fn volume_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Option<f64>, Failure> {
-    let Some(name) = volume_type_name(wanted) else { return Ok(None) };
+pub(crate) async fn volume_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Price<f64>, Failure> {
+    let Some(name) = volume_type_name(wanted) else { return Ok(Price::Unlisted) };
     let fields = [("productFamily", STORAGE), ("volumeType", name), ("volumeApiName", wanted)];
     find(run, place, &run.prices.volumes, wanted, &fields, storage_cost).await
 }
@@ -139,15 +126,16 @@ async fn find<T: Clone + Serialize + DeserializeOwned>(
     wanted: &str,
     fields: &[(&str, &str)],
     choose: impl FnOnce(&[Json]) -> Option<T>,
-) -> Result<Option<T>, Failure> {
+) -> Result<Price<T>, Failure> {
     if run.payload.partition != PRICE_PARTITION {
-        return Ok(None);
+        return Ok(Price::Unlisted);
     }
     let cell = known.cell(wanted, &place.region);
     let answer = cell.get_or_try_init(|| ask(run, &place.region, wanted, fields, choose));
     match answer.await? {
-        Ok(found) => Ok(found.clone()),
-        Err(error) => run.lost(&place.label, "pricing", error).await.map(|()| None),
+        Ok(Some(found)) => Ok(Price::Known(found.clone())),
+        Ok(None) => Ok(Price::Unlisted),
+        Err(error) => run.lost(&place.label, "pricing", error).await.map(|()| Price::Failed),
     }
 }
 
@@ -160,17 +148,13 @@ async fn ask<T: Serialize + DeserializeOwned>(
     choose: impl FnOnce(&[Json]) -> Option<T>,
 ) -> Result<Result<Option<T>, CallError>, Failure> {
     let lease = match run.context.shared(&format!("price {wanted} {region}")).await? {
-        Shared::Value(value) => return Ok(Ok(serde_json::from_str(&value).unwrap_or_default())),
+        Shared::Value(value) => return Ok(Told::read(&value)),
         Shared::Fetch(lease) => lease,
     };
-    if let Some(refusal) = run.prices.refusal.get() {
-        return Ok(Err(refusal.clone()));
-    }
-    let products = products(run, fields, region).await;
-    run.prices.learn(&products);
+    let products = run.prices.list.ask(run.context, || products(run, fields, region)).await?;
     let found = products.map(|products| choose(&products));
-    if let Some(value) = found.as_ref().ok().and_then(|found| serde_json::to_string(found).ok()) {
-        lease.publish(value).await;
+    if let Some(told) = Told::of(&found) {
+        lease.publish(told).await;
     }
     Ok(found)
 }
@@ -181,7 +165,7 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Resul
     let request = Request::new("pricing", "GetProducts", PRICE_REGION)
         .with("ServiceCode", "AmazonEC2")
         .with("Filters", filters.collect::<Vec<_>>());
-    let mut pages = run.client.pages(request);
+    let mut pages = run.client.within(PATIENCE).pages(request);
     let mut products = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page?;
@@ -278,23 +262,5 @@ mod tests {
         assert_eq!(storage_cost(&products), Some(0.08));
         assert_eq!(storage_cost(&products[..3]), None);
         assert_eq!(storage_cost(&[Json::Null]), None);
-    }
-
-    #[test]
-    fn a_list_that_refuses_or_never_answers_is_not_asked_any_further() {
-        let failed = |kind| Err(CallError::new(kind, "x", ""));
-        let is_over = |answers: &[Result<Vec<Json>, CallError>]| {
-            let prices = Prices::default();
-            answers.iter().for_each(|answer| prices.learn(answer));
-            prices.refusal.get().is_some()
-        };
-        assert!(is_over(&[failed(CallErrorKind::Denied)]));
-        assert!(is_over(&[failed(CallErrorKind::Credentials)]));
-        let unanswered = || failed(CallErrorKind::Unavailable);
-        assert!(is_over(&[unanswered(), unanswered(), unanswered(), unanswered()]));
-        assert!(!is_over(&[unanswered(), unanswered(), unanswered(), Ok(Vec::new()), unanswered()]));
-        let throttled = [const { CallErrorKind::Throttled }; 9].map(failed);
-        assert!(!is_over(&throttled));
-        assert!(!is_over(&[failed(CallErrorKind::Odd), failed(CallErrorKind::NotFound)]));
     }
 }

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{
@@ -16,7 +19,7 @@ use worker_proto::{Event, FromWorker};
 use super::*;
 use crate::{
     collectors::{
-        Waits,
+        SharedTable, Waits,
         aws::client::{ClientConfig, Overrides, Timeouts},
     },
     settings::{Setting, Settings},
@@ -140,18 +143,20 @@ fn payload(partition: &str, regions: &[&str]) -> Payload {
 }
 
 async fn run(settings: Settings, payload: Payload, cloud: Cloud) -> Collected {
+    run_sharing(settings, payload, cloud, Arc::default()).await
+}
+
+async fn run_sharing(settings: Settings, payload: Payload, cloud: Cloud, shared: Arc<SharedTable>) -> Collected {
     let fake = Fake(Arc::new(cloud), Arc::default());
     let connector = SharedHttpConnector::new(fake.clone());
     let client = Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
         overrides: Overrides::default(),
-        account: "123456789012".into(),
-        timeouts: Timeouts::default(),
-        attempts: 1,
+        timeouts: Timeouts { retry: Duration::ZERO, ..Timeouts::default() },
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),
     });
-    let (context, mut frames) = CollectContext::recording(settings, None);
+    let (context, mut frames) = CollectContext::recording_with(settings, None, shared);
     let result = Run::new(&context, payload, client).unwrap().collect().await;
     context.finish().await.unwrap();
     drop(context);
@@ -253,11 +258,13 @@ async fn credentials_refused_at_once_fail_the_account() {
 
 #[tokio::test]
 async fn what_two_services_call_by_the_same_name_are_two_gaps() {
-    let collected = collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups"], |call, _| match call {
-        "iam:ListAccountAliases" => (200, ALIASES),
-        _ => (403, IAM_DENIED),
-    })
-    .await;
+    let collected =
+        collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups", "vpcs"], |call, _| match call {
+            "iam:ListAccountAliases" => (200, ALIASES),
+            "ec2:DescribeVpcs" => (200, VPCS),
+            _ => (403, IAM_DENIED),
+        })
+        .await;
     assert_eq!(collected.result, Ok(()));
     let gaps = collected.gaps.iter().map(|gap| (gap.service.as_str(), gap.operation.as_str()));
     let mut gaps: Vec<_> = gaps.collect();

@@ -11,7 +11,7 @@ use super::{
     },
     Run, at_most, gather, internal,
     place::Place,
-    prices::{self, InstanceType},
+    prices::{self, InstanceType, Price},
     quotas::{self, Limit},
     unseen::Added,
 };
@@ -35,12 +35,13 @@ pub(crate) async fn instance_types(run: &Run<'_>, place: &Place, items: &[&Tree<
     let types: HashMap<_, _> = gather(TYPES_AT_ONCE, lookups.collect()).await?.into_iter().collect();
     let facts = |item: &&Tree<'_>| {
         let name = item.get("InstanceType").and_then(Tree::text);
-        match name.and_then(|name| types.get(name)?.as_ref()) {
-            Some(InstanceType { cores, memory, .. }) => Added::known(Tree::Map(vec![
+        match name.and_then(|name| types.get(name)) {
+            Some(Price::Known(InstanceType { cores, memory, .. })) => Added::known(Tree::Map(vec![
                 ("cores".into(), Tree::Int(*cores)),
                 ("memory".into(), Tree::Float(*memory)),
             ])),
-            None => Added::default(),
+            Some(Price::Failed) => Added { value: Tree::Null, is_unknown: true },
+            Some(Price::Unlisted) | None => Added::default(),
         }
     };
     Ok(items.iter().map(facts).collect())
@@ -55,18 +56,25 @@ pub(crate) async fn volume_types(run: &Run<'_>, place: &Place, items: &[&Tree<'_
     Ok(Vec::new())
 }
 
-/// The facts about an instance type, if there are any, and its node.
-async fn instance_type(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<InstanceType>, Failure> {
-    let found = prices::instance_type(run, place, name).await?;
-    if let Some(found) = &found {
-        announce_instance_type(run, place, name, found).await?;
+/// The facts about an instance type, and its node if there are any. A type that cannot be asked for has a node without
+/// these facts: it is there, as an instance has it.
+async fn instance_type(run: &Run<'_>, place: &Place, name: &str) -> Result<Price<InstanceType>, Failure> {
+    let price = prices::instance_type(run, place, name).await?;
+    match &price {
+        Price::Known(found) => announce_instance_type(run, place, name, Some(found)).await?,
+        Price::Failed => announce_instance_type(run, place, name, None).await?,
+        Price::Unlisted => {}
     }
-    Ok(found)
+    Ok(price)
 }
 
-/// The node of a volume type, if it has a price.
+/// The node of a volume type, unless the list has no price for it.
 async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Failure> {
-    let Some(cost) = prices::volume_type(run, place, name).await? else { return Ok(()) };
+    let cost = match prices::volume_type(run, place, name).await? {
+        Price::Known(cost) => Some(cost),
+        Price::Failed => None,
+        Price::Unlisted => return Ok(()),
+    };
     let quota = match volume_quotas(name) {
         Some(names) => quotas::value(run, place, "ebs", &names).await?,
         None => Limit::default(),
@@ -74,13 +82,15 @@ async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Fai
     let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, name);
     set(
         &mut resource,
-        [
-            ("volume_type", Value::from(name)),
-            ("ondemand_cost", Value::Float(cost)),
-            ("quota", Value::from(quota.value)),
-        ],
+        [("volume_type", Value::from(name)), ("ondemand_cost", Value::from(cost)), ("quota", Value::from(quota.value))],
     )?;
-    quotas::send(run, place, resource, if quota.is_unknown { &["quota"] } else { &[] }).await
+    let unknown = [("ondemand_cost", cost.is_none()), ("quota", quota.is_unknown)];
+    quotas::send(run, place, resource, &named(&unknown)).await
+}
+
+/// The names of what is unknown.
+fn named<'n>(names: &[(&'n str, bool)]) -> Vec<&'n str> {
+    names.iter().filter(|(_, is_unknown)| *is_unknown).map(|(name, _)| *name).collect()
 }
 
 fn mentioned<'t>(items: &[&'t Tree<'_>], member: &str) -> BTreeSet<&'t str> {
@@ -94,20 +104,27 @@ fn set<const N: usize>(resource: &mut Resource<'_>, fields: [(&str, Value); N]) 
     Ok(())
 }
 
-async fn announce_instance_type(run: &Run<'_>, place: &Place, name: &str, found: &InstanceType) -> Result<(), Failure> {
+async fn announce_instance_type(
+    run: &Run<'_>,
+    place: &Place,
+    name: &str,
+    found: Option<&InstanceType>,
+) -> Result<(), Failure> {
     let reserved = reservations(run, place, name).await?;
     let mut resource = Resource::new(run.kind(INSTANCE_TYPE)?, name);
     set(
         &mut resource,
         [
             ("instance_type", Value::from(name)),
-            ("instance_cores", Value::Int(found.cores)),
-            ("instance_memory", Value::Float(found.memory)),
-            ("ondemand_cost", Value::from(found.cost)),
+            ("instance_cores", Value::from(found.map(|found| found.cores))),
+            ("instance_memory", Value::from(found.map(|found| found.memory))),
+            ("ondemand_cost", Value::from(found.and_then(|found| found.cost))),
             ("reservations", Value::from(reserved.as_ref().and_then(|reserved| *reserved))),
         ],
     )?;
-    quotas::send(run, place, resource, if reserved.is_none() { &["reservations"] } else { &[] }).await?;
+    let facts = ["instance_cores", "instance_memory", "ondemand_cost"].map(|fact| (fact, found.is_none()));
+    let unknown = [&facts[..], &[("reservations", reserved.is_none())]].concat();
+    quotas::send(run, place, resource, &named(&unknown)).await?;
     let (bucket, names) = instance_quota(name);
     let id = format!("{bucket}_quota");
     let quota = match names {

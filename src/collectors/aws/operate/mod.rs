@@ -85,7 +85,7 @@ pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &O
     };
     let limit = Duration::from_millis(operation.limit_ms);
     let task = Task {
-        client: provider::client(context, &payload.account).await?,
+        client: provider::client(context).await?,
         fields: Fields::of(&subject),
         subject,
         region,

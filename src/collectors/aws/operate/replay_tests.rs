@@ -14,7 +14,7 @@ use super::{
 use crate::collectors::Home;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const DELETED: &str = "<DeleteResponse><return>true</return></DeleteResponse>";
+const DELETED: &str = "<{action}Response><return>true</return></{action}Response>";
 
 /// A task about a resource of this kind, with so much time.
 fn task(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Task {
@@ -161,8 +161,8 @@ async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
     let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
-    let nothing = || ok("<ListVersionsResult/>");
-    let served = Served::new([(400, elsewhere.into()), nothing(), nothing(), (204, String::new())]);
+    let (versions, uploads) = (ok("<ListVersionsResult/>"), ok("<ListMultipartUploadsResult/>"));
+    let served = Served::new([(400, elsewhere.into()), versions, uploads, (204, String::new())]);
     let served = served.bucket_in("eu-west-1");
     assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let asked = served.asked();

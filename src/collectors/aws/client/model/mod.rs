@@ -87,6 +87,8 @@ pub struct Operation {
     pub(super) checksum: bool,
     /// Whether the root element of the reply is itself the only member.
     pub(super) unwrapped: bool,
+    /// The root elements that a reply of [`Protocol::RestXml`] may have.
+    reply_roots: Vec<&'static str>,
 }
 
 /// How pages follow each other.
@@ -254,11 +256,21 @@ impl Operation {
             namespace: None,
             checksum: false,
             unwrapped: false,
+            reply_roots: Vec::new(),
         };
         for (key, value) in fields.filter_map(|field| field.split_once('=')) {
             operation.set(key, value);
         }
         Some(operation)
+    }
+
+    /// Whether an XML reply of this operation has this root element. Where the model names none, it only is no page.
+    pub(super) fn is_reply_root(&self, name: &str) -> bool {
+        match self.service.protocol {
+            Protocol::Ec2 | Protocol::Query => name.strip_suffix("Response") == Some(self.name),
+            _ if self.reply_roots.is_empty() => !name.eq_ignore_ascii_case("html"),
+            _ => self.reply_roots.contains(&name),
+        }
     }
 
     fn set(&mut self, key: &str, value: &'static str) {
@@ -268,6 +280,7 @@ impl Operation {
             "xmlns" => self.namespace = Some(value),
             "checksum" => self.checksum = true,
             "unwrapped" => self.unwrapped = true,
+            "reply" => self.reply_roots = value.split(',').collect(),
             _ => self.paginator.get_or_insert_default().set(key, value),
         }
     }

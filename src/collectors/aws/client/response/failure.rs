@@ -7,7 +7,7 @@ use super::{
         error::{CallError, CallErrorKind},
         model::{Operation, Protocol},
     },
-    Headers,
+    Headers, header,
     xml::{Document, local},
 };
 
@@ -26,13 +26,36 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
         let error = CallError::new(CallErrorKind::Odd, &code, message);
         return CallError { moved_to: Some(region.into()), ..error };
     }
-    // An answer to HEAD has no body, and a proxy in between answers with HTML.
+    if is_foreign(operation, status, code.as_deref(), body) {
+        return CallError::unreadable(format!("{}, which is not from the service{}", named(status), leads_to(headers)));
+    }
+    // An answer to HEAD has no body.
     let code = code.unwrap_or_else(|| status.to_string());
-    let message = message.unwrap_or_else(|| {
-        let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        format!("HTTP status {status} {}", reason.unwrap_or("without a message"))
-    });
+    let message = message.unwrap_or_else(|| named(status));
     CallError::new(CallErrorKind::of(&code, status), &code, shortened(message))
+}
+
+/// Whether a refusal comes from something between us and the service: the service names a code wherever it has room for
+/// one, and only S3 redirects. A failure of a gateway may well be the service's.
+fn is_foreign(operation: &Operation, status: u16, code: Option<&str>, body: &[u8]) -> bool {
+    match status {
+        400..500 => code.is_none() && !body.trim_ascii().is_empty(),
+        500.. => false,
+        _ => code.is_none() || operation.service.protocol != Protocol::RestXml,
+    }
+}
+
+/// The status in words.
+fn named(status: u16) -> String {
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    format!("HTTP status {status} {}", reason.unwrap_or("without a message"))
+}
+
+/// The host to which a redirect leads. Its path may have a secret in it.
+fn leads_to(headers: &Headers) -> String {
+    let host = header(headers, "location").and_then(|target| target.parse::<http::Uri>().ok());
+    let host = host.as_ref().and_then(http::Uri::host);
+    host.map(|host| format!(": a redirect to {}", shortened(host.to_owned()))).unwrap_or_default()
 }
 
 /// Whether a refusal of S3 means that the bucket is in another region. It names the region in others too.
@@ -43,10 +66,6 @@ fn is_elsewhere(status: u16, code: Option<&str>) -> bool {
         None => matches!(status, 301 | 307 | 400),
         Some(_) => matches!(status, 301 | 307),
     }
-}
-
-fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
-    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 fn shortened(mut message: String) -> String {

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, fmt};
 
 use aws_smithy_types::{DateTime, base64};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::{
     super::{
@@ -21,6 +24,12 @@ pub(super) fn structure<'a>(body: &'a [u8], structure: &'static Structure, only:
 /// A value of this kind from a whole document.
 pub(super) fn value<'a>(body: &'a [u8], kind: &'static Kind) -> Result<Tree<'a>, String> {
     document(body, Shape::of(kind))
+}
+
+/// The keys of a document that is one object; the rest of it is only checked for its form.
+pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
+    let object: Keys = serde_json::from_slice(body).map_err(|error| format!("broken JSON: {error}"))?;
+    Ok(object.0)
 }
 
 fn document<'a>(body: &'a [u8], shape: Shape<'_>) -> Result<Tree<'a>, String> {
@@ -180,6 +189,31 @@ impl Shape<'_> {
             entries.push((key, map.next_value_seed(self.item())?));
         }
         Ok(Tree::Map(entries))
+    }
+}
+
+/// The keys of an object.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(key) = map.next_key_seed(Key)? {
+            self.0.push(key.into_owned());
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(self)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Replies: from the bytes of any protocol to a [`Tree`], and from a refusal to its code and message.
 
+mod check;
 mod failure;
+#[cfg(test)]
+mod foreign_tests;
 mod json;
+mod repair;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -10,6 +14,7 @@ mod xml;
 use std::borrow::Cow;
 
 use bytes::Bytes;
+pub(super) use check::checked;
 pub(super) use failure::failure;
 
 use super::{
@@ -20,6 +25,11 @@ use super::{
 
 /// Headers by name in small letters.
 pub(super) type Headers = Vec<(String, String)>;
+
+/// The value of a header.
+pub(super) fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
+    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
 
 /// An answer that is not a refusal.
 #[derive(Clone, Debug)]

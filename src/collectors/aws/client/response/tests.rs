@@ -160,7 +160,6 @@ fn what_is_broken_is_odd_and_says_so() {
         ("ec2", "DescribeInstances", "<a><b></a>", "broken XML"),
         ("ec2", "DescribeInstances", "no xml", "the body is not XML"),
         ("ec2", "DescribeInstances", "<!-- nothing -->", "the body has no XML element"),
-        ("ec2", "DescribeVpcs", "<r><vpcSet><item><vpcId>&bomb;</vpcId></item></vpcSet></r>", "unknown entity: bomb"),
         (
             "ec2",
             "DescribeSubnets",
@@ -178,9 +177,30 @@ fn what_is_broken_is_odd_and_says_so() {
         assert_eq!((error.kind, &*error.service, &*error.operation), (Odd, service, name));
         assert!(error.message.contains(expected), "{expected}: {}", error.message);
     }
-    let mut reply = reply("ec2", "DescribeVpcs", "<a/>");
-    reply.body = Bytes::from_static(b"<a>\xff</a>");
-    assert!(reply.tree().unwrap_err().message.contains("UTF-8"));
+}
+
+#[test]
+fn unreadable_characters_cost_their_value_only() {
+    for damage in ["&#xD83D;", "&#57005;", "&#x110000;", "&bomb;"] {
+        let item = |id: &str, name: &str| format!("<item><vpcId>{id}</vpcId><cidrBlock>{name}</cidrBlock></item>");
+        let items = item("vpc-1", &format!("a{damage}b")) + &item("vpc-2", "c");
+        let body = format!("<DescribeVpcsResponse><vpcSet>{items}</vpcSet></DescribeVpcsResponse>");
+        let expected = json!({"Vpcs": [
+            {"VpcId": "vpc-1", "CidrBlock": "a\u{fffd}b"},
+            {"VpcId": "vpc-2", "CidrBlock": "c"},
+        ]});
+        assert_eq!(parsed("ec2", "DescribeVpcs", &body), expected, "{damage}");
+    }
+    for (service, name, body) in [
+        ("eks", "ListClusters", &br#"{"clusters":["a\ud83d","b"]}"#[..]),
+        ("eks", "ListClusters", b"{\"clusters\":[\"a\xff\",\"b\"]}"),
+    ] {
+        let operation = operation(service, name).unwrap();
+        let body = checked(operation, 200, &Vec::new(), Bytes::copy_from_slice(body)).unwrap();
+        let found = Reply { body, ..reply(service, name, "") };
+        let found = serde_json::to_value(found.tree().unwrap()).unwrap();
+        assert_eq!(found, json!({"clusters": ["a\u{fffd}", "b"]}));
+    }
 }
 
 #[test]
@@ -276,7 +296,7 @@ fn refusals_in_json_give_code_and_message() {
     let headers = [("x-amzn-query-error", "ResourceNotFound;Sender")];
     let body = r#"{"__type":"ResourceNotFoundException","message":"m"}"#;
     check(&refusal("cloudwatch", "DeleteAlarms", 404, &headers, body), "ResourceNotFound", "m", NotFound);
-    check(&refusal("eks", "DescribeCluster", 403, &[], "null"), "403", "HTTP status 403 Forbidden", Denied);
+    check(&refusal("eks", "DescribeCluster", 403, &[], ""), "403", "HTTP status 403 Forbidden", Denied);
     let long = format!(r#"{{"code":"X","message":"{}"}}"#, "é".repeat(5000));
     assert!(refusal("eks", "DescribeCluster", 400, &[], &long).message.len() < 2100);
 }

@@ -40,6 +40,30 @@ pub(super) fn output<'a>(text: &'a str, operation: &'static Operation, only: Onl
     }
 }
 
+/// Checks that a document is whole, and its root and the element around the output are those of the operation.
+pub(super) fn check(text: &str, operation: &Operation, wrapper: Option<&str>) -> Result<(), String> {
+    let mut document = Document::new(text);
+    let root = document.open_root()?;
+    if !operation.is_reply_root(local(&root)) {
+        return Err(format!("the root element is {}, which {} does not have", local(&root), operation.name));
+    }
+    let mut is_wrapped = wrapper.is_none();
+    while let Some(element) = document.next_child()? {
+        is_wrapped = is_wrapped || wrapper == Some(local(&element));
+        document.skip(&element)?;
+    }
+    if let Some(wrapper) = wrapper.filter(|_| !is_wrapped) {
+        return Err(format!("there is no {wrapper} in the reply"));
+    }
+    loop {
+        match document.event()? {
+            Event::Eof => return Ok(()),
+            Event::Start(element) => return Err(format!("there is a second root element {}", local(&element))),
+            _ => {}
+        }
+    }
+}
+
 /// A value whose element is the root of a document.
 pub(super) fn root<'a>(text: &'a str, kind: &'static Kind) -> Result<Tree<'a>, String> {
     let mut document = Document::new(text);
@@ -93,9 +117,7 @@ impl<'a> Document<'a> {
                 Event::Text(part) => append(&mut text, part.into_inner()),
                 Event::CData(part) => append(&mut text, part.into_inner()),
                 Event::GeneralRef(reference) => {
-                    let name = reference.into_inner();
-                    let character = entity(&name).ok_or_else(|| format!("an unknown entity: {name}"))?;
-                    text.to_mut().push(character);
+                    text.to_mut().push(entity(&reference.into_inner()).unwrap_or(char::REPLACEMENT_CHARACTER));
                 }
                 Event::Start(element) => self.skip(&element)?,
                 Event::End(_) => return Ok(text),
@@ -259,7 +281,8 @@ fn attributes(
         let found = element.try_get_attribute(member.wire.as_ref()).map_err(|error| format!("broken XML: {error}"))?;
         if let Some(attribute) = found {
             let raw = attribute.value.as_ref();
-            let text = quick_xml::escape::unescape(raw).map_err(|error| format!("broken XML: {error}"))?;
+            // One that refers to no character stays as it is written.
+            let text = quick_xml::escape::unescape(raw).unwrap_or(Cow::Borrowed(raw));
             entries.push((Cow::Borrowed(member.name), Tree::Text(Cow::Owned(text.into_owned()))));
         }
     }
@@ -274,7 +297,8 @@ fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
     }
 }
 
-/// The character of a predefined or numeric entity, given without `&` and `;`.
+/// The character of a predefined or numeric entity, given without `&` and `;`; `None` for half a surrogate pair, a number
+/// beyond all characters and a name that XML does not define.
 fn entity(name: &str) -> Option<char> {
     Some(match name {
         "lt" => '<',

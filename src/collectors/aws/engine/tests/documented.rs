@@ -85,14 +85,32 @@ async fn without_the_right_to_that_call_each_is_asked_for() {
 async fn empty_answers_are_no_gaps() {
     let collected = collect_only(&[], |call, _| match call.split(':').next() {
         Some("eks" | "pricing" | "monitoring" | "servicequotas") => (200, "{}"),
+        Some("s3") => (200, "<ListAllMyBucketsResult/>"),
         _ => NOTHING,
     })
     .await;
     assert_eq!(collected.result, Ok(()));
     assert_eq!(collected.gaps(), []);
     assert!(collected.ids("aws_vpc").is_empty());
-    let nothing = collect_only(&[], |_, _| (200, "")).await;
-    assert_eq!((nothing.result, nothing.gaps.len()), (Ok(()), 0));
+}
+
+#[tokio::test]
+async fn foreign_answers_are_gaps_of_every_kind() {
+    const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body/></html>";
+    let answers: [Cloud; 3] = [
+        |call, _| if call.starts_with("iam:") { NOTHING } else { (200, "") },
+        |call, _| if call.starts_with("iam:") { NOTHING } else { (200, PAGE) },
+        |call, _| if call.starts_with("iam:") { NOTHING } else { (302, "") },
+    ];
+    for cloud in answers {
+        let kinds = ["vpcs", "s3_buckets", "eks_clusters", "cloudwatch_alarms", "iam_users"];
+        let collected = collect_only(&kinds, cloud).await;
+        assert_eq!(collected.result, Ok(()));
+        let asked = collected.asked.iter().filter(|asked| !asked.call.starts_with("iam:")).count();
+        assert_eq!(collected.gaps.len(), 7, "{:?}", collected.gaps);
+        assert_eq!(collected.counted as usize, asked, "every call is lost: {:?}", collected.gaps);
+        assert!(collected.gaps.iter().all(|gap| gap.code == "UnreadableReply"), "{:?}", collected.gaps);
+    }
 }
 
 #[tokio::test]
@@ -245,4 +263,21 @@ async fn balancers_say_their_type_and_hang_below_their_network_and_groups_have_s
     assert_eq!((&group["min_size"], &group["max_size"]), (&0.into(), &7.into()));
     // Two regions; in one of them two quotas, the network, the group; below region, quota and network the balancers.
     assert_eq!(collected.edges, 2 + 4 + (1 + 5 + 5 + 4));
+}
+
+#[tokio::test]
+async fn characters_that_cannot_be_read_cost_values_and_ids_their_item() {
+    const DAMAGED: &str = "<DescribeVpcsResponse><vpcSet>\
+        <item><vpcId>vpc-1</vpcId><tagSet><item><key>owner</key><value>a&#xD83D;b</value></item></tagSet></item>\
+        <item><vpcId>vpc-2</vpcId></item><item><vpcId>vpc-&#xDC00;3</vpcId></item></vpcSet></DescribeVpcsResponse>";
+    let collected = collect_in("aws", &["us-east-1"], &["vpcs"], |call, _| match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeVpcs" => (200, DAMAGED),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.result, Ok(()));
+    assert_eq!(collected.ids("aws_vpc"), ["vpc-1", "vpc-2"]);
+    assert_eq!(collected.node("vpc-1")["reported"]["tags"]["owner"], "a\u{fffd}b");
+    assert_eq!(collected.gaps(), [("us-east-1", "DescribeVpcs", "UnreadableReply")]);
 }

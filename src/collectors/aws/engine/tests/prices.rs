@@ -1,5 +1,7 @@
 //! The price list: what it says, and what happens when it does not.
 
+use std::sync::atomic::AtomicU32;
+
 use super::*;
 
 const DENIED: &str = r#"{"__type":"AccessDeniedException","message":"no"}"#;
@@ -43,7 +45,9 @@ async fn instances_do_not_hang_on_prices() {
     assert_eq!(collected.result, Ok(()));
     assert_eq!(collected.ids("aws_ec2_instance").len(), 12);
     assert_eq!(collected.node("i-m5.large")["reported"]["instance_cores"], 1);
-    assert!(collected.ids("aws_ec2_instance_type").is_empty());
+    assert_eq!(collected.ids("aws_ec2_instance_type").len(), 12, "the types are there without prices");
+    let kind = &collected.node("m5.large")["reported"];
+    assert!(["instance_cores", "instance_memory", "ondemand_cost"].iter().all(|fact| kind[fact].is_null()), "{kind}");
     let mut gaps = collected.gaps();
     gaps.sort_unstable();
     let [operation, code] = ["GetProducts", "AccessDeniedException"];
@@ -65,7 +69,11 @@ async fn a_type_whose_price_cannot_be_asked_says_nothing_about_the_others() {
     for cloud in orders {
         let collected = collect_in("aws", &["us-east-1"], &["instances"], cloud).await;
         assert_eq!(collected.result, Ok(()));
-        assert_eq!(collected.ids("aws_ec2_instance_type"), ["m5.large"]);
+        let mut types = collected.ids("aws_ec2_instance_type");
+        types.sort_unstable();
+        assert_eq!(types, ["a1.large", "m5.large", "z1.large"]);
+        assert_eq!(collected.node("m5.large")["reported"]["instance_cores"], 2);
+        assert!(collected.node("a1.large")["reported"]["instance_cores"].is_null());
         assert_eq!(collected.gaps(), [("us-east-1", "GetProducts", "ThrottlingException")]);
         assert_eq!(collected.asked("pricing:").len(), 3);
         assert_eq!(collected.counted, 2, "each type that is lacking is counted");
@@ -134,4 +142,84 @@ async fn a_volume_type_costs_what_its_space_costs() {
     assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
     assert_eq!(collected.node("gp3")["reported"]["ondemand_cost"], 0.08);
     assert!(collected.asked("pricing:")[0].body.contains(r#""Storage""#));
+}
+
+#[tokio::test]
+async fn a_volume_type_that_cannot_be_priced_is_there() {
+    let collected = collect_in("aws", &["us-east-1"], &["volumes"], |call, _| match call {
+        "ec2:DescribeVolumes" => (200, VOLUMES),
+        call if call.starts_with("pricing:") => (500, ""),
+        _ => NOTHING,
+    })
+    .await;
+    assert_eq!(collected.gaps(), [("us-east-1", "GetProducts", "500")]);
+    assert_eq!(collected.ids("aws_ec2_volume_type"), ["gp3"]);
+    assert!(collected.node("gp3")["reported"]["ondemand_cost"].is_null());
+}
+
+/// Collects accounts that share values through one table, as a supervisor's workers do; answers how often the list was
+/// asked, and the gaps of each account.
+async fn accounts_sharing(count: usize, cloud: Cloud) -> (usize, Vec<Vec<String>>) {
+    const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
+    let shared = Arc::new(SharedTable::default());
+    let collections = (0..count).map(|_| {
+        let mut settings = settings(&["instances"]);
+        settings.set("aws-region", list(&REGIONS));
+        run_sharing(settings, payload("aws", &REGIONS), cloud, Arc::clone(&shared))
+    });
+    let all = futures_util::future::join_all(collections).await;
+    let asked = all.iter().map(|collected| collected.asked("pricing:").len()).sum();
+    let gaps = |collected: &Collected| {
+        let gaps = collected.gaps.iter().filter(|gap| gap.service == "pricing");
+        gaps.map(|gap| format!("{} {}", gap.region, gap.code)).collect()
+    };
+    assert!(all.iter().all(|collected| collected.ids("aws_ec2_instance_type").len() == 6), "every type is there");
+    (asked, all.iter().map(gaps).collect())
+}
+
+const THREE: &str = instances!("a1.large", "c5.large", "m5.large");
+
+#[tokio::test]
+async fn failing_price_list_costs_the_run_one_question() {
+    let answers: [Cloud; 3] = [
+        |call, _| if call.starts_with("pricing:") { (500, "") } else { listed(call) },
+        |call, _| if call.starts_with("pricing:") { (200, "") } else { listed(call) },
+        |call, _| if call.starts_with("pricing:") { (200, "<html/>") } else { listed(call) },
+    ];
+    for cloud in answers {
+        let (asked, gaps) = accounts_sharing(5, cloud).await;
+        assert_eq!(asked, 1, "{gaps:?}");
+        assert!(gaps.iter().all(|gaps| gaps.len() == 2), "each account and region says what it lacks: {gaps:?}");
+    }
+}
+
+#[tokio::test]
+async fn price_list_that_fails_later_is_given_up_by_all() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let (asked, gaps) = accounts_sharing(5, |call, _| match call {
+        call if call.starts_with("pricing:") && ASKED.fetch_add(1, Ordering::Relaxed) > 0 => (500, ""),
+        call if call.starts_with("pricing:") => {
+            (200, concat!(r#"{"PriceList":[""#, product!("a1.large", "AWS Region", "2"), r#""]}"#))
+        }
+        call => listed(call),
+    })
+    .await;
+    assert!((2..=6).contains(&asked), "{asked}");
+    assert!(gaps.iter().all(|gaps| !gaps.is_empty()), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn account_that_is_denied_keeps_no_other_from_asking() {
+    let (asked, gaps) =
+        accounts_sharing(3, |call, _| if call.starts_with("pricing:") { (400, DENIED) } else { listed(call) }).await;
+    assert_eq!(asked, 3, "each account once");
+    assert!(gaps.iter().all(|gaps| gaps.len() == 2), "{gaps:?}");
+}
+
+fn listed(call: &str) -> (u16, &'static str) {
+    match call {
+        "iam:ListAccountAliases" => (200, ALIASES),
+        "ec2:DescribeInstances" => (200, THREE),
+        _ => NOTHING,
+    }
 }

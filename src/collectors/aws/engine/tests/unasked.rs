@@ -83,7 +83,7 @@ async fn a_region_whose_credentials_end_names_what_is_left() {
         &["vpcs", "subnets", "keypairs", "volumes", "snapshots"],
         |call, _| match call {
             "iam:ListAccountAliases" => (200, ALIASES),
-            _ if ASKED.fetch_add(1, Ordering::Relaxed) == 0 => (200, "<Response/>"),
+            _ if ASKED.fetch_add(1, Ordering::Relaxed) == 0 => (200, "<{action}Response/>"),
             _ => (401, EC2_REFUSED),
         },
     )

@@ -1,0 +1,161 @@
+//! Which failed attempts are repeated, after which pause, and for how long.
+//!
+//! What may pass is bounded by time and not by a number of attempts: if each attempt of a thousand calls fails with a
+//! probability of one half, eight attempts are too few for some of them. The pauses are short, so that the time is
+//! enough for some thirty attempts; that a service gets fewer calls is the task of the pace. A service that throttles has
+//! more time than one that fails: it answers, and says that it will do what it is asked.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Timeouts,
+    error::{CallError, CallErrorKind},
+};
+
+/// The longest pause between two attempts, after a throttled one and after any other.
+const MAX_PAUSES: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(2)];
+
+/// The part of the time for retries that is for anything but throttling.
+const FAILING: f64 = 2.0 / 3.0;
+
+/// So many attempts are made even if each takes long.
+const LEAST: u32 = 3;
+
+/// A host name that does not exist is looked up so often: a resolver may have been restarted just now.
+const LOOKUPS: u32 = 3;
+
+/// How often a call is repeated because it was signed for a wrong time.
+const CORRECTIONS: u32 = 2;
+
+/// The attempts of one call.
+pub(super) struct Attempts {
+    timeouts: Timeouts,
+    began: Instant,
+    made: u32,
+    corrected: u32,
+}
+
+impl Attempts {
+    /// The attempts of a call that begins now.
+    pub(super) fn begin(timeouts: Timeouts) -> Self {
+        Self { timeouts, began: Instant::now(), made: 0, corrected: 0 }
+    }
+
+    /// The time that the call has left.
+    pub(super) fn left(&self) -> Duration {
+        self.timeouts.operation.saturating_sub(self.began.elapsed())
+    }
+
+    /// Whether an attempt that was signed for a wrong time is repeated; at once, as the time is known by now.
+    pub(super) fn correct(&mut self) -> bool {
+        self.corrected += 1;
+        self.corrected <= CORRECTIONS
+    }
+
+    /// The pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1.
+    pub(super) fn pause(&mut self, error: &CallError, random: f64) -> Option<Duration> {
+        self.made += 1;
+        let is_throttled = error.kind == CallErrorKind::Throttled;
+        let time = self.timeouts.retry.mul_f64(if is_throttled { 1.0 } else { FAILING });
+        let is_over = match error.code.as_str() {
+            _ if !may_pass(error) || self.timeouts.retry.is_zero() => true,
+            "UnknownHost" => self.made >= LOOKUPS,
+            _ => self.began.elapsed() >= time && self.made >= LEAST,
+        };
+        let doubled = self.timeouts.pause.saturating_mul(1 << (self.made - 1).min(16));
+        let longest = doubled.min(MAX_PAUSES[usize::from(!is_throttled)]);
+        (!is_over).then(|| longest.mul_f64(random.clamp(0.0, 1.0)))
+    }
+}
+
+/// Whether another attempt may succeed.
+fn may_pass(error: &CallError) -> bool {
+    match error.kind {
+        // A quota of things that may exist is no rate; and who gives the credentials has its own retries.
+        CallErrorKind::Throttled => error.code != "LimitExceededException",
+        CallErrorKind::Unavailable => error.code != "NoCredentials",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(kind: CallErrorKind, code: &str) -> CallError {
+        CallError::new(kind, code, "")
+    }
+
+    /// How many attempts an error has if each fails at once, and how long they take.
+    async fn attempts(error: &CallError, timeouts: Timeouts) -> (u32, Duration) {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (began, mut attempts) = (Instant::now(), Attempts::begin(timeouts));
+        while let Some(pause) = attempts.pause(error, random.f64()) {
+            tokio::time::advance(pause).await;
+        }
+        (attempts.made, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_that_may_pass_are_retried_by_time() {
+        use CallErrorKind::{Throttled, Unavailable};
+        for (kind, code, time) in [
+            (Throttled, "RequestLimitExceeded", 60..64),
+            (Unavailable, "500", 40..42),
+            (Unavailable, "BrokenReply", 40..42),
+            (Unavailable, "NoConnection", 40..42),
+            (Unavailable, "UnreadableReply", 40..42),
+        ] {
+            let (made, took) = attempts(&failed(kind, code), Timeouts::default()).await;
+            assert!((25..60).contains(&made), "{code}: {made}");
+            assert!(time.contains(&took.as_secs()), "{code}: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unknown_host_is_given_up_within_seconds() {
+        let (made, took) = attempts(&failed(CallErrorKind::Unavailable, "UnknownHost"), Timeouts::default()).await;
+        assert_eq!(made, 3);
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn final_errors_have_one_attempt() {
+        use CallErrorKind::{Configuration, Credentials, Denied, NotFound, Odd, Throttled, Unavailable};
+        for (kind, code) in [
+            (Denied, "AccessDenied"),
+            (NotFound, "NoSuchEntity"),
+            (Odd, "SomethingNew"),
+            (Credentials, "ExpiredToken"),
+            (Configuration, "InvalidAction"),
+            (Throttled, "LimitExceededException"),
+            (Unavailable, "NoCredentials"),
+        ] {
+            let (made, _) = attempts(&failed(kind, code), Timeouts::default()).await;
+            assert_eq!(made, 1, "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_attempts_are_three_whatever_the_time() {
+        let (error, mut attempts) =
+            (failed(CallErrorKind::Unavailable, "Timeout"), Attempts::begin(Timeouts::default()));
+        let mut made = 1;
+        tokio::time::advance(Duration::from_secs(61)).await;
+        while attempts.pause(&error, 0.5).is_some() {
+            tokio::time::advance(Duration::from_secs(61)).await;
+            made += 1;
+        }
+        assert_eq!(made, 3);
+        assert_eq!(attempts.left(), Duration::from_secs(300 - 3 * 61));
+    }
+
+    #[test]
+    fn wrong_time_is_corrected_twice() {
+        let mut attempts = Attempts::begin(Timeouts::default());
+        assert!(attempts.correct() && attempts.correct());
+        assert!(!attempts.correct());
+    }
+}

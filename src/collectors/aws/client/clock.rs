@@ -1,0 +1,152 @@
+//! The clock of the services, as far as it differs from that of this machine.
+//!
+//! Signatures name the time, and a service refuses one that is some minutes off. Each refusal that may have this reason
+//! is compared with the time that the service gives with it; from then on all requests are signed with the service's
+//! time. Lifetimes are not measured with this clock.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_types::{DateTime, date_time::Format};
+
+use super::error::{CallError, CallErrorKind};
+
+/// A service accepts signatures that are less than this off, in seconds.
+pub(crate) const TOLERANCE: i64 = 240;
+
+/// Differences are rounded to whole seconds.
+const HALF: Duration = Duration::from_millis(500);
+
+/// How far the services' clock is ahead of this machine's, in seconds. Clones share what was learned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clock(Arc<AtomicI64>);
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        shifted(SystemTime::now(), self.ahead())
+    }
+}
+
+impl Clock {
+    /// How far the services are ahead, as far as that is known.
+    pub(super) fn ahead(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Learns from a refusal, and returns whether the call is worth another attempt: it was signed for a time that was
+    /// `ahead` of this machine's, and the service's own is another one.
+    pub(super) fn learn(&self, error: &CallError, date: Option<SystemTime>, ahead: i64) -> bool {
+        let Some(measured) = date.filter(|_| may_be_late(error)).map(|date| difference(date, SystemTime::now())) else {
+            return false;
+        };
+        if (measured - ahead).abs() < TOLERANCE {
+            return false;
+        }
+        if self.0.swap(measured, Ordering::Relaxed) != measured {
+            tracing::warn!("the clock of this machine is {}; signing with the time of AWS", Off(measured));
+        }
+        true
+    }
+
+    /// Names the difference in a refusal that may have it as its reason.
+    pub(super) fn explain(&self, mut error: CallError) -> CallError {
+        let ahead = self.ahead();
+        if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && may_be_late(&error) {
+            error.message.push_str(&format!("; the clock of this machine is {}", Off(ahead)));
+        }
+        error
+    }
+}
+
+/// Whether a refusal may come from a wrong time in the signature. EC2 says `AuthFailure`, others that access is denied.
+fn may_be_late(error: &CallError) -> bool {
+    matches!(error.kind, CallErrorKind::Credentials | CallErrorKind::Denied)
+}
+
+/// The time that a `Date` header gives.
+pub(crate) fn date(header: &str) -> Option<SystemTime> {
+    SystemTime::try_from(DateTime::from_str(header, Format::HttpDate).ok()?).ok()
+}
+
+/// How far the first is after the second, in seconds.
+pub(crate) fn difference(date: SystemTime, now: SystemTime) -> i64 {
+    let seconds = |duration: Duration| i64::try_from((duration + HALF).as_secs()).unwrap_or(i64::MAX);
+    date.duration_since(now).map_or_else(|error| -seconds(error.duration()), seconds)
+}
+
+fn shifted(time: SystemTime, by: i64) -> SystemTime {
+    let amount = Duration::from_secs(by.unsigned_abs());
+    let shifted = if by < 0 { time.checked_sub(amount) } else { time.checked_add(amount) };
+    shifted.unwrap_or(time)
+}
+
+/// How far this machine's clock is off, in words.
+pub(crate) struct Off(
+    /// How far the services are ahead, in seconds.
+    pub(crate) i64,
+);
+
+impl fmt::Display for Off {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.0 > 0 { "behind" } else { "ahead of" };
+        write!(f, "{} s {direction} that of AWS", self.0.unsigned_abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str, status: u16) -> CallError {
+        CallError::new(CallErrorKind::of(code, status), code, "no")
+    }
+
+    fn service_time(ahead: i64) -> Option<SystemTime> {
+        Some(shifted(SystemTime::now(), ahead))
+    }
+
+    #[test]
+    fn refusals_at_another_time_are_repeated_once() {
+        for (code, ahead) in [("RequestExpired", -3600), ("AuthFailure", 3600), ("SignatureDoesNotMatch", 900)] {
+            let (clock, error) = (Clock::default(), refused(code, 403));
+            assert!(clock.learn(&error, service_time(ahead), 0), "{code}");
+            assert!((clock.ahead() - ahead).abs() <= 1, "{}", clock.ahead());
+            assert!((difference(clock.now(), SystemTime::now()) - ahead).abs() <= 1);
+            assert!(!clock.learn(&error, service_time(ahead), clock.ahead()), "{code}");
+            // Another call was signed before the time was known.
+            assert!(clock.learn(&error, service_time(ahead), 0), "{code}");
+        }
+    }
+
+    #[test]
+    fn other_refusals_and_small_differences_change_nothing() {
+        for (error, date) in [
+            (refused("RequestExpired", 400), service_time(200)),
+            (refused("RequestExpired", 400), None),
+            (refused("Throttling", 400), service_time(3600)),
+            (refused("InternalError", 500), service_time(3600)),
+        ] {
+            let clock = Clock::default();
+            assert!(!clock.learn(&error, date, 0), "{error}");
+            assert_eq!(clock.ahead(), 0);
+            assert_eq!(clock.explain(error.clone()), error);
+        }
+    }
+
+    #[test]
+    fn refused_signature_names_the_difference() {
+        let clock = Clock::default();
+        clock.learn(&refused("RequestExpired", 400), service_time(-3605), 0);
+        let message = clock.explain(refused("RequestExpired", 400)).message;
+        assert!(message.starts_with("no; the clock of this machine is 360"), "{message}");
+        assert!(message.ends_with(" s ahead of that of AWS"), "{message}");
+        assert_eq!(clock.explain(refused("AccessDenied", 403)).message, "no");
+    }
+}

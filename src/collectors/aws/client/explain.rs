@@ -1,0 +1,87 @@
+//! What an error of the official runtime means.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use http_body_util::LengthLimitError;
+
+use super::{
+    Timeouts,
+    endpoint::Endpoint,
+    error::{CallError, CallErrorKind, NoCredentialsNow},
+};
+
+/// No body of a reply may be larger, in bytes.
+pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// What resolvers say of a name that does not exist: those of glibc, of musl, and of glibc for a name without addresses.
+const UNKNOWN_HOST: [&str; 3] =
+    ["Name or service not known", "Name does not resolve", "No address associated with hostname"];
+
+/// What an error of the orchestrator means that is no refusal of the service.
+pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endpoint: &Endpoint) -> CallError {
+    use CallErrorKind::{Configuration, Credentials, Odd, Unavailable};
+    match error {
+        SdkError::TimeoutError(_) => CallError::new(Unavailable, "Timeout", "no complete answer in time"),
+        SdkError::DispatchFailure(_) if is_unknown_host(&error) => {
+            CallError::new(Unavailable, "UnknownHost", unknown_host(endpoint))
+        }
+        SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
+            CallError::new(Unavailable, "NoConnection", chain(&error))
+        }
+        SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => {
+            CallError::new(Odd, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
+        }
+        SdkError::ResponseError(_) => CallError::new(Unavailable, "BrokenReply", chain(&error)),
+        _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, "NoCredentials", chain(&error)),
+        _ if mentions::<aws_credential_types::provider::error::CredentialsError>(&error) => {
+            CallError::new(Credentials, "NoCredentials", chain(&error))
+        }
+        SdkError::DispatchFailure(_) => CallError::new(Unavailable, "NoConnection", chain(&error)),
+        _ => CallError::new(Configuration, "NotSent", chain(&error)),
+    }
+}
+
+fn unknown_host(endpoint: &Endpoint) -> String {
+    let host = endpoint.url.split_once("://").map_or(endpoint.url.as_str(), |(_, host)| host);
+    match endpoint.overridden {
+        true => format!("the host of {} does not exist; correct the endpoint URL in the settings", endpoint.url),
+        false => format!("the host {host} does not exist, as this machine's resolver says"),
+    }
+}
+
+/// The end of a call whose time is over.
+pub(super) fn too_late(timeouts: Timeouts) -> CallError {
+    let seconds = timeouts.operation.as_secs_f32();
+    let message = format!("no complete answer in time (at most {seconds:.1} s in all, a part of what --timeout left)");
+    CallError::new(CallErrorKind::Unavailable, "Timeout", message)
+}
+
+/// Whether the resolver says that a name does not exist. One that says nothing or is broken says something else.
+pub(crate) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
+    let text = chain(error);
+    text.contains("failed to lookup address") && UNKNOWN_HOST.iter().any(|known| text.contains(known))
+}
+
+/// The messages of an error and its causes, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&message);
+        }
+    }
+    text
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| Error::source(*error))
+}
+
+fn mentions<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<E>())
+}

@@ -1,0 +1,91 @@
+//! Characters that cannot be read become U+FFFD, so that one of them costs its value and not the whole reply.
+//!
+//! These are bytes that are not UTF-8 and, in JSON, escapes of half a surrogate pair. References in XML are resolved
+//! later, see `xml`.
+
+use bytes::Bytes;
+
+/// An XML document in UTF-8.
+pub(super) fn xml(body: Bytes) -> Bytes {
+    match String::from_utf8_lossy(&body) {
+        std::borrow::Cow::Borrowed(_) => body,
+        std::borrow::Cow::Owned(text) => Bytes::from(text),
+    }
+}
+
+/// A JSON document in UTF-8 whose escapes are all characters.
+pub(super) fn json(body: Bytes) -> Bytes {
+    let body = xml(body);
+    let mut parts = Vec::new();
+    let (mut rest, mut from) = (0, 0);
+    while let Some(at) = body.get(rest..).and_then(|text| text.iter().position(|byte| *byte == b'\\')) {
+        let escape = rest + at;
+        rest = escape + 2;
+        let Some(unit) = unit(&body, escape) else { continue };
+        rest = escape + 6;
+        match unit {
+            0xD800..=0xDBFF if matches!(self::unit(&body, rest), Some(0xDC00..=0xDFFF)) => rest += 6,
+            0xD800..=0xDFFF => {
+                parts.extend_from_slice(&body[from..escape]);
+                parts.extend_from_slice(b"\\ufffd");
+                from = rest;
+            }
+            _ => {}
+        }
+    }
+    if parts.is_empty() {
+        return body;
+    }
+    parts.extend_from_slice(&body[from..]);
+    Bytes::from(parts)
+}
+
+/// The UTF-16 code unit of an escape such as `\ud83d` at this place.
+fn unit(body: &[u8], at: usize) -> Option<u16> {
+    let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repaired(text: &str) -> String {
+        String::from_utf8_lossy(&json(Bytes::copy_from_slice(text.as_bytes()))).into_owned()
+    }
+
+    #[test]
+    fn half_surrogates_in_json_are_replaced() {
+        for (given, expected) in [
+            (r#"{"a":"\ud83d"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"{"a":"x\uDE00y"}"#, r#"{"a":"x\ufffdy"}"#),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
+            (r#"{"a":"\ud83dx","b":"\udc00"}"#, r#"{"a":"\ufffdx","b":"\ufffd"}"#),
+            (r#"{"a":"\\\udc00"}"#, r#"{"a":"\\\ufffd"}"#),
+        ] {
+            assert_eq!(repaired(given), expected);
+            assert!(serde_json::from_str::<serde_json::Value>(&repaired(given)).is_ok(), "{given}");
+        }
+    }
+
+    #[test]
+    fn readable_json_is_kept() {
+        for text in
+            [r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\\ud83d"}"#, r#"{"a":"\u00e9\n\""}"#, "{\"a\":\"é\"}", "\\", "\\u12"]
+        {
+            assert_eq!(repaired(text), text);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        for (given, expected) in [
+            (&b"<a>x\xffy</a>"[..], "<a>x\u{fffd}y</a>"),
+            (b"<a>\xed\xa0\x80</a>", "<a>\u{fffd}\u{fffd}\u{fffd}</a>"),
+            (b"<a>\xf0\x9f</a>", "<a>\u{fffd}</a>"),
+            (b"<a>\xc3\xa9</a>", "<a>é</a>"),
+        ] {
+            assert_eq!(xml(Bytes::copy_from_slice(given)), expected.as_bytes());
+        }
+    }
+}
