@@ -135,6 +135,87 @@ async fn core2_keeps_what_a_fault_hides() {
     assert_eq!(daemon.stop().await.0.code, 0);
 }
 
+/// The target of a fault, and how it fails.
+fn random_fault(random: &mut fastrand::Rng) -> Value {
+    let targets = [
+        json!({"operation": "DescribeInstances"}),
+        json!({"operation": "DescribeVolumes", "region": REGIONS[0]}),
+        json!({"operation": "DescribeSecurityGroups", "account": MEMBER}),
+        json!({"operation": "ListServiceQuotas"}),
+        json!({"operation": "GetProducts"}),
+        json!({"service": "iam", "account": MEMBER}),
+        json!({"service": "s3"}),
+        json!({"service": "eks"}),
+        json!({"service": "elbv2", "region": REGIONS[1]}),
+        json!({"service": "rds"}),
+    ];
+    let modes = [
+        ("deny", 1.0),
+        ("empty", 1.0),
+        ("page", 1.0),
+        ("redirect", 1.0),
+        ("garbage", 1.0),
+        ("error500", 1.0),
+        ("throttle", 0.5),
+        ("disconnect", 0.5),
+    ];
+    let (mode, ratio) = modes[random.usize(..modes.len())];
+    let mut fault = targets[random.usize(..targets.len())].clone();
+    fault["mode"] = json!(mode);
+    fault["ratio"] = json!(ratio);
+    fault
+}
+
+#[tokio::test]
+async fn random_faults_over_ten_collections_end_with_the_truth() {
+    let (aws, core) = (LocalAws::start(2, &REGIONS), TestCore::start(None).await);
+    // A call that fails to the end has a fifth of what is left of this.
+    let started = |core: &TestCore| {
+        Daemon::start(core, |command| {
+            command.args([
+                "--fork",
+                "--collector",
+                "aws",
+                "--aws-fork",
+                "--aws-role",
+                "Cloudkeeper",
+                "--aws-scrape-org",
+            ]);
+            aws.serve(command.args(["--timeout", "60", "--aws-region"]).args(REGIONS))
+        })
+    };
+    let graph = |core: &TestCore| Graph {
+        nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
+        edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
+    };
+    let daemon = started(&core);
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    let before = graph(&core);
+    let mut random = fastrand::Rng::with_seed(20_211_101);
+    for round in 0..10 {
+        let faults: Vec<Value> = (0..random.usize(1..4)).map(|_| random_fault(&mut random)).collect();
+        for fault in &faults {
+            aws.fault(fault.clone()).await;
+        }
+        // What is new may be seen or not; what was there stays.
+        aws.call("ec2", REGIONS[0], &[("Action", "CreateKeyPair"), ("KeyName", &format!("new-{round}"))]).await;
+        have(&core, "collect").await;
+        aws.reset().await;
+        let after = graph(&core);
+        let lost: Vec<_> = before.nodes.keys().filter(|id| !after.nodes.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "round {round} with {faults:?} lost {lost:?}: {}", daemon.log());
+        let lost: Vec<_> = before.edges.difference(&after.edges).collect();
+        assert!(lost.is_empty(), "round {round} with {faults:?} lost edges {lost:?}: {}", daemon.log());
+    }
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    let fresh = TestCore::start(None).await;
+    let other = started(&fresh);
+    assert_eq!(have(&fresh, "collect").await.0, "action_done", "{}", other.log());
+    graph(&fresh).assert_same(&graph(&core), "after ten collections with faults");
+    assert_eq!(daemon.stop().await.0.code, 0);
+    assert_eq!(other.stop().await.0.code, 0);
+}
+
 #[tokio::test]
 async fn accounts_outside_a_partial_plan_stay_in_core2() {
     let (aws, core) = (LocalAws::start(2, &REGIONS[..1]), TestCore::start(None).await);
