@@ -155,10 +155,18 @@ def routes(service: str) -> list[Route]:
         path, _, query = operation["http"]["requestUri"].partition("?")
         pattern = re.sub(r"\\{\w+(\\\+)?\\}", lambda m: ".+" if m.group(1) else "[^/]+", re.escape(path))
         required = {key: value[0] for key, value in parse_qs(query, keep_blank_values=True).items() if key != "x-id"}
+        required |= dict.fromkeys(required_in_query(model["shapes"], operation), "")
         path_pattern = re.compile(pattern.rstrip("/") + "/?")
         is_variant = operation.get("deprecated", False) or "Copy" in name
         found.append(Route(name, operation["http"]["method"], path_pattern, required, is_variant))
     return sorted(found, key=lambda route: route.vagueness)
+
+
+def required_in_query(shapes: dict[str, Any], operation: dict[str, Any]) -> list[str]:
+    """The names in the query string of the parameters that an operation cannot be without."""
+    shape = shapes[operation["input"]["shape"]] if "input" in operation else {}
+    members = [shape["members"][name] for name in shape.get("required", [])]
+    return [member["locationName"] for member in members if member.get("location") == "querystring"]
 
 
 def rest_operation(service: str, method: str, raw_path: str, query: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from aws_local import control, faults, shims
+from aws_local import control, faults, refusals, shims
 from aws_local.calls import Call, Keys, identify
 from aws_local.clock import Clock
 from aws_local.control import Control
@@ -123,7 +123,7 @@ class Front:
 
     def _complete(self, environ: Environ, call: Call, body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
         """The answer to a request, whole."""
-        reply = shims.answer(call, body, self._reserved)
+        reply = refusals.refuse(call, environ["PATH_INFO"], body) or shims.answer(call, body, self._reserved)
         if reply is not None:
             return reply.status_line, reply.header_list, reply.body
         return self._ask_moto(environ, call, body)

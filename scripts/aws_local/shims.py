@@ -1,5 +1,5 @@
-"""Operations that moto lacks or answers unlike AWS: prices, quotas, reserved instances, key pairs by id, and how long
-credentials last.
+"""Operations that moto lacks or answers unlike AWS: prices, quotas, reserved instances, key pairs by id, parts of
+clusters, and how long credentials last.
 
 Pages are kept tiny on purpose, so that a client that does not follow them gets caught.
 """
@@ -16,11 +16,13 @@ from xml.sax.saxutils import escape
 
 from aws_local.calls import Call
 from aws_local.catalog import INSTANCE_TYPES, QUOTAS, VOLUME_EXTRAS, VOLUME_TYPES
-from aws_local.replies import REQUEST_ID, Reply, error
+from aws_local.replies import REQUEST_ID, Reply, document, error
 
 PRODUCTS_PER_PAGE = 1
 QUOTAS_PER_PAGE = 3
 DEFAULT_SESSION_SECONDS = 3600
+EMPTY_LISTS = {"eks:ListAddons": "addons", "eks:ListCapabilities": "capabilities"}
+"""Lists of what moto cannot make, with the member that has the items."""
 
 
 def answer(call: Call, body: bytes, reserved: int) -> Reply | None:
@@ -34,6 +36,8 @@ def answer(call: Call, body: bytes, reserved: int) -> Reply | None:
         return json_reply(quotas(json.loads(body or b"{}")))
     if call.name == "ec2:DescribeReservedInstances":
         return Reply(200, "text/xml", reserved_instances(reserved).encode())
+    if call.name in EMPTY_LISTS:
+        return document({EMPTY_LISTS[call.name]: []})
     if call.name == "ec2:DeleteKeyPair":
         key_pair = parse_qs(body.decode()).get("KeyPairId")
         return delete_key_pair(call, key_pair[0]) if key_pair else None

@@ -103,6 +103,11 @@ pub trait Collector: Send + Sync {
         &[]
     }
 
+    /// Why the cloud never deletes a resource, as far as its node shows that.
+    fn undeletable(&self, _subject: &Subject) -> Option<&'static str> {
+        None
+    }
+
     /// Carries out one operation. It must bear being done twice: a worker that dies half-way is followed by another.
     ///
     /// # Errors

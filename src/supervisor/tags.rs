@@ -63,7 +63,7 @@ impl Tags {
             let (unit, verb_wanted) = (unit.clone(), verb.clone());
             let wish = Wish { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
             match self.operator.operate(wish, std::future::pending()).await {
-                Outcome::Done => change(&mut node, &verb),
+                Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
                 Outcome::Nothing(why) => return Err(why),
                 Outcome::Failed(failure) => return Err(failure.message),
             }

@@ -226,6 +226,8 @@ pub enum Outcome {
     Nothing(String),
     /// It failed.
     Failed(Failure),
+    /// The cloud has done it, and for it removed what these texts name. Only a preparation of a deletion ends so.
+    Detached(Vec<String>),
 }
 
 /// The answer to planning.

@@ -86,6 +86,10 @@ impl Collector for Aws {
         definition(kind).map_or(&[], |definition| &definition.takes)
     }
 
+    fn undeletable(&self, subject: &Subject) -> Option<&'static str> {
+        operate::undeletable(subject)
+    }
+
     fn operate<'a>(
         &'a self,
         context: &'a CollectContext,

@@ -163,6 +163,9 @@ fn item(places: &Places<'_>, index: usize, operables: &Operables) -> Result<Item
     if let Some(protected) = protected_along(places, index, operable) {
         return Err(format!("{} would be deleted with it, and is protected", label(protected)));
     }
+    if let Some(reason) = operable.collector.undeletable(&subject) {
+        return Err(reason.into());
+    }
     let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
     Ok(Item { node: node.id.clone(), collector, unit, subject })
 }

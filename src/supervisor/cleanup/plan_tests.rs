@@ -267,10 +267,10 @@ fn what_must_not_be_deleted_is_refused_and_said() {
     let plan = story.plan();
     let found = reasons(&plan);
     let refused: Vec<&str> = found.iter().map(|(node, _)| *node).collect();
-    assert_eq!(refused, ["protected", "phantom", "t3.micro", "eu-west-1", "999999999999", "gcp", "host"]);
     // Policies of AWS look like any other when they come back from the core; the collector refuses them by their ARN.
-    assert_eq!(ids(&plan), [["of-aws"]]);
-    assert!(found[0].1.contains("protected") && found[3].1.contains("never deleted"), "{found:?}");
+    assert_eq!(refused, ["protected", "phantom", "of-aws", "t3.micro", "eu-west-1", "999999999999", "gcp", "host"]);
+    assert_eq!(plan.items().count(), 0);
+    assert!(found[0].1.contains("protected") && found[4].1.contains("never deleted"), "{found:?}");
 }
 
 #[test]
@@ -290,4 +290,18 @@ fn a_collector_that_is_not_enabled_deletes_nothing() {
     story.marked("aws_vpc", "vpc", &["us-west-2"]);
     let plan = plan(&story.0, &operables(&["example"]));
     assert_eq!(reasons(&plan), [("vpc", "the collector of its cloud aws is not enabled")]);
+}
+
+#[test]
+fn resource_that_cloud_never_deletes_is_refused_in_plan() {
+    let mut story = Story::aws();
+    story.marked("aws_vpc", "vpc", &["us-west-2"]).field("is_default", json!(true));
+    story.marked("aws_ec2_security_group", "group", &["us-west-2", "vpc"]).field("name", json!("default"));
+    story.marked("aws_ec2_security_group", "default", &["us-west-2", "vpc"]).field("name", json!("web"));
+    story.marked("aws_ec2_network_acl", "acl", &["us-west-2", "vpc"]).field("is_default", json!(false));
+    let plan = story.plan();
+    assert_eq!(ids(&plan), [["default", "acl"]]);
+    let [(vpc, of_vpc), (group, of_group)] = reasons(&plan)[..] else { panic!("{:?}", reasons(&plan)) };
+    assert_eq!((vpc, group), ("vpc", "group"));
+    assert!(of_vpc.contains("default VPC") && of_group.contains("default security group"));
 }

@@ -7,6 +7,7 @@
 //! nobody is at work on the same resources any more, and the core should know what was done.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     sync::Arc,
     time::{Duration, Instant},
@@ -140,6 +141,8 @@ struct Work<'a> {
     total: usize,
     /// It has to end, and until when it waits for what was begun.
     stopping: Option<Instant>,
+    /// What preparations removed from resources that are not deleted yet, by node.
+    detached: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Work<'a> {
@@ -152,6 +155,7 @@ impl<'a> Work<'a> {
             tally: Tally::default(),
             total: plan.items().count(),
             stopping: None,
+            detached: BTreeMap::new(),
         }
     }
 
@@ -220,10 +224,16 @@ impl<'a> Work<'a> {
                 tracing::info!(resource, account = item.subject.account.id, "deleted");
                 self.teller.journal.log(&item.node, "Successfully cleaned up", None);
                 self.teller.journal.cleaned(&item.node);
+                self.detached.remove(&item.node);
                 self.tally.deleted += 1;
                 self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
             }
             Outcome::Done => self.teller.journal.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Detached(removed) => {
+                self.teller.journal.log(&item.node, "Successfully ran pre clean up", None);
+                self.teller.journal.log(&item.node, &format!("Removed for the deletion: {}", listed(&removed)), None);
+                self.detached.insert(item.node.clone(), removed);
+            }
             Outcome::Nothing(why) => {
                 tracing::warn!(resource, why, "not deleted");
                 self.teller.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
@@ -264,6 +274,15 @@ impl<'a> Work<'a> {
     /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
     async fn end(mut self) -> Answer {
         self.progress();
+        for (node, removed) in std::mem::take(&mut self.detached) {
+            let text = format!("Not deleted, and without what was removed for it: {}", listed(&removed));
+            tracing::warn!(
+                node,
+                removed = listed(&removed),
+                "a resource stays without what was removed for its deletion"
+            );
+            self.teller.journal.log(&node, &text, None);
+        }
         self.teller.finish(self.deadline + RESERVE).await;
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
@@ -282,6 +301,11 @@ impl<'a> Work<'a> {
         self.cleanup.core.info(self.key, level, &text);
         Answer::Done
     }
+}
+
+/// What was removed, in one text.
+fn listed(removed: &[String]) -> String {
+    removed.join("; ")
 }
 
 fn is_cancelled(outcome: &Outcome) -> bool {

@@ -6,6 +6,8 @@ use worker_proto::{Failure, Gap, Outcome, Plan};
 const MESSAGE: usize = 4096;
 /// The longest name that is kept, in bytes: of an account, a region, a service, an operation or an error code.
 const NAME: usize = 256;
+/// The most texts that are kept of what an operation removed: a hundred, and how many there are beyond.
+const REMOVED: usize = 101;
 
 fn cut(text: String, most: usize) -> String {
     // A new one, as the old one keeps its memory.
@@ -42,6 +44,9 @@ pub(super) fn outcome(outcome: Outcome) -> Outcome {
         Outcome::Done => Outcome::Done,
         Outcome::Nothing(why) => Outcome::Nothing(cut(why, MESSAGE)),
         Outcome::Failed(failed) => Outcome::Failed(failure(failed)),
+        Outcome::Detached(removed) => {
+            Outcome::Detached(removed.into_iter().take(REMOVED).map(|text| cut(text, NAME)).collect())
+        }
     }
 }
 

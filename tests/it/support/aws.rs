@@ -169,9 +169,14 @@ impl LocalAws {
 
     /// Makes a call of S3, and answers status and body.
     pub async fn s3(&self, region: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.rest("s3", region, method, path, body).await
+    }
+
+    /// Makes a call of a service with a REST protocol, and answers status and body.
+    pub async fn rest(&self, service: &str, region: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let request = reqwest::Client::new().request(method, format!("{}/{path}", self.endpoint));
-        answered(signed(request, "s3", region).body(body.to_owned())).await
+        answered(signed(request, service, region).body(body.to_owned())).await
     }
 
     /// The counts of requests.

@@ -12,7 +12,9 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-pub(crate) use action::{Action, Each, Gone, Identity, Loosen};
+pub(crate) use action::{
+    Action, Current, Dependant, Each, Gone, Identity, KeptBy, Loosen, Revocable, TagAction, Undeletable,
+};
 use path::{Path, Template};
 use serde::Deserialize;
 use toml::Spanned;
@@ -40,9 +42,9 @@ pub(crate) struct Service {
     /// The service's name in the models, such as `ec2`.
     pub(crate) service: String,
     /// The call that sets a tag on what the kinds marked `tagging` stand for.
-    pub(crate) tag: Option<Action>,
+    pub(crate) tag: Option<TagAction>,
     /// The call that removes one.
-    pub(crate) untag: Option<Action>,
+    pub(crate) untag: Option<TagAction>,
     /// The call that gives the details of several kinds at once.
     pub(crate) details: Option<Details>,
     /// Quotas that have nodes of their own, sent before their collector's kinds.
@@ -158,9 +160,19 @@ pub(crate) struct Definition {
     pub(crate) tagging: bool,
     /// How to tell it from a namesake, where it is addressed by a name.
     pub(crate) identity: Option<Identity>,
+    /// The states in which the cloud never deletes it. They are looked at before any call that changes something.
+    #[serde(default)]
+    pub(crate) undeletable: Vec<Undeletable>,
     /// What keeps it from being deleted, and the calls that take that away.
     #[serde(default)]
     pub(crate) loosen: Vec<Loosen>,
+    /// What keeps it and is not removed for it.
+    pub(crate) kept_by: Option<KeptBy>,
+    /// References that are removed only if they keep it, and put back if it is not deleted in the end.
+    pub(crate) revocable: Option<Revocable>,
+    /// Parts that have no nodes and are deleted only if they keep it.
+    #[serde(default)]
+    pub(crate) dependants: Vec<Dependant>,
     /// The call that deletes it.
     pub(crate) delete: Option<Action>,
     /// Kinds that can be deleted only when all of this kind in the region are gone, where no edge says so.

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Call, Condition, Definition, Definitions, FILES, Gone, Identity, Input, List, Loosen, Parameter, Path,
-    Service, Source,
+    Action, Call, Condition, Constant, Current, Definition, Definitions, Dependant, Each, FILES, Gone, Identity, Input,
+    KeptBy, List, Loosen, Parameter, Path, Service, Source, TagAction, Undeletable,
     path::{Part, Step},
 };
 use crate::{
@@ -159,6 +159,14 @@ impl Roots {
                 entries.values().for_each(|value| self.parameter(at, &map.value, value, mistakes));
             }
             (Kind::Bool, Parameter::Bool(_)) | (Kind::Integer, Parameter::Int(_)) => {}
+            (Kind::Bool, Parameter::Text(template)) => {
+                let [Part::Path(path)] = template.0.as_slice() else {
+                    return mistakes.push((at, "a bool is made of one path".to_owned()));
+                };
+                if !matches!(self.check(at, path, mistakes), Some(Place::Kind(Kind::Bool))) {
+                    mistakes.push((at, format!("{template:?} is no bool")));
+                }
+            }
             (kind, given) => mistakes.push((at, format!("a {} takes no {given:?}", kind.label()))),
         }
     }
@@ -250,14 +258,17 @@ fn action(service: &str, action: &Action, kind: &'static graph::Kind, mistakes: 
     fields(kind).input(operation, &action.input, mistakes);
 }
 
-fn loosen(service: &str, loosen: &Loosen, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
-    let each = &loosen.each;
-    let Some(listing) = operation(service, &each.operation, mistakes) else { return };
-    let mut roots = fields(kind);
+/// Checks a listing and returns the place of its items.
+fn each(service: &str, each: &Each, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+    let listing = operation(service, &each.operation, mistakes)?;
     roots.input(listing, &each.input, mistakes);
-    let Some(item) = output(listing) else { return };
-    let answer = Roots { item, named: Vec::new() };
-    let Some(item) = answer.check(each.items.span().start, each.items.get_ref(), mistakes) else { return };
+    let answer = Roots { item: output(listing)?, named: Vec::new() };
+    answer.check(each.items.span().start, each.items.get_ref(), mistakes)
+}
+
+fn loosen(service: &str, loosen: &Loosen, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let mut roots = fields(kind);
+    let Some(item) = each(service, &loosen.each, &roots, mistakes) else { return };
     roots.named.push(("item".to_owned(), item));
     for step in &loosen.calls {
         roots.condition(step.when.as_ref(), mistakes);
@@ -267,10 +278,72 @@ fn loosen(service: &str, loosen: &Loosen, kind: &'static graph::Kind, mistakes: 
     }
 }
 
-fn gone(service: &str, gone: &Gone, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+fn dependant(service: &str, dependant: &Dependant, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let mut roots = fields(kind);
+    let Some(item) = each(service, &dependant.each, &roots, mistakes) else { return };
+    roots.named.push(("item".to_owned(), item));
+    roots.condition(dependant.when.as_ref(), mistakes);
+    if let Some(operation) = operation(service, &dependant.delete.operation, mistakes) {
+        roots.input(operation, &dependant.delete.input, mistakes);
+    }
+    dependant.gone.iter().for_each(|each| gone(service, each, &roots, mistakes));
+}
+
+fn kept_by(service: &str, kept: &KeptBy, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let Some(listing) = operation(service, &kept.operation, mistakes) else { return };
+    fields(kind).input(listing, &kept.input, mistakes);
+    let Some(item) = output(listing) else { return };
+    for path in kept.names.values() {
+        Roots { item, named: Vec::new() }.check(path.span().start, path.get_ref(), mistakes);
+    }
+}
+
+fn undeletable(service: &str, state: &Undeletable, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let mut roots = fields(kind);
+    if let Some(call) = &state.call {
+        action(service, call, kind, mistakes);
+        let answer = model::operation(service, call.operation.get_ref()).and_then(output);
+        roots.named.extend(answer.map(|answer| ("now".to_owned(), answer)));
+    }
+    roots.condition(Some(&state.when), mistakes);
+}
+
+fn tag_action(service: &str, tag: &TagAction, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let mut roots = fields(kind);
+    let place = tag.current.as_ref().and_then(|each| current(service, each, &roots, mistakes));
+    roots.named.extend(place);
+    if let Some(operation) = operation(service, &tag.operation, mistakes) {
+        roots.input(operation, &tag.input, mistakes);
+    }
+}
+
+/// The place of a tag before it is changed.
+fn current(service: &str, current: &Current, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<(String, Place)> {
+    let listing = operation(service, &current.operation, mistakes)?;
+    roots.input(listing, &current.input, mistakes);
+    let answer = Roots { item: output(listing)?, named: Vec::new() };
+    let tag = answer.check(current.items.span().start, current.items.get_ref(), mistakes)?;
+    let mut names = vec![&current.key];
+    names.extend(current.otherwise.keys());
+    for name in names {
+        let found = walk(tag, &[Step::Member(name.get_ref().clone())]);
+        let value =
+            current.otherwise.iter().find(|(known, _)| known.get_ref() == name.get_ref()).map(|(_, value)| value);
+        let fits = match (found, value) {
+            (Ok(Place::Kind(Kind::Bool)), Some(Constant::Bool(_))) => Ok(()),
+            (Ok(Place::Kind(Kind::Text)), Some(Constant::Text(_)) | None) => Ok(()),
+            (Ok(_), value) => Err(format!("{} is no {value:?}", name.get_ref())),
+            (Err(mistake), _) => Err(mistake),
+        };
+        mistakes.extend(fits.err().map(|mistake| (name.span().start, mistake)));
+    }
+    Some(("current".to_owned(), tag))
+}
+
+fn gone(service: &str, gone: &Gone, roots: &Roots, mistakes: &mut Vec<Mistake>) {
     let service = gone.service.as_deref().unwrap_or(service);
     let Some(operation) = operation(service, &gone.operation, mistakes) else { return };
-    fields(kind).input(operation, &gone.input, mistakes);
+    roots.input(operation, &gone.input, mistakes);
     if let Some(item) = output(operation) {
         Roots { item, named: Vec::new() }.check(gone.states.span().start, gone.states.get_ref(), mistakes);
     }
@@ -309,11 +382,14 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
     definition.identity.iter().for_each(|each| identity(&service.service, each, kind, mistakes));
     definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
-    definition.gone.iter().for_each(|each| gone(&service.service, each, kind, mistakes));
+    definition.gone.iter().for_each(|each| gone(&service.service, each, &fields(kind), mistakes));
+    definition.undeletable.iter().for_each(|each| undeletable(&service.service, each, kind, mistakes));
+    definition.kept_by.iter().for_each(|each| kept_by(&service.service, each, kind, mistakes));
+    definition.dependants.iter().for_each(|each| dependant(&service.service, each, kind, mistakes));
     match (definition.tagging, &service.tag, &service.untag) {
         (false, ..) => {}
         (true, Some(tag), Some(untag)) => {
-            [tag, untag].into_iter().for_each(|each| action(&service.service, each, kind, mistakes));
+            [tag, untag].into_iter().for_each(|each| tag_action(&service.service, each, kind, mistakes));
         }
         (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
     }
@@ -412,6 +488,9 @@ fn a_mistake_is_named_with_file_and_line() {
         ("VpcId = \"{id}\"", "Vpc = \"{id}\"", "has no member Vpc"),
         ("VpcId = \"{id}\"", "VpcId = \"{vpc}\"", "does not fit"),
         ("collector = \"vpcs\"", "collector = \"vpc\"", "there is no collector vpc"),
+        ("path = \"is_default\"", "path = \"is_fault\"", "does not fit"),
+        ("Associations[].Main\"", "Associations[].Mein\"", "RouteTableAssociation has no member Mein"),
+        ("\"NetworkInterfaces[].NetworkInterfaceId\"", "\"NetworkInterfaces[].Id\"", "has no member Id"),
         ("\"@instance_type.cores\"", "\"@instance_typ.cores\"", "there is no @instance_typ"),
     ];
     for (right, wrong, expected) in cases {

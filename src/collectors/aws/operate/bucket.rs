@@ -1,5 +1,9 @@
 //! Buckets: each has a region of its own, and must be empty, versions, delete markers and open uploads included.
+//!
+//! The deletion is tried before anything is removed: S3 checks rights and the bucket's policy first, so a bucket that
+//! would be refused when it is empty keeps its objects.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use worker_proto::{Failure, Outcome};
 
@@ -8,6 +12,8 @@ use crate::collectors::aws::client::{CallError, Reply, Request, Tree};
 
 /// Objects that one call deletes, at most.
 const BATCH: usize = 1000;
+/// Calls for single objects at the same time.
+const SINGLE_CALLS: usize = 8;
 
 impl Task {
     /// Empties the bucket and deletes it.
@@ -25,6 +31,11 @@ impl Task {
 
     async fn empty_and_delete(&self, bucket: &str) -> Result<Result<(), Failure>, CallError> {
         let region = self.bucket_region(bucket).await?;
+        match self.bucket_call("DeleteBucket", &region, self.own(bucket)).await {
+            Ok(_) => return Ok(Ok(())),
+            Err(error) if error.code == "BucketNotEmpty" => {}
+            Err(error) => return Err(error),
+        }
         if let Err(failure) = self.delete_versions(bucket, &region).await? {
             return Ok(Err(failure));
         }
@@ -54,7 +65,8 @@ impl Task {
         let mut pages = self.client.pages(request);
         while let Some(page) = pages.next().await {
             let page = page?;
-            let objects = versions(&page.tree()?);
+            let (objects, unfit): (Vec<_>, Vec<_>) = versions(&page.tree()?).into_iter().partition(fits_xml);
+            self.delete_singly(bucket, region, unfit).await?;
             for batch in objects.chunks(BATCH) {
                 let mut input = self.own(bucket);
                 input.insert("Delete".into(), json!({ "Objects": batch, "Quiet": true }));
@@ -68,6 +80,21 @@ impl Task {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Deletes objects by their paths, which hold any key.
+    async fn delete_singly(&self, bucket: &str, region: &str, objects: Vec<Value>) -> Result<(), CallError> {
+        let calls = objects.into_iter().map(|object| {
+            let mut input = self.own(bucket);
+            input.extend(object.as_object().cloned().unwrap_or_default());
+            async move {
+                match self.bucket_call("DeleteObject", region, input).await {
+                    Err(error) if !is_gone(&error) => Err(error),
+                    _ => Ok(()),
+                }
+            }
+        });
+        stream::iter(calls).buffer_unordered(SINGLE_CALLS).try_collect().await
     }
 
     async fn abort_uploads(&self, bucket: &str, region: &str) -> Result<(), CallError> {
@@ -125,4 +152,11 @@ fn versions(page: &Tree<'_>) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// Whether the key of an object can be in an XML document and is the same afterwards. XML has no control characters and two
+/// others, and readers change ends of lines.
+fn fits_xml(object: &Value) -> bool {
+    let key = object.get("Key").and_then(Value::as_str).unwrap_or_default();
+    !key.chars().any(|character| character < ' ' || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }

@@ -1,4 +1,5 @@
-//! Deletion: what keeps a resource is taken away, it is deleted, and where others depend on it, waited for.
+//! Deletion: what AWS never deletes is refused, the resource is deleted, what keeps it is removed only if it does, and
+//! where others depend on the deletion, it is waited for.
 //!
 //! Something that is gone already counts as deleted, so that a cleanup that was cut short can be repeated.
 
@@ -8,10 +9,15 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, fields::tree};
+use super::{
+    Task,
+    decide::shown,
+    detach::{Removed, SHOWN},
+    fields::Missing,
+};
 use crate::collectors::aws::{
     client::{CallError, CallErrorKind, Reply, Request, Tree},
-    definitions::{Action, Each, Gone, Loosen},
+    definitions::{Action, Gone},
 };
 
 /// The first pause before a deletion that was refused because something still uses the resource is tried again, and the
@@ -20,22 +26,30 @@ use crate::collectors::aws::{
 const CONFLICT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
 /// The first pause between two looks at something that is going, and the longest.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// The most that one listing may have to take away; beyond, a bound is missing somewhere.
-const MAX_ITEMS: usize = 10_000;
+/// What is kept of the time of a deletion to put back what was removed for it.
+const RESTORE: Duration = Duration::from_secs(5);
 
 impl Task {
     /// Takes away what keeps the resource from being deleted.
     pub(super) async fn pre_delete(&self) -> Result<Outcome, Failure> {
-        if self.is_foreign() {
-            return Ok(self.nothing("it belongs to AWS"));
-        }
         if self.definition.loosen.is_empty() {
             return Ok(self.nothing("nothing keeps it from being deleted"));
         }
-        if let Some(nothing) = self.namesake().await? {
-            return Ok(nothing);
+        if let Some(refusal) = self.refusal().await? {
+            return Ok(refusal);
         }
-        self.loosen_all().await.map(|()| Outcome::Done)
+        let mut removed = Removed::default();
+        let result = self.loosen_all(&mut removed).await;
+        let entries = removed.entries();
+        match result {
+            Ok(()) if entries.is_empty() => Ok(Outcome::Done),
+            Ok(()) => Ok(Outcome::Detached(entries)),
+            Err(failure) if entries.is_empty() => Err(failure),
+            Err(failure) => {
+                let message = format!("{}; removed before: {}", failure.message, shown(&entries, SHOWN));
+                Err(Failure { message, ..failure })
+            }
+        }
     }
 
     /// Deletes it.
@@ -43,16 +57,10 @@ impl Task {
         let Some(action) = &self.definition.delete else {
             return Ok(self.nothing("ckworker does not delete this kind"));
         };
-        if self.is_foreign() {
-            return Ok(self.nothing("it belongs to AWS"));
-        }
-        if let Some(nothing) = self.namesake().await? {
-            return Ok(nothing);
+        if let Some(refusal) = self.refusal().await? {
+            return Ok(refusal);
         }
         match self.subject.kind.as_str() {
-            "aws_vpc" if self.subject.reported.get("is_default") == Some(&Value::Bool(true)) => {
-                return Ok(self.nothing("it is the default VPC"));
-            }
             "aws_ec2_instance" if self.subject.text("instance_status") == Some("terminated") => {
                 return Ok(Outcome::Done);
             }
@@ -60,30 +68,42 @@ impl Task {
             "aws_ec2_volume" => self.snapshot_if_wanted().await?,
             _ => {}
         }
-        self.delete_call(action).await?;
-        if let Some(gone) = &self.definition.gone {
-            self.wait_until(gone).await?;
+        let mut removed = Removed::default();
+        match self.delete_and_wait(action, &mut removed).await {
+            Ok(()) => Ok(Outcome::Done),
+            Err(failure) => Err(self.restore(failure, removed).await),
         }
-        Ok(Outcome::Done)
     }
 
-    async fn delete_call(&self, action: &Action) -> Result<(), Failure> {
+    async fn delete_and_wait(&self, action: &Action, removed: &mut Removed) -> Result<(), Failure> {
+        self.delete_call(action, removed).await?;
+        match &self.definition.gone {
+            Some(gone) => self.wait_until(gone, self.fields.input(gone.input.get_ref())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Calls again while something still uses the resource: at once if that has been removed, else after pauses.
+    async fn delete_call(&self, action: &Action, removed: &mut Removed) -> Result<(), Failure> {
         let input = self.parameters(self.fields.input(action.input.get_ref()))?;
-        let mut pauses = conflict_pauses();
-        let mut loosened = Ok(());
+        let mut pauses = std::iter::once(Duration::ZERO).chain(conflict_pauses());
+        let mut room = Ok(false);
         loop {
             let error = match self.call(action.operation.get_ref(), input.clone()).await {
                 Ok(reply) => return self.accepted(&reply),
                 Err(error) if is_gone(&error) => return Ok(()),
                 Err(error) => error,
             };
-            let pause = pauses.next().filter(|_| is_conflict(&error));
-            let Some(pause) = pause.filter(|pause| self.has_time_for(*pause)) else {
-                return Err(both(self.failure(&error), loosened));
-            };
-            sleep(pause).await;
-            // What cannot be taken away now may not matter, or be possible after the next pause.
-            loosened = self.loosen_all().await;
+            loop {
+                let pause = pauses.next().filter(|pause| is_conflict(&error) && self.has_time_for(*pause + RESTORE));
+                let Some(pause) = pause else { return Err(both(self.failure(&error), room)) };
+                sleep(pause).await;
+                // What cannot be removed now may not matter, or may be removed after the next pause.
+                room = self.make_room(removed).await;
+                if !pause.is_zero() || room == Ok(true) {
+                    break;
+                }
+            }
         }
     }
 
@@ -103,91 +123,28 @@ impl Task {
         Err(self.odd(&format!("{}: {}", part("Code"), part("Message"))))
     }
 
-    /// Takes everything away that can be; the first failure is reported after all was tried.
-    async fn loosen_all(&self) -> Result<(), Failure> {
-        let mut result = Ok(());
-        for loosen in &self.definition.loosen {
-            result = result.and(self.loosen(loosen).await);
-        }
-        result
-    }
-
-    async fn loosen(&self, loosen: &Loosen) -> Result<(), Failure> {
-        let items = match self.items(&loosen.each).await? {
-            Ok(items) => items,
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) if loosen.rare => {
-                tracing::debug!(%error, "what may keep a resource cannot be listed");
-                return Ok(());
-            }
-            Err(error) => return Err(self.failure(&error)),
-        };
-        let mut result = Ok(());
-        for item in &items {
-            result = result.and(self.loosen_item(loosen, item).await);
-        }
-        result
-    }
-
-    async fn loosen_item(&self, loosen: &Loosen, item: &Tree<'_>) -> Result<(), Failure> {
-        for step in &loosen.calls {
-            if step.when.as_ref().is_some_and(|when| !self.fields.holds(item, when.get_ref())) {
-                continue;
-            }
-            let input = self.parameters(self.fields.input_for(item, step.input.get_ref()))?;
-            let subject = self.subject.label();
-            tracing::info!(operation = step.operation.get_ref(), subject, "taking away what keeps a resource");
-            match self.call(step.operation.get_ref(), input).await {
-                Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The items of a listing, all pages of it, before any is taken away: that would shift the pages.
-    async fn items(&self, each: &Each) -> Result<Result<Vec<Tree<'static>>, CallError>, Failure> {
-        let input = self.parameters(self.fields.input(each.input.get_ref()))?;
-        let mut pages = self.client.pages(self.request(each.operation.get_ref(), input));
-        let mut items = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = match page {
-                Ok(page) => page,
-                Err(error) => return Ok(Err(error)),
-            };
-            let answer = page.tree().map_err(|error| self.failure(&error))?;
-            let _ = each.items.get_ref().walk(&answer, &mut |item| {
-                items.extend(serde_json::to_value(item).map(tree));
-                std::ops::ControlFlow::Continue(())
-            });
-            if items.len() > MAX_ITEMS {
-                return Err(self.odd(&format!("{} lists more than {MAX_ITEMS}", each.operation.get_ref())));
-            }
-        }
-        Ok(Ok(items))
-    }
-
-    pub(super) fn parameters<T>(&self, filled: Result<T, super::fields::Missing>) -> Result<T, Failure> {
-        filled.map_err(|missing| self.odd(&format!("the core knows no {} of it", missing.0)))
-    }
-
     /// Looks again and again until it is gone, at most until the operation's time is over.
-    async fn wait_until(&self, gone: &Gone) -> Result<(), Failure> {
-        let input = self.parameters(self.fields.input(gone.input.get_ref()))?;
+    pub(super) async fn wait_until(
+        &self,
+        gone: &Gone,
+        input: Result<Map<String, Value>, Missing>,
+    ) -> Result<(), Failure> {
+        let input = self.parameters(input)?;
+        let asked = gone.operation.get_ref();
         let mut pause = LOOKS.0;
         loop {
             let state = match self.state(gone, input.clone()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(state)) if gone.failed.contains(&state) => {
-                    return Err(self.odd(&format!("its deletion failed, it is {state}")));
+                    return Err(self.odd(&format!("the deletion failed: {asked} says {state}")));
                 }
-                Ok(Some(state)) => format!("still {state}"),
+                Ok(Some(state)) => format!("{asked} still says {state}"),
                 Err(error) if is_gone(&error) => return Ok(()),
-                Err(error) if may_pass(&error) => format!("cannot be looked at: {error}"),
+                Err(error) if may_pass(&error) => error.to_string(),
                 Err(error) => return Err(self.failure(&error)),
             };
             if !self.has_time_for(pause) {
-                return Err(self.odd(&format!("it is being deleted and {state}")));
+                return Err(self.odd(&format!("the deletion is not complete: {state}")));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOKS.1);
@@ -233,9 +190,9 @@ pub(super) fn conflict_pauses() -> impl Iterator<Item = Duration> {
 }
 
 /// Why it was not deleted, and why what keeps it was not taken away, if that failed too.
-fn both(failure: Failure, loosened: Result<(), Failure>) -> Failure {
-    match loosened {
-        Ok(()) => failure,
+fn both(failure: Failure, room: Result<bool, Failure>) -> Failure {
+    match room {
+        Ok(_) => failure,
         Err(why) => {
             let message = format!("{}; what keeps it cannot be taken away: {}", failure.message, why.message);
             Failure { message, ..failure }
@@ -244,7 +201,7 @@ fn both(failure: Failure, loosened: Result<(), Failure>) -> Failure {
 }
 
 /// Whether a refusal means that something still uses it, which may be over in a moment.
-fn is_conflict(error: &CallError) -> bool {
+pub(super) fn is_conflict(error: &CallError) -> bool {
     let code = error.code.as_str();
     matches!(
         code,

@@ -38,28 +38,43 @@ impl Fields {
 
     /// The parameters of a call.
     pub(super) fn input(&self, input: &Input) -> Result<Map<String, Value>, Missing> {
-        filled(&self.item(None, None), input)
+        filled(&self.roots(None, None), input)
     }
 
     /// The parameters of a call for an item of a listing.
     pub(super) fn input_for(&self, item: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
-        filled(&self.item(None, Some(item)), input)
+        filled(&self.roots(None, Some(("item", item))), input)
     }
 
-    /// The parameters of a call about a tag: a structure with `key` and `value`.
-    pub(super) fn input_for_tag(&self, tag: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
-        filled(&self.item(Some(tag), None), input)
+    /// The parameters of a call about a tag, a structure with `key` and `value`; `current` is the tag before the change.
+    pub(super) fn input_for_tag(
+        &self,
+        tag: &Tree<'_>,
+        current: Option<&Tree<'_>>,
+        input: &Input,
+    ) -> Result<Map<String, Value>, Missing> {
+        filled(&self.roots(Some(tag), current.map(|current| ("current", current))), input)
     }
 
     /// Whether a condition holds for an item of a listing.
     pub(super) fn holds(&self, item: &Tree<'_>, condition: &Condition) -> bool {
-        self.item(None, Some(item)).holds(condition)
+        self.roots(None, Some(("item", item))).holds(condition)
     }
 
-    fn item<'t>(&'t self, tag: Option<&'t Tree<'t>>, item: Option<&'t Tree<'t>>) -> Roots<'t> {
+    /// Whether a condition holds for the node.
+    pub(super) fn holds_for_node(&self, condition: &Condition) -> bool {
+        self.roots(None, None).holds(condition)
+    }
+
+    /// Whether a condition holds for the answer `@now` of a call.
+    pub(super) fn holds_now(&self, answer: &Tree<'_>, condition: &Condition) -> bool {
+        self.roots(None, Some(("now", answer))).holds(condition)
+    }
+
+    fn roots<'t>(&'t self, tag: Option<&'t Tree<'t>>, value: Option<(&'t str, &'t Tree<'t>)>) -> Roots<'t> {
         let named = |name, tree: &'t Tree<'t>| Named { name, take: None, pages: std::slice::from_ref(tree) };
         let mut all = vec![named("arn", &self.arn)];
-        all.extend(item.map(|item| named("item", item)));
+        all.extend(value.map(|(name, tree)| named(name, tree)));
         Roots { node: Item { tree: &self.node, named: all, failed: Vec::new() }, tag: tag.map(Item::plain) }
     }
 }
@@ -100,7 +115,9 @@ fn value(roots: &Roots<'_>, parameter: &Parameter) -> Result<Value, Missing> {
         Parameter::Int(number) => Value::from(*number),
         Parameter::Text(template) => match template.0.as_slice() {
             [Part::Path(path)] => match roots.first(path) {
-                Some(part @ (Tree::Map(_) | Tree::List(_))) => serde_json::to_value(part).map_err(missing(path))?,
+                Some(part @ (Tree::Map(_) | Tree::List(_) | Tree::Bool(_))) => {
+                    serde_json::to_value(part).map_err(missing(path))?
+                }
                 _ => Value::String(fill(roots, template)?),
             },
             _ => Value::String(fill(roots, template)?),

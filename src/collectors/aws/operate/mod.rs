@@ -1,18 +1,25 @@
 //! Operations: tags, deletion, and what deletion needs before and after.
 //!
-//! The definitions say which calls a kind takes; code is here only for what they cannot say (`bucket`, `stack`,
+//! The definitions say which calls a kind takes; code is here only for what they cannot say (`bucket`, `rules`, `stack`,
 //! `volume`). Parameters come from the node as the core has it, and one that is missing there ends the operation before
 //! a call: a call with a parameter left out may mean everything. Names are checked before anything is deleted by them. What hangs on a resource is asked of the cloud at the
 //! moment, because the graph may be hours old. Every operation bears being done twice.
 
 mod bucket;
+mod decide;
 mod delete;
+mod detach;
+#[cfg(test)]
+mod detach_tests;
 mod fields;
 mod namesake;
 #[cfg(test)]
 mod replay_tests;
+mod rules;
 mod stack;
 mod tags;
+#[cfg(test)]
+mod tags_tests;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -136,11 +143,14 @@ impl Task {
     fn nothing(&self, reason: &str) -> Outcome {
         Outcome::Nothing(format!("{}: {reason}", self.subject.label()))
     }
+}
 
-    /// A policy that belongs to AWS and is only used here.
-    fn is_foreign(&self) -> bool {
-        self.subject.text("arn").is_some_and(|arn| arn.contains(":iam::aws:"))
-    }
+/// Why AWS never deletes a resource, as far as its node shows that.
+pub(super) fn undeletable(subject: &Subject) -> Option<&'static str> {
+    let (_, definition) = find(subject).ok()?;
+    let fields = Fields::of(subject);
+    let mut states = definition.undeletable.iter().filter(|state| state.call.is_none());
+    states.find(|state| fields.holds_for_node(state.when.get_ref())).map(|state| state.reason.as_str())
 }
 
 fn find(subject: &Subject) -> Result<(&'static Service, &'static Definition), Failure> {

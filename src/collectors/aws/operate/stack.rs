@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What every stack may need; the original passed the same.
 const NAMED_IAM: &str = "CAPABILITY_NAMED_IAM";
 
+/// What the keys of tags begin with that only AWS can set.
+const RESERVED: &str = "aws:";
+
 /// What of a stack matters for an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stack {
@@ -101,7 +104,8 @@ impl Task {
     }
 
     fn update(&self, stack: &Stack, key: &str, value: Option<&str>) -> Map<String, Value> {
-        let others = stack.tags.iter().filter(|(known, _)| known != key);
+        // Tags of AWS itself are refused in a request, and stay without being named.
+        let others = stack.tags.iter().filter(|(known, _)| known != key && !known.starts_with(RESERVED));
         let tags = others.map(|(key, value)| (key.as_str(), value.as_str())).chain(value.map(|value| (key, value)));
         let tags: Vec<Value> = tags.map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
         let parameters = stack.parameters.iter();

@@ -1,10 +1,16 @@
-//! Tags: one call of the service, or an update of a stack.
+//! Tags: one call of the service, or an update of a stack. A call that would replace more than the value of one tag gets
+//! the rest as the cloud has it now.
+
+use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use worker_proto::{Failure, Outcome};
 
 use super::{Task, fields::tree};
-use crate::collectors::aws::definitions::Action;
+use crate::collectors::aws::{
+    client::Tree,
+    definitions::{Constant, Current, TagAction},
+};
 
 impl Task {
     /// Sets a tag.
@@ -29,11 +35,47 @@ impl Task {
         }
     }
 
-    async fn tag_call(&self, action: &Action, key: &str, value: &str) -> Result<Outcome, Failure> {
+    async fn tag_call(&self, action: &TagAction, key: &str, value: &str) -> Result<Outcome, Failure> {
         let tag = tree(json!({ "key": key, "value": Value::from(value) }));
-        let input = self.fields.input_for_tag(&tag, action.input.get_ref());
-        let input = input.map_err(|missing| self.odd(&format!("the core knows no {} of it", missing.0)))?;
+        let current = match &action.current {
+            Some(current) => Some(self.current_tag(current, key).await?),
+            None => None,
+        };
+        let input = self.fields.input_for_tag(&tag, current.as_ref(), action.input.get_ref());
+        let input = self.parameters(input)?;
         self.call(action.operation.get_ref(), input).await.map_err(|error| self.failure(&error))?;
         Ok(Outcome::Done)
+    }
+
+    /// The tag as the cloud has it now, or the members of a new one.
+    async fn current_tag(&self, current: &Current, key: &str) -> Result<Tree<'static>, Failure> {
+        let input = self.parameters(self.fields.input(current.input.get_ref()))?;
+        let mut pages = self.client.pages(self.request(current.operation.get_ref(), input));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failure(&error))?;
+            let answer = page.tree().map_err(|error| self.failure(&error))?;
+            let mut found = None;
+            let _ = current.items.get_ref().walk(&answer, &mut |tag| {
+                if tag.get(current.key.get_ref()).and_then(Tree::text) != Some(key) {
+                    return ControlFlow::Continue(());
+                }
+                found = serde_json::to_value(tag).ok().map(tree);
+                ControlFlow::Break(())
+            });
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        let members = current.otherwise.iter().map(|(name, value)| (name.get_ref().clone().into(), constant(value)));
+        Ok(Tree::Map(members.collect()))
+    }
+}
+
+fn constant(value: &Constant) -> Tree<'static> {
+    match value {
+        Constant::Bool(value) => Tree::Bool(*value),
+        Constant::Int(number) => Tree::Int(*number),
+        Constant::Float(number) => Tree::Float(*number),
+        Constant::Text(text) => Tree::Text(text.clone().into()),
     }
 }

@@ -95,7 +95,8 @@ fn a_parameter_without_a_value_ends_the_operation() {
 fn keys_and_values_of_tags_are_taken_as_they_are() {
     let fields = Fields::of(&subject("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
     let tag = tree(json!({ "key": "{id}", "value": "" }));
-    let filled = fields.input_for_tag(&tag, &input("resourceArn = '{arn}'\ntags = { '{key}' = '{value}' }")).unwrap();
+    let filled =
+        fields.input_for_tag(&tag, None, &input("resourceArn = '{arn}'\ntags = { '{key}' = '{value}' }")).unwrap();
     assert_eq!(Value::Object(filled), json!({ "resourceArn": "arn:x", "tags": { "{id}": "" } }));
 }
 

@@ -121,6 +121,19 @@ fn rest_xml_writes_payload_and_checksum() {
 }
 
 #[test]
+fn xml_text_arrives_unchanged_or_is_refused() {
+    let keys = |key: &str| {
+        let input = json!({"Bucket": "b", "Delete": {"Objects": [{"Key": key}]}});
+        build("s3", "DeleteObjects", input).map(|outgoing| String::from_utf8(outgoing.body).unwrap())
+    };
+    assert!(keys("a\rb\tc").unwrap().contains("<Key>a&#13;b\tc</Key>"));
+    for (key, name) in [("a\u{1}", "U+0001"), ("\0", "U+0000"), ("\u{ffff}", "U+FFFF"), ("\u{1b}[0m", "U+001B")] {
+        let refused = keys(key).unwrap_err();
+        assert!(refused.contains(&format!("XML cannot hold the character {name}")), "{refused}");
+    }
+}
+
+#[test]
 fn mistakes_name_the_parameter() {
     for (service, name, input, expected) in [
         ("ec2", "DescribeVpcs", json!({"VpcId": "x"}), "DescribeVpcsRequest has no parameter VpcId"),

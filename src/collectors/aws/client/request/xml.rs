@@ -62,7 +62,7 @@ fn write(
         }
         _ => {
             open(out, name, namespace);
-            out.push_str(&partial_escape(&scalar::text(kind, value, TimeForm::Iso8601)?));
+            text(out, &scalar::text(kind, value, TimeForm::Iso8601)?)?;
             close(out, name);
         }
     }
@@ -99,6 +99,17 @@ fn structure(
         }
     }
     close(out, name);
+    Ok(())
+}
+
+/// Writes a text so that a reader gets the same one.
+fn text(out: &mut String, text: &str) -> Result<(), String> {
+    let never = |character: char| character < ' ' && !"\t\n\r".contains(character);
+    if let Some(character) = text.chars().find(|each| never(*each) || matches!(each, '\u{fffe}' | '\u{ffff}')) {
+        return Err(format!("XML cannot hold the character U+{:04X}", u32::from(character)));
+    }
+    // A reader takes a bare one for the end of a line.
+    out.push_str(&partial_escape(text).replace('\r', "&#13;"));
     Ok(())
 }
 

@@ -1,0 +1,217 @@
+//! What is removed so that a resource can be deleted, and the record of it for the case that the resource stays.
+//!
+//! What keeps a resource is removed at two times. A preparation (`loosen`) comes before all deletions of a cleanup.
+//! Dependants and rules are removed only after the cloud has refused the deletion because of them: a deletion that is
+//! refused for another reason removes nothing.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+use worker_proto::Failure;
+
+use super::{
+    Task,
+    decide::shown,
+    delete::{is_conflict, is_gone},
+    fields::{Missing, tree},
+    rules::Rule,
+};
+use crate::collectors::aws::{
+    client::{CallError, Tree},
+    definitions::{Dependant, Each, Loosen, Revocable},
+};
+
+/// The most items of one listing that are removed; beyond, a bound is missing somewhere.
+const MAX_ITEMS: usize = 10_000;
+/// The most entries of a record, and the most bytes of each.
+const RECORD: (usize, usize) = (100, 256);
+/// The most entries that a message lists.
+pub(super) const SHOWN: usize = 10;
+/// How long a dependant that is in use is tried again, and the pause: another one may be on its way, and some services
+/// delete one at a time.
+const DEPENDANT: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(5));
+
+/// What an operation has removed.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    /// Rules that can be put back.
+    pub(super) rules: Vec<Rule>,
+    /// Everything else, for people.
+    record: Vec<String>,
+    /// Entries that the record has no room for.
+    more: usize,
+}
+
+impl Removed {
+    fn note(&mut self, operation: &str, input: &Map<String, Value>) {
+        if self.record.len() == RECORD.0 {
+            self.more += 1;
+            return;
+        }
+        let mut entry = operation.to_owned();
+        for (name, value) in input {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            entry.push_str(&format!(" {name}={value}"));
+        }
+        entry.truncate(entry.floor_char_boundary(RECORD.1));
+        self.record.push(entry);
+    }
+
+    /// The record: calls with their parameters.
+    pub(super) fn entries(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.record.push(format!("and {} more", self.more));
+        }
+        self.record
+    }
+
+    fn count(&self) -> usize {
+        self.rules.len() + self.record.len() + self.more
+    }
+}
+
+impl Task {
+    /// Removes everything that can be; the first failure is reported after all was tried.
+    pub(super) async fn loosen_all(&self, removed: &mut Removed) -> Result<(), Failure> {
+        let mut result = Ok(());
+        for loosen in &self.definition.loosen {
+            result = result.and(self.loosen(loosen, removed).await);
+        }
+        result
+    }
+
+    async fn loosen(&self, loosen: &Loosen, removed: &mut Removed) -> Result<(), Failure> {
+        let items = match self.items(&loosen.each).await? {
+            Ok(items) => items,
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if loosen.rare => {
+                tracing::debug!(%error, "what may keep a resource cannot be listed");
+                return Ok(());
+            }
+            Err(error) => return Err(self.failure(&error)),
+        };
+        let mut result = Ok(());
+        for item in &items {
+            result = result.and(self.loosen_item(loosen, item, removed).await);
+        }
+        result
+    }
+
+    async fn loosen_item(&self, loosen: &Loosen, item: &Tree<'_>, removed: &mut Removed) -> Result<(), Failure> {
+        for step in &loosen.calls {
+            if step.when.as_ref().is_some_and(|when| !self.fields.holds(item, when.get_ref())) {
+                continue;
+            }
+            let input = self.parameters(self.fields.input_for(item, step.input.get_ref()))?;
+            match self.remove(step.operation.get_ref(), input, removed).await {
+                Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a call that removes something, and records it.
+    async fn remove(&self, operation: &str, input: Map<String, Value>, removed: &mut Removed) -> Result<(), CallError> {
+        tracing::info!(operation, subject = self.subject.label(), "taking away what keeps a resource");
+        self.call(operation, input.clone()).await?;
+        removed.note(operation, &input);
+        Ok(())
+    }
+
+    /// Removes what made the cloud refuse the deletion, unless something keeps the resource that stays. Returns whether
+    /// anything was removed.
+    pub(super) async fn make_room(&self, removed: &mut Removed) -> Result<bool, Failure> {
+        let before = removed.count();
+        let mut result = self.loosen_all(removed).await;
+        if self.definition.revocable.is_some() || !self.definition.dependants.is_empty() {
+            if let Some(kept) = self.kept_by().await? {
+                return Err(self.odd(&format!("it is used by {kept}")));
+            }
+            if self.definition.revocable == Some(Revocable::SecurityGroupRules) {
+                result = result.and(self.revoke_rules(&mut removed.rules).await.map(drop));
+            }
+            for dependant in &self.definition.dependants {
+                result = result.and(self.delete_dependants(dependant, removed).await);
+            }
+        }
+        result.map(|()| removed.count() > before)
+    }
+
+    async fn delete_dependants(&self, dependant: &Dependant, removed: &mut Removed) -> Result<(), Failure> {
+        let items = match self.items(&dependant.each).await? {
+            Ok(items) => items,
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(self.failure(&error)),
+        };
+        for item in &items {
+            if dependant.when.as_ref().is_some_and(|when| !self.fields.holds(item, when.get_ref())) {
+                continue;
+            }
+            let input = self.parameters(self.fields.input_for(item, dependant.delete.input.get_ref()))?;
+            self.delete_dependant(dependant.delete.operation.get_ref(), input, removed).await?;
+            if let Some(gone) = &dependant.gone {
+                self.wait_until(gone, self.fields.input_for(item, gone.input.get_ref())).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a dependant, and tries again for a while if it is in use.
+    async fn delete_dependant(
+        &self,
+        operation: &str,
+        input: Map<String, Value>,
+        removed: &mut Removed,
+    ) -> Result<(), Failure> {
+        let end = Instant::now() + DEPENDANT.0;
+        loop {
+            match self.remove(operation, input.clone(), removed).await {
+                Err(error) if is_conflict(&error) && Instant::now() < end && self.has_time_for(DEPENDANT.1) => {
+                    sleep(DEPENDANT.1).await;
+                }
+                Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Puts back what can be put back for a resource that stays, and adds to the failure what stays removed.
+    pub(super) async fn restore(&self, failure: Failure, removed: Removed) -> Failure {
+        let Removed { rules, record, more } = removed;
+        let mut left = self.put_back(rules).await;
+        left.extend(Removed { rules: Vec::new(), record, more }.entries());
+        if left.is_empty() {
+            return failure;
+        }
+        let message = format!("{}; removed for it and not put back: {}", failure.message, shown(&left, SHOWN));
+        Failure { message, ..failure }
+    }
+
+    /// The items of a listing, all pages of it, before any is removed: that would shift the pages.
+    async fn items(&self, each: &Each) -> Result<Result<Vec<Tree<'static>>, CallError>, Failure> {
+        let input = self.parameters(self.fields.input(each.input.get_ref()))?;
+        let mut pages = self.client.pages(self.request(each.operation.get_ref(), input));
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(error)),
+            };
+            let answer = page.tree().map_err(|error| self.failure(&error))?;
+            let _ = each.items.get_ref().walk(&answer, &mut |item| {
+                items.extend(serde_json::to_value(item).map(tree));
+                std::ops::ControlFlow::Continue(())
+            });
+            if items.len() > MAX_ITEMS {
+                return Err(self.odd(&format!("{} lists more than {MAX_ITEMS}", each.operation.get_ref())));
+            }
+        }
+        Ok(Ok(items))
+    }
+
+    pub(super) fn parameters<T>(&self, filled: Result<T, Missing>) -> Result<T, Failure> {
+        filled.map_err(|missing| self.odd(&format!("the core knows no {} of it", missing.0)))
+    }
+}
