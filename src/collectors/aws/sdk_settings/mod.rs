@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
     fn ca_bundle(&self) -> Result<Option<PathBuf>, String> {
         let given = self.value("AWS_CA_BUNDLE", "ca_bundle").or_else(|| self.variable("REQUESTS_CA_BUNDLE"));
         let Some(given) = given else { return Ok(None) };
-        let refused = |error: String| format!("{error} ({})", given.place);
+        let refused = |error: String| format!("{error}; correct or unset {}", given.place);
         let path = self.variables.expanded(given.value);
         let path = std::path::absolute(&path).map_err(|error| refused(format!("cannot find {path:?}: {error}")))?;
         http::trusted(&path).map_err(refused)?;
