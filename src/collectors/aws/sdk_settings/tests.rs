@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{
     super::{
         client::{
-            Request,
+            Request, regions,
             testing::{Asked, Served, client_of},
         },
         identity::Secret,
@@ -327,4 +327,27 @@ fn worker_gets_whole_path_and_clean_name() {
     let long = "n\u{e4}me of\tours/".to_owned() + &"x".repeat(60);
     let found = Home::default("", "").settings(&[("AWS_SDK_UA_APP_ID", &long)]).app_id.unwrap();
     assert_eq!((found.len(), &found[..13]), (50, "n-me-of-ours-"));
+}
+
+/// The address that the official crates' own copy of the rules decides.
+macro_rules! official_address {
+    ($sdk:ident, $region:expr, $settings:expr) => {{
+        use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+        let parameters = Params::builder().region($region).use_fips($settings.use_fips);
+        let parameters = parameters.use_dual_stack($settings.use_dual_stack).build().unwrap();
+        DefaultResolver::new().resolve_endpoint(&parameters).await.map(|found| found.url().to_owned()).ok()
+    }};
+}
+
+#[tokio::test]
+async fn addresses_equal_those_of_official_crates() {
+    for region in regions() {
+        for (use_fips, use_dual_stack) in [(false, false), (true, false), (false, true), (true, true)] {
+            let settings = EndpointSettings { use_fips, use_dual_stack, ..EndpointSettings::default() };
+            let own = |service: &str| resolve(service, region.name, &settings).map(|found| found.url).ok();
+            assert_eq!(own("sts"), official_address!(aws_sdk_sts, region.name, settings), "{region:?} {settings:?}");
+            let organizations = official_address!(aws_sdk_organizations, region.name, settings);
+            assert_eq!(own("organizations"), organizations, "{region:?} {settings:?}");
+        }
+    }
 }
