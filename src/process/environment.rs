@@ -5,11 +5,6 @@ use std::ffi::{OsStr, OsString};
 /// Names passed on as they are.
 const NAMES: &[&str] = &[
     "ALL_PROXY",
-    "AWS_CA_BUNDLE",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-    "AWS_USE_DUALSTACK_ENDPOINT",
-    "AWS_USE_FIPS_ENDPOINT",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "LANG",
@@ -26,9 +21,6 @@ const NAMES: &[&str] = &[
     "no_proxy",
 ];
 
-/// Beginnings of names passed on.
-const PREFIXES: &[&str] = &["AWS_ENDPOINT_URL"];
-
 /// The part of `vars` that a worker may see.
 pub fn allowed(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     vars.filter(|(name, _)| is_allowed(name)).collect()
@@ -36,7 +28,7 @@ pub fn allowed(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsStrin
 
 fn is_allowed(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    NAMES.contains(&name)
 }
 
 #[cfg(test)]
@@ -51,9 +43,16 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_and_proxies_pass() {
-        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "https_proxy", "SSL_CERT_FILE"] {
+    fn proxies_and_certificates_pass() {
+        for name in ["https_proxy", "NO_PROXY", "SSL_CERT_FILE", "TMPDIR"] {
             assert!(is_allowed(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn settings_of_a_cloud_come_with_the_credentials_only() {
+        for name in ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "AWS_PROFILE", "REQUESTS_CA_BUNDLE"] {
+            assert!(!is_allowed(OsStr::new(name)), "{name}");
         }
     }
 }

@@ -32,6 +32,11 @@ make() { # name, subject, extensions, signer
 }
 make authority "ckworker test authority" $'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign' self
 make server localhost $'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth' authority
+# A server that stands for AWS behind a proxy that inspects TLS, and for servers of the user's own.
+names=()
+for zone in amazonaws.com us-east-1.amazonaws.com us-west-2.amazonaws.com dualstack.us-east-1.amazonaws.com \
+  us-east-1.api.aws global.api.aws own.example; do names+=("DNS:*.$zone"); done
+make aws "ckworker test AWS" "subjectAltName=$(IFS=,; echo "${names[*]}")"$'\nextendedKeyUsage=serverAuth' authority
 make client "ckworker test client" "extendedKeyUsage=clientAuth" authority
 make stranger "ckworker test stranger" "extendedKeyUsage=clientAuth" self
 rm -f authority.key

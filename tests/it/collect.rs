@@ -353,8 +353,8 @@ fn without_credentials_the_message_says_what_to_do() {
 
     let mut command = program::command(&["collect", "--collector", "aws", "--output", "-"]);
     let run = program::run(command.env("AWS_PROFILE", "nobodys"));
-    assert_eq!(run.code, 4, "{}", run.stderr);
-    assert!(run.stderr.contains("AWS_PROFILE names \"nobodys\""), "{}", run.stderr);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("\"nobodys\" (AWS_PROFILE)"), "{}", run.stderr);
 }
 
 #[test]

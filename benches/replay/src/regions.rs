@@ -1,7 +1,7 @@
 //! Names of regions: first those of AWS, then invented names of the same form.
 
 /// The table that ckworker has of AWS's regions.
-const TABLE: &str = include_str!("../../../src/collectors/aws/models/endpoints.txt");
+const TABLE: &str = include_str!("../../../src/collectors/aws/models/partitions.txt");
 
 /// The first two regions: the recorded region, and the other region of the local AWS.
 const FIRST: [&str; 2] = ["us-east-1", "us-west-2"];

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::SdkConfig;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OnceCell, time::timeout};
 use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
     super::{BoxFuture, Broker},
-    identity::{Secret, base_config, causes, endpoint, failure, is_denied, no_credentials},
+    identity::{Secret, causes, endpoint, failure, is_denied, no_credentials},
     official::{ServiceTime, insist},
+    official_config,
+    sdk_settings::{self, ReadSettings, Variables},
     selection::role_arn,
 };
 use crate::settings::Settings;
@@ -51,7 +52,11 @@ impl Payload {
 /// The broker of the AWS collector.
 pub(crate) struct AwsBroker {
     key: Option<(String, String)>,
-    config: OnceCell<SdkConfig>,
+    /// The settings of AWS's tools, or why they cannot be obeyed.
+    read: Result<ReadSettings, String>,
+    external_id: Option<String>,
+    session_name: Option<String>,
+    provider: OnceCell<SharedCredentialsProvider>,
     /// The account of the base credentials.
     own: OnceCell<String>,
 }
@@ -60,21 +65,42 @@ impl AwsBroker {
     /// A broker that has not contacted anything yet.
     pub(crate) fn new(settings: &Settings) -> Self {
         let key = settings.text("aws-access-key-id").zip(settings.text("aws-secret-access-key"));
+        let read = sdk_settings::read(&Variables::of_process(), key.is_some());
+        for warning in read.iter().flat_map(|read| &read.warnings) {
+            tracing::warn!("{warning}");
+        }
         Self {
             key: key.map(|(id, secret)| (id.to_owned(), secret.to_owned())),
-            config: OnceCell::new(),
+            read,
+            external_id: settings.text("aws-external-id").map(str::to_owned),
+            session_name: settings.text("aws-session-name").map(str::to_owned),
+            provider: OnceCell::new(),
             own: OnceCell::new(),
         }
     }
 
-    async fn config(&self) -> &SdkConfig {
+    fn read(&self) -> Result<&ReadSettings, Failure> {
+        let failure = |message: &String| Failure { kind: FailureKind::Configuration, message: message.clone() };
+        self.read.as_ref().map_err(failure)
+    }
+
+    async fn provider(&self) -> Result<SharedCredentialsProvider, Failure> {
         let key = self.key.as_ref().map(|(id, secret)| (id.as_str(), secret.as_str()));
-        self.config.get_or_init(|| base_config(key)).await
+        let read = self.read()?;
+        let find = async || {
+            let found = official_config::base_credentials(read, key).await?;
+            found.ok_or_else(|| no_credentials("no source is configured"))
+        };
+        self.provider.get_or_try_init(find).await.cloned()
+    }
+
+    async fn sts(&self) -> Result<aws_sdk_sts::Client, Failure> {
+        let config = official_config::config(&self.read()?.settings, "sts", self.provider().await?)?;
+        Ok(aws_sdk_sts::Client::new(&config))
     }
 
     async fn base(&self) -> Result<Credentials, Failure> {
-        let config = self.config().await;
-        let provider = config.credentials_provider().ok_or_else(|| no_credentials("no source is configured"))?;
+        let provider = self.provider().await?;
         let found = timeout(SOURCES_TIMEOUT, provider.provide_credentials()).await;
         let found = found.map_err(|_| no_credentials("the sources did not answer in time"))?;
         let found = found.map_err(|error| no_credentials(&causes(&error)))?;
@@ -82,8 +108,7 @@ impl AwsBroker {
             access_key_id: found.access_key_id().to_owned(),
             secret_access_key: found.secret_access_key().to_owned(),
             session_token: found.session_token().map(str::to_owned),
-            region: config.region().map(ToString::to_string),
-            endpoint: config.endpoint_url().map(str::to_owned),
+            settings: self.read()?.settings.clone(),
         };
         Ok(Credentials { secret: write(&secret)?, expires: found.expiry().and_then(seconds) })
     }
@@ -105,32 +130,38 @@ impl AwsBroker {
     }
 
     async fn own_account(&self) -> Result<String, Failure> {
-        let config = self.config().await;
+        let endpoint = endpoint(&self.read()?.settings, "sts");
         let what = "the AWS credentials cannot be verified";
-        let client = aws_sdk_sts::Client::new(config);
+        let client = self.sts().await?;
         let answer = insist(|| client.get_caller_identity().send()).await;
-        let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
+        let answer = answer.map_err(|error| failure(what, &endpoint, &error))?;
         answer.account().map(str::to_owned).ok_or_else(|| Failure {
             kind: FailureKind::Unavailable,
-            message: format!("{what}: {} named no account", endpoint(config, "sts")),
+            message: format!("{what}: {endpoint} named no account"),
         })
     }
 
     async fn assumed(&self, payload: &Payload, role: &str) -> Result<Credentials, Failure> {
-        let config = self.config().await;
+        let settings = &self.read()?.settings;
         let arn = role_arn(&payload.partition, &payload.account, role);
-        let request = aws_sdk_sts::Client::new(config).assume_role().role_arn(&arn).role_session_name(format!(
-            "{}-{:016x}",
-            payload.account,
-            fastrand::u64(..)
-        ));
+        let own_name = || format!("{}-{:016x}", payload.account, fastrand::u64(..));
+        let request = self
+            .sts()
+            .await?
+            .assume_role()
+            .role_arn(&arn)
+            .role_session_name(self.session_name.clone().unwrap_or_else(own_name))
+            .set_external_id(self.external_id.clone());
         let what = format!("AWS account {}: the role {role} ({arn}) cannot be assumed", payload.account);
         let time = ServiceTime::default();
         let send = || request.clone().customize().interceptor(time.clone()).send();
         let answer = insist(send).await.map_err(|error| {
-            let mut failure = failure(&what, &endpoint(config, "sts"), &error);
+            let mut failure = failure(&what, &endpoint(settings, "sts"), &error);
             if is_denied(&error) {
                 failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
+                if self.external_id.is_none() {
+                    failure.message.push_str(" (and if it wants an external id, give --aws-external-id)");
+                }
             }
             failure
         })?;
@@ -142,8 +173,7 @@ impl AwsBroker {
             access_key_id: found.access_key_id().to_owned(),
             secret_access_key: found.secret_access_key().to_owned(),
             session_token: Some(found.session_token().to_owned()),
-            region: None,
-            endpoint: config.endpoint_url().map(str::to_owned),
+            settings: settings.clone(),
         };
         Ok(Credentials { secret: write(&secret)?, expires: Some(time.here(found.expiration().secs())) })
     }

@@ -1,38 +1,88 @@
-//! One HTTP client for both schemes, which reads the system's certificates only when it first meets `https`.
+//! One HTTP client for both schemes, which reads trusted certificates only when it first meets `https`.
 //!
-//! Reading them takes longer than everything else at the start of a process, and a server on this machine needs none.
+//! Reading the system's takes longer than everything else at the start of a process, and a server on this machine needs
+//! none. Proxies come from the environment; the metadata services of instances and containers are called without one.
 
-use std::sync::OnceLock;
+use std::{net::IpAddr, path::Path, sync::OnceLock};
 
-use aws_config::BehaviorVersion;
-use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
+use aws_smithy_http_client::{
+    Builder, Connector as SmithyConnector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
     },
     orchestrator::HttpRequest,
-    runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
-    runtime_plugin::RuntimePlugin,
+    runtime_components::RuntimeComponents,
+};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// The client, or `None` if the official crates were built without one for `https`.
-pub(super) fn client() -> Option<SharedHttpClient> {
-    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
-    let secure = plugin.runtime_components(&RuntimeComponentsBuilder::new("http")).http_client()?;
-    let plain = aws_smithy_http_client::Builder::new().build_http();
-    Some(SharedHttpClient::new(ByScheme { plain, secure }))
+/// The content of a file of certificates, which was checked.
+#[derive(Clone, Debug)]
+pub(super) struct Bundle(Vec<u8>);
+
+/// Reads a file of trusted certificates.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) fn trusted(path: &Path) -> Result<Bundle, String> {
+    let refused = |error: String| format!("cannot read trusted certificates from {}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| refused(format!("no valid PEM: {error}")))?;
+        roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(refused("there is none in PEM".into()));
+    }
+    Ok(Bundle(text))
 }
 
-/// Chooses by the scheme of each request.
+/// The client. It trusts the certificates of the bundle, or without one those of the system.
+pub(super) fn client(bundle: Option<&Bundle>) -> Result<SharedHttpClient, String> {
+    let mut context = TlsContext::builder();
+    if let Some(Bundle(pem)) = bundle {
+        context = context.with_trust_store(TrustStore::empty().with_pem_certificate(pem.clone()));
+    }
+    let context = context.build().map_err(|error| format!("cannot set up TLS: {error}"))?;
+    let secure = Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = SmithyConnector::builder();
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.set_proxy_config(Some(ProxyConfig::from_env()));
+        builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context.clone()).build()
+    });
+    let plain = |is_direct: bool| {
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut builder = SmithyConnector::builder();
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            let proxy = if is_direct { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
+            builder.set_proxy_config(Some(proxy));
+            builder.build_http()
+        })
+    };
+    Ok(SharedHttpClient::new(ByAddress { direct: plain(true), plain: plain(false), secure }))
+}
+
+/// Chooses by the address of each request.
 #[derive(Debug)]
-struct ByScheme {
+struct ByAddress {
+    direct: SharedHttpClient,
     plain: SharedHttpClient,
     secure: SharedHttpClient,
 }
 
-impl HttpClient for ByScheme {
+impl HttpClient for ByAddress {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(Connector {
+            direct: self.direct.http_connector(settings, components),
             plain: self.plain.http_connector(settings, components),
             secure: OnceLock::new(),
             client: self.secure.clone(),
@@ -44,6 +94,7 @@ impl HttpClient for ByScheme {
 
 #[derive(Debug)]
 struct Connector {
+    direct: SharedHttpConnector,
     plain: SharedHttpConnector,
     secure: OnceLock<SharedHttpConnector>,
     client: SharedHttpClient,
@@ -53,9 +104,61 @@ struct Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if request.uri().starts_with("http://") {
-            return self.plain.call(request);
+        let uri = request.uri();
+        if let Some(rest) = uri.strip_prefix("http://") {
+            return if is_link_local(rest) { self.direct.call(request) } else { self.plain.call(request) };
         }
         self.secure.get_or_init(|| self.client.http_connector(&self.settings, &self.components)).call(request)
+    }
+}
+
+/// Whether an address without scheme begins with a host that only this machine can reach in this way.
+fn is_link_local(rest: &str) -> bool {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority
+        .strip_prefix('[')
+        .and_then(|host| host.split_once(']'))
+        .map_or_else(|| authority.split(':').next().unwrap_or_default(), |(host, _)| host);
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => address.is_link_local(),
+        Ok(IpAddr::V6(address)) => address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2],
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn metadata_services_are_link_local() {
+        for host in ["169.254.169.254", "169.254.170.2/v2", "169.254.170.23:80/x", "[fd00:ec2::254]/latest"] {
+            assert!(is_link_local(host), "{host}");
+        }
+        for host in ["127.0.0.1:5000", "10.1.1.1", "169.255.1.1", "example.org/169.254.169.254", "[::1]:1", ""] {
+            assert!(!is_link_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn unusable_bundle_is_refused_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        for (content, expected) in [
+            ("", "there is none"),
+            ("not PEM at all", "there is none"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot read trusted"),
+            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "PEM"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = trusted(&path).unwrap_err();
+            assert!(error.contains(expected) && error.contains("ca.pem"), "{error}");
+        }
+        assert!(trusted(folder.path()).is_err());
+        assert!(trusted(&folder.path().join("none.pem")).unwrap_err().contains("none.pem"));
+        let good = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/authority.pem");
+        client(Some(&trusted(Path::new(good)).unwrap())).unwrap();
     }
 }

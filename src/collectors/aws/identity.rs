@@ -1,11 +1,7 @@
-//! Base configuration of the official crates, the form of a secret, and what their errors mean to a user.
+//! The form of a secret, and what the errors of the official crates mean to a user.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, profile::ProfileFileRegionProvider, retry::RetryConfig, timeout::TimeoutConfig,
-};
 use aws_credential_types::{Credentials as AwsCredentials, provider::error::CredentialsError};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -15,18 +11,8 @@ use worker_proto::{Credentials, Failure, FailureKind};
 use super::{
     client::{CallErrorKind, clock::Off, explain::is_unknown_host},
     official::clock_difference,
+    sdk_settings::SdkSettings,
 };
-
-/// The region that is used where the configuration names none.
-pub(crate) const DEFAULT_REGION: &str = "us-east-1";
-
-/// The variable that names an endpoint for all services, and with a suffix one for one service.
-const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
-const ATTEMPTS: u32 = 4;
 
 /// No more causes are added to a line of this length in bytes.
 const MAX_CAUSES: usize = 300;
@@ -41,12 +27,8 @@ pub(crate) struct Secret {
     /// The session token of temporary credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session_token: Option<String>,
-    /// The region of the base configuration, for planning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) region: Option<String>,
-    /// The endpoint for all services, which a profile may name: a worker reads none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) endpoint: Option<String>,
+    /// The settings of AWS's own tools: a worker reads neither variables nor files.
+    pub(crate) settings: SdkSettings,
 }
 
 impl Secret {
@@ -73,75 +55,10 @@ impl Secret {
     }
 }
 
-/// A configuration loader with our bounds on time and attempts; endpoints come from environment and profiles.
-pub(crate) fn loader() -> aws_config::ConfigLoader {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    match super::http::client() {
-        Some(client) => loader.http_client(client),
-        None => loader,
-    }
-}
-
-/// The base configuration: the given key, or the usual chain of sources.
-pub(crate) async fn base_config(key: Option<(&str, &str)>) -> SdkConfig {
-    // The instance metadata is not asked for a region: without it every start elsewhere would wait for a timeout.
-    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new())
-        .or_else(Region::new(DEFAULT_REGION));
-    let loader = loader().region(region);
-    match key {
-        Some((id, secret)) => loader.credentials_provider(AwsCredentials::new(id, secret, None, None, "options")),
-        None => loader,
-    }
-    .load()
-    .await
-}
-
-/// The configuration of a worker that was given a secret.
-pub(crate) async fn given_config(secret: &Secret) -> SdkConfig {
-    let region = secret.region.as_deref().unwrap_or(DEFAULT_REGION).to_owned();
-    let loader = loader().region(Region::new(region)).credentials_provider(secret.to_aws());
-    // Given by hand it would win over AWS_ENDPOINT_URL_<SERVICE> too.
-    let is_in_environment = std::env::var_os(ENDPOINT_VARIABLE).is_some();
-    match secret.endpoint.as_deref().filter(|_| !is_in_environment) {
-        Some(endpoint) => loader.endpoint_url(endpoint),
-        None => loader,
-    }
-    .load()
-    .await
-}
-
-/// Checks the variables that name endpoints: the official crates would panic about an empty one.
-///
-/// # Errors
-/// A sentence that names the variable.
-pub(crate) fn check_endpoints(variables: impl Iterator<Item = (String, String)>) -> Result<(), String> {
-    for (name, value) in variables.filter(|(name, _)| name.starts_with(ENDPOINT_VARIABLE)) {
-        let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-        if host.is_none_or(|host| host.is_empty() || value.parse::<http::Uri>().is_err()) {
-            return Err(format!(
-                "{name} is {value:?}, which is no URL: unset it, or give one such as http://127.0.0.1:5000"
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// Which endpoint a call to `service` goes to, for messages.
-pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> String {
-    let specific = std::env::var(format!("{ENDPOINT_VARIABLE}_{}", service.to_uppercase())).ok();
-    let specific = specific.filter(|url| !url.is_empty());
-    let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    specific
-        .or_else(|| config.endpoint_url().map(str::to_owned))
-        .unwrap_or_else(|| format!("the AWS endpoint of {service} in {region}"))
+pub(crate) fn endpoint(settings: &SdkSettings, service: &str) -> String {
+    let own = settings.endpoints.url(service).map(str::to_owned);
+    own.unwrap_or_else(|| format!("the AWS endpoint of {service} in {}", settings.region))
 }
 
 /// What is wrong with credentials, and what to do about it.
@@ -285,23 +202,6 @@ mod tests {
 
     use super::*;
 
-    fn check(name: &str, value: &str) -> Result<(), String> {
-        check_endpoints([(name.to_owned(), value.to_owned())].into_iter())
-    }
-
-    #[test]
-    fn endpoints_must_be_urls() {
-        assert_eq!(check("AWS_ENDPOINT_URL", "http://127.0.0.1:5000"), Ok(()));
-        assert_eq!(check("AWS_ENDPOINT_URL_STS", "https://sts.example.com/"), Ok(()));
-        assert_eq!(check("OTHER", ""), Ok(()));
-        for odd in ["", "127.0.0.1:5000", "http://", "http://a b"] {
-            assert!(
-                check("AWS_ENDPOINT_URL_EC2", odd).is_err_and(|error| error.contains("AWS_ENDPOINT_URL_EC2")),
-                "{odd}"
-            );
-        }
-    }
-
     /// What a service that answers this status and this code is taken to say.
     fn answered(status: u16, code: Option<&str>) -> (FailureKind, String, bool) {
         let answer = HttpResponse::new(status.try_into().expect("a status"), SdkBody::empty());
@@ -376,9 +276,12 @@ mod tests {
 
     #[test]
     fn secrets_keep_their_form() {
-        let text = r#"{"access_key_id":"A","secret_access_key":"s"}"#;
-        let read = Secret::read(&Credentials { secret: text.into(), expires: None });
-        assert_eq!(read.ok().and_then(|secret| serde_json::to_string(&secret).ok()).as_deref(), Some(text));
+        let settings = SdkSettings { region: "eu-west-1".into(), ..SdkSettings::default() };
+        let secret = Secret { access_key_id: "A".into(), secret_access_key: "s".into(), session_token: None, settings };
+        let text = serde_json::to_string(&secret).expect("a secret can be written");
+        let read = Secret::read(&Credentials { secret: text.clone(), expires: None }).expect("a secret can be read");
+        assert_eq!(read.settings.region, "eu-west-1");
+        assert_eq!(serde_json::to_string(&read).ok(), Some(text));
         let odd = Secret::read(&Credentials { secret: "hidden".into(), expires: None });
         assert!(odd.is_err_and(|failure| !failure.message.contains("hidden")));
     }

@@ -1,6 +1,7 @@
 //! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
 //!
-//! `options` and `selection` decide what is collected, `broker` and `identity` hold and verify credentials through `official`, `plan` makes
+//! `options`, `role` and `selection` decide what is collected, `sdk_settings` reads the settings of AWS's own tools, `broker` and
+//! `identity` hold and verify credentials through `official` and `official_config`, `plan` makes
 //! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
 //! deletes.
 
@@ -11,15 +12,19 @@ mod engine;
 mod http;
 mod identity;
 mod official;
+mod official_config;
 mod operate;
 mod options;
 mod plan;
 mod provider;
 mod regions;
+mod role;
+mod sdk_settings;
 mod selection;
 
 use std::sync::Arc;
 
+use sdk_settings::Variables;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
 use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject};
@@ -39,10 +44,8 @@ impl Collector for Aws {
 
     fn check(&self, settings: &Settings) -> Result<(), String> {
         options::check(settings)?;
-        identity::check_endpoints(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))),
-        )
+        let has_key = settings.text("aws-access-key-id").is_some();
+        sdk_settings::read(&Variables::of_process(), has_key).map(|_| ())
     }
 
     fn concurrency(&self, settings: &Settings) -> Concurrency {

@@ -1,5 +1,6 @@
 //! The options of the AWS collector, and the checks that span several of them.
 
+use super::role::{Owner, Role, check_external_id, check_session_name, is_account_id};
 use crate::settings::{OptionKind, OptionSpec, Settings};
 
 /// The largest pool that an option accepts; more would only wait for the same limits of the same APIs.
@@ -46,7 +47,9 @@ pub(crate) const COLLECTORS: [&str; 33] = [
 pub(crate) const OPTIONS: &[OptionSpec] = &[
     secret("aws-access-key-id", "AWS access key id (default: the usual AWS sources)"),
     secret("aws-secret-access-key", "AWS secret access key"),
-    text("aws-role", "name of the IAM role to assume in each account"),
+    text("aws-role", "IAM role to assume in each account: name, path and name, or the ARN of the role in one account"),
+    text("aws-external-id", "external id that the trust policy of --aws-role wants"),
+    text("aws-session-name", "name of the sessions of --aws-role (default: account and a random number)"),
     flag("aws-role-override", "assume --aws-role in every account, also where another role or none is known"),
     list("aws-account", "AWS account ids to collect with --aws-role"),
     list("aws-region", "AWS regions to collect (default: all that are enabled)"),
@@ -98,6 +101,8 @@ pub(crate) fn check(settings: &Settings) -> Result<(), String> {
         _ => {}
     }
     for (option, given) in [
+        ("--aws-external-id", settings.text("aws-external-id").is_some()),
+        ("--aws-session-name", settings.text("aws-session-name").is_some()),
         ("--aws-scrape-org", settings.flag("aws-scrape-org")),
         ("--aws-account", !settings.list("aws-account").is_empty()),
         ("--aws-role-override", settings.flag("aws-role-override")),
@@ -116,8 +121,37 @@ pub(crate) fn check(settings: &Settings) -> Result<(), String> {
             return Err(format!("--{option} {odd}: an AWS account id has twelve digits"));
         }
     }
+    check_role(settings)?;
     check_regions(settings)?;
     check_names(settings)
+}
+
+/// The role and what it is assumed with. An ARN names one account, and no other one can be asked for.
+fn check_role(settings: &Settings) -> Result<(), String> {
+    for (option, check) in [
+        ("aws-external-id", check_external_id as fn(&str) -> Result<(), String>),
+        ("aws-session-name", check_session_name),
+    ] {
+        settings.text(option).map_or(Ok(()), check).map_err(|error| format!("--{option}: {error}"))?;
+    }
+    let Some(text) = settings.text("aws-role") else { return Ok(()) };
+    let role = Role::parse(text).map_err(|error| format!("--aws-role {text}: {error}"))?;
+    let Some(Owner { account, .. }) = role.owner else { return Ok(()) };
+    if settings.flag("aws-scrape-org") {
+        return Err(format!(
+            "--aws-role {text} is a role of the account {account} only, and --aws-scrape-org needs one in each account: give \
+             --aws-role {}",
+            role.name
+        ));
+    }
+    match settings.list("aws-account").iter().find(|id| **id != account) {
+        Some(other) => Err(format!(
+            "--aws-role {text} is a role of the account {account}, not of {other}: leave out --aws-account, or give \
+             --aws-role {}",
+            role.name
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The names look like names of regions. Which there are is AWS's to say: there are new ones now and then.
@@ -141,10 +175,6 @@ fn is_region(text: &str) -> bool {
         && words.split('-').all(is_word)
         && (1..=2).contains(&number.len())
         && number.parse::<u8>().is_ok()
-}
-
-fn is_account_id(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn check_names(settings: &Settings) -> Result<(), String> {
@@ -187,9 +217,13 @@ mod tests {
         Setting::List(values.iter().map(|value| (*value).to_owned()).collect())
     }
 
+    const ARN: &str = "arn:aws:iam::123456789012:role/team/Reader";
+
     #[test]
-    fn defaults_are_accepted() {
+    fn defaults_and_arn_of_the_only_account_are_accepted() {
         assert_eq!(check(&settings(&[])), Ok(()));
+        assert_eq!(check(&settings(&[("aws-role", text(ARN))])), Ok(()));
+        assert_eq!(check(&settings(&[("aws-role", text(ARN)), ("aws-account", list(&["123456789012"]))])), Ok(()));
     }
 
     #[test]
@@ -200,6 +234,16 @@ mod tests {
             (vec![("aws-scrape-org", Setting::Flag(true))], "--aws-role"),
             (vec![("aws-account", list(&["123456789012"]))], "--aws-role"),
             (vec![("aws-role", text("r")), ("aws-account", list(&["12"]))], "twelve digits"),
+            (vec![("aws-role", text("two words"))], "--aws-role two words: the name of a role"),
+            (vec![("aws-external-id", text("example-1"))], "--aws-external-id needs --aws-role"),
+            (vec![("aws-session-name", text("audit"))], "--aws-session-name needs --aws-role"),
+            (vec![("aws-role", text("r")), ("aws-external-id", text("a b"))], "--aws-external-id: an external id has"),
+            (vec![("aws-role", text("r")), ("aws-session-name", text("x"))], "--aws-session-name: the name of"),
+            (vec![("aws-role", text(ARN)), ("aws-scrape-org", Setting::Flag(true))], "--aws-role team/Reader"),
+            (
+                vec![("aws-role", text(ARN)), ("aws-account", list(&["123456789012", "222222222222"]))],
+                "not of 222222222222",
+            ),
             (vec![("aws-collect", list(&["vpc"]))], "there are iam_account_summary, "),
             (vec![("aws-region", list(&["us-east-1", "collect"]))], "goes first"),
             (vec![("aws-region", list(&["us-east-1,us-west-2"]))], "separated by blanks"),

@@ -3,16 +3,18 @@
 use std::collections::HashSet;
 
 use aws_config::SdkConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use worker_proto::{Failure, FailureKind, Plan, Unit};
 
 use super::{
     super::CollectContext,
     broker::Payload,
     engine::call_failure,
-    identity::{DEFAULT_REGION, Secret, endpoint, failure, given_config},
+    identity::{Secret, endpoint, failure},
     official::insist,
-    provider, regions,
-    selection::{Account, Identity, Member, is_whole, select},
+    official_config, provider, regions,
+    sdk_settings::ORGANIZATIONS,
+    selection::{Account, Identity, Member, is_whole, role_owner, select},
 };
 /// The kind of a unit's account node.
 pub(crate) const ACCOUNT_KIND: &str = "aws_account";
@@ -21,18 +23,15 @@ pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     let settings = context.settings();
     let secret = Secret::read(&context.credentials().get().await?)?;
-    let config = {
-        // Finding the region may ask the instance.
-        let _call = context.waiting("the region of the AWS configuration");
-        given_config(&secret).await
-    };
-    let identity = who_am_i(context, &config).await?;
+    let identity = who_am_i(context, &secret).await?;
     let members = match settings.flag("aws-scrape-org") {
-        true => Some(members(context, &config, &identity.account).await?),
+        true => Some(members(context, &secret, &identity.account).await?),
         false => None,
     };
-    let is_role_used =
-        members.is_some() || settings.flag("aws-role-override") || !settings.list("aws-account").is_empty();
+    let is_role_used = members.is_some()
+        || role_owner(settings).is_some()
+        || settings.flag("aws-role-override")
+        || !settings.list("aws-account").is_empty();
     if settings.text("aws-role").is_some() && !is_role_used {
         tracing::warn!("--aws-role has no effect without --aws-scrape-org, --aws-account or --aws-role-override");
     }
@@ -40,25 +39,29 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     for member in &selection.inactive {
         tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
-    let region = config.region().map_or(DEFAULT_REGION, |region| region.as_ref());
-    let regions = planned_regions(context, region).await?;
+    let regions = planned_regions(context, &secret.settings.region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     let is_whole = members.is_some_and(|members| is_whole(&identity, &members, settings));
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new(), is_whole })
 }
 
-async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identity, Failure> {
+/// The configuration of an official client for a service.
+fn config(secret: &Secret, service: &str) -> Result<SdkConfig, Failure> {
+    official_config::config(&secret.settings, service, SharedCredentialsProvider::new(secret.to_aws()))
+}
+
+async fn who_am_i(context: &CollectContext, secret: &Secret) -> Result<Identity, Failure> {
     let _call = context.waiting("sts GetCallerIdentity");
-    let client = aws_sdk_sts::Client::new(config);
+    let client = aws_sdk_sts::Client::new(&config(secret, "sts")?);
     let answer = insist(|| client.get_caller_identity().send()).await;
     let what = "the AWS credentials cannot be verified";
-    let answer = answer.map_err(|error| failure(what, &endpoint(config, "sts"), &error))?;
+    let answer = answer.map_err(|error| failure(what, &endpoint(&secret.settings, "sts"), &error))?;
     match (answer.account(), answer.arn()) {
         (Some(account), arn) => Ok(Identity::new(account, arn.unwrap_or_default())),
         (None, _) => Err(Failure {
             kind: FailureKind::Unavailable,
-            message: format!("{what}: {} named no account", endpoint(config, "sts")),
+            message: format!("{what}: {} named no account", endpoint(&secret.settings, "sts")),
         }),
     }
 }
@@ -67,14 +70,14 @@ async fn who_am_i(context: &CollectContext, config: &SdkConfig) -> Result<Identi
 ///
 /// A refusal ends the plan: going on without the members would delete what is known of them. So does a list that cannot be
 /// the organization's.
-async fn members(context: &CollectContext, config: &SdkConfig, own: &str) -> Result<Vec<Member>, Failure> {
+async fn members(context: &CollectContext, secret: &Secret, own: &str) -> Result<Vec<Member>, Failure> {
     let _call = context.waiting("organizations ListAccounts");
-    let client = aws_sdk_organizations::Client::new(config);
+    let client = aws_sdk_organizations::Client::new(&config(secret, ORGANIZATIONS.0)?);
     let what = "the accounts of the AWS organization cannot be listed (--aws-scrape-org)";
     let (mut accounts, mut token, mut seen) = (Vec::new(), None, HashSet::new());
     loop {
         let page = insist(|| client.list_accounts().set_next_token(token.clone()).send()).await;
-        let page = page.map_err(|error| failure(what, &endpoint(config, "organizations"), &error))?;
+        let page = page.map_err(|error| failure(what, &endpoint(&secret.settings, ORGANIZATIONS.0), &error))?;
         accounts.extend_from_slice(page.accounts());
         token = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
         match &token {

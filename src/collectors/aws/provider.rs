@@ -1,45 +1,37 @@
-//! A client whose credentials come through the unit's context, and the connections that all clients of a process share.
+//! A client whose credentials come through the unit's context.
 
-use std::{fmt, sync::OnceLock};
+use std::fmt;
 
 use aws_credential_types::{
     Credentials as AwsCredentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use worker_proto::{Failure, FailureKind};
 
 use super::{
     super::{CollectContext, CredentialSource},
-    client::{Client, ClientConfig, NoCredentialsNow, Overrides, Timeouts},
-    http,
+    client::{Client, ClientConfig, NoCredentialsNow, Timeouts},
     identity::Secret,
+    official_config::connections,
 };
 
 /// A client with the credentials of the context's unit.
 ///
 /// # Errors
-/// Why there are no credentials, as their holder says it; `Internal` if the binary was built without an HTTP client.
+/// Why there are no credentials, as their holder says it; `Configuration` if trusted certificates cannot be read.
 pub(crate) async fn client(context: &CollectContext) -> Result<Client, Failure> {
     let secret = Secret::read(&context.credentials().get().await?)?;
-    let mut overrides = Overrides::from_variables(|name| std::env::var(name).ok());
-    overrides.all = overrides.all.or(secret.endpoint);
+    let settings = secret.settings;
+    let http = connections(&settings)?;
     let provider = Provider(context.credentials().clone());
     Ok(Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(provider),
-        overrides,
+        endpoints: settings.endpoints,
+        app_id: settings.app_id,
         timeouts: Timeouts { deadline: context.deadline(), ..Timeouts::default() },
-        http: connections()?,
+        http,
         waits: context.waits().clone(),
     }))
-}
-
-/// The connections of this process: reading the system's certificates once is enough.
-fn connections() -> Result<SharedHttpClient, Failure> {
-    static CLIENT: OnceLock<Option<SharedHttpClient>> = OnceLock::new();
-    let none = || "the AWS runtime was built without an HTTP client".to_owned();
-    let client = CLIENT.get_or_init(http::client).clone();
-    client.ok_or_else(|| Failure { kind: FailureKind::Internal, message: none() })
 }
 
 /// Asks the unit's context, which asks the supervisor whenever what it has is near its end.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use worker_proto::{Failure, FailureKind};
 
+use super::role::{Owner, Role};
 use crate::settings::Settings;
 
 /// Who the base credentials belong to.
@@ -63,7 +64,19 @@ pub(crate) fn select(
     members: Option<&[Member]>,
     settings: &Settings,
 ) -> Result<Selection, Failure> {
-    let role = settings.text("aws-role");
+    let given = settings.text("aws-role").map(Role::parse).transpose().map_err(configuration)?;
+    let role = given.as_ref().map(|role| role.name.as_str());
+    if let Some(Owner { partition, account: owner }) = given.as_ref().and_then(|role| role.owner.as_ref()) {
+        if *partition != identity.partition {
+            return Err(configuration(format!(
+                "--aws-role is a role of the partition {partition}, and the credentials are of {}: a role can be assumed \
+                 in its own partition only",
+                identity.partition
+            )));
+        }
+        let accounts = vec![account(owner, owner, role)];
+        return Ok(Selection { accounts, inactive: Vec::new() });
+    }
     let mut selection = match (role, members) {
         (Some(role), Some(members)) => from_organization(identity, members, role, settings),
         (Some(role), None) if !settings.list("aws-account").is_empty() => {
@@ -79,7 +92,7 @@ pub(crate) fn select(
         }
     }
     if selection.accounts.is_empty() {
-        return Err(Failure { kind: FailureKind::Configuration, message: NOTHING_LEFT.into() });
+        return Err(configuration(NOTHING_LEFT.into()));
     }
     Ok(selection)
 }
@@ -91,6 +104,19 @@ pub(crate) fn is_whole(identity: &Identity, members: &[Member], settings: &Setti
         || !settings.list("aws-scrape-exclude-account").is_empty()
         || !settings.list("aws-account").is_empty();
     settings.text("aws-role").is_some() && is_current_known && !is_selecting
+}
+
+fn configuration(message: String) -> Failure {
+    Failure { kind: FailureKind::Configuration, message }
+}
+
+/// The account of `--aws-role`, if that is an ARN: the only one that is collected.
+pub(crate) fn role_owner(settings: &Settings) -> Option<String> {
+    settings
+        .text("aws-role")
+        .and_then(|role| Role::parse(role).ok())
+        .and_then(|role| role.owner)
+        .map(|owner| owner.account)
 }
 
 const NOTHING_LEFT: &str = "no AWS account is left to collect: check --aws-scrape-exclude-account, \
@@ -192,6 +218,22 @@ mod tests {
         assert_eq!(chosen(&["aws-assume-current"]), [(CURRENT.into(), true), ("222222222222".into(), true)]);
         let both = ["aws-assume-current", "aws-dont-scrape-current"];
         assert_eq!(chosen(&both), [(CURRENT.into(), true), ("222222222222".into(), true)]);
+    }
+
+    #[test]
+    fn arn_selects_its_account_with_its_role() {
+        for flags in [&[][..], &["aws-role-override"]] {
+            let mut settings = settings(flags);
+            settings.set("aws-role", Setting::Text("arn:aws:iam::444444444444:role/team/Reader".into()));
+            let selection = select(&identity(), None, &settings).unwrap();
+            assert_eq!(selection.accounts, [account("444444444444", "444444444444", Some("team/Reader"))]);
+            assert_eq!(role_owner(&settings).as_deref(), Some("444444444444"));
+        }
+        let mut settings = settings(&[]);
+        assert_eq!(role_owner(&settings), None);
+        settings.set("aws-role", Setting::Text("arn:aws-cn:iam::444444444444:role/Reader".into()));
+        let failure = select(&identity(), None, &settings).unwrap_err();
+        assert!(failure.message.contains("partition aws-cn"), "{}", failure.message);
     }
 
     #[test]

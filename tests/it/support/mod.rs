@@ -7,4 +7,5 @@ pub mod core4;
 pub mod daemon;
 pub mod poll;
 pub mod program;
+pub mod proxy;
 pub mod tls;

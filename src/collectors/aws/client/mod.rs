@@ -28,7 +28,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-pub use endpoint::{Overrides, Region, partition, region, regions};
+pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition, region, regions};
+pub(super) use endpoint::{check_url, resolve};
 pub use error::{CallError, CallErrorKind, NoCredentialsNow};
 pub use pages::Pages;
 pub use response::Reply;
@@ -48,7 +49,8 @@ pub struct Client {
 }
 
 struct Inner {
-    overrides: Overrides,
+    endpoints: EndpointSettings,
+    user_agent: String,
     waits: UnitWaits,
     runtime: runtime::Runtime,
 }
@@ -57,8 +59,10 @@ struct Inner {
 pub struct ClientConfig {
     /// Gives the credentials, fresh ones whenever the old ones come near their end; asked before each attempt.
     pub credentials: SharedCredentialsProvider,
-    /// Endpoints instead of AWS's own.
-    pub overrides: Overrides,
+    /// What the user's settings say about addresses.
+    pub endpoints: EndpointSettings,
+    /// The user's name for this application, sent to the services.
+    pub app_id: Option<String>,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The connections, to be shared by all clients of a process.
@@ -143,8 +147,9 @@ impl Client {
     /// Makes a client; contacts nothing.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let (overrides, waits) = (config.overrides.clone(), config.waits.clone());
-        let inner = Inner { overrides, waits, runtime: runtime::Runtime::new(config) };
+        let (endpoints, waits) = (config.endpoints.clone(), config.waits.clone());
+        let user_agent = user_agent(config.app_id.as_deref());
+        let inner = Inner { endpoints, user_agent, waits, runtime: runtime::Runtime::new(config) };
         Self { inner: Arc::new(inner), limit: None }
     }
 
@@ -177,19 +182,27 @@ impl Client {
         let operation = service.operation(request.operation).ok_or_else(|| {
             CallError::configuration(format!("the model of {} has no operation {}", service.name, request.operation))
         })?;
-        let mut endpoint =
-            endpoint::resolve(service, request.region, &self.inner.overrides).map_err(CallError::configuration)?;
         let mut outgoing = request::outgoing(operation, &request.input).map_err(CallError::configuration)?;
         let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| service.name == "s3");
-        if let Some(bucket) = bucket {
-            s3::address(operation, &mut endpoint, &mut outgoing, bucket).map_err(CallError::configuration)?;
-        }
+        let settings = &self.inner.endpoints;
+        let endpoint = match bucket {
+            Some(bucket) => s3::address(operation, settings, request.region, &mut outgoing, bucket),
+            None => resolve(service.name, request.region, settings),
+        };
+        let endpoint = endpoint.map_err(CallError::configuration)?;
+        outgoing.headers.push(("user-agent".into(), self.inner.user_agent.clone()));
         self.inner.runtime.invoke(operation, request.region, endpoint, outgoing, self.limit).await
     }
 }
 
+/// The name under which the services know the calls: the program, and what the user calls it.
+fn user_agent(app_id: Option<&str>) -> String {
+    let program = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
+    app_id.map_or_else(|| program.to_owned(), |app_id| format!("{program} app/{app_id}"))
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("overrides", &self.inner.overrides).finish_non_exhaustive()
+        f.debug_struct("Client").field("endpoints", &self.inner.endpoints).finish_non_exhaustive()
     }
 }

@@ -48,8 +48,8 @@ fn at_once() -> Timeouts {
     Timeouts { pause: Duration::ZERO, ..Timeouts::default() }
 }
 
-fn here() -> Overrides {
-    Overrides { all: Some("http://nowhere.example:1".into()), ..Overrides::default() }
+fn here() -> EndpointSettings {
+    EndpointSettings::all("http://nowhere.example:1")
 }
 
 fn vpcs() -> Request<'static> {

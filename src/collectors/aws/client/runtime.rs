@@ -70,9 +70,6 @@ const STALL: Duration = Duration::from_secs(20);
 /// The statuses after which a connection is not used again: too many calls, and failures inside the service.
 const PASSING: &[u16] = &[429, 500, 502, 503, 504];
 
-/// What is said of us to the services.
-const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
-
 /// The official runtime with one account's settings.
 pub(super) struct Runtime {
     timeouts: Timeouts,
@@ -168,7 +165,7 @@ impl Runtime {
 
     fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
         let service = operation.service;
-        if service.protocol == Protocol::RestXml && !endpoint.overridden {
+        if endpoint.is_bucket_host {
             return self.build(service, endpoint);
         }
         let key = (service.name, region.to_owned(), endpoint.url.clone());
@@ -225,7 +222,6 @@ impl Runtime {
 
 fn http_request(outgoing: Outgoing) -> Result<HttpRequest, BoxError> {
     let mut request = http::Request::builder().method(outgoing.method).uri(outgoing.target);
-    request = request.header("user-agent", USER_AGENT);
     if !outgoing.body.is_empty() {
         request = request.header("content-length", outgoing.body.len());
     }

@@ -1,39 +1,38 @@
 //! How buckets are addressed.
 
-use super::{endpoint::Endpoint, model::Operation, request::Outgoing};
+use super::{
+    endpoint::{self, Endpoint, EndpointSettings},
+    model::Operation,
+    request::Outgoing,
+};
 
-/// The operation that says where a bucket is.
+/// The operation that tells the region of a bucket. The host of a bucket leads to the bucket's region, which rejects what
+/// is signed for another one, so that this question keeps the bucket in the path.
 const LOCATION: &str = "GetBucketLocation";
 
-/// Puts the bucket into the host where that is possible: AWS wants it there. It stays in the path for servers that
-/// settings name, for names that do not fit under a wildcard certificate, and for the question where it is: the host of
-/// a bucket leads to the bucket's region, which refuses what is signed for another one.
+/// Moves the bucket from the request's path to where the endpoint has it, and returns that endpoint.
 ///
 /// # Errors
-/// A sentence if the bucket is given as an ARN.
+/// Why there is no such endpoint, or that the bucket is given as an ARN.
 pub(super) fn address(
     operation: &Operation,
-    endpoint: &mut Endpoint,
+    settings: &EndpointSettings,
+    region: &str,
     outgoing: &mut Outgoing,
     bucket: &str,
-) -> Result<(), String> {
+) -> Result<Endpoint, String> {
     if bucket.starts_with("arn:") {
         return Err(format!("the bucket {bucket} is an access point, which is not supported"));
     }
-    let Some((scheme, host)) = endpoint.url.split_once("://") else { return Ok(()) };
-    if endpoint.overridden || operation.name == LOCATION || !fits_host(bucket) {
-        return Ok(());
-    }
-    endpoint.url = format!("{scheme}://{bucket}.{host}");
+    let found = endpoint::resolve_bucket(bucket, region, settings, operation.name == LOCATION)?;
+    // The scheme is followed by two slashes, the host by the next one.
+    let path = found.url.match_indices('/').nth(2).map_or(found.url.len(), |(at, _)| at);
+    let (origin, path) = found.url.split_at(path);
     let rest = outgoing.target.get(bucket.len() + 1..).unwrap_or_default();
-    outgoing.target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-    Ok(())
-}
-
-/// Whether a name is one label of a host.
-fn fits_host(bucket: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (3..=63).contains(&bucket.len()) && bucket.bytes().all(inner) && !bucket.starts_with('-') && !bucket.ends_with('-')
+    let slash = if path.is_empty() && !rest.starts_with('/') { "/" } else { "" };
+    outgoing.target = format!("{path}{slash}{rest}");
+    let is_bucket_host = !path.ends_with(bucket);
+    Ok(Endpoint { url: origin.to_owned(), is_bucket_host, ..found })
 }
 
 #[cfg(test)]
@@ -41,31 +40,40 @@ fn fits_host(bucket: &str) -> bool {
 mod tests {
     use super::{super::model, *};
 
-    fn addressed(bucket: &str, target: &str, overridden: bool) -> (String, String) {
-        let url = "https://s3.eu-central-1.amazonaws.com".to_owned();
-        let mut endpoint = Endpoint { url, signing_region: "eu-central-1".into(), overridden };
+    fn addressed(bucket: &str, target: &str, settings: &EndpointSettings) -> (String, String) {
         let mut outgoing = Outgoing { target: target.into(), ..Outgoing::default() };
         let operation = model::operation("s3", "GetBucketTagging").unwrap();
-        address(operation, &mut endpoint, &mut outgoing, bucket)
-            .map(|()| (endpoint.url, outgoing.target))
+        address(operation, settings, "eu-central-1", &mut outgoing, bucket)
+            .map(|endpoint| (endpoint.url, outgoing.target))
             .unwrap_or_default()
     }
 
     #[test]
-    fn a_plain_name_moves_into_the_host() {
+    fn plain_name_moves_into_host() {
         let host = "https://my-bucket.s3.eu-central-1.amazonaws.com".to_owned();
-        assert_eq!(addressed("my-bucket", "/my-bucket?tagging", false), (host.clone(), "/?tagging".into()));
-        assert_eq!(addressed("my-bucket", "/my-bucket/a/b", false), (host.clone(), "/a/b".into()));
-        assert_eq!(addressed("my-bucket", "/my-bucket", false), (host, "/".into()));
+        let aws = EndpointSettings::default();
+        assert_eq!(addressed("my-bucket", "/my-bucket?tagging", &aws), (host.clone(), "/?tagging".into()));
+        assert_eq!(addressed("my-bucket", "/my-bucket/a/b", &aws), (host.clone(), "/a/b".into()));
+        assert_eq!(addressed("my-bucket", "/my-bucket", &aws), (host, "/".into()));
     }
 
     #[test]
     fn other_names_and_other_servers_keep_the_path() {
-        let host = "https://s3.eu-central-1.amazonaws.com".to_owned();
-        for (bucket, overridden) in [("my.bucket", false), ("My_Bucket", false), ("my-bucket", true)] {
-            let target = format!("/{bucket}?tagging");
-            assert_eq!(addressed(bucket, &target, overridden), (host.clone(), target.clone()), "{bucket}");
+        let aws = ("https://s3.eu-central-1.amazonaws.com", EndpointSettings::default());
+        let own = ("http://127.0.0.1:1", EndpointSettings::all("http://127.0.0.1:1"));
+        for (bucket, (host, settings)) in [("my.bucket", &aws), ("My_Bucket", &aws), ("my-bucket", &own)] {
+            for rest in ["?tagging", "/a/b?x", ""] {
+                let target = format!("/{bucket}{rest}");
+                assert_eq!(addressed(bucket, &target, settings), ((*host).to_owned(), target.clone()), "{bucket}");
+            }
         }
-        assert_eq!(addressed("arn:aws:s3:eu-central-1:123456789012:accesspoint/a", "/x", false), Default::default());
+        assert_eq!(addressed("arn:aws:s3:eu-central-1:123456789012:accesspoint/a", "/x", &aws.1), Default::default());
+    }
+
+    #[test]
+    fn path_of_an_own_server_precedes_the_bucket() {
+        let own = EndpointSettings::all("http://127.0.0.1:1/base");
+        let found = addressed("my-bucket", "/my-bucket?tagging", &own);
+        assert_eq!(found, ("http://127.0.0.1:1".into(), "/base/my-bucket?tagging".into()));
     }
 }

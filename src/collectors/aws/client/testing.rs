@@ -10,12 +10,12 @@ use std::{
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
 
-use super::{Client, ClientConfig, Overrides, Timeouts};
+use super::{Client, ClientConfig, EndpointSettings, Timeouts};
 use crate::collectors::Waits;
 
 /// Answers in their order, and what was asked.
@@ -35,6 +35,8 @@ struct State {
 pub(in crate::collectors::aws) struct Asked {
     pub url: String,
     pub authorization: String,
+    /// All that the request says about who sends it.
+    pub agent: String,
     pub body: String,
 }
 
@@ -51,6 +53,12 @@ impl Served {
     pub(in crate::collectors::aws) fn bucket_in(self, region: &'static str) -> Self {
         self.0.lock().unwrap().region = Some(region);
         self
+    }
+
+    /// An HTTP client whose requests come here.
+    pub(in crate::collectors::aws) fn http(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
     }
 
     pub(in crate::collectors::aws) fn asked(&self) -> Vec<Asked> {
@@ -73,6 +81,9 @@ impl HttpConnector for Served {
         state.asked.push(Asked {
             url: request.uri().to_owned(),
             authorization: request.headers().get("authorization").unwrap_or_default().to_owned(),
+            agent: ["user-agent", "x-amz-user-agent"]
+                .map(|name| request.headers().get(name).unwrap_or_default())
+                .join(" "),
             body: String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
         });
         let (status, body) = state.answers.pop_front().unwrap();
@@ -98,27 +109,42 @@ fn named(request: &HttpRequest, body: &[u8]) -> Vec<u8> {
 
 /// A client of a server that settings name.
 pub(in crate::collectors::aws) fn client(served: &Served) -> Client {
-    client_with(served, Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() }, false)
+    client_with(served, EndpointSettings::all("http://127.0.0.1:1"), false)
 }
 
 /// A client with these endpoints that retries without pauses, or does not.
-pub(in crate::collectors::aws) fn client_with(served: &Served, overrides: Overrides, retries: bool) -> Client {
+pub(in crate::collectors::aws) fn client_with(served: &Served, endpoints: EndpointSettings, retries: bool) -> Client {
     let retry = if retries { Timeouts::default().retry } else { Duration::ZERO };
-    connected(served.clone(), overrides, Timeouts { pause: Duration::ZERO, retry, ..Timeouts::default() })
+    connected(served.clone(), endpoints, Timeouts { pause: Duration::ZERO, retry, ..Timeouts::default() })
 }
 
 /// A client of this connector.
 pub(in crate::collectors::aws) fn connected(
     connector: impl HttpConnector + 'static,
-    overrides: Overrides,
+    endpoints: EndpointSettings,
     timeouts: Timeouts,
 ) -> Client {
+    Client::new(config(connector, endpoints, timeouts))
+}
+
+/// A client with these endpoints that names an application.
+pub(in crate::collectors::aws) fn client_of(
+    served: &Served,
+    endpoints: EndpointSettings,
+    app_id: Option<String>,
+) -> Client {
+    let timeouts = Timeouts { retry: Duration::ZERO, ..Timeouts::default() };
+    Client::new(ClientConfig { app_id, ..config(served.clone(), endpoints, timeouts) })
+}
+
+fn config(connector: impl HttpConnector + 'static, endpoints: EndpointSettings, timeouts: Timeouts) -> ClientConfig {
     let connector = SharedHttpConnector::new(connector);
-    Client::new(ClientConfig {
+    ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
-        overrides,
+        endpoints,
+        app_id: None,
         timeouts,
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),
-    })
+    }
 }

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
-
 use aws_credential_types::provider::{
     ProvideCredentials, error::CredentialsError, future::ProvideCredentials as Provided,
 };
@@ -16,7 +14,7 @@ use super::{
 use crate::collectors::Waits;
 
 fn at(service: &str, region: &str) -> Option<(String, String)> {
-    let endpoint = endpoint::resolve(model::service(service).unwrap(), region, &Overrides::default()).ok()?;
+    let endpoint = resolve(service, region, &EndpointSettings::default()).ok()?;
     Some((endpoint.url.strip_prefix("https://").unwrap().to_owned(), endpoint.signing_region))
 }
 
@@ -57,27 +55,6 @@ fn regions_have_names_and_partitions() {
     assert!(regions().all(|region| partition(region.name) == Some(region.partition)));
 }
 
-#[test]
-fn variables_override_endpoints() {
-    let variables: BTreeMap<&str, &str> = [
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1/"),
-        ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://127.0.0.1:2"),
-        ("AWS_ENDPOINT_URL_S3", ""),
-    ]
-    .into();
-    let read = |name: &str| variables.get(name).map(|value| (*value).to_owned());
-    let overrides = Overrides::from_variables(read);
-    let url = |name: &str| endpoint::resolve(model::service(name).unwrap(), "nowhere", &overrides).unwrap().url;
-    assert_eq!(
-        [url("elbv2"), url("elb"), url("s3")],
-        ["http://127.0.0.1:2", "http://127.0.0.1:1", "http://127.0.0.1:1"]
-    );
-    let ignored = |name: &str| if name.starts_with("AWS_IGNORE") { Some("True".to_owned()) } else { read(name) };
-    assert_eq!(Overrides::from_variables(ignored), Overrides::default());
-    let wrong = Overrides { all: Some("127.0.0.1:1".into()), ..Overrides::default() };
-    assert!(endpoint::resolve(model::service("ec2").unwrap(), "eu-central-1", &wrong).is_err());
-}
-
 #[tokio::test]
 async fn requests_are_signed_for_service_and_region() {
     for (service, operation, region, scope, url) in [
@@ -95,7 +72,7 @@ async fn requests_are_signed_for_service_and_region() {
         ("s3", "ListBuckets", "us-east-1", "us-east-1/s3", "s3.us-east-1"),
     ] {
         let served = Served::new([(400, String::new())]);
-        let client = client_with(&served, Overrides::default(), false);
+        let client = client_with(&served, EndpointSettings::default(), false);
         client.call(Request::new(service, operation, region)).await.unwrap_err();
         let asked = served.asked().remove(0);
         assert!(asked.authorization.contains(&format!("/{scope}/aws4_request")), "{}", asked.authorization);
@@ -107,7 +84,7 @@ async fn requests_are_signed_for_service_and_region() {
 async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
     let request = || Request::new("s3", "GetBucketTagging", "eu-central-1").with("Bucket", "my-bucket");
     let served = Served::new([(404, String::new()), (404, String::new())]);
-    client_with(&served, Overrides::default(), false).call(request()).await.unwrap_err();
+    client_with(&served, EndpointSettings::default(), false).call(request()).await.unwrap_err();
     client(&served).call(request()).await.unwrap_err();
     let urls: Vec<_> = served.asked().into_iter().map(|asked| asked.url).collect();
     let expected = ["https://my-bucket.s3.eu-central-1.amazonaws.com/?tagging", "http://127.0.0.1:1/my-bucket?tagging"];
@@ -117,7 +94,7 @@ async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     let empty = || "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned();
-    let overrides = || Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
+    let overrides = || EndpointSettings::all("http://127.0.0.1:1");
     let served = Served::new([(503, String::new()), (200, empty())]);
     client_with(&served, overrides(), true).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
     assert_eq!(served.asked().len(), 2);
@@ -132,7 +109,7 @@ async fn too_many_calls_are_tried_again_whatever_the_code() {
         (429, "<R/>".to_owned()),
         (200, "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned()),
     ]);
-    let overrides = Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() };
+    let overrides = EndpointSettings::all("http://127.0.0.1:1");
     let client = client_with(&served, overrides, true);
     client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap();
     assert_eq!(served.asked().len(), 2);
@@ -143,7 +120,7 @@ async fn where_a_bucket_is_can_be_asked_anywhere() {
     let location = "<LocationConstraint>eu-west-1</LocationConstraint>".to_owned();
     let served = Served::new([(200, location)]);
     let request = Request::new("s3", "GetBucketLocation", "us-east-1").with("Bucket", "my-bucket");
-    client_with(&served, Overrides::default(), false).call(request).await.unwrap();
+    client_with(&served, EndpointSettings::default(), false).call(request).await.unwrap();
     assert_eq!(served.asked().remove(0).url, "https://s3.us-east-1.amazonaws.com/my-bucket?location");
 }
 
@@ -160,7 +137,7 @@ async fn an_error_names_the_call_and_no_secret() {
 #[tokio::test]
 async fn mistakes_are_found_before_anything_is_sent() {
     let served = Served::default();
-    let client = client_with(&served, Overrides::default(), false);
+    let client = client_with(&served, EndpointSettings::default(), false);
     for request in [
         Request::new("ec3", "DescribeVpcs", "eu-central-1"),
         Request::new("ec2", "DescribeVpc", "eu-central-1"),
@@ -206,9 +183,10 @@ impl ProvideCredentials for Nobody {
 async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
     let config = |credentials: SharedCredentialsProvider| ClientConfig {
         credentials,
-        overrides: Overrides { all: Some("http://127.0.0.1:1".into()), ..Overrides::default() },
+        endpoints: EndpointSettings::all("http://127.0.0.1:1"),
+        app_id: None,
         timeouts: Timeouts { retry: Duration::ZERO, ..Timeouts::default() },
-        http: http::client().unwrap(),
+        http: http::client(None).unwrap(),
         waits: Waits::default().unit(0),
     };
     let request = || Request::new("ec2", "DescribeVpcs", "eu-central-1");

@@ -20,7 +20,7 @@ use super::*;
 use crate::{
     collectors::{
         SharedTable, Waits,
-        aws::client::{ClientConfig, Overrides, Timeouts},
+        aws::client::{ClientConfig, EndpointSettings, Timeouts},
     },
     settings::{Setting, Settings},
 };
@@ -151,7 +151,8 @@ async fn run_sharing(settings: Settings, payload: Payload, cloud: Cloud, shared:
     let connector = SharedHttpConnector::new(fake.clone());
     let client = Client::new(ClientConfig {
         credentials: SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")),
-        overrides: Overrides::default(),
+        endpoints: EndpointSettings::default(),
+        app_id: None,
         timeouts: Timeouts { retry: Duration::ZERO, ..Timeouts::default() },
         http: http_client_fn(move |_, _| connector.clone()),
         waits: Waits::default().unit(0),

@@ -37,9 +37,10 @@ use super::{
     client::{self, CallError, Client, Reply, Request},
     definitions::{Definition, Definitions, Scope, Service},
     engine::call_failure,
-    identity::DEFAULT_REGION,
     plan::ACCOUNT_KIND,
     provider,
+    role::Role,
+    sdk_settings::DEFAULT_REGION,
     selection::global_region,
 };
 use crate::settings::Settings;
@@ -61,10 +62,13 @@ pub(super) fn operator(settings: &Settings, subject: &Subject) -> Result<Unit, F
     }
     is_where_its_arn_says(subject, definition)?;
     let stored = subject.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
-    let role = if settings.flag("aws-role-override") { settings.text("aws-role") } else { stored };
+    let role = match settings.text("aws-role").filter(|_| settings.flag("aws-role-override")) {
+        Some(given) => Some(role_in(given, subject)?),
+        None => stored.map(str::to_owned),
+    };
     let payload = Payload {
         account: subject.account.id.clone(),
-        role: role.map(str::to_owned),
+        role,
         partition: partition(subject).to_owned(),
         regions: Vec::new(),
         verify: true,
@@ -76,6 +80,17 @@ pub(super) fn operator(settings: &Settings, subject: &Subject) -> Result<Unit, F
         parts: 0,
         payload: serde_json::to_string(&payload).map_err(internal)?,
     })
+}
+
+/// The role that `--aws-role` names, if it can be one of the resource's account.
+fn role_in(given: &str, subject: &Subject) -> Result<String, Failure> {
+    let role = Role::parse(given).map_err(|error| refused(subject, &format!("--aws-role {given}: {error}")))?;
+    match role.owner {
+        Some(owner) if owner.account != subject.account.id => {
+            Err(refused(subject, &format!("--aws-role is a role of the account {} only", owner.account)))
+        }
+        _ => Ok(role.name),
+    }
 }
 
 /// Carries out one operation.
