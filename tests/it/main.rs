@@ -15,6 +15,7 @@ mod endings;
 mod exposed;
 mod graph;
 mod operate;
+mod peers;
 mod queue;
 mod shapes;
 mod supervision;
