@@ -3,16 +3,28 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
-    os::unix::fs::FileTypeExt,
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::{AccessFlags, access},
+};
 use tempfile::{NamedTempFile, TempPath};
 use thiserror::Error;
 
 /// As many links as the system follows.
 const MAX_LINKS: usize = 40;
+
+/// How standard output is named in errors.
+const STANDARD_OUTPUT: &str = "standard output";
+/// What is wrong with a standard output that was closed at the start.
+const CLOSED: &str = "it is closed, or is /dev/null without a shell's redirection, so that everything would be lost; redirect it \
+                      to a file or a pipe, or give --output FILE";
 
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
@@ -37,7 +49,6 @@ pub struct OutputFile {
 
 #[derive(Debug)]
 enum Target {
-    Stdout,
     Direct(File),
     /// A named pipe, opened when there is something to write: opening it waits for a reader.
     Pipe,
@@ -47,9 +58,13 @@ enum Target {
 
 impl OutputFile {
     /// Standard output.
-    #[must_use]
-    pub fn stdout() -> Self {
-        Self { path: "standard output".into(), target: Target::Stdout }
+    ///
+    /// # Errors
+    /// If it is closed or cannot be written.
+    pub fn stdout() -> Result<Self, OutputError> {
+        let path = PathBuf::from(STANDARD_OUTPUT);
+        let file = stdout().map_err(|source| OutputError { path: STANDARD_OUTPUT.to_owned(), source })?;
+        Ok(Self { path, target: Target::Direct(file) })
     }
 
     /// Checks that the file can be written, before there is something to write.
@@ -77,7 +92,6 @@ impl OutputFile {
     pub fn split(self) -> (Writing, Placing) {
         let Self { path, target } = self;
         let (sink, beside) = match target {
-            Target::Stdout => (Sink::Stdout, None),
             Target::Direct(file) => (Sink::Direct(file), None),
             Target::Pipe => (Sink::Pipe, None),
             Target::Replace(file, place) => {
@@ -98,7 +112,6 @@ pub struct Writing {
 
 #[derive(Debug)]
 enum Sink {
-    Stdout,
     Direct(File),
     Pipe,
     Beside(File),
@@ -111,7 +124,6 @@ impl Writing {
     /// If writing fails, such as on a full disk.
     pub fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         let result = match self.sink {
-            Sink::Stdout => buffered(io::stdout().lock(), content),
             Sink::Direct(file) => buffered(file, content),
             Sink::Pipe => OpenOptions::new().write(true).open(&self.path).and_then(|pipe| buffered(pipe, content)),
             Sink::Beside(mut file) => buffered(&mut file, content).and_then(|()| file.sync_all()),
@@ -144,7 +156,7 @@ fn target(path: &Path) -> io::Result<Target> {
     let place = followed(path);
     let descriptor = descriptor(&place);
     if descriptor == Some(STDOUT) {
-        return Ok(Target::Stdout);
+        return stdout().map(Target::Direct);
     }
     match fs::metadata(&place) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
@@ -162,6 +174,28 @@ fn target(path: &Path) -> io::Result<Target> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Replace(beside(&place)?, place)),
         Err(error) => Err(error),
     }
+}
+
+/// A copy of the descriptor of standard output. The standard library's own takes no notice of errors of a descriptor that
+/// cannot be written to.
+fn stdout() -> io::Result<File> {
+    let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let flags = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?);
+    match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDONLY => Err(io::Error::other("it is open for reading only; redirect it to a file or a pipe")),
+        // The standard library opens /dev/null for reading and writing in the place of a descriptor that is closed at the
+        // start. A shell opens it for writing only.
+        OFlag::O_RDWR if is_null(&file) => Err(io::Error::other(CLOSED)),
+        _ => Ok(file),
+    }
+}
+
+fn is_null(file: &File) -> bool {
+    let device = |found: io::Result<fs::Metadata>| found.ok().map(|found| found.rdev());
+    let null = device(fs::metadata("/dev/null"));
+    file.metadata().is_ok_and(|found| found.file_type().is_char_device())
+        && null.is_some()
+        && device(file.metadata()) == null
 }
 
 /// Where a path leads. A link is not replaced: the file that it names would stay as it was.
@@ -251,7 +285,10 @@ mod tests {
         let link = folder.path().join("link");
         symlink("/dev/stdout", &link).unwrap();
         for path in [Path::new("/dev/stdout"), Path::new("/dev/fd/1"), Path::new("/proc/self/fd/1"), &link] {
-            assert!(matches!(target(path).unwrap(), Target::Stdout), "{}", path.display());
+            // What it leads to is a matter of who runs the test; that it is not opened by its name is not.
+            let found = target(path);
+            assert!(!matches!(found, Ok(Target::Replace(..) | Target::Pipe)), "{}", path.display());
+            assert_eq!(found.is_ok(), stdout().is_ok(), "{}", path.display());
         }
     }
 

@@ -2,12 +2,14 @@
 //!
 //! 1. the command line and the environment; a worker goes its own way from here, and a command line with secrets is
 //!    replaced by one without
-//! 2. what the process asks of the system: no core dumps, adopted orphans, descriptors
+//! 2. what the process asks of the system: no core dumps, descriptors, adopted orphans, and that workers can be started
 //! 3. signals, so that none is lost while the rest comes up
 //! 4. the log, then the warnings that were kept for it
 //! 5. the folder of dumps, then the output of a one-shot collection, or the port of the daemon
 //! 6. the connection to the core
 //! 7. the supervisor, until it ends; then the same in reverse
+
+mod limits;
 
 use std::{
     collections::BTreeMap,
@@ -38,13 +40,13 @@ use crate::{
     collectors,
     graph::Spool,
     output::OutputFile,
-    process::{Program, guard, reaper},
+    process::{Program, descriptors::Descriptors, guard, reaper},
     settings::Setting,
     supervisor::{
-        self, CleanupSetting, Ended, Notices, Setup, Source,
+        self, Ended, Notices, Setup, Source,
         deliver::{Deliver, ToCore, ToFile, check_dump},
         link::{Bounds, LinkCollector, Patience},
-        policy::{CollectorPolicy, Policy},
+        policy::Policy,
         report::ProgressEvent,
     },
     telemetry::{self, LogFile, Metrics},
@@ -114,9 +116,13 @@ fn failed<E: std::fmt::Display>(code: ExitCode) -> impl FnOnce(E) -> Failed {
 }
 
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::Complete,
-        Err(_) => ExitCode::Undelivered,
+        Err(error) => {
+            let message = format!("cannot write to standard output: {error}");
+            Failed(ExitCode::Undelivered, message).say()
+        }
     }
 }
 
@@ -128,17 +134,17 @@ fn usage(error: &CliError) -> ExitCode {
 
 fn start(run: Run) -> Result<ExitCode, Failed> {
     guard::forbid_core_dumps();
-    guard::raise_descriptors();
+    let descriptors = Descriptors::raise().map_err(failed(ExitCode::Internal))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(failed::<std::io::Error>(ExitCode::Internal))?;
-    let code = runtime.block_on(running(run));
+        .map_err(|error| Failed(ExitCode::Internal, format!("cannot start the runtime: {error}")))?;
+    let code = runtime.block_on(running(run, descriptors));
     runtime.shutdown_timeout(WEB_CLOSE);
     code
 }
 
-async fn running(run: Run) -> Result<ExitCode, Failed> {
+async fn running(run: Run, descriptors: Descriptors) -> Result<ExitCode, Failed> {
     let hangups = Signals::new(caught_hangup(&run.mode)).map_err(failed(ExitCode::Internal))?;
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(failed(ExitCode::Internal))?;
     let display = matches!(run.mode, Mode::Collect { .. }).then(|| cli::Progress::new(run.verbosity));
@@ -153,14 +159,23 @@ async fn running(run: Run) -> Result<ExitCode, Failed> {
         tracing::warn!("{warning}");
     }
     reaper::adopt_orphans();
+    let policy = limits::policy(&run, descriptors)?;
     let dump = dump(&run)?;
-    match run.mode.clone() {
-        Mode::Collect { output } => collect_once(run, &output, dump, display, stream::select(signals, hangups)).await,
-        Mode::Daemon => {
-            tokio::spawn(reopen_log(hangups, log));
-            daemon(run, dump, signals).await
+    let reports = tokio::spawn(limits::report_suppressed(log.clone()));
+    let ended = match run.mode.clone() {
+        Mode::Collect { output } => {
+            let signals = stream::select(signals, hangups);
+            collect_once(run, policy, &output, dump, display, signals).await
         }
-    }
+        Mode::Daemon => {
+            tokio::spawn(reopen_log(hangups, log.file()));
+            let limits = web::Limits::within(descriptors.for_web(web::usual_descriptors()));
+            daemon(run, policy, dump, limits, signals).await
+        }
+    };
+    reports.abort();
+    log.report_all_suppressed();
+    ended
 }
 
 /// A terminal that is closed ends a one-shot collection, unless whoever started it wanted otherwise (`nohup`). A daemon
@@ -183,6 +198,7 @@ async fn reopen_log(mut hangups: Signals, log: Option<LogFile>) {
 
 async fn collect_once(
     run: Run,
+    policy: Policy,
     output: &Output,
     dump: Option<PathBuf>,
     display: Option<cli::Progress>,
@@ -190,13 +206,14 @@ async fn collect_once(
 ) -> Result<ExitCode, Failed> {
     let output = match output {
         Output::Stdout => OutputFile::stdout(),
-        Output::File(path) => OutputFile::create(path).map_err(failed(ExitCode::Undelivered))?,
+        Output::File(path) => OutputFile::create(path),
     };
+    let output = output.map_err(failed(ExitCode::Undelivered))?;
     let deliver =
         ToFile { output: Mutex::new(Some(output)), ignore_deferred: run.core.ignore_deferred_connections, dump };
     let metrics = Arc::new(Metrics::new());
     let mut shown = display.clone();
-    let mut setup = setup(&run, Arc::new(deliver), metrics);
+    let mut setup = setup(&run, policy, Arc::new(deliver), metrics);
     if let Some(display) = shown.take() {
         setup.show = Box::new(move |event| display.event(event));
     }
@@ -228,13 +245,19 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     }
 }
 
-async fn daemon(run: Run, dump: Option<PathBuf>, signals: Signals) -> Result<ExitCode, Failed> {
+async fn daemon(
+    run: Run,
+    policy: Policy,
+    dump: Option<PathBuf>,
+    limits: web::Limits,
+    signals: Signals,
+) -> Result<ExitCode, Failed> {
     let core_settings = &run.core;
     let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
     let metrics = Arc::new(Metrics::new());
     let (notices, status, core_status) = notices();
     let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
-    let web = Web::start(listener, core_settings.web_path.clone(), state);
+    let web = Web::start(limits, listener, core_settings.web_path.clone(), state);
     let (core, source) = connect(&run, &notices)?;
     let deliver: Arc<dyn Deliver> = match &core {
         Some(core) => Arc::new(ToCore {
@@ -247,7 +270,7 @@ async fn daemon(run: Run, dump: Option<PathBuf>, signals: Signals) -> Result<Exi
         }),
         None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
     };
-    let ended = supervisor::run(setup(&run, deliver, metrics), source, signals, notices).await;
+    let ended = supervisor::run(setup(&run, policy, deliver, metrics), source, signals, notices).await;
     if let Some(core) = core.and_then(Arc::into_inner) {
         core.close(Instant::now() + CORE_CLOSE).await;
     }
@@ -280,12 +303,7 @@ fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), 
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 
-fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
-    let policies = run.collectors.iter().map(|Enabled { collector, settings }| CollectorPolicy {
-        name: collector.name(),
-        process: run.core.fork,
-        units: collector.concurrency(settings),
-    });
+fn setup(run: &Run, policy: Policy, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
     let links: BTreeMap<_, _> = run
         .collectors
         .iter()
@@ -295,12 +313,6 @@ fn setup(run: &Run, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
             (collector.name(), LinkCollector { settings: public, broker: collector.broker(settings) })
         })
         .collect();
-    let mut policy = Policy::new(policies.collect(), run.core.pool_size, run.core.timeout);
-    policy.cleanup = CleanupSetting {
-        enabled: run.core.cleanup,
-        dry_run: run.core.cleanup_dry_run,
-        pool: run.core.cleanup_pool_size,
-    };
     Setup {
         policy,
         collectors: links,
@@ -365,12 +377,12 @@ struct Web {
 }
 
 impl Web {
-    fn start(listener: TcpListener, path: String, state: WebState) -> Self {
+    fn start(limits: web::Limits, listener: TcpListener, path: String, state: WebState) -> Self {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "serving health, metrics and jobs");
         }
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(web::serve(listener, path, state, async {
+        let task = tokio::spawn(web::serve(limits, listener, path, state, async {
             // Either way it is over.
             let _ = stopped.await;
         }));

@@ -117,7 +117,7 @@ struct Ancestor {
 impl Ancestors {
     fn account_id(self) -> Option<String> {
         let account = self.account?;
-        account.id.or(account.reported?.id)
+        account.id.or_else(|| account.reported.and_then(|reported| reported.id))
     }
 }
 

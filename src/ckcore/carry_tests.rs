@@ -63,6 +63,15 @@ fn nodes_of_other_accounts_stay_there() {
 }
 
 #[test]
+fn nodes_of_other_accounts_are_known_by_the_ancestors_of_either_core() {
+    let ancestors = r#""ancestors": {"account": {"reported": {"id": "Other", "name": "Other"}}}, "reported""#;
+    let foreign = INSTANCE.replace("r00Z", "other").replacen("\"reported\"", ancestors, 1);
+    let own = foreign.replace("other", "own").replace("\"id\": \"Other\"", "\"id\": \"Example Account\"");
+    let carried = carry(&[ACCOUNT, &foreign, &own], 4096).unwrap();
+    assert_eq!(carried.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["K_29", "own"]);
+}
+
+#[test]
 fn other_edge_types_are_kept_and_the_default_is_not_said() {
     let of_type = |name: &str| EDGE.replace("\"type\": \"edge\"", &format!("\"edge_type\": \"{name}\""));
     let carried = carry(&[ACCOUNT, INSTANCE, &of_type("dependency"), &of_type("delete")], 4096).unwrap();

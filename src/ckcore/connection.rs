@@ -13,6 +13,7 @@ use super::{
     frames::Note,
     http::Http,
     link::{Books, Link, Standing},
+    losses::Losses,
     outbox::Outbox,
     queue::{Queue, TaskBooks},
 };
@@ -57,6 +58,7 @@ pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Co
         outbox: outbox.clone(),
         stop: stopped,
         standing: Standing::Unknown,
+        losses: Losses::default(),
         subscribed: AtomicBool::new(false),
     };
     let link = Running(tokio::spawn(link.run()));
@@ -72,7 +74,7 @@ impl Core {
         if self.books.ledger().answered(key, answer) {
             self.books.wake();
         } else {
-            tracing::warn!(action = %key, "ignored the answer to an action that is not in work");
+            tracing::warn!(peer = "core", action = %key, "ignored the answer to an action that is not in work");
         }
     }
 
@@ -95,7 +97,7 @@ impl Core {
     /// the core delivers the task again.
     pub fn answer_task(&self, id: &str, result: TaskResult) {
         if !self.tasks.answered(id, result) {
-            tracing::warn!(task = id, "ignored the result of a task that is not in work");
+            tracing::warn!(peer = "core", task = id, "ignored the result of a task that is not in work");
         }
     }
 
@@ -130,7 +132,7 @@ impl Core {
             (&mut self.link.0).await
         };
         if timeout_at(deadline, ends).await.is_err() {
-            tracing::warn!("the connection to the core could not be closed in time");
+            tracing::warn!(peer = "core", "the connection to the core could not be closed in time");
         }
     }
 }

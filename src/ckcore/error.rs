@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, StatusCode, header::LOCATION};
+use reqwest::Url;
 use thiserror::Error;
 
 /// The longest part of an answer of the core that goes into an error, in bytes.
 const MESSAGE_LIMIT: usize = 1000;
+
+/// The longest destination of a redirect that goes into an error, in bytes.
+const DESTINATION_LIMIT: usize = 300;
 
 /// A request to the core, or the connection to it, failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -54,6 +59,21 @@ impl CoreError {
         Self { what, status: None, message: bounded(message), retryable: false }
     }
 
+    /// The answer has no status of success. A redirect is named with its destination; it is never followed, because the
+    /// token is for the core alone.
+    pub(super) fn answered(what: &'static str, status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
+        if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+            return Self::refused(what, status.as_u16(), body);
+        }
+        let to = headers.get(LOCATION).map(|location| destination(&String::from_utf8_lossy(location.as_bytes())));
+        let message = format!(
+            "the core redirects to {}, and redirects are not followed: give the address of the core itself with \
+             --ckcore-uri (something in between may want a login, or https)",
+            to.as_deref().unwrap_or("an address that it does not name")
+        );
+        Self { what, status: Some(status.as_u16()), message: bounded(&message), retryable: false }
+    }
+
     /// The core refused.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
         // A token that was refused is made anew; and a core that was given another key may be given the old one again. How
@@ -84,6 +104,21 @@ fn explain(status: u16, body: &str) -> String {
     if text.is_empty() { "the core gave no reason".to_owned() } else { text }
 }
 
+/// The destination of a redirect, without what may be secret in it: user, password, query and fragment.
+fn destination(location: &str) -> String {
+    let bare = match Url::parse(location) {
+        Ok(mut url) => {
+            // A URL that cannot have them has none.
+            let _ = (url.set_username(""), url.set_password(None));
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        }
+        Err(_) => location.split(['?', '#']).next().unwrap_or_default().to_owned(),
+    };
+    cut(&bare, DESTINATION_LIMIT)
+}
+
 /// A text cut to a length that is good for a log line.
 pub(super) fn bounded(text: &str) -> String {
     cut(text, MESSAGE_LIMIT)
@@ -100,6 +135,8 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -137,6 +174,34 @@ mod tests {
             );
         }
         assert!(!CoreError::permanent("check", "Error: X\nMessage: y").is_about_content());
+    }
+
+    #[test]
+    fn redirect_names_its_destination_without_secrets() {
+        for (location, shown) in [
+            (Some("https://login.example/start?token=geheim#x"), "https://login.example/start,"),
+            (Some("https://me:geheim@core.example:8900/"), "https://core.example:8900/,"),
+            (Some("/login?token=geheim"), "redirects to /login,"),
+            (Some("//core.example/a?token=geheim"), "redirects to //core.example/a,"),
+            (Some(""), "redirects to ,"),
+            (None, "an address that it does not name"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(location) = location {
+                headers.insert(LOCATION, location.parse().unwrap());
+            }
+            for status in [301, 302, 303, 307, 308] {
+                let status = StatusCode::from_u16(status).unwrap();
+                let error = CoreError::answered("registration", status, &headers, "<html>").to_string();
+                assert!(error.contains(shown) && error.contains("--ckcore-uri"), "{error}");
+                assert!(!error.contains("geheim") && !error.contains("no reason"), "{error}");
+            }
+        }
+        let long = format!("http://core.example/{}", "a".repeat(5000)).parse().unwrap();
+        let headers = HeaderMap::from_iter([(LOCATION, long)]);
+        assert!(CoreError::answered("merge", StatusCode::FOUND, &headers, "").to_string().len() < 700);
+        let other = CoreError::answered("merge", StatusCode::BAD_REQUEST, &HeaderMap::new(), "");
+        assert_eq!(other, CoreError::refused("merge", 400, ""));
     }
 
     #[test]

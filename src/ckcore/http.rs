@@ -10,7 +10,12 @@ use http::{Method, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::{Mutex, watch};
 
-use super::{CoreConfig, CoreError, peer::Peer, tls::Trust, token::Tokens};
+use super::{
+    CoreConfig, CoreError,
+    peer::Peer,
+    tls::{self, Trust},
+    token::Tokens,
+};
 
 /// The most that is read of a refusal, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
@@ -63,9 +68,9 @@ impl Http {
         let found = format!("{core}, {graph}");
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if *said == found {
-            tracing::debug!(core, graph, "found the core again");
+            tracing::debug!(peer = "core", core, graph, "found the core again");
         } else {
-            tracing::info!(core, graph, "found the core");
+            tracing::info!(peer = "core", core, graph, "found the core");
             *said = found;
         }
     }
@@ -126,9 +131,10 @@ impl Http {
         if status == StatusCode::UNAUTHORIZED {
             self.tokens.forget().await;
         }
+        let headers = response.headers().clone();
         // A refusal whose text cannot be read is still a refusal.
         let body = read(response, REFUSAL_LIMIT).await.unwrap_or_default();
-        Err(CoreError::refused(what, status.as_u16(), &String::from_utf8_lossy(&body)))
+        Err(CoreError::answered(what, status, &headers, &String::from_utf8_lossy(&body)))
     }
 
     /// Sends a short request and ignores what the core says beyond its status.
@@ -163,7 +169,7 @@ pub(super) fn failure(what: &'static str, limit: Duration, error: &reqwest::Erro
     if error.is_builder() {
         return CoreError::permanent(what, &causes(error));
     }
-    CoreError::transport(what, &causes(error))
+    CoreError::transport(what, &tls::explained(causes(error)))
 }
 
 /// An error with its causes, which the outermost text does not name.

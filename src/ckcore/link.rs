@@ -20,6 +20,7 @@ use super::{
     frames::{self, Incoming, Note},
     http::Http,
     ledger::{Arrival, Ledger},
+    losses::{Losses, STABLE, Said},
     notes::Notes,
     outbox::Outbox,
     peer::Peer,
@@ -95,6 +96,8 @@ pub(super) struct Link {
     pub(super) stop: watch::Receiver<Option<Instant>>,
     /// What the dispatcher was told last.
     pub(super) standing: Standing,
+    /// The losses since the last connection that lasted.
+    pub(super) losses: Losses,
     /// Whether the core may know us, so that there is something to remove in the end.
     pub(super) subscribed: AtomicBool,
 }
@@ -108,7 +111,10 @@ impl Link {
         while !self.is_over() {
             let begun = Instant::now();
             match self.session().await {
-                End::Answered => backoff.reset(),
+                End::Answered => {
+                    backoff.reset();
+                    self.lasts();
+                }
                 End::Stopped => break,
                 End::Lost(error) => {
                     // A core that was there may be there again at once; one that always fails is left in peace.
@@ -131,11 +137,16 @@ impl Link {
     /// Says that there is no connection, if that is news, and waits, at most until a close is asked for.
     async fn lost(&mut self, error: &CoreError, wait: Duration) {
         let reason = error.to_string();
+        match self.losses.lost(&reason) {
+            Said::News => tracing::warn!(peer = "core", reason, "no connection to the core, trying again"),
+            Said::Repeated(attempts, connections) => {
+                let message = "no lasting connection to the core, trying again";
+                tracing::warn!(peer = "core", attempts, connections, reason, "{message}");
+            }
+            Said::Nothing => tracing::debug!(peer = "core", reason, "still no connection to the core"),
+        }
         let news = Standing::Lost(reason.clone());
-        if self.standing == news {
-            tracing::debug!(reason, "still no connection to the core");
-        } else {
-            tracing::warn!(reason, "no connection to the core, trying again");
+        if self.standing != news {
             self.standing = news;
             self.outbox.push(CoreEvent::Disconnected { reason });
         }
@@ -179,7 +190,9 @@ impl Link {
             Err(error) => return End::Lost(error),
         };
         if self.standing != Standing::Connected {
-            tracing::info!("connected to the core");
+            if self.losses.connected() {
+                tracing::info!(peer = "core", "connected to the core");
+            }
             self.standing = Standing::Connected;
             self.outbox.push(CoreEvent::Connected);
         }
@@ -188,6 +201,13 @@ impl Link {
             self.books.ledger().settled(&key);
         }
         end
+    }
+
+    /// Logs that the connection lasts, if only its losses were logged.
+    fn lasts(&mut self) {
+        if let Some(losses) = self.losses.lasts() {
+            tracing::info!(peer = "core", losses, "connected to the core again");
+        }
     }
 
     /// Returns when a close was asked for and there is no answer to deliver, or no time left for it.
@@ -225,6 +245,7 @@ impl Link {
     }
 
     async fn serve(&mut self, session: &mut Session) -> End {
+        let stable_at = Instant::now() + STABLE;
         loop {
             if let Err(error) = self.send(session).await {
                 return End::Lost(error);
@@ -245,6 +266,7 @@ impl Link {
                 },
                 () = self.books.changed.notified(), if idle => {}
                 () = self.stopped(), if stop_at.is_none() => {}
+                () = sleep_until(stable_at), if !self.losses.is_empty() => self.lasts(),
                 () = sleep_until(confirm_by), if !idle => {
                     return End::Lost(session.wire.lost("the core did not say that it took an answer"));
                 }
@@ -271,7 +293,7 @@ impl Link {
                 self.books.ledger().not_sent(&action.key);
                 return Err(error);
             }
-            tracing::info!(action = %action.key, done = answer == Answer::Done, "answered an action");
+            tracing::info!(peer = "work", action = %action.key, done = answer == Answer::Done, "answered an action");
             if closes {
                 session.sent = Some((action.key, Instant::now() + self.http.config.timing.confirm));
             } else {
@@ -285,27 +307,33 @@ impl Link {
         let action = match frames::read(text) {
             Incoming::Action(action) => action,
             Incoming::Abort(key) => {
-                tracing::info!(action = %key, "the core gave up an action");
+                tracing::info!(peer = "work", action = %key, "the core gave up an action");
                 if self.books.ledger().in_work(&key).is_some() {
                     self.outbox.push(CoreEvent::Abort(key));
                 }
                 return;
             }
             Incoming::Unusable(reason) => {
-                tracing::warn!(reason = bounded(&reason), "ignored a frame of the core");
+                tracing::warn!(peer = "core", reason = bounded(&reason), "ignored a frame of the core");
                 return;
             }
         };
         if self.stop.borrow().is_some() {
-            tracing::info!(action = %action.key, "ignored an action, because the worker is ending");
+            tracing::info!(peer = "work", action = %action.key, "ignored an action, because the worker is ending");
             return;
         }
         let arrival = self.books.ledger().arrived(&action);
         match arrival {
             Arrival::Start => self.outbox.push(CoreEvent::Action(action)),
-            Arrival::InWork => tracing::info!(action = %action.key, "an action in work was delivered again"),
-            Arrival::Answered => tracing::info!(action = %action.key, "an answered action was delivered again"),
-            Arrival::NoRoom => tracing::warn!(action = %action.key, "too many actions at a time, left for later"),
+            Arrival::InWork => {
+                tracing::info!(peer = "work", action = %action.key, "an action in work was delivered again")
+            }
+            Arrival::Answered => {
+                tracing::info!(peer = "work", action = %action.key, "an answered action was delivered again")
+            }
+            Arrival::NoRoom => {
+                tracing::warn!(peer = "core", action = %action.key, "too many actions at a time, left for later")
+            }
         }
     }
 
@@ -321,7 +349,7 @@ impl Link {
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
-                tracing::warn!(%error, event = duty.name(), "a subscription remains in the core");
+                tracing::warn!(peer = "core", %error, event = duty.name(), "a subscription remains in the core");
                 return;
             }
         }

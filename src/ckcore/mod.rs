@@ -27,6 +27,7 @@ mod http;
 mod ledger;
 mod lines;
 mod link;
+mod losses;
 mod notes;
 mod outbox;
 mod peer;

@@ -80,14 +80,17 @@ async fn own_authority(
         StatusCode::OK => authority::proved(response, psk, config.timing.request).await.map(Some),
         // ckcore 2.0 does not know the path.
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => Ok(None),
-        status => Err(CoreError::refused(authority::WHAT, status.as_u16(), &text(response).await)),
+        status => {
+            let headers = response.headers().clone();
+            Err(CoreError::answered(authority::WHAT, status, &headers, &text(response).await))
+        }
     }
 }
 
 /// Asks a core that may be of either generation.
 async fn ask(config: &CoreConfig, client: &Client) -> Result<Dialect, CoreError> {
     let response = get(config, client, &["system", "ready"], WHAT).await?;
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let body = text(response).await;
     match (status, body.trim()) {
         (StatusCode::OK, "ok") => Ok(Dialect::Core4),
@@ -101,36 +104,27 @@ async fn ask(config: &CoreConfig, client: &Client) -> Result<Dialect, CoreError>
             Err(CoreError::transport(WHAT, &message))
         }
         // A core that is starting up is asked again.
-        (status, body) => Err(CoreError { retryable: true, ..CoreError::refused(WHAT, status.as_u16(), body) }),
+        (status, body) => Err(CoreError { retryable: true, ..CoreError::answered(WHAT, status, &headers, body) }),
     }
 }
 
 async fn get(config: &CoreConfig, client: &Client, path: &[&str], what: &'static str) -> Result<Response, CoreError> {
-    let limit = config.timing.request;
+    // A core answers these at once, also while it starts.
+    let limit = config.timing.request.min(config.timing.connect);
     let request = client.request(Method::GET, config.url(path)).timeout(limit);
     request.send().await.map_err(|error| {
-        let mut failed = failure(what, limit, &error);
-        if let Some(hint) = hint(&failed.message) {
-            failed.message.push_str(hint);
+        let failed = failure(what, limit, &error);
+        if error.is_timeout() && !error.is_connect() {
+            let message = format!(
+                "{} accepted the connection and sent no answer within {:.1} s: check that --ckcore-uri is the address of a \
+                 core, and that the core is not overloaded",
+                config.uri,
+                limit.as_secs_f64()
+            );
+            return CoreError::transport(what, &message);
         }
         failed
     })
-}
-
-/// What to do about a failed handshake.
-fn hint(message: &str) -> Option<&'static str> {
-    // A core that wants our certificate says so after the handshake, with one of these alerts.
-    let refusals = ["CertificateRequired", "UnknownCA", "BadCertificate", "CertificateUnknown", "DecryptError"];
-    if message.contains("UnknownIssuer") {
-        Some(
-            " (nobody whom this machine trusts signed the core's certificate: give --ca-cert, or --psk if the core has a \
-             certificate authority of its own)",
-        )
-    } else if refusals.iter().any(|alert| message.contains(alert)) {
-        Some(" (the core wants a certificate of ours that it trusts: give --cert and --cert-key)")
-    } else {
-        None
-    }
 }
 
 async fn text(response: Response) -> String {

@@ -129,7 +129,7 @@ impl Queue {
                 // Another generation may come back after a loss.
                 End::NotWanted => self.pause(limit).await,
                 End::Lost(error) => {
-                    tracing::debug!(%error, number, "no connection to the work queue, trying again");
+                    tracing::debug!(peer = "core", %error, number, "no connection to the work queue, trying again");
                     if begun.elapsed() > timing.backoff_first * 5 {
                         backoff.reset();
                     }
@@ -221,7 +221,7 @@ impl Queue {
                 let next = self.books.tasks().send_next(connection);
                 let Some((id, result)) = next else { break };
                 wire.say(frames::task_result(&id, &result)).await?;
-                tracing::debug!(task = id, "answered a task");
+                tracing::debug!(peer = "work", task = id, "answered a task");
                 if peer.dialect.closes_after_frame() {
                     confirm_by = Some(Instant::now() + self.http.config.timing.confirm);
                 }
@@ -268,24 +268,30 @@ impl Queue {
         let task = match frames::read_task(text) {
             Ok(task) => task,
             Err(reason) => {
-                tracing::warn!(reason = bounded(&reason), "ignored a frame of the work queue");
+                tracing::warn!(peer = "core", reason = bounded(&reason), "ignored a frame of the work queue");
                 return None;
             }
         };
         if self.stop.borrow().is_some() {
-            tracing::info!(task = task.id, "ignored a task, because the worker is ending");
+            tracing::info!(peer = "work", task = task.id, "ignored a task, because the worker is ending");
             return None;
         }
         let arrival = self.books.arrived(&task.id, connection);
         match arrival {
             TaskArrival::Start => self.outbox.push(CoreEvent::Task(task)),
-            TaskArrival::InWork => tracing::info!(task = task.id, "a task in work was delivered again"),
-            TaskArrival::Done => tracing::info!(task = task.id, "a task that is done was delivered again"),
+            TaskArrival::InWork => tracing::info!(peer = "work", task = task.id, "a task in work was delivered again"),
+            TaskArrival::Done => {
+                tracing::info!(peer = "work", task = task.id, "a task that is done was delivered again")
+            }
             TaskArrival::NoRoom if dialect.repeats_tasks() => {
-                tracing::warn!(task = task.id, "too many tasks at a time, left until the core gives it out again");
+                tracing::warn!(
+                    peer = "core",
+                    task = task.id,
+                    "too many tasks at a time, left until the core gives it out again"
+                );
             }
             TaskArrival::NoRoom => {
-                tracing::warn!(task = task.id, "too many tasks at a time, refused");
+                tracing::warn!(peer = "core", task = task.id, "too many tasks at a time, refused");
                 let why = format!("{OPEN_LIMIT} tasks are in work already: try it again later");
                 return Some(frames::task_result(&task.id, &TaskResult::Error(why)));
             }

@@ -36,7 +36,7 @@ pub async fn until<T, F: Future<Output = Result<T, CoreError>>>(
         if !error.retryable || now() + pause >= deadline {
             return Err(error);
         }
-        tracing::warn!(%error, pause_ms = pause.as_millis(), "the core did not do what it was asked, trying again");
+        tracing::warn!(peer = "core", %error, pause_ms = pause.as_millis(), "the core did not do what it was asked, trying again");
         refusal = Some(error);
         sleep(pause).await;
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::header::AUTHORIZATION;
+use reqwest::Url;
 use tokio::{
     net::TcpStream,
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{
         self, Bytes, Message, Utf8Bytes,
         client::IntoClientRequest,
@@ -22,6 +23,7 @@ use super::{
     error::bounded,
     http::{Http, causes},
     peer::Peer,
+    tls,
 };
 
 /// The largest message that is taken from the core, in bytes. Actions have a few hundred, tasks the size of a node.
@@ -80,8 +82,8 @@ impl Wire {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         let timing = http.config.timing.clone();
-        let connector = Connector::Rustls(peer.tls());
-        let opening = connect_async_tls_with_config(request, Some(config), true, Some(connector));
+        let stream = connected(what, &url, &timing).await?;
+        let opening = client_async_tls_with_config(request, stream, Some(config), Some(Connector::Rustls(peer.tls())));
         let socket = match timeout(timing.connect, opening).await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(error)) => {
@@ -91,7 +93,15 @@ impl Wire {
                 }
                 return Err(error);
             }
-            Err(_) => return Err(CoreError::timeout(what, timing.connect)),
+            Err(_) => {
+                let message = format!(
+                    "{} accepted the connection and did not answer the websocket handshake within {:.1} s: check that \
+                     --ckcore-ws-uri is the address of a core, and that nothing in between blocks websockets",
+                    http.config.ws_uri,
+                    timing.connect.as_secs_f64()
+                );
+                return Err(CoreError::transport(what, &message));
+            }
         };
         let mut ping_due = interval_at(Instant::now() + timing.ping, timing.ping);
         ping_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,12 +177,36 @@ impl Wire {
     }
 }
 
+/// A connection to the host of a websocket's URL.
+async fn connected(what: &'static str, url: &Url, timing: &Timing) -> Result<TcpStream, CoreError> {
+    let failed = |why: &str| CoreError::transport(what, &format!("cannot connect to {}: {why}", authority(url)));
+    let host = url.host_str().unwrap_or_default();
+    // An IPv6 address has brackets in a URL only.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = url.port_or_known_default().unwrap_or(80);
+    match timeout(timing.connect, TcpStream::connect((host, port))).await {
+        Ok(Ok(stream)) => {
+            // Frames are small, and none is to wait for the next one; a connection without this option works too.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(failed(&error.to_string())),
+        Err(_) => Err(failed(&format!("no connection within {:.1} s", timing.connect.as_secs_f64()))),
+    }
+}
+
+/// Host and port of a URL.
+fn authority(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or(80);
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
 fn refusal(what: &'static str, error: &tungstenite::Error) -> CoreError {
     match error {
         tungstenite::Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            CoreError::refused(what, response.status().as_u16(), &String::from_utf8_lossy(body))
+            CoreError::answered(what, response.status(), response.headers(), &String::from_utf8_lossy(body))
         }
-        other => CoreError::transport(what, &causes(other)),
+        other => CoreError::transport(what, &tls::explained(causes(other))),
     }
 }

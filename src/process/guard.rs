@@ -1,7 +1,7 @@
 //! The first statements of a worker process.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, IsTerminal},
     os::{fd::AsFd, unix::net::UnixStream},
 };
@@ -26,12 +26,12 @@ pub enum GuardError {
     #[error("`ckworker worker` is started by ckworker itself; there is nothing to do by hand")]
     NotAWorker,
     /// The system refused.
-    #[error("cannot set up the worker: {0}")]
+    #[error("cannot set up the streams of a worker: {0}")]
     System(#[from] io::Error),
 }
 
 /// Moves the socket of the frames from descriptors 0 and 1 to a private one, so that neither a stray print nor a
-/// library can write into a frame: 0 becomes `/dev/null`, 1 becomes standard error.
+/// library can write into a frame: 0 becomes an empty pipe, 1 becomes standard error.
 ///
 /// # Errors
 /// If the process was not started by a supervisor, or the system refuses a descriptor.
@@ -44,8 +44,9 @@ pub fn take_frames() -> Result<UnixStream, GuardError> {
     if frames.local_addr().is_err() {
         return Err(GuardError::NotAWorker);
     }
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    dup2_stdin(&null).map_err(io::Error::from)?;
+    // The end of a pipe that nobody writes to reads as the end of a file, also on a system without /dev/null.
+    let (nothing, _) = io::pipe()?;
+    dup2_stdin(&nothing).map_err(io::Error::from)?;
     dup2_stdout(io::stderr()).map_err(io::Error::from)?;
     frames.set_nonblocking(true)?;
     Ok(frames)
@@ -84,16 +85,6 @@ pub fn limit_memory(bytes: u64) {
         if let Err(error) = setrlimit(Resource::RLIMIT_DATA, bytes.min(hard), hard) {
             tracing::warn!(%error, "cannot limit the memory of this worker");
         }
-    }
-}
-
-/// Raises the number of descriptors to what the system allows: every worker costs the supervisor two.
-pub fn raise_descriptors() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, soft, "cannot raise the number of open files");
     }
 }
 

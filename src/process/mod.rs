@@ -21,6 +21,7 @@
 //! * no environment variable reaches a child that is not on the list in [`environment`].
 
 mod child;
+pub mod descriptors;
 pub mod environment;
 pub mod guard;
 pub mod reaper;

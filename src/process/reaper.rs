@@ -20,6 +20,7 @@ use nix::{
     },
     unistd::{Pid, getpgrp},
 };
+use thiserror::Error;
 use tokio::{
     process::Child,
     time::{Instant, sleep},
@@ -38,6 +39,22 @@ pub fn adopt_orphans() {
     if let Err(error) = prctl::set_child_subreaper(true) {
         tracing::warn!(%error, "cannot become a subreaper: processes that workers leave behind go to init");
     }
+}
+
+/// Processes that workers leave behind cannot be found on this system.
+#[derive(Debug, Error)]
+#[error(
+    "cannot read /proc/self/task: {0}; without /proc, processes that are left behind are not found, nohup is not noticed, \
+     and the process_* metrics are missing: mount /proc (such as `mount -t proc proc /proc`)"
+)]
+pub struct NoProcesses(io::Error);
+
+/// Checks that the processes of this system can be seen.
+///
+/// # Errors
+/// If there is no `/proc`.
+pub fn check() -> Result<(), NoProcesses> {
+    fs::read_dir("/proc/self/task").map(drop).map_err(NoProcesses)
 }
 
 /// Whether orphans come to this process because it asked for them, and not because it is PID 1.

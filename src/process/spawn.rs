@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
     path::PathBuf,
@@ -29,9 +30,31 @@ impl Program {
     /// This binary itself, also if its file was replaced or removed since it was started.
     #[must_use]
     pub fn this() -> Self {
-        Self { path: "/proc/self/exe".into(), args: vec!["worker".into()] }
+        Self { path: ITSELF.into(), args: vec!["worker".into()] }
+    }
+
+    /// Checks that this binary can be started as a worker.
+    ///
+    /// # Errors
+    /// If it cannot be found by way of `/proc`.
+    pub fn check() -> Result<(), NoProgram> {
+        match File::open(ITSELF) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(NoProgram(source)),
+        }
     }
 }
+
+/// The path of the running binary, also if its file was replaced or removed.
+const ITSELF: &str = "/proc/self/exe";
+
+/// Worker processes cannot be started on this system.
+#[derive(Debug, Error)]
+#[error(
+    "cannot start worker processes by way of {ITSELF}: {0}; mount /proc (such as `mount -t proc proc /proc`, or without \
+     ProtectProc= in a systemd unit), or run without --fork and without a collector's own fork option"
+)]
+pub struct NoProgram(io::Error);
 
 /// A worker could not be started. Retried, as most reasons (too many processes, no memory) pass.
 #[derive(Debug, Error)]

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::cleanup::Setting;
 use crate::collectors::Concurrency;
 
+/// Groups of workers beside those that collect: for cleanups and for tasks.
+const OPERATORS: usize = 2;
+
 /// How one collector is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectorPolicy {
@@ -53,6 +56,79 @@ impl Policy {
             retry_delay: Duration::from_secs(1),
             queue: 16,
             cleanup: Setting { enabled: false, dry_run: false, pool: 10 },
+        }
+    }
+
+    /// The most worker processes that may run at the same time. With a core, each collector also has workers for cleanups
+    /// and for tasks, as many as it has for accounts.
+    #[must_use]
+    pub fn most_processes(&self, has_core: bool) -> usize {
+        self.collectors.iter().map(|collector| collector.most_processes(has_core)).sum()
+    }
+
+    /// Lowers the pools so that at most `processes` worker processes run at the same time; each pool keeps at least one.
+    /// Returns what was lowered: collector, pool before and after.
+    pub fn fit(&mut self, processes: usize, has_core: bool) -> Vec<(&'static str, usize, usize)> {
+        let most = self.most_processes(has_core);
+        if most <= processes {
+            return Vec::new();
+        }
+        let mut lowered = Vec::new();
+        for collector in self.collectors.iter_mut().filter(|collector| collector.most_processes(has_core) > 0) {
+            let before = collector.units.pool;
+            let after = (before.saturating_mul(processes) / most).max(1);
+            if after < before {
+                collector.units.pool = after;
+                lowered.push((collector.name, before, after));
+            }
+        }
+        lowered
+    }
+}
+
+impl CollectorPolicy {
+    fn most_processes(&self, has_core: bool) -> usize {
+        if !self.process && !self.units.fork {
+            return 0;
+        }
+        let collecting = if self.units.fork { self.units.pool } else { 1 };
+        collecting.saturating_add(if has_core { self.units.pool.saturating_mul(OPERATORS) } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(collectors: &[(&'static str, bool, bool, usize)]) -> Policy {
+        let collectors = collectors.iter().map(|(name, process, fork, pool)| CollectorPolicy {
+            name,
+            process: *process,
+            units: Concurrency { fork: *fork, pool: *pool },
+        });
+        Policy::new(collectors.collect(), 5, Duration::from_secs(60))
+    }
+
+    #[test]
+    fn pools_that_do_not_fit_are_lowered() {
+        for (collectors, has_core, room, lowered) in [
+            (vec![("aws", true, true, 400)], false, 190, vec![("aws", 400, 190)]),
+            (vec![("aws", true, true, 400)], true, 190, vec![("aws", 400, 63)]),
+            (vec![("aws", true, true, 400)], true, 1200, vec![]),
+            (
+                vec![("aws", true, true, 100), ("gcp", true, true, 300)],
+                false,
+                100,
+                vec![("aws", 100, 25), ("gcp", 300, 75)],
+            ),
+            (vec![("aws", false, false, 400)], true, 1, vec![]),
+            (vec![("aws", true, false, 30)], false, 1, vec![]),
+            (vec![("aws", true, true, 5), ("example", false, false, 1)], false, 1, vec![("aws", 5, 1)]),
+        ] {
+            let mut policy = policy(&collectors);
+            assert_eq!(policy.fit(room, has_core), lowered, "{collectors:?}");
+            let fits = policy.most_processes(has_core) <= room;
+            assert!(fits, "{collectors:?}: {}", policy.most_processes(has_core));
         }
     }
 }

@@ -40,7 +40,7 @@ impl Tags {
         match self.tag(task, deadline).await {
             Ok(node) => TaskResult::Done(node),
             Err(reason) => {
-                tracing::warn!(task = task.id, reason, "a task failed");
+                tracing::warn!(peer = "work", task = task.id, reason, "a task failed");
                 TaskResult::Error(reason)
             }
         }

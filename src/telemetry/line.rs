@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use tracing::field::{Field, Visit};
 
+use super::limiter::PEER;
+
 /// The longest line in bytes, its mark of having been cut not counted.
 pub const MAX_LINE: usize = 8 * 1024;
 
@@ -91,6 +93,8 @@ impl Fields {
                 self.job = job.finish();
                 written
             }
+            // For the limiter only.
+            PEER => Ok(()),
             name => write!(self.rest, " {name}={value}"),
         };
     }

@@ -7,11 +7,15 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use time::{OffsetDateTime, format_description::StaticFormatDescription, macros::format_description};
-use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry,
     filter::Targets,
@@ -19,7 +23,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::line::{Fields, Line};
+use super::{
+    limiter::Limiter,
+    line::{Fields, Line},
+};
 
 const TIME: StaticFormatDescription =
     format_description!("[year repr:last_two]-[month]-[day] [hour]:[minute]:[second]");
@@ -57,15 +64,52 @@ pub enum LogError {
     Again,
 }
 
-/// Sets up logging of this process; the most verbose level that is written is `level`. Answers the file, if it is one.
+/// Sets up logging of this process; the most verbose level that is written is `level`.
 ///
 /// # Errors
 /// If the file cannot be opened, or on a second call.
-pub fn init(level: LevelFilter, destination: Destination) -> Result<Option<LogFile>, LogError> {
-    let lines = LineLayer::new(destination)?;
-    let file = lines.file();
-    Registry::default().with(filter(level)).with(lines).try_init().map_err(|_| LogError::Again)?;
-    Ok(file)
+pub fn init(level: LevelFilter, destination: Destination) -> Result<Log, LogError> {
+    let log = Log::new(destination)?;
+    let layer = LineLayer(Arc::clone(&log.0));
+    Registry::default().with(filter(level)).with(layer).try_init().map_err(|_| LogError::Again)?;
+    Ok(log)
+}
+
+/// The log of this process. Cloning is cheap.
+#[derive(Clone)]
+pub struct Log(Arc<Lines>);
+
+impl Log {
+    fn new(destination: Destination) -> Result<Self, LogError> {
+        let sink = match destination {
+            Destination::Stderr => Sink::Stderr,
+            Destination::File(path) => Sink::File(LogFile::open(path)?),
+            Destination::Display(display) => Sink::Display(display),
+        };
+        Ok(Self(Arc::new(Lines {
+            sink,
+            pid: std::process::id(),
+            limiter: Limiter::default(),
+            is_lost: AtomicBool::new(false),
+        })))
+    }
+
+    /// The file that it goes to, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<LogFile> {
+        if let Sink::File(file) = &self.0.sink { Some(file.clone()) } else { None }
+    }
+
+    /// Logs how many lines were suppressed, for each place where that is due. Each further line of the log does this too;
+    /// a log without further lines needs the call.
+    pub fn report_suppressed(&self) {
+        self.0.report(Instant::now(), false);
+    }
+
+    /// Logs how many lines were suppressed and not yet reported. For the end of the process.
+    pub fn report_all_suppressed(&self) {
+        self.0.report(Instant::now(), true);
+    }
 }
 
 /// The file that the log goes to. Cloning is cheap.
@@ -124,47 +168,69 @@ enum Sink {
     Display(Box<dyn Fn(&str) + Send + Sync>),
 }
 
-/// Turns events into lines.
-struct LineLayer {
+/// Writes lines, within the limits of those who cause them.
+struct Lines {
     sink: Sink,
     pid: u32,
+    limiter: Limiter,
+    /// Whether the last line could not be written to the file.
+    is_lost: AtomicBool,
 }
 
-impl LineLayer {
-    fn new(destination: Destination) -> Result<Self, LogError> {
-        let sink = match destination {
-            Destination::Stderr => Sink::Stderr,
-            Destination::File(path) => Sink::File(LogFile::open(path)?),
-            Destination::Display(display) => Sink::Display(display),
-        };
-        Ok(Self { sink, pid: std::process::id() })
+impl Lines {
+    fn event(&self, event: &Event<'_>, now: Instant) {
+        if self.limiter.admits(event, now) {
+            let fields = Fields::of(event);
+            let place =
+                if fields.job.is_empty() { module(event.metadata().target()).to_owned() } else { fields.job.clone() };
+            self.write(self.line(*event.metadata().level(), &place, &fields.into_text()));
+        }
+        self.report(now, false);
     }
 
-    fn file(&self) -> Option<LogFile> {
-        if let Sink::File(file) = &self.sink { Some(file.clone()) } else { None }
+    fn report(&self, now: Instant, all: bool) {
+        for report in self.limiter.reports(now, all) {
+            self.write(self.line(report.level, &report.place, &report.text));
+        }
     }
 
-    fn line(&self, event: &Event<'_>, now: OffsetDateTime) -> String {
-        let fields = Fields::of(event);
-        let time = now.format(&TIME).unwrap_or_default();
-        let (level, pid) = (event.metadata().level().as_str(), self.pid);
-        let place =
-            if fields.job.is_empty() { module(event.metadata().target()).to_owned() } else { fields.job.clone() };
-        format!("{time}|ckworker|{level:>5}|{pid}|{place:>10}  {}", fields.into_text())
+    fn line(&self, level: Level, place: &str, text: &str) -> String {
+        let time = OffsetDateTime::now_utc().format(&TIME).unwrap_or_default();
+        let (level, pid) = (level.as_str(), self.pid);
+        format!("{time}|ckworker|{level:>5}|{pid}|{place:>10}  {text}")
     }
 
     fn write(&self, mut line: String) {
-        if let Sink::Display(display) = &self.sink {
-            return display(&line);
+        // One write a line keeps lines of several processes apart.
+        match &self.sink {
+            Sink::Display(display) => display(&line),
+            Sink::File(file) => {
+                line.push('\n');
+                let written = file.lock().write_all(line.as_bytes());
+                self.written(file, written);
+            }
+            Sink::Stderr => {
+                line.push('\n');
+                // A line that cannot be written to standard error has no other place to go.
+                let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            }
         }
-        line.push('\n');
-        // One write a line keeps lines of several processes apart. A line that cannot be written has no other place to go.
-        let _ = match &self.sink {
-            Sink::File(file) => file.lock().write_all(line.as_bytes()),
-            _ => std::io::stderr().lock().write_all(line.as_bytes()),
-        };
+    }
+
+    /// Says on standard error that the file takes no lines, once until it takes one again.
+    fn written(&self, file: &LogFile, written: std::io::Result<()>) {
+        let was_lost = self.is_lost.swap(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written
+            && !was_lost
+        {
+            let path = file.0.path.display();
+            last_words(&format!("cannot write the log to {path}: {error}; log lines are lost until it can be written"));
+        }
     }
 }
+
+/// Turns events into lines.
+struct LineLayer(Arc<Lines>);
 
 fn open(path: &Path) -> Result<File, LogError> {
     let file = OpenOptions::new().create(true).append(true).open(path);
@@ -173,7 +239,7 @@ fn open(path: &Path) -> Result<File, LogError> {
 
 impl<S: Subscriber> Layer<S> for LineLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        self.write(self.line(event, OffsetDateTime::now_utc()));
+        self.0.event(event, Instant::now());
     }
 }
 
@@ -188,7 +254,7 @@ mod tests {
     fn logged(level: LevelFilter, write: impl FnOnce()) -> Vec<String> {
         let (sender, lines) = mpsc::channel();
         let display = Destination::Display(Box::new(move |line| sender.send(line.to_owned()).unwrap()));
-        let subscriber = Registry::default().with(filter(level)).with(LineLayer::new(display).unwrap());
+        let subscriber = Registry::default().with(filter(level)).with(LineLayer(Log::new(display).unwrap().0));
         tracing::subscriber::with_default(subscriber, write);
         lines.try_iter().collect()
     }
@@ -226,12 +292,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.log");
         std::fs::write(&path, "before\n").unwrap();
-        let layer = LineLayer::new(Destination::File(path.clone())).unwrap();
-        let subscriber: Arc<dyn Subscriber + Send + Sync> = Arc::new(Registry::default().with(layer));
+        let log = Log::new(Destination::File(path.clone())).unwrap();
+        let subscriber: Arc<dyn Subscriber + Send + Sync> = Arc::new(Registry::default().with(LineLayer(log.0)));
         tracing::subscriber::with_default(subscriber, || tracing::error!("after"));
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("before\n") && text.ends_with("  after\n"), "{text}");
-        let error = LineLayer::new(Destination::File(folder.path().into())).err().unwrap().to_string();
+        let error = Log::new(Destination::File(folder.path().into())).err().unwrap().to_string();
         assert!(error.starts_with("--logfile ") && error.contains("cannot be opened for appending"), "{error}");
     }
 
@@ -239,8 +305,8 @@ mod tests {
     fn a_file_that_was_moved_away_is_opened_again_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
-        let layer = LineLayer::new(Destination::File(path.clone())).unwrap();
-        let file = layer.file().unwrap();
+        let log = Log::new(Destination::File(path.clone())).unwrap();
+        let (file, layer) = (log.file().unwrap(), log.0);
         layer.write("one".into());
         std::fs::rename(&path, &moved).unwrap();
         layer.write("two".into());

@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 use worker_proto::{Failure, FailureKind, Gap};
 
-use super::{process, series::Series, text};
+use super::{limiter, process, series::Series, text};
 use crate::supervisor::report::{CollectorReport, Outcome, RunReport, UnitReport};
 
 /// Accounts of a run that have values of their own; a scraper should not have to swallow more.
@@ -251,6 +251,7 @@ impl Metrics {
         let mut out = text::classic(&openmetrics);
         self.series().encode(&mut out);
         process::encode(&mut out, self.started);
+        limiter::encode(&mut out);
         out
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 /// How long the name of a host may take to become addresses.
 const LOOKUP: Duration = Duration::from_secs(5);
 /// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
+const BACKLOG: u32 = 1024;
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 
 use super::{CoreStatus, WebState};
@@ -40,6 +40,18 @@ pub(super) fn answer(method: &Method, path: &str, prefix: &str, state: &WebState
         "jobs" => jobs(state),
         _ => page(StatusCode::NOT_FOUND, TEXT, "there is no such page\r\n"),
     }
+}
+
+/// Whether a path is that of a page for probes, which ask it again and again and are answered first.
+pub(super) fn is_probe(path: &str, prefix: &str) -> bool {
+    matches!(below(path, prefix).trim_matches('/'), "health" | "ready")
+}
+
+/// The answer to a request for which there is no place.
+pub(super) fn busy() -> Page {
+    let mut page = page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many requests at the same time; try again\r\n");
+    page.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    page
 }
 
 /// The path below the prefix, or the path itself: pages are found in both places.

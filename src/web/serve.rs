@@ -1,14 +1,27 @@
 //! Accepting connections, within bounds.
+//!
+//! A connection first waits for its request's head. Connections that wait are not served yet, so their number says nothing
+//! about load: when there are too many, the oldest one is dropped. Whoever sends a head is then served in one of two places:
+//! probes (`/health`, `/ready`) have one of their own, all other pages share the second. So probes are answered whatever
+//! other clients do.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{CoreStatus, StatusSnapshot, pages};
@@ -35,56 +48,83 @@ pub struct WebState {
 
 /// Bounds on clients.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Connections at the same time; more wait to be accepted.
-    pub(super) connections: usize,
+pub struct Limits {
+    /// Connections that wait for their request's head at the same time; the oldest one makes room for one more.
+    pub waiting: usize,
+    /// How long a connection may wait in any case before it has to make room.
+    pub patience: Duration,
+    /// Probes that are served at the same time.
+    pub probes: usize,
+    /// Other requests that are served at the same time; more are refused.
+    pub requests: usize,
     /// Time until a request's head must be complete.
-    pub(super) head: Duration,
+    pub head: Duration,
     /// Time until a connection is over, whatever happens on it.
-    pub(super) connection: Duration,
+    pub connection: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 64, head: Duration::from_secs(5), connection: Duration::from_secs(15) }
+        Self {
+            waiting: 128,
+            patience: Duration::from_millis(200),
+            probes: 32,
+            requests: 64,
+            head: Duration::from_secs(5),
+            connection: Duration::from_secs(15),
+        }
     }
+}
+
+impl Limits {
+    /// The usual limits for at most so many descriptors. A probe has its place in any case.
+    #[must_use]
+    pub fn within(descriptors: usize) -> Self {
+        let usual = Self::default();
+        let part = |usual: usize| (usual * descriptors / usual_descriptors()).clamp(2, usual);
+        Self { waiting: part(usual.waiting), probes: part(usual.probes), requests: part(usual.requests), ..usual }
+    }
+}
+
+/// The most descriptors that clients take with the usual limits.
+#[must_use]
+pub fn usual_descriptors() -> usize {
+    let Limits { waiting, probes, requests, .. } = Limits::default();
+    waiting + probes + requests
 }
 
 /// Serves pages until `shutdown` is ready, then for a second at most what was asked before. `prefix` is the path below
 /// which the pages are found as well: empty, or with a leading and without a trailing slash.
-pub async fn serve(listener: TcpListener, prefix: String, state: WebState, shutdown: impl Future<Output = ()>) {
-    serve_within(Limits::default(), listener, prefix, state, shutdown).await;
-}
-
-pub(super) async fn serve_within(
+pub async fn serve(
     limits: Limits,
     listener: TcpListener,
     prefix: String,
     state: WebState,
     shutdown: impl Future<Output = ()>,
 ) {
-    let prefix: Arc<str> = prefix.into();
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let places =
+        Places { probes: Arc::new(Semaphore::new(limits.probes)), requests: Arc::new(Semaphore::new(limits.requests)) };
+    let server = Server { limits, prefix: prefix.into(), state, places };
     let mut connections = JoinSet::new();
+    let mut waiting = Waiting::default();
     tokio::pin!(shutdown);
     loop {
+        let room_at = waiting.room_at(&limits);
         let accepted = async {
-            let permit = permits.clone().acquire_owned().await;
-            (permit, listener.accept().await)
+            sleep_until(room_at).await;
+            listener.accept().await
         };
         tokio::select! {
             () = &mut shutdown => break,
-            (permit, accepted) = accepted => match accepted {
+            accepted = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(limits, stream, prefix.clone(), state.clone());
-                    connections.spawn(async move {
-                        // Given back when the connection is over.
-                        let _permit = permit;
-                        connection.await;
-                    });
+                    waiting.make_room(&limits);
+                    let decided = Decided::default();
+                    let connection = server.clone().connection(stream, Arc::clone(&decided));
+                    waiting.push(decided, connections.spawn(connection));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(peer = "client", %error, "cannot accept a connection to the web endpoint");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -96,22 +136,104 @@ pub(super) async fn serve_within(
     let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(limits: Limits, stream: TcpStream, prefix: Arc<str>, state: WebState) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = pages::answer(request.method(), request.uri().path(), &prefix, &state);
-        tracing::debug!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "served");
-        async { Ok::<_, Infallible>(response) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(stream), service);
-    match timeout(limits.connection, serving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a client's request broke off"),
-        Err(_) => tracing::debug!("a client was too slow"),
+/// Whether a connection's request has a place, so that the connection waits no longer.
+type Decided = Arc<AtomicBool>;
+
+/// The connections that wait for their request's head, oldest first.
+#[derive(Default)]
+struct Waiting(VecDeque<(Instant, Decided, AbortHandle)>);
+
+impl Waiting {
+    fn push(&mut self, decided: Decided, handle: AbortHandle) {
+        self.0.push_back((Instant::now(), decided, handle));
+    }
+
+    /// Forgets those that wait no longer.
+    fn sort_out(&mut self) {
+        self.0.retain(|(_, decided, handle)| !decided.load(Ordering::Relaxed) && !handle.is_finished());
+    }
+
+    /// When there is room for one more: now, or as soon as the oldest one has had its time.
+    fn room_at(&mut self, limits: &Limits) -> Instant {
+        if self.0.len() >= limits.waiting {
+            self.sort_out();
+        }
+        match self.0.front() {
+            Some((since, ..)) if self.0.len() >= limits.waiting => *since + limits.patience,
+            _ => Instant::now(),
+        }
+    }
+
+    /// Drops the oldest ones, so that there is room for one more.
+    fn make_room(&mut self, limits: &Limits) {
+        if self.0.len() < limits.waiting {
+            return;
+        }
+        self.sort_out();
+        while self.0.len() >= limits.waiting
+            && let Some((_, _, handle)) = self.0.pop_front()
+        {
+            handle.abort();
+            tracing::debug!(peer = "client", "dropped a silent client, to make room for another one");
+        }
+    }
+}
+
+/// Where requests are served.
+#[derive(Clone)]
+struct Places {
+    probes: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+}
+
+impl Places {
+    /// A place for a request, if there is one.
+    fn take(&self, is_probe: bool) -> Option<OwnedSemaphorePermit> {
+        let places = if is_probe { &self.probes } else { &self.requests };
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+}
+
+/// What a connection needs.
+#[derive(Clone)]
+struct Server {
+    limits: Limits,
+    prefix: Arc<str>,
+    state: WebState,
+    places: Places,
+}
+
+impl Server {
+    async fn connection(self, stream: TcpStream, decided: Decided) {
+        let Self { limits, prefix, state, places } = self;
+        // The place is given back with the connection, which carries one request.
+        let held = OnceLock::new();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (method, path) = (request.method(), request.uri().path());
+            let place = places.take(pages::is_probe(path, &prefix));
+            let response = match place.map(|place| held.set(place)) {
+                Some(Ok(())) => {
+                    decided.store(true, Ordering::Relaxed);
+                    pages::answer(method, path, &prefix, &state)
+                }
+                // It goes on waiting, and may be dropped like all that wait.
+                _ => pages::busy(),
+            };
+            let status = response.status().as_u16();
+            tracing::debug!(peer = "client", %method, path, status, "served");
+            async { Ok::<_, Infallible>(response) }
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .keep_alive(false)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .header_read_timeout(limits.head)
+            .serve_connection(TokioIo::new(stream), service);
+        match timeout(limits.connection, serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(peer = "client", %error, "a client's request broke off"),
+            Err(_) => tracing::debug!(peer = "client", "a client was too slow"),
+        }
     }
 }

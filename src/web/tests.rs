@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CoreStatus, JobState, JobStatus, StatusSnapshot, WebState, bind, serve::Limits, serve::serve_within};
+use super::{CoreStatus, JobState, JobStatus, StatusSnapshot, WebState, bind, serve::Limits, serve::serve};
 use crate::telemetry::Metrics;
 
 /// So long a test may hang before it fails.
@@ -33,7 +33,7 @@ impl Server {
         let (core, core_receiver) = watch::channel(CoreStatus::None);
         let state = WebState { metrics: Arc::new(Metrics::new()), status: status_receiver, core: core_receiver };
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve_within(limits, listener, "/worker".into(), state, async {
+        let serving = tokio::spawn(serve(limits, listener, "/worker".into(), state, async {
             stopped.await.unwrap();
         }));
         Self { address, status, core, stop, serving }
@@ -129,14 +129,107 @@ async fn only_reading_is_served_and_large_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn a_silent_client_makes_room_for_the_next_one() {
-    let limits = Limits { connections: 1, head: Duration::from_millis(20), ..Limits::default() };
+async fn silent_client_makes_room_for_next_one() {
+    let limits = Limits { waiting: 1, patience: Duration::from_millis(20), ..Limits::default() };
     let server = Server::start(limits).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(server.get("/health").await.0, 200);
     let mut rest = Vec::new();
-    timeout(GUARD, silent.read_to_end(&mut rest)).await.unwrap().unwrap();
+    // A connection that is dropped may be reset.
+    let _ = timeout(GUARD, silent.read_to_end(&mut rest)).await.unwrap();
     assert!(!String::from_utf8(rest).unwrap().contains("200"));
+}
+
+#[tokio::test]
+async fn head_that_never_ends_has_its_time() {
+    let server = Server::start(Limits { head: Duration::from_millis(20), ..Limits::default() }).await;
+    for part in ["", "GET /he", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
+        let answer = timeout(GUARD, server.send(part)).await.unwrap();
+        assert!(!answer.contains("200 OK"), "{part:?} {answer}");
+    }
+}
+
+/// Asks for both probes until each was answered so often, one after the other; returns the longest time of an answer.
+async fn probe(server: &Server, times: usize) -> Duration {
+    let mut longest = Duration::ZERO;
+    for _ in 0..times {
+        for path in ["/health", "/worker/ready"] {
+            let begun = std::time::Instant::now();
+            assert_eq!(server.get(path).await.0, 200);
+            longest = longest.max(begun.elapsed());
+        }
+    }
+    longest
+}
+
+/// Far less than a probe waits, and far more than an answer takes on a machine that does other things too.
+const PROMPT: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn probes_are_prompt_beside_idle_clients() {
+    for idle in [64, 128, 300] {
+        let server = Server::start(Limits::default()).await;
+        let mut clients = Vec::new();
+        for _ in 0..idle {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+            clients.push(stream);
+        }
+        let longest = probe(&server, 3).await;
+        assert!(longest < PROMPT, "{idle} clients: {longest:?}");
+    }
+}
+
+#[tokio::test]
+async fn probes_are_prompt_beside_reconnecting_silent_clients() {
+    let server = Server::start(Limits::default()).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..130 {
+        let address = server.address;
+        clients.spawn(async move {
+            loop {
+                let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+                // Until the server drops it.
+                let _ = stream.read(&mut [0]).await;
+            }
+        });
+    }
+    let longest = probe(&server, 3).await;
+    assert!(longest < PROMPT, "{longest:?}");
+}
+
+/// A client that sends a request and reads nothing of the answer.
+async fn deaf(server: &Server, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_other_pages_have_no_place() {
+    let server = Server::start(Limits { requests: 3, ..Limits::default() }).await;
+    // More than the buffers of a connection hold, so that an answer that is not read keeps its place.
+    let jobs = (0..40_000).map(|_| job(JobState::Running)).collect();
+    server.status.send(StatusSnapshot { run: Some(1), jobs }).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut stream = deaf(&server, "/jobs").await;
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        clients.push(stream);
+    }
+    let (status, head, _) = server.get("/jobs").await;
+    assert!(status == 503 && head.contains("retry-after: 1"), "{head}");
+    assert!(probe(&server, 2).await < PROMPT);
+    drop(clients);
+}
+
+#[test]
+fn limits_fit_into_few_descriptors() {
+    for descriptors in [0, 1, 10, 100, 224, 1000] {
+        let Limits { waiting, probes, requests, .. } = Limits::within(descriptors);
+        assert!(waiting >= 2 && probes >= 2 && requests >= 2);
+        assert!(waiting + probes + requests <= descriptors.clamp(10, super::usual_descriptors()), "{descriptors}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the certificates of this folder anew: an authority, a server at localhost and 127.0.0.1, and a client; and a client
-# that nobody vouches for. Valid from 2020 for a hundred years, so that no clock of a machine that runs tests is too early.
+# Makes the certificates of this folder anew: an authority, a server at localhost and 127.0.0.1, and a client; a client
+# that nobody vouches for; and a server that is its own authority. Valid from 2020 for a hundred years, so that no clock of a machine that runs tests is too early.
 # They guard nothing: their keys are public.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -39,4 +39,6 @@ for zone in amazonaws.com us-east-1.amazonaws.com us-west-2.amazonaws.com dualst
 make aws "ckworker test AWS" "subjectAltName=$(IFS=,; echo "${names[*]}")"$'\nextendedKeyUsage=serverAuth' authority
 make client "ckworker test client" "extendedKeyUsage=clientAuth" authority
 make stranger "ckworker test stranger" "extendedKeyUsage=clientAuth" self
+# What `openssl req -x509` makes by default: an authority that serves by itself.
+make selfmade localhost $'basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost,IP:127.0.0.1' self
 rm -f authority.key

@@ -98,3 +98,23 @@ fn an_unwritable_logfile_is_code_2() {
     let error = refused(2, &["--ckcore-uri", "", "--logfile", &path], &[]);
     assert!(error.contains("--logfile") && error.contains("cannot be opened"), "{error}");
 }
+
+#[test]
+fn help_of_scripts_builds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cargo, mark) = (folder.path().join("cargo"), folder.path().join("mark"));
+    std::fs::write(&cargo, format!("#!/bin/sh\ntouch {}\nexit 1\n", mark.display())).unwrap();
+    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let scripts =
+        ["scripts/try", "scripts/test", ".ci/run", "scripts/benchmark", "scripts/measure", "scripts/aws-shapes"];
+    for script in scripts {
+        for help in [&["--help"][..], &["-h"], &["--runs", "3", "--help"]] {
+            let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+            let output = Command::new(&script).args(help).env("PATH", &path).output().unwrap();
+            let said = text(&output.stdout);
+            assert_eq!(output.status.code(), Some(0), "{} {help:?}: {}", script.display(), text(&output.stderr));
+            assert!(!said.trim().is_empty() && !mark.exists(), "{} {help:?}", script.display());
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod endings;
 mod exposed;
 mod graph;
 mod operate;
+mod peers;
 mod queue;
 mod shapes;
 mod supervision;

@@ -309,3 +309,37 @@ fn every_collector_has_the_same_files() {
     let names: BTreeSet<&str> = ckworker::collectors::all().iter().map(|collector| collector.name()).collect();
     assert_eq!(folders, names, "each folder of src/collectors is one registered collector");
 }
+
+/// Parts in which what peers send is handled.
+const PEERS: &[&str] =
+    &["src/ckcore/", "src/supervisor/dispatcher/core.rs", "src/supervisor/link/", "src/supervisor/tags.rs", "src/web/"];
+
+/// The log calls in `code` whose first field is not the peer that causes them, as line numbers.
+fn calls_without_peer(code: &str) -> Vec<usize> {
+    let calls = ["error", "warn", "info", "debug", "trace"].map(|level| format!("tracing::{level}!("));
+    let mut lines = Vec::new();
+    for call in &calls {
+        for (at, mark) in code.match_indices(call.as_str()) {
+            if !code[at + mark.len()..].trim_start().starts_with("peer = ") {
+                lines.push(code[..at].matches('\n').count() + 1);
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn lines_that_peers_cause_name_them() {
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| PEERS.iter().any(|part| source.path.starts_with(part))) {
+        for line in calls_without_peer(&source.production()) {
+            faults.push((source.path.clone(), format!("{}:{line}", source.path)));
+        }
+    }
+    hold(
+        "a log line that a peer can cause begins with `peer = …`, so that the log limits it (src/telemetry/limiter.rs)",
+        &faults,
+        &[("src/supervisor/tags.rs", "each line is a change in the cloud, which takes longer than a line")],
+    );
+    assert_eq!(calls_without_peer("tracing::warn!(peer = \"core\", x);\ntracing::info!(\n  a);"), [2]);
+}

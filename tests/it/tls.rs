@@ -88,6 +88,34 @@ async fn a_core_with_a_certificate_is_verified_unless_that_is_not_wanted() {
 }
 
 #[tokio::test]
+async fn certificate_of_authority_as_server_is_explained() {
+    let server = TestCore::start(None).await;
+    let front = TlsFront::with(&server.uri(), "selfmade", false).await;
+    let trusted = |tls: &mut TlsOptions| tls.ca_cert = Some(certificate("selfmade.pem"));
+    let reason = Client::with(secure(&front, &server, trusted), 16).disconnected().await;
+    for part in ["CaUsedAsEndEntity", "certificate authority", "CA:FALSE", "--no-verify-certs"] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    // The same on the websocket, where the rest of the core has a certificate that is trusted.
+    let mut config = secure(&front, &server, trusted);
+    config.uri = CoreConfig::new(&server.uri(), &server.ws_uri()).unwrap().uri;
+    let reason = Client::with(config, 16).disconnected().await;
+    assert!(reason.contains("action websocket") && reason.contains("CA:FALSE"), "{reason}");
+    works(&server, secure(&front, &server, |tls| tls.verify = false)).await;
+}
+
+#[tokio::test]
+async fn server_that_speaks_no_tls_is_explained() {
+    let server = TestCore::start(None).await;
+    let mut config = config(&server);
+    let plain = server.uri();
+    let secure = plain.replace("http://", "https://");
+    config.uri = CoreConfig::new(&secure, &secure.replace("https://", "wss://")).unwrap().uri;
+    let reason = Client::with(config, 16).disconnected().await;
+    assert!(reason.contains("does not speak TLS") && reason.contains("http://"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_core_that_wants_a_certificate_gets_ours() {
     let server = TestCore::start(None).await;
     let front = TlsFront::start(&server.uri(), true).await;

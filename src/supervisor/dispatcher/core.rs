@@ -46,13 +46,13 @@ impl Dispatcher {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
             CoreEvent::Action(Action { key, duty: Duty::Collect, .. }) => {
-                tracing::info!(action = %key, "the core wants a collection");
+                tracing::info!(peer = "work", action = %key, "the core wants a collection");
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
             CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
-                tracing::info!(action = %key, "the core wants a cleanup");
+                tracing::info!(peer = "work", action = %key, "the core wants a cleanup");
                 if let Some(duties) = &mut self.duties {
                     duties.clean(key);
                 }
@@ -60,7 +60,7 @@ impl Dispatcher {
             CoreEvent::Abort(key) => {
                 let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
                 let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
-                tracing::info!(action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "the core gave up an action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
@@ -76,7 +76,7 @@ impl Dispatcher {
     pub(super) fn connected(&mut self, lost: Option<String>) {
         if let Some(reason) = &lost {
             // The connection has warned about it already.
-            tracing::debug!(%reason, "not connected to the core");
+            tracing::debug!(peer = "core", %reason, "not connected to the core");
         }
         self.metrics.set_core_connected(lost.is_none());
         self.board.core(lost);

@@ -1,63 +1,19 @@
-//! What workers print and log, bounded in length and rate.
-
-use std::time::Instant;
+//! What workers print and log, bounded in length. The log bounds the rate (`telemetry::limiter`).
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use worker_proto::Level;
 
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
-/// Lines that may come at once.
-const BURST: f64 = 200.0;
-/// Lines per second in the long run.
-const RATE: f64 = 20.0;
-
-/// A bucket of lines: full at the start, refilled with time.
-pub(super) struct Allowance {
-    tokens: f64,
-    last: Instant,
-    dropped: u64,
-}
-
-impl Allowance {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { tokens: BURST, last: now, dropped: 0 }
-    }
-
-    /// Whether a line may be logged now; with it, how many were dropped since the last one that might.
-    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
-        self.tokens = (self.tokens + now.saturating_duration_since(self.last).as_secs_f64() * RATE).min(BURST);
-        self.last = now;
-        if self.tokens < 1.0 {
-            self.dropped += 1;
-            return None;
-        }
-        self.tokens -= 1.0;
-        Some(std::mem::take(&mut self.dropped))
-    }
-
-    /// Whether a line about a worker may be logged now; says if there was one too many before.
-    pub(super) fn permits(&mut self, job: &str) -> bool {
-        let Some(dropped) = self.take(Instant::now()) else { return false };
-        if dropped > 0 {
-            tracing::warn!(job, dropped, "a worker logs too much");
-        }
-        true
-    }
-
-    /// Logs a line of a worker, or drops it.
-    pub(super) fn log(&mut self, job: &str, level: Level, text: &str) {
-        if !self.permits(job) {
-            return;
-        }
-        let text = cut(text);
-        match level {
-            Level::Error => tracing::error!(job, "{text}"),
-            Level::Warn => tracing::warn!(job, "{text}"),
-            Level::Info => tracing::info!(job, "{text}"),
-            Level::Debug => tracing::debug!(job, "{text}"),
-            Level::Trace => tracing::trace!(job, "{text}"),
-        }
+/// Logs a line of a worker.
+pub(super) fn log(job: &str, level: Level, text: &str) {
+    let text = cut(text);
+    match level {
+        Level::Error => tracing::error!(peer = "worker", job, "{text}"),
+        Level::Warn => tracing::warn!(peer = "worker", job, "{text}"),
+        Level::Info => tracing::info!(peer = "worker", job, "{text}"),
+        Level::Debug => tracing::debug!(peer = "worker", job, "{text}"),
+        Level::Trace => tracing::trace!(peer = "worker", job, "{text}"),
     }
 }
 
@@ -73,12 +29,11 @@ pub(super) const NO_MEMORY: &str = "memory allocation of ";
 ///
 /// Answers the last line, or the one that says that there was no memory: a worker that crashed has often said why.
 pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin) -> String {
-    let mut allowance = Allowance::new(Instant::now());
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
     let mut last = String::new();
     let mut heard = |line: &str| {
-        allowance.log(&job, Level::Warn, line);
+        log(&job, Level::Warn, line);
         if !last.starts_with(NO_MEMORY) {
             last = cut(line).to_owned();
         }
@@ -116,18 +71,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn a_flood_is_cut_and_counted() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        let passed = (0..10_000).filter(|_| allowance.take(start).is_some()).count();
-        assert_eq!(passed, 200);
-        assert_eq!(allowance.take(start + Duration::from_secs(1)), Some(9_800));
-    }
 
     #[tokio::test]
     async fn an_endless_line_stays_bounded() {

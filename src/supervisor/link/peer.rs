@@ -64,12 +64,12 @@ fn start_thread(order: &JobOrder, context: &LinkContext) -> io::Result<Peer> {
                 let (reader, writer) = split(theirs);
                 let result = runtime.block_on(worker::run(reader, writer, &find, worker::Place::Inside));
                 if let Err(error) = &result {
-                    tracing::debug!(%error, "a worker inside this process ended early");
+                    tracing::debug!(peer = "worker", %error, "a worker inside this process ended early");
                 }
                 i32::from(if result.is_ok() { worker::EXIT_FINISHED } else { worker::EXIT_BROKEN })
             }
             Err(error) => {
-                tracing::error!(%error, "cannot start a runtime");
+                tracing::error!(peer = "worker", %error, "cannot start a runtime");
                 i32::from(worker::EXIT_BROKEN)
             }
         };

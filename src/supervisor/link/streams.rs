@@ -70,7 +70,7 @@ pub(super) async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
         Ok(line) => line.unwrap_or_default(),
         Err(_) => {
             stderr.abort();
-            tracing::warn!("a worker left a process behind that holds its standard error open");
+            tracing::warn!(peer = "worker", "a worker left a process behind that holds its standard error open");
             String::new()
         }
     }

@@ -14,7 +14,7 @@ use worker_proto::{
 
 use super::{
     LinkCollector, LinkContext,
-    chatter::{Allowance, NO_MEMORY, relay_stderr},
+    chatter::{self, NO_MEMORY, relay_stderr},
     end::{self, End, Steps, protocol},
     held::Held,
     job_frame,
@@ -48,7 +48,6 @@ pub(super) struct Talk<'a> {
     pub(super) context: &'a LinkContext,
     planned: bool,
     pub(super) held: Held,
-    log: Allowance,
     liveness: Liveness,
     /// Answers that are being looked for.
     pub(super) answers: JoinSet<ToWorker>,
@@ -68,7 +67,6 @@ impl<'a> Talk<'a> {
             context,
             planned: false,
             held,
-            log: Allowance::new(std::time::Instant::now()),
             liveness: Liveness::default(),
             answers: JoinSet::new(),
             credentials: BTreeSet::new(),
@@ -111,7 +109,7 @@ impl<'a> Talk<'a> {
             End::Version(message) => Outcome::Version(message),
             End::Stop(reason, _, detail) => Outcome::Stopped(reason, detail),
             End::Silent => {
-                tracing::warn!(job = self.name, %exit, last, "a worker ended without a last word");
+                tracing::warn!(peer = "worker", job = self.name, %exit, last, "a worker ended without a last word");
                 if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
                     let detail = format!(
                         "it may have {} MiB: let it collect less at the same time, such as by a smaller \
@@ -266,9 +264,7 @@ impl<'a> Talk<'a> {
             let waits = texts::message(waits);
             let account = self.held.unit(unit).map_or("", |unit| unit.id.as_str());
             let seconds = time.as_secs();
-            if self.log.permits(self.name) {
-                tracing::warn!(job = self.name, account, seconds, waits_for = waits, "no progress");
-            }
+            tracing::warn!(peer = "worker", job = self.name, account, seconds, waits_for = waits, "no progress");
             self.tell(JobEvent::Quiet(unit, Some(waits))).await;
         }
         for unit in judgement.resumed {
@@ -340,7 +336,7 @@ impl<'a> Talk<'a> {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Log { level, target: _, message } => self.log.log(self.name, level, &message),
+            Event::Log { level, target: _, message } => chatter::log(self.name, level, &message),
             Event::Count { name, labels, by } => self.context.metrics.count(&name, &labels, by),
             Event::Duration { name, seconds } => self.context.metrics.duration(&name, seconds),
         }

@@ -30,8 +30,13 @@ pub struct TlsFront {
 impl TlsFront {
     /// Listens on a free port in front of a plain URI. It may want to see a certificate of the tests' authority.
     pub async fn start(plain: &str, wants_certificate: bool) -> Self {
+        Self::with(plain, "server", wants_certificate).await
+    }
+
+    /// The same with another certificate of the tests.
+    pub async fn with(plain: &str, name: &str, wants_certificate: bool) -> Self {
         let target = plain.trim_start_matches("http://").to_owned();
-        let acceptor = TlsAcceptor::from(Arc::new(config(wants_certificate)));
+        let acceptor = TlsAcceptor::from(Arc::new(config(name, wants_certificate)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         Self { authority, server: tokio::spawn(run(listener, acceptor, target)) }
@@ -77,7 +82,7 @@ async fn drain(mut refused: TcpStream) {
     let _ = copy(&mut refused, &mut sink()).await;
 }
 
-fn config(wants_certificate: bool) -> ServerConfig {
+fn config(name: &str, wants_certificate: bool) -> ServerConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = if wants_certificate {
@@ -88,7 +93,7 @@ fn config(wants_certificate: bool) -> ServerConfig {
     } else {
         builder.unwrap().with_no_client_auth()
     };
-    let chain = vec![CertificateDer::from_pem_file(certificate("server.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(certificate("server.key")).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(certificate(&format!("{name}.pem"))).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(certificate(&format!("{name}.key"))).unwrap();
     builder.with_single_cert(chain, key).unwrap()
 }

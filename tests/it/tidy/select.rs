@@ -17,7 +17,7 @@ const WAITING_BRANCHES: Excuses = &[
     ),
     ("src/supervisor/link/talk.rs:converse", "waits for the dispatcher, which waits for no session"),
     ("src/supervisor/operator/mod.rs:operate", "waits for the operator's task, which waits for nobody who asks"),
-    ("src/web/serve.rs:serve_within", "a pause after a failed accept"),
+    ("src/web/serve.rs:serve", "a pause after a failed accept"),
 ];
 
 /// The handlers in a `select!` that wait, as (line within `code`, handler).

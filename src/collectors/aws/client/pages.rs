@@ -1,6 +1,9 @@
 //! Pages: the calls that follow each other until a service has no more to say.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+};
 
 use serde_json::Value;
 
@@ -15,6 +18,10 @@ use super::{
 
 /// More pages than any account has; what comes then is a service that goes round in circles.
 const MAX_PAGES: usize = 10_000;
+/// More pages without an item, one after the other, than a service that filters what it finds sends.
+const MAX_EMPTY_PAGES: usize = 1000;
+/// A page without items is shorter than this, in bytes. Longer ones are not looked through.
+const EMPTY_PAGE: usize = 64 * 1024;
 
 /// The pages of one operation. Operations without pages have exactly one.
 pub struct Pages {
@@ -23,7 +30,11 @@ pub struct Pages {
     operation: String,
     region: String,
     input: Input,
-    seen: HashSet<Vec<String>>,
+    /// Hashes of the tokens that were followed. A token may have any length.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    /// Pages without an item, since the last one with any.
+    empty: usize,
     done: bool,
 }
 
@@ -41,6 +52,8 @@ impl Pages {
             region: request.region.to_owned(),
             input: request.input,
             seen: HashSet::new(),
+            hasher: RandomState::new(),
+            empty: 0,
             done: false,
         }
     }
@@ -67,20 +80,31 @@ impl Pages {
         }
     }
 
+    /// Whether the last page is followed by others and has no items, so that nobody needs to keep it.
+    pub fn is_empty(&self) -> bool {
+        self.empty > 0
+    }
+
     /// Prepares the call for the page after this one, if there is one.
     fn advance(&mut self, reply: &Reply) -> Result<(), CallError> {
         let Some(paginator) = &reply.operation().paginator else { return Ok(()) };
         let tokens = next_tokens(reply, paginator)?;
         if tokens.iter().all(Option::is_none) {
+            self.empty = 0;
             return Ok(());
         }
-        let key = tokens.iter().map(|token| token.clone().unwrap_or_default()).collect();
+        self.empty = if is_empty(reply, paginator)? { self.empty + 1 } else { 0 };
         let odd = |message: &str| CallError::odd(message).of(&self.service, &self.operation, &self.region);
-        if !self.seen.insert(key) {
+        if !self.seen.insert(self.hasher.hash_one(&tokens)) {
             return Err(odd("the same token for the next page came twice"));
         }
         if self.seen.len() >= MAX_PAGES {
             return Err(odd(&format!("more than {MAX_PAGES} pages")));
+        }
+        if self.empty >= MAX_EMPTY_PAGES {
+            return Err(odd(&format!(
+                "{MAX_EMPTY_PAGES} pages in a row without an item, and still a token for the next"
+            )));
         }
         for (parameter, token) in paginator.input.iter().zip(tokens) {
             match token {
@@ -133,6 +157,25 @@ fn next_tokens(reply: &Reply, paginator: &Paginator) -> Result<Vec<Option<String
         return Ok(vec![None; paginator.output.len()]);
     }
     Ok(paginator.output.iter().map(|expression| token(&tree, expression)).collect())
+}
+
+/// Whether a page has none of the items that its operation lists.
+fn is_empty(reply: &Reply, paginator: &Paginator) -> Result<bool, CallError> {
+    if paginator.results.is_empty() || reply.body().len() > EMPTY_PAGE {
+        return Ok(false);
+    }
+    let first = |path: &&'static str| path.split(['.', '[']).next().unwrap_or(path);
+    let members: Vec<&str> = paginator.results.iter().map(first).collect();
+    let tree = reply.members(Some(&members))?;
+    let has_items = |path: &&str| {
+        tree.path(path).iter().any(|found| match found {
+            Tree::Null => false,
+            Tree::List(items) => !items.is_empty(),
+            Tree::Map(members) => !members.is_empty(),
+            _ => true,
+        })
+    };
+    Ok(!paginator.results.iter().any(has_items))
 }
 
 /// Whether any of these members can be in the reply: most last pages do not name a token at all, and need no parsing.

@@ -111,6 +111,56 @@ async fn a_token_that_comes_again_is_an_error() {
     assert_eq!(found.len(), 3);
 }
 
+/// How many pages an endless list has before it ends with an error, and the error.
+async fn endless(request: super::Request<'_>, page: impl Fn(usize) -> String) -> (usize, String) {
+    let served = Served::new((0..3000).map(|number| (200, page(number))));
+    let mut pages = client(&served).pages(request);
+    let mut found = 0;
+    while let Some(page) = pages.next().await {
+        match page {
+            Ok(_) => found += 1,
+            Err(error) => return (found, error.message),
+        }
+    }
+    (found, String::new())
+}
+
+#[tokio::test]
+async fn endless_empty_pages_end_with_error() {
+    use super::Request;
+    let ec2 = |number: usize| {
+        let token = format!("<nextToken>{number}</nextToken>");
+        format!("<DescribeVpcsResponse><vpcSet/>{token}</DescribeVpcsResponse>")
+    };
+    let iam = |number: usize| {
+        let page = format!("<Users/><IsTruncated>true</IsTruncated><Marker>{number}</Marker>");
+        format!("<ListUsersResponse><ListUsersResult>{page}</ListUsersResult></ListUsersResponse>")
+    };
+    let eks = |number: usize| format!("{{\"clusters\": [], \"nextToken\": \"{number}\"}}");
+    let absent = |number: usize| format!("{{\"nextToken\": \"{number}\"}}");
+    let of = |service, operation| Request::new(service, operation, "eu-central-1");
+    for (name, (pages, error)) in [
+        ("ec2", endless(of("ec2", "DescribeVpcs"), ec2).await),
+        ("iam", endless(of("iam", "ListUsers"), iam).await),
+        ("eks", endless(of("eks", "ListClusters"), eks).await),
+        ("eks without list", endless(of("eks", "ListClusters"), absent).await),
+    ] {
+        assert_eq!(pages, 999, "{name}: {error}");
+        assert!(error.contains("1000 pages in a row without an item"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn empty_pages_between_others_are_followed() {
+    let page = |number: usize| {
+        let item = if number % 900 == 899 { "<item><vpcId>vpc-1</vpcId></item>" } else { "" };
+        let token = if number == 2699 { String::new() } else { format!("<nextToken>{number}</nextToken>") };
+        format!("<DescribeVpcsResponse><vpcSet>{item}</vpcSet>{token}</DescribeVpcsResponse>")
+    };
+    let request = super::Request::new("ec2", "DescribeVpcs", "eu-central-1");
+    assert_eq!(endless(request, page).await, (2700, String::new()));
+}
+
 #[tokio::test]
 async fn an_error_ends_them() {
     let served = Served::new([(200, vpcs("vpc-1", "<nextToken>a</nextToken>")), (403, String::new())]);

@@ -191,7 +191,10 @@ impl Place {
             let mut pages = run.client.pages(Request::new(service, operation, &self.region));
             let mut replies = Vec::new();
             while let Some(page) = pages.next().await {
-                replies.push(page?);
+                let reply = page?;
+                if !pages.is_empty() {
+                    replies.push(reply);
+                }
                 self.answered(service, operation);
             }
             Ok(Arc::new(replies))
