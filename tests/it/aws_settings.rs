@@ -113,4 +113,5 @@ async fn settings_decide_addresses_in_every_process() {
     }
     let run = collect(&proxy, folder.path(), "", &[], &[]);
     assert_eq!(run.code, 4, "nothing else is trusted: {}", run.stderr);
+    assert!(run.stderr.contains("AWS_CA_BUNDLE") && run.stderr.contains("UnknownIssuer"), "{}", run.stderr);
 }

@@ -4,6 +4,7 @@
 
 mod aws_core4;
 mod aws_faults;
+mod aws_roles;
 mod aws_settings;
 mod ckcore;
 mod cleanup;

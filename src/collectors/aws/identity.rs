@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use worker_proto::{Credentials, Failure, FailureKind};
 
 use super::{
-    client::{CallErrorKind, clock::Off, explain::is_unknown_host},
+    client::{
+        CallErrorKind,
+        clock::Off,
+        explain::{is_unknown_host, is_untrusted},
+    },
     official::clock_difference,
     sdk_settings::SdkSettings,
 };
@@ -94,6 +98,12 @@ where
 {
     if let Some(cause) = credentials_cause(error) {
         return no_credentials(&format!("{what}: {}", causes(cause)));
+    }
+    if is_untrusted(error) {
+        let cause = root_cause(error);
+        let advice = "name the file of the certificates to trust in AWS_CA_BUNDLE";
+        let message = format!("{what}: {endpoint} is not trusted: {cause}; {advice}");
+        return Failure { kind: FailureKind::Configuration, message };
     }
     let detail = match error {
         SdkError::ServiceError(answer) => {

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::client::{
     CallErrorKind,
     clock::{self, TOLERANCE},
-    explain::is_unknown_host,
+    explain::{is_unknown_host, is_untrusted},
 };
 
 /// How long a call is repeated beyond the few attempts of the official crates. A plan and a unit as a whole are retried too.
@@ -68,15 +68,17 @@ fn refused_kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> O
     Some(CallErrorKind::of(answer.err().code()?, answer.raw().status().as_u16()))
 }
 
-/// Whether another attempt may succeed. A call that was late has had its time, and a port or a host that is not there has
-/// had a few attempts.
+/// Whether another attempt may succeed. A call that was late has had its time, and a port or a host that is not there or a
+/// certificate that is not trusted has had a few attempts.
 fn may_pass<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(_) => {
             matches!(refused_kind(error), None | Some(CallErrorKind::Throttled | CallErrorKind::Unavailable))
         }
         SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failed) => failed.is_io() && !is_refused(error) && !is_unknown_host(error),
+        SdkError::DispatchFailure(failed) => {
+            failed.is_io() && !is_refused(error) && !is_unknown_host(error) && !is_untrusted(error)
+        }
         _ => false,
     }
 }
@@ -183,12 +185,13 @@ mod tests {
     async fn other_errors_are_final_at_once() {
         use std::io::ErrorKind::{ConnectionRefused, Other};
         let unknown = "failed to lookup address information: Name or service not known";
-        let permanent: [&dyn Fn() -> Failed; 5] = [
+        let permanent: [&dyn Fn() -> Failed; 6] = [
             &|| answered(403, Some("AccessDenied"), 0),
             &|| answered(400, Some("AWSOrganizationsNotInUseException"), 0),
             &|| answered(403, Some("ExpiredToken"), 100),
             &|| unconnected(ConnectionRefused, "refused"),
             &|| unconnected(Other, unknown),
+            &|| unconnected(Other, "invalid peer certificate: UnknownIssuer"),
         ];
         for (at, error) in permanent.into_iter().enumerate() {
             assert_eq!(insisted(error).await, (1, 0), "{at}");

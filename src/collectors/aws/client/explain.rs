@@ -63,6 +63,11 @@ pub(crate) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
     text.contains("failed to lookup address") && UNKNOWN_HOST.iter().any(|known| text.contains(known))
 }
 
+/// Whether the certificate at the other end is not trusted, or not valid. Another attempt meets the same one.
+pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    chain(error).contains("invalid peer certificate")
+}
+
 /// The messages of an error and its causes, each once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
