@@ -4,6 +4,7 @@
 //! workers; inside a child, `worker` runs one of the `collectors`, whose nodes come back as frames, are merged by
 //! `graph` and delivered by `upload`. Arrows never turn back; `docs/architecture.md` has the map.
 
+pub mod certificates;
 pub mod ckcore;
 pub mod cli;
 pub mod collectors;

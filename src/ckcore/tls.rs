@@ -14,6 +14,7 @@ use rustls::{
 };
 
 use super::CoreError;
+use crate::certificates;
 
 const WHAT: &str = "set-up of TLS";
 
@@ -101,36 +102,13 @@ impl Trust {
     }
 }
 
-const OTHER_NAME: &str = "the core's certificate is for other names: give the host in --ckcore-uri and --ckcore-ws-uri as the \
-                          certificate has it (subjectAltName; a common name alone does not count)";
-const EXPIRED: &str =
-    "the core's certificate has expired, or the clock of this machine is ahead: renew the certificate or set the clock";
-const NOT_YET: &str = "the core's certificate is not valid yet, or the clock of this machine is behind: set the clock";
-
-/// What the errors of TLS mean and what to do about them: a part of the error's text, and the explanation.
+/// Errors of TLS whose remedy is an option of ckworker: a part of the error's text, and the explanation.
 const EXPLANATIONS: &[(&str, &str)] = &[
     (
         "UnknownIssuer",
         "nobody whom this machine trusts signed the core's certificate: give --ca-cert, or --psk if the core has a \
          certificate authority of its own",
     ),
-    (
-        "CaUsedAsEndEntity",
-        "the core's certificate is that of a certificate authority, which must not be a server's: give the core a \
-         certificate with basicConstraints CA:FALSE (the one that `openssl req -x509` makes is CA:TRUE unless \
-         -addext basicConstraints=CA:FALSE is given), or give --no-verify-certs if nobody can be between",
-    ),
-    (
-        "UnsupportedCertVersion",
-        "the core's certificate is of an old version without extensions: give the core one of X.509 version 3",
-    ),
-    ("not valid for name", OTHER_NAME),
-    ("NotValidForName", OTHER_NAME),
-    ("certificate expired", EXPIRED),
-    (": Expired", EXPIRED),
-    ("not valid yet", NOT_YET),
-    ("NotValidYet", NOT_YET),
-    ("Revoked", "the core's certificate was revoked: give the core another one"),
     (
         "InvalidContentType",
         "the core does not speak TLS on this port: give http:// in --ckcore-uri and ws:// in --ckcore-ws-uri",
@@ -148,7 +126,7 @@ pub(super) fn explained(error: String) -> String {
         let wants = WANTS_CERTIFICATE.iter().any(|alert| error.contains(alert));
         wants.then_some("the core wants a certificate of ours that it trusts: give --cert and --cert-key")
     };
-    match known.or_else(wants) {
+    match known.or_else(|| certificates::explanation(&error)).or_else(wants) {
         Some(explanation) => format!("{error} ({explanation})"),
         None => error,
     }
@@ -234,28 +212,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_certificates_are_explained() {
-        use rustls::CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, Revoked,
-            UnknownIssuer,
-        };
-        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_700_000_000));
-        let expected = ServerName::try_from("core.example").unwrap();
+    fn errors_of_tls_name_an_option_or_a_remedy() {
+        use rustls::CertificateError::{Expired, UnknownIssuer};
         for (error, remedy) in [
-            (UnknownIssuer, "--ca-cert"),
-            (Expired, "renew the certificate"),
-            (ExpiredContext { time, not_after: time }, "renew the certificate"),
-            (NotValidYet, "set the clock"),
-            (NotValidYetContext { time, not_before: time }, "set the clock"),
-            (NotValidForName, "subjectAltName"),
-            (
-                NotValidForNameContext { expected: expected.clone(), presented: vec!["DnsName(a)".into()] },
-                "subjectAltName",
-            ),
-            (NotValidForNameContext { expected, presented: vec![] }, "subjectAltName"),
-            (Revoked, "give the core another one"),
+            (Error::InvalidCertificate(UnknownIssuer), "--ca-cert"),
+            (Error::InvalidCertificate(Expired), "renew the certificate"),
+            (Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "http://"),
         ] {
-            let text = Error::InvalidCertificate(error).to_string();
+            let text = error.to_string();
             let told = explained(text.clone());
             assert!(told.starts_with(&text) && told.contains(remedy), "{told}");
         }

@@ -178,14 +178,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("worker", &["collectors", "process", "settings", "shared", "telemetry"]),
     // The exit codes of a worker.
     ("process", &["worker"]),
-    ("ckcore", &[]),
+    ("ckcore", &["certificates"]),
     ("upload", &["ckcore"]),
     ("web", &["telemetry"]),
     // The report of a run, which it turns into measurements.
     ("telemetry", &["supervisor"]),
-    ("collectors", &["graph", "settings", "shared"]),
+    ("collectors", &["certificates", "graph", "settings", "shared"]),
     // The context that nodes and edges are sent to.
     ("graph", &["collectors"]),
+    ("certificates", &[]),
     ("settings", &[]),
     ("output", &[]),
     ("shared", &[]),

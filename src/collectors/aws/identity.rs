@@ -17,6 +17,7 @@ use super::{
     official::clock_difference,
     sdk_settings::SdkSettings,
 };
+use crate::certificates;
 
 /// No more causes are added to a line of this length in bytes.
 const MAX_CAUSES: usize = 300;
@@ -201,7 +202,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    deepest.to_string()
+    certificates::explained(deepest.to_string())
 }
 
 #[cfg(test)]

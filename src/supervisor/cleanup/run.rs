@@ -75,7 +75,7 @@ impl Cleanup {
     pub(in crate::supervisor) async fn run(self, key: ActionKey, deadline: Instant) -> Answer {
         if !self.setting.enabled {
             let text = "nothing was cleaned up: ckworker runs without --cleanup";
-            tracing::error!(action = %key, "{text}");
+            tracing::error!(peer = "work", action = %key, "{text}");
             self.core.info(&key, InfoLevel::Error, text);
             return Answer::Done;
         }

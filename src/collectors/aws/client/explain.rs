@@ -10,6 +10,7 @@ use super::{
     endpoint::Endpoint,
     error::{CallError, CallErrorKind, NoCredentialsNow},
 };
+use crate::certificates;
 
 /// No body of a reply may be larger, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -80,7 +81,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
             text.push_str(&message);
         }
     }
-    text
+    certificates::explained(text)
 }
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
