@@ -207,9 +207,9 @@ impl Metrics {
         self.uploads.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
-    /// Something lost most of what it had since the last run.
-    pub fn sudden_loss(&self, collector: &str) {
-        self.sudden_losses.get_or_create(&vec![("collector", collector.to_owned())]).inc();
+    /// So many parts of a cloud lost most of what they had since the last run.
+    pub fn sudden_losses(&self, collector: &str, count: u64) {
+        self.sudden_losses.get_or_create(&vec![("collector", collector.to_owned())]).inc_by(count);
     }
 
     /// Whether ckcore is connected.

@@ -69,7 +69,8 @@ fn value(families: &BTreeMap<&str, Vec<(&str, f64)>>, name: &str, labels: &[&str
 /// A daemon that has collected with two broken accounts, then with a broken organization, and has done the rest.
 async fn busy(aws: &LocalAws, core: &TestCore) -> Daemon {
     aws.fault(json!({"operation": "AssumeRole", "account": ACCOUNTS[1], "mode": "deny"})).await;
-    aws.fault(json!({"operation": "AssumeRole", "account": ACCOUNTS[2], "mode": "garbage"})).await;
+    let refused = json!({"operation": "ListAccountAliases", "account": ACCOUNTS[2], "mode": "throttle", "code": "ValidationError"});
+    aws.fault(refused).await;
     aws.fault(json!({"operation": "DescribeKeyPairs", "account": ACCOUNTS[0], "mode": "deny"})).await;
     let daemon = Daemon::start(core, |command| {
         command.args(["--fork", "--cleanup", "--collector", "aws", "example", "--aws-fork", "--aws-scrape-org"]);

@@ -69,7 +69,7 @@ impl Past<'_> {
         let (cloud, accounts) = (collector.name.as_str(), collector.units.len());
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((before, is_held)) = history.judge_plan(cloud, accounts, self.hold.is_some()) else { return true };
-        self.metrics.sudden_loss(cloud);
+        self.metrics.sudden_losses(cloud, 1);
         tracing::warn!(cloud, before, accounts, held = is_held, "the plan lost most of its accounts");
         !is_held
     }
@@ -133,9 +133,9 @@ impl Past<'_> {
             }
             history.judge(cloud, &unit, &mut missing, self.hold)
         };
+        self.metrics.sudden_losses(cloud, losses.len() as u64);
         for loss in losses {
             let (kind, before, now, held) = (loss.kind, loss.before, loss.now, loss.is_held);
-            self.metrics.sudden_loss(cloud);
             tracing::warn!(
                 cloud,
                 account = account.label,
