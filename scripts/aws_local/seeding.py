@@ -179,10 +179,10 @@ def seed(plan: Plan) -> dict[str, Any]:
 
 def create_members(management: Account) -> list[str]:
     """Creates the organization and its other accounts, and returns their ids."""
-    if management.plan.accounts == 1:
-        return []
     organizations = management.client("organizations")
     management.call(organizations.create_organization, FeatureSet="ALL")
+    if management.plan.accounts == 1:
+        return []
     tick(management.plan)
     members = []
     for number in range(1, management.plan.accounts):

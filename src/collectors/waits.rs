@@ -78,11 +78,14 @@ impl Waits {
         registry.ticks += 1;
         let (registry, now) = (&*registry, Instant::now());
         let quiet = registry.units.iter().filter(|(_, state)| registry.since(state.last_step) >= QUIET);
-        let quiet = quiet.take(MAX_QUIET_UNITS).map(|(unit, state)| QuietUnit {
+        let mut quiet: Vec<_> = quiet.collect();
+        // Waits for the cloud first: one of them is enough to leave the job alone.
+        quiet.sort_by_key(|(_, state)| !state.open.values().any(|open| open.on == WaitOn::Call));
+        let quiet = quiet.into_iter().take(MAX_QUIET_UNITS).map(|(unit, state)| QuietUnit {
             unit: *unit,
             quiet_ms: millis(registry.since(state.last_step)),
             open: u32::try_from(state.open.len()).unwrap_or(u32::MAX),
-            waits: state.open.values().take(MAX_WAITS).map(|open| open.told(now)).collect(),
+            waits: state.oldest().take(MAX_WAITS).map(|open| open.told(now)).collect(),
         });
         let (quiet_ms, loop_ms) = (registry.since(registry.last_step), registry.since(registry.last_beat));
         Activity { quiet_ms: millis(quiet_ms), loop_ms: millis(loop_ms), queue_full, quiet: quiet.collect() }
@@ -109,6 +112,14 @@ impl Registry {
     fn since(&self, tick: u64) -> Duration {
         let ticks = (self.ticks - tick).saturating_sub(1);
         TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+}
+
+impl UnitState {
+    /// The open waits, those for the cloud first and the oldest first among them.
+    fn oldest(&self) -> impl Iterator<Item = &OpenWait> {
+        let (calls, others) = (self.open.values(), self.open.values());
+        calls.filter(|open| open.on == WaitOn::Call).chain(others.filter(|open| open.on != WaitOn::Call))
     }
 }
 
@@ -216,6 +227,18 @@ mod tests {
         assert_eq!(ticks(&waits, 1).await.quiet, [], "the end of a wait is progress");
         waits.end(0);
         assert_eq!(ticks(&waits, 1).await.quiet.len(), 1, "a unit that has ended is not quiet");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_for_the_cloud_is_named_before_all_others() {
+        let waits = Waits::default();
+        let asking: Vec<_> = (0..40).map(|unit| waits.unit(unit).begin(WaitOn::Answer, "a price")).collect();
+        let unit = waits.unit(40);
+        let others: Vec<_> = (0..9).map(|_| unit.begin(WaitOn::Answer, "a price")).collect();
+        let call = unit.begin(WaitOn::Call, "pricing GetProducts");
+        let activity = ticks(&waits, 3).await;
+        assert_eq!((activity.quiet[0].unit, activity.quiet[0].waits[0].on), (40, WaitOn::Call));
+        drop((asking, others, call));
     }
 
     #[tokio::test(start_paused = true)]

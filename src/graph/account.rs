@@ -1,8 +1,9 @@
 //! The graph of one account, for a core in which accounts are replaced one by one.
 //!
-//! It is a merged graph of the account's unit alone, below root and cloud. The mark that the core replaces goes from the
-//! cloud to the account, which costs two lines written anew; all others are relayed as they are. Edges to nodes of other
-//! accounts become lines that the core resolves when all accounts have arrived.
+//! It is a merged graph of the account's units alone, below root and cloud. The mark that the core replaces goes from the
+//! cloud to the account, which costs two lines written anew. All others are relayed as they are, but for those that were
+//! completed by what the core knows. Edges to nodes of other accounts become lines that the core resolves when all
+//! accounts have arrived.
 
 use std::{collections::HashSet, io};
 

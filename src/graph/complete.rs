@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
+    sync::OnceLock,
 };
 
 use worker_proto::{Deferred, Missing, Selector};
@@ -26,6 +27,8 @@ pub struct CompleteUnit {
     /// Lines that take the place of those in `lines`, without a line feed, by the number of the node.
     pub(super) patches: BTreeMap<usize, Vec<u8>>,
     pub(super) missing: Vec<Missing>,
+    /// Where each line begins, once one was asked for.
+    pub(super) starts: OnceLock<Vec<u64>>,
 }
 
 impl CompleteUnit {
@@ -58,6 +61,12 @@ impl CompleteUnit {
         self.records.kind(node)
     }
 
+    /// The id in the cloud of the resource that a node stands for.
+    #[must_use]
+    pub fn resource(&self, node: usize) -> &str {
+        self.records.resource(node)
+    }
+
     /// The ids of its nodes, in the order of their numbers.
     #[must_use]
     pub fn ids(&self) -> &[[u8; 16]] {
@@ -77,8 +86,16 @@ impl CompleteUnit {
         if let Some(patch) = self.patches.get(&node) {
             return Ok(patch.clone());
         }
-        let start: u64 = self.records.lengths.iter().take(node).map(|length| u64::from(*length)).sum();
-        let end = start + self.records.lengths.get(node).map_or(0, |length| u64::from(*length));
+        let starts = self.starts.get_or_init(|| {
+            let ends = self.records.lengths.iter().scan(0, |end, length| {
+                *end += u64::from(*length);
+                Some(*end)
+            });
+            [0].into_iter().chain(ends).collect()
+        });
+        let (Some(start), Some(end)) = (starts.get(node).copied(), starts.get(node + 1).copied()) else {
+            return Err(io::Error::other("there is no such node"));
+        };
         let mut line = Vec::new();
         self.lines.read(start, end, &mut line)?;
         line.pop();

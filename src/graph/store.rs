@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
+    sync::OnceLock,
 };
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
@@ -115,6 +116,8 @@ pub struct UnitStore {
     /// Ids that are no node ids, by their hash; only carried nodes have such.
     texts: HashMap<NodeKey, String>,
     missing: Vec<Missing>,
+    /// The memory that `missing` takes, in bytes.
+    missing_bytes: usize,
 }
 
 impl UnitStore {
@@ -130,6 +133,7 @@ impl UnitStore {
             deferred_texts: 0,
             texts: HashMap::new(),
             missing: Vec::new(),
+            missing_bytes: 0,
         }
     }
 
@@ -162,6 +166,7 @@ impl UnitStore {
 
     /// Keeps what the unit could not see.
     pub fn missing(&mut self, missing: Vec<Missing>) {
+        self.missing_bytes += missing.iter().map(missing_bytes).sum::<usize>();
         self.missing.extend(missing);
     }
 
@@ -169,8 +174,7 @@ impl UnitStore {
     /// beyond it.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        let missing: usize = self.missing.iter().map(missing_bytes).sum();
-        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts + missing) as u64
+        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts + self.missing_bytes) as u64
     }
 
     /// The bytes of its lines.
@@ -204,7 +208,8 @@ impl UnitStore {
         edges.shrink_to_fit();
         deferred.shrink_to_fit();
         let (lines, patches) = (lines.freeze(), BTreeMap::new());
-        CompleteUnit { account, records, lines, edges, deferred, texts, is_carried, patches, missing }
+        let starts = OnceLock::new();
+        CompleteUnit { account, records, lines, edges, deferred, texts, is_carried, patches, missing, starts }
     }
 
     fn push(

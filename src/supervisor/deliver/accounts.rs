@@ -3,7 +3,11 @@
 //! An account that failed is not sent, and stays in the core as it was. A graph is complete and checked before its
 //! request begins: such a core counts the requests of a task and waits for all of them.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     CloudUnits, CollectorReport, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged,
@@ -12,6 +16,9 @@ use super::{
     dump_file, failed, group, nothing, until, upload,
 };
 use crate::graph::{CompleteUnit, lean_model_json};
+
+/// All deletions of departed accounts; the next run goes on with the rest.
+const DEPARTED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One delivery, account by account.
 struct Accounts<'a> {
@@ -141,11 +148,18 @@ async fn forget_others(past: &Past<'_>, collector: &CollectorReport) {
         Ok(departed) => departed,
         Err(error) => return tracing::warn!(cloud, error, "cannot look for accounts that left the cloud"),
     };
+    let deadline = past.deadline.min(Instant::now() + DEPARTED_TIMEOUT);
     for KnownAccount { node, label, .. } in departed {
-        match until(past.deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
-            Ok(()) => tracing::info!(cloud, account = label, "no longer in the cloud: the core has forgotten it"),
+        match until(deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
+            Ok(()) => {
+                tracing::info!(
+                    cloud,
+                    account = label,
+                    "no longer in the cloud or suspended: the core has forgotten it"
+                );
+            }
             Err(error) => {
-                tracing::warn!(cloud, account = label, %error, "an account that left the cloud cannot be deleted")
+                return tracing::warn!(cloud, account = label, %error, "cannot delete an account that left the cloud");
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// The part of the time left that the query of one account may take with its retries.
+const ACCOUNT_PART: u32 = 5;
+
 /// Kinds that a line about forgotten resources names.
 const KINDS_NAMED: usize = 20;
 
@@ -50,12 +53,18 @@ impl Past<'_> {
         let mut carried = Vec::new();
         for KnownAccount { label, account, .. } in self.others(collector).await? {
             if is_whole {
-                tracing::info!(cloud = collector.name, account = label, "no longer in the cloud: the core forgets it");
+                tracing::info!(
+                    cloud = collector.name,
+                    account = label,
+                    "no longer in the cloud or suspended: the core forgets it"
+                );
                 continue;
             }
             let known = self.carry(&account.kind, &account.id).await;
-            let known = known.map_err(|error| format!("account {label} cannot be had from the core: {error}"))?;
-            carried.push(keep(&known, account, &self.spool)?);
+            let known = known.map_err(|error| format!("cannot read account {label} from the core: {error}"))?;
+            if !known.nodes.is_empty() {
+                carried.push(keep(&known, account, &self.spool)?);
+            }
         }
         Ok(carried)
     }
@@ -78,7 +87,7 @@ impl Past<'_> {
     pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Vec<KnownAccount>, String> {
         let accounts = || self.api.accounts(&collector.name);
         let known = until(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
-        let known = known.map_err(|error| format!("the accounts that the core has cannot be told: {error}"))?;
+        let known = known.map_err(|error| format!("cannot list the core's accounts: {error}"))?;
         let planned: HashSet<&str> = collector.units.iter().map(|unit| unit.id.as_str()).collect();
         let accounts = known.into_iter().filter_map(KnownAccount::of);
         Ok(accounts.filter(|account| !planned.contains(account.account.id.as_str())).collect())
@@ -91,7 +100,7 @@ impl Past<'_> {
     ) -> Result<Vec<CompleteUnit>, String> {
         let mut carried = Vec::new();
         for unit in missing {
-            let what = format!("the last known state of {} cannot be had from the core", unit.label);
+            let what = format!("cannot read the last known state of {} from the core", unit.label);
             let known = self.carry(&unit.kind, &unit.id).await.map_err(|error| format!("{what}: {error}"))?;
             if known.nodes.is_empty() {
                 tracing::warn!(account = unit.label, "not collected, and the core does not know it either");
@@ -143,14 +152,22 @@ impl Past<'_> {
                 before,
                 now,
                 held,
-                "most of it is gone since the last run"
+                "sudden loss: nodes are missing that the last run had"
             );
         }
         if missing.is_empty() {
             return Ok((unit, None));
         }
-        let what = format!("the last known state of {} cannot be had from the core", account.label);
-        let known = self.carry(&account.kind, &account.id).await.map_err(|error| format!("{what}: {error}"))?;
+        let what = format!("cannot read the last known state of {} from the core", account.label);
+        let is_needed = missing.iter().any(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+        let known = match self.carry(&account.kind, &account.id).await {
+            Ok(known) => known,
+            Err(error) if is_needed => return Err(format!("{what}: {error}")),
+            Err(error) => {
+                tracing::warn!(cloud, account = account.label, %error, "cannot tell what the options leave out");
+                return Ok((unit, None));
+            }
+        };
         let (collector, spool) = (collectors::find(cloud), self.spool.clone());
         let completing = spawn_blocking(move || {
             let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
@@ -172,8 +189,12 @@ impl Past<'_> {
         Ok((unit, completed.part))
     }
 
+    /// What the core has of an account. One account whose query keeps failing has a part of the time only, so that the
+    /// others have theirs.
     async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
-        until(self.deadline, PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
+        let now = Instant::now();
+        let deadline = now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART;
+        until(deadline, PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }
 }
 

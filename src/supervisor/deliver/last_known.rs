@@ -70,6 +70,8 @@ struct Work<'a> {
     known: &'a Carried,
     /// The collected nodes by id.
     own: HashMap<Id, usize>,
+    /// The numbers of the collected nodes by the node that they hang below.
+    collected: HashMap<Id, Vec<usize>>,
     /// The core's nodes by id.
     nodes: HashMap<Id, &'a CarriedNode>,
     /// The core's edges by their ends.
@@ -82,7 +84,13 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(unit: &'a mut CompleteUnit, known: &'a Carried) -> Self {
-        let own = unit.ids().iter().enumerate().map(|(number, id)| (*id, number)).collect();
+        let own: HashMap<Id, usize> = unit.ids().iter().enumerate().map(|(number, id)| (*id, number)).collect();
+        let mut collected = HashMap::<Id, Vec<usize>>::new();
+        for (from, to) in unit.edge_ids() {
+            if let Some(number) = own.get(&to) {
+                collected.entry(from).or_default().push(*number);
+            }
+        }
         let nodes = known.nodes.iter().map(|node| (node_key(&node.id).0, node)).collect();
         let (mut successors, mut predecessors) = (HashMap::<Id, Vec<Id>>::new(), HashMap::<Id, Vec<Id>>::new());
         for edge in &known.edges {
@@ -90,7 +98,17 @@ impl<'a> Work<'a> {
             successors.entry(from).or_default().push(to);
             predecessors.entry(to).or_default().push(from);
         }
-        Self { unit, known, own, nodes, successors, predecessors, kept: BTreeMap::new(), edges: HashSet::new() }
+        Self {
+            unit,
+            known,
+            own,
+            collected,
+            nodes,
+            successors,
+            predecessors,
+            kept: BTreeMap::new(),
+            edges: HashSet::new(),
+        }
     }
 
     /// Lets the account be the node that the core knows, if its name could not be told. Returns its old and its new id.
@@ -131,13 +149,31 @@ impl<'a> Work<'a> {
         counts
     }
 
-    /// Takes over the nodes of a kind directly below a node, with what hangs below them.
+    /// Takes over the nodes of a kind directly below a node, with what hangs below them. A resource that was collected
+    /// below it under another name is another node, and the same resource.
     fn keep_kind(&mut self, below: Id, scope: &str, kind: &str, with: &[String]) {
-        for child in self.successors.get(&below).cloned().unwrap_or_default() {
-            if self.is_kind(child, |found| found == kind) {
+        let children: Vec<Id> = self.successors.get(&below).into_iter().flatten().copied().collect();
+        let children: Vec<Id> = children.into_iter().filter(|id| self.is_kind(*id, |found| found == kind)).collect();
+        if children.is_empty() {
+            return;
+        }
+        let collected = self.collected_below(below, kind);
+        for child in children {
+            let resource = self.nodes.get(&child).and_then(|node| Line::read(&node.line).ok()?.text("id"));
+            if resource.is_none_or(|resource| !collected.contains(resource.as_str())) {
                 self.keep(child, scope, with);
+                if !self.is_there(below) {
+                    self.kept.insert(below, String::new());
+                }
             }
         }
+    }
+
+    /// The ids in the cloud of what was collected of a kind directly below a node.
+    fn collected_below(&self, below: Id, kind: &str) -> HashSet<String> {
+        let children = self.collected.get(&below).into_iter().flatten();
+        let of_kind = children.filter(|number| self.unit.kind(**number) == kind);
+        of_kind.map(|number| self.unit.resource(*number).to_owned()).collect()
     }
 
     fn keep(&mut self, id: Id, scope: &str, with: &[String]) {
@@ -228,8 +264,13 @@ impl<'a> Work<'a> {
 
     /// Makes the edges that collected nodes declare to nodes that were taken over.
     fn find_edges(&mut self, missing: &[Missing]) -> Result<(), String> {
+        let mut keys: HashMap<(&str, &str), HashMap<Id, Vec<Id>>> = HashMap::new();
         for one in missing {
             let Missing::Edges { edge, attribute, ends } = one else { continue };
+            if let Some(by_key) = keys.get(&(edge.kind.as_str(), attribute.as_str())) {
+                self.add_edges(edge.outgoing, ends, by_key);
+                continue;
+            }
             let mut by_key: HashMap<Id, Vec<Id>> = HashMap::new();
             for (id, scope) in &self.kept {
                 let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
@@ -238,13 +279,18 @@ impl<'a> Work<'a> {
                 let (scope, kind, attribute) = (scope.clone(), node.kind.clone(), attribute.clone());
                 by_key.entry(Key { scope, kind, attribute, value }.hash()).or_default().push(*id);
             }
-            for (node, key) in ends {
-                for other in by_key.get(key).into_iter().flatten() {
-                    self.edges.insert(if edge.outgoing { (*node, *other) } else { (*other, *node) });
-                }
-            }
+            self.add_edges(edge.outgoing, ends, &by_key);
+            keys.insert((&edge.kind, attribute), by_key);
         }
         Ok(())
+    }
+
+    fn add_edges(&mut self, outgoing: bool, ends: &[(Id, Id)], by_key: &HashMap<Id, Vec<Id>>) {
+        for (node, key) in ends {
+            for other in by_key.get(key).into_iter().flatten() {
+                self.edges.insert(if outgoing { (*node, *other) } else { (*other, *node) });
+            }
+        }
     }
 
     fn finish(self, spool: &Spool) -> Result<Option<CompleteUnit>, String> {

@@ -94,7 +94,7 @@ impl History {
             with: kinds.iter().cloned().collect(),
             why: Why::Unseen,
         }));
-        account.last.clone_from(&now);
+        account.last.clone_from(&seen);
         let before = std::mem::replace(&mut account.accepted, seen);
         for part in held {
             let count = before.get(&part).copied().unwrap_or(0);
@@ -233,6 +233,25 @@ mod tests {
         let (_, held) = judge(&mut history, &unit([0, 60], [10, 10]), Some(20));
         assert!(held > 0);
         assert_eq!(judge(&mut history, &unit([60, 60], [10, 10]), Some(20)), (vec![], 0), "it was never gone");
+    }
+
+    #[test]
+    fn loss_after_a_run_that_could_not_see_is_held() {
+        let mut history = History::default();
+        judge(&mut history, &unit([60, 60], [0, 0]), Some(20));
+        let kind = |below: u8| Missing::Kind {
+            below: [below; 16],
+            scope: String::new(),
+            kind: "volume".into(),
+            with: vec![],
+            why: Why::Unseen,
+        };
+        let mut unseen = vec![kind(1), kind(2)];
+        assert_eq!(history.judge("aws", &unit([0, 0], [0, 0]), &mut unseen, Some(20)), []);
+        let (_, held) = judge(&mut history, &unit([0, 0], [0, 0]), Some(20));
+        assert!(held > 0, "one run has missed it so far");
+        let (_, held) = judge(&mut history, &unit([0, 0], [0, 0]), Some(20));
+        assert_eq!(held, 0, "confirmed");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl CallError {
     }
 
     /// An answer that is not the service's, but one of something in between. Counts as no answer.
-    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+    pub(crate) fn unreadable(message: impl Into<String>) -> Self {
         Self::new(CallErrorKind::Unavailable, "UnreadableReply", message)
     }
 

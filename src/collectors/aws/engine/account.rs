@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use worker_proto::Failure;
+use worker_proto::{Failure, Why};
 
 use super::{
     super::{
@@ -66,7 +66,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// `Unavailable` if there is no answer: with other regions than last time, the core would lose what is in them.
-    pub(super) async fn regions(&self) -> Result<Vec<String>, Failure> {
+    pub(super) async fn regions(&self, account: NodeId) -> Result<Vec<String>, Failure> {
         let planned = &self.payload.regions;
         let is_own = self.payload.role.is_none();
         if is_own || !self.context.settings().list("aws-region").is_empty() {
@@ -78,6 +78,8 @@ impl Run<'_> {
             Ok(regions) => Ok(regions),
             Err(error) if error.kind == CallErrorKind::Denied => {
                 self.lost(GLOBAL, LABEL, &error).await?;
+                // The account may have enabled more of them.
+                self.unseen_regions(account, Why::Unseen);
                 Ok(planned.clone())
             }
             Err(error) => Err(call_failure(&self.what("its regions cannot be listed"), &error)),

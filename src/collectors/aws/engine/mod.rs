@@ -124,7 +124,7 @@ impl<'c> Run<'c> {
     async fn places(&self, account: NodeId) -> Result<Vec<Place>, Failure> {
         let global = Place::global(global_region(&self.payload.partition));
         let mut places = vec![global];
-        places.extend(self.regions().await?.iter().map(|region| Place::region(region)));
+        places.extend(self.regions(account).await?.iter().map(|region| Place::region(region)));
         for place in &mut places {
             place.announce(self, account).await?;
         }

@@ -159,10 +159,13 @@ impl Place {
         kinds: Vec<(&'static Service, &'static Definition)>,
     ) -> Result<(), Failure> {
         let started = Instant::now();
-        for quota in run.definitions.quotas() {
-            if quota.scope == self.scope && quota.collector.get_ref() == collector && !self.is_refused() {
-                quotas::announce(run, self, quota).await?;
+        let quotas = run.definitions.quotas();
+        for quota in quotas.filter(|quota| quota.scope == self.scope && quota.collector.get_ref() == collector) {
+            if self.is_refused() {
+                run.unseen_kind(self, quota.kind.get_ref(), Vec::new(), self.node);
+                continue;
             }
+            quotas::announce(run, self, quota).await?;
         }
         for (service, definition) in kinds {
             if self.is_refused() {

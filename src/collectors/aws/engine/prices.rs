@@ -170,11 +170,16 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Resul
     while let Some(page) = pages.next().await {
         let page = page?;
         let tree = page.tree()?;
-        // Each product is a JSON text; what is none has no price.
-        let texts = tree.path("PriceList[]").into_iter().filter_map(Tree::text);
-        products.extend(texts.filter_map(|text| serde_json::from_str(text).ok()));
+        for text in tree.path("PriceList[]").into_iter().filter_map(Tree::text) {
+            products.push(serde_json::from_str(text).map_err(|error| unreadable(&error))?);
+        }
     }
     Ok(products)
+}
+
+/// Each product is a JSON text. One that is none says nothing of its type, and least of all that there is no price.
+fn unreadable(error: &serde_json::Error) -> CallError {
+    CallError::unreadable(format!("a product of the price list is no JSON: {error}"))
 }
 
 /// Reads a product; whether it is for shared tenancy, the one that instances have unless told otherwise.

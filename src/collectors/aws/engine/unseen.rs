@@ -165,10 +165,16 @@ impl Run<'_> {
             let places = places.iter().filter(|place| place.scope == quota.scope);
             places.for_each(|place| leave(place, quota.kind.get_ref(), Vec::new()));
         }
+        drop(unseen);
         if !settings.list("aws-region").is_empty() {
-            let kinds = self.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != REGION).collect();
-            unseen.kinds.insert((account.0, REGION), (String::new(), kinds, why));
+            self.unseen_regions(account, why);
         }
+    }
+
+    /// Remembers that an account may have more regions than those that are collected.
+    pub(super) fn unseen_regions(&self, account: NodeId, why: Why) {
+        let kinds = self.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != REGION).collect();
+        self.lock_unseen().kinds.insert((account.0, REGION), (String::new(), kinds, why));
     }
 
     /// Remembers what is not known of a node that was sent.

@@ -183,7 +183,10 @@ fn signing_region(properties: &Value) -> Result<Option<&str>, String> {
 pub(in crate::collectors::aws) fn check_url(url: &str) -> Result<(), String> {
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     if host.is_none_or(|host| host.is_empty() || url.contains(['?', '#']) || url.parse::<http::Uri>().is_err()) {
-        return Err(format!("{url:?} is no URL such as http://127.0.0.1:5000"));
+        return Err("it is no URL such as http://127.0.0.1:5000".to_owned());
+    }
+    if host.is_some_and(|host| host.split('/').next().is_some_and(|authority| authority.contains('@'))) {
+        return Err("it has a user or a password, which no service of AWS takes".to_owned());
     }
     Ok(())
 }
