@@ -26,6 +26,9 @@ const NO_API: [&str; 10] = [
     "video/",
 ];
 
+/// The status of a reply without a body, which has no type.
+const NO_CONTENT: u16 = 204;
+
 /// The members of JSON objects that report an error.
 const ERROR_MEMBERS: [&str; 8] = ["__type", "Code", "Message", "code", "error", "errorMessage", "errors", "message"];
 
@@ -47,7 +50,9 @@ pub(in super::super) fn checked(
     }
     let output = operation.output.as_ref().map(|output| output.get());
     let content = Content::of(output);
-    check_type(operation.service.protocol, content, headers)?;
+    if status != NO_CONTENT {
+        check_type(operation.service.protocol, content, headers)?;
+    }
     if let Content::Raw = content {
         return Ok(body);
     }
