@@ -28,17 +28,20 @@ struct Worker {
     reader: FrameReader<OwnedReadHalf>,
     writer: FrameWriter<OwnedWriteHalf>,
     next: u64,
+    secret: String,
     _process: process::WorkerProcess,
 }
 
 impl Worker {
     async fn start(aws: &LocalAws, unit: Unit) -> Self {
-        let args = [aws.variable(), "AWS_EC2_METADATA_DISABLED=true".into(), env!("CARGO_BIN_EXE_ckworker").into()];
-        let args = args.into_iter().chain(["worker".to_owned()]).map(Into::into).collect();
-        let spawned = process::spawn(&Program { path: "/usr/bin/env".into(), args }).unwrap();
+        let program = Program { path: env!("CARGO_BIN_EXE_ckworker").into(), args: vec!["worker".into()] };
+        let spawned = process::spawn(&program).unwrap();
         let (reader, writer) = spawned.frames.into_split();
         let (reader, writer) = (FrameReader::new(reader), FrameWriter::new(writer));
-        let mut worker = Self { reader, writer, next: 0, _process: spawned.process };
+        // The worker reads no settings by itself: they come with the credentials.
+        let settings = json!({ "endpoints": { "all": aws.endpoint() } });
+        let secret = json!({ "access_key_id": "testing", "secret_access_key": "testing", "settings": settings });
+        let mut worker = Self { reader, writer, next: 0, secret: secret.to_string(), _process: spawned.process };
         worker.say(&ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit: 0 }).await;
         let job = Job {
             name: "tags".into(),
@@ -65,8 +68,7 @@ impl Worker {
             match decode_from_worker(frame).unwrap() {
                 FromWorker::Operated { id, outcome } if id == self.next => return outcome,
                 FromWorker::NeedCredentials { unit } => {
-                    let secret = json!({ "access_key_id": "testing", "secret_access_key": "testing" }).to_string();
-                    let credentials = Ok(Credentials { secret, expires: None });
+                    let credentials = Ok(Credentials { secret: self.secret.clone(), expires: None });
                     self.say(&ToWorker::Credentials { unit, credentials }).await;
                 }
                 _ => {}

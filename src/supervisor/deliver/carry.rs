@@ -133,28 +133,7 @@ impl Past<'_> {
         mut unit: CompleteUnit,
     ) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
         let account = unit.account().clone();
-        let mut missing = unit.take_missing();
-        let losses = {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            if !history.is_first(cloud, &unit) {
-                // What an option leaves out was named before.
-                missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
-            }
-            history.judge(cloud, &unit, &mut missing, self.hold)
-        };
-        self.metrics.sudden_losses(cloud, losses.len() as u64);
-        for loss in losses {
-            let (kind, before, now, held) = (loss.kind, loss.before, loss.now, loss.is_held);
-            tracing::warn!(
-                cloud,
-                account = account.label,
-                kind,
-                before,
-                now,
-                held,
-                "sudden loss: nodes are missing that the last run had"
-            );
-        }
+        let missing = self.judge(cloud, &mut unit);
         if missing.is_empty() {
             return Ok((unit, None));
         }
@@ -187,6 +166,33 @@ impl Past<'_> {
             self.kept.push((cloud.to_owned(), account.id, nodes));
         }
         Ok((unit, completed.part))
+    }
+
+    /// What is missing in an account, with what is held of a sudden loss, which is named.
+    fn judge(&self, cloud: &str, unit: &mut CompleteUnit) -> Vec<Missing> {
+        let mut missing = unit.take_missing();
+        let losses = {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            if !history.is_first(cloud, unit) {
+                // What an option leaves out was named before.
+                missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+            }
+            history.judge(cloud, unit, &mut missing, self.hold)
+        };
+        self.metrics.sudden_losses(cloud, losses.len() as u64);
+        for loss in losses {
+            let (kind, before, now, held) = (loss.kind, loss.before, loss.now, loss.is_held);
+            tracing::warn!(
+                cloud,
+                account = unit.account().label,
+                kind,
+                before,
+                now,
+                held,
+                "sudden loss: nodes are missing that the last run had"
+            );
+        }
+        missing
     }
 
     /// What the core has of an account. One account whose query keeps failing has a part of the time only, so that the

@@ -54,9 +54,9 @@ impl LocalAws {
             .env("AWS_SECRET_ACCESS_KEY", "testing")
     }
 
-    /// The variable that leads a process to it.
-    pub fn variable(&self) -> String {
-        format!("AWS_ENDPOINT_URL={}", self.endpoint)
+    /// Its address.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// Puts a fault in force, such as `{"operation": "DescribeVolumes", "mode": "deny"}`. Answers its number.
