@@ -85,7 +85,9 @@ def tls_context(endpoint: str) -> ssl.SSLContext | None:
 def environment(endpoint: str, region: str) -> dict[str, str]:
     """Returns the environment in which ckworker uses a server, without AWS settings of the user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    tls = {"SSL_CERT_FILE": str(CERTIFICATES / "authority.pem")} if endpoint.startswith("https://") else {}
+    # Both: a revision from before the setting knows the first only.
+    trusted = ["SSL_CERT_FILE", "AWS_CA_BUNDLE"] if endpoint.startswith("https://") else []
+    tls = dict.fromkeys(trusted, str(CERTIFICATES / "authority.pem"))
     return {
         **kept,
         **tls,

@@ -24,10 +24,16 @@ pub(super) mod testing;
 mod tests;
 mod tree;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use endpoint::Endpoint;
 pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition, region, regions};
 pub(super) use endpoint::{check_url, resolve};
 pub use error::{CallError, CallErrorKind, NoCredentialsNow};
@@ -50,6 +56,8 @@ pub struct Client {
 
 struct Inner {
     endpoints: EndpointSettings,
+    /// What was decided, by service and region.
+    known: Mutex<HashMap<(&'static str, String), Endpoint>>,
     user_agent: String,
     waits: UnitWaits,
     runtime: runtime::Runtime,
@@ -149,7 +157,8 @@ impl Client {
     pub fn new(config: ClientConfig) -> Self {
         let (endpoints, waits) = (config.endpoints.clone(), config.waits.clone());
         let user_agent = user_agent(config.app_id.as_deref());
-        let inner = Inner { endpoints, user_agent, waits, runtime: runtime::Runtime::new(config) };
+        let known = Mutex::default();
+        let inner = Inner { endpoints, known, user_agent, waits, runtime: runtime::Runtime::new(config) };
         Self { inner: Arc::new(inner), limit: None }
     }
 
@@ -187,11 +196,25 @@ impl Client {
         let settings = &self.inner.endpoints;
         let endpoint = match bucket {
             Some(bucket) => s3::address(operation, settings, request.region, &mut outgoing, bucket),
-            None => resolve(service.name, request.region, settings),
+            None => self.inner.endpoint(service.name, request.region),
         };
         let endpoint = endpoint.map_err(CallError::configuration)?;
         outgoing.headers.push(("user-agent".into(), self.inner.user_agent.clone()));
         self.inner.runtime.invoke(operation, request.region, endpoint, outgoing, self.limit).await
+    }
+}
+
+impl Inner {
+    /// The endpoint of a service in a region, decided once.
+    fn endpoint(&self, service: &'static str, region: &str) -> Result<Endpoint, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (service, region.to_owned());
+        if let Some(endpoint) = known.get(&key) {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = resolve(service, region, &self.endpoints)?;
+        known.insert(key, endpoint.clone());
+        Ok(endpoint)
     }
 }
 

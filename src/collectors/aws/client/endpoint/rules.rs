@@ -1,12 +1,10 @@
 //! Interpreter of AWS's endpoint rules, which decide the address of a service from region and settings.
 //!
-//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.json`); `../models/README.md` describes the format. A
-//! rule set is parsed once per process, when its service is first called.
+//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.json`); `../models/README.md` describes the format. The
+//! rule set that was used last stays parsed: those of all services would be a tenth of a worker's memory, and a client
+//! keeps what they decided.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -87,16 +85,17 @@ pub(super) fn services() -> impl Iterator<Item = &'static str> {
 }
 
 fn rule_set(service: &str) -> Result<Arc<RuleSet>, String> {
-    static PARSED: OnceLock<Mutex<HashMap<&'static str, Arc<RuleSet>>>> = OnceLock::new();
+    static LAST: Mutex<Option<(&str, Arc<RuleSet>)>> = Mutex::new(None);
     let find = || RULE_SETS.iter().find(|(name, _)| *name == service);
     let (name, text) = find().ok_or_else(|| format!("there are no endpoint rules of {service}"))?;
-    let mut parsed = PARSED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = parsed.get(name) {
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = last.as_ref().filter(|(known, _)| known == name) {
         return Ok(Arc::clone(known));
     }
     let read: RuleSet =
         serde_json::from_str(text).map_err(|error| format!("cannot read the endpoint rules of {service}: {error}"))?;
-    Ok(Arc::clone(parsed.entry(name).or_insert_with(|| Arc::new(read))))
+    let (_, parsed) = last.insert((*name, Arc::new(read)));
+    Ok(Arc::clone(parsed))
 }
 
 /// The values that rules refer to. Rules assign each name at most once on the way to a decision.
