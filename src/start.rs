@@ -266,7 +266,8 @@ async fn daemon(
             dump,
             metrics: Arc::clone(&metrics),
             hold_sudden_loss: core_settings.hold_sudden_loss,
-            history: Arc::default(),
+            losses: Arc::default(),
+            uncollected: run.uncollected(),
         }),
         None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
     };

@@ -16,6 +16,7 @@ use super::{
     carry::Carrier,
     dialect::Granularity,
     http::{Http, failure, read},
+    inventory::{self, Summaries, SummaryReader},
     peer::Peer,
     stored::{CLEAN_QUERY, GraphReader, change_bodies},
 };
@@ -184,6 +185,25 @@ impl CoreApi {
         } else {
             Ok(Vec::new())
         }
+    }
+
+    /// How many nodes of each kind the core has below the regions of accounts, and below the accounts. A core that knows
+    /// neither graph nor kind has none.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    pub async fn summaries(&self, cloud: &str, accounts: &[&str]) -> Result<Summaries, CoreError> {
+        let peer = self.http.peer().await?;
+        let queries = peer.dialect.summary_queries(cloud, accounts);
+        let mut found = [Vec::new(), Vec::new()];
+        for (query, found) in queries.into_iter().zip(&mut found) {
+            let mut reader = SummaryReader::new();
+            if self.query(&peer, inventory::WHAT, query, |chunk| reader.feed(chunk)).await? {
+                *found = reader.finish()?;
+            }
+        }
+        let [regions, accounts] = found;
+        Ok(Summaries { regions, accounts })
     }
 
     /// Deletes a node with everything below it, by its id in the core. Only a core that replaces accounts can do so.

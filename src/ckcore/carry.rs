@@ -102,7 +102,7 @@ struct Line<'a> {
 /// The part of a node's ancestors that says to which account it belongs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Ancestors {
+pub(super) struct Ancestors {
     account: Option<Ancestor>,
 }
 
@@ -115,7 +115,7 @@ struct Ancestor {
 }
 
 impl Ancestors {
-    fn account_id(self) -> Option<String> {
+    pub(super) fn account_id(self) -> Option<String> {
         let account = self.account?;
         account.id.or_else(|| account.reported.and_then(|reported| reported.id))
     }

@@ -142,6 +142,25 @@ impl Dialect {
         }
     }
 
+    /// The queries for regions and for accounts with these ids below a cloud.
+    pub(super) fn summary_queries(self, cloud: &str, accounts: &[&str]) -> [String; 2] {
+        let (cloud, accounts) = (Value::from(cloud), Value::from(accounts));
+        match self {
+            Dialect::Core2 => [
+                format!(
+                    "is(region) and metadata.ancestors.cloud.id == {cloud} and metadata.ancestors.account.id in {accounts}"
+                ),
+                format!("is(account) and metadata.ancestors.cloud.id == {cloud} and reported.id in {accounts}"),
+            ],
+            Dialect::Core4 => [
+                format!(
+                    "is(region) and /ancestors.cloud.reported.id == {cloud} and /ancestors.account.reported.id in {accounts}"
+                ),
+                format!("is(account) and /ancestors.cloud.reported.id == {cloud} and /reported.id in {accounts}"),
+            ],
+        }
+    }
+
     /// The query for the nodes that are to be cleaned up, with all nodes above and below them. No clouds are all clouds.
     pub(super) fn clean_query(self, clouds: &[String]) -> String {
         let (wanted, cloud, around) = match self {

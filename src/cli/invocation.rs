@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use super::{CliError, CoreSettings, command, environment::Environment, options, values::Given};
 use crate::{
-    collectors::{self, Collector},
+    collectors::{self, Collector, Uncollected},
     settings::{OptionSpec, Setting, Settings},
 };
 
@@ -37,6 +37,17 @@ pub struct Run {
     pub logfile: Option<PathBuf>,
     /// What is to be logged as warnings once logging is up.
     pub warnings: Vec<String>,
+}
+
+impl Run {
+    /// What options leave out, by collector; nothing if it is kept.
+    #[must_use]
+    pub fn uncollected(&self) -> Vec<(&'static str, Uncollected)> {
+        let collectors = self.collectors.iter().filter(|_| !self.core.keep_uncollected);
+        let uncollected =
+            collectors.map(|Enabled { collector, settings }| (collector.name(), collector.uncollected(settings)));
+        uncollected.filter(|(_, uncollected)| *uncollected != Uncollected::default()).collect()
+    }
 }
 
 /// How long the program runs.

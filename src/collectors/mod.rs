@@ -13,7 +13,7 @@ mod registry;
 mod subject;
 mod waits;
 
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
 pub use context::{CollectContext, Request, SentFrames, SharedTable};
 pub use credentials::CredentialSource;
@@ -35,6 +35,23 @@ pub struct Concurrency {
     pub fork: bool,
     /// How many units run at the same time, at least one.
     pub pool: usize,
+}
+
+/// What settings leave out of each account that is collected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uncollected {
+    /// The kinds.
+    pub kinds: BTreeSet<String>,
+    /// The ids of the only regions that are collected; `None` are all.
+    pub regions: Option<BTreeSet<String>>,
+}
+
+impl Uncollected {
+    /// Whether a region is collected.
+    #[must_use]
+    pub fn has_region(&self, id: &str) -> bool {
+        self.regions.as_ref().is_none_or(|regions| regions.contains(id))
+    }
 }
 
 /// The end of an edge whose kind declares it.
@@ -71,6 +88,11 @@ pub trait Collector: Send + Sync {
     /// the core has it, such an edge is kept only with the end that declares it.
     fn edge_owner(&self, _from: &str, _to: &str) -> Option<EdgeOwner> {
         None
+    }
+
+    /// What these settings leave out of each account that is collected.
+    fn uncollected(&self, _settings: &Settings) -> Uncollected {
+        Uncollected::default()
     }
 
     /// What gives credentials to its units, if they need any. Runs in the supervisor's process and alone sees secrets.

@@ -74,8 +74,7 @@ const OWN: usize = 0;
 fn mark_account(unit: &mut CompleteUnit) -> io::Result<()> {
     let Some(account) = unit.account_node() else { return Ok(()) };
     let line = rewritten(&unit.line(account)?, mark)?;
-    let id = unit.ids()[account];
-    unit.patch(account, id, line);
+    unit.patch(account, line);
     Ok(())
 }
 

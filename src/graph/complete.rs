@@ -10,7 +10,7 @@ use worker_proto::{Deferred, Missing, Selector};
 
 use super::{
     records::Records,
-    spool::FrozenLines,
+    spool::{FrozenLines, Spool},
     store::{Account, Incomplete, NodeKey, UnitStore},
 };
 
@@ -86,13 +86,7 @@ impl CompleteUnit {
         if let Some(patch) = self.patches.get(&node) {
             return Ok(patch.clone());
         }
-        let starts = self.starts.get_or_init(|| {
-            let ends = self.records.lengths.iter().scan(0, |end, length| {
-                *end += u64::from(*length);
-                Some(*end)
-            });
-            [0].into_iter().chain(ends).collect()
-        });
+        let starts = self.starts();
         let (Some(start), Some(end)) = (starts.get(node).copied(), starts.get(node + 1).copied()) else {
             return Err(io::Error::other("there is no such node"));
         };
@@ -102,8 +96,8 @@ impl CompleteUnit {
         Ok(line)
     }
 
-    /// Gives a node another line, without a line feed, and with it another id.
-    pub fn patch(&mut self, node: usize, id: [u8; 16], line: Vec<u8>) {
+    /// Gives a node another id. Its line must be changed to the same id.
+    pub fn rename(&mut self, node: usize, id: [u8; 16]) {
         let Some(known) = self.records.ids.get_mut(node) else { return };
         let old = std::mem::replace(known, id);
         if old != id {
@@ -113,7 +107,45 @@ impl CompleteUnit {
             let selectors = self.deferred.iter_mut().flat_map(|edge| [&mut edge.from, &mut edge.to]);
             selectors.filter(|end| **end == Selector::Node(old)).for_each(|end| *end = Selector::Node(id));
         }
+    }
+
+    /// Gives one node another line, without a line feed. The line stays in memory.
+    pub fn patch(&mut self, node: usize, line: Vec<u8>) {
         self.patches.insert(node, line);
+    }
+
+    /// Gives nodes other lines, without a line feed, by their numbers. All lines move to a new place in the spool.
+    ///
+    /// # Errors
+    /// If a line cannot be read, or not be written; the unit is then as before.
+    pub fn rewrite(&mut self, changed: &BTreeMap<usize, Vec<u8>>, spool: &Spool) -> io::Result<()> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut lines = spool.lines();
+        let mut lengths = self.records.lengths.clone();
+        let (starts, mut copied) = (self.starts(), 0);
+        for (node, line) in changed {
+            let (Some(start), Some(end)) = (starts.get(*node), starts.get(*node + 1)) else { continue };
+            self.lines.copy(copied, *start, &mut lines)?;
+            copied = *end;
+            lines.append(&[line.as_slice(), b"\n"].concat())?;
+            lengths[*node] = u32::try_from(line.len() + 1).map_err(io::Error::other)?;
+        }
+        self.lines.copy(copied, starts.last().copied().unwrap_or_default(), &mut lines)?;
+        (self.lines, self.records.lengths, self.starts) = (lines.freeze(), lengths, OnceLock::new());
+        Ok(())
+    }
+
+    /// Where each line begins, and where the last one ends.
+    fn starts(&self) -> &[u64] {
+        self.starts.get_or_init(|| {
+            let ends = self.records.lengths.iter().scan(0, |end, length| {
+                *end += u64::from(*length);
+                Some(*end)
+            });
+            [0].into_iter().chain(ends).collect()
+        })
     }
 
     /// The number of the account's node.

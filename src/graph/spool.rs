@@ -15,6 +15,9 @@ use std::{
 
 use tempfile::{SpooledData, SpooledTempFile};
 
+/// The bytes that are copied at a time.
+const COPIED: u64 = 256 * 1024;
+
 /// The memory that the lines of a run may take. Cloning is cheap, and clones share it.
 #[derive(Clone, Debug)]
 pub struct Spool {
@@ -126,6 +129,19 @@ pub(super) struct FrozenLines {
 }
 
 impl FrozenLines {
+    /// Appends the bytes from `start` up to `end` to other lines.
+    pub(super) fn copy(&self, mut start: u64, end: u64, to: &mut Lines) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        while start < end {
+            let next = end.min(start + COPIED);
+            bytes.clear();
+            self.read(start, next, &mut bytes)?;
+            to.append(&bytes)?;
+            start = next;
+        }
+        Ok(())
+    }
+
     /// Appends the bytes from `start` up to `end` to `out`.
     pub(super) fn read(&self, start: u64, end: u64, out: &mut Vec<u8>) -> io::Result<()> {
         let length = usize::try_from(end.min(self.length).saturating_sub(start)).map_err(io::Error::other)?;

@@ -3,8 +3,10 @@
 
 mod accounts;
 mod carry;
+mod inventory;
 mod last_known;
 mod sudden;
+mod uncollected;
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +19,15 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, task::spawn_blocking};
 
-use self::carry::Past;
-pub use self::sudden::History;
+pub use self::sudden::HeldLosses;
+use self::{carry::Past, inventory::Inventory};
 use super::{
     event::{DeliveryError, UnitKey},
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
     ckcore::{CoreApi, Granularity, until},
-    collectors::BoxFuture,
+    collectors::{BoxFuture, Uncollected},
     graph::{CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
     telemetry::Metrics,
@@ -74,6 +76,11 @@ pub struct Delivered {
 pub trait Deliver: Send + Sync {
     /// Delivers, and answers what arrived.
     fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>>;
+
+    /// Names what the destination will lose of these accounts because options leave it out, if anything can be.
+    fn announce(&self, _collector: &'static str, _accounts: Vec<String>) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 }
 
 /// Merges and writes to a file or to standard output.
@@ -98,8 +105,10 @@ pub struct ToCore {
     pub metrics: Arc<Metrics>,
     /// `--hold-sudden-loss`, in percent.
     pub hold_sudden_loss: Option<u64>,
-    /// What earlier runs had.
-    pub history: Arc<Mutex<History>>,
+    /// What earlier runs lacked and what is held for that reason.
+    pub losses: Arc<Mutex<HeldLosses>>,
+    /// What options leave out, by collector.
+    pub uncollected: Vec<(&'static str, Uncollected)>,
 }
 
 impl Deliver for ToFile {
@@ -130,12 +139,20 @@ impl Deliver for ToFile {
 impl Deliver for ToCore {
     fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
-        let (metrics, history, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.history), self.hold_sudden_loss);
+        let (metrics, losses, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.losses), self.hold_sudden_loss);
         Box::pin(async move {
             let granularity = until(order.deadline, PAUSES, "look at the core", || api.granularity());
             let (spool, deadline) = (order.spool.clone(), order.deadline);
-            let past =
-                Past { api: &api, spool, deadline, metrics: &metrics, history: &history, hold, kept: Vec::new() };
+            let past = Past {
+                api: &api,
+                spool,
+                deadline,
+                metrics: &metrics,
+                losses: &losses,
+                inventory: Inventory::default(),
+                hold,
+                kept: Vec::new(),
+            };
             let result = match granularity.await {
                 Ok(Granularity::Cloud) => to_core(&api, order, ignore_deferred, dump, &metrics, past).await,
                 Ok(Granularity::Account) => accounts::to_core(&api, order, ignore_deferred, dump, &metrics, past).await,
@@ -144,6 +161,12 @@ impl Deliver for ToCore {
             metrics.upload(if result.is_ok() { "done" } else { "error" });
             result
         })
+    }
+
+    fn announce(&self, collector: &'static str, accounts: Vec<String>) -> Option<BoxFuture<'static, ()>> {
+        let (_, uncollected) = self.uncollected.iter().find(|(name, _)| *name == collector)?;
+        let (api, uncollected) = (self.api.clone(), uncollected.clone());
+        Some(Box::pin(async move { uncollected::announce(&api, collector, &accounts, &uncollected).await }))
     }
 }
 

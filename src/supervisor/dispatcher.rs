@@ -1,20 +1,20 @@
 //! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
 
 mod core;
+mod delivery;
 
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap},
     future::pending,
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, interval, sleep, sleep_until},
 };
 use worker_proto::Gap;
@@ -22,12 +22,12 @@ use worker_proto::Gap;
 use super::{
     Ended, Setup,
     board::{Board, Notices},
-    deliver::{Deliver, Delivered, DeliveryOrder},
+    deliver::{Deliver, Delivered},
     duties::Duties,
     event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
     keep::Keep,
     link::{self, Command, LinkCollector, LinkContext, job_name},
-    report::{ProgressEvent, RunReport},
+    report::ProgressEvent,
     show,
     state::{State, handle_event},
     tracker::Tracker,
@@ -77,6 +77,8 @@ pub(super) struct Dispatcher {
     links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
     orders: HashMap<JobId, JobOrder>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
+    /// What names at the start of a run what it will lose.
+    announcements: JoinSet<()>,
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
@@ -198,6 +200,7 @@ impl Dispatcher {
             links: HashMap::new(),
             orders: HashMap::new(),
             deliveries: HashMap::new(),
+            announcements: JoinSet::new(),
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
@@ -227,6 +230,9 @@ impl Dispatcher {
             JobEvent::Ended(outcome) => Some(outcome.clone()),
             _ => None,
         };
+        if let JobEvent::Planned(plan) = &event {
+            self.announce(job, plan);
+        }
         self.board.job_event(job, &event);
         if let Some(order) = self.orders.get(&job) {
             match &event {
@@ -265,15 +271,6 @@ impl Dispatcher {
         }
     }
 
-    fn delivered(&mut self, run: RunId, result: Result<Delivered, DeliveryError>) {
-        if self.deliveries.remove(&run).is_none() {
-            // It was given up while its result was on the way.
-            return;
-        }
-        let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
-        self.handle(Event::Delivered(run, result));
-    }
-
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Start(order) => self.start(order),
@@ -308,24 +305,6 @@ impl Dispatcher {
         let id = order.id;
         let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
         self.links.insert(id, (commands, task));
-    }
-
-    fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
-        let units = self.context.keep.take_run(run);
-        let spool = self.context.spool.clone();
-        let task = self.actions.get(&run).map(|action| action.task.clone());
-        let order = DeliveryOrder { report, units, spool, deadline, task };
-        let (deliver, delivered) = (Arc::clone(&self.deliver), self.delivered.clone());
-        let task = tokio::spawn(async move {
-            // A run whose delivery never ends would hold up all others.
-            let work = AssertUnwindSafe(async { deliver.deliver(order).await }).catch_unwind();
-            let message = "the delivery panicked: a fault in ckworker, please report it";
-            let panicked = |_| Err(DeliveryError { message: message.into(), nothing: false });
-            let result = work.await.unwrap_or_else(panicked);
-            // A dispatcher that is gone has given the run up.
-            let _ = delivered.send((run, result)).await;
-        });
-        self.deliveries.insert(run, task);
     }
 
     fn show(&mut self, shown: &Shown) {

@@ -274,33 +274,49 @@ async fn kinds_and_regions_left_out_by_options_stay_if_asked_for() {
 
 #[tokio::test]
 async fn loss_without_a_gap_is_held_for_one_run() {
-    let (aws, core) = (LocalAws::start(1, &REGIONS[..1]), TestCore::start(None).await);
-    let daemon = Daemon::start(&core, |command| {
-        command.args(["--collector", "aws", "--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
-        aws.serve(command)
-    });
-    let nodes = || core.nodes("ck").len();
+    let aws = LocalAws::start(1, &REGIONS[..1]);
+    let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
+    let start = |uri: &str| {
+        Daemon::at(uri, |command| {
+            command.args(["--collector", "aws", "--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
+            aws.serve(command)
+        })
+    };
+    // The nodes in both cores, after a collection that ends so in both.
+    let collect = async |daemons: &[Daemon; 2], expected: &str| {
+        let (kind, error) = have(&core2, "collect").await;
+        assert_eq!(kind, format!("action_{expected}"), "{}", daemons[0].log());
+        assert_eq!(error.contains("keep their last known state"), expected == "error", "{error}");
+        connected(&core4).await;
+        run_workflow(&core4).await;
+        let (_, metrics) = daemons[1].get("/metrics").await;
+        let line = format!("ckworker_actions_total{{action=\"collect\",result=\"{expected}\"}} 1");
+        assert!(metrics.contains(&line), "{}", daemons[1].log());
+        [core2.nodes("ck").len(), core4.nodes().await.len()]
+    };
     let keys: Vec<String> = (0..60).map(|number| format!("many-{number}")).collect();
     for key in &keys {
         aws.call("ec2", REGIONS[0], &[("Action", "CreateKeyPair"), ("KeyName", key)]).await;
     }
-    assert_eq!(have(&core, "collect").await.0, "action_done");
-    let before = nodes();
+    let daemons = [start(&core2.uri()), start(&core4.uri)];
+    let before = collect(&daemons, "done").await;
+    // What was there before is what the core has, and not what this process saw.
+    for daemon in daemons {
+        assert_eq!(daemon.stop().await.0.code, 0);
+    }
     for key in &keys {
         aws.call("ec2", REGIONS[0], &[("Action", "DeleteKeyPair"), ("KeyName", key)]).await;
     }
-    let (kind, error) = have(&core, "collect").await;
-    assert_eq!(kind, "action_error", "{}", daemon.log());
-    assert!(error.contains("keep their last known state"), "{error}");
-    assert_eq!(nodes(), before);
-    assert!(
-        daemon.get("/metrics").await.1.contains("ckworker_sudden_losses_total{collector=\"aws\"}"),
-        "{}",
-        daemon.log()
-    );
-    assert_eq!(have(&core, "collect").await.0, "action_done", "confirmed: {}", daemon.log());
-    assert_eq!(nodes(), before - keys.len(), "{}", daemon.log());
-    assert_eq!(daemon.stop().await.0.code, 0);
+    let daemons = [start(&core2.uri()), start(&core4.uri)];
+    assert_eq!(collect(&daemons, "error").await, before);
+    for daemon in &daemons {
+        let (_, metrics) = daemon.get("/metrics").await;
+        assert!(metrics.contains("ckworker_sudden_losses_total{collector=\"aws\"}"), "{}", daemon.log());
+    }
+    assert_eq!(collect(&daemons, "done").await, before.map(|nodes| nodes - keys.len()), "confirmed");
+    for daemon in daemons {
+        assert_eq!(daemon.stop().await.0.code, 0);
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use sdk_settings::Variables;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject};
+use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject, Uncollected};
 use crate::settings::{OptionSpec, Settings};
 
 /// The aws collector.
@@ -51,6 +51,10 @@ impl Collector for Aws {
     fn concurrency(&self, settings: &Settings) -> Concurrency {
         let pool = settings.integer("aws-account-pool-size").and_then(|pool| usize::try_from(pool).ok());
         Concurrency { fork: settings.flag("aws-fork"), pool: pool.unwrap_or(1).max(1) }
+    }
+
+    fn uncollected(&self, settings: &Settings) -> Uncollected {
+        definitions::Definitions::get().map(|all| engine::unseen::uncollected(all, settings)).unwrap_or_default()
     }
 
     fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>> {

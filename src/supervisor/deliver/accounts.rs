@@ -76,6 +76,7 @@ pub(super) async fn to_core(
 
 impl Accounts<'_> {
     async fn cloud(&mut self, cloud: CloudUnits) {
+        self.past.begin(&cloud);
         let CloudUnits { name, units } = cloud;
         let mut refused = Vec::new();
         for unit in units {
@@ -136,7 +137,7 @@ impl Accounts<'_> {
 /// the next run again.
 async fn forget_departed(past: &Past<'_>, report: &RunReport) {
     for collector in report.collectors.iter().filter(|collector| collector.failure.is_none()) {
-        if past.is_whole(collector) {
+        if collector.is_whole {
             forget_others(past, collector).await;
         }
     }
@@ -148,8 +149,11 @@ async fn forget_others(past: &Past<'_>, collector: &CollectorReport) {
         Ok(departed) => departed,
         Err(error) => return tracing::warn!(cloud, error, "cannot look for accounts that left the cloud"),
     };
+    if !past.is_whole(collector, &departed) {
+        return;
+    }
     let deadline = past.deadline.min(Instant::now() + DEPARTED_TIMEOUT);
-    for KnownAccount { node, label, .. } in departed {
+    for KnownAccount { node, label, .. } in departed.accounts {
         match until(deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
             Ok(()) => {
                 tracing::info!(

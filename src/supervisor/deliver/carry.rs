@@ -1,7 +1,7 @@
 //! What is taken over from the core: accounts that failed or are outside the plan, and parts that could not be seen.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -9,7 +9,12 @@ use std::{
 use tokio::task::spawn_blocking;
 use worker_proto::{Missing, Why};
 
-use super::{PAUSES, last_known, sudden::History};
+use super::{
+    PAUSES,
+    inventory::Inventory,
+    last_known,
+    sudden::{HeldLosses, Judgement},
+};
 use crate::{
     ckcore::{Carried, CoreApi, CoreError, Stored, until},
     collectors,
@@ -21,20 +26,27 @@ use crate::{
 /// The part of the time left that the query of one account may take with its retries.
 const ACCOUNT_PART: u32 = 5;
 
-/// Kinds that a line about forgotten resources names.
-const KINDS_NAMED: usize = 20;
-
 /// What one delivery takes over from the core.
 pub(super) struct Past<'a> {
     pub(super) api: &'a CoreApi,
     pub(super) spool: Spool,
     pub(super) deadline: Instant,
     pub(super) metrics: &'a Metrics,
-    pub(super) history: &'a Mutex<History>,
+    pub(super) losses: &'a Mutex<HeldLosses>,
+    /// What the core has of the accounts that are delivered.
+    pub(super) inventory: Inventory,
     /// The loss that is held for a run, in percent.
     pub(super) hold: Option<u64>,
     /// Nodes that were kept as the core had them because they could not be seen, by collector and account.
     pub(super) kept: Vec<(String, String, u64)>,
+}
+
+/// The accounts that the core has below a cloud.
+pub(super) struct Others {
+    /// Those that the plan does not name.
+    pub(super) accounts: Vec<KnownAccount>,
+    /// How many the plan names.
+    planned: usize,
 }
 
 /// An account that the core knows.
@@ -49,9 +61,10 @@ impl Past<'_> {
     /// The last known state of the accounts that the core has beside those of a plan, if the plan is only a part of the
     /// cloud. If it is the whole, they are gone.
     pub(super) async fn carry_unplanned(&self, collector: &CollectorReport) -> Result<Vec<CompleteUnit>, String> {
-        let is_whole = self.is_whole(collector);
+        let others = self.others(collector).await?;
+        let is_whole = self.is_whole(collector, &others);
         let mut carried = Vec::new();
-        for KnownAccount { label, account, .. } in self.others(collector).await? {
+        for KnownAccount { label, account, .. } in others.accounts {
             if is_whole {
                 tracing::info!(
                     cloud = collector.name,
@@ -71,26 +84,30 @@ impl Past<'_> {
 
     /// Whether the core may forget the accounts that a plan does not name. A plan that lost most of its accounts is named,
     /// and not believed at once if losses are held.
-    pub(super) fn is_whole(&self, collector: &CollectorReport) -> bool {
+    pub(super) fn is_whole(&self, collector: &CollectorReport, others: &Others) -> bool {
         if !collector.is_whole {
             return false;
         }
-        let (cloud, accounts) = (collector.name.as_str(), collector.units.len());
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((before, is_held)) = history.judge_plan(cloud, accounts, self.hold.is_some()) else { return true };
+        let (cloud, before) = (collector.name.as_str(), others.planned + others.accounts.len());
+        let accounts = collector.units.len();
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let hold = self.hold.is_some();
+        let Some(is_held) = losses.judge_plan(cloud, before as u64, others.planned as u64, hold) else { return true };
         self.metrics.sudden_losses(cloud, 1);
         tracing::warn!(cloud, before, accounts, held = is_held, "the plan lost most of its accounts");
         !is_held
     }
 
     /// The accounts that the core has below a cloud and that are not among the units of its plan.
-    pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Vec<KnownAccount>, String> {
+    pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Others, String> {
         let accounts = || self.api.accounts(&collector.name);
         let known = until(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
         let known = known.map_err(|error| format!("cannot list the core's accounts: {error}"))?;
         let planned: HashSet<&str> = collector.units.iter().map(|unit| unit.id.as_str()).collect();
-        let accounts = known.into_iter().filter_map(KnownAccount::of);
-        Ok(accounts.filter(|account| !planned.contains(account.account.id.as_str())).collect())
+        let known = known.into_iter().filter_map(KnownAccount::of);
+        let (planned, accounts): (Vec<_>, Vec<_>) =
+            known.partition(|known| planned.contains(known.account.id.as_str()));
+        Ok(Others { accounts, planned: planned.len() })
     }
 
     /// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
@@ -116,6 +133,7 @@ impl Past<'_> {
 
     /// The parts of a cloud's accounts that could not be seen, as the core has them.
     pub(super) async fn complete_all(&mut self, cloud: &mut CloudUnits) -> Result<Vec<CompleteUnit>, String> {
+        self.begin(cloud);
         let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
         for unit in std::mem::take(&mut cloud.units) {
             let (unit, part) = self.complete(&cloud.name, unit).await?;
@@ -133,28 +151,22 @@ impl Past<'_> {
         mut unit: CompleteUnit,
     ) -> Result<(CompleteUnit, Option<CompleteUnit>), String> {
         let account = unit.account().clone();
-        let missing = self.judge(cloud, &mut unit);
-        if missing.is_empty() {
+        let mut missing = unit.take_missing();
+        let held = self.judge(cloud, &unit, &missing).await?.held;
+        // The core forgets what an option leaves out.
+        missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+        if missing.is_empty() && held.is_empty() {
             return Ok((unit, None));
         }
         let what = format!("cannot read the last known state of {} from the core", account.label);
-        let is_needed = missing.iter().any(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
-        let known = match self.carry(&account.kind, &account.id).await {
-            Ok(known) => known,
-            Err(error) if is_needed => return Err(format!("{what}: {error}")),
-            Err(error) => {
-                tracing::warn!(cloud, account = account.label, %error, "cannot tell what the options leave out");
-                return Ok((unit, None));
-            }
-        };
+        let known = self.carry(&account.kind, &account.id).await.map_err(|error| format!("{what}: {error}"))?;
         let (collector, spool) = (collectors::find(cloud), self.spool.clone());
         let completing = spawn_blocking(move || {
-            let completed = last_known::complete(&mut unit, &missing, &known, collector, &spool)?;
+            let completed = last_known::complete(&mut unit, &missing, &held, &known, collector, &spool)?;
             Ok::<_, String>((unit, completed))
         });
         let completed = completing.await.map_err(|error| error.to_string()).flatten();
         let (unit, completed) = completed.map_err(|error| format!("{what}: {error}"))?;
-        log_forgotten(cloud, &account, &completed.forgotten);
         if completed.kept > 0 {
             let nodes = completed.kept;
             tracing::warn!(
@@ -168,57 +180,52 @@ impl Past<'_> {
         Ok((unit, completed.part))
     }
 
-    /// What is missing in an account, with what is held of a sudden loss, which is named.
-    fn judge(&self, cloud: &str, unit: &mut CompleteUnit) -> Vec<Missing> {
-        let mut missing = unit.take_missing();
-        let losses = {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-            if !history.is_first(cloud, unit) {
-                // What an option leaves out was named before.
-                missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+    /// Begins with the accounts of a cloud, in their order.
+    pub(super) fn begin(&mut self, cloud: &CloudUnits) {
+        self.inventory = Inventory::new(&cloud.name, cloud.units.iter().map(|unit| unit.account().id.clone()));
+    }
+
+    /// Names what an account lost without a reason, and returns what is to be held of it.
+    async fn judge(&mut self, cloud: &str, unit: &CompleteUnit, missing: &[Missing]) -> Result<Judgement, String> {
+        let account = unit.account();
+        let deadline = self.part_of_time();
+        let known = match self.inventory.of(self.api, &account.id, deadline).await {
+            Ok(known) => known,
+            Err(error) if self.hold.is_some() => {
+                return Err(format!("cannot compare account {} with the core: {error}", account.label));
             }
-            history.judge(cloud, unit, &mut missing, self.hold)
+            Err(_) => return Ok(Judgement::default()),
         };
-        self.metrics.sudden_losses(cloud, losses.len() as u64);
-        for loss in losses {
-            let (kind, before, now, held) = (loss.kind, loss.before, loss.now, loss.is_held);
+        let judgement = {
+            let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+            losses.judge(cloud, unit, known, missing, self.hold)
+        };
+        self.metrics.sudden_losses(cloud, judgement.losses.len() as u64);
+        for loss in &judgement.losses {
+            let (kind, before, now, held) = (&loss.what, loss.before, loss.now, loss.is_held);
             tracing::warn!(
                 cloud,
-                account = unit.account().label,
+                account = account.label,
                 kind,
                 before,
                 now,
                 held,
-                "sudden loss: nodes are missing that the last run had"
+                "sudden loss: nodes are missing that the core has"
             );
         }
-        missing
+        Ok(judgement)
     }
 
-    /// What the core has of an account. One account whose query keeps failing has a part of the time only, so that the
-    /// others have theirs.
-    async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
+    /// One account whose query keeps failing has a part of the time only, so that the others have theirs.
+    fn part_of_time(&self) -> Instant {
         let now = Instant::now();
-        let deadline = now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART;
-        until(deadline, PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
+        now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART
     }
-}
 
-/// Names what the core loses because an option leaves it out.
-fn log_forgotten(cloud: &str, account: &Account, forgotten: &BTreeMap<String, u64>) {
-    if forgotten.is_empty() {
-        return;
+    /// What the core has of an account.
+    async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
+        until(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }
-    let kinds = forgotten.iter().take(KINDS_NAMED).map(|(kind, count)| format!("{count} {kind}"));
-    let (account, nodes, kinds) =
-        (&account.label, forgotten.values().sum::<u64>(), kinds.collect::<Vec<_>>().join(", "));
-    tracing::warn!(
-        cloud,
-        account,
-        nodes,
-        kinds,
-        "options leave these out: the core forgets them; --keep-uncollected keeps them"
-    );
 }
 
 impl KnownAccount {

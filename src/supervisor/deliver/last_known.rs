@@ -3,7 +3,7 @@
 //! Three things are taken over: nodes of kinds whose lists were not complete, properties and edges whose calls failed, and
 //! edges that lead to the nodes taken over. Whatever a complete answer did not name is not.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::value::RawValue;
 use worker_proto::{Missing, MissingEdge, Why};
@@ -26,8 +26,13 @@ pub(super) struct Completed {
     pub(super) part: Option<CompleteUnit>,
     /// How many nodes were taken over, or had properties taken over, because they could not be seen.
     pub(super) kept: u64,
-    /// How many nodes of each kind the core forgets because an option leaves them out.
-    pub(super) forgotten: BTreeMap<String, u64>,
+}
+
+/// Nodes of one kind below a node, at any depth, that are kept although a complete answer did not name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) below: Id,
+    pub(super) kind: String,
 }
 
 /// Completes a unit. `collector` says who declares an edge.
@@ -37,6 +42,7 @@ pub(super) struct Completed {
 pub(super) fn complete(
     unit: &mut CompleteUnit,
     missing: &[Missing],
+    held: &[Held],
     known: &Carried,
     collector: Option<&dyn Collector>,
     spool: &Spool,
@@ -57,12 +63,12 @@ pub(super) fn complete(
     };
     kinds(Why::Unseen);
     let chosen = kinds(Why::Kept);
-    let forgotten = work.forgotten(missing);
+    held.iter().for_each(|held| work.keep_held(held));
     let patched = work.keep_parts(missing, renamed)?;
     work.keep_edges(collector);
     work.find_edges(missing)?;
     let kept = (work.kept.len() + patched - chosen) as u64;
-    Ok(Completed { part: work.finish(spool)?, kept, forgotten })
+    Ok(Completed { part: work.finish(spool)?, kept })
 }
 
 struct Work<'a> {
@@ -80,6 +86,8 @@ struct Work<'a> {
     /// The nodes taken over, with the scope of references to them.
     kept: BTreeMap<Id, String>,
     edges: HashSet<(Id, Id)>,
+    /// New lines of collected nodes, by their numbers.
+    patches: BTreeMap<usize, Vec<u8>>,
 }
 
 impl<'a> Work<'a> {
@@ -108,6 +116,15 @@ impl<'a> Work<'a> {
             predecessors,
             kept: BTreeMap::new(),
             edges: HashSet::new(),
+            patches: BTreeMap::new(),
+        }
+    }
+
+    /// The line of a collected node, as far as it was changed.
+    fn line(&self, number: usize) -> Result<Line, String> {
+        match self.patches.get(&number) {
+            Some(line) => Line::read(line),
+            None => Line::read(&self.unit.line(number).map_err(|error| error.to_string())?),
         }
     }
 
@@ -125,28 +142,13 @@ impl<'a> Work<'a> {
         if is_text || id == old {
             return Ok(None);
         }
-        let mut line = Line::read(&self.unit.line(number).map_err(|error| error.to_string())?)?;
+        let mut line = self.line(number)?;
         line.id = raw(&known.id)?;
-        self.unit.patch(number, id, line.write()?);
+        self.patches.insert(number, line.write()?);
+        self.unit.rename(number, id);
         self.own.remove(&old);
         self.own.insert(id, number);
         Ok(Some((old, id)))
-    }
-
-    /// What would be taken over of the kinds that an option leaves out.
-    fn forgotten(&mut self, missing: &[Missing]) -> BTreeMap<String, u64> {
-        let kept = self.kept.clone();
-        for one in missing {
-            if let Missing::Kind { below, scope, kind, with, why: Why::LeftOut } = one {
-                self.keep_kind(*below, scope, kind, with);
-            }
-        }
-        let all = std::mem::replace(&mut self.kept, kept);
-        let mut counts = BTreeMap::new();
-        for node in all.keys().filter(|id| !self.kept.contains_key(*id)).filter_map(|id| self.nodes.get(id)) {
-            *counts.entry(node.kind.clone()).or_default() += 1;
-        }
-        counts
     }
 
     /// Takes over the nodes of a kind directly below a node, with what hangs below them. A resource that was collected
@@ -159,14 +161,40 @@ impl<'a> Work<'a> {
         }
         let collected = self.collected_below(below, kind);
         for child in children {
-            let resource = self.nodes.get(&child).and_then(|node| Line::read(&node.line).ok()?.text("id"));
-            if resource.is_none_or(|resource| !collected.contains(resource.as_str())) {
+            if !self.is_collected(child, &collected) {
                 self.keep(child, scope, with);
                 if !self.is_there(below) {
                     self.kept.insert(below, String::new());
                 }
             }
         }
+    }
+
+    /// Takes over the nodes of a kind at any depth below a node, with all that hangs below them in the account.
+    fn keep_held(&mut self, held: &Held) {
+        let of_kind = (0..self.unit.nodes()).filter(|number| self.unit.kind(*number) == held.kind);
+        let collected: HashSet<String> = of_kind.map(|number| self.unit.resource(number).to_owned()).collect();
+        let all: BTreeSet<&str> = self.nodes.values().map(|node| node.kind.as_str()).collect();
+        let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+        let (mut open, mut seen) = (vec![held.below], HashSet::from([held.below]));
+        while let Some(id) = open.pop() {
+            let below: Vec<Id> = self.successors.get(&id).into_iter().flatten().copied().collect();
+            for id in below.into_iter().filter(|id| seen.insert(*id)) {
+                open.push(id);
+                if self.is_kind(id, |kind| kind == held.kind) && !self.is_collected(id, &collected) {
+                    self.keep(id, "", &all);
+                }
+            }
+        }
+        if seen.iter().any(|id| self.kept.contains_key(id)) && !self.is_there(held.below) {
+            self.kept.insert(held.below, String::new());
+        }
+    }
+
+    /// Whether the resource of a known node is among the collected ones.
+    fn is_collected(&self, id: Id, collected: &HashSet<String>) -> bool {
+        let resource = self.nodes.get(&id).and_then(|node| Line::read(&node.line).ok()?.text("id"));
+        resource.is_some_and(|resource| collected.contains(resource.as_str()))
     }
 
     /// The ids in the cloud of what was collected of a kind directly below a node.
@@ -212,7 +240,7 @@ impl<'a> Work<'a> {
     fn keep_properties(&mut self, id: Id, properties: &[String]) -> Result<bool, String> {
         let (Some(number), Some(known)) = (self.own.get(&id).copied(), self.nodes.get(&id)) else { return Ok(false) };
         let known = Line::read(&known.line)?;
-        let mut line = Line::read(&self.unit.line(number).map_err(|error| error.to_string())?)?;
+        let mut line = self.line(number)?;
         let mut is_changed = false;
         for name in properties {
             if let Some(value) = known.reported.get(name)
@@ -223,7 +251,7 @@ impl<'a> Work<'a> {
             }
         }
         if is_changed {
-            self.unit.patch(number, id, line.write()?);
+            self.patches.insert(number, line.write()?);
         }
         Ok(is_changed)
     }
@@ -294,6 +322,8 @@ impl<'a> Work<'a> {
     }
 
     fn finish(self, spool: &Spool) -> Result<Option<CompleteUnit>, String> {
+        let rewritten = self.unit.rewrite(&self.patches, spool);
+        rewritten.map_err(|error| format!("cannot write the completed lines of the account: {error}"))?;
         if self.kept.is_empty() && self.edges.is_empty() {
             return Ok(None);
         }

@@ -18,7 +18,7 @@ mod price_list;
 mod prices;
 mod quotas;
 mod types;
-mod unseen;
+pub(crate) mod unseen;
 
 #[cfg(test)]
 mod tests;

@@ -9,14 +9,15 @@ use worker_proto::{Failure, Missing, MissingEdge, Why};
 use super::{
     super::{
         client::Tree,
-        definitions::{Definition, Hook, Rule, Service, Source},
+        definitions::{Definition, Definitions, Hook, Rule, Scope, Service, Source},
+        options,
     },
     Run,
     eval::Item,
-    place::Place,
+    place::{GLOBAL, Place},
     types,
 };
-use crate::graph::NodeId;
+use crate::{collectors::Uncollected, graph::NodeId, settings::Settings};
 
 /// The setting of `--keep-uncollected`.
 const KEEP_UNCOLLECTED: &str = "keep-uncollected";
@@ -148,22 +149,10 @@ impl Run<'_> {
         let settings = self.context.settings();
         let why = if settings.flag(KEEP_UNCOLLECTED) { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
-        let mut leave = |place: &Place, kind: &'static str, with| {
-            unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with, why));
-        };
-        for (service, definition) in self.definitions.iter() {
-            let is_wanted = definition.collector().is_none_or(|collector| self.is_wanted(collector));
-            if is_wanted || definition.below.is_some() {
-                continue;
+        for (scope, kind, with) in unwanted(self.definitions, settings) {
+            for place in places.iter().filter(|place| place.scope == scope) {
+                unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with.clone(), why));
             }
-            for place in places.iter().filter(|place| place.scope == definition.scope) {
-                leave(place, definition.kind.get_ref(), descendants(service, definition));
-                definition.hooks.iter().flat_map(|hook| made_by(*hook)).for_each(|made| leave(place, made, Vec::new()));
-            }
-        }
-        for quota in self.definitions.quotas().filter(|quota| !self.is_wanted(quota.collector.get_ref())) {
-            let places = places.iter().filter(|place| place.scope == quota.scope);
-            places.for_each(|place| leave(place, quota.kind.get_ref(), Vec::new()));
         }
         drop(unseen);
         if !settings.list("aws-region").is_empty() {
@@ -194,6 +183,34 @@ impl Run<'_> {
             self.context.missing(vec![message]).await?;
         }
         Ok(kinds)
+    }
+}
+
+/// The kinds that are not looked for, as `--aws-collect` and `--aws-no-collect` say: where they are listed, the kind, and
+/// the kinds below it.
+fn unwanted(definitions: &'static Definitions, settings: &Settings) -> Vec<(Scope, &'static str, Vec<&'static str>)> {
+    let mut unwanted = Vec::new();
+    for (service, definition) in definitions.iter() {
+        let is_wanted = definition.collector().is_none_or(|collector| options::is_wanted(settings, collector));
+        if is_wanted || definition.below.is_some() {
+            continue;
+        }
+        let made = definition.hooks.iter().flat_map(|hook| made_by(*hook));
+        unwanted.push((definition.scope, definition.kind.get_ref().as_str(), descendants(service, definition)));
+        unwanted.extend(made.map(|made| (definition.scope, *made, Vec::new())));
+    }
+    let quotas = definitions.quotas().filter(|quota| !options::is_wanted(settings, quota.collector.get_ref()));
+    unwanted.extend(quotas.map(|quota| (quota.scope, quota.kind.get_ref().as_str(), Vec::new())));
+    unwanted
+}
+
+/// What these settings leave out of each account.
+pub(crate) fn uncollected(definitions: &'static Definitions, settings: &Settings) -> Uncollected {
+    let kinds = unwanted(definitions, settings).into_iter().flat_map(|(_, kind, with)| with.into_iter().chain([kind]));
+    let regions = settings.list("aws-region");
+    Uncollected {
+        kinds: kinds.map(str::to_owned).collect(),
+        regions: (!regions.is_empty()).then(|| regions.iter().cloned().chain([GLOBAL.to_owned()]).collect()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The few queries that tests need: all, by id, a kind with a reported id and everything below, the accounts of a cloud,
-//! and what is to be cleaned up with everything above and below.
+//! regions and accounts by the ids of accounts, and what is to be cleaned up with everything above and below.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,15 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
     } else if let Some(id) = query.strip_prefix("id(").and_then(|rest| rest.strip_suffix(')')) {
         let id: String = serde_json::from_str(id).unwrap_or_else(|_| id.to_owned());
         return Ok(graph.nodes.get_key_value(&id).map(|(id, _)| node(graph, id)).unwrap_or_default());
+    } else if let Some((kind, conditions)) = summaries(query) {
+        let (cloud, accounts) = conditions;
+        let nodes = graph.nodes.iter().filter(|(_, node)| {
+            let above = &node.metadata["ancestors"];
+            let account = if kind == "account" { &node.reported["id"] } else { &above["account"]["id"] };
+            let is_kind = node.kinds.iter().any(|name| name == kind);
+            is_kind && above["cloud"]["id"] == cloud && accounts.contains(account)
+        });
+        return Ok(nodes.map(|(id, _)| node(graph, id)).collect());
     } else if let Some(cloud) = query.strip_prefix("is(account) and metadata.ancestors.cloud.id == ") {
         let cloud: Value = serde_json::from_str(cloud).map_err(|error| Refusal("ParseError", error.to_string()))?;
         let is_account = |kinds: &[String]| kinds.iter().any(|kind| kind == "account");
@@ -40,6 +49,18 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
         matches.map(|(id, _)| id).collect()
     };
     Ok(walk(graph, start))
+}
+
+/// Reads `is(region) and metadata.ancestors.cloud.id == "c" and metadata.ancestors.account.id in ["a"]`, and
+/// `is(account) and metadata.ancestors.cloud.id == "c" and reported.id in ["a"]`.
+fn summaries(query: &str) -> Option<(&'static str, (Value, Vec<Value>))> {
+    let (kind, rest) = [("region", "metadata.ancestors.account.id"), ("account", "reported.id")].into_iter().find_map(
+        |(kind, id)| {
+            let start = format!("is({kind}) and metadata.ancestors.cloud.id == ");
+            Some((kind, query.strip_prefix(&start)?.split_once(&format!(" and {id} in "))?))
+        },
+    )?;
+    Some((kind, (serde_json::from_str(rest.0).ok()?, serde_json::from_str(rest.1).ok()?)))
 }
 
 /// Reads `is(kind) and reported.id == "id" -[0:]->`.

@@ -1,0 +1,143 @@
+//! How much the core has of the accounts of a cloud: asked for a number of accounts at a time, when the first of them is
+//! needed, so that neither the answer nor what is kept of it grows with the cloud.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use super::PAUSES;
+use crate::{
+    ckcore::{CoreApi, Summaries, Summary, until},
+    graph::node_key,
+};
+
+/// The accounts that are asked for at a time.
+pub(super) const BATCH: usize = 100;
+
+type Id = [u8; 16];
+
+/// A part of an account: a kind below a region, or below the account itself.
+pub(super) type Part = (Id, String);
+
+/// Nodes by part.
+pub(super) type Counts = BTreeMap<Part, u64>;
+
+/// What the core has of the next accounts.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    cloud: String,
+    waiting: VecDeque<String>,
+    batch: Vec<String>,
+    known: Summaries,
+    failure: Option<String>,
+}
+
+impl Inventory {
+    /// The accounts of a cloud, in the order in which they will be needed.
+    pub(super) fn new(cloud: &str, accounts: impl Iterator<Item = String>) -> Self {
+        Self { cloud: cloud.to_owned(), waiting: accounts.collect(), ..Self::default() }
+    }
+
+    /// What the core has of an account, and maybe of others.
+    ///
+    /// # Errors
+    /// If the core does not say so until the deadline, or did not before.
+    pub(super) async fn of(&mut self, api: &CoreApi, account: &str, deadline: Instant) -> Result<&Summaries, String> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if !self.batch.iter().any(|id| id == account) {
+            self.take_batch(account);
+            self.known = self.ask(api, deadline).await.inspect_err(|error| {
+                tracing::warn!(cloud = self.cloud, error, "cannot compare accounts with what the core has of them");
+                self.failure = Some(error.clone());
+            })?;
+        }
+        Ok(&self.known)
+    }
+
+    async fn ask(&self, api: &CoreApi, deadline: Instant) -> Result<Summaries, String> {
+        let accounts: Vec<&str> = self.batch.iter().map(String::as_str).collect();
+        summaries(api, &self.cloud, &accounts, deadline).await
+    }
+
+    /// Makes the next accounts the batch, from the given one on.
+    fn take_batch(&mut self, account: &str) {
+        let skipped = self.waiting.iter().position(|id| id == account);
+        match skipped {
+            Some(skipped) => {
+                self.waiting.drain(..skipped);
+                self.batch = self.waiting.drain(..self.waiting.len().min(BATCH)).collect();
+            }
+            None => self.batch = vec![account.to_owned()],
+        }
+    }
+}
+
+/// What the core has of these accounts.
+///
+/// # Errors
+/// If the core does not say so until the deadline.
+pub(super) async fn summaries(
+    api: &CoreApi,
+    cloud: &str,
+    accounts: &[&str],
+    deadline: Instant,
+) -> Result<Summaries, String> {
+    let ask = || api.summaries(cloud, accounts);
+    until(deadline, PAUSES, "query of what the core has of accounts", ask).await.map_err(|error| error.to_string())
+}
+
+/// What the core has of one account.
+pub(super) struct Known<'a> {
+    pub(super) regions: BTreeMap<Id, &'a Summary>,
+    pub(super) account: Option<(Id, &'a Summary)>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(account: &str, known: &'a Summaries) -> Self {
+        let id = |summary: &Summary| node_key(&summary.node).0;
+        let regions = known.regions.iter().filter(|region| region.account == account);
+        let node = known.accounts.iter().find(|summary| summary.id == account);
+        Self {
+            regions: regions.map(|region| (id(region), region)).collect(),
+            account: node.map(|node| (id(node), node)),
+        }
+    }
+
+    /// The nodes of each part: below a region, and those below the account that are in no region. Regions are not counted.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::new();
+        for (id, region) in &self.regions {
+            counts.extend(region.counts.iter().map(|(kind, count)| ((*id, kind.clone()), *count)));
+        }
+        let Some((id, account)) = self.account else { return counts };
+        for (kind, count) in &account.counts {
+            let inside: u64 = self.regions.values().filter_map(|region| region.counts.get(kind)).sum();
+            let is_region = self.regions.values().any(|region| region.kind == *kind);
+            if *count > inside && !is_region {
+                counts.insert((id, kind.clone()), count - inside);
+            }
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_taken_in_batches_in_their_order() {
+        let mut inventory = Inventory::new("aws", (0..250).map(|number| number.to_string()));
+        inventory.take_batch("0");
+        assert_eq!((inventory.batch.len(), inventory.batch[99].as_str()), (BATCH, "99"));
+        inventory.take_batch("120");
+        assert_eq!((inventory.batch.len(), inventory.batch[0].as_str()), (BATCH, "120"));
+        inventory.take_batch("220");
+        assert_eq!(inventory.batch.len(), 30);
+        inventory.take_batch("unknown");
+        assert_eq!(inventory.batch, ["unknown"]);
+    }
+}

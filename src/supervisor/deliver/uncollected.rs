@@ -1,0 +1,121 @@
+//! Names at the start of a run what the core will forget because options leave it out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use super::inventory::{BATCH, Known, summaries};
+use crate::{
+    ckcore::{CoreApi, Summaries},
+    collectors::Uncollected,
+};
+
+/// How long the core may take to say what it has. Nobody depends on it, but the delivery waits.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The kinds, and the regions, that the line names.
+const NAMED: usize = 20;
+
+/// What the core has of what options leave out.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    accounts: usize,
+    kinds: BTreeMap<String, u64>,
+    regions: BTreeSet<String>,
+}
+
+/// Asks the core, and names what it will forget of these accounts.
+pub(super) async fn announce(api: &CoreApi, cloud: &str, accounts: &[String], uncollected: &Uncollected) {
+    let deadline = Instant::now() + TIMEOUT;
+    let mut left_out = LeftOut::default();
+    for batch in accounts.chunks(BATCH) {
+        let ids: Vec<&str> = batch.iter().map(String::as_str).collect();
+        match summaries(api, cloud, &ids, deadline).await {
+            Ok(known) => ids.iter().for_each(|id| left_out.add(id, &known, uncollected)),
+            Err(error) => return tracing::warn!(cloud, error, "cannot tell what the core will forget"),
+        }
+    }
+    left_out.log(cloud);
+}
+
+impl LeftOut {
+    fn add(&mut self, account: &str, known: &Summaries, uncollected: &Uncollected) {
+        let known = Known::new(account, known);
+        let mut is_affected = false;
+        for ((below, kind), count) in known.counts() {
+            let region = known.regions.get(&below);
+            let left_out = region.filter(|region| !uncollected.has_region(&region.id));
+            if left_out.is_some() || uncollected.kinds.contains(&kind) {
+                is_affected = true;
+                *self.kinds.entry(kind).or_default() += count;
+                self.regions.extend(left_out.map(|region| region.id.clone()));
+            }
+        }
+        self.accounts += usize::from(is_affected);
+    }
+
+    fn log(&self, cloud: &str) {
+        if self.accounts == 0 {
+            return;
+        }
+        let nodes: u64 = self.kinds.values().sum();
+        let kinds: Vec<String> = self.kinds.iter().take(NAMED).map(|(kind, count)| format!("{count} {kind}")).collect();
+        let regions: Vec<&str> = self.regions.iter().take(NAMED).map(String::as_str).collect();
+        tracing::warn!(
+            cloud,
+            accounts = self.accounts,
+            nodes,
+            kinds = kinds.join(", "),
+            regions = regions.join(", "),
+            "options leave these out: the core forgets them with this run; --keep-uncollected keeps them"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ckcore::Summary, graph::NodeId};
+
+    fn summary(node: u8, id: &str, kind: &str, counts: &[(&str, u64)]) -> Summary {
+        Summary {
+            node: NodeId([node; 16]).to_string(),
+            kind: kind.into(),
+            id: id.into(),
+            account: "1".into(),
+            counts: counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+        }
+    }
+
+    fn left_out(kinds: &[&str], regions: Option<&[&str]>) -> LeftOut {
+        let known = Summaries {
+            regions: vec![
+                summary(2, "here", "region", &[("volume", 3), ("vpc", 1)]),
+                summary(3, "there", "region", &[("volume", 5)]),
+            ],
+            accounts: vec![summary(1, "1", "account", &[("volume", 8), ("vpc", 1), ("user", 4), ("region", 2)])],
+        };
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let uncollected = Uncollected { kinds: own(kinds), regions: regions.map(own) };
+        let mut left_out = LeftOut::default();
+        left_out.add("1", &known, &uncollected);
+        left_out.add("2", &known, &uncollected);
+        left_out
+    }
+
+    fn counted(kinds: &[(&str, u64)], regions: &[&str]) -> LeftOut {
+        LeftOut {
+            accounts: usize::from(!kinds.is_empty()),
+            kinds: kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+            regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn kinds_and_regions_left_out_are_counted() {
+        assert_eq!(left_out(&["volume", "user"], None), counted(&[("volume", 8), ("user", 4)], &[]));
+        assert_eq!(left_out(&["vpc"], Some(&["here"])), counted(&[("volume", 5), ("vpc", 1)], &["there"]));
+        assert_eq!(left_out(&["bucket"], Some(&["here", "there"])), counted(&[], &[]));
+    }
+}

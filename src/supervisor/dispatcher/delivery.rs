@@ -1,0 +1,56 @@
+//! Deliveries: what is named before them, their start, and their end.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use worker_proto::Plan;
+
+use super::Dispatcher;
+use crate::supervisor::{
+    deliver::{Delivered, DeliveryOrder},
+    event::{DeliveryError, Event, JobId, RunId},
+    report::RunReport,
+};
+
+impl Dispatcher {
+    /// Has named what is going to be lost, before it is.
+    pub(super) fn announce(&mut self, job: JobId, plan: &Plan) {
+        let Some(order) = self.orders.get(&job) else { return };
+        let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
+        if let Some(announcement) = self.deliver.announce(order.collector, accounts) {
+            self.announcements.spawn(announcement);
+        }
+    }
+
+    pub(super) fn delivered(&mut self, run: RunId, result: Result<Delivered, DeliveryError>) {
+        if self.deliveries.remove(&run).is_none() {
+            // It was given up while its result was on the way.
+            return;
+        }
+        let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
+        self.handle(Event::Delivered(run, result));
+    }
+
+    pub(super) fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
+        let units = self.context.keep.take_run(run);
+        let spool = self.context.spool.clone();
+        let task = self.actions.get(&run).map(|action| action.task.clone());
+        let order = DeliveryOrder { report, units, spool, deadline, task };
+        let announcements = std::mem::take(&mut self.announcements);
+        let (deliver, delivered) = (Arc::clone(&self.deliver), self.delivered.clone());
+        let task = tokio::spawn(async move {
+            // A run whose delivery never ends would hold up all others.
+            let work = AssertUnwindSafe(async {
+                announcements.join_all().await;
+                deliver.deliver(order).await
+            })
+            .catch_unwind();
+            let message = "the delivery panicked: a fault in ckworker, please report it";
+            let panicked = |_| Err(DeliveryError { message: message.into(), nothing: false });
+            let result = work.await.unwrap_or_else(panicked);
+            // A dispatcher that is gone has given the run up.
+            let _ = delivered.send((run, result)).await;
+        });
+        self.deliveries.insert(run, task);
+    }
+}
