@@ -1,4 +1,4 @@
-"""The command line: `serve` runs the server, `seed` fills a running one, `up` does both.
+"""The command line: `serve` runs the server, `seed` fills a running one, `up` does both, `prepare` only installs packages.
 
 Readiness: one line `ready http://127.0.0.1:PORT` on stdout, and the port in the file given by `--port-file`, which
 appears at once and whole; with `up`, only when everything is seeded. All other output goes to stderr. The process ends
@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     args = parser().parse_args(arguments)
     try:
+        if args.command == "prepare":
+            return 0  # Whoever gets here runs in the prepared environment.
         if args.command == "seed":
             return run_seed(args)
         return run_server(args, fill=args.command == "up")
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     both = commands.add_parser("up", help="run the API server, filled with an organization, until TERM")
     add_server_options(both)
     add_seed_options(both)
+    commands.add_parser("prepare", help="install the pinned Python packages, and start nothing")
     return top
 
 

@@ -1,4 +1,4 @@
-"""The command line: `up` runs the core, `check` tries out whether the database behind it answers as it must.
+"""The command line: `up` runs the core, `check` tests the database behind it, `prepare` only installs packages.
 
 Readiness: one line `ready http://127.0.0.1:PORT` on stdout, with `--tls` followed by ` https://127.0.0.1:PORT`, as soon
 as the core says that it is ready. All other output goes to stderr, or to the file given by `--log`. The process ends
@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     args = parser().parse_args(arguments)
     try:
+        if args.command == "prepare":
+            return 0  # Whoever gets here runs in the prepared environment.
         if args.command == "check":
             from core_local.check.program import run_checks
 
@@ -58,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
     check = commands.add_parser("check", help="start a core and try out all that tests rely on")
     check.add_argument("only", nargs="*", metavar="NAME", help="check only these")
+    commands.add_parser("prepare", help="install Python (if none fits) and the pinned packages, and start nothing")
     return top
 
 

@@ -25,5 +25,7 @@ async def check_doors(_: Client) -> None:
                 expect(f"signed with {key}", (await client.call("GET", "/subscribers", None, headers)).status, status)
             authority = (await client.call("GET", "/ca/cert")).text
         trust = ssl.create_default_context(cadata=authority)
+        # Python 3.13 is strict by default, and the core's certificates lack an authority key identifier.
+        trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
         async with aiohttp.ClientSession() as session, session.get(f"{secure}/system/ping", ssl=trust) as reply:
             expect("over TLS", await reply.text(), "pong")
