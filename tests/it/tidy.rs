@@ -286,6 +286,27 @@ fn lints_are_expected_with_a_reason_and_never_allowed() {
 }
 
 #[test]
+fn tests_with_the_real_core_are_named_for_their_group() {
+    let config = std::fs::read_to_string(source::root().join(".config/nextest.toml")).unwrap();
+    assert!(config.contains("filter = \"test(core4)\"\ntest-group = \"local-core\""), "the group is chosen by name");
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("tests/it/")) {
+        let module = source.path.rsplit('/').next().unwrap_or_default();
+        for function in source.functions().iter().filter(|function| function.code.contains("LocalCore::start(")) {
+            if !module.contains("core4") && !function.name.contains("core4") {
+                let place = format!("{}:{}", source.path, function.name);
+                faults.push((place.clone(), place));
+            }
+        }
+    }
+    hold(
+        "a test that starts the real core has core4 in its name, as `scripts/test` leaves it out by that",
+        &faults,
+        &[],
+    );
+}
+
+#[test]
 fn every_collector_has_the_same_files() {
     let all = files();
     let has = |path: &str| all.iter().any(|file| file.path == path) || source::root().join(path).is_file();

@@ -320,7 +320,7 @@ async fn loss_without_a_gap_is_held_for_one_run() {
 }
 
 #[tokio::test]
-async fn accounts_that_left_the_organization_are_forgotten() {
+async fn core2_and_core4_forget_accounts_that_left() {
     let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
     let aws = LocalAws::start(2, &REGIONS[..1]);
     let two = daemon(&core2.uri(), &aws);

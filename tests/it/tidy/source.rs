@@ -22,6 +22,8 @@ pub(super) struct Source {
 pub(super) struct Function {
     pub(super) name: String,
     pub(super) lines: usize,
+    /// All of it, without comments and the content of strings.
+    pub(super) code: String,
 }
 
 impl Source {
@@ -137,7 +139,8 @@ fn function(code: &str) -> Option<Function> {
     let name: String = code["fn ".len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     let open = body(code)?;
     let end = open + block(&code[open..])?;
-    (!name.is_empty()).then(|| Function { name, lines: code[..end].lines().count() })
+    let code = &code[..end];
+    (!name.is_empty()).then(|| Function { name, lines: code.lines().count(), code: code.to_owned() })
 }
 
 /// Where the body of a function begins: the first brace outside of brackets, unless a semicolon comes before it.
