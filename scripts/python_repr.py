@@ -8,6 +8,7 @@ characters; a resource whose name has one that its Python did not know yet would
 stays with the Unicode version below, and the script refuses any other.
 """
 
+import argparse
 import base64
 import hashlib
 import json
@@ -88,6 +89,10 @@ def write_vectors():
 
 
 def main():
+    parser = argparse.ArgumentParser(
+        description="Write src/graph/printable.rs and tests/golden/ids.json: what node IDs need to know about Python."
+    )
+    parser.parse_args()
     if unicodedata.unidata_version != UNICODE:
         sys.exit(f"this Python knows Unicode {unicodedata.unidata_version}; run a Python 3.11, which knows {UNICODE}")
     write_table()

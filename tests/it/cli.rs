@@ -99,22 +99,65 @@ fn an_unwritable_logfile_is_code_2() {
     assert!(error.contains("--logfile") && error.contains("cannot be opened"), "{error}");
 }
 
-#[test]
-fn help_of_scripts_builds_nothing() {
+/// The commands in `scripts` and `.ci`: files that can be executed.
+fn scripts() -> Vec<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["scripts", ".ci"].into_iter().flat_map(|name| std::fs::read_dir(root.join(name)).unwrap());
+    let found: Vec<_> = files
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o100 != 0))
+        .map(|entry| entry.path())
+        .collect();
+    assert!(found.len() > 10, "{found:?}");
+    found
+}
+
+/// Runs a script where neither cargo nor an installation of Python packages can be used without a trace, and returns its
+/// exit code and its output.
+fn without_building(script: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let (cargo, mark) = (folder.path().join("cargo"), folder.path().join("mark"));
+    let (cargo, mark, venv) = (folder.path().join("cargo"), folder.path().join("mark"), folder.path().join("venv"));
     std::fs::write(&cargo, format!("#!/bin/sh\ntouch {}\nexit 1\n", mark.display())).unwrap();
     std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let scripts =
-        ["scripts/try", "scripts/test", ".ci/run", "scripts/benchmark", "scripts/measure", "scripts/aws-shapes"];
-    for script in scripts {
-        for help in [&["--help"][..], &["-h"], &["--runs", "3", "--help"]] {
-            let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
-            let output = Command::new(&script).args(help).env("PATH", &path).output().unwrap();
-            let said = text(&output.stdout);
-            assert_eq!(output.status.code(), Some(0), "{} {help:?}: {}", script.display(), text(&output.stderr));
-            assert!(!said.trim().is_empty() && !mark.exists(), "{} {help:?}", script.display());
+    let mut command = Command::new(script);
+    command.args(arguments).env("PATH", &path).env("CKWORKER_VENV", &venv).env("XDG_CACHE_HOME", folder.path());
+    let output = command.output().unwrap();
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["cargo"], "{} {arguments:?} leaves files", script.display());
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn help_of_scripts_builds_and_installs_nothing() {
+    for script in scripts() {
+        for help in ["--help", "-h"] {
+            let (code, said) = without_building(&script, &[help]);
+            assert_eq!(code, Some(0), "{} {help}: {said}", script.display());
+            assert!(said.lines().count() > 1, "{} {help}: {said}", script.display());
         }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for script in ["scripts/aws-local", "scripts/core-local"] {
+        let (code, said) = without_building(&root.join(script), &["up", "--help"]);
+        assert!(code == Some(0) && said.contains("--exit-with-stdin"), "{script}: {said}");
+    }
+    let (code, said) = without_building(&root.join("scripts/test"), &["--runs", "3", "--help"]);
+    assert!(code == Some(0) && said.contains("--runs N"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_of_scripts_are_code_2() {
+    // scripts/try hands its arguments to ckworker, scripts/test those that it does not know to the test runner.
+    for script in scripts().iter().filter(|script| !script.ends_with("try") && !script.ends_with("test")) {
+        let (code, said) = without_building(script, &["--no-such-option"]);
+        let explained = said.contains("usage: ") || said.contains("--help");
+        assert!(code == Some(2) && explained, "{}: {code:?} {said}", script.display());
+    }
+    let test = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test");
+    for arguments in [&["--runs"][..], &["--runs", "many"], &["-E"]] {
+        let (code, said) = without_building(&test, arguments);
+        assert!(code == Some(2) && said.contains(arguments[0]), "{arguments:?}: {code:?} {said}");
     }
 }
