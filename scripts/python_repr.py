@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes what node ids need to know about Python: which characters `str.isprintable` calls printable, and test vectors.
+"""Writes data about Python that node IDs depend on: the characters that `str.isprintable` calls printable, and test vectors.
 
     scripts/python_repr.py
 
-writes src/graph/printable.rs and tests/golden/ids.json, then formats the former. A newer Python knows newer
-characters; a resource whose name has one that its Python did not know yet would get another node id. So the table
-stays with the Unicode version below, and the script refuses any other.
+writes src/graph/printable.rs and tests/golden/ids.json, then formats the former. A newer Python has a newer Unicode
+version: a resource whose name has one of the new characters would get another node ID. Therefore the table stays with
+the Unicode version below, and the script rejects any other.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def is_surrogate(code):
 
 
 def flips():
-    """Surrogates are no characters in Rust; they take the class of what precedes them."""
+    """Surrogates are not characters in Rust; they take the class of the character before them."""
     points, printable = [], True
     for code in range(0x110000):
         if is_surrogate(code) or chr(code).isprintable() == printable:
@@ -62,7 +62,7 @@ def node_id(identity):
 
 
 def odd_texts(rng):
-    """Every quoting rule, every ASCII character, both sides of many flips, and random mixtures."""
+    """Returns every quoting rule, every ASCII character, both sides of many flips, and random mixtures."""
     yield from ["", "'", '"', "'\"", "\\", "\\'", "it's", 'say "hi"', "it's \"so\"", "a\tb\nc\rd", "\x00\x1f\x7f\x80\xa0\xad\xff"]
     yield from ["äöü", "日本語", "🦀", "e\u0301", "\u200b", "\u2028", "\ufeff", "\ufffe", "\U000e0001", "\U0010ffff", "None", "undefined"]
     yield from (chr(code) for code in range(128))
@@ -90,11 +90,11 @@ def write_vectors():
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Write src/graph/printable.rs and tests/golden/ids.json: what node IDs need to know about Python."
+        description="Write src/graph/printable.rs and tests/golden/ids.json: data about Python that node IDs depend on."
     )
     parser.parse_args()
     if unicodedata.unidata_version != UNICODE:
-        sys.exit(f"this Python knows Unicode {unicodedata.unidata_version}; run a Python 3.11, which knows {UNICODE}")
+        sys.exit(f"this Python has Unicode {unicodedata.unidata_version}; run the script with Python 3.11, which has {UNICODE}")
     write_table()
     write_vectors()
 

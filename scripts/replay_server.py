@@ -24,7 +24,7 @@ class Replay:
     """A server that is running."""
 
     endpoint: str
-    """Where the API and the control endpoint are."""
+    """The address of the API and of the control endpoint."""
     regions: list[str]
     """The names of all its regions."""
 
@@ -39,11 +39,11 @@ def build() -> Path:
     for message in map(json.loads, done.stdout.splitlines()):
         if message.get("reason") == "compiler-artifact" and message.get("executable"):
             return Path(message["executable"])
-    raise SystemExit("cannot find the replay server: cargo named no program")
+    raise SystemExit("cannot find the replay server: cargo built no program")
 
 
-def more_files() -> None:
-    """Lets the server have as many connections as the system allows: a collection opens thousands."""
+def raise_file_limit() -> None:
+    """Raises the limit of open files for the server: a collection opens thousands of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -56,7 +56,7 @@ def replay(program: Path, accounts: int, regions: int, latency_ms: int = 0, *, t
         command += ["--tls-certificate", str(CERTIFICATES / "server.pem")]
         command += ["--tls-key", str(CERTIFICATES / "server.key")]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=more_files
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=raise_file_limit
     ) as server:
         assert server.stdin is not None and server.stdout is not None, "both are pipes"
         try:
@@ -85,7 +85,7 @@ def tls_context(endpoint: str) -> ssl.SSLContext | None:
 def environment(endpoint: str, region: str) -> dict[str, str]:
     """Returns the environment in which ckworker uses a server, without AWS settings of the user."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    # Both: a revision from before the setting knows the first only.
+    # Both, as an older revision of ckworker, measured for comparison, reads the first only.
     trusted = ["SSL_CERT_FILE", "AWS_CA_BUNDLE"] if endpoint.startswith("https://") else []
     tls = dict.fromkeys(trusted, str(CERTIFICATES / "authority.pem"))
     return {

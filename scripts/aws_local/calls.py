@@ -1,7 +1,7 @@
-"""What a request is: which service and operation, for which account and region, in which wire protocol.
+"""Identifies requests: service, operation, account, region and wire protocol.
 
 Services and operations are named as in botocore (`elbv2`, `cloudwatch`, `DescribeVolumes`). Those of REST services
-follow from method and path, by botocore's own service models.
+follow from method and path, according to botocore's service models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SERVICE_OF_SIGNING_NAME = {"monitoring": "cloudwatch", "servicequotas": "service
 
 @dataclass(frozen=True)
 class Call:
-    """One request, as far as it can be told from the outside."""
+    """What the headers, path and body of a request tell about it."""
 
     service: str
     """botocore's name of the service; `-` if the request is not signed."""
@@ -32,7 +32,7 @@ class Call:
     account: str
     """The account of the caller."""
     role_account: str | None
-    """The account of the role that is to be assumed, if that is what is asked."""
+    """The account of the role that the request assumes, if it does."""
     region: str
     """The region that the request was signed for."""
     protocol: str
@@ -45,29 +45,29 @@ class Call:
 
     @property
     def only_reads(self) -> bool:
-        """Whether nothing is changed by it, as far as the name tells."""
+        """Whether the operation changes nothing, judging by its name."""
         return self.operation.startswith(("Describe", "List", "Get", "Head", "AssumeRole"))
 
 
 class Keys:
-    """Which account an access key belongs to; keys that are unknown belong to the management account."""
+    """The accounts of access keys; unknown keys belong to the management account."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, str] = {}
 
     def account(self, key: str) -> str:
-        """The account that a key belongs to."""
+        """Returns the account of a key."""
         return self._accounts.get(key, MANAGEMENT_ACCOUNT)
 
     def learn(self, call: Call, reply: bytes) -> None:
-        """Remembers the key that a successful AssumeRole handed out."""
+        """Remembers the key that a successful AssumeRole returned."""
         key = re.search(rb"<AccessKeyId>([^<]+)<", reply)
         if call.role_account and key:
             self._accounts[key.group(1).decode()] = call.role_account
 
 
 def identify(environ: dict[str, Any], body: bytes, keys: Keys) -> Call:
-    """Tells what a request is from its headers, path and body."""
+    """Identifies a request by its headers, path and body."""
     signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     key, region, signing = signed.groups() if signed else ("-", "-", "-")
     parameters = query_parameters(environ, body)
@@ -85,27 +85,27 @@ def identify(environ: dict[str, Any], body: bytes, keys: Keys) -> Call:
 
 
 def signing_name(authorization: str) -> str:
-    """The name under which a request was signed; `-` if it was not."""
+    """Returns the name under which a request was signed; `-` if it was not."""
     signed = CREDENTIAL.search(authorization)
     return signed.group(3) if signed else "-"
 
 
 def query_parameters(environ: dict[str, Any], body: bytes) -> dict[str, str]:
-    """The parameters of the query protocols, from the form or from the query string."""
+    """Returns the parameters of the query protocols, from the form or from the query string."""
     form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
     text = body.decode("utf-8", "replace") if form else environ.get("QUERY_STRING", "")
     return dict(parse_qsl(text, keep_blank_values=True)) if "Action=" in text else {}
 
 
 def service_name(signing: str, version: str) -> str:
-    """botocore's name of the service that signs as `signing`."""
+    """Returns botocore's name of the service with this signing name."""
     if signing == "elasticloadbalancing":
         return "elb" if version == CLASSIC_ELB_VERSION else "elbv2"
     return SERVICE_OF_SIGNING_NAME.get(signing, signing)
 
 
 def operation_name(environ: dict[str, Any], service: str, parameters: dict[str, str]) -> tuple[str, str]:
-    """The operation and the wire protocol of a request."""
+    """Returns the operation and the wire protocol of a request."""
     target = environ.get("HTTP_X_AMZ_TARGET")
     if target:
         return target.rpartition(".")[2], "json"
@@ -123,26 +123,26 @@ def operation_name(environ: dict[str, Any], service: str, parameters: dict[str, 
 
 @dataclass(frozen=True)
 class Route:
-    """Where a service model says that an operation is."""
+    """Method, path and query of an operation in its service model."""
 
     operation: str
     method: str
     path: re.Pattern[str]
     query: dict[str, str]
-    """The parameters that must be there, with their values (empty: any)."""
+    """The required parameters with their values (empty: any value)."""
     is_variant: bool
-    """Whether it shares its place with an operation that is meant more often."""
+    """Whether a more usual operation has the same method and path."""
 
     @property
     def vagueness(self) -> tuple[int, int, bool, bool]:
-        """Sorts the most specific first."""
+        """A sort key; the most specific route comes first."""
         pattern = self.path.pattern
         return (-len(self.query), pattern.count("[^/]+"), ".+" in pattern, self.is_variant)
 
 
 @cache
 def routes(service: str) -> list[Route]:
-    """The routes of a REST service, the most specific first; none for a service that botocore does not know."""
+    """Returns the routes of a REST service, the most specific first; none for a service that botocore lacks."""
     from botocore.exceptions import DataNotFoundError, UnknownServiceError
     from botocore.loaders import Loader
 
@@ -163,14 +163,14 @@ def routes(service: str) -> list[Route]:
 
 
 def required_in_query(shapes: dict[str, Any], operation: dict[str, Any]) -> list[str]:
-    """The names in the query string of the parameters that an operation cannot be without."""
+    """Returns the names of the required parameters that an operation has in the query string."""
     shape = shapes[operation["input"]["shape"]] if "input" in operation else {}
     members = [shape["members"][name] for name in shape.get("required", [])]
     return [member["locationName"] for member in members if member.get("location") == "querystring"]
 
 
 def rest_operation(service: str, method: str, raw_path: str, query: str) -> str | None:
-    """The operation of a REST request by its service model."""
+    """Returns the operation of a REST request by its service model."""
     if service == "-":
         return None
     given = parse_qs(query, keep_blank_values=True)

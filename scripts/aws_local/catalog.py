@@ -1,4 +1,4 @@
-"""What the local AWS sells and allows: prices and quotas, as AWS listed them."""
+"""The prices and quotas of the local AWS, as AWS listed them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class InstanceType(NamedTuple):
-    """An instance type; prices are US dollars an hour on demand."""
+    """An instance type; on-demand prices in US dollars per hour."""
 
     cores: int
     memory_gib: int
@@ -29,10 +29,10 @@ INSTANCE_TYPES = {
     "x1.16xlarge": InstanceType(64, 976, 6.669, 7.336),
 }
 
-# US dollars for a GiB and month.
+# US dollars per GiB and month.
 VOLUME_TYPES = {"gp2": 0.1, "gp3": 0.08, "io1": 0.125, "sc1": 0.015, "st1": 0.045, "standard": 0.05}
 
-# What else AWS sells with a volume type: family, unit and US dollars.
+# Further products that AWS sells with a volume type: family, unit and US dollars.
 VOLUME_EXTRAS = {
     "gp3": [("System Operation", "IOPS-Mo", 0.005), ("Provisioned Throughput", "GiBps-mo", 40.96)],
     "io1": [("System Operation", "IOPS-Mo", 0.065)],

@@ -1,8 +1,9 @@
-"""The command line: `serve` runs the server, `seed` fills a running one, `up` does both, `prepare` only installs packages.
+"""The command line: `serve` runs the server, `seed` fills a running one, `up` does both, `prepare` installs packages.
 
 Readiness: one line `ready http://127.0.0.1:PORT` on stdout, and the port in the file given by `--port-file`, which
-appears at once and whole; with `up`, only when everything is seeded. All other output goes to stderr. The process ends
-cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive who holds that.
+is created atomically; with `up`, only when everything is seeded. All other output goes to stderr. The process ends
+cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive the process that
+holds the other end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         if args.command == "prepare":
-            return 0  # Whoever gets here runs in the prepared environment.
+            return 0  # This code runs in the prepared environment.
         if args.command == "seed":
             return run_seed(args)
         return run_server(args, fill=args.command == "up")
@@ -33,13 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of all commands."""
+    """Returns the parser of all commands."""
     top = argparse.ArgumentParser(prog="aws-local", description="A local AWS for tests and trials.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the API server until TERM")
     add_server_options(serve)
     seed = commands.add_parser("seed", help="fill a running server with an organization")
-    seed.add_argument("--endpoint", required=True, metavar="URL", help="where the server is")
+    seed.add_argument("--endpoint", required=True, metavar="URL", help="address of the server")
     add_seed_options(seed)
     both = commands.add_parser("up", help="run the API server, filled with an organization, until TERM")
     add_server_options(both)
@@ -49,40 +50,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_server_options(command: argparse.ArgumentParser) -> None:
-    """The options of the server."""
+    """Adds the options of the server."""
     add = command.add_argument
     add("--port", type=int, default=0, help="port to listen on at 127.0.0.1; 0 (the default) takes a free one")
     add("--port-file", type=Path, metavar="FILE", help="write the port here when ready")
     add(
         "--freeze", type=moment, metavar="ISO", help="stop the server's clock at this time, such as 2021-11-01T00:00:00"
     )
-    add("--latency-ms", type=float, default=0.0, metavar="N", help="delay every answer")
+    add("--latency-ms", type=float, default=0.0, metavar="N", help="delay every response by N milliseconds")
     add("--log", metavar="FILE", help="write one JSON line here for each request (after seeding)")
-    add("--record", metavar="FILE", help="write each request with its answer here, one JSON line each (after seeding)")
-    add("--deny-account", nargs="+", default=[], metavar="ID", help="let nobody assume a role in these accounts")
+    add("--record", metavar="FILE", help="write requests and responses here, a JSON line for each (after seeding)")
+    add("--deny-account", nargs="+", default=[], metavar="ID", help="deny AssumeRole in these accounts")
     add("--reserved", type=int, default=0, metavar="N", help="reserved instance contracts per account and region")
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
 
 
 def add_seed_options(command: argparse.ArgumentParser) -> None:
-    """The options of the seeder."""
+    """Adds the options of the seeder."""
     add = command.add_argument
     add("--accounts", type=positive, default=4, metavar="N", help="accounts, the management account included (4)")
-    add("--scale", type=positive, default=1, metavar="N", help="how much is in each account and region (1)")
+    add("--scale", type=positive, default=1, metavar="N", help="factor on the resources in each account and region (1)")
     add("--regions", nargs="+", default=["us-east-1", "us-west-2"], metavar="REGION", help="the regions to fill")
     add("--role", default="Cloudkeeper", help="the role that can be assumed in each account (Cloudkeeper)")
-    add("--metrics-now", type=moment, metavar="ISO", help="the time that CloudWatch data points lie before (now)")
-    add("--out", type=Path, metavar="FILE", help="write what was made here, as JSON")
+    add("--metrics-now", type=moment, metavar="ISO", help="time before which CloudWatch data points lie (now)")
+    add("--out", type=Path, metavar="FILE", help="write a summary of the organization here, as JSON")
 
 
 def moment(text: str) -> str:
-    """A time in ISO format, as it was given."""
+    """Checks a time in ISO format and returns it unchanged."""
     datetime.datetime.fromisoformat(text)
     return text
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parses a whole number above 0."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
@@ -91,7 +92,8 @@ def positive(text: str) -> int:
 
 def run_seed(args: argparse.Namespace) -> int:
     """Fills a running server."""
-    from aws_local.seeding import Plan, SeedError, seed
+    from aws_local.seed_account import Plan, SeedError
+    from aws_local.seeding import seed
 
     now = datetime.datetime.fromisoformat(args.metrics_now) if args.metrics_now else None
     plan = Plan(args.endpoint.rstrip("/"), args.accounts, args.scale, args.regions, args.role, now)
@@ -106,7 +108,7 @@ def run_seed(args: argparse.Namespace) -> int:
 
 
 def run_server(args: argparse.Namespace, *, fill: bool) -> int:
-    """Serves until asked to end."""
+    """Runs the server until TERM, INT or the end of stdin."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -134,12 +136,12 @@ def run_server(args: argparse.Namespace, *, fill: bool) -> int:
     if args.port_file:
         args.port_file.unlink(missing_ok=True)
     sys.stderr.flush()
-    # Requests that hang are still in their threads; nothing in them is worth waiting for.
+    # Threads with hanging requests still run; waiting for them has no use.
     os._exit(code)
 
 
 def fill_server(args: argparse.Namespace, endpoint: str, stop: threading.Event) -> int:
-    """Seeds in a process of its own (the clock may be frozen in this one) and returns its exit code."""
+    """Seeds in a child process, as the clock may be frozen in this one, and returns its exit code."""
     command = [sys.executable, "-m", "aws_local", "seed", "--endpoint", endpoint, "--role", args.role]
     command += ["--accounts", str(args.accounts), "--scale", str(args.scale), "--regions", *args.regions]
     command += ["--metrics-now", args.metrics_now] if args.metrics_now else []
@@ -151,24 +153,24 @@ def fill_server(args: argparse.Namespace, endpoint: str, stop: threading.Event) 
 
 
 def end_with(child: subprocess.Popen[bytes], stop: threading.Event) -> None:
-    """Ends the seeding when the server is asked to end."""
+    """Ends the seeding when the server stops."""
     stop.wait()
     child.terminate()
 
 
 def watch_stdin(stop: threading.Event) -> None:
-    """Asks the server to end when stdin closes."""
+    """Stops the server when stdin closes."""
     while os.read(0, 4096):
         pass
     stop.set()
 
 
 def announce(endpoint: str, port: int, port_file: Path | None) -> None:
-    """Says that the server is ready."""
+    """Announces that the server is ready."""
     if port_file:
         draft = port_file.with_name(port_file.name + ".part")
         draft.write_text(f"{port}\n", encoding="utf-8")
         draft.rename(port_file)
     print(f"ready {endpoint}", flush=True)
-    # moto prints now and then; whoever read the line above may not read on.
+    # moto prints now and then; the reader of the line above may not read on.
     os.dup2(2, 1)

@@ -1,7 +1,7 @@
-"""The server's clock: the real one, or a frozen one that moves only when told.
+"""The server's clock: the real one, or a frozen one that a control request advances.
 
-moto stamps what it makes with the time, so a frozen clock makes creation times repeatable. What this package does
-itself (latency, log times) goes by the real clock: freezegun leaves the modules in `REAL_TIME_MODULES` alone.
+moto stores the time with each resource, so a frozen clock makes creation times repeatable. This package itself uses the
+real clock (latency, log times): freezegun ignores the modules in `REAL_TIME_MODULES`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ REAL_TIME_MODULES = ["aws_local", "werkzeug", "socketserver", "selectors", "http
 
 
 class Clock:
-    """Starts frozen if a time is given."""
+    """A clock, frozen from the start if a time is given."""
 
     def __init__(self, freeze: str | None) -> None:
         self._lock = threading.Lock()
@@ -28,17 +28,17 @@ class Clock:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether time stands still."""
+        """Whether the clock is frozen."""
         return self._frozen is not None
 
     def tick(self, seconds: float) -> None:
-        """Moves a frozen clock; a running one moves by itself."""
+        """Advances a frozen clock; does nothing to a running one."""
         with self._lock:
             if self._frozen is not None:
                 self._frozen.tick(seconds)
 
     def unfreeze(self) -> None:
-        """Returns to the real time for good."""
+        """Switches to the real time for good."""
         with self._lock:
             if self._freezer is not None:
                 self._freezer.stop()

@@ -1,17 +1,17 @@
-"""The control endpoint `/_ctl/…`, by which tests look at the server and disturb it.
+"""The control endpoint `/_ctl/…`, with which tests inspect and disturb the server.
 
 | request | does |
 |---|---|
-| `GET /_ctl/stats` | counts of requests by operation, account and status, and the most that were in flight |
-| `GET /_ctl/changes` | the calls that change something, in their order, as in the log |
-| `POST /_ctl/reset` | back to the state of the beginning (counts, log, faults, latency, pages); resources stay |
-| `GET /_ctl/fault` | the faults in force, with how often each struck |
-| `POST /_ctl/fault` | puts the fault (or list of faults) of the JSON body in force; `faults.Fault` has the members |
-| `DELETE /_ctl/fault[?id=N]` | takes one fault, or all, out of force |
-| `POST /_ctl/latency?ms=N` | delays every answer |
-| `POST /_ctl/pages?size=N` | cuts every list into pages of N items; 0 no longer. `stats` then has `pages` |
-| `POST /_ctl/tick?s=N` | moves a frozen clock |
-| `POST /_ctl/unfreeze` | returns to the real time |
+| `GET /_ctl/stats` | counts of requests by operation, account and status, and the highest number in flight |
+| `GET /_ctl/changes` | the calls that change something, in order, as in the log |
+| `POST /_ctl/reset` | restores the initial state (counts, log, faults, latency, pages); resources stay |
+| `GET /_ctl/fault` | the active faults, each with the number of calls that it hit |
+| `POST /_ctl/fault` | activates the fault (or list of faults) in the JSON body; `faults.Fault` has the members |
+| `DELETE /_ctl/fault[?id=N]` | deactivates one fault, or all |
+| `POST /_ctl/latency?ms=N` | delays every response |
+| `POST /_ctl/pages?size=N` | divides every list into pages of N items; 0 turns that off. `stats` then has `pages` |
+| `POST /_ctl/tick?s=N` | advances a frozen clock |
+| `POST /_ctl/unfreeze` | switches to the real time |
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PREFIX = "/_ctl/"
 
 
 class BadRequest(ValueError):
-    """The control request makes no sense."""
+    """The control request is invalid."""
 
 
 class Control:
@@ -42,18 +42,18 @@ class Control:
         self.faults = Faults()
         self.pages = Pages()
         self.latency = 0.0
-        """How long every answer is delayed, in seconds."""
+        """The delay of every response, in seconds."""
         self._record = record
         self._clock = clock
         self._start: tuple[float, list[str]] = (0.0, [])
 
     def begin(self, latency_ms: float, denied: list[str]) -> None:
-        """Sets the state that every reset returns to, and starts counting. Seeding is to be over by then."""
+        """Sets the initial state and starts counting, after seeding."""
         self._start = (latency_ms / 1000, denied)
         self.reset()
 
     def reset(self) -> int:
-        """Returns to the state of the beginning, and says how many faults were in force."""
+        """Restores the initial state and returns the number of faults that were active."""
         cleared = self.faults.clear()
         self.latency, denied = self._start
         for account in denied:
@@ -76,7 +76,7 @@ class Control:
         }
         name = path.removeprefix(PREFIX)
         if name not in actions:
-            return document({"error": f"no such control; there are {', '.join(actions)}"}, 404)
+            return document({"error": f"no such control request; there are {', '.join(actions)}"}, 404)
         parameters = {key: values[-1] for key, values in parse_qs(query).items()}
         try:
             return document(actions[name](method, parameters, body))
@@ -113,7 +113,7 @@ class Control:
 
 
 def number(parameters: dict[str, str], name: str) -> float:
-    """A number that is not negative from the query."""
+    """Returns a number of 0 or more from the query."""
     try:
         value = float(parameters[name])
     except (KeyError, ValueError):

@@ -1,8 +1,8 @@
-"""Small pages for tests: cuts the reply of every operation that botocore can page, by botocore's own models.
+"""Small pages for tests: divides the reply of every operation that botocore can page, using botocore's models.
 
-What a page shows is the next items of what the service answered itself. A token of ours holds which call it continues,
-the service's own token for the reply that is being cut, and how far the cutting is. One that comes back with another
-operation, account, region or other parameters is refused, as AWS does it.
+A page has the next items of the service's own reply. The token that this module makes has the call that it continues,
+the service's own token for the reply that is being divided, and the number of items already shown. A token that comes
+back with another operation, account, region or other parameters is rejected, as AWS does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFIX = "page."
 
 
 class BadToken(ValueError):
-    """A token that is not one of this call."""
+    """A token of another call, or none at all."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Paging:
     parameter: str
     """The parameter that takes the token."""
     place: str
-    """Where that is: `form`, `json` or `query`."""
+    """Its location: `form`, `json` or `query`."""
     token: str
-    """The member of the reply that gives it."""
+    """The member of the reply with the next token."""
     more: str | None
-    """The member that says whether there is more."""
+    """The member that tells whether there are more items."""
     lists: tuple[tuple[str, str | None], ...]
     """The lists: name, and the name of an item in XML; none if the items stand side by side under the list's name."""
     wrapper: str | None
@@ -56,38 +56,38 @@ class Paging:
 
 @dataclass
 class Followed:
-    """What became of the pages of an operation."""
+    """Counts of the pages of an operation."""
 
     items: int = 0
-    """The most items that one reply of the service had."""
+    """The highest number of items in one reply of the service."""
     cut: int = 0
-    """How many pages had a successor."""
+    """The number of pages that had a successor."""
     followed: int = 0
-    """How many successors were asked for."""
+    """The number of successors that were requested."""
 
 
 class Pages:
-    """The size of pages, and what became of them; usable from many threads."""
+    """The size of pages, and counts of them; usable from many threads."""
 
     def __init__(self) -> None:
         self.size = 0
-        """How many items a page has at most; 0 leaves replies as they are."""
+        """The highest number of items in a page; 0 leaves replies unchanged."""
         self._lock = threading.Lock()
         self._seen: dict[str, Followed] = {}
 
     def reset(self) -> None:
-        """Leaves replies as they are and forgets."""
+        """Turns pages off and clears the counts."""
         with self._lock:
             self.size = 0
             self._seen = {}
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """What became of the pages, by operation."""
+        """Returns the counts by operation."""
         with self._lock:
             return {name: dict(vars(followed)) for name, followed in sorted(self._seen.items())}
 
     def open(self, environ: Environ, call: Call, body: bytes) -> Open | Reply | None:
-        """What to do with a request: cut its reply, refuse it, or nothing. Puts the service's own token into it."""
+        """Puts the service's own token into a request. Returns how to divide its reply, a rejection, or none."""
         how = paging(call.service, call.operation, call.protocol) if self.size else None
         if how is None:
             return None
@@ -114,7 +114,7 @@ class Pages:
 
 @dataclass(frozen=True)
 class Open:
-    """A request whose reply is to be cut."""
+    """A request whose reply is to be divided."""
 
     pages: Pages
     call: Call
@@ -122,10 +122,10 @@ class Open:
     key: str
     start: int
     own: Any
-    """The service's own token for the reply that is being cut."""
+    """The service's own token for the reply that is being divided."""
 
     def cut(self, answer: Answer) -> Answer:
-        """The page that was asked for."""
+        """Returns the requested page."""
         line, headers, content = answer
         if not line.startswith("200"):
             return answer
@@ -134,7 +134,7 @@ class Open:
         return line, [*headers, ("Content-Length", str(len(content)))], content
 
     def _next(self, items: int, own_next: Any) -> str | None:
-        """The token of the next page, if there is one."""
+        """Returns the token of the next page, if there is one."""
         end = self.start + self.pages.size
         token = None
         if end < items:
@@ -180,14 +180,14 @@ class Open:
 
 
 def xml_items(output: ET.Element, name: str, of: str | None) -> list[tuple[ET.Element, ET.Element]]:
-    """The items of a list with what they stand in."""
+    """Returns the items of a list, each with its parent element."""
     if of is None:
         return [(output, item) for item in output.findall(name)]
     return [(whole, item) for whole in output.findall(name) for item in whole.findall(of)]
 
 
 def put(output: ET.Element, name: str, value: str | None) -> None:
-    """Sets the text of a member, or takes the member away."""
+    """Sets the text of a member, or removes the member."""
     for old in output.findall(name):
         output.remove(old)
     if value is not None:
@@ -196,7 +196,7 @@ def put(output: ET.Element, name: str, value: str | None) -> None:
 
 @cache
 def paging(service: str, operation: str, protocol: str) -> Paging | None:
-    """How an operation pages; none if it does not."""
+    """Returns how an operation pages; none if it does not."""
     from botocore.exceptions import DataNotFoundError, UnknownServiceError
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
@@ -235,7 +235,7 @@ def paging(service: str, operation: str, protocol: str) -> Paging | None:
 
 
 def parameters(environ: Environ, body: bytes, place: str) -> dict[str, Any]:
-    """The parameters of a request."""
+    """Returns the parameters of a request."""
     if place == "json":
         found: dict[str, Any] = json.loads(body or b"{}")
         return found
@@ -256,22 +256,22 @@ def write(environ: Environ, given: dict[str, Any], place: str) -> None:
 
 
 def fingerprint(call: Call, given: dict[str, Any]) -> str:
-    """What a token belongs to."""
+    """Returns a hash of the call that a token belongs to."""
     what = [call.name, call.account, call.region, sorted(given.items(), key=lambda item: item[0])]
     return hashlib.md5(json.dumps(what).encode(), usedforsecurity=False).hexdigest()
 
 
 def token_text(key: str, start: int, own: Any) -> str:
-    """A token."""
+    """Returns a token."""
     return PREFIX + base64.urlsafe_b64encode(json.dumps([key, start, own]).encode()).decode()
 
 
 def read(token: str, key: str) -> tuple[int, Any]:
-    """Where a token leads. Raises `BadToken` if it belongs to another call."""
+    """Returns the position and the service's own token in a token. Raises `BadToken` if it belongs to another call."""
     try:
         of, start, own = json.loads(base64.urlsafe_b64decode(token.removeprefix(PREFIX)))
     except ValueError as error:
-        raise BadToken("the token is none of ours") from error
+        raise BadToken("the token is invalid") from error
     if of != key:
         raise BadToken("the token belongs to another call")
     return int(start), own

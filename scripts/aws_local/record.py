@@ -1,4 +1,4 @@
-"""What was asked of the server: counts for the control endpoint and a log of JSON lines, one for each request."""
+"""Records requests: counts for the control endpoint, and a log with a JSON line for each request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Record:
         self._peak = self._in_flight
 
     def reset(self) -> None:
-        """Starts counting anew and empties the log."""
+        """Clears the counts and empties the log."""
         with self._lock:
             self._forget()
             for file in (self._log, self._exchanges):
@@ -40,13 +40,13 @@ class Record:
                     file.truncate(0)
 
     def begin(self) -> None:
-        """A request came in."""
+        """Counts a request that has arrived."""
         with self._lock:
             self._in_flight += 1
             self._peak = max(self._peak, self._in_flight)
 
     def end(self, call: Call, status: int, took: float, sizes: tuple[int, int], extra: dict[str, Any]) -> None:
-        """A request was answered after `took` seconds; status 0 means that it never was."""
+        """Records a request that was answered after `took` seconds, or with status 0 never."""
         with self._lock:
             self._in_flight -= 1
             self._by_operation[call.name] += 1
@@ -60,22 +60,22 @@ class Record:
 
     @property
     def keeps_exchanges(self) -> bool:
-        """Whether requests are recorded together with their answers."""
+        """Whether requests are recorded together with their responses."""
         return self._exchanges is not None
 
     def keep(self, exchange: dict[str, Any]) -> None:
-        """Records a request together with its answer, see `exchange`."""
+        """Records a request together with its response, see `exchange`."""
         with self._lock:
             if self._exchanges is not None:
                 self._exchanges.write(json.dumps(exchange) + "\n")
 
     def changes(self) -> list[dict[str, Any]]:
-        """The calls since the last reset that change something, in the order of their answers, the newest if too many."""
+        """Returns the newest calls since the last reset that change something, by the time of their responses."""
         with self._lock:
             return list(self._changes)
 
     def stats(self) -> dict[str, Any]:
-        """The counts since the last reset."""
+        """Returns the counts since the last reset."""
         with self._lock:
             return {
                 "total": sum(self._by_operation.values()),
@@ -87,7 +87,7 @@ class Record:
 
 
 def entry(call: Call, status: int, took: float, sizes: tuple[int, int], extra: dict[str, Any]) -> dict[str, Any]:
-    """One line of the log."""
+    """Returns one line of the log."""
     line = {
         "time": round(time.time(), 4),
         "account": call.account,
@@ -105,7 +105,7 @@ def entry(call: Call, status: int, took: float, sizes: tuple[int, int], extra: d
 
 
 def details(environ: dict[str, Any], body: bytes) -> dict[str, str]:
-    """What a call that changes something said, for tests that check it."""
+    """Returns path and body of a call that changes something, for tests that check them."""
     return {
         "path": environ.get("RAW_URI", environ.get("PATH_INFO", "")),
         "body": body[:LONGEST_LOGGED_BODY].decode("utf-8", "replace"),
@@ -115,7 +115,7 @@ def details(environ: dict[str, Any], body: bytes) -> dict[str, str]:
 def exchange(
     call: Call, environ: dict[str, Any], body: bytes, status: int, headers: list[tuple[str, str]], content: bytes
 ) -> dict[str, Any]:
-    """A whole request with its answer, as `--record` writes it."""
+    """Returns a whole request with its response, as `--record` writes it."""
     return {
         "service": call.service,
         "operation": call.operation,

@@ -1,4 +1,4 @@
-"""Deletions that AWS refuses and moto does not: defaults, roles of AWS, and resources that something else refers to."""
+"""Deletions that AWS rejects and moto does not: defaults, roles of AWS, and resources that others refer to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_local.replies import Reply, error
 
 
 def refuse(call: Call, path: str, body: bytes) -> Reply | None:
-    """The refusal of a deletion; none if moto decides."""
+    """Returns the rejection of a deletion; none if moto decides."""
     if call.operation not in DELETIONS:
         return None
     given = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
@@ -19,7 +19,7 @@ def refuse(call: Call, path: str, body: bytes) -> Reply | None:
 
 
 def security_group(call: Call, given: dict[str, str]) -> Reply | None:
-    """A default group, one that a rule of another group names, or one that a network interface has."""
+    """Rejects a default group, a group that a rule of another group names, and a group of a network interface."""
     backend = ec2(call)
     wanted = given.get("GroupId", "")
     group = backend.get_security_group_from_id(wanted)
@@ -35,7 +35,7 @@ def security_group(call: Call, given: dict[str, str]) -> Reply | None:
 
 
 def network_acl(call: Call, given: dict[str, str]) -> Reply | None:
-    """A default access list."""
+    """Rejects a default access list."""
     wanted = given.get("NetworkAclId", "")
     found = ec2(call).network_acls.get(wanted)
     if found is None or not found.default:
@@ -44,14 +44,14 @@ def network_acl(call: Call, given: dict[str, str]) -> Reply | None:
 
 
 def route_table(call: Call, given: dict[str, str]) -> Reply | None:
-    """A main route table."""
+    """Rejects a main route table."""
     wanted = given.get("RouteTableId", "")
     found = ec2(call).route_tables.get(wanted)
     return in_use(call, wanted) if found is not None and found.main_association_id else None
 
 
 def policy(call: Call, given: dict[str, str]) -> Reply | None:
-    """A policy with more than its default version."""
+    """Rejects a policy with more than its default version."""
     from moto.iam.models import iam_backends
 
     wanted = given.get("PolicyArn", "")
@@ -63,7 +63,7 @@ def policy(call: Call, given: dict[str, str]) -> Reply | None:
 
 
 def role(call: Call, given: dict[str, str]) -> Reply | None:
-    """A role that is linked to a service, or one of IAM Identity Center."""
+    """Rejects a role that is linked to a service, or one of IAM Identity Center."""
     from moto.iam.models import iam_backends
 
     roles = iam_backends[call.account]["aws"].roles.values()
@@ -74,7 +74,7 @@ def role(call: Call, given: dict[str, str]) -> Reply | None:
 
 
 def cluster(call: Call, given: dict[str, str]) -> Reply | None:
-    """A cluster with Fargate profiles."""
+    """Rejects a cluster with Fargate profiles."""
     from moto.eks.models import eks_backends
 
     found = eks_backends[call.account][call.region].clusters.get(given["path"].rpartition("/")[2])
@@ -84,12 +84,12 @@ def cluster(call: Call, given: dict[str, str]) -> Reply | None:
 
 
 def in_use(call: Call, wanted: str) -> Reply:
-    """The refusal because something else depends on it."""
+    """Returns the rejection of a resource on which others depend."""
     return error(call, 400, "DependencyViolation", f"resource {wanted} has a dependent object")
 
 
 def ec2(call: Call) -> Any:
-    """What moto has of EC2 in the account and region of a call."""
+    """Returns moto's EC2 backend of the account and region of a call."""
     from moto.ec2.models import ec2_backends
 
     return ec2_backends[call.account][call.region]

@@ -1,4 +1,4 @@
-"""Answers that this server makes itself: errors as each wire protocol puts them, and whole documents."""
+"""Responses that this server makes itself: errors in each wire protocol, and whole documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole HTTP answer."""
+    """A whole HTTP response."""
 
     status: int
     content_type: str
@@ -23,23 +23,23 @@ class Reply:
 
     @property
     def status_line(self) -> str:
-        """Status as WSGI wants it."""
+        """The status line for WSGI."""
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
     @property
     def header_list(self) -> list[tuple[str, str]]:
-        """Headers as WSGI wants them."""
+        """The headers for WSGI."""
         length = str(len(self.body))
         return [("Content-Type", self.content_type), ("Content-Length", length), *self.headers.items()]
 
 
 def document(value: object, status: int = 200) -> Reply:
-    """An answer in plain JSON."""
+    """Returns a response in plain JSON."""
     return Reply(status, "application/json", json.dumps(value).encode() + b"\n")
 
 
 def error(call: Call, status: int, code: str, message: str) -> Reply:
-    """An error in the wire protocol of the call."""
+    """Returns an error in the wire protocol of the call."""
     if call.protocol == "json":
         body = json.dumps({"__type": code, "message": message}).encode()
         return Reply(status, "application/x-amz-json-1.1", body)
@@ -53,7 +53,7 @@ def error(call: Call, status: int, code: str, message: str) -> Reply:
 
 
 def xml_error(protocol: str, code: str, message: str) -> str:
-    """An error in one of the XML protocols, which all nest it differently."""
+    """Returns an error in one of the XML protocols, each of which nests it differently."""
     what = f"<Code>{code}</Code><Message>{message}</Message>"
     request = f"<RequestId>{REQUEST_ID}</RequestId>"
     if protocol == "ec2":
@@ -66,12 +66,12 @@ def xml_error(protocol: str, code: str, message: str) -> str:
 
 
 def cbor_map(texts: dict[str, str]) -> bytes:
-    """A map of texts in CBOR; at most 23 entries of at most 65535 bytes, which is all an error needs."""
+    """Returns a map of strings in CBOR: at most 23 entries of at most 65535 bytes, enough for an error."""
     return bytes([0xA0 | len(texts)]) + b"".join(cbor_text(text) for entry in texts.items() for text in entry)
 
 
 def cbor_text(text: str) -> bytes:
-    """A text in CBOR."""
+    """Returns a string in CBOR."""
     raw = text.encode()
     if len(raw) < 24:
         return bytes([0x60 | len(raw)]) + raw

@@ -1,12 +1,12 @@
-"""Machines of a region and their disks."""
+"""Instances and volumes of a region."""
 
 from __future__ import annotations
 
 import datetime
 from typing import Any
 
+from aws_local.seed_account import Account, tagged, tags
 from aws_local.seed_network import Network
-from aws_local.seeding import Account, tagged, tags
 
 IMAGE = "ami-12c6146b"
 INSTANCE_TYPES = ["t3.micro", "m5.large", "c5.xlarge", "p3.2xlarge", "inf1.xlarge", "x1.16xlarge"]
@@ -15,7 +15,7 @@ BIG_VOLUME_TYPES = {"st1", "sc1"}
 
 
 def seed(account: Account, region: str, network: Network) -> list[str]:
-    """Makes instances in several states, volumes and snapshots; returns the ids of the instances."""
+    """Makes instances in several states, volumes and snapshots; returns the IDs of the instances."""
     ec2 = account.client("ec2", region)
     instances = [
         account.make("instance", ec2.run_instances, **instance(account, network, number))["Instances"][0]["InstanceId"]
@@ -44,7 +44,7 @@ def seed(account: Account, region: str, network: Network) -> list[str]:
 
 
 def instance(account: Account, network: Network, number: int) -> dict[str, Any]:
-    """What the n-th instance is like."""
+    """Returns the parameters of the n-th instance."""
     place = number % 4
     request: dict[str, Any] = {
         "ImageId": IMAGE,
@@ -63,7 +63,7 @@ def instance(account: Account, network: Network, number: int) -> dict[str, Any]:
 
 
 def instance_tags(number: int) -> list[dict[str, str]]:
-    """Its tags: some have no name, some say when they expire and when they were really made."""
+    """Returns the tags of the n-th instance: some lack a name, some have an expiration and an earlier creation time."""
     owner = "team-b" if number % 2 else "team-a"
     chosen = tags(f"i-{number}", owner=owner) if number % 3 else [{"Key": "owner", "Value": "team-c"}]
     if number % 6 == 4:
@@ -73,7 +73,7 @@ def instance_tags(number: int) -> list[dict[str, str]]:
 
 
 def volume(network: Network, number: int) -> dict[str, Any]:
-    """What the n-th volume is like."""
+    """Returns the parameters of the n-th volume."""
     kind = VOLUME_TYPES[number % len(VOLUME_TYPES)]
     request: dict[str, Any] = {
         "AvailabilityZone": network.zones[number % 2],
@@ -90,7 +90,7 @@ def volume(network: Network, number: int) -> dict[str, Any]:
 
 
 def activity(account: Account, region: str, volume_id: str) -> None:
-    """Data points that say when a volume, which is attached to nothing, was last read and written."""
+    """Makes data points for the last read and the last write of an unattached volume."""
     for metric, hours in (("VolumeReadOps", 30), ("VolumeWriteOps", 50)):
         data_point(account, region, "AWS/EBS", metric, ("VolumeId", volume_id), hours, 5.0)
 
@@ -98,7 +98,7 @@ def activity(account: Account, region: str, volume_id: str) -> None:
 def data_point(
     account: Account, region: str, namespace: str, metric: str, dimension: tuple[str, str], hours: int, value: float
 ) -> None:
-    """One CloudWatch data point some hours ago."""
+    """Makes one CloudWatch data point some hours ago."""
     now = account.plan.metrics_now
     assert now is not None, "the seeder sets it"
     datum = {

@@ -1,4 +1,4 @@
-"""What an account has once: identities and buckets."""
+"""Resources that an account has once: identities and buckets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import datetime
 import json
 from functools import lru_cache
 
-from aws_local.seeding import Account, tags
+from aws_local.seed_account import Account, tags
 
 
 def document(**statement: object) -> str:
-    """A policy document with one statement that allows."""
+    """Returns a policy document with one statement, which allows."""
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 
 
@@ -20,7 +20,7 @@ BUCKET_POLICY = document(Action="s3:*", Resource="*")
 
 
 def seed_global(account: Account) -> None:
-    """Fills an account with what belongs to no region."""
+    """Makes the resources of an account that belong to no region."""
     settings(account)
     policies = [
         account.make(
@@ -41,7 +41,7 @@ def seed_global(account: Account) -> None:
 
 
 def settings(account: Account) -> None:
-    """An alias and a password rule for some accounts, and the role that is assumed for all."""
+    """Makes an alias and a password policy in some accounts, and the role to assume in all."""
     iam = account.client("iam")
     if account.index % 2 == 0:
         account.make("account_alias", iam.create_account_alias, AccountAlias=f"acct-{account.index}-alias")
@@ -63,7 +63,7 @@ def settings(account: Account) -> None:
 
 
 def groups(account: Account, policies: list[str]) -> None:
-    """Groups with attached, inline and managed policies."""
+    """Makes groups with attached, inline and managed policies."""
     iam = account.client("iam")
     for number in account.scaled(3):
         group = f"group-{number}"
@@ -82,7 +82,7 @@ def groups(account: Account, policies: list[str]) -> None:
 
 
 def roles(account: Account, policies: list[str]) -> None:
-    """Instance profiles, and roles some of which are in them."""
+    """Makes instance profiles, and roles, of which some are in a profile."""
     iam = account.client("iam")
     profiles = account.scaled(2)
     for number in profiles:
@@ -118,7 +118,7 @@ def roles(account: Account, policies: list[str]) -> None:
 
 
 def users(account: Account, policies: list[str]) -> None:
-    """Users in groups; every other one has tags and a second access key, which is inactive."""
+    """Makes users in groups; every other one has tags and a second, inactive access key."""
     iam = account.client("iam")
     group_count = len(account.scaled(3))
     for number in account.scaled(4):
@@ -144,7 +144,7 @@ def users(account: Account, policies: list[str]) -> None:
 
 
 def certificates(account: Account) -> None:
-    """Server certificates for the load balancers."""
+    """Makes server certificates for the load balancers."""
     certificate, key = self_signed()
     for number in account.scaled(2):
         account.make(
@@ -159,7 +159,7 @@ def certificates(account: Account) -> None:
 
 @lru_cache(maxsize=1)
 def self_signed() -> tuple[str, str]:
-    """A certificate and its key; fresh in each run, as no id or date that is shown depends on it."""
+    """Returns a certificate and its key; new in each run, as no collected ID or date depends on it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa

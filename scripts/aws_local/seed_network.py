@@ -1,16 +1,16 @@
-"""Networks of a region: VPCs with all that is in them, and later the addresses of machines."""
+"""Networks of a region: VPCs with their content, and later the addresses of instances."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from aws_local.seeding import Account, tagged
+from aws_local.seed_account import Account, tagged
 
 
 @dataclass
 class Network:
-    """The ids of the networks of a region."""
+    """The IDs of the networks of a region."""
 
     zones: list[str]
     vpcs: list[str] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Network:
 
 
 def seed(account: Account, region: str) -> Network:
-    """Makes two VPCs, what is in them, and a peering between them."""
+    """Makes two VPCs, their content, and a peering between them."""
     ec2 = account.client("ec2", region)
     network = Network(zones=[f"{region}a", f"{region}b"])
     for number in range(2):
@@ -51,7 +51,7 @@ def seed(account: Account, region: str) -> Network:
 
 
 def vpc(account: Account, ec2: Any, network: Network, number: int) -> None:
-    """One VPC with its subnets and a route table for the last of them."""
+    """Makes a VPC with its subnets and a route table for the last of them."""
     made = account.make(
         "vpc",
         ec2.create_vpc,
@@ -81,7 +81,7 @@ def vpc(account: Account, ec2: Any, network: Network, number: int) -> None:
 
 
 def security_groups(account: Account, ec2: Any, network: Network, number: int) -> None:
-    """Three groups; the first two name each other, which is a cycle."""
+    """Makes three groups; the first two name each other, which is a cycle."""
     groups = []
     for place in range(3):
         made = account.make(
@@ -102,12 +102,12 @@ def security_groups(account: Account, ec2: Any, network: Network, number: int) -
 
 
 def https_with(group: str) -> dict[str, Any]:
-    """A rule for HTTPS with the members of a group."""
+    """Returns a rule for HTTPS with the members of a group."""
     return {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "UserIdGroupPairs": [{"GroupId": group}]}
 
 
 def edges_of_vpc(account: Account, ec2: Any, network: Network, number: int) -> None:
-    """An internet gateway and an access list, which in the first VPC replaces the default one of a subnet."""
+    """Makes an internet gateway and an access list, which in the first VPC replaces the default one of a subnet."""
     vpc_id, subnet = network.vpcs[number], network.subnets[0]
     made = account.make(
         "igw", ec2.create_internet_gateway, TagSpecifications=tagged("internet-gateway", f"igw-{number}")
@@ -134,7 +134,7 @@ def edges_of_vpc(account: Account, ec2: Any, network: Network, number: int) -> N
 
 
 def seed_addresses(account: Account, region: str, network: Network, instances: list[str]) -> None:
-    """Network interfaces, elastic addresses, a NAT gateway, and endpoints of AWS services."""
+    """Makes network interfaces, elastic addresses, a NAT gateway, and endpoints of AWS services."""
     ec2 = account.client("ec2", region)
     interfaces = []
     for number in account.scaled(2):
@@ -182,7 +182,7 @@ def seed_addresses(account: Account, region: str, network: Network, instances: l
     )
 
 
-# Key pairs show the fingerprint of this key, so it must not change. It guards nothing.
+# Key pairs show the fingerprint of this key, so it must not change. It protects nothing.
 PUBLIC_KEY = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDL8lTSGdmdBbcc17W1lyihqWnEZr0t7FoGTnTAkdJA4P4ERla2X/tJudED+BNG+mohMiK0"
     "xDV0UH1bOWh8zjlDKTZMhr2UOUJIdyXYUgTnHOr8PGa0llM75Zg30uI3KxTOe3TbPfjAERJNEFVCGw/78undKEbUfyAETgo67xagoEZ/qFhv"

@@ -1,9 +1,9 @@
-"""What an account has in each region, in the order that decides the ids."""
+"""Resources of an account in each region, in the order that determines the IDs."""
 
 from __future__ import annotations
 
 from aws_local import seed_compute, seed_network, seed_services
-from aws_local.seeding import Account
+from aws_local.seed_account import Account
 
 
 def seed_region(account: Account, region: str) -> None:

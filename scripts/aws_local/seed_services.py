@@ -1,13 +1,13 @@
-"""Services of a region that build on networks and machines: balancers, scaling, databases, stacks, clusters, alarms."""
+"""Services of a region that use networks and instances: balancers, scaling, databases, stacks, clusters, alarms."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from aws_local.seed_account import Account, tags
 from aws_local.seed_compute import IMAGE, data_point
 from aws_local.seed_network import Network
-from aws_local.seeding import Account, tags
 
 TEMPLATE = json.dumps(
     {
@@ -19,7 +19,7 @@ TEMPLATE = json.dumps(
 
 
 def seed(account: Account, region: str, network: Network, instances: list[str]) -> None:
-    """Makes all of them."""
+    """Makes the resources of all these services."""
     certificate = f"arn:aws:iam::{account.id}:server-certificate/cert-0"
     classic_balancers(account, region, network, instances, certificate)
     balancers = application_balancers(account, region, network)
@@ -32,7 +32,7 @@ def seed(account: Account, region: str, network: Network, instances: list[str]) 
 
 
 def classic_balancers(account: Account, region: str, network: Network, instances: list[str], certificate: str) -> None:
-    """Classic load balancers; every other one has tags, HTTPS and instances behind it."""
+    """Makes classic load balancers; every other one has tags, HTTPS and instances."""
     elb = account.client("elb", region)
     for number in account.scaled(2):
         name, full = f"elb-{number}", number % 2 == 0
@@ -53,7 +53,7 @@ def classic_balancers(account: Account, region: str, network: Network, instances
 
 
 def application_balancers(account: Account, region: str, network: Network) -> list[str]:
-    """Application load balancers; returns their names (ARNs)."""
+    """Makes application load balancers and returns their ARNs."""
     elbv2 = account.client("elbv2", region)
     return [
         account.make(
@@ -72,7 +72,7 @@ def application_balancers(account: Account, region: str, network: Network) -> li
 def target_groups(
     account: Account, region: str, network: Network, instances: list[str], balancers: list[str], certificate: str
 ) -> None:
-    """Target groups of three sorts: two instances behind HTTP, one behind HTTPS, and addresses without listener."""
+    """Makes target groups of three sorts: two instances with HTTP, one with HTTPS, and addresses without listener."""
     elbv2 = account.client("elbv2", region)
     for number in account.scaled(3):
         sort = number % 3
@@ -99,7 +99,7 @@ def target_groups(
 
 
 def scaling_groups(account: Account, region: str, network: Network) -> None:
-    """Groups that start two instances each."""
+    """Makes scaling groups that start two instances each."""
     autoscaling = account.client("autoscaling", region)
     account.make(
         "launch_configuration",
@@ -127,7 +127,7 @@ def scaling_groups(account: Account, region: str, network: Network) -> None:
 
 
 def databases(account: Account, region: str, network: Network) -> None:
-    """Databases, of which the first had a connection lately."""
+    """Makes databases, the first with a recent connection."""
     rds = account.client("rds", region)
     account.make(
         "db_subnet_group",
@@ -157,7 +157,7 @@ def databases(account: Account, region: str, network: Network) -> None:
 
 
 def stacks(account: Account, region: str) -> None:
-    """CloudFormation stacks with a parameter each."""
+    """Makes CloudFormation stacks with a parameter each."""
     cloudformation = account.client("cloudformation", region)
     for number in account.scaled(2):
         name = f"stack-{number}"
@@ -172,7 +172,7 @@ def stacks(account: Account, region: str) -> None:
 
 
 def clusters(account: Account, region: str, network: Network) -> None:
-    """Kubernetes clusters with two node groups each."""
+    """Makes Kubernetes clusters with two node groups each."""
     eks = account.client("eks", region)
     role = f"arn:aws:iam::{account.id}:role/role-1"
     for number in account.scaled(1):
@@ -199,7 +199,7 @@ def clusters(account: Account, region: str, network: Network) -> None:
 
 
 def alarms(account: Account, region: str, instances: list[str]) -> None:
-    """Alarms on an instance, on one that does not exist, and on something that is no instance."""
+    """Makes alarms on an instance, on a missing instance, and on another kind of resource."""
     cloudwatch = account.client("cloudwatch", region)
     watched = [("InstanceId", instances[0]), ("InstanceId", "i-00000000deadbeef0"), ("QueueName", "q")]
     for number in account.scaled(3):

@@ -1,8 +1,9 @@
-"""The command line: `up` runs the core, `check` tests the database behind it, `prepare` only installs packages.
+"""The command line: `up` runs the core, `check` tests the database behind it, `prepare` installs packages.
 
 Readiness: one line `ready http://127.0.0.1:PORT` on stdout, with `--tls` followed by ` https://127.0.0.1:PORT`, as soon
-as the core says that it is ready. All other output goes to stderr, or to the file given by `--log`. The process ends
-cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive who holds that.
+as the core reports that it is ready. All other output goes to stderr, or to the file given by `--log`. The process ends
+cleanly on TERM or INT, and with `--exit-with-stdin` also when its stdin closes, so it cannot outlive the process that
+holds the other end.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         if args.command == "prepare":
-            return 0  # Whoever gets here runs in the prepared environment.
+            return 0  # This code runs in the prepared environment.
         if args.command == "check":
             from core_local.check.program import run_checks
 
@@ -45,28 +46,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of all commands."""
+    """Returns the parser of all commands."""
     top = argparse.ArgumentParser(prog="core-local", description="The real core 4.1.0 on a database in memory.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="run the core until TERM")
     add = up.add_argument
     add("--port", type=int, default=0, help="port to listen on at 127.0.0.1; 0 (the default) takes a free one")
-    add("--psk", metavar="KEY", help="let nobody in whose requests are not signed with this key")
+    add("--psk", metavar="KEY", help="reject requests that are not signed with this key")
     add("--tls", action="store_true", help="listen on a second port with TLS and a certificate of the core's CA")
-    add("--tls-port", type=int, default=0, metavar="PORT", help="that port; 0 (the default) takes a free one")
-    add("--fast", action="store_true", help="look every second for what took too long, and not every 5 or 10")
+    add("--tls-port", type=int, default=0, metavar="PORT", help="the port with TLS; 0 (the default) takes a free one")
+    add("--fast", action="store_true", help="check for timeouts every second, not every 5 or 10")
     add("--log", metavar="FILE", help="write the core's log here")
     add("--verbose", action="store_true", help="log everything")
     add("--exit-with-stdin", action="store_true", help="end when stdin closes")
-    check = commands.add_parser("check", help="start a core and try out all that tests rely on")
+    check = commands.add_parser("check", help="start a core and test everything that the tests of ckworker rely on")
     check.add_argument("only", nargs="*", metavar="NAME", help="check only these")
     commands.add_parser("prepare", help="install Python (if none fits) and the pinned packages, and start nothing")
     return top
 
 
 def run_core(args: argparse.Namespace) -> int:
-    """Serves until asked to end."""
-    # The core puts its own handlers in place of these when it begins to serve.
+    """Runs the core until TERM, INT or the end of stdin."""
+    # The core replaces these handlers by its own when it begins to serve.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     if args.exit_with_stdin:
@@ -75,7 +76,7 @@ def run_core(args: argparse.Namespace) -> int:
     http = socket.create_server((HOST, args.port), backlog=BACKLOG)
     https = socket.create_server((HOST, args.tls_port), backlog=BACKLOG) if args.tls else None
     folder = tempfile.mkdtemp(prefix="core-local-")
-    # The core puts a cache below the home folder; it starts anew each time.
+    # The core keeps a cache below the home directory; each run gets an empty one.
     os.environ["HOME"] = os.environ["TMPDIR"] = folder
     tempfile.tempdir = folder
     try:
@@ -87,12 +88,12 @@ def run_core(args: argparse.Namespace) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     logging.shutdown()
-    # Threads of the core may still wait for work that does not come.
+    # Threads of the core may still be waiting for work.
     os._exit(0)
 
 
 def redirect_output(log: str | None) -> TextIO:
-    """Sends all output to the log or to stderr, and returns what was stdout."""
+    """Sends all output to the log or to stderr, and returns the original stdout."""
     stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
     if log:
         with open(log, "a", encoding="utf-8") as file:
@@ -102,13 +103,13 @@ def redirect_output(log: str | None) -> TextIO:
 
 
 def announce(stdout: TextIO, http: socket.socket, https: socket.socket | None) -> None:
-    """Waits until the core is ready and says so."""
+    """Waits until the core is ready, and announces it."""
     addresses = [f"http://{HOST}:{http.getsockname()[1]}"]
     addresses += [f"https://{HOST}:{https.getsockname()[1]}"] if https else []
     end = time.monotonic() + READY_TIMEOUT_SECONDS
     while time.monotonic() < end:
         with suppress(OSError):
-            # Until the core accepts it, the connection waits in the open socket.
+            # Until the core accepts the connection, it waits in the backlog of the socket.
             left = end - time.monotonic()
             with urllib.request.urlopen(f"{addresses[0]}/system/ready", timeout=max(left, 1.0)) as reply:
                 if reply.status == 200:  # noqa: PLR2004 - OK
@@ -121,7 +122,7 @@ def announce(stdout: TextIO, http: socket.socket, https: socket.socket | None) -
 
 
 def watch_stdin() -> None:
-    """Ends this process when stdin closes; the core gets some time for that."""
+    """Ends this process when stdin closes, with some time for the core to shut down."""
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
 """Starts the real core in this process, with the database in memory in place of its own.
 
-Nothing of the core's own code is copied or rewritten. Exchanged are the connection to the database, the process that
-merges (it would see another memory) and, with `fast`, how often the core looks at the clock.
+None of the core's own code is copied or rewritten. Replaced are the connection to the database, the process that merges
+(it would not share this memory) and, with `fast`, the interval of the core's timeout checks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from core_local.database.driver import Database
 HOST = "127.0.0.1"
 FAST = timedelta(seconds=1)
 CLOCK_WATCHERS = (
-    # The classes and their members that look at regular times whether something took too long.
+    # Classes, and their members that periodically check for timeouts.
     (TaskHandlerService, "timeout_watcher"),
     (WorkerTaskQueue, "outdated_checker"),
     (SubscriptionHandlerService, "cleaner"),
@@ -40,17 +40,17 @@ CLOCK_WATCHERS = (
 
 @dataclass
 class Options:
-    """How the core is to run."""
+    """The options of a core."""
 
     psk: str | None = None
-    """With a pre-shared key every request must be signed with it."""
+    """The pre-shared key with which every request must be signed; none for no signatures."""
     fast: bool = False
-    """Whether the core looks every second for what took too long, and not every 5 or 10."""
+    """Whether the core checks for timeouts every second, not every 5 or 10."""
     verbose: bool = False
 
 
 class Core:
-    """A core that listens on sockets of the loopback interface, and that runs in the calling thread."""
+    """A core that listens on sockets of the loopback interface and runs in the calling thread."""
 
     def __init__(self, options: Options, http: socket.socket, https: socket.socket | None) -> None:
         self._options = options
@@ -74,7 +74,7 @@ class Core:
             return
 
     def _arguments(self) -> list[str]:
-        """The core's command line."""
+        """Returns the core's command line."""
         given = ["--analytics-opt-out", "--no-scheduling"]
         given += ["--psk", self._options.psk] if self._options.psk else []
         given += ["--verbose"] if self._options.verbose else []
@@ -97,7 +97,7 @@ class Core:
         Api.__init__ = with_debug
 
     def _listen_on_sockets(self) -> None:
-        """Lets the core serve on sockets that are open already, so that their ports are known and safe."""
+        """Lets the core serve on sockets that are already open, so that no other process can take their ports."""
         original: Callable[..., None] = core_runner.run_app
 
         def run_app(app: Any, on_shutdown: Any, **named: Any) -> None:
@@ -106,7 +106,7 @@ class Core:
 
         def site(app_runner: AppRunner, _host: str, port: int, **named: Any) -> SockSite:
             kept = {name: named[name] for name in ("ssl_context", "backlog") if name in named}
-            # Clients that stay connected must not hold up the end.
+            # Clients that stay connected must not delay the shutdown.
             return SockSite(app_runner, self._sockets[port], shutdown_timeout=1.0, **kept)
 
         core_runner.run_app = run_app
@@ -114,7 +114,7 @@ class Core:
 
 
 def system_data(database: Database) -> tuple[bool, SystemData]:
-    """Who the core is; true with it if that was decided only now."""
+    """Returns whether the core's identity was created by this call, and the identity."""
     if not database.has_collection("system_data"):
         database.create_collection("system_data")
     known = database.collection("system_data").get("system")
@@ -126,7 +126,7 @@ def system_data(database: Database) -> tuple[bool, SystemData]:
 
 
 def speed_up(kind: type[Any], watcher: str) -> None:
-    """Lets the new ones of a class look every second for what took too long."""
+    """Lets new instances of a class check for timeouts every second."""
     original = kind.__init__
 
     def init(service: Any, *arguments: Any, **named: Any) -> None:
@@ -138,5 +138,5 @@ def speed_up(kind: type[Any], watcher: str) -> None:
 
 
 def port_of(listener: socket.socket) -> int:
-    """The port of a socket."""
+    """Returns the port of a socket."""
     return int(listener.getsockname()[1])

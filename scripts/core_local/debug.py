@@ -1,15 +1,15 @@
-"""Endpoints below `/debug`, by which tests look into the core and push it. They need no signature.
+"""Endpoints below `/debug`, with which tests inspect and control the core. They need no signature.
 
 | request | does |
 |---|---|
 | `GET /debug/graph/{name}` | all nodes of a graph as stored, and its edges by their type |
-| `GET /debug/merges` | the merges so far, with what came out |
-| `GET /debug/tasks` | the workflows that run, and what is stored of all, with the messages they got |
-| `GET /debug/workers` | the subscribers, who of them is connected, and the queue of work with its workers |
+| `GET /debug/merges` | the merges so far, with their results |
+| `GET /debug/tasks` | the running workflows, and the stored state of all workflows with their messages |
+| `GET /debug/workers` | the subscribers, those that are connected, and the work queue with its workers |
 | `POST /debug/start/{workflow}` | starts a workflow |
 | `POST /debug/stop/{task}` | stops a running workflow |
-| `POST /debug/work` | gives the task of the JSON body (name, data, attrs, timeout) to a worker, and waits for it |
-| `POST /debug/command` | runs the text of the body on the core's command line, on the graph `fix`; answers what came out |
+| `POST /debug/work` | gives the task in the JSON body (name, data, attrs, timeout) to a worker; returns the result |
+| `POST /debug/command` | runs the body as a line of the core's command line, on the graph `fix`; returns the output |
 | `POST /debug/disconnect` | closes all websockets |
 """
 
@@ -59,7 +59,7 @@ class Debug:
         return self._services.worker_task_queue
 
     async def graph(self, request: web.Request) -> web.Response:
-        """All nodes and edges of a graph."""
+        """Returns all nodes and edges of a graph."""
         name = request.match_info["graph"]
         if name not in self._store.graphs:
             raise web.HTTPNotFound(text=f"no graph {name}")
@@ -72,11 +72,11 @@ class Debug:
         return answer({"nodes": list(self._store.collections[name].documents.values()), "edges": edges})
 
     async def merges(self, _request: web.Request) -> web.Response:
-        """The merges so far."""
+        """Returns the merges so far."""
         return answer(merging.report())
 
     async def tasks(self, _request: web.Request) -> web.Response:
-        """The workflows."""
+        """Returns the running workflows, and the stored state of all."""
         running = [
             {
                 "id": task.id,
@@ -91,7 +91,7 @@ class Debug:
         return answer({"running": running, "stored": list(self._store.collections["running_tasks"].documents.values())})
 
     async def workers(self, _request: web.Request) -> web.Response:
-        """Subscribers and the queue of work."""
+        """Returns the subscribers and the work queue."""
         subscriptions = self._services.service(ServiceNames.subscription_handler, SubscriptionHandlerService)
         queue = self._queue
         known = {
@@ -134,11 +134,11 @@ class Debug:
         await self._queue.add_task(task)
         try:
             return answer({"task": task.id, "result": await result})
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the test wants to know
+        except Exception as problem:  # noqa: BLE001 - the test gets every error
             return answer({"task": task.id, "error": str(problem)})
 
     async def command(self, request: web.Request) -> web.Response:
-        """Runs a line of the core's own command line, as an owner of the core would."""
+        """Runs a line of the core's own command line."""
         context = CLIContext(env={"graph": "fix"})
         return answer(await self._services.cli.execute_cli_command(await request.text(), list_sink, context))
 
@@ -151,7 +151,7 @@ class Debug:
 
 
 def answer(content: Any) -> web.Response:
-    """A JSON answer."""
+    """Returns a JSON response."""
     return web.json_response(content, dumps=lambda value: json.dumps(value, default=str))
 
 

@@ -1,7 +1,7 @@
 """Merges graphs in a thread of this process.
 
-The core merges in a process of its own, which would not see a database in memory. Here the same steps, the core's own,
-run in a thread with a loop of its own, and the core talks to it through the same queues, only without copying.
+The core merges in a separate process, which would not share a database in memory. Here the core's own steps run in a
+thread with an event loop of its own. The core communicates with it through the same queues, but without copying.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ records: list[Record] = []
 
 
 class Aborted(BaseException):
-    """The merge is not wanted any more."""
+    """The core has aborted the merge."""
 
 
 class EndlessMerge(Exception):
@@ -57,7 +57,7 @@ class EndlessMerge(Exception):
 
 
 class MergeThread(Thread):
-    """What the core takes for its process that merges."""
+    """Takes the place of the core's process that merges."""
 
     exitcode: int | None = None
     pid = None
@@ -81,7 +81,7 @@ class MergeThread(Thread):
         del records[:-MOST_RECORDS]
 
     def next_action(self) -> ProcessAction:
-        """What the core sends; it fails if nothing comes in time."""
+        """Returns what the core sends. Raises an error if nothing arrives in time."""
         action = DbUpdaterProcess.next_action(self)
         if isinstance(action, PoisonPill):
             raise Aborted
@@ -89,11 +89,11 @@ class MergeThread(Thread):
         return action
 
     async def merge_graph(self, database: DbAccess) -> Any:
-        """The core's own steps."""
+        """Merges with the core's own steps."""
         return await DbUpdaterProcess.merge_graph(self, database)
 
     def run(self) -> None:
-        """Merges, and tells the core what came out."""
+        """Merges, and sends the result to the core."""
         try:
             result = asyncio.run(DbUpdaterProcess.setup_and_merge(self))
             self._record.result = to_js(result)
@@ -113,18 +113,18 @@ class MergeThread(Thread):
         self.write_queue.put(Result(message))
 
 
-def check_for_circles(graph: networkx.MultiDiGraph) -> None:
-    """Refuses a graph in which the core's search for ancestors goes round and round.
+def check_for_cycles(graph: networkx.MultiDiGraph) -> None:
+    """Rejects a graph in which the core's search for ancestors would not end.
 
-    The core looks above each node for the kinds in `ANCESTOR_KINDS`, without remembering where it was. It would give up
-    its process after an hour; a thread cannot be given up.
+    The core searches above each node for the kinds in `ANCESTOR_KINDS`, without remembering visited nodes. It would
+    kill its process after an hour; a thread cannot be killed.
     """
     walk = networkx.DiGraph()
     walk.add_nodes_from(graph.nodes)
     walk.add_edges_from((start, end) for start, end, kind in graph.edges(data="edge_type") if kind == EdgeTypes.default)
-    rings = [ring for ring in networkx.strongly_connected_components(walk) if len(ring) > 1]
-    circling = set().union(*rings, networkx.nodes_with_selfloops(walk))
-    for node in circling.union(*(networkx.descendants(walk, one) for one in circling)):
+    cycles = [nodes for nodes in networkx.strongly_connected_components(walk) if len(nodes) > 1]
+    in_cycles = set().union(*cycles, networkx.nodes_with_selfloops(walk))
+    for node in in_cycles.union(*(networkx.descendants(walk, one) for one in in_cycles)):
         above = networkx.ancestors(walk, node) | {node}
         kinds = {kind for one in above for kind in graph.nodes[one].get("kinds") or []}
         if not kinds >= ANCESTOR_KINDS:
@@ -137,7 +137,7 @@ def install() -> None:
 
     def check_complete(builder: GraphBuilder) -> None:
         original(builder)
-        check_for_circles(builder.graph)
+        check_for_cycles(builder.graph)
 
     GraphBuilder.check_complete = check_complete
     db_updater.DbUpdaterProcess = MergeThread
@@ -145,5 +145,5 @@ def install() -> None:
 
 
 def report() -> list[dict[str, Any]]:
-    """All records as JSON."""
+    """Returns all records as JSON."""
     return [asdict(record) for record in records]

@@ -1,4 +1,4 @@
-"""A local core in a process of its own, and a client of it."""
+"""A local core in a child process, and a client of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 GUARD_SECONDS = 60.0
-"""So long a check waits for something that must come."""
+"""How long a check waits for an expected event."""
 NDJSON = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
 TEXT = {"Content-Type": "text/plain", "Accept": "application/x-ndjson"}
 
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """What was answered."""
+    """A response."""
 
     status: int
     text: str
@@ -34,12 +34,12 @@ class Reply:
 
     @property
     def lines(self) -> list[Any]:
-        """The content, if it is one JSON value a line."""
+        """The content, if each line is a JSON value."""
         return [json.loads(line) for line in self.text.splitlines() if line]
 
 
 class CoreProcess:
-    """`core-local up` with some options, for as long as the context lasts."""
+    """`core-local up` with some options, for the duration of the context."""
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -66,7 +66,7 @@ class CoreProcess:
 
 
 class Client:
-    """Calls of one core; those about a graph use one of the client's own."""
+    """A client of one core, with a graph of its own."""
 
     def __init__(self, address: str, graph: str = "fix") -> None:
         self.address = address
@@ -83,7 +83,7 @@ class Client:
         await self._session.close()
 
     async def call(self, method: str, path: str, body: Any = None, headers: Json | None = None) -> Reply:
-        """A request; objects and lists are sent as JSON."""
+        """Sends a request and returns the response; objects and lists are sent as JSON."""
         if isinstance(body, list | dict):
             body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
         async with self._session.request(method, self.address + path, data=body, headers=headers) as answer:
@@ -99,7 +99,7 @@ class Client:
         return await self.call("POST", f"/graph/{self.graph}/search/{kind}?section=reported", query, TEXT)
 
     async def cli(self, command: str) -> Reply:
-        """Carries out a command of the core's command line."""
+        """Runs a line of the core's command line."""
         return await self.call("POST", f"/cli/execute?graph={self.graph}", command, TEXT)
 
     async def patch(self, *lines: Json) -> Reply:
@@ -108,7 +108,7 @@ class Client:
         return await self.call("PATCH", f"/graph/{self.graph}/nodes", body, NDJSON)
 
     async def stored(self) -> tuple[dict[str, Json], dict[str, set[tuple[str, str]]]]:
-        """The nodes by their id, and the edges by their type, as the debug endpoint shows them."""
+        """Returns the nodes by their id, and the edges by their type, as the debug endpoint shows them."""
         found = (await self.call("GET", f"/debug/graph/{self.graph}")).json
         nodes = {node["_key"]: node for node in found["nodes"]}
         return nodes, {kind: {(edge["from"], edge["to"]) for edge in edges} for kind, edges in found["edges"].items()}
@@ -119,11 +119,11 @@ class Client:
 
 
 async def next_frame(socket: aiohttp.ClientWebSocketResponse) -> Json:
-    """The next message on a websocket."""
+    """Receives the next message of a websocket."""
     found: Json = await socket.receive_json(timeout=GUARD_SECONDS)
     return found
 
 
 def expect(what: str, actual: Any, wanted: Any) -> None:
-    """Fails unless both are the same."""
+    """Fails unless both values are equal."""
     assert actual == wanted, f"{what}: {actual!r} in place of {wanted!r}"

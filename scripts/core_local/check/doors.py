@@ -1,4 +1,4 @@
-"""Checks of the ways in: signatures and TLS."""
+"""Checks of access: signatures and TLS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PSK = "a sample of a key"
 
 
 async def check_doors(_: Client) -> None:
-    """With a key only signed requests get in, and TLS is spoken with the core's own authority."""
+    """With a key only signed requests are accepted, and TLS uses a certificate of the core's own authority."""
     async with CoreProcess("--psk", PSK, "--tls") as core:
         plain, secure = core.addresses
         async with Client(plain) as client:

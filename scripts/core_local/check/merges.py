@@ -10,7 +10,7 @@ from core_local.check.sample import THING, counts, edge, fresh_graph, node, tree
 
 
 async def check_graphs(client: Client) -> None:
-    """Graphs and models are made, shown and told apart."""
+    """Graphs and models are created, shown and kept apart."""
     reply = await client.call("POST", f"/graph/{client.graph}")
     expect("the root", reply.json["reported"]["kind"], "graph_root")
     await fresh_graph(client)
@@ -47,7 +47,7 @@ async def check_replacing(client: Client) -> None:
 
 
 async def check_edges(client: Client) -> None:
-    """Both types of edges are kept apart, and those of type delete may go back up."""
+    """Both types of edges are kept apart, and edges of type delete may point upwards."""
     await fresh_graph(client)
     lines = [*tree("c", {"a": ["t1", "t2"]}), edge("t1", "t2"), edge("t2", "t1", "delete"), edge("t2", "a", "delete")]
     expect("merging", (await client.merge(lines)).json, counts((4, 0, 1), (7, 0)))
@@ -57,7 +57,7 @@ async def check_edges(client: Client) -> None:
 
 
 async def check_rejections(client: Client) -> None:
-    """What cannot be merged is refused with the core's own words and leaves no trace."""
+    """An invalid merge is rejected with the core's own message and changes nothing."""
     await fresh_graph(client)
     good = tree("c", {"a": ["t"]})
     cases = {
@@ -81,7 +81,7 @@ async def check_rejections(client: Client) -> None:
 
 
 async def check_merging_later(client: Client) -> None:
-    """A merge that nobody waits for is answered at once and done soon; its failure is on record."""
+    """A merge without waiting is answered at once and done soon; its failure is recorded."""
     await fresh_graph(client)
     later = "?wait_for_result=False"
     expect("merging", (await client.merge(tree("c", {"a": ["t"]}), later)).status, 204)
@@ -99,7 +99,7 @@ async def check_merging_later(client: Client) -> None:
 
 
 async def check_merging_in_parallel(client: Client) -> None:
-    """Accounts of one cloud are merged at the same time, as a worker does."""
+    """Accounts of one cloud can be merged concurrently, as a worker does."""
     await fresh_graph(client)
     accounts = {f"a{number}": [f"t{number}x{thing}" for thing in range(50)] for number in range(6)}
     replies = await asyncio.gather(*(client.merge(tree("c", {name: held})) for name, held in accounts.items()))
@@ -112,7 +112,7 @@ async def check_merging_in_parallel(client: Client) -> None:
 
 
 async def check_batches(client: Client) -> None:
-    """A batch is seen only when it is committed, and blocks others until then."""
+    """A batch is visible only when it is committed, and blocks other merges until then."""
     await fresh_graph(client)
     path = f"/graph/{client.graph}/batch"
     body = "".join(json.dumps(line) + "\n" for line in tree("c", {"a": ["t"]}))
@@ -127,7 +127,7 @@ async def check_batches(client: Client) -> None:
 
 
 async def check_deferred_edges(client: Client) -> None:
-    """Edges between accounts are drawn when the workflow that collects comes to that."""
+    """A merge with deferred edges is recorded with the workflow that it belongs to."""
     await fresh_graph(client)
     started = (await client.call("POST", "/debug/start/collect")).json["task"]
     deferred = {"from_selector": {"node_id": "t1"}, "to_selector": {"search_criteria": "id(t2)"}}

@@ -1,4 +1,4 @@
-"""Runs the checks against a core of their own and says what failed."""
+"""Runs the checks against a core of their own and reports failures."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CLEANUP = (
 
 
 async def filled(client: Client) -> None:
-    """Two clouds with three things."""
+    """Merges two clouds with three things."""
     await fresh_graph(client)
     lines = [*tree("c1", {"a1": ["t1", "t2"]}), edge("t2", "t1", "delete")]
     expect("merging", (await client.merge(lines)).status, 200)
@@ -25,7 +25,7 @@ async def filled(client: Client) -> None:
 
 
 async def clean(client: Client) -> tuple[set[str], set[tuple[str, str, str]]]:
-    """What the query of a cleanup finds."""
+    """Returns nodes and edges that the query of a cleanup finds."""
     reply = await client.call(
         "POST", f"/graph/{client.graph}/search/graph?section=reported", CLEANUP, {"Accept": "application/x-ndjson"}
     )
@@ -37,7 +37,7 @@ async def clean(client: Client) -> tuple[set[str], set[tuple[str, str, str]]]:
 
 
 async def check_cleanup(client: Client) -> None:
-    """Nodes are marked, found with all around them, and not found again once they are cleaned."""
+    """Marked nodes are found with their surroundings, and no longer once they are cleaned."""
     await filled(client)
     expect("nothing marked", await clean(client), (set(), set()))
     marked = (await client.cli(f'search is({THING}) and size < 5 | clean "why" | dump')).lines
@@ -72,7 +72,7 @@ async def check_protection(client: Client) -> None:
 
 
 async def check_patching(client: Client) -> None:
-    """Sections of nodes are changed, and what cannot be is refused."""
+    """Sections of nodes are changed, and invalid changes are rejected."""
     await filled(client)
     done = (await client.patch({"id": "t1", "metadata": {"a": 1, "b": {"c": 2}}})).lines[0]
     expect("adding", {name: done["metadata"][name] for name in ("a", "b")}, {"a": 1, "b": {"c": 2}})
@@ -93,8 +93,8 @@ async def check_patching(client: Client) -> None:
     for patch, status, message in cases:
         reply = await client.patch(patch)
         expect(f"patching {patch}", (reply.status, message in reply.text), (status, True))
-    # All or nothing: the second line is refused, so the first one must not stand.
-    # The core has begun its answer by then, and does not end it properly.
+    # All or nothing: the second line is rejected, so the first one must be undone.
+    # The core has begun its response by then, and does not end it properly.
     with suppress(TimeoutError, aiohttp.ClientError):
         await asyncio.wait_for(
             client.patch({"id": "t2", "metadata": {"z": 1}}, {"id": "nope", "reported": {"x": 1}}), 1
@@ -164,7 +164,7 @@ async def check_aggregating(client: Client) -> None:
 
 
 async def check_history(client: Client) -> None:
-    """What was changed is kept."""
+    """Changes are kept in the history."""
     await filled(client)
     await client.merge(tree("c2", {"a2": []}))
     found = (await client.cli("history --change node_deleted | dump")).lines
@@ -172,9 +172,9 @@ async def check_history(client: Client) -> None:
 
 
 async def check_unsupported(client: Client) -> None:
-    """What the database cannot do fails and says so."""
+    """A query that the database does not support is an error that names it."""
     await filled(client)
     reply = await client.search('"some text"')
     expect(
-        "a search in texts", (reply.status, "the local database cannot answer this query" in reply.text), (400, True)
+        "a full-text search", (reply.status, "the local database cannot execute this query" in reply.text), (400, True)
     )

@@ -8,7 +8,7 @@ THING = "sample_thing"
 
 
 def kind(name: str, base: str, **properties: str) -> Json:
-    """A complex kind."""
+    """Returns a complex kind."""
     return {
         "fqn": name,
         "bases": [base],
@@ -42,18 +42,18 @@ MODEL: list[Json] = [
 
 
 def node(identifier: str, what: str = THING, *, replace: bool = False, **reported: object) -> Json:
-    """A line with a node."""
+    """Returns a line with a node."""
     line: Json = {"id": identifier, "reported": {"kind": what, "id": identifier, "name": identifier, **reported}}
     return {**line, "metadata": {"replace": True}} if replace else line
 
 
 def edge(start: str, end: str, what: str = "") -> Json:
-    """A line with an edge."""
+    """Returns a line with an edge."""
     return {"from": start, "to": end, **({"edge_type": what} if what else {})}
 
 
 def tree(cloud: str, accounts: dict[str, list[str]], *, replace: str = "account", size: int = 1) -> list[Json]:
-    """The lines of a cloud with accounts and the things in them."""
+    """Returns the lines of a cloud with accounts and the things in them."""
     lines = [node("root", "graph_root"), node(cloud, "cloud", replace=replace == "cloud"), edge("root", cloud)]
     for account, things in accounts.items():
         lines += [node(account, "account", replace=replace == "account"), edge(cloud, account)]
@@ -69,7 +69,7 @@ async def fresh_graph(client: Client) -> None:
 
 
 def counts(nodes: tuple[int, int, int], edges: tuple[int, int]) -> Json:
-    """What a merge answers: nodes created, deleted and updated, edges created and deleted."""
+    """Returns the response to a merge: nodes created, deleted and updated, edges created and deleted."""
     return {
         "nodes_created": nodes[0],
         "nodes_deleted": nodes[1],

@@ -1,4 +1,4 @@
-"""Checks of subscriptions, workflows, the queue of work and the configuration."""
+"""Checks of subscriptions, workflows, the work queue and the configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core_local.check.sample import THING, fresh_graph, tree
 
 
 async def finished(client: Client, task: str) -> Json:
-    """What is stored of a workflow, once it is over."""
+    """Waits until a workflow is over and returns its stored state."""
     while True:
         tasks = (await client.call("GET", "/debug/tasks")).json
         stored: Json = next((one for one in tasks["stored"] if one["id"] == task), {})
@@ -26,7 +26,7 @@ async def subscribe(client: Client, subscriber: str, *events: str, timeout: int 
 
 
 def done(action: Json) -> Json:
-    """The answer to an action."""
+    """Returns the result of an action."""
     return {"kind": "action_done", "message_type": action["message_type"], "data": action["data"]}
 
 
@@ -63,7 +63,7 @@ async def check_workflow(client: Client) -> None:
 
 
 async def check_redelivery(client: Client) -> None:
-    """An action that was not answered comes again on the next connection, and one that is stopped is called off."""
+    """An action without a result is sent again on the next connection, and aborted when its workflow is stopped."""
     await subscribe(client, "again", "collect")
     async with await client.listen("/subscriber/again/handle") as socket:
         task = (await client.call("POST", "/debug/start/collect")).json["task"]
@@ -78,7 +78,7 @@ async def check_redelivery(client: Client) -> None:
 
 
 async def check_lateness(client: Client) -> None:
-    """A subscriber that does not answer is given up after the step's timeout."""
+    """A step whose subscriber does not answer ends after its timeout."""
     await subscribe(client, "late", "collect", timeout=1)
     task = (await client.call("POST", "/debug/start/collect")).json["task"]
     stored = await finished(client, task)
@@ -110,7 +110,7 @@ async def worker(client: Client, failing: bool = False) -> asyncio.Task[None]:
 
 
 async def check_tagging(client: Client) -> None:
-    """Tags are changed by way of a worker, and what it answers is stored."""
+    """Tags are changed by a worker, and its result is stored."""
     await fresh_graph(client)
     expect("merging", (await client.merge(tree("c", {"a": ["t1", "t2"]}))).status, 200)
     answering = await worker(client)
@@ -125,7 +125,7 @@ async def check_tagging(client: Client) -> None:
 
 
 async def check_work(client: Client) -> None:
-    """Work goes to the worker that takes it, and what it says comes back."""
+    """A task is given to the worker with a matching filter, and its result is returned."""
     await fresh_graph(client)
     answering = await worker(client, failing=True)
     node = {"id": "x", "reported": {"kind": THING, "id": "x", "name": "x", "tags": {}}}
@@ -139,7 +139,7 @@ async def check_work(client: Client) -> None:
 
 
 async def check_configuration(client: Client) -> None:
-    """The configuration is kept, and changes are announced."""
+    """The configuration is stored, and changes are announced."""
     async with await client.listen("/events?show=config-updated") as socket:
         expect("missing", (await client.call("GET", "/config/sample")).status, 404)
         expect("setting", (await client.call("PUT", "/config/sample", {"part": {"a": 1}})).json, {"part": {"a": 1}})

@@ -23,7 +23,7 @@ OPTIONS = {"ignoreErrors", "mergeObjects", "overwriteMode"}
 
 @dataclass
 class Change(Step):
-    """What all changes have in common."""
+    """A clause that changes documents."""
 
     target: Expression
     """The document, or its key."""
@@ -31,7 +31,7 @@ class Change(Step):
     options: Expression | None
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """The rows with the document before and after the change as OLD and NEW."""
+        """Changes documents; returns the rows with the document before and after the change as OLD and NEW."""
         options = self.options(run, outer) if self.options else {}
         if not options.keys() <= OPTIONS:
             raise Unsupported(f"one of the options {', '.join(options)}")
@@ -51,7 +51,7 @@ class Change(Step):
         return changed
 
     def content(self, run: Run, row: Row) -> Value:
-        """What the document is to become, if that is not the target itself."""
+        """Returns the new content of the document, if that is not the target itself."""
         return None
 
     @abstractmethod
@@ -80,13 +80,13 @@ class Update(Change):
     patch: Expression | None
 
     def content(self, run: Run, row: Row) -> Value:
-        """The members to change."""
+        """Returns the members to change."""
         return self.patch(run, row) if self.patch else None
 
     def change(
         self, run: Run, collection: Collection, target: Value, content: Value, options: Document
     ) -> tuple[Document | None, Document | None]:
-        """Changes some members."""
+        """Changes some members of the document."""
         deep = truth(options.get("mergeObjects", True))
         patch = target if content is None else content
         return run.writer.update(
@@ -101,7 +101,7 @@ class Replace(Update):
     def change(
         self, run: Run, collection: Collection, target: Value, content: Value, options: Document
     ) -> tuple[Document | None, Document | None]:
-        """Exchanges the content."""
+        """Replaces the content of the document."""
         new = target if content is None else content
         return run.writer.replace(collection, key_in(target), new, AQLQueryExecuteError)
 
@@ -118,7 +118,7 @@ class Remove(Change):
 
 
 def key_in(target: Value) -> str:
-    """The key of the document to change."""
+    """Returns the key of the document to change."""
     key = key_of(target)
     if not isinstance(key, str):
         raise server_error(AQLQueryExecuteError, 400, errors.BAD_KEY, "illegal document key")

@@ -28,23 +28,23 @@ class Documents:
     # Reading
 
     def get(self, document: str | Document, rev: str | None = None, check_rev: bool = True) -> Document | None:
-        """The document with this key."""
+        """Returns the document with this key."""
         with self._lock:
             return copy.deepcopy(self._held.documents.get(key_of(document)))
 
     def all(self, skip: int | None = None, limit: int | None = None) -> Cursor:
-        """All documents."""
+        """Returns all documents."""
         with self._lock:
             found = list(self._held.documents.values())[skip or 0 :]
             return Cursor(copy.deepcopy(found if limit is None else found[:limit]), with_count=True)
 
     def keys(self) -> Cursor:
-        """All keys."""
+        """Returns all keys."""
         with self._lock:
             return Cursor(list(self._held.documents), with_count=True)
 
     def count(self) -> int:
-        """How many documents there are."""
+        """Returns the number of documents."""
         return len(self._held.documents)
 
     # Changing
@@ -139,10 +139,10 @@ class Documents:
                     outcomes.append(problem)
         return outcomes
 
-    # Indexes: remembered, as the core asks for them, but neither used nor needed
+    # Indexes: stored, as the core reads them back, but not used
 
     def indexes(self) -> list[Document]:
-        """All indexes."""
+        """Returns all indexes."""
         return copy.deepcopy(self._held.indexes)
 
     def add_persistent_index(
@@ -153,13 +153,13 @@ class Documents:
         name: str | None = None,
         storedValues: Sequence[str] | None = None,  # noqa: N803 - the driver's name
     ) -> Document:
-        """Adds an index of members."""
+        """Adds an index on members."""
         return self._add_index("persistent", fields, name)
 
     def add_ttl_index(
         self, fields: Sequence[str], expiry_time: int, name: str | None = None, in_background: bool | None = None
     ) -> Document:
-        """Adds an index of times; nothing expires here."""
+        """Adds an index for expiry; nothing expires here."""
         return self._add_index("ttl", fields, name, expiry_time=expiry_time)
 
     def delete_index(self, index_id: str, ignore_missing: bool = False) -> bool:
@@ -175,7 +175,7 @@ class Documents:
 
 
 def outcome(new: Document, old: Document | None, with_new: bool, with_old: bool) -> Document:
-    """What the driver answers to a change."""
+    """Returns the driver's result of a change."""
     result = {name: new[name] for name in SYSTEM_MEMBERS}
     if with_new:
         result["new"] = copy.deepcopy(new)

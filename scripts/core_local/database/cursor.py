@@ -1,4 +1,4 @@
-"""The results of a query, as the driver hands them out."""
+"""The results of a query, as the driver returns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core_local.database.values import Value
 
 
 class Cursor:
-    """Results to take one after the other; all are there from the beginning."""
+    """Results of a query; all are there from the beginning."""
 
     def __init__(self, results: list[Value], *, with_count: bool = False, statistics: Document | None = None) -> None:
         self._results = deque(results)
@@ -36,21 +36,21 @@ class Cursor:
         self.close()
 
     def empty(self) -> bool:
-        """Whether nothing is left."""
+        """Returns whether no result is left."""
         return not self._results
 
     def has_more(self) -> bool:
-        """Whether the server has more results than were fetched."""
+        """Returns whether the server has more results than were fetched."""
         return False
 
     def count(self) -> int | None:
-        """How many results there were, if that was asked for."""
+        """Returns the number of results, if the query asked for it."""
         return self._count
 
     def statistics(self) -> Document | None:
-        """Figures about the query."""
+        """Returns statistics of the query."""
         return self._statistics
 
     def close(self, ignore_missing: bool = False) -> bool:
-        """Ends the use of the cursor."""
+        """Closes the cursor, which does nothing."""
         return True

@@ -1,7 +1,7 @@
 """The database behind the interface of python-arango: `Database` takes the place of its `StandardDatabase`.
 
-Only the methods and parameters that the core uses are there; a call of any other fails. Parameters that a database in
-memory has no use for (how often to sync, timeouts, shards) are taken and ignored.
+Only the methods and parameters that the core uses exist; any other call fails. Parameters without meaning for a
+database in memory (sync, timeouts, shards) are ignored.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from core_local.database.values import over_the_wire
 log = logging.getLogger("core_local.database")
 
 LOCK = RLock()
-"""Taken for every operation, as the core calls from many threads."""
+"""The lock of every operation, as the core calls from many threads."""
 
 STATEMENT = re.compile(r"db\._createStatement\(\{ query: `([^`]*(?:\\`[^`]*)*)` \}\)\.execute\(\)")
 TRANSACTION_FRAME = re.compile(r"function \(\) \{\s*var db=require\(\"@arangodb\"\)\.db;[\s;]*\}")
 
 
 class Queries:
-    """What the driver calls `aql`."""
+    """The driver's `aql`: executes queries."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -51,7 +51,7 @@ class Queries:
         full_count: bool | None = None,
         *_others: Any,
     ) -> Cursor:
-        """Carries out a query."""
+        """Executes a query."""
         with LOCK:
             run = Run(self._database.store, self._database.writer, over_the_wire(bind_vars or {}))
             try:
@@ -59,8 +59,8 @@ class Queries:
             except ArangoServerError:
                 raise
             except Exception as problem:
-                log.exception("cannot answer this query: %s\nwith the variables %s", query, bind_vars)
-                message = f"the local database cannot answer this query: {problem}: {query}"
+                log.exception("cannot execute this query: %s\nwith the variables %s", query, bind_vars)
+                message = f"the local database cannot execute this query: {problem}: {query}"
                 raise server_error(AQLQueryExecuteError, 400, errors.QUERY_PARSE, message) from problem
         statistics = {"modified": run.changed, "ignored": run.ignored, "execution_time": 0.0}
         if full_count:
@@ -68,7 +68,7 @@ class Queries:
         return Cursor(results, with_count=count, statistics=statistics)
 
     def explain(self, query: str, *_others: Any) -> Document:
-        """A plan that says nothing but that the query can be read."""
+        """Parses the query, and returns a plan without content."""
         parsed(query)
         return {"estimatedCost": 1.0, "estimatedNrItems": 1, "nodes": []}
 
@@ -84,7 +84,7 @@ class Database:
     # Documents
 
     def collection(self, name: str) -> Documents:
-        """A collection; the driver asks for it only when it is used, which is at once."""
+        """Returns a collection, which must exist."""
         found = self.store.collections.get(name)
         if found is None:
             raise no_collection(exceptions.DocumentGetError, name)
@@ -97,11 +97,11 @@ class Database:
     # Collections
 
     def collections(self) -> list[Document]:
-        """All collections."""
+        """Returns all collections."""
         return [{"name": name, "system": False} for name in self.store.collections]
 
     def has_collection(self, name: str) -> bool:
-        """Whether there is such a collection."""
+        """Returns whether there is such a collection."""
         return name in self.store.collections
 
     def create_collection(
@@ -116,7 +116,7 @@ class Database:
             return self.collection(name)
 
     def delete_collection(self, name: str, ignore_missing: bool = False, system: bool | None = None) -> bool:
-        """Removes a collection with all that is in it."""
+        """Removes a collection with its content."""
         with LOCK:
             if self.store.collections.pop(name, None) is None and not ignore_missing:
                 raise no_collection(exceptions.CollectionDeleteError, name)
@@ -125,11 +125,11 @@ class Database:
     # Graphs
 
     def graphs(self) -> list[Document]:
-        """All graphs."""
+        """Returns all graphs."""
         return [{"name": name} for name in self.store.graphs]
 
     def has_graph(self, name: str) -> bool:
-        """Whether there is such a graph."""
+        """Returns whether there is such a graph."""
         return name in self.store.graphs
 
     def create_graph(self, name: str, *_others: Any) -> Graph:
@@ -139,7 +139,7 @@ class Database:
             return self.graph(name)
 
     def graph(self, name: str) -> Graph:
-        """A graph."""
+        """Returns a graph."""
         return Graph(name, self.store, self.writer, LOCK)
 
     def delete_graph(self, name: str, ignore_missing: bool = False, drop_collections: bool | None = None) -> bool:
@@ -156,7 +156,7 @@ class Database:
     # Views
 
     def views(self) -> list[Document]:
-        """All views."""
+        """Returns all views."""
         return [{"name": name} for name in self.store.views]
 
     def create_view(self, name: str, view_type: str, properties: Document | None = None) -> Document:
@@ -170,7 +170,7 @@ class Database:
         return self.store.views.pop(name, None) is not None
 
     def analyzer(self, name: str) -> Document:
-        """An analyzer of texts; there is no search in texts, but the core insists on it."""
+        """Returns a text analyzer. There is no full-text search, but the core requires the analyzer."""
         if name not in self.store.analyzers:
             message = f"unable to find analyzer '{name}'"
             raise server_error(exceptions.AnalyzerGetError, 404, errors.DOCUMENT_NOT_FOUND, message)
@@ -184,7 +184,7 @@ class Database:
     # Transactions
 
     def begin_transaction(self, *_collections: Any) -> Database:
-        """A transaction; others see its changes before it is over."""
+        """Begins a transaction; its changes are visible to others before it ends."""
         return Database(self.store, Writer(self.store, can_undo=True))
 
     def commit_transaction(self) -> bool:
@@ -193,17 +193,17 @@ class Database:
         return True
 
     def abort_transaction(self) -> bool:
-        """Ends the transaction and takes its changes back."""
+        """Ends the transaction and reverts its changes."""
         with LOCK:
             self.writer.abort()
         return True
 
     def execute_transaction(self, command: str, *_others: Any, **_: Any) -> None:
-        """Carries out a function of the server that does nothing but execute queries."""
+        """Executes a server-side function that only executes queries."""
         frame = STATEMENT.sub("", command)
         if not TRANSACTION_FRAME.fullmatch(frame.strip()):
-            log.error("cannot carry out this transaction: %s", command)
-            message = f"the local database cannot carry out this transaction: {command}"
+            log.error("cannot execute this transaction: %s", command)
+            message = f"the local database cannot execute this transaction: {command}"
             raise server_error(TransactionExecuteError, 400, errors.BAD_PARAMETER, message)
         self._all_or_nothing(query.replace("\\`", "`") for query in STATEMENT.findall(command))
 

@@ -22,11 +22,11 @@ GRAPH_NOT_FOUND = 1924
 
 
 class Unsupported(Exception):
-    """A query uses something that this database does not know."""
+    """A query uses a feature that this database does not support."""
 
 
 def server_error[E: ArangoServerError](kind: type[E], status: int, number: int, message: str) -> E:
-    """The driver's exception for an error answer; `number` is the server's own error code."""
+    """Returns the driver's exception for an error answer; `number` is the server's own error code."""
     response = Response("post", "memory://database", {}, status, "", "")
     response.error_code = number
     response.error_message = message
@@ -35,5 +35,5 @@ def server_error[E: ArangoServerError](kind: type[E], status: int, number: int, 
 
 
 def no_collection[E: ArangoServerError](kind: type[E], name: str) -> E:
-    """The error for a collection or view that does not exist."""
+    """Returns the error for a collection or view that does not exist."""
     return server_error(kind, 404, COLLECTION_NOT_FOUND, f"collection or view not found: {name}")

@@ -34,7 +34,7 @@ class ExpressionParser(ABC):
         self._in_is_keyword = False
         """Whether IN ends the expression, as in `INSERT … IN collection`."""
         self._searching = False
-        """Whether this is behind SEARCH."""
+        """Whether the expression is a SEARCH condition."""
 
     @abstractmethod
     def subquery(self) -> Expression:
@@ -43,48 +43,48 @@ class ExpressionParser(ABC):
     # Tokens
 
     def ahead(self, distance: int = 0) -> Token:
-        """A token that comes, without taking it."""
+        """Returns a following token without taking it."""
         return self._tokens[min(self._position + distance, len(self._tokens) - 1)]
 
     def take(self) -> Token:
-        """The next token."""
+        """Takes the next token and returns it."""
         token = self.ahead()
         self._position += 1
         return token
 
     def is_sign(self, *signs: str, distance: int = 0) -> bool:
-        """Whether one of these signs comes."""
+        """Returns whether one of these signs follows."""
         token = self.ahead(distance)
         return token.kind == "sign" and token.text in signs
 
     def is_word(self, *words: str, distance: int = 0) -> bool:
-        """Whether one of these keywords comes."""
+        """Returns whether one of these keywords follows."""
         return self.ahead(distance).upper in words
 
     def took_sign(self, *signs: str) -> bool:
-        """Takes one of these signs if it comes."""
+        """Takes one of these signs if it follows; returns whether it did."""
         found = self.is_sign(*signs)
         self._position += found
         return found
 
     def took_word(self, *words: str) -> bool:
-        """Takes one of these keywords if it comes."""
+        """Takes one of these keywords if it follows; returns whether it did."""
         found = self.is_word(*words)
         self._position += found
         return found
 
     def need_sign(self, sign: str) -> None:
-        """Takes a sign that must come."""
+        """Takes a sign, which must follow."""
         if not self.took_sign(sign):
             self.fail(f"{sign} expected")
 
     def need_word(self, *words: str) -> None:
-        """Takes one of these keywords, which must come."""
+        """Takes one of these keywords, which must follow."""
         if not self.took_word(*words):
             self.fail(f"{' or '.join(words)} expected")
 
     def name(self) -> str:
-        """A name that must come."""
+        """Takes a name, which must follow, and returns it."""
         token = self.take()
         if token.kind not in ("word", "quoted"):
             self._position -= 1
@@ -92,14 +92,14 @@ class ExpressionParser(ABC):
         return token.text
 
     def fail(self, problem: str) -> NoReturn:
-        """Gives up."""
+        """Raises `Unsupported` with the position."""
         token = self.ahead()
         where = "the end" if token.kind == END else repr(self.query[token.at : token.at + 60])
         raise Unsupported(f"{problem} at {where}")
 
     @contextmanager
     def mode(self, *, in_is_keyword: bool = False, searching: bool | None = None) -> Iterator[None]:
-        """Reads what is inside by other rules."""
+        """Parses the body of the context in another mode."""
         before = self._in_is_keyword, self._searching
         self._in_is_keyword = in_is_keyword
         self._searching = self._searching if searching is None else searching
@@ -200,12 +200,12 @@ class ExpressionParser(ABC):
         return indexed(value, index)
 
     def _each_element(self, value: Expression) -> Expression:
-        """`list[*]`: the rest of the path is applied to each element."""
+        """Reads `list[*]`: the rest of the path is applied to each element."""
         self.need_sign("[")
         self.need_sign("*")
         self.need_sign("]")
         if self._searching:
-            self.fail("no [*] behind SEARCH expected")
+            self.fail("no [*] in a SEARCH condition expected")
         rest: Expression = lambda _run, row: row[""]  # noqa: E731 - a variable whose name cannot be written
         while self.is_sign(".", "["):
             if self.is_sign("[") and self.is_sign("*", distance=1):
@@ -250,7 +250,7 @@ class ExpressionParser(ABC):
     def _variable(self, name: str) -> Expression:
         if self._searching:
             return lambda _run, row: Found([row[name]])
-        # A name that is no variable is that of a collection or a view, and stands for its documents.
+        # A name that is not a variable is that of a collection or a view, and means its documents.
         return lambda run, row: row[name] if name in row else run.documents(name)
 
     def _parentheses(self) -> Expression:
@@ -295,7 +295,7 @@ class ExpressionParser(ABC):
 
 
 def either(left: Expression, right: Expression) -> Expression:
-    """The first operand if it counts as true, else the second."""
+    """Returns the first operand if it counts as true, else the second."""
 
     def evaluate(run: Run, row: Row) -> Value:
         value = left(run, row)
@@ -305,7 +305,7 @@ def either(left: Expression, right: Expression) -> Expression:
 
 
 def both(left: Expression, right: Expression) -> Expression:
-    """The first operand if it counts as false, else the second."""
+    """Returns the first operand if it counts as false, else the second."""
 
     def evaluate(run: Run, row: Row) -> Value:
         value = left(run, row)
@@ -315,7 +315,7 @@ def both(left: Expression, right: Expression) -> Expression:
 
 
 def holds(run: Run, sign: str, left: Value, right: Value) -> bool:
-    """Whether a comparison holds."""
+    """Returns whether a comparison holds."""
     if sign in ("in", "not in"):
         return run.contains(right, left) == (sign == "in")
     if sign in PATTERN_SIGNS:
@@ -324,17 +324,17 @@ def holds(run: Run, sign: str, left: Value, right: Value) -> bool:
 
 
 def compared(sign: str, left: Expression, right: Expression) -> Expression:
-    """A comparison of two values."""
+    """Returns a comparison of two values."""
     return lambda run, row: holds(run, sign, left(run, row), right(run, row))
 
 
 def searched(sign: str, left: Expression, right: Expression) -> Expression:
-    """A comparison behind SEARCH."""
+    """Returns a comparison in a SEARCH condition."""
     return lambda run, row: searching.holds(run, sign, left(run, row), right(run, row))
 
 
 def quantified(quantifier: str, sign: str, left: Expression, right: Expression) -> Expression:
-    """A comparison of any, all or none of the elements of a list."""
+    """Returns a comparison of any, all or none of the elements of a list."""
 
     def evaluate(run: Run, row: Row) -> Value:
         elements, value = left(run, row), right(run, row)
@@ -346,7 +346,7 @@ def quantified(quantifier: str, sign: str, left: Expression, right: Expression) 
 
 
 def calculated(sign: str, left: Expression, right: Expression) -> Expression:
-    """An operation of arithmetic; a division by zero is null."""
+    """Returns an arithmetic operation; a division by zero is null."""
 
     def evaluate(run: Run, row: Row) -> Value:
         first, second = number(left(run, row)), number(right(run, row))
@@ -358,17 +358,17 @@ def calculated(sign: str, left: Expression, right: Expression) -> Expression:
 
 
 def plain_member(value: Expression, name: str) -> Expression:
-    """A member of an object."""
+    """Returns a member of an object."""
     return lambda run, row: member(value(run, row), name)
 
 
 def found_member(value: Expression, name: str) -> Expression:
-    """A member of whatever a path leads to."""
+    """Returns a member of everything that a path leads to."""
     return lambda run, row: value(run, row).member(name)
 
 
 def indexed(value: Expression, index: Expression) -> Expression:
-    """`value[index]`, of a list or an object."""
+    """Returns `value[index]`, of a list or an object."""
 
     def evaluate(run: Run, row: Row) -> Value:
         held, at = value(run, row), index(run, row)

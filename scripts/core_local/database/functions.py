@@ -29,7 +29,7 @@ Function = Callable[..., Value]
 
 
 def merge(*objects: Value) -> Value:
-    """All members of all objects; the last wins."""
+    """Returns all members of all objects; the last wins."""
     given = objects[0] if len(objects) == 1 and isinstance(objects[0], list) else objects
     if not all(isinstance(one, dict) for one in given):
         return None
@@ -37,7 +37,7 @@ def merge(*objects: Value) -> Value:
 
 
 def merge_recursive(*objects: Value) -> Value:
-    """As `merge`, for objects within objects too."""
+    """Returns the same as `merge`, but also merges nested objects."""
     result: dict[str, Value] = {}
     for one in objects:
         if not isinstance(one, dict):
@@ -47,7 +47,7 @@ def merge_recursive(*objects: Value) -> Value:
 
 
 def unset(document: Value, *names: Value) -> Value:
-    """An object without some members."""
+    """Returns an object without some members."""
     gone = set(flat(names))
     return (
         {name: value for name, value in document.items() if name not in gone} if rank(document) == OBJECT_RANK else None
@@ -55,7 +55,7 @@ def unset(document: Value, *names: Value) -> Value:
 
 
 def length(value: Value) -> int:
-    """The number of elements, members, characters or digits."""
+    """Returns the number of elements, members, characters or digits."""
     if value is None:
         return 0
     if isinstance(value, bool):
@@ -64,29 +64,29 @@ def length(value: Value) -> int:
 
 
 def concat(*values: Value) -> str:
-    """All values as one text."""
+    """Returns all values as one string."""
     given = values[0] if len(values) == 1 and isinstance(values[0], list) else values
     return "".join(text(value) for value in given)
 
 
 def union(*lists: Value) -> Value:
-    """One list after the other."""
+    """Returns the elements of all lists, in order."""
     return [value for one in lists for value in one] if all(isinstance(one, list) for one in lists) else None
 
 
 def union_distinct(*lists: Value) -> Value:
-    """One list after the other, without repetitions."""
+    """Returns the elements of all lists, in order and without duplicates."""
     joined = union(*lists)
     return None if joined is None else distinct(joined)
 
 
 def append(values: Value, more: Value) -> Value:
-    """A list with an element, or the elements of another list, behind it."""
+    """Returns a list followed by an element, or by the elements of another list."""
     return to_array(values) + (more if isinstance(more, list) else [more])
 
 
 def to_array(value: Value) -> list[Value]:
-    """A value as a list."""
+    """Returns a value as a list."""
     if value is None:
         return []
     if isinstance(value, dict):
@@ -95,55 +95,55 @@ def to_array(value: Value) -> list[Value]:
 
 
 def numbers(values: list[Value]) -> list[int | float] | None:
-    """The numbers of a list of numbers and nulls; none if there is anything else."""
+    """Returns the numbers of a list of numbers and nulls; none if there is anything else."""
     given = [value for value in values if value is not None]
     return given if all(rank(value) == NUMBER_RANK for value in given) else None
 
 
 def total(values: list[Value]) -> Value:
-    """The sum; null for what cannot be summed up."""
+    """Returns the sum; null if a value is not a number."""
     given = numbers(values)
     return None if given is None else sum(given)
 
 
 def average(values: list[Value]) -> Value:
-    """The mean; null for what has none."""
+    """Returns the mean; null if there is none."""
     given = numbers(values)
     return sum(given) / len(given) if given else None
 
 
 def smallest(values: list[Value]) -> Value:
-    """The smallest value that is not null."""
+    """Returns the smallest value that is not null."""
     return min((value for value in values if value is not None), key=order_key, default=None)
 
 
 def largest(values: list[Value]) -> Value:
-    """The largest value that is not null."""
+    """Returns the largest value that is not null."""
     return max((value for value in values if value is not None), key=order_key, default=None)
 
 
 def attributes(document: Value, without_system: Value = False) -> Value:
-    """The names of the members."""
+    """Returns the names of the members."""
     if not isinstance(document, dict):
         return None
     return [name for name in document if not (truth(without_system) and name.startswith("_"))]
 
 
 def regex_test(value: Value, pattern: Value, any_case: Value = False) -> bool:
-    """Whether a regular expression occurs in a text."""
+    """Returns whether a regular expression matches within a string."""
     return re.search(text(pattern), text(value), re.IGNORECASE if truth(any_case) else 0) is not None
 
 
 def date_iso8601(moment: Value) -> str:
-    """Milliseconds since 1970 as a time with milliseconds."""
+    """Returns milliseconds since 1970 as a time with milliseconds."""
     if rank(moment) != NUMBER_RANK:
-        raise Unsupported("DATE_ISO8601 of something else than a number")
+        raise Unsupported("DATE_ISO8601 of a value that is not a number")
     when = datetime.fromtimestamp(int(moment) / 1000, UTC)
     return f"{when:%Y-%m-%dT%H:%M:%S}.{int(moment) % 1000:03d}Z"
 
 
 def ipv4_to_number(address: Value) -> Value:
-    """The number of an IPv4 address; null for what is none."""
+    """Returns the number of an IPv4 address; null for any other value."""
     try:
         return int(ipaddress.IPv4Address(text(address)))
     except ValueError:
@@ -151,7 +151,7 @@ def ipv4_to_number(address: Value) -> Value:
 
 
 def bit_and(left: Value, right: Value) -> Value:
-    """The bits that both have; null for what has no bits."""
+    """Returns the bits that both integers have; null for other values."""
     return left & right if isinstance(left, int) and isinstance(right, int) else None
 
 
@@ -188,7 +188,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 AGGREGATES: dict[str, Callable[[list[Value]], Any]] = {
-    # What nothing was added to is null; a plain SUM of an empty list is 0.
+    # The sum of an empty group is null; a plain SUM of an empty list is 0.
     "SUM": lambda values: total(values) if values else None,
     "AVG": average,
     "MIN": smallest,

@@ -22,7 +22,7 @@ class Graph:
         self._lock = lock
 
     def has_vertex_collection(self, name: str) -> bool:
-        """Whether this collection of vertices belongs to the graph."""
+        """Returns whether this collection of vertices belongs to the graph."""
         return name in self._store.graphs[self.name]
 
     def create_vertex_collection(self, name: str) -> Documents:
@@ -30,11 +30,11 @@ class Graph:
         return self._add(name, holds_edges=False)
 
     def vertex_collection(self, name: str) -> Documents:
-        """A collection of vertices."""
+        """Returns a collection of vertices."""
         return self._documents(name)
 
     def has_edge_definition(self, name: str) -> bool:
-        """Whether this collection of edges belongs to the graph."""
+        """Returns whether this collection of edges belongs to the graph."""
         return name in self._store.graphs[self.name]
 
     def create_edge_definition(
@@ -44,7 +44,7 @@ class Graph:
         return self._add(edge_collection, holds_edges=True)
 
     def edge_collection(self, name: str) -> Documents:
-        """A collection of edges."""
+        """Returns a collection of edges."""
         return self._documents(name)
 
     def delete_vertex(

@@ -1,4 +1,4 @@
-"""Cuts the text of a query into tokens."""
+"""Splits the text of a query into tokens."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Token:
 
     @property
     def upper(self) -> str:
-        """The text as keywords are compared: in capitals, and empty if this is no bare word."""
+        """The text in capitals, to compare keywords; empty if the token is not a bare word."""
         return self.text.upper() if self.kind == "word" else ""
 
 
 def tokens_of(query: str) -> list[Token]:
-    """The tokens of a query, with one of the kind `end` behind them."""
+    """Returns the tokens of a query, followed by one of the kind `end`."""
     result: list[Token] = []
     position = 0
     while position < len(query):
@@ -53,7 +53,7 @@ def tokens_of(query: str) -> list[Token]:
 
 
 def bare(kind: str, written: str) -> str:
-    """What a token means, without its marks."""
+    """Returns the text of a token without quotes, marks and escapes."""
     if kind == "quoted":
         return written[1:-1]
     if kind == "bind":

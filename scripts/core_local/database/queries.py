@@ -1,4 +1,4 @@
-"""Turns the text of a query into its steps."""
+"""Parses the text of a query into its steps."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from core_local.database.values import Value
 DIRECTIONS = (OUTBOUND, INBOUND, ANY)
 TRAVERSAL_OPTIONS = {"bfs", "uniqueVertices", "uniqueEdges"}
 CONSTANT = Run(Store(), Writer(Store()), {})
-"""What constant expressions are computed with."""
+"""The run in which constant expressions are evaluated."""
 
 
 class QueryParser(ExpressionParser):
     """Reads queries."""
 
     def whole_query(self) -> Query:
-        """Reads a query that is all there is."""
+        """Reads a query up to the end of the text."""
         query = self._query()
         if self.ahead().kind != END:
             self.fail("the end expected")
@@ -66,10 +66,10 @@ class QueryParser(ExpressionParser):
 
     @staticmethod
     def _simplify(steps: list[Step], result: Return) -> None:
-        """Spares a walk the many paths to the same edge if the repetitions are dropped anyway."""
+        """Limits a walk to one path for each edge if duplicates are dropped anyway."""
         if result.distinct and steps and isinstance(steps[-1], Traverse):
             walk = steps[-1]
-            # Without the paths an edge is met at its least depth only, which would be wrong for a larger start.
+            # With one path an edge is reached at its least depth only, which would be wrong for a larger least depth.
             walk.edges_once = walk.depths[0] <= 1 and not walk.vertices_once
 
     # Clauses
@@ -207,5 +207,5 @@ class QueryParser(ExpressionParser):
 
 @lru_cache(maxsize=500)
 def parsed(query: str) -> Query:
-    """The query of this text."""
+    """Parses a query."""
     return QueryParser(query).whole_query()

@@ -1,7 +1,7 @@
-"""Conditions behind SEARCH, which have rules of their own.
+"""SEARCH conditions, which have rules of their own.
 
 A path leads through lists: `a.b` is what any element of the list `a` has as `b`, and a comparison holds if it holds for
-one of the values found. Values of another type never match, and what is found nowhere does not exist.
+one of the values found. Values of another type never match; a path that leads to no value does not exist.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ NEGATIVE = {"!=": "==", "not in": "in"}
 
 
 class Found(list[Any]):
-    """What a path leads to."""
+    """The values that a path leads to."""
 
     def member(self, name: str) -> Found:
-        """What the path leads to when it goes on with this name."""
+        """Returns the values of the path extended by this name."""
         return Found(value[name] for value in flat(self) if isinstance(value, dict) and name in value)
 
     def exists(self) -> bool:
-        """Whether there is anything; empty lists and objects count for nothing."""
+        """Returns whether there is a value; empty lists and objects do not count."""
         return any(not isinstance(value, dict) or Found(value.values()).exists() for value in flat(self))
 
 
 def holds(run: Run, sign: str, left: Value, right: Value) -> bool:
-    """Whether a comparison of what was found with a given value holds."""
+    """Returns whether a comparison of the values of a path with a given value holds."""
     if not isinstance(left, Found) or isinstance(right, Found):
-        raise Unsupported(f"a comparison behind SEARCH that is not `path {sign} value`")
+        raise Unsupported(f"a comparison in a SEARCH condition that is not `path {sign} value`")
     if sign in NEGATIVE:
         return not holds(run, NEGATIVE[sign], left, right)
     if sign == "in":
         return any(run.contains(right, value) for value in flat(left))
     if sign not in COMPARISONS:
-        raise Unsupported(f"{sign} behind SEARCH")
+        raise Unsupported(f"{sign} in a SEARCH condition")
     return any(rank(value) == rank(right) and COMPARISONS[sign](value, right) for value in flat(left))

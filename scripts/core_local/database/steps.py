@@ -1,4 +1,4 @@
-"""The clauses of a query, as steps that turn the rows before them into the rows behind them."""
+"""The clauses of a query, as steps that turn input rows into output rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Step(ABC):
 
     @abstractmethod
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """The rows behind this step; `outer` are the variables from outside of the query."""
+        """Returns the output rows; `outer` has the variables from outside the query."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class For(Step):
     search: Expression | None
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """A row for each value."""
+        """Returns a row for each value."""
         made = ({**row, self.variable: value} for row in rows for value in self._values(run, row))
         return [row for row in made if self.search is None or truth(self.search(run, row))]
 
@@ -52,7 +52,7 @@ class Filter(Step):
     condition: Expression
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """The rows for which the condition holds."""
+        """Returns the rows for which the condition holds."""
         return [row for row in rows if truth(self.condition(run, row))]
 
 
@@ -64,7 +64,7 @@ class Let(Step):
     value: Expression
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """The rows with one more variable."""
+        """Returns the rows with one more variable."""
         return [{**row, self.variable: self.value(run, row)} for row in rows]
 
 
@@ -73,10 +73,10 @@ class Sort(Step):
     """SORT value [DESC], …"""
 
     keys: list[tuple[Expression, bool]]
-    """With each key whether it sorts down."""
+    """The keys, each with whether it sorts in descending order."""
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """The rows in order."""
+        """Returns the rows in order."""
         for value, down in reversed(self.keys):
             rows = sorted(rows, key=lambda row, value=value: order_key(value(run, row)), reverse=down)
         return rows
@@ -89,10 +89,10 @@ class Limit(Step):
     offset: Expression | None
     count: Expression
     counts_all: bool = False
-    """Whether this is the limit that the full count is about."""
+    """Whether the full count is the number of rows before this limit."""
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """Some of the rows."""
+        """Returns some of the rows."""
         if self.counts_all:
             run.full_count = len(rows)
         start = int(number(self.offset(run, outer))) if self.offset else 0
@@ -108,7 +108,7 @@ class Collect(Step):
     count: str | None
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """A row for each group; without groups there is one group, even of nothing."""
+        """Returns a row for each group; without grouping there is one group, even if it is empty."""
         members: dict[str, list[Row]] = {} if self.groups else {"[]": []}
         values: dict[str, list[Value]] = {"[]": []}
         for row in rows:
@@ -136,7 +136,7 @@ class Return:
     distinct: bool
 
     def values(self, run: Run, rows: list[Row]) -> list[Value]:
-        """What the query results in."""
+        """Returns the results of the query."""
         values = [self.value(run, row) for row in rows]
         return distinct(values) if self.distinct else values
 
@@ -147,10 +147,10 @@ class Query:
 
     steps: list[Step]
     result: Return | None
-    """None if nothing is returned."""
+    """None if the query returns nothing."""
 
     def execute(self, run: Run, outer: Row) -> list[Value]:
-        """Carries out the query."""
+        """Executes the query."""
         rows = [dict(outer)]
         for step in self.steps:
             rows = step.apply(run, rows, outer)

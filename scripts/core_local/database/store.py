@@ -1,6 +1,6 @@
-"""The stored documents, and all that changes them.
+"""The stored documents, and their changes.
 
-A stored document is never changed in place but exchanged for another, so that readers may hold on to what they found.
+A stored document is never changed in place but replaced, so that readers may keep the documents that they found.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Collection:
     _ends: dict[str, dict[str, list[Document]]] | None = None
 
     def put(self, key: str, document: Document | None) -> None:
-        """Stores a document, or removes it if it is none."""
+        """Stores a document, or removes the key if it is none."""
         if document is None:
             self.documents.pop(key, None)
         else:
@@ -45,7 +45,7 @@ class Collection:
         self._ends = None
 
     def edges_at(self, end: str, vertex: str) -> list[Document]:
-        """The edges whose `_from` or `_to` (that is `end`) is the vertex."""
+        """Returns the edges whose `_from` or `_to` (that is `end`) is the vertex."""
         if self._ends is None:
             self._ends = {"_from": {}, "_to": {}}
             for edge in self.documents.values():
@@ -56,16 +56,16 @@ class Collection:
 
 @dataclass
 class Store:
-    """Everything that the database holds."""
+    """The content of the database."""
 
     collections: dict[str, Collection] = field(default_factory=dict)
     graphs: dict[str, dict[str, bool]] = field(default_factory=dict)
-    """For each graph its collections; true for those of edges."""
+    """The collections of each graph; true for those of edges."""
     views: dict[str, Document] = field(default_factory=dict)
     analyzers: dict[str, Document] = field(default_factory=dict)
 
     def find(self, handle: Any) -> Document | None:
-        """The document with this id."""
+        """Returns the document with this ID."""
         collection, _, key = handle.partition("/") if isinstance(handle, str) else ("", "", "")
         held = self.collections.get(collection)
         return held.documents.get(key) if held else None
@@ -85,11 +85,11 @@ class Writer:
         collection.put(key, document)
 
     def commit(self) -> None:
-        """Lets the changes stand."""
+        """Keeps the changes."""
         self._undo = None
 
     def abort(self) -> None:
-        """Takes all changes back."""
+        """Reverts all changes."""
         for name, key, before in reversed(self._undo or []):
             if name in self.store.collections:
                 self.store.collections[name].put(key, before)
@@ -98,9 +98,9 @@ class Writer:
     def insert(
         self, collection: Collection, given: Any, kind: ErrorKind, *, mode: str = "conflict", deep: bool = True
     ) -> tuple[Document, Document | None]:
-        """Stores a new document and returns it with the one it took the place of.
+        """Stores a new document and returns it with the one that it replaced.
 
-        `mode` says what to do if the key is taken: conflict, ignore, replace or update.
+        `mode` is the reaction to a key in use: conflict, ignore, replace or update.
         """
         document = over_the_wire(given)
         if not isinstance(document, dict):
@@ -123,7 +123,7 @@ class Writer:
     def update(
         self, collection: Collection, key: str, given: Document, kind: ErrorKind, *, deep: bool, check_revision: bool
     ) -> tuple[Document, Document]:
-        """Changes some members of a document; `deep` merges objects instead of exchanging them."""
+        """Changes some members of a document; `deep` merges objects instead of replacing them."""
         old = existing(collection, key, kind)
         patch = over_the_wire(given)
         wanted = patch.get("_rev") if check_revision else None
@@ -133,7 +133,7 @@ class Writer:
         return self._store(collection, key, merged(old, patch) if deep else {**old, **patch}), old
 
     def replace(self, collection: Collection, key: str, given: Document, kind: ErrorKind) -> tuple[Document, Document]:
-        """Exchanges the whole content of a document."""
+        """Replaces the whole content of a document."""
         old = existing(collection, key, kind)
         ends = {end: old[end] for end in ("_from", "_to") if collection.holds_edges}
         return self._store(collection, key, {**ends, **over_the_wire(given)}), old
@@ -152,7 +152,7 @@ class Writer:
 
 
 def existing(collection: Collection, key: str, kind: ErrorKind) -> Document:
-    """The document with this key, which must be there."""
+    """Returns the document with this key, which must exist."""
     document = collection.documents.get(key)
     if document is None:
         raise server_error(kind, 404, errors.DOCUMENT_NOT_FOUND, "document not found")
@@ -160,13 +160,13 @@ def existing(collection: Collection, key: str, kind: ErrorKind) -> Document:
 
 
 def taken(kind: ErrorKind, key: str) -> ArangoServerError:
-    """The error for a key that is in use."""
+    """Returns the error for a key that is in use."""
     message = f"unique constraint violated - in index primary of type primary over '_key'; conflicting key: {key}"
     return server_error(kind, 409, errors.UNIQUE_VIOLATED, message)
 
 
 def key_of(document: Any) -> Any:
-    """The key in a key, an id, or a document with either."""
+    """Returns the key from a key, an ID, or a document with either."""
     if isinstance(document, dict):
         document = document.get("_key") or document.get("_id")
     return document.rpartition("/")[2] if isinstance(document, str) else document

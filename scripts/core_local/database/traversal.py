@@ -13,19 +13,19 @@ from core_local.database.store import Document
 from core_local.database.values import truth
 
 MOST_STEPS = 2_000_000
-"""More are taken for a walk that does not end."""
+"""The limit of steps; a longer walk is assumed not to end."""
 
 OUTBOUND, INBOUND, ANY = "OUTBOUND", "INBOUND", "ANY"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a walk has come to."""
+    """A position of a walk."""
 
     vertex: Document | None
     edge: Document | None
     path: tuple[str, ...]
-    """The edges of the way to here, unless these are not needed."""
+    """The edges of the path to this position, if they are needed."""
 
 
 @dataclass
@@ -37,15 +37,15 @@ class Traverse(Step):
     depths: tuple[int, int]
     start: Expression
     ways: list[tuple[str, str]]
-    """Directions and collections of edges."""
+    """The directions and edge collections."""
     prune: Expression | None
     vertices_once: bool
-    """Whether a vertex is visited once, or every path without repeated edges is walked."""
+    """Whether each vertex is visited once; otherwise every path without repeated edges is walked."""
     edges_once: bool = False
-    """Whether one path to each edge is enough, as the repetitions are not looked at."""
+    """Whether one path to each edge is enough, as duplicates are dropped."""
 
     def apply(self, run: Run, rows: list[Row], outer: Row) -> list[Row]:
-        """A row for each place that is reached from each row."""
+        """Returns a row for each position that is reached from each row."""
         return [reached for row in rows for reached in self._walk(run, row)]
 
     def _walk(self, run: Run, row: Row) -> Iterator[Row]:

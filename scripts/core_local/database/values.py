@@ -16,7 +16,7 @@ NULL_RANK, BOOL_RANK, NUMBER_RANK, TEXT_RANK, LIST_RANK, OBJECT_RANK = range(6)
 
 
 def rank(value: Value) -> int:
-    """Where the type of a value stands in the order of types."""
+    """Returns the rank of a value's type in the order of types."""
     if value is None:
         return NULL_RANK
     if isinstance(value, bool):
@@ -29,7 +29,7 @@ def rank(value: Value) -> int:
 
 
 def order_key(value: Value) -> tuple[Any, ...]:
-    """A key by which any values can be compared and sorted."""
+    """Returns a key by which any values can be compared and sorted."""
     kind = rank(value)
     if kind == NULL_RANK:
         return (kind,)
@@ -42,7 +42,7 @@ def order_key(value: Value) -> tuple[Any, ...]:
 
 
 def equal(left: Value, right: Value) -> bool:
-    """Whether two values are the same; `1` is not `true`."""
+    """Returns whether two values are the same; `1` is not `true`."""
     kind = rank(left)
     if kind != rank(right):
         return False
@@ -60,12 +60,12 @@ COMPARISONS: dict[str, Callable[[Value, Value], bool]] = {
 
 
 def truth(value: Value) -> bool:
-    """Whether a value counts as true; lists and objects do, also empty ones."""
+    """Returns whether a value counts as true; lists and objects do, also empty ones."""
     return bool(value) if rank(value) < LIST_RANK else True
 
 
 def number(value: Value) -> int | float:
-    """A value as an operand of arithmetic; what is no number counts as 0."""
+    """Returns a value as an arithmetic operand; a value that is not a number counts as 0."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int | float):
@@ -80,24 +80,24 @@ def number(value: Value) -> int | float:
 
 
 def text(value: Value) -> str:
-    """A value as text."""
+    """Returns a value as a string."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def fingerprint(value: Value) -> str:
-    """The same text for the same value."""
+    """Returns a string that is the same for equal values."""
     return json.dumps(value, sort_keys=True)
 
 
 def distinct(values: Iterable[Value]) -> list[Value]:
-    """The values without repetitions, in their order."""
+    """Returns the values without duplicates, in order."""
     return list({fingerprint(value): value for value in values}.values())
 
 
 def flat(values: Iterable[Value]) -> list[Value]:
-    """The values with all lists among them dissolved."""
+    """Returns the values, with all lists among them flattened."""
     result: list[Value] = []
     for value in values:
         if isinstance(value, list):
@@ -108,7 +108,7 @@ def flat(values: Iterable[Value]) -> list[Value]:
 
 
 def merged(old: dict[str, Value], new: dict[str, Value]) -> dict[str, Value]:
-    """Both objects in one; members that are objects in both are merged too, else the new one wins."""
+    """Returns both objects merged; members that are objects in both are merged too, otherwise the new one wins."""
     result = dict(old)
     for name, value in new.items():
         known = result.get(name)
@@ -117,5 +117,5 @@ def merged(old: dict[str, Value], new: dict[str, Value]) -> dict[str, Value]:
 
 
 def over_the_wire(value: Value) -> Value:
-    """A copy, as it would arrive on the other side of a connection; what is not JSON fails as it does there."""
+    """Returns a copy as if it had been sent over a connection; a value that is not JSON is an error, as there."""
     return json.loads(json.dumps(value))
