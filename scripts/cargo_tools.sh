@@ -18,7 +18,7 @@ provide_deny() {
 # install_tool PACKAGE VERSION
 install_tool() {
   echo "installing $1 $2 into target/tools (first use only, some minutes)" >&2
-  if ! cargo install --locked --debug --force --root "$root/target/tools" --version "$2" "$1" >&2; then
+  if ! CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --force --root "$root/target/tools" --version "$2" "$1" >&2; then
     echo "cannot install $1 $2: see the messages of cargo above; make the crate registry reachable, or install it yourself" >&2
     return 69
   fi
