@@ -24,16 +24,11 @@ pub(super) mod testing;
 mod tests;
 mod tree;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use endpoint::Endpoint;
+use endpoint::Endpoints;
 pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition, region, regions};
 pub(super) use endpoint::{check_url, resolve};
 pub use error::{CallError, CallErrorKind, NoCredentialsNow};
@@ -55,9 +50,7 @@ pub struct Client {
 }
 
 struct Inner {
-    endpoints: EndpointSettings,
-    /// What was decided, by service and region.
-    known: Mutex<HashMap<(&'static str, String), Endpoint>>,
+    endpoints: Endpoints,
     user_agent: String,
     waits: UnitWaits,
     runtime: runtime::Runtime,
@@ -155,10 +148,9 @@ impl Client {
     /// Makes a client; contacts nothing.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let (endpoints, waits) = (config.endpoints.clone(), config.waits.clone());
+        let (endpoints, waits) = (Endpoints::new(config.endpoints.clone()), config.waits.clone());
         let user_agent = user_agent(config.app_id.as_deref());
-        let known = Mutex::default();
-        let inner = Inner { endpoints, known, user_agent, waits, runtime: runtime::Runtime::new(config) };
+        let inner = Inner { endpoints, user_agent, waits, runtime: runtime::Runtime::new(config) };
         Self { inner: Arc::new(inner), limit: None }
     }
 
@@ -193,28 +185,14 @@ impl Client {
         })?;
         let mut outgoing = request::outgoing(operation, &request.input).map_err(CallError::configuration)?;
         let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| service.name == "s3");
-        let settings = &self.inner.endpoints;
+        let endpoints = &self.inner.endpoints;
         let endpoint = match bucket {
-            Some(bucket) => s3::address(operation, settings, request.region, &mut outgoing, bucket),
-            None => self.inner.endpoint(service.name, request.region),
+            Some(bucket) => s3::address(operation, endpoints, request.region, &mut outgoing, bucket).map(Arc::new),
+            None => endpoints.of(service.name, request.region),
         };
         let endpoint = endpoint.map_err(CallError::configuration)?;
         outgoing.headers.push(("user-agent".into(), self.inner.user_agent.clone()));
-        self.inner.runtime.invoke(operation, request.region, endpoint, outgoing, self.limit).await
-    }
-}
-
-impl Inner {
-    /// The endpoint of a service in a region, decided once.
-    fn endpoint(&self, service: &'static str, region: &str) -> Result<Endpoint, String> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (service, region.to_owned());
-        if let Some(endpoint) = known.get(&key) {
-            return Ok(endpoint.clone());
-        }
-        let endpoint = resolve(service, region, &self.endpoints)?;
-        known.insert(key, endpoint.clone());
-        Ok(endpoint)
+        self.inner.runtime.invoke(operation, request.region, &endpoint, outgoing, self.limit).await
     }
 }
 

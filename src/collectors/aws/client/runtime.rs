@@ -112,7 +112,7 @@ impl Runtime {
         &self,
         operation: &'static Operation,
         region: &str,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
         outgoing: Outgoing,
         limit: Option<Duration>,
     ) -> Result<Reply, CallError> {
@@ -126,7 +126,7 @@ impl Runtime {
                 "other calls of it that are slowed down took all the time",
             )
         })?;
-        let target = self.target(operation, region, &endpoint);
+        let target = self.target(operation, region, endpoint);
         let timeouts = self.timeouts.now(limit);
         let mut attempts = Attempts::begin(timeouts);
         let mut last = None;
@@ -138,7 +138,7 @@ impl Runtime {
             let date = answer.as_ref().ok().and_then(|answer| clock::date(header(&answer.headers, "date")?));
             let reply = match answer {
                 Ok(answer) => read(operation, region, answer),
-                Err(error) => Err(explain(error, &endpoint)),
+                Err(error) => Err(explain(error, endpoint)),
             };
             heard(&pace, operation.service, &reply);
             let error = match reply {

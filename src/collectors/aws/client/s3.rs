@@ -1,7 +1,7 @@
 //! How buckets are addressed.
 
 use super::{
-    endpoint::{self, Endpoint, EndpointSettings},
+    endpoint::{Endpoint, Endpoints},
     model::Operation,
     request::Outgoing,
 };
@@ -16,7 +16,7 @@ const LOCATION: &str = "GetBucketLocation";
 /// Why there is no such endpoint, or that the bucket is given as an ARN.
 pub(super) fn address(
     operation: &Operation,
-    settings: &EndpointSettings,
+    endpoints: &Endpoints,
     region: &str,
     outgoing: &mut Outgoing,
     bucket: &str,
@@ -24,7 +24,7 @@ pub(super) fn address(
     if bucket.starts_with("arn:") {
         return Err(format!("the bucket {bucket} is an access point, which is not supported"));
     }
-    let found = endpoint::resolve_bucket(bucket, region, settings, operation.name == LOCATION)?;
+    let found = endpoints.of_bucket(bucket, region, operation.name == LOCATION)?;
     // The scheme is followed by two slashes, the host by the next one.
     let path = found.url.match_indices('/').nth(2).map_or(found.url.len(), |(at, _)| at);
     let (origin, path) = found.url.split_at(path);
@@ -38,12 +38,15 @@ pub(super) fn address(
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{super::model, *};
+    use super::{
+        super::{endpoint::EndpointSettings, model},
+        *,
+    };
 
     fn addressed(bucket: &str, target: &str, settings: &EndpointSettings) -> (String, String) {
         let mut outgoing = Outgoing { target: target.into(), ..Outgoing::default() };
         let operation = model::operation("s3", "GetBucketTagging").unwrap();
-        address(operation, settings, "eu-central-1", &mut outgoing, bucket)
+        address(operation, &Endpoints::new(settings.clone()), "eu-central-1", &mut outgoing, bucket)
             .map(|endpoint| (endpoint.url, outgoing.target))
             .unwrap_or_default()
     }

@@ -1,94 +1,105 @@
-//! The functions of AWS's endpoint rules. An absent value is null.
+//! The functions of AWS's endpoint rules.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use serde_json::{Value, json};
+use super::{
+    partition,
+    value::{Value, part},
+};
 
-use super::partition;
+/// The most arguments that a function has.
+pub(super) const MAX_ARGUMENTS: usize = 4;
 
 /// Calls a function. A call that makes no sense is absent, as is the result of an unknown function.
-pub(super) fn call(function: &str, arguments: &[Value]) -> Value {
-    let argument = |at: usize| arguments.get(at).unwrap_or(&Value::Null);
-    let text = |at: usize| argument(at).as_str();
+pub(super) fn call<'a>(function: &str, arguments: &[Value<'a>; MAX_ARGUMENTS]) -> Value<'a> {
+    let [first, second, ..] = arguments;
+    let text = first.as_text();
     let found = match function {
-        "isSet" => Some(json!(!argument(0).is_null())),
-        "not" => Some(json!(matches!(argument(0), Value::Null | Value::Bool(false)))),
-        "booleanEquals" | "stringEquals" => Some(json!(argument(0) == argument(1))),
-        "getAttr" => text(1).map(|path| attribute(argument(0), path)),
+        "isSet" => Some(Value::Bool(*first != Value::Absent)),
+        "not" => Some(Value::Bool(!first.holds())),
+        "booleanEquals" | "stringEquals" => Some(Value::Bool(first == second)),
         "substring" => substring(arguments),
-        "uriEncode" => text(0).map(|text| json!(uri_encode(text))),
-        "parseURL" => text(0).and_then(parse_url),
-        "isValidHostLabel" => text(0).map(|text| json!(is_host(text, argument(1) == &Value::Bool(true)))),
-        "aws.partition" => text(0).map(partition::attributes),
-        "aws.parseArn" => text(0).and_then(parse_arn),
+        "uriEncode" => text.map(|text| Value::Text(uri_encoded(text))),
+        "parseURL" => text.filter(|text| Url::parse(text).is_some()).cloned().map(Value::Url),
+        "isValidHostLabel" => text.map(|text| is_host(text, *second == Value::Bool(true)).into()),
+        "aws.partition" => text.and_then(|region| partition::of_rules(region)).map(Value::Partition),
+        "aws.parseArn" => text.filter(|text| arn(text).is_some()).cloned().map(Value::Arn),
         "aws.isVirtualHostableS3Bucket" => {
-            text(0).map(|bucket| json!(is_bucket_host(bucket, argument(1) == &Value::Bool(true))))
+            text.map(|bucket| is_bucket_host(bucket, *second == Value::Bool(true)).into())
         }
         _ => None,
     };
-    found.unwrap_or(Value::Null)
-}
-
-/// The attribute at a path such as `name`, `a.b` or `resourceId[0]`.
-pub(super) fn attribute(value: &Value, path: &str) -> Value {
-    let mut found = value;
-    for step in path.split('.').filter(|step| !step.is_empty()) {
-        let (name, index) = match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
-            Some((name, index)) => (name, index.parse::<usize>().ok()),
-            None => (step, None),
-        };
-        let member = if name.is_empty() { Some(found) } else { found.get(name) };
-        let Some(member) = member.and_then(|member| index.map_or(Some(member), |index| member.get(index))) else {
-            return Value::Null;
-        };
-        found = member;
-    }
-    found.clone()
+    found.unwrap_or_default()
 }
 
 /// A part of an ASCII text between two positions, counted from the end if the last argument says so.
-fn substring(arguments: &[Value]) -> Option<Value> {
-    let [text, start, stop, reverse] = arguments else { return None };
-    let text = text.as_str().filter(|text| text.is_ascii())?;
-    let position = |value: &Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
-    let (start, stop) = (position(start)?, position(stop)?);
-    if start >= stop || stop > text.len() {
+fn substring<'a>(arguments: &[Value<'a>; MAX_ARGUMENTS]) -> Option<Value<'a>> {
+    let [Value::Text(text), Value::Number(start), Value::Number(stop), reverse] = arguments else { return None };
+    if !text.is_ascii() || start >= stop || *stop > text.len() {
         return None;
     }
-    let range = if reverse == &Value::Bool(true) { text.len() - stop..text.len() - start } else { start..stop };
-    text.get(range).map(|part| json!(part))
+    let range = if *reverse == Value::Bool(true) { text.len() - stop..text.len() - start } else { *start..*stop };
+    part(text, range).map(Value::Text)
 }
 
-fn uri_encode(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+fn uri_encoded<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    if text.bytes().all(is_plain) {
+        return text.clone();
+    }
+    let mut encoded = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        match is_plain(byte) {
+            true => encoded.push(char::from(byte)),
+            // Writing into a string does not fail.
+            false => drop(write!(encoded, "%{byte:02X}")),
         }
-        encoded
-    })
+    }
+    Cow::Owned(encoded)
 }
 
-/// The parts of a URL of HTTP without a query.
-fn parse_url(url: &str) -> Option<Value> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !["http", "https"].contains(&scheme) || rest.contains(['?', '#']) {
-        return None;
+/// A URL of HTTP without a query: the lengths of its scheme and of what precedes its path.
+struct Url {
+    scheme: usize,
+    origin: usize,
+}
+
+/// What stands between scheme and authority.
+const SEPARATOR: &str = "://";
+
+impl Url {
+    fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once(SEPARATOR)?;
+        if !["http", "https"].contains(&scheme) || rest.contains(['?', '#']) {
+            return None;
+        }
+        let authority = rest.find('/').unwrap_or(rest.len());
+        (authority > 0).then(|| Self { scheme: scheme.len(), origin: scheme.len() + SEPARATOR.len() + authority })
     }
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    if authority.is_empty() {
-        return None;
-    }
-    let normalized = if path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
-    let is_ip = host(authority).parse::<Ipv4Addr>().is_ok()
-        || host(authority).trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok();
-    Some(json!({
-        "scheme": scheme,
-        "authority": authority,
-        "path": path,
-        "normalizedPath": normalized,
-        "isIp": is_ip,
-    }))
+}
+
+/// Returns an attribute of a URL.
+pub(super) fn url_attribute<'a>(url: &Cow<'a, str>, name: &str) -> Value<'a> {
+    let Some(Url { scheme, origin }) = Url::parse(url) else { return Value::Absent };
+    let authority = scheme + SEPARATOR.len()..origin;
+    let found = match name {
+        "scheme" => part(url, 0..scheme),
+        "authority" => part(url, authority),
+        "path" => part(url, origin..url.len()),
+        "normalizedPath" if url[origin..].ends_with('/') => part(url, origin..url.len()),
+        "normalizedPath" => Some(Cow::Owned(format!("{}/", &url[origin..]))),
+        "isIp" => {
+            let host = host(&url[authority]);
+            let is_ip = host.parse::<Ipv4Addr>().is_ok() || host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok();
+            return Value::Bool(is_ip);
+        }
+        _ => None,
+    };
+    found.map_or(Value::Absent, Value::Text)
 }
 
 /// An authority without its port.
@@ -120,18 +131,32 @@ fn is_bucket_host(bucket: &str, with_dots: bool) -> bool {
         && if with_dots { bucket.split('.').all(label) } else { label(bucket) }
 }
 
-/// The parts of an ARN.
-fn parse_arn(arn: &str) -> Option<Value> {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", partition, service, region, account, resource] = parts[..] else { return None };
-    if partition.is_empty() || service.is_empty() || resource.is_empty() {
-        return None;
+/// The parts of an ARN after `arn`: partition, service, region, account and resource.
+fn arn(arn: &str) -> Option<[&str; 5]> {
+    let mut parts = arn.strip_prefix("arn:")?.splitn(5, ':');
+    let parts = [parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let [partition, service, _, _, resource] = parts;
+    (!partition.is_empty() && !service.is_empty() && !resource.is_empty()).then_some(parts)
+}
+
+/// Returns an attribute of an ARN.
+pub(super) fn arn_attribute<'a>(text: &Cow<'a, str>, path: &str) -> Value<'a> {
+    fn find<'t>(text: &'t str, path: &str) -> Option<&'t str> {
+        let [partition, service, region, account, resource] = arn(text)?;
+        match path {
+            "partition" => Some(partition),
+            "service" => Some(service),
+            "region" => Some(region),
+            "accountId" => Some(account),
+            _ => {
+                let index = path.strip_prefix("resourceId[")?.strip_suffix(']')?.parse().ok()?;
+                resource.split([':', '/']).nth(index)
+            }
+        }
     }
-    Some(json!({
-        "partition": partition,
-        "service": service,
-        "region": region,
-        "accountId": account,
-        "resourceId": resource.split([':', '/']).collect::<Vec<_>>(),
-    }))
+    let found = match text {
+        Cow::Borrowed(text) => find(text, path).map(Cow::Borrowed),
+        Cow::Owned(text) => find(text, path).map(|part| Cow::Owned(part.to_owned())),
+    };
+    found.map_or(Value::Absent, Value::Text)
 }

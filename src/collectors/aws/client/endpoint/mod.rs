@@ -8,12 +8,17 @@ mod partition;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod value;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 pub use partition::{Region, partition, region, regions};
+use rules::Parameters;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use value::Value;
 
 /// What the user's settings say about addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,20 +75,24 @@ impl EndpointSettings {
         self.services.get(service).or(self.all.as_ref()).map(String::as_str)
     }
 
-    /// The parameters of the endpoint rules, without region and URL.
-    fn parameters(&self, service: &str) -> Map<String, Value> {
-        let mut parameters = Map::new();
+    /// The parameters of the endpoint rules, without URL.
+    fn parameters<'a>(&self, service: &str, region: &'a str) -> Parameters<'a> {
         let dual_stack = self.s3.use_dual_stack.filter(|_| service == "s3").unwrap_or(self.use_dual_stack);
-        parameters.insert("UseFIPS".into(), self.use_fips.into());
-        parameters.insert("UseDualStack".into(), dual_stack.into());
+        let mut parameters: Parameters<'a> = Vec::with_capacity(PARAMETERS);
+        parameters.push(("Region", Value::text(region)));
+        parameters.push(("UseFIPS", self.use_fips.into()));
+        parameters.push(("UseDualStack", dual_stack.into()));
         match service {
-            "sts" => parameters.insert("UseGlobalEndpoint".into(), self.sts_global.into()),
-            "s3" => parameters.insert("UseGlobalEndpoint".into(), self.s3.us_east_1_global.into()),
-            _ => None,
-        };
+            "sts" => parameters.push(("UseGlobalEndpoint", self.sts_global.into())),
+            "s3" => parameters.push(("UseGlobalEndpoint", self.s3.us_east_1_global.into())),
+            _ => {}
+        }
         parameters
     }
 }
+
+/// Room for the parameters and for the names that rules assign.
+const PARAMETERS: usize = 24;
 
 /// Where a request goes, and for which region it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +107,61 @@ pub(in crate::collectors::aws) struct Endpoint {
     pub is_bucket_host: bool,
 }
 
+/// Decides endpoints by the settings of one user, and keeps what it decided for a service in a region.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    settings: EndpointSettings,
+    /// By service and region.
+    known: Mutex<HashMap<&'static str, HashMap<String, Arc<Endpoint>>>>,
+}
+
+impl Endpoints {
+    /// Decides nothing yet.
+    pub(super) fn new(settings: EndpointSettings) -> Self {
+        Self { settings, known: Mutex::default() }
+    }
+
+    /// Returns the endpoint of a service in a region, decided once.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub(super) fn of(&self, service: &'static str, region: &str) -> Result<Arc<Endpoint>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let regions = known.entry(service).or_default();
+        if let Some(endpoint) = regions.get(region) {
+            return Ok(Arc::clone(endpoint));
+        }
+        let endpoint = Arc::new(resolve(service, region, &self.settings)?);
+        regions.insert(region.to_owned(), Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    /// Returns the endpoint of a bucket. Its URL contains the name of the bucket. With `in_path` it is in the path.
+    ///
+    /// # Errors
+    /// As [`resolve`], and for buckets that need another kind of signature.
+    pub(super) fn of_bucket(&self, bucket: &str, region: &str, in_path: bool) -> Result<Endpoint, String> {
+        let url = self.settings.url("s3");
+        let in_path = match self.settings.s3.addressing {
+            S3Addressing::Path => true,
+            S3Addressing::Virtual => in_path,
+            S3Addressing::Auto => in_path || url.is_some(),
+        };
+        let mut parameters = self.settings.parameters("s3", region);
+        parameters.push(("Bucket", Value::text(bucket)));
+        parameters.push(("ForcePathStyle", in_path.into()));
+        match url {
+            Some(url) => {
+                let service = self.of("s3", region)?;
+                parameters.push(("Endpoint", Value::text(url.trim_end_matches('/'))));
+                let found = rules::resolve("s3", parameters)?;
+                Ok(endpoint(&found.url, service.signing_region.clone(), true))
+            }
+            None => of_aws("s3", region, parameters),
+        }
+    }
+}
+
 /// Returns the endpoint of a service in a region.
 ///
 /// # Errors
@@ -107,51 +171,22 @@ pub(in crate::collectors::aws) fn resolve(
     region: &str,
     settings: &EndpointSettings,
 ) -> Result<Endpoint, String> {
-    find(service, region, settings, Map::new())
-}
-
-/// Returns the endpoint of a bucket. Its URL contains the name of the bucket. With `in_path` it is in the path.
-///
-/// # Errors
-/// As [`resolve`], and for buckets that need another kind of signature.
-pub(super) fn resolve_bucket(
-    bucket: &str,
-    region: &str,
-    settings: &EndpointSettings,
-    in_path: bool,
-) -> Result<Endpoint, String> {
-    let in_path = match settings.s3.addressing {
-        S3Addressing::Path => true,
-        S3Addressing::Virtual => in_path,
-        S3Addressing::Auto => in_path || settings.url("s3").is_some(),
-    };
-    let mut parameters = Map::new();
-    parameters.insert("Bucket".into(), bucket.into());
-    parameters.insert("ForcePathStyle".into(), in_path.into());
-    find("s3", region, settings, parameters)
-}
-
-fn find(
-    service: &str,
-    region: &str,
-    settings: &EndpointSettings,
-    more: Map<String, Value>,
-) -> Result<Endpoint, String> {
-    let mut parameters = settings.parameters(service);
-    parameters.insert("Region".into(), region.into());
-    parameters.extend(more);
-    let Some(url) = settings.url(service) else {
-        if partition(region).is_none() {
-            return Err(format!("the region {region:?} belongs to no known partition"));
-        }
-        let found = rules::resolve(service, parameters)?;
-        let signing_region = signing_region(&found.properties)?.unwrap_or(region).to_owned();
-        return Ok(endpoint(&found.url, signing_region, false));
-    };
+    let mut parameters = settings.parameters(service, region);
+    let Some(url) = settings.url(service) else { return of_aws(service, region, parameters) };
     check_url(url)?;
-    parameters.insert("Endpoint".into(), url.trim_end_matches('/').into());
+    parameters.push(("Endpoint", Value::text(url.trim_end_matches('/'))));
     let found = rules::resolve(service, parameters)?;
     Ok(endpoint(&found.url, usual_region(service, region), true))
+}
+
+/// The endpoint at AWS.
+fn of_aws(service: &str, region: &str, parameters: Parameters<'_>) -> Result<Endpoint, String> {
+    if partition(region).is_none() {
+        return Err(format!("the region {region:?} belongs to no known partition"));
+    }
+    let found = rules::resolve(service, parameters)?;
+    let signing_region = signing_region(&found.properties)?.unwrap_or(region).to_owned();
+    Ok(endpoint(&found.url, signing_region, false))
 }
 
 fn endpoint(url: &str, signing_region: String, overridden: bool) -> Endpoint {
@@ -160,15 +195,14 @@ fn endpoint(url: &str, signing_region: String, overridden: bool) -> Endpoint {
 
 /// The region that AWS's own endpoint of a service wants in signatures. A server of the user's own needs no known region.
 fn usual_region(service: &str, region: &str) -> String {
-    let mut parameters = EndpointSettings::default().parameters(service);
-    parameters.insert("Region".into(), region.into());
+    let parameters = EndpointSettings::default().parameters(service, region);
     let found = partition(region).and_then(|_| rules::resolve(service, parameters).ok());
     let signing = found.as_ref().and_then(|found| signing_region(&found.properties).ok().flatten());
     signing.unwrap_or(region).to_owned()
 }
 
 /// The region that the rules name for signatures.
-fn signing_region(properties: &Value) -> Result<Option<&str>, String> {
+fn signing_region(properties: &serde_json::Value) -> Result<Option<&str>, String> {
     let Some(scheme) = properties["authSchemes"].get(0) else { return Ok(None) };
     match scheme["name"].as_str() {
         Some("sigv4") => Ok(scheme["signingRegion"].as_str().filter(|region| !region.is_empty())),

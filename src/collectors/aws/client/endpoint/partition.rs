@@ -1,6 +1,6 @@
 //! Partitions of AWS and their regions, from the table `../models/partitions.txt`.
 
-use serde_json::{Value, json};
+use super::value::Value;
 
 /// The table as text.
 const TABLE: &str = include_str!("../../models/partitions.txt");
@@ -19,15 +19,36 @@ pub struct Region {
     pub partition: &'static str,
 }
 
-/// One line of the table that begins with `partition`.
-#[derive(Clone, Copy)]
-struct Partition {
-    name: &'static str,
-    suffix: &'static str,
-    dual_stack_suffix: &'static str,
-    global_region: &'static str,
-    flags: &'static str,
-    prefixes: &'static str,
+/// A line of the table that begins with `partition`, without that word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Partition(&'static str);
+
+impl Partition {
+    /// The word at a position, or an empty text.
+    fn word(self, position: usize) -> &'static str {
+        self.0.split(' ').nth(position).unwrap_or_default()
+    }
+
+    fn name(self) -> &'static str {
+        self.word(0)
+    }
+
+    /// Whether a region has the form that the regions of the partition have.
+    fn fits(self, region: &str) -> bool {
+        self.word(5).split(',').any(|prefix| belongs(region, prefix))
+    }
+
+    /// Returns an attribute by its name in the endpoint rules.
+    pub(super) fn attribute(self, name: &str) -> Value<'static> {
+        match name {
+            "name" => Value::text(self.name()),
+            "dnsSuffix" => Value::text(self.word(1)),
+            "dualStackDnsSuffix" => Value::text(self.word(2)),
+            "implicitGlobalRegion" => Value::text(self.word(3)),
+            "supportsFIPS" | "supportsDualStack" => self.word(4).split(',').any(|flag| flag == name).into(),
+            _ => Value::Absent,
+        }
+    }
 }
 
 /// All regions of all partitions, in the table's order.
@@ -58,46 +79,26 @@ pub fn region(name: &str) -> Option<Region> {
 /// Returns the partition that a region belongs to, also of a region newer than the table.
 #[must_use]
 pub fn partition(region: &str) -> Option<&'static str> {
-    by_pattern(region).map(|partition| partition.name)
+    by_pattern(region).map(Partition::name)
 }
 
-/// Returns the attributes of a region's partition as the endpoint rules name them.
-pub(super) fn attributes(region: &str) -> Value {
+/// Returns the partition that the endpoint rules take for a region, whatever its name.
+pub(super) fn of_rules(region: &str) -> Option<Partition> {
     let listed = self::region(region).and_then(|region| named(region.partition));
     let global = || region.strip_suffix("-global").and_then(named);
-    let found = listed.or_else(global).or_else(|| by_pattern(region)).or_else(|| named(FALLBACK));
-    let Some(partition) = found else { return Value::Null };
-    let has = |flag: &str| partition.flags.split(',').any(|known| known == flag);
-    json!({
-        "name": partition.name,
-        "dnsSuffix": partition.suffix,
-        "dualStackDnsSuffix": partition.dual_stack_suffix,
-        "implicitGlobalRegion": partition.global_region,
-        "supportsFIPS": has("supportsFIPS"),
-        "supportsDualStack": has("supportsDualStack"),
-    })
+    listed.or_else(global).or_else(|| by_pattern(region)).or_else(|| named(FALLBACK))
 }
 
 fn named(name: &str) -> Option<Partition> {
-    partitions().find(|partition| partition.name == name)
+    partitions().find(|partition| partition.name() == name)
 }
 
 fn by_pattern(region: &str) -> Option<Partition> {
-    partitions().find(|partition| partition.prefixes.split(',').any(|prefix| belongs(region, prefix)))
+    partitions().find(|partition| partition.fits(region))
 }
 
 fn partitions() -> impl Iterator<Item = Partition> {
-    TABLE.lines().filter_map(|line| {
-        let mut words = line.strip_prefix("partition ")?.split(' ');
-        Some(Partition {
-            name: words.next()?,
-            suffix: words.next()?,
-            dual_stack_suffix: words.next()?,
-            global_region: words.next()?,
-            flags: words.next()?,
-            prefixes: words.next()?,
-        })
-    })
+    TABLE.lines().filter_map(|line| line.strip_prefix("partition ").map(Partition))
 }
 
 /// Whether a region is a prefix, a word and a number joined by dashes.

@@ -1,21 +1,21 @@
 //! Interpreter of AWS's endpoint rules, which decide the address of a service from region and settings.
 //!
-//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.json`); `../models/README.md` describes the format. The
-//! rule set that was used last stays parsed: those of all services would be a tenth of a worker's memory, and a client
-//! keeps what they decided.
+//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.txt`); `../models/README.md` describes the format. They
+//! are read where they are, line by line, and no line is kept: a parsed rule set of S3 takes 0.8 MiB, and a decision
+//! evaluates a few lines of it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cmp::Ordering;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
-
-use super::functions;
+use super::{
+    functions::{self, MAX_ARGUMENTS},
+    value::Value,
+};
 
 macro_rules! rule_sets {
     ($($name:literal),* $(,)?) => {
         /// The text of each service's rules.
         const RULE_SETS: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../models/rules/", $name, ".json")))),*];
+            &[$(($name, include_str!(concat!("../../models/rules/", $name, ".txt")))),*];
     };
 }
 
@@ -36,26 +36,8 @@ rule_sets!(
     "sts",
 );
 
-/// The rules of one service.
-#[derive(Debug, Deserialize)]
-struct RuleSet {
-    /// The values of parameters that are not given.
-    defaults: Map<String, Value>,
-    rules: Vec<Rule>,
-}
-
-/// One rule: conditions, and one of further rules, an error or an address.
-#[derive(Debug, Deserialize)]
-struct Rule {
-    #[serde(default, rename = "if")]
-    conditions: Vec<Value>,
-    #[serde(default)]
-    rules: Vec<Rule>,
-    error: Option<Value>,
-    url: Option<Value>,
-    #[serde(default)]
-    properties: Value,
-}
+/// The values that are given to the rules by name.
+pub(super) type Parameters<'a> = Vec<(&'a str, Value<'a>)>;
 
 /// What the rules decide.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,19 +45,41 @@ pub(super) struct Found {
     /// The address.
     pub(super) url: String,
     /// Properties such as `authSchemes`; null if there are none.
-    pub(super) properties: Value,
+    pub(super) properties: serde_json::Value,
 }
 
 /// Applies the rules of a service to parameters such as `Region` and `UseFIPS`.
 ///
 /// # Errors
 /// The error that the rules name, or the service if there are no rules for it.
-pub(super) fn resolve(service: &str, parameters: Map<String, Value>) -> Result<Found, String> {
-    let rule_set = rule_set(service)?;
-    let mut values = rule_set.defaults.clone();
-    values.extend(parameters);
-    let mut scope = Scope(values);
-    scope.first(&rule_set.rules).unwrap_or_else(|| Err(format!("no endpoint rule of {service} applies")))
+pub(super) fn resolve(service: &str, parameters: Parameters<'_>) -> Result<Found, String> {
+    let text = RULE_SETS.iter().find(|(name, _)| *name == service).map(|(_, text)| text.split_once("\n\n"));
+    let (head, rules) = text.flatten().ok_or_else(|| format!("there are no endpoint rules of {service}"))?;
+    let mut scope = Scope(parameters);
+    for line in head.lines() {
+        if let Some((name, value)) = line.strip_prefix("default ").and_then(|line| line.split_once(' ')) {
+            // A parameter that is given comes first.
+            let value = scope.value(value).0;
+            scope.0.push((name, value));
+        }
+    }
+    let (decision, number) = scope.decide(rules).ok_or_else(|| format!("no endpoint rule of {service} applies"))?;
+    if let Some(error) = decision.strip_prefix('!') {
+        return Err(scope.filled(error));
+    }
+    let properties = match number {
+        Some(number) => properties(head, number)
+            .map_err(|error| format!("cannot read properties in the endpoint rules of {service}: {error}"))?,
+        None => serde_json::Value::Null,
+    };
+    Ok(Found { url: scope.filled(&decision[1..]), properties: scope.all_filled(&properties) })
+}
+
+/// Returns the properties that a decision names by their position.
+fn properties(head: &str, number: &str) -> Result<serde_json::Value, serde_json::Error> {
+    let mut lines = head.lines().filter_map(|line| line.strip_prefix("properties "));
+    let text = number.parse().ok().and_then(|number| lines.nth(number));
+    serde_json::from_str(text.unwrap_or_default())
 }
 
 /// The names of the services that have rules.
@@ -84,94 +88,105 @@ pub(super) fn services() -> impl Iterator<Item = &'static str> {
     RULE_SETS.iter().map(|(name, _)| *name)
 }
 
-fn rule_set(service: &str) -> Result<Arc<RuleSet>, String> {
-    static LAST: Mutex<Option<(&str, Arc<RuleSet>)>> = Mutex::new(None);
-    let find = || RULE_SETS.iter().find(|(name, _)| *name == service);
-    let (name, text) = find().ok_or_else(|| format!("there are no endpoint rules of {service}"))?;
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, known)) = last.as_ref().filter(|(known, _)| known == name) {
-        return Ok(Arc::clone(known));
-    }
-    let read: RuleSet =
-        serde_json::from_str(text).map_err(|error| format!("cannot read the endpoint rules of {service}: {error}"))?;
-    let (_, parsed) = last.insert((*name, Arc::new(read)));
-    Ok(Arc::clone(parsed))
-}
-
 /// The values that rules refer to. Rules assign each name at most once on the way to a decision.
-struct Scope(Map<String, Value>);
+struct Scope<'a>(Parameters<'a>);
 
-impl Scope {
-    /// The decision of the first rule whose conditions hold. Such a rule is final, whatever its own rules decide.
-    fn first(&mut self, rules: &[Rule]) -> Option<Result<Found, String>> {
-        for rule in rules {
-            let mut assigned = Vec::new();
-            if rule.conditions.iter().all(|condition| self.holds(condition, &mut assigned)) {
-                return Some(self.decide(rule));
+impl<'a> Scope<'a> {
+    /// Returns the decision of the first rule whose conditions hold, an address or an error, and the number of its
+    /// properties. A rule without a decision leaves it to those below it, and is final even if none of them decides.
+    fn decide(&mut self, rules: &'static str) -> Option<(&'static str, Option<&'static str>)> {
+        let mut depth = 0;
+        for line in rules.lines() {
+            let rule = line.trim_start_matches(' ');
+            match (line.len() - rule.len()).cmp(&depth) {
+                // Below a rule whose conditions do not hold.
+                Ordering::Greater => continue,
+                Ordering::Less => return None,
+                Ordering::Equal => {}
             }
-            for name in assigned {
-                self.0.remove(&name);
+            let assigned = self.0.len();
+            let mut fields = rule.split('\t');
+            let is_decision = |field: &str| field.starts_with(['>', '!']);
+            match fields.find(|field| is_decision(field) || !self.holds(field)) {
+                Some(decision) if is_decision(decision) => return Some((decision, fields.next())),
+                Some(_) => self.0.truncate(assigned),
+                None => depth += 1,
             }
         }
         None
     }
 
-    fn decide(&mut self, rule: &Rule) -> Result<Found, String> {
-        if let Some(url) = &rule.url {
-            return Ok(Found { url: text(&self.value(url)), properties: self.filled(&rule.properties) });
+    /// Whether a condition holds: its value is neither absent nor false. Keeps the value under the name that it assigns.
+    fn holds(&mut self, condition: &'static str) -> bool {
+        let assigned = condition.split_once('=').filter(|(name, _)| !name.contains('('));
+        let value = self.value(assigned.map_or(condition, |(_, call)| call)).0;
+        let holds = value.holds();
+        if let Some((name, _)) = assigned {
+            self.0.push((name, value));
         }
-        if let Some(error) = &rule.error {
-            return Err(text(&self.value(error)));
-        }
-        self.first(&rule.rules).unwrap_or_else(|| Err("no endpoint rule applies".to_owned()))
+        holds
     }
 
-    /// Whether a condition holds: its value is neither absent nor false. Notes the name that it assigns.
-    fn holds(&mut self, condition: &Value, assigned: &mut Vec<String>) -> bool {
-        let value = match condition.as_array().map(Vec::as_slice) {
-            Some([Value::String(sign), Value::String(name), call]) if sign == "=" => {
-                let value = self.value(call);
-                if !value.is_null() {
-                    self.0.insert(name.clone(), value.clone());
-                    assigned.push(name.clone());
-                }
-                value
-            }
-            _ => self.value(condition),
-        };
-        !matches!(value, Value::Null | Value::Bool(false))
-    }
-
-    /// The value of an expression: a call, a reference, or a constant whose text may have references in braces.
-    fn value(&self, expression: &Value) -> Value {
-        match expression {
-            Value::String(text) => match text.strip_prefix('@') {
-                Some(name) => self.0.get(name).cloned().unwrap_or(Value::Null),
-                None => Value::String(self.template(text)),
+    /// Returns the value of the expression at the start of a text, and what follows it.
+    fn value(&self, text: &'static str) -> (Value<'a>, &'static str) {
+        if let Some((quoted, rest)) = text.strip_prefix('"').and_then(|text| text.split_once('"')) {
+            return (Value::text(quoted), rest);
+        }
+        let end = text.find(['(', ')', ',']).unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
+        if let Some(rest) = rest.strip_prefix('(') {
+            return self.call(word, rest);
+        }
+        let value = match word.strip_prefix('@') {
+            Some(reference) => self.reference(reference),
+            None => match word {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                number => number.parse().map_or(Value::Absent, Value::Number),
             },
-            Value::Array(call) => {
-                let Some((Value::String(function), arguments)) = call.split_first() else { return Value::Null };
-                let arguments: Vec<Value> = arguments.iter().map(|argument| self.value(argument)).collect();
-                functions::call(function, &arguments)
-            }
-            constant => constant.clone(),
+        };
+        (value, rest)
+    }
+
+    /// Returns the value of a call, whose arguments are at the start of a text, and what follows it.
+    fn call(&self, function: &str, mut text: &'static str) -> (Value<'a>, &'static str) {
+        let mut arguments: [Value<'a>; MAX_ARGUMENTS] = Default::default();
+        for argument in &mut arguments {
+            let rest;
+            (*argument, rest) = self.value(text);
+            let Some(next) = rest.strip_prefix(',') else {
+                text = rest;
+                break;
+            };
+            text = next;
+        }
+        (functions::call(function, &arguments), text.strip_prefix(')').unwrap_or(text))
+    }
+
+    /// Returns the value of a reference such as `Region` or `PartitionResult#dnsSuffix`.
+    fn reference(&self, reference: &str) -> Value<'a> {
+        let (name, path) = reference.split_once('#').map_or((reference, None), |(name, path)| (name, Some(path)));
+        match self.0.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => path.map_or_else(|| value.clone(), |path| value.attribute(path)),
+            None => Value::Absent,
         }
     }
 
-    /// Properties with the references in their texts filled.
-    fn filled(&self, value: &Value) -> Value {
+    /// Returns properties with the references in their texts filled.
+    fn all_filled(&self, value: &serde_json::Value) -> serde_json::Value {
+        use serde_json::Value::{Array, Object, String};
         match value {
-            Value::String(text) => Value::String(self.template(text)),
-            Value::Array(items) => items.iter().map(|item| self.filled(item)).collect(),
-            Value::Object(members) => {
-                Value::Object(members.iter().map(|(name, value)| (name.clone(), self.filled(value))).collect())
+            String(text) => String(self.filled(text)),
+            Array(items) => items.iter().map(|item| self.all_filled(item)).collect(),
+            Object(members) => {
+                Object(members.iter().map(|(name, value)| (name.clone(), self.all_filled(value))).collect())
             }
             other => other.clone(),
         }
     }
 
-    /// A text with references such as `{Region}` and `{PartitionResult#dnsSuffix}` filled; `{{` stands for a brace.
-    fn template(&self, text: &str) -> String {
+    /// Returns a text with references in braces filled; `{{` stands for a brace.
+    fn filled(&self, text: &str) -> String {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -183,16 +198,12 @@ impl Scope {
                 continue;
             }
             let Some((reference, after)) = from[1..].split_once('}') else { break };
-            let (name, path) = reference.split_once('#').unwrap_or((reference, ""));
-            let value = self.0.get(name).map_or(Value::Null, |value| functions::attribute(value, path));
-            filled.push_str(&self::text(&value));
+            if let Value::Text(text) | Value::Url(text) | Value::Arn(text) = self.reference(reference) {
+                filled.push_str(&text);
+            }
             rest = after;
         }
         filled.push_str(rest);
         filled
     }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(String::new, str::to_owned)
 }

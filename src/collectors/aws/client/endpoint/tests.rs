@@ -8,9 +8,9 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{super::model, rules, *};
+use super::{super::model, rules, value::Value as Given, *};
 
 /// See `tests/aws/README.md`.
 const CASES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/endpoints.ndjson.gz"));
@@ -32,6 +32,16 @@ fn brief(service: &str, region: &Value, mut properties: Value) -> Value {
     if properties == json!({}) { Value::Null } else { properties }
 }
 
+/// The parameters of a case.
+fn given(parameters: &Value) -> Parameters<'_> {
+    let given = |value: &'_ Value| match value {
+        Value::Bool(value) => Given::Bool(*value),
+        Value::String(text) => Given::Text(text.clone().into()),
+        other => panic!("{other}"),
+    };
+    parameters.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), given(value))).collect()
+}
+
 #[test]
 fn rules_decide_as_aws_cases_say() {
     let mut services = BTreeSet::new();
@@ -40,7 +50,7 @@ fn rules_decide_as_aws_cases_say() {
         let case: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let service = case["service"].as_str().unwrap().to_owned();
         let region = &case["params"]["Region"];
-        let found = rules::resolve(&service, case["params"].as_object().unwrap().clone());
+        let found = rules::resolve(&service, given(&case["params"]));
         let found = match found {
             Ok(rules::Found { url, properties }) => {
                 (Value::from(url), brief(&service, region, properties), Value::Null)
@@ -62,7 +72,7 @@ fn every_called_service_has_rules() {
     for service in model::services() {
         assert!(rules::services().any(|known| known == service), "{service}");
     }
-    assert!(rules::resolve("mars", Map::new()).unwrap_err().contains("mars"));
+    assert!(rules::resolve("mars", Vec::new()).unwrap_err().contains("mars"));
 }
 
 /// Settings after a change of the defaults.
@@ -145,9 +155,11 @@ fn bucket_goes_into_host_where_rules_and_settings_allow() {
         ("my-bucket", &own, false, "http://own.example:1/my-bucket"),
         ("my-bucket", &own_virtual, false, "http://my-bucket.own.example:1"),
     ] {
-        assert_eq!(resolve_bucket(bucket, "eu-west-1", settings, in_path).unwrap().url, url, "{bucket}");
+        let endpoints = Endpoints::new(settings.clone());
+        assert_eq!(endpoints.of_bucket(bucket, "eu-west-1", in_path).unwrap().url, url, "{bucket}");
     }
-    let express = resolve_bucket("data--use1-az4--x-s3", "us-east-1", &EndpointSettings::default(), false);
+    let endpoints = Endpoints::new(EndpointSettings::default());
+    let express = endpoints.of_bucket("data--use1-az4--x-s3", "us-east-1", false);
     assert!(express.unwrap_err().contains("sigv4-s3express"));
 }
 
@@ -156,6 +168,26 @@ fn global_regions_belong_to_their_partition() {
     for (region, name) in
         [("aws-cn-global", "aws-cn"), ("aws-global", "aws"), ("us-isof-new-3", "aws-iso-f"), ("x", "aws")]
     {
-        assert_eq!(partition::attributes(region)["name"], json!(name), "{region}");
+        assert_eq!(partition::of_rules(region).unwrap().attribute("name"), Given::text(name), "{region}");
+    }
+}
+
+#[test]
+fn endpoint_of_service_and_region_is_decided_once() {
+    let endpoints = Endpoints::new(EndpointSettings::default());
+    let first = endpoints.of("ec2", "eu-west-1").unwrap();
+    assert!(Arc::ptr_eq(&first, &endpoints.of("ec2", "eu-west-1").unwrap()));
+    assert_ne!(endpoints.of("ec2", "eu-west-2").unwrap(), first);
+    assert_ne!(endpoints.of("rds", "eu-west-1").unwrap(), first);
+    assert!(endpoints.of("ec2", "nowhere").is_err());
+}
+
+#[test]
+fn bucket_at_own_url_is_signed_as_service() {
+    let endpoints = Endpoints::new(EndpointSettings::all("http://own.example:1"));
+    for region in ["eu-west-1", "nowhere"] {
+        let bucket = endpoints.of_bucket("my-bucket", region, false).unwrap();
+        assert_eq!((bucket.signing_region.as_str(), bucket.overridden), (region, true));
+        assert_eq!(endpoints.of("s3", region).unwrap().signing_region, region);
     }
 }
