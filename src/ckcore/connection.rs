@@ -1,6 +1,6 @@
 //! The handle of the connection.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::sync::{Arc, OnceLock};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -9,13 +9,11 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, Answer, CoreApi, CoreConfig, CoreError, CoreEvent, InfoLevel, ProgressTree, TaskResult,
-    frames::Note,
-    http::Http,
-    link::{Books, Link, Standing},
-    losses::Losses,
+    CoreApi, CoreConfig, CoreError, CoreEvent, TaskResult,
+    actions::{ActionKey, Answer, Books, InfoLevel, Link, Note, ProgressTree},
     outbox::Outbox,
-    queue::{Queue, TaskBooks},
+    tasks::{Queue, TaskBooks},
+    transport::Http,
 };
 
 /// A connection to a core, kept alive by tasks of its own, which end when this is dropped.
@@ -52,15 +50,7 @@ pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Co
     let (stop, stopped) = watch::channel(None);
     let (books, outbox) = (Arc::<Books>::default(), Outbox::default());
     let forwarder = Running(tokio::spawn(outbox.clone().forward(events)));
-    let link = Link {
-        http: Arc::clone(&http),
-        books: Arc::clone(&books),
-        outbox: outbox.clone(),
-        stop: stopped,
-        standing: Standing::Unknown,
-        losses: Losses::default(),
-        subscribed: AtomicBool::new(false),
-    };
+    let link = Link::new(Arc::clone(&http), Arc::clone(&books), outbox.clone(), stopped);
     let link = Running(tokio::spawn(link.run()));
     let (tasks, queue) = (Arc::default(), OnceLock::new());
     Ok(Core { http, books, tasks, outbox, stop, link, queue, _forwarder: forwarder })

@@ -1,5 +1,5 @@
 //! What differs between the two generations of the core: names, paths, queries, and how it keeps its websockets.
-//! What is said on the websockets is in `frames.rs`.
+//! What is said on the websockets is in `actions/frames.rs` and `tasks/frames.rs`.
 
 use http::Method;
 use serde_json::Value;

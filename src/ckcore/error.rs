@@ -12,6 +12,9 @@ const MESSAGE_LIMIT: usize = 1000;
 /// The longest destination of a redirect that goes into an error, in bytes.
 const DESTINATION_LIMIT: usize = 300;
 
+/// The longest error text that goes into an answer or a result, in bytes.
+pub(super) const ERROR_LIMIT: usize = 4000;
+
 /// A request to the core, or the connection to it, failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{what} failed{}: {message}", .status.map(|status| format!(" ({status})")).unwrap_or_default())]
@@ -77,7 +80,7 @@ impl CoreError {
     /// The core refused.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
         // A token that was refused is made anew; and a core that was given another key may be given the old one again. How
-        // long that is hoped for is said in `until.rs`.
+        // long that is hoped for is said in `transport/retry.rs`.
         let retryable = matches!(status, 401 | 408 | 429 | 500..=599) || may_pass(body);
         Self { what, status: Some(status), message: explain(status, body), retryable }
     }

@@ -112,7 +112,7 @@ fn nothing_panics_outside_of_tests() {
     hold(
         "an error has a way out",
         &faults,
-        &[("src/ckcore/token.rs", "a constant: the compiler works it out, and would refuse it")],
+        &[("src/ckcore/transport/token.rs", "a constant: the compiler works it out, and would refuse it")],
     );
 }
 

@@ -8,11 +8,11 @@ use super::{
 /// The functions whose branches wait, and why none of the other branches has to run meanwhile.
 const WAITING_BRANCHES: Excuses = &[
     (
-        "src/ckcore/queue.rs:serve",
+        "src/ckcore/tasks/queue.rs:serve",
         "writes to the socket, with a timeout of its own; the other branches only read state",
     ),
     (
-        "src/ckcore/wire.rs:next",
+        "src/ckcore/transport/websocket.rs:next",
         "writes a ping to the socket, with a timeout of its own; the read begins anew after it",
     ),
     ("src/supervisor/link/talk.rs:converse", "waits for the dispatcher, which waits for no session"),

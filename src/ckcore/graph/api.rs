@@ -12,13 +12,14 @@ use reqwest::{Body, Response};
 use serde::Deserialize;
 
 use super::{
-    Carried, CoreConfig, CoreError, NodeChange, Stored, StoredGraph,
-    carry::Carrier,
-    dialect::Granularity,
-    http::{Http, failure, read},
     inventory::{self, Summaries, SummaryReader},
-    peer::Peer,
-    stored::{CLEAN_QUERY, GraphReader, change_bodies},
+    last_known::{Carried, Carrier},
+    stored::{CLEAN_QUERY, GraphReader, NodeChange, Stored, StoredGraph, change_bodies},
+};
+use crate::ckcore::{
+    CoreConfig, CoreError,
+    dialect::Granularity,
+    transport::{Http, Peer, failure, read},
 };
 
 const JSON: &str = "application/json";
@@ -76,7 +77,7 @@ impl CoreApi {
         Ok(Self::over(Arc::new(Http::new(Arc::new(config))?)))
     }
 
-    pub(super) fn over(http: Arc<Http>) -> Self {
+    pub(in crate::ckcore) fn over(http: Arc<Http>) -> Self {
         Self { http }
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 const TASKS: [(&str, &str); 2] =
-    [("2.0", include_str!("testdata/task_2.0.json")), ("4.1", include_str!("testdata/task_4.1.json"))];
+    [("2.0", include_str!("../testdata/task_2.0.json")), ("4.1", include_str!("../testdata/task_4.1.json"))];
 
 fn node(task: &str) -> Stored {
     let task: Value = serde_json::from_str(task).unwrap();
@@ -43,8 +43,8 @@ fn the_node_of_a_task_is_the_same_from_both_cores() {
 #[test]
 fn the_nodes_to_clean_are_read_from_both_cores() {
     for (edge, answer) in [
-        ("dependency", include_bytes!("testdata/clean_2.0.ndjson").as_slice()),
-        ("default", include_bytes!("testdata/clean_4.1.ndjson")),
+        ("dependency", include_bytes!("../testdata/clean_2.0.ndjson").as_slice()),
+        ("default", include_bytes!("../testdata/clean_4.1.ndjson")),
     ] {
         let mut reader = GraphReader::new(CLEAN_QUERY, edge, |_| true);
         for chunk in answer.chunks(1000) {

@@ -1,7 +1,6 @@
 //! Requests to the core: authenticated, each with a time limit, and with answers that are checked and bounded.
 
 use std::{
-    error::Error,
     sync::{Arc, Mutex as StdMutex, PoisonError},
     time::Duration,
 };
@@ -11,23 +10,21 @@ use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    CoreConfig, CoreError,
-    peer::Peer,
-    tls::{self, Trust},
+    discovery::Peer,
+    response::{failure, read},
+    tls::Trust,
     token::Tokens,
 };
+use crate::ckcore::{CoreConfig, CoreError};
 
 /// The most that is read of a refusal, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 
-/// How long a connection may be idle before the system asks the peer whether it lives.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
-
 /// Requests to one core. What kind of core it is is found out before the first, and again after a loss.
 #[derive(Debug)]
-pub(super) struct Http {
-    pub(super) config: Arc<CoreConfig>,
-    pub(super) tokens: Tokens,
+pub struct Http {
+    pub config: Arc<CoreConfig>,
+    pub tokens: Tokens,
     trust: Trust,
     peer: watch::Sender<Option<Arc<Peer>>>,
     /// What was said of the core last: finding the same one again is no news.
@@ -37,7 +34,7 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
+    pub fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
         let trust = Trust::read(&config.tls, config.uses_tls())?;
         let tokens = Tokens::new(config.psk.clone());
         Ok(Self {
@@ -51,7 +48,7 @@ impl Http {
     }
 
     /// The core as it was last seen; looks at it if that is not known.
-    pub(super) async fn peer(&self) -> Result<Arc<Peer>, CoreError> {
+    pub async fn peer(&self) -> Result<Arc<Peer>, CoreError> {
         let _look = self.look.lock().await;
         let known = self.peer.borrow().clone();
         if let Some(peer) = known {
@@ -76,12 +73,12 @@ impl Http {
     }
 
     /// The core, as soon as somebody has found it.
-    pub(super) async fn found(&self) -> Arc<Peer> {
+    pub async fn found(&self) -> Arc<Peer> {
         self.found_if(|_| true).await
     }
 
     /// Returns when a core of another generation has taken the place of this one.
-    pub(super) async fn replaced(&self, peer: &Peer) {
+    pub async fn replaced(&self, peer: &Peer) {
         self.found_if(|other| other.dialect != peer.dialect).await;
     }
 
@@ -97,7 +94,7 @@ impl Http {
 
     /// Looks at the core again before the next request: the connection to this one was lost, and another may have taken
     /// its place.
-    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+    pub fn forget(&self, peer: &Arc<Peer>) {
         self.peer.send_if_modified(|known| {
             let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, peer));
             if is_it {
@@ -108,7 +105,7 @@ impl Http {
     }
 
     /// A request with the token that the core wants.
-    pub(super) async fn request(&self, peer: &Peer, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
+    pub async fn request(&self, peer: &Peer, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
         let request = peer.client.request(method, url);
         Ok(match self.tokens.header().await? {
             Some(token) => request.header(AUTHORIZATION, token),
@@ -117,7 +114,7 @@ impl Http {
     }
 
     /// Sends a request whose answer must have a status of success; the limit is for everything, the body included.
-    pub(super) async fn send(
+    pub async fn send(
         &self,
         what: &'static str,
         request: RequestBuilder,
@@ -138,7 +135,7 @@ impl Http {
     }
 
     /// Sends a short request and ignores what the core says beyond its status.
-    pub(super) async fn send_short(
+    pub async fn send_short(
         &self,
         what: &'static str,
         request: RequestBuilder,
@@ -148,37 +145,4 @@ impl Http {
         while response.chunk().await.map_err(|error| failure(what, limit, &error))?.is_some() {}
         Ok(())
     }
-}
-
-/// The first `limit` bytes of a body.
-pub(super) async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while body.len() < limit
-        && let Some(chunk) = response.chunk().await?
-    {
-        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
-    }
-    Ok(body)
-}
-
-/// What a failed exchange means.
-pub(super) fn failure(what: &'static str, limit: Duration, error: &reqwest::Error) -> CoreError {
-    if error.is_timeout() && !error.is_connect() {
-        return CoreError::timeout(what, limit);
-    }
-    if error.is_builder() {
-        return CoreError::permanent(what, &causes(error));
-    }
-    CoreError::transport(what, &tls::explained(causes(error)))
-}
-
-/// An error with its causes, which the outermost text does not name.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text = format!("{text}: {error}");
-        next = error.source();
-    }
-    text
 }

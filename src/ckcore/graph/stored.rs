@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{CoreError, lines::Lines};
+use super::ndjson::Lines;
+use crate::ckcore::CoreError;
 
 /// The request that answers a [`StoredGraph`].
-pub(super) const CLEAN_QUERY: &str = "query of the nodes to clean up";
+pub const CLEAN_QUERY: &str = "query of the nodes to clean up";
 
 /// Members of `reported` that a core computes.
 const COMPUTED_REPORTED: [&str; 3] = ["age", "last_update", "last_access"];
@@ -88,7 +89,7 @@ pub struct NodeChange {
 
 /// The changes as bodies of requests, one for each section that is changed: a core takes one line for each node, and
 /// passes over an unknown one only if the line has a single section.
-pub(super) fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
+pub fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
     type Section = fn(&NodeChange) -> Option<&Map<String, Value>>;
     let sections: [(&str, Section); 3] = [
         ("reported", |change| change.reported.as_ref()),
@@ -108,7 +109,7 @@ pub(super) fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
 }
 
 /// Reads nodes and edges as they arrive.
-pub(super) struct GraphReader {
+pub struct GraphReader {
     lines: Lines,
     default_edge: &'static str,
     is_needed: fn(&Stored) -> bool,
@@ -118,16 +119,16 @@ pub(super) struct GraphReader {
 impl GraphReader {
     /// The fields of nodes that are not needed are dropped as they arrive: a graph as values in memory is several times
     /// as large as its lines.
-    pub(super) fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&Stored) -> bool) -> Self {
+    pub fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&Stored) -> bool) -> Self {
         Self { lines: Lines::new(what), default_edge, is_needed, graph: StoredGraph::default() }
     }
 
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
         let Self { lines, default_edge, is_needed, graph } = self;
         lines.feed(chunk, |line| graph.line(line, default_edge, *is_needed))
     }
 
-    pub(super) fn finish(mut self) -> Result<StoredGraph, CoreError> {
+    pub fn finish(mut self) -> Result<StoredGraph, CoreError> {
         let Self { lines, default_edge, is_needed, graph } = &mut self;
         lines.finish(|line| graph.line(line, default_edge, *is_needed))?;
         Ok(self.graph)

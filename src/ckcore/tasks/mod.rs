@@ -1,10 +1,15 @@
-//! What goes between the core and the dispatcher beside actions: tasks of the work queue, progress, messages.
+//! Tasks of the core: entries of its work queue, and the connections that carry them.
+
+mod frames;
+mod ledger;
+mod queue;
 
 use std::collections::BTreeMap;
 
+pub use queue::{Queue, TaskBooks};
 use serde_json::{Map, Value};
 
-use super::stored::{Stored, stored_node};
+use super::graph::{Stored, stored_node};
 
 /// A piece of work from the core's queue. It waits for exactly one result, about 30 s long.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,35 +39,4 @@ pub enum TaskResult {
     Done(Value),
     /// It failed, with the reason for people; long texts are cut.
     Error(String),
-}
-
-/// How far an action is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProgressTree {
-    /// The action's name for people.
-    pub name: String,
-    /// Its parts.
-    pub parts: Vec<ProgressPart>,
-}
-
-/// How far a part of an action is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgressPart {
-    /// The names of what it is a part of, outermost first.
-    pub path: Vec<String>,
-    /// Its name, unique among its neighbours.
-    pub name: String,
-    /// How much is done, at most `total`.
-    pub current: u64,
-    /// How much there is to do, at least one.
-    pub total: u64,
-}
-
-/// How grave a message about an action is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InfoLevel {
-    /// Good to know.
-    Info,
-    /// Something was lost.
-    Error,
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// How long a connection must hold before it counts as one that lasts.
-pub(super) const STABLE: Duration = Duration::from_secs(60);
+pub const STABLE: Duration = Duration::from_secs(60);
 
 /// Reasons that are remembered; further ones are logged only with a count.
 const MAX_REASONS: usize = 8;
@@ -15,7 +15,7 @@ const FIRST_REPEATED: u64 = 16;
 
 /// The losses and failed attempts since the last connection that lasted.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub struct Losses {
     attempts: u64,
     connections: u64,
     reasons: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Losses {
 
 /// How a loss is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// As news.
     News,
     /// As one of many, with the number of attempts and of connections that were made and did not last.
@@ -34,13 +34,13 @@ pub(super) enum Said {
 
 impl Losses {
     /// A connection was made. Returns whether to log it.
-    pub(super) fn connected(&mut self) -> bool {
+    pub fn connected(&mut self) -> bool {
         self.connections += 1;
         self.connections == 1
     }
 
     /// A connection was lost or could not be made.
-    pub(super) fn lost(&mut self, reason: &str) -> Said {
+    pub fn lost(&mut self, reason: &str) -> Said {
         self.attempts += 1;
         if self.reasons.len() < MAX_REASONS && !self.reasons.iter().any(|known| known == reason) {
             self.reasons.push(reason.to_owned());
@@ -53,14 +53,14 @@ impl Losses {
     }
 
     /// The connection lasts. Returns the number of losses before it if the log does not say yet that there is a connection.
-    pub(super) fn lasts(&mut self) -> Option<u64> {
+    pub fn lasts(&mut self) -> Option<u64> {
         let Self { attempts, connections, .. } = std::mem::take(self);
         // The next loss is followed by a connection that is news again.
         (connections > 1).then_some(attempts)
     }
 
     /// Whether nothing was lost since the last connection that lasted.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.attempts == 0
     }
 }

@@ -13,8 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::CoreError;
-use crate::certificates;
+use crate::{certificates, ckcore::CoreError};
 
 const WHAT: &str = "set-up of TLS";
 
@@ -39,7 +38,7 @@ impl Default for TlsOptions {
 
 /// Everything that was read from files, once.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub struct Trust {
     provider: Arc<CryptoProvider>,
     roots: RootCertStore,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
@@ -48,7 +47,7 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Reads the files. Without `system` the system's certificates are not looked at.
-    pub(super) fn read(options: &TlsOptions, system: bool) -> Result<Self, CoreError> {
+    pub fn read(options: &TlsOptions, system: bool) -> Result<Self, CoreError> {
         let mut roots = RootCertStore::empty();
         if let Some(path) = &options.ca_cert {
             for certificate in certificates(path)? {
@@ -69,7 +68,7 @@ impl Trust {
     }
 
     /// A configuration that trusts `extra` too.
-    pub(super) fn config(&self, extra: Option<&CertificateDer<'static>>) -> Result<ClientConfig, CoreError> {
+    pub fn config(&self, extra: Option<&CertificateDer<'static>>) -> Result<ClientConfig, CoreError> {
         let mut roots = self.roots.clone();
         if let Some(extra) = extra {
             roots.add(extra.clone()).map_err(|error| wrong(&error))?;
@@ -78,7 +77,7 @@ impl Trust {
     }
 
     /// A configuration that trusts anybody: only to ask for what is verified by other means.
-    pub(super) fn blind_config(&self) -> Result<ClientConfig, CoreError> {
+    pub fn blind_config(&self) -> Result<ClientConfig, CoreError> {
         self.build(None)
     }
 
@@ -120,7 +119,7 @@ const WANTS_CERTIFICATE: &[&str] =
     &["CertificateRequired", "UnknownCA", "BadCertificate", "CertificateUnknown", "DecryptError"];
 
 /// The text of an error, with the explanation where it is one of TLS.
-pub(super) fn explained(error: String) -> String {
+pub fn explained(error: String) -> String {
     let known = EXPLANATIONS.iter().find(|(part, _)| error.contains(part)).map(|(_, explanation)| *explanation);
     let wants = || {
         let wants = WANTS_CERTIFICATE.iter().any(|alert| error.contains(alert));

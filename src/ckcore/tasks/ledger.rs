@@ -9,18 +9,18 @@ use std::collections::{HashMap, VecDeque};
 use super::TaskResult;
 
 /// The most tasks in work at a time. One command of a core gives out 100 at once and waits, or any number and does not.
-pub(super) const OPEN_LIMIT: usize = 1024;
+pub const OPEN_LIMIT: usize = 1024;
 
 /// How many results are kept: those of all tasks that can be in work at a time find room.
-pub(super) const KEPT_LIMIT: usize = OPEN_LIMIT;
+pub const KEPT_LIMIT: usize = OPEN_LIMIT;
 
 /// One connection to the work queue, in the order in which they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub u64);
 
 /// What to do with a task that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TaskArrival {
+pub enum TaskArrival {
     /// Start it.
     Start,
     /// It is in work: its result will come.
@@ -40,7 +40,7 @@ struct Entry {
 
 /// Which tasks are in work, and the results of those that were done.
 #[derive(Debug, Default)]
-pub(super) struct Tasks {
+pub struct Tasks {
     entries: HashMap<String, Entry>,
     /// The ids of tasks with a result, oldest first.
     done: VecDeque<String>,
@@ -48,7 +48,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// The core delivered a task.
-    pub(super) fn arrived(&mut self, id: &str, on: ConnectionId) -> TaskArrival {
+    pub fn arrived(&mut self, id: &str, on: ConnectionId) -> TaskArrival {
         let open = self.open();
         if let Some(entry) = self.entries.get_mut(id) {
             entry.waiting = Some(on);
@@ -62,7 +62,7 @@ impl Tasks {
     }
 
     /// A task in work is done. Returns whether it was in work; a second result is ignored.
-    pub(super) fn answered(&mut self, id: &str, result: TaskResult) -> bool {
+    pub fn answered(&mut self, id: &str, result: TaskResult) -> bool {
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.result.is_none()) else { return false };
         entry.result = Some(result);
         self.done.push_back(id.to_owned());
@@ -75,7 +75,7 @@ impl Tasks {
     }
 
     /// The oldest result that this connection waits for; it counts as sent.
-    pub(super) fn send_next(&mut self, on: ConnectionId) -> Option<(String, TaskResult)> {
+    pub fn send_next(&mut self, on: ConnectionId) -> Option<(String, TaskResult)> {
         let is_waiting = |id: &&String| self.entries.get(*id).is_some_and(|entry| entry.waiting == Some(on));
         let id = self.done.iter().find(is_waiting)?.clone();
         let entry = self.entries.get_mut(&id)?;
@@ -84,19 +84,19 @@ impl Tasks {
     }
 
     /// A connection is over: what it waited for will be delivered again.
-    pub(super) fn connection_over(&mut self, on: ConnectionId) {
+    pub fn connection_over(&mut self, on: ConnectionId) {
         for entry in self.entries.values_mut().filter(|entry| entry.waiting == Some(on)) {
             entry.waiting = None;
         }
     }
 
     /// Whether a connection waits for more than it can carry before it is closed with its first result.
-    pub(super) fn is_crowded(&self, on: ConnectionId) -> bool {
+    pub fn is_crowded(&self, on: ConnectionId) -> bool {
         self.entries.values().filter(|entry| entry.waiting == Some(on)).nth(1).is_some()
     }
 
     /// Whether a connection waits for something, done or not.
-    pub(super) fn is_awaited(&self, on: ConnectionId) -> bool {
+    pub fn is_awaited(&self, on: ConnectionId) -> bool {
         self.entries.values().any(|entry| entry.waiting == Some(on))
     }
 

@@ -19,15 +19,16 @@ use tokio::{
 };
 
 use super::{
-    Backoff, CoreError, CoreEvent, TaskResult,
+    TaskResult, frames,
+    ledger::{ConnectionId, OPEN_LIMIT, TaskArrival, Tasks},
+};
+use crate::ckcore::{
+    CoreError,
     dialect::{Dialect, MAX_QUEUE_CONNECTIONS},
     error::bounded,
-    frames,
-    http::Http,
+    event::CoreEvent,
     outbox::Outbox,
-    peer::Peer,
-    tasks::{ConnectionId, OPEN_LIMIT, TaskArrival, Tasks},
-    wire::{Heard, Purpose, Wire},
+    transport::{Backoff, Heard, Http, Peer, Purpose, Wire},
 };
 
 const QUEUE: Purpose = Purpose { opening: "connection to the work queue", open: "work queue" };
@@ -37,7 +38,7 @@ const CROWDED: Duration = Duration::from_secs(60);
 
 /// The books of tasks, shared between the connections and whoever answers.
 #[derive(Debug, Default)]
-pub(super) struct TaskBooks {
+pub struct TaskBooks {
     tasks: Mutex<Tasks>,
     changed: Notify,
     connections: AtomicU64,
@@ -76,7 +77,7 @@ impl TaskBooks {
     }
 
     /// A task is done. Returns whether it was in work.
-    pub(super) fn answered(&self, id: &str, result: TaskResult) -> bool {
+    pub fn answered(&self, id: &str, result: TaskResult) -> bool {
         let was_in_work = self.tasks().answered(id, result);
         // Each connection looks whether it is the one that waits for it.
         self.changed.notify_waiters();
@@ -86,14 +87,14 @@ impl TaskBooks {
 
 /// The owner of the connections to the work queue.
 #[derive(Clone)]
-pub(super) struct Queue {
-    pub(super) http: Arc<Http>,
-    pub(super) books: Arc<TaskBooks>,
-    pub(super) outbox: Outbox,
+pub struct Queue {
+    pub http: Arc<Http>,
+    pub books: Arc<TaskBooks>,
+    pub outbox: Outbox,
     /// The ids of the clouds whose tasks are taken; none are all.
-    pub(super) clouds: Arc<Vec<String>>,
+    pub clouds: Arc<Vec<String>>,
     /// When everything must be over, once we are closing.
-    pub(super) stop: watch::Receiver<Option<Instant>>,
+    pub stop: watch::Receiver<Option<Instant>>,
 }
 
 /// How a connection ended.
@@ -112,7 +113,7 @@ enum End {
 
 impl Queue {
     /// Keeps as many connections as the core wants, until it is stopped.
-    pub(super) async fn run(self) {
+    pub async fn run(self) {
         let connections = (0..MAX_QUEUE_CONNECTIONS).map(|number| self.clone().connection(number));
         join_all(connections).await;
     }

@@ -12,12 +12,12 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 
 use super::{
-    CoreError, Psk,
-    http::{failure, read},
+    response::{failure, read},
     token,
 };
+use crate::ckcore::{CoreError, Psk};
 
-pub(super) const WHAT: &str = "check of the core's certificate authority";
+pub const WHAT: &str = "check of the core's certificate authority";
 
 /// The most that is read of a certificate, in bytes.
 const LIMIT: usize = 64 * 1024;
@@ -29,7 +29,7 @@ struct Claims {
 }
 
 /// The root certificate in a core's answer, if the pre-shared key proves it.
-pub(super) async fn proved(
+pub async fn proved(
     response: Response,
     psk: &Psk,
     limit: std::time::Duration,

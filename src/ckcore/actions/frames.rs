@@ -1,17 +1,13 @@
-//! What is said on the websockets. Both generations say it in the same words; the newer one has more of them.
+//! Frames of the action websocket. Both generations use the same ones; the newer one has more of them.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{
-    Action, ActionKey, Answer, Duty, InfoLevel, ProgressTree, Task, TaskResult,
-    error::{bounded, cut},
+    Action, ActionKey, Answer, Duty,
+    progress::{InfoLevel, Note, ProgressTree},
 };
-
-/// The longest error text that goes into an answer, in bytes.
-const ERROR_LIMIT: usize = 4000;
+use crate::ckcore::error::{ERROR_LIMIT, bounded, cut};
 
 /// The longest message about an action, in bytes.
 const INFO_LIMIT: usize = 500;
@@ -21,7 +17,7 @@ const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day
 
 /// A text frame of the core.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Incoming {
+pub enum Incoming {
     /// Something to do.
     Action(Action),
     /// Something is no longer to be done.
@@ -30,17 +26,8 @@ pub(super) enum Incoming {
     Unusable(String),
 }
 
-/// Something about an action in work, for people.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Note {
-    /// How far it is.
-    Progress(ProgressTree),
-    /// A message.
-    Info(InfoLevel, String),
-}
-
 /// Reads a text frame of the action websocket.
-pub(super) fn read(text: &str) -> Incoming {
+pub fn read(text: &str) -> Incoming {
     read_action(text).unwrap_or_else(Incoming::Unusable)
 }
 
@@ -67,7 +54,7 @@ fn read_action(text: &str) -> Result<Incoming, String> {
 }
 
 /// The text frame that answers an action.
-pub(super) fn answer(action: &Action, answer: &Answer) -> String {
+pub fn answer(action: &Action, answer: &Answer) -> String {
     let mut data = action.data.clone();
     let kind = match answer {
         Answer::Done => "action_done",
@@ -80,7 +67,7 @@ pub(super) fn answer(action: &Action, answer: &Answer) -> String {
 }
 
 /// The text frame about an action in work.
-pub(super) fn note(key: &ActionKey, duty: Duty, note: &Note) -> String {
+pub fn note(key: &ActionKey, duty: Duty, note: &Note) -> String {
     let ActionKey { task, step } = key;
     let (kind, data) = match note {
         Note::Progress(progress) => {
@@ -110,43 +97,6 @@ fn tree(progress: &ProgressTree) -> Value {
         json
     });
     json!({ "kind": "tree", "name": progress.name, "parts": parts.collect::<Vec<_>>() })
-}
-
-/// The first frame on the work queue of a core that wants to be told what we do.
-pub(super) fn commands(clouds: &[String]) -> String {
-    let mut filter = Map::new();
-    if !clouds.is_empty() {
-        filter.insert("cloud".to_owned(), json!(clouds));
-    }
-    json!([{
-        "name": "tag", "info": null, "description": null, "filter": filter, "expect_node_result": true,
-        "args_description": {}, "allowed_on_kind": null,
-    }])
-    .to_string()
-}
-
-/// Reads a frame of the work queue, or says why it cannot be used.
-pub(super) fn read_task(text: &str) -> Result<Task, String> {
-    let mut frame: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let field = |name: &str| frame.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (Some(id), Some(name)) = (field("task_id"), field("task_name")) else {
-        return Err("a task without id or name".to_owned());
-    };
-    let attrs = frame.get("attrs").and_then(Value::as_object).into_iter().flatten();
-    let attrs = attrs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-    let attrs: BTreeMap<_, _> = attrs.collect();
-    let data = frame.get_mut("data").map(Value::take);
-    let Some(Value::Object(data)) = data else { return Err("a task without data".to_owned()) };
-    Ok(Task { id, name, attrs, data })
-}
-
-/// The text frame that answers a task.
-pub(super) fn task_result(id: &str, result: &TaskResult) -> String {
-    match result {
-        TaskResult::Done(node) => json!({ "task_id": id, "result": "done", "data": node }),
-        TaskResult::Error(text) => json!({ "task_id": id, "result": "error", "error": cut(text, ERROR_LIMIT) }),
-    }
-    .to_string()
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{CoreError, carry::Ancestors, lines::Lines};
+use super::{last_known::Ancestors, ndjson::Lines};
+use crate::ckcore::CoreError;
 
 /// The request that is answered.
-pub(super) const WHAT: &str = "query of what the core has of accounts";
+pub const WHAT: &str = "query of what the core has of accounts";
 
 /// A region or an account in the core, and the nodes below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,24 +61,24 @@ struct Metadata {
 }
 
 /// Reads summaries as they arrive.
-pub(super) struct SummaryReader {
+pub struct SummaryReader {
     lines: Lines,
     summaries: Vec<Summary>,
 }
 
 impl SummaryReader {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self { lines: Lines::new(WHAT), summaries: Vec::new() }
     }
 
     /// Takes the next bytes of the answer, which may end anywhere in a line.
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
         let Self { lines, summaries } = self;
         lines.feed(chunk, |line| summaries.extend_from_line(line))
     }
 
     /// The summaries, when the answer is complete.
-    pub(super) fn finish(mut self) -> Result<Vec<Summary>, CoreError> {
+    pub fn finish(mut self) -> Result<Vec<Summary>, CoreError> {
         let Self { lines, summaries } = &mut self;
         lines.finish(|line| summaries.extend_from_line(line))?;
         Ok(self.summaries)
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn summaries_of_both_cores_are_read() {
-        for recorded in [include_str!("testdata/clean_2.0.ndjson"), include_str!("testdata/clean_4.1.ndjson")] {
+        for recorded in [include_str!("../testdata/clean_2.0.ndjson"), include_str!("../testdata/clean_4.1.ndjson")] {
             let summaries = read(recorded);
             let of = |id: &str| summaries.iter().find(|summary| summary.id == id).unwrap();
             let (account, region) = (of("Example Account"), of("us-west"));

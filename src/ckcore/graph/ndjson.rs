@@ -1,6 +1,6 @@
 //! Lines of a streamed answer, whose chunks may end anywhere.
 
-use super::{CoreError, error::bounded};
+use crate::ckcore::{CoreError, error::bounded};
 
 /// The longest line that is read, in bytes. Stored nodes are a little larger than the lines they came from.
 const LINE_LIMIT: usize = 16 * 1024 * 1024;
@@ -9,7 +9,7 @@ const LINE_LIMIT: usize = 16 * 1024 * 1024;
 const TOTAL_LIMIT: usize = 512 * 1024 * 1024;
 
 /// Splits an answer into lines as it arrives. Empty lines are left out.
-pub(super) struct Lines {
+pub struct Lines {
     what: &'static str,
     rest: Vec<u8>,
     bytes: usize,
@@ -17,12 +17,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `what` is the request that is answered.
-    pub(super) fn new(what: &'static str) -> Self {
+    pub fn new(what: &'static str) -> Self {
         Self { what, rest: Vec::new(), bytes: 0 }
     }
 
     /// Takes the next bytes and gives every line that is complete with them.
-    pub(super) fn feed(
+    pub fn feed(
         &mut self,
         chunk: &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), CoreError>,
@@ -48,13 +48,13 @@ impl Lines {
     }
 
     /// Gives the last line, if it did not end with a newline.
-    pub(super) fn finish(&mut self, take: impl FnOnce(&[u8]) -> Result<(), CoreError>) -> Result<(), CoreError> {
+    pub fn finish(&mut self, take: impl FnOnce(&[u8]) -> Result<(), CoreError>) -> Result<(), CoreError> {
         let line = std::mem::take(&mut self.rest);
         if line.trim_ascii().is_empty() { Ok(()) } else { take(&line) }
     }
 
     /// The error of an answer that cannot be understood.
-    pub(super) fn unusable(&self, why: &str) -> CoreError {
+    pub fn unusable(&self, why: &str) -> CoreError {
         CoreError::permanent(self.what, &format!("the core's answer cannot be used: {}", bounded(why)))
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{self, sleep, timeout_at};
 
-use super::{Backoff, CoreError};
+use super::Backoff;
+use crate::ckcore::CoreError;
 
 /// How long it is hoped that the core accepts our key after all: that it is given the old one again, or that clocks are
 /// set. A wrong key does not mend itself.

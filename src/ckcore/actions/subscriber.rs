@@ -15,30 +15,32 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, Answer, Backoff, CoreError, CoreEvent, Duty,
-    error::bounded,
-    frames::{self, Incoming, Note},
-    http::Http,
+    ActionKey, Answer, Duty,
+    frames::{self, Incoming},
     ledger::{Arrival, Ledger},
-    losses::{Losses, STABLE, Said},
-    notes::Notes,
+    loss_log::{Losses, STABLE, Said},
+    progress::{Note, Notes},
+};
+use crate::ckcore::{
+    CoreError,
+    error::bounded,
+    event::CoreEvent,
     outbox::Outbox,
-    peer::Peer,
-    wire::{Heard, Purpose, Wire},
+    transport::{Backoff, Heard, Http, Peer, Purpose, Wire},
 };
 
 const ACTIONS: Purpose = Purpose { opening: "connection of the action websocket", open: "action websocket" };
 
 /// The books, shared between the connection and whoever answers.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub struct Books {
     ledger: Mutex<Ledger>,
     notes: Mutex<Notes>,
     changed: Notify,
 }
 
 impl Books {
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,7 +49,7 @@ impl Books {
     }
 
     /// Keeps a note about an action until it can be sent, if the action is in work.
-    pub(super) fn note(&self, key: &ActionKey, note: Note) {
+    pub fn note(&self, key: &ActionKey, note: Note) {
         let duty = self.ledger().in_work(key);
         if let Some(duty) = duty {
             self.notes().push(key.clone(), duty, note);
@@ -56,14 +58,14 @@ impl Books {
     }
 
     /// Wakes the connection, because there is something to send.
-    pub(super) fn wake(&self) {
+    pub fn wake(&self) {
         self.changed.notify_one();
     }
 }
 
 /// What the dispatcher knows of the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+enum Standing {
     Unknown,
     Connected,
     Lost(String),
@@ -88,23 +90,29 @@ struct Session {
 }
 
 /// The owner of the action websocket.
-pub(super) struct Link {
-    pub(super) http: Arc<Http>,
-    pub(super) books: Arc<Books>,
-    pub(super) outbox: Outbox,
+pub struct Link {
+    http: Arc<Http>,
+    books: Arc<Books>,
+    outbox: Outbox,
     /// When everything must be over, once we are closing.
-    pub(super) stop: watch::Receiver<Option<Instant>>,
+    stop: watch::Receiver<Option<Instant>>,
     /// What the dispatcher was told last.
-    pub(super) standing: Standing,
+    standing: Standing,
     /// The losses since the last connection that lasted.
-    pub(super) losses: Losses,
+    losses: Losses,
     /// Whether the core may know us, so that there is something to remove in the end.
-    pub(super) subscribed: AtomicBool,
+    subscribed: AtomicBool,
 }
 
 impl Link {
+    /// A connection that was not made yet.
+    pub fn new(http: Arc<Http>, books: Arc<Books>, outbox: Outbox, stop: watch::Receiver<Option<Instant>>) -> Self {
+        let (standing, losses, subscribed) = (Standing::Unknown, Losses::default(), AtomicBool::new(false));
+        Self { http, books, outbox, stop, standing, losses, subscribed }
+    }
+
     /// Runs until it is stopped, then removes the subscriptions.
-    pub(super) async fn run(mut self) {
+    pub async fn run(mut self) {
         let timing = &self.http.config.timing;
         let (first, limit) = (timing.backoff_first, timing.backoff_limit);
         let mut backoff = Backoff::new(first, limit);

@@ -16,7 +16,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use super::{CoreError, Psk};
+use crate::ckcore::{CoreError, Psk};
 
 const WHAT: &str = "authentication with the pre-shared key";
 
@@ -34,7 +34,7 @@ struct Claims {
 
 /// Makes the value of the `Authorization` header.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub struct Tokens {
     psk: Option<Psk>,
     current: Mutex<Option<Current>>,
 }
@@ -47,12 +47,12 @@ struct Current {
 }
 
 impl Tokens {
-    pub(super) fn new(psk: Option<Psk>) -> Self {
+    pub fn new(psk: Option<Psk>) -> Self {
         Self { psk, current: Mutex::default() }
     }
 
     /// The header's value; `None` without a key.
-    pub(super) async fn header(&self) -> Result<Option<HeaderValue>, CoreError> {
+    pub async fn header(&self) -> Result<Option<HeaderValue>, CoreError> {
         let Some(psk) = &self.psk else { return Ok(None) };
         let mut current = self.current.lock().await;
         if let Some(current) = current.as_ref().filter(|current| current.made.elapsed() < LIFE / 2) {
@@ -66,7 +66,7 @@ impl Tokens {
     }
 
     /// Makes a fresh token next time, because the core refused this one.
-    pub(super) async fn forget(&self) {
+    pub async fn forget(&self) {
         *self.current.lock().await = None;
     }
 }
@@ -91,13 +91,13 @@ fn sign(psk: &Psk, salt: &[u8], exp: u64) -> Result<String, CoreError> {
 }
 
 /// The salt in the header of a token.
-pub(super) fn salt(header: &Header) -> Option<Vec<u8>> {
+pub fn salt(header: &Header) -> Option<Vec<u8>> {
     let salt: String = header.extras.get("salt").ok()??;
     STANDARD.decode(salt).ok()
 }
 
 /// The key that signs tokens with this salt. Takes tens of milliseconds.
-pub(super) fn derive(psk: &Psk, salt: &[u8]) -> [u8; 32] {
+pub fn derive(psk: &Psk, salt: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, psk.bytes(), &mut key);
     key

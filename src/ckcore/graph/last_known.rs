@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CoreError, lines::Lines};
+use super::ndjson::Lines;
+use crate::ckcore::CoreError;
 
 const WHAT: &str = "query of an account";
 
@@ -102,7 +103,7 @@ struct Line<'a> {
 /// The part of a node's ancestors that says to which account it belongs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Ancestors {
+pub struct Ancestors {
     account: Option<Ancestor>,
 }
 
@@ -115,14 +116,14 @@ struct Ancestor {
 }
 
 impl Ancestors {
-    pub(super) fn account_id(self) -> Option<String> {
+    pub fn account_id(self) -> Option<String> {
         let account = self.account?;
         account.id.or_else(|| account.reported.and_then(|reported| reported.id))
     }
 }
 
 /// Reads the answer as it arrives.
-pub(super) struct Carrier<'a> {
+pub struct Carrier<'a> {
     account_kind: &'a str,
     account_id: &'a str,
     lines: Lines,
@@ -137,18 +138,18 @@ struct Found {
 }
 
 impl<'a> Carrier<'a> {
-    pub(super) fn new(account_kind: &'a str, account_id: &'a str) -> Self {
+    pub fn new(account_kind: &'a str, account_id: &'a str) -> Self {
         Self { account_kind, account_id, lines: Lines::new(WHAT), found: Found::default() }
     }
 
     /// Takes the next bytes of the answer, which may end anywhere in a line.
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
         let Self { account_kind, account_id, lines, found } = self;
         lines.feed(chunk, |line| found.line(line, account_kind, account_id))
     }
 
     /// The whole account, when the answer is complete.
-    pub(super) fn finish(mut self) -> Result<Carried, CoreError> {
+    pub fn finish(mut self) -> Result<Carried, CoreError> {
         let Self { account_kind, account_id, lines, found } = &mut self;
         lines.finish(|line| found.line(line, account_kind, account_id))?;
         let Found { nodes, edges: all } = self.found;
@@ -218,5 +219,5 @@ fn unusable(why: &str) -> CoreError {
 }
 
 #[cfg(test)]
-#[path = "carry_tests.rs"]
+#[path = "last_known_tests.rs"]
 mod tests;

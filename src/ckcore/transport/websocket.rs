@@ -18,13 +18,8 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{
-    CoreError, Timing,
-    error::bounded,
-    http::{Http, causes},
-    peer::Peer,
-    tls,
-};
+use super::{discovery::Peer, http::Http, response::causes, tls};
+use crate::ckcore::{CoreError, Timing, error::bounded};
 
 /// The largest message that is taken from the core, in bytes. Actions have a few hundred, tasks the size of a node.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
@@ -34,15 +29,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a websocket is for, in errors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Purpose {
+pub struct Purpose {
     /// For its opening.
-    pub(super) opening: &'static str,
+    pub opening: &'static str,
     /// For what happens later.
-    pub(super) open: &'static str,
+    pub open: &'static str,
 }
 
 /// An open websocket.
-pub(super) struct Wire {
+pub struct Wire {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     purpose: Purpose,
     timing: Timing,
@@ -51,7 +46,7 @@ pub(super) struct Wire {
 }
 
 /// What was heard.
-pub(super) enum Heard {
+pub enum Heard {
     /// A text frame.
     Text(Utf8Bytes),
     /// The core closed the websocket; whether it did so normally, and how.
@@ -60,7 +55,7 @@ pub(super) enum Heard {
 
 impl Wire {
     /// Opens a websocket of the core.
-    pub(super) async fn open(
+    pub async fn open(
         http: &Http,
         peer: &Peer,
         path: &[&str],
@@ -112,7 +107,7 @@ impl Wire {
     /// up.
     ///
     /// Pings of the core are answered by the library as soon as the next message is waited for.
-    pub(super) async fn next(&mut self) -> Result<Heard, CoreError> {
+    pub async fn next(&mut self) -> Result<Heard, CoreError> {
         loop {
             tokio::select! {
                 message = self.socket.next() => {
@@ -138,7 +133,7 @@ impl Wire {
     }
 
     /// Sends a text frame.
-    pub(super) async fn say(&mut self, text: String) -> Result<(), CoreError> {
+    pub async fn say(&mut self, text: String) -> Result<(), CoreError> {
         self.write(Message::text(text)).await
     }
 
@@ -158,12 +153,12 @@ impl Wire {
     }
 
     /// The error of a connection that is lost.
-    pub(super) fn lost(&self, why: &str) -> CoreError {
+    pub fn lost(&self, why: &str) -> CoreError {
         CoreError::transport(self.purpose.open, why)
     }
 
     /// Closes the websocket normally and waits a moment for the core to agree.
-    pub(super) async fn close(&mut self) {
+    pub async fn close(&mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         // A connection that is broken already is closed as well.
         let _ = timeout(FAREWELL, self.socket.close(Some(frame))).await;

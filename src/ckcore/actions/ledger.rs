@@ -9,14 +9,14 @@ use std::collections::{HashMap, VecDeque};
 use super::{Action, ActionKey, Answer, Duty};
 
 /// The most entries that are open at a time; a core has one per running workflow.
-pub(super) const OPEN_LIMIT: usize = 64;
+pub const OPEN_LIMIT: usize = 64;
 
 /// How many answers are kept after they reached the core.
-pub(super) const KEPT_LIMIT: usize = 256;
+pub const KEPT_LIMIT: usize = 256;
 
 /// What to do with an action that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub enum Arrival {
     /// Start it.
     Start,
     /// It is in work: its answer will come.
@@ -46,7 +46,7 @@ enum State {
 
 /// Which actions are in work, which answers have to be sent, and which were.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub struct Ledger {
     entries: HashMap<ActionKey, Entry>,
     /// The keys of answers to be sent, oldest first.
     waiting: VecDeque<ActionKey>,
@@ -56,7 +56,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The core delivered an action.
-    pub(super) fn arrived(&mut self, action: &Action) -> Arrival {
+    pub fn arrived(&mut self, action: &Action) -> Arrival {
         let open = self.open();
         let Some(entry) = self.entries.get_mut(&action.key) else {
             if open >= OPEN_LIMIT {
@@ -79,7 +79,7 @@ impl Ledger {
     }
 
     /// An action in work is finished. Returns whether there is something to send; a second answer is ignored.
-    pub(super) fn answered(&mut self, key: &ActionKey, answer: Answer) -> bool {
+    pub fn answered(&mut self, key: &ActionKey, answer: Answer) -> bool {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.state == State::InWork) else { return false };
         entry.state = State::Waiting(answer);
         self.waiting.push_back(key.clone());
@@ -87,12 +87,12 @@ impl Ledger {
     }
 
     /// What kind of action it is, if it is in work.
-    pub(super) fn in_work(&self, key: &ActionKey) -> Option<Duty> {
+    pub fn in_work(&self, key: &ActionKey) -> Option<Duty> {
         self.entries.get(key).filter(|entry| entry.state == State::InWork).map(|entry| entry.action.duty)
     }
 
     /// The next answer to send, which counts as sent from now on.
-    pub(super) fn send_next(&mut self) -> Option<(Action, Answer)> {
+    pub fn send_next(&mut self) -> Option<(Action, Answer)> {
         let key = self.waiting.pop_front()?;
         let entry = self.entries.get_mut(&key)?;
         let State::Waiting(answer) = &entry.state else { return None };
@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// The answer could not be written: it is sent first on the next connection.
-    pub(super) fn not_sent(&mut self, key: &ActionKey) {
+    pub fn not_sent(&mut self, key: &ActionKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && let State::Sent(answer) = &entry.state
         {
@@ -113,7 +113,7 @@ impl Ledger {
 
     /// The connection on which the answer was sent is over, whether or not the core took it: on the next connection the
     /// core begins with the actions for which it has no answer.
-    pub(super) fn settled(&mut self, key: &ActionKey) {
+    pub fn settled(&mut self, key: &ActionKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && let State::Sent(answer) = &entry.state
         {
@@ -128,7 +128,7 @@ impl Ledger {
     }
 
     /// Whether an answer has to be sent.
-    pub(super) fn has_answer(&self) -> bool {
+    pub fn has_answer(&self) -> bool {
         !self.waiting.is_empty()
     }
 

@@ -1,41 +1,43 @@
 //! Which core it is that we talk to, found out by asking it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, pki_types::CertificateDer};
 
 use super::{
-    CoreConfig, CoreError, Generation, Psk, authority,
-    dialect::Dialect,
-    error::bounded,
-    http::{KEEPALIVE, causes, failure, read},
+    authority,
+    response::{causes, failure, read},
     tls::Trust,
 };
+use crate::ckcore::{CoreConfig, CoreError, Generation, Psk, dialect::Dialect, error::bounded};
 
 const WHAT: &str = "look at the core";
 
 /// The most that is read of an answer, in bytes.
 const LIMIT: usize = 1024;
 
+/// How long a connection may be idle before the system asks the peer whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// A core that was looked at.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub struct Peer {
     /// What it speaks.
-    pub(super) dialect: Dialect,
+    pub(in crate::ckcore) dialect: Dialect,
     /// The client for its requests.
-    pub(super) client: Client,
+    pub client: Client,
     /// The graph that we write.
-    pub(super) graph: String,
+    pub graph: String,
     /// The id that it knows us by.
-    pub(super) subscriber: String,
+    pub subscriber: String,
     tls: Arc<ClientConfig>,
 }
 
 impl Peer {
     /// Looks at the core: what it speaks, and by whom its certificate is signed.
-    pub(super) async fn look(config: &CoreConfig, trust: &Trust) -> Result<Self, CoreError> {
+    pub async fn look(config: &CoreConfig, trust: &Trust) -> Result<Self, CoreError> {
         let (chosen, authority) = match (&config.psk, config.tls.verify && config.tls.ca_cert.is_none()) {
             (Some(psk), true) if config.uses_tls() && config.generation != Generation::Ckcore => {
                 match own_authority(config, trust, psk).await? {
@@ -63,7 +65,7 @@ impl Peer {
     }
 
     /// How websockets are secured.
-    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+    pub fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.tls)
     }
 }

@@ -2,18 +2,58 @@
 
 use std::collections::VecDeque;
 
-use super::{ActionKey, Duty, frames::Note};
+use super::{ActionKey, Duty};
+
+/// How far an action is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgressTree {
+    /// The action's name for people.
+    pub name: String,
+    /// Its parts.
+    pub parts: Vec<ProgressPart>,
+}
+
+/// How far a part of an action is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressPart {
+    /// The names of what it is a part of, outermost first.
+    pub path: Vec<String>,
+    /// Its name, unique among its neighbours.
+    pub name: String,
+    /// How much is done, at most `total`.
+    pub current: u64,
+    /// How much there is to do, at least one.
+    pub total: u64,
+}
+
+/// How grave a message about an action is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InfoLevel {
+    /// Good to know.
+    Info,
+    /// Something was lost.
+    Error,
+}
+
+/// Something about an action in work, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// How far it is.
+    Progress(ProgressTree),
+    /// A message.
+    Info(InfoLevel, String),
+}
 
 /// How many wait at a time.
 const LIMIT: usize = 64;
 
 /// What waits, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Notes(VecDeque<(ActionKey, Duty, Note)>);
+pub struct Notes(VecDeque<(ActionKey, Duty, Note)>);
 
 impl Notes {
     /// Adds a note. Of the progress of an action only the newest waits.
-    pub(super) fn push(&mut self, key: ActionKey, duty: Duty, note: Note) {
+    pub fn push(&mut self, key: ActionKey, duty: Duty, note: Note) {
         if matches!(note, Note::Progress(_)) {
             self.0.retain(|(old, _, note)| *old != key || !matches!(note, Note::Progress(_)));
         }
@@ -24,12 +64,12 @@ impl Notes {
     }
 
     /// The next note to send.
-    pub(super) fn pop(&mut self) -> Option<(ActionKey, Duty, Note)> {
+    pub fn pop(&mut self) -> Option<(ActionKey, Duty, Note)> {
         self.0.pop_front()
     }
 
     /// Drops all notes, where nobody can be told.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -37,7 +77,6 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ckcore::{InfoLevel, ProgressTree};
 
     #[test]
     fn only_the_newest_progress_waits_and_the_number_is_bounded() {

@@ -76,24 +76,3 @@ fn notes_have_the_form_that_the_core_reads() {
     assert_eq!((&info["kind"], &info["data"]["level"]), (&json!("action_info"), &json!("error")));
     assert!(info["data"]["message"].as_str().unwrap().len() < 510);
 }
-
-#[test]
-fn recorded_tasks_are_read() {
-    for task in [include_str!("testdata/task_2.0.json"), include_str!("testdata/task_4.1.json")] {
-        let task = read_task(task).unwrap();
-        assert_eq!((task.name.as_str(), &task.data["update"]), ("tag", &json!({"owner": "bob"})));
-        assert_eq!(task.attrs["account"], "Example Account");
-        assert_eq!(task.node().unwrap().kind, "example_instance");
-        let done = parsed(&task_result(&task.id, &TaskResult::Done(json!({"id": "x"}))));
-        assert_eq!(done, json!({"task_id": task.id, "result": "done", "data": {"id": "x"}}));
-    }
-    for (text, why) in [("[", "JSON"), ("{}", "id"), ("{\"task_id\":\"a\",\"task_name\":\"tag\"}", "data")] {
-        assert!(read_task(text).unwrap_err().contains(why), "{text}");
-    }
-}
-
-#[test]
-fn the_registration_filters_by_cloud_only_if_there_are_clouds() {
-    assert_eq!(parsed(&commands(&[]))[0]["filter"], json!({}));
-    assert_eq!(parsed(&commands(&["aws".into()]))[0]["filter"], json!({"cloud": ["aws"]}));
-}
