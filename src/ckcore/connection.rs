@@ -10,21 +10,21 @@ use tokio::{
 
 use super::{
     CoreApi, CoreConfig, CoreError, CoreEvent, TaskResult,
-    actions::{ActionKey, Answer, Books, InfoLevel, Link, Note, ProgressTree},
+    actions::{ActionKey, Answer, InfoLevel, ProgressTree, SharedLedger, Subscriber, Update},
     outbox::Outbox,
-    tasks::{Queue, TaskBooks},
-    transport::Http,
+    tasks::{SharedTaskLedger, TaskQueue},
+    transport::HttpClient,
 };
 
 /// A connection to a core, kept alive by tasks of its own, which end when this is dropped.
 #[derive(Debug)]
 pub struct Core {
-    http: Arc<Http>,
-    books: Arc<Books>,
-    tasks: Arc<TaskBooks>,
+    http: Arc<HttpClient>,
+    ledger: Arc<SharedLedger>,
+    tasks: Arc<SharedTaskLedger>,
     outbox: Outbox,
     stop: watch::Sender<Option<Instant>>,
-    link: Running,
+    subscriber: Running,
     queue: OnceLock<Running>,
     _forwarder: Running,
 }
@@ -46,14 +46,14 @@ impl Drop for Running {
 /// # Errors
 /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
 pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Core, CoreError> {
-    let http = Arc::new(Http::new(Arc::new(config))?);
+    let http = Arc::new(HttpClient::new(Arc::new(config))?);
     let (stop, stopped) = watch::channel(None);
-    let (books, outbox) = (Arc::<Books>::default(), Outbox::default());
+    let (ledger, outbox) = (Arc::<SharedLedger>::default(), Outbox::default());
     let forwarder = Running(tokio::spawn(outbox.clone().forward(events)));
-    let link = Link::new(Arc::clone(&http), Arc::clone(&books), outbox.clone(), stopped);
-    let link = Running(tokio::spawn(link.run()));
+    let subscriber = Subscriber::new(Arc::clone(&http), Arc::clone(&ledger), outbox.clone(), stopped);
+    let subscriber = Running(tokio::spawn(subscriber.run()));
     let (tasks, queue) = (Arc::default(), OnceLock::new());
-    Ok(Core { http, books, tasks, outbox, stop, link, queue, _forwarder: forwarder })
+    Ok(Core { http, ledger, tasks, outbox, stop, subscriber, queue, _forwarder: forwarder })
 }
 
 impl Core {
@@ -61,8 +61,8 @@ impl Core {
     ///
     /// The answer is kept until the core has taken it; this does not wait for that.
     pub fn answer(&self, key: &ActionKey, answer: Answer) {
-        if self.books.ledger().answered(key, answer) {
-            self.books.wake();
+        if self.ledger.lock().answered(key, answer) {
+            self.ledger.wake();
         } else {
             tracing::warn!(peer = "core", action = %key, "ignored the answer to an action that is not in work");
         }
@@ -72,9 +72,9 @@ impl Core {
     /// there is no connection to the queue; a second call changes nothing.
     pub fn take_tasks(&self, clouds: &[String]) {
         self.queue.get_or_init(|| {
-            let queue = Queue {
+            let queue = TaskQueue {
                 http: Arc::clone(&self.http),
-                books: Arc::clone(&self.tasks),
+                ledger: Arc::clone(&self.tasks),
                 outbox: self.outbox.clone(),
                 clouds: Arc::new(clouds.to_vec()),
                 stop: self.stop.subscribe(),
@@ -93,12 +93,12 @@ impl Core {
 
     /// Tells the core how far an action in work is, if it can be told. Only the newest progress of an action is sent.
     pub fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
-        self.books.note(key, Note::Progress(progress.clone()));
+        self.ledger.add_update(key, Update::Progress(progress.clone()));
     }
 
     /// Tells the people at the core something about an action in work, if they can be told; long texts are cut.
     pub fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
-        self.books.note(key, Note::Info(level, text.to_owned()));
+        self.ledger.add_update(key, Update::Info(level, text.to_owned()));
     }
 
     /// The requests that need no websocket.
@@ -119,7 +119,7 @@ impl Core {
                 // A task that ended by itself is over too.
                 let _ = (&mut queue.0).await;
             }
-            (&mut self.link.0).await
+            (&mut self.subscriber.0).await
         };
         if timeout_at(deadline, ends).await.is_err() {
             tracing::warn!(peer = "core", "the connection to the core could not be closed in time");

@@ -25,15 +25,15 @@ mod outbox;
 mod tasks;
 mod transport;
 
-pub use actions::{Action, ActionKey, Answer, Duty, InfoLevel, ProgressPart, ProgressTree};
+pub use actions::{Action, ActionKey, ActionKind, Answer, InfoLevel, ProgressPart, ProgressTree};
 pub use config::{CoreConfig, Generation, Psk, Timing};
 pub use connection::{Core, connect};
 pub use dialect::Granularity;
 pub use error::CoreError;
 pub use event::CoreEvent;
 pub use graph::{
-    Ancestor, Carried, CarriedEdge, CarriedNode, CoreApi, MergeOrder, MergeReport, NodeChange, Stored, StoredGraph,
-    Summaries, Summary, stored_node,
+    Ancestor, CoreApi, LastKnownAccount, LastKnownEdge, LastKnownNode, MergeReport, MergeRequest, NodeChange,
+    StoredGraph, StoredNode, Summaries, Summary,
 };
 pub use tasks::{Task, TaskResult};
-pub use transport::{Backoff, KeyRefusals, TlsOptions, until};
+pub use transport::{Backoff, KeyRejections, TlsOptions, retry};

@@ -26,7 +26,7 @@ use super::{
     report::{CollectorReport, RunReport, UnitReport},
 };
 use crate::{
-    ckcore::{CoreApi, Granularity, until},
+    ckcore::{CoreApi, Granularity, retry},
     collectors::{BoxFuture, Uncollected},
     graph::{CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
@@ -141,7 +141,7 @@ impl Deliver for ToCore {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let (metrics, losses, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.losses), self.hold_sudden_loss);
         Box::pin(async move {
-            let granularity = until(order.deadline, PAUSES, "look at the core", || api.granularity());
+            let granularity = retry(order.deadline, PAUSES, "look at the core", || api.granularity());
             let (spool, deadline) = (order.spool.clone(), order.deadline);
             let past = Past {
                 api: &api,

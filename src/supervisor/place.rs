@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::{
-    ckcore::{Ancestor, Stored, StoredGraph},
+    ckcore::{Ancestor, StoredGraph, StoredNode},
     collectors::{Home, Subject},
     graph::Schema,
 };
@@ -72,7 +72,7 @@ impl<'g> Places<'g> {
         Self { graph, nodes, above, below }
     }
 
-    pub(super) fn node(&self, index: usize) -> &'g Stored {
+    pub(super) fn node(&self, index: usize) -> &'g StoredNode {
         &self.graph.nodes[index]
     }
 
@@ -213,26 +213,26 @@ enum Place {
 ///
 /// # Errors
 /// What about its place is not known.
-pub(super) fn subject_of_task(node: &Stored) -> Result<Subject, String> {
+pub(super) fn subject_of_task(node: &StoredNode) -> Result<Subject, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;
     let region = node.ancestors.get("region").map(of_ancestor);
     Ok(subject(node, cloud.id.clone(), of_ancestor(account), region))
 }
 
-fn subject(node: &Stored, cloud: String, account: Home, region: Option<Home>) -> Subject {
+fn subject(node: &StoredNode, cloud: String, account: Home, region: Option<Home>) -> Subject {
     let id = resource_id(node).to_owned();
     let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
     Subject { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
 }
 
 /// Region and account of an ARN.
-fn arn(node: &Stored) -> Option<(&str, &str)> {
+fn arn(node: &StoredNode) -> Option<(&str, &str)> {
     let mut parts = text(node, "arn").filter(|arn| arn.starts_with("arn:"))?.split(':').skip(3);
     Some((parts.next()?, parts.next()?))
 }
 
-fn home(node: &Stored) -> Home {
+fn home(node: &StoredNode) -> Home {
     Home {
         id: resource_id(node).to_owned(),
         name: text(node, "name").map(str::to_owned),
@@ -245,11 +245,11 @@ fn of_ancestor(ancestor: &Ancestor) -> Home {
 }
 
 /// The resource's id in the cloud.
-pub(super) fn resource_id(node: &Stored) -> &str {
+pub(super) fn resource_id(node: &StoredNode) -> &str {
     text(node, "id").unwrap_or_default()
 }
 
-fn text<'n>(node: &'n Stored, field: &str) -> Option<&'n str> {
+fn text<'n>(node: &'n StoredNode, field: &str) -> Option<&'n str> {
     node.reported.get(field).and_then(Value::as_str)
 }
 

@@ -18,7 +18,7 @@ use super::{
     place,
 };
 use crate::{
-    ckcore::{Stored, Task, TaskResult},
+    ckcore::{StoredNode, Task, TaskResult},
     collectors::Subject,
 };
 
@@ -98,11 +98,11 @@ fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
 }
 
 /// The subject with the tags that it has by now.
-fn current(subject: &Subject, node: &Stored) -> Subject {
+fn current(subject: &Subject, node: &StoredNode) -> Subject {
     Subject { reported: node.reported.clone(), ..subject.clone() }
 }
 
-fn change(node: &mut Stored, verb: &Verb) {
+fn change(node: &mut StoredNode, verb: &Verb) {
     let tags = node.reported.entry("tags").or_insert_with(|| Value::Object(Map::new()));
     if !tags.is_object() {
         *tags = Value::Object(Map::new());
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn the_tags_of_a_node_are_changed_and_nothing_else() {
         let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
-        let mut node = crate::ckcore::stored_node(&task["data"]["node"]).unwrap();
+        let mut node = StoredNode::read(&task["data"]["node"]).unwrap();
         let before = node.clone();
         change(&mut node, &Verb::UpdateTag { key: "owner".into(), value: "bob".into() });
         change(&mut node, &Verb::DeleteTag { key: "expiration".into() });

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub use self::body::{Body, Chunks};
-use crate::ckcore::{CoreApi, CoreError, MergeOrder, MergeReport, until};
+use crate::ckcore::{CoreApi, CoreError, MergeReport, MergeRequest, retry};
 
 /// The first wait before another attempt, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -109,7 +109,7 @@ async fn merge(
     let (nodes, edges) = (body.nodes(), body.edges());
     let (chunks, broken) = body::stream(body);
     let limit = deadline.saturating_duration_since(Instant::now()).min(MERGE_LIMIT);
-    match api.merge(chunks, &MergeOrder { nodes, edges, task, limit }).await {
+    match api.merge(chunks, &MergeRequest { nodes, edges, task, limit }).await {
         Ok(report) => Ok(Ok(report)),
         // The core sees only a request that was broken off; the reason is ours.
         Err(error) => broken.reason().map_or(Err(error), |reason| Ok(Err(reason))),
@@ -126,7 +126,7 @@ async fn attempts<T, F: Future<Output = Result<T, CoreError>>>(
         attempts += 1;
         attempt()
     };
-    let result = until(deadline, WAITS, "delivery of the graph", counted).await;
+    let result = retry(deadline, WAITS, "delivery of the graph", counted).await;
     result.map_err(|error| match error.retryable {
         true => UploadError::Deadline { attempts, last: error },
         false => UploadError::Refused(error),

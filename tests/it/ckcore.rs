@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ckworker::ckcore::{Action, Answer, Core, CoreConfig, CoreEvent, Duty, Psk, Timing, connect};
+use ckworker::ckcore::{Action, ActionKind, Answer, Core, CoreConfig, CoreEvent, Psk, Timing, connect};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -93,7 +93,7 @@ async fn an_action_is_received_and_answered_twice_in_a_row() {
     for _ in 0..2 {
         let task = server.start_workflow("collect").unwrap();
         let action = client.action().await;
-        assert_eq!((action.duty, &action.key.task), (Duty::Collect, &task));
+        assert_eq!((action.kind, &action.key.task), (ActionKind::Collect, &task));
         client.done(&action).await;
         server.finished(&task).await;
         assert_eq!(server.answers(&task), [done()]);
@@ -113,7 +113,7 @@ async fn both_actions_of_a_workflow_are_answered_and_an_error_has_its_text() {
     let action = client.action().await;
     client.done(&action).await;
     let action = client.action().await;
-    assert_eq!(action.duty, Duty::Cleanup);
+    assert_eq!(action.kind, ActionKind::Cleanup);
     client.core.answer(&action.key, Answer::Error("not yet".into()));
     server.finished(&task).await;
     let error = ("cleanup".to_owned(), "action_error".to_owned(), "not yet".to_owned());
@@ -216,7 +216,7 @@ async fn two_actions_at_a_time_are_answered_over_two_connections() {
         client.done(action).await;
     }
     let cleanup = client.action().await;
-    assert_eq!((cleanup.duty, &cleanup.key.task), (Duty::Cleanup, &tasks[1]));
+    assert_eq!((cleanup.kind, &cleanup.key.task), (ActionKind::Cleanup, &tasks[1]));
     server.finished(&tasks[0]).await;
     assert_eq!(server.answers(&tasks[0]), [done()]);
     assert_eq!(server.answers(&tasks[1]), [done()]);
@@ -338,8 +338,8 @@ async fn pings_are_answered_while_nobody_takes_events() {
     for _ in 0..3 {
         server.ping(SUBSCRIBER).await;
     }
-    assert_eq!(client.action().await.duty, Duty::Collect);
-    assert_eq!(client.action().await.duty, Duty::Collect);
+    assert_eq!(client.action().await.kind, ActionKind::Collect);
+    assert_eq!(client.action().await.kind, ActionKind::Collect);
     client.close().await;
 }
 

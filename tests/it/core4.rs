@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ckworker::ckcore::{
-    Action, ActionKey, Answer, Core, CoreConfig, CoreEvent, Duty, Granularity, InfoLevel, ProgressPart, ProgressTree,
-    Psk, TaskResult, Timing, connect,
+    Action, ActionKey, ActionKind, Answer, Core, CoreConfig, CoreEvent, Granularity, InfoLevel, ProgressPart,
+    ProgressTree, Psk, TaskResult, Timing, connect,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -137,7 +137,7 @@ async fn a_lost_connection_loses_no_action_and_doubles_none() {
     assert_eq!(client.core.api().granularity().await.unwrap(), Granularity::Account);
     let task = core.workflow("collect").await;
     let action = client.action().await;
-    assert_eq!((action.duty, &action.key.task), (Duty::Collect, &task));
+    assert_eq!((action.kind, &action.key.task), (ActionKind::Collect, &task));
     core.push("disconnect", &Value::Null).await;
     client.disconnected().await;
     client.connected().await;

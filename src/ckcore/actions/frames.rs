@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{
-    Action, ActionKey, Answer, Duty,
-    progress::{InfoLevel, Note, ProgressTree},
+    Action, ActionKey, ActionKind, Answer,
+    progress::{InfoLevel, ProgressTree, Update},
 };
 use crate::ckcore::error::{ERROR_LIMIT, bounded, cut};
 
@@ -38,7 +38,7 @@ fn read_action(text: &str) -> Result<Incoming, String> {
     if !["action", "action_abort"].contains(&kind) {
         return Err(format!("kind {:?}", bounded(kind)));
     }
-    let Some(duty) = Duty::named(field("message_type")) else {
+    let Some(action) = ActionKind::named(field("message_type")) else {
         return Err(format!("action {:?}, for which we are not registered", bounded(field("message_type"))));
     };
     let data = frame.get("data").and_then(Value::as_object).ok_or("an action without data")?;
@@ -50,7 +50,7 @@ fn read_action(text: &str) -> Result<Incoming, String> {
     if kind == "action_abort" {
         return Ok(Incoming::Abort(key));
     }
-    Ok(Incoming::Action(Action { key, duty, data: data.clone() }))
+    Ok(Incoming::Action(Action { key, kind: action, data: data.clone() }))
 }
 
 /// The text frame that answers an action.
@@ -63,18 +63,18 @@ pub fn answer(action: &Action, answer: &Answer) -> String {
             "action_error"
         }
     };
-    json!({ "kind": kind, "message_type": action.duty.name(), "data": data }).to_string()
+    json!({ "kind": kind, "message_type": action.kind.name(), "data": data }).to_string()
 }
 
 /// The text frame about an action in work.
-pub fn note(key: &ActionKey, duty: Duty, note: &Note) -> String {
+pub fn update(key: &ActionKey, action: ActionKind, update: &Update) -> String {
     let ActionKey { task, step } = key;
-    let (kind, data) = match note {
-        Note::Progress(progress) => {
+    let (kind, data) = match update {
+        Update::Progress(progress) => {
             let at = OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
             ("action_progress", json!({ "task": task, "step": step, "progress": tree(progress), "at": at }))
         }
-        Note::Info(level, text) => {
+        Update::Info(level, text) => {
             let level = match level {
                 InfoLevel::Info => "info",
                 InfoLevel::Error => "error",
@@ -82,7 +82,7 @@ pub fn note(key: &ActionKey, duty: Duty, note: &Note) -> String {
             ("action_info", json!({ "task": task, "step": step, "level": level, "message": cut(text, INFO_LIMIT) }))
         }
     };
-    json!({ "kind": kind, "message_type": duty.name(), "data": data }).to_string()
+    json!({ "kind": kind, "message_type": action.name(), "data": data }).to_string()
 }
 
 fn tree(progress: &ProgressTree) -> Value {

@@ -21,7 +21,7 @@ fn parsed(text: &str) -> Value {
 fn a_recorded_action_is_read_and_answered() {
     let action = action(RECORDED);
     assert_eq!(action.key, ActionKey { task: "da2af9aa".into(), step: "collect".into() });
-    assert_eq!(action.duty, Duty::Collect);
+    assert_eq!(action.kind, ActionKind::Collect);
     let expected =
         json!({"kind": "action_done", "message_type": "collect", "data": {"task": "da2af9aa", "step": "collect"}});
     assert_eq!(parsed(&answer(&action, &Answer::Done)), expected);
@@ -63,8 +63,8 @@ fn notes_have_the_form_that_the_core_reads() {
         total,
     };
     let parts = vec![part(&["collect"], "example", 5, 3), part(&[], "x", 0, 0)];
-    let progress = Note::Progress(ProgressTree { name: "collect".into(), parts });
-    let mut frame = parsed(&note(&key, Duty::Collect, &progress));
+    let progress = Update::Progress(ProgressTree { name: "collect".into(), parts });
+    let mut frame = parsed(&update(&key, ActionKind::Collect, &progress));
     let at = frame["data"]["at"].take();
     assert!(at.as_str().unwrap().ends_with('Z') && at.as_str().unwrap().len() == 20, "{at}");
     let expected = json!({"kind": "action_progress", "message_type": "collect", "data": {"task": "t", "step": "collect",
@@ -72,7 +72,7 @@ fn notes_have_the_form_that_the_core_reads() {
             {"kind": "progress", "name": "example", "path": ["collect"], "current": 3, "total": 3},
             {"kind": "progress", "name": "x", "current": 0, "total": 1}]}}});
     assert_eq!(frame, expected);
-    let info = parsed(&note(&key, Duty::Collect, &Note::Info(InfoLevel::Error, "x".repeat(9000))));
+    let info = parsed(&update(&key, ActionKind::Collect, &Update::Info(InfoLevel::Error, "x".repeat(9000))));
     assert_eq!((&info["kind"], &info["data"]["level"]), (&json!("action_info"), &json!("error")));
     assert!(info["data"]["message"].as_str().unwrap().len() < 510);
 }

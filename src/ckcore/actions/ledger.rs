@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Action, ActionKey, Answer, Duty};
+use super::{Action, ActionKey, ActionKind, Answer};
 
 /// The most entries that are open at a time; a core has one per running workflow.
 pub const OPEN_LIMIT: usize = 64;
@@ -20,7 +20,7 @@ pub enum Arrival {
     /// Start it.
     Start,
     /// It is in work: its answer will come.
-    InWork,
+    InProgress,
     /// It was answered: the answer is to be sent (again).
     Answered,
     /// There is no room; the core delivers it again on a later connection.
@@ -35,7 +35,7 @@ struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    InWork,
+    InProgress,
     /// To be sent.
     Waiting(Answer),
     /// Sent on this connection; not known whether the core has it.
@@ -62,11 +62,11 @@ impl Ledger {
             if open >= OPEN_LIMIT {
                 return Arrival::NoRoom;
             }
-            self.entries.insert(action.key.clone(), Entry { action: action.for_answer(), state: State::InWork });
+            self.entries.insert(action.key.clone(), Entry { action: action.for_answer(), state: State::InProgress });
             return Arrival::Start;
         };
         match &entry.state {
-            State::InWork => Arrival::InWork,
+            State::InProgress => Arrival::InProgress,
             // Sent on this connection: the core wrote this delivery before it read our answer.
             State::Waiting(_) | State::Sent(_) => Arrival::Answered,
             State::Kept(answer) => {
@@ -80,15 +80,17 @@ impl Ledger {
 
     /// An action in work is finished. Returns whether there is something to send; a second answer is ignored.
     pub fn answered(&mut self, key: &ActionKey, answer: Answer) -> bool {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.state == State::InWork) else { return false };
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.state == State::InProgress) else {
+            return false;
+        };
         entry.state = State::Waiting(answer);
         self.waiting.push_back(key.clone());
         true
     }
 
     /// What kind of action it is, if it is in work.
-    pub fn in_work(&self, key: &ActionKey) -> Option<Duty> {
-        self.entries.get(key).filter(|entry| entry.state == State::InWork).map(|entry| entry.action.duty)
+    pub fn in_progress(&self, key: &ActionKey) -> Option<ActionKind> {
+        self.entries.get(key).filter(|entry| entry.state == State::InProgress).map(|entry| entry.action.kind)
     }
 
     /// The next answer to send, which counts as sent from now on.

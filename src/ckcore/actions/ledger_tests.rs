@@ -3,11 +3,11 @@
 
 use serde_json::Map;
 
-use super::{super::Duty, *};
+use super::{super::ActionKind, *};
 
 fn action(task: &str) -> Action {
     let key = ActionKey { task: task.to_owned(), step: "collect".to_owned() };
-    Action { key, duty: Duty::Collect, data: Map::new() }
+    Action { key, kind: ActionKind::Collect, data: Map::new() }
 }
 
 /// Starts and answers an action, and sends the answer.
@@ -33,7 +33,7 @@ fn an_action_is_answered_once() {
 fn an_action_in_work_is_not_started_again() {
     let mut ledger = Ledger::default();
     assert_eq!(ledger.arrived(&action("1")), Arrival::Start);
-    assert_eq!(ledger.arrived(&action("1")), Arrival::InWork);
+    assert_eq!(ledger.arrived(&action("1")), Arrival::InProgress);
     assert_eq!(ledger.arrived(&action("2")), Arrival::Start);
     assert!(!ledger.has_answer());
 }
@@ -99,7 +99,7 @@ fn there_is_a_bound_for_open_actions_and_it_recovers() {
         assert_eq!(ledger.arrived(&action(&task.to_string())), Arrival::Start);
     }
     assert_eq!(ledger.arrived(&action("more")), Arrival::NoRoom);
-    assert_eq!(ledger.arrived(&action("0")), Arrival::InWork);
+    assert_eq!(ledger.arrived(&action("0")), Arrival::InProgress);
     ledger.answered(&action("0").key, Answer::Done);
     let (action_0, _) = ledger.send_next().unwrap();
     ledger.settled(&action_0.key);

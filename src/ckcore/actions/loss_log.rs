@@ -15,7 +15,7 @@ const FIRST_REPEATED: u64 = 16;
 
 /// The losses and failed attempts since the last connection that lasted.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub struct LossLog {
     attempts: u64,
     connections: u64,
     reasons: Vec<String>,
@@ -23,16 +23,16 @@ pub struct Losses {
 
 /// How a loss is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum LogDecision {
     /// As news.
-    News,
+    Log,
     /// As one of many, with the number of attempts and of connections that were made and did not last.
-    Repeated(u64, u64),
+    Summarize(u64, u64),
     /// Only for debugging.
-    Nothing,
+    Suppress,
 }
 
-impl Losses {
+impl LossLog {
     /// A connection was made. Returns whether to log it.
     pub fn connected(&mut self) -> bool {
         self.connections += 1;
@@ -40,16 +40,16 @@ impl Losses {
     }
 
     /// A connection was lost or could not be made.
-    pub fn lost(&mut self, reason: &str) -> Said {
+    pub fn lost(&mut self, reason: &str) -> LogDecision {
         self.attempts += 1;
         if self.reasons.len() < MAX_REASONS && !self.reasons.iter().any(|known| known == reason) {
             self.reasons.push(reason.to_owned());
-            return Said::News;
+            return LogDecision::Log;
         }
         if self.attempts >= FIRST_REPEATED && self.attempts.is_power_of_two() {
-            return Said::Repeated(self.attempts, self.connections);
+            return LogDecision::Summarize(self.attempts, self.connections);
         }
-        Said::Nothing
+        LogDecision::Suppress
     }
 
     /// The connection lasts. Returns the number of losses before it if the log does not say yet that there is a connection.
@@ -71,36 +71,37 @@ mod tests {
 
     #[test]
     fn known_reason_is_repeated_at_growing_intervals_only() {
-        let mut losses = Losses::default();
-        let said: Vec<Said> = (0..500).map(|_| losses.lost("closed")).collect();
-        assert_eq!(said[0], Said::News);
-        let repeated: Vec<Said> = said.into_iter().skip(1).filter(|said| *said != Said::Nothing).collect();
-        assert_eq!(repeated, [16, 32, 64, 128, 256].map(|attempts| Said::Repeated(attempts, 0)));
+        let mut losses = LossLog::default();
+        let said: Vec<LogDecision> = (0..500).map(|_| losses.lost("closed")).collect();
+        assert_eq!(said[0], LogDecision::Log);
+        let repeated: Vec<LogDecision> =
+            said.into_iter().skip(1).filter(|said| *said != LogDecision::Suppress).collect();
+        assert_eq!(repeated, [16, 32, 64, 128, 256].map(|attempts| LogDecision::Summarize(attempts, 0)));
     }
 
     #[test]
     fn alternating_reasons_are_each_logged_once() {
-        let mut losses = Losses::default();
-        let news = (0..500).filter(|number| losses.lost(["reset", "closed"][number % 2]) == Said::News).count();
+        let mut losses = LossLog::default();
+        let news = (0..500).filter(|number| losses.lost(["reset", "closed"][number % 2]) == LogDecision::Log).count();
         assert_eq!(news, 2);
-        let mut losses = Losses::default();
-        let logged = (0..500).filter(|number| losses.lost(&number.to_string()) != Said::Nothing).count();
+        let mut losses = LossLog::default();
+        let logged = (0..500).filter(|number| losses.lost(&number.to_string()) != LogDecision::Suppress).count();
         assert!(logged <= MAX_REASONS + 5, "{logged}");
     }
 
     #[test]
     fn short_connections_are_logged_once_until_one_lasts() {
-        let mut losses = Losses::default();
+        let mut losses = LossLog::default();
         assert!(losses.connected(), "the first one");
         for _ in 0..15 {
             losses.lost("closed");
             assert!(!losses.connected());
         }
-        assert_eq!(losses.lost("closed"), Said::Repeated(16, 16));
+        assert_eq!(losses.lost("closed"), LogDecision::Summarize(16, 16));
         losses.connected();
         assert_eq!(losses.lasts(), Some(16));
         assert!(losses.is_empty());
-        assert_eq!(losses.lost("closed"), Said::News);
+        assert_eq!(losses.lost("closed"), LogDecision::Log);
         assert!(losses.connected());
         assert_eq!(losses.lasts(), None, "it was logged when it was made");
     }

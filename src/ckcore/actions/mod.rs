@@ -6,9 +6,9 @@ mod loss_log;
 mod progress;
 mod subscriber;
 
-pub use progress::{InfoLevel, Note, ProgressPart, ProgressTree};
+pub use progress::{InfoLevel, ProgressPart, ProgressTree, Update};
 use serde_json::{Map, Value};
-pub use subscriber::{Books, Link};
+pub use subscriber::{SharedLedger, Subscriber};
 
 /// What identifies an action to the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,30 +27,30 @@ impl std::fmt::Display for ActionKey {
 
 /// The actions that we register for and answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Duty {
+pub enum ActionKind {
     /// Collect the clouds and deliver the graph.
     Collect,
     /// Delete the resources that are marked for it.
     Cleanup,
 }
 
-impl Duty {
+impl ActionKind {
     /// All of them, in the order of registration.
-    pub const ALL: [Duty; 2] = [Duty::Collect, Duty::Cleanup];
+    pub const ALL: [ActionKind; 2] = [ActionKind::Collect, ActionKind::Cleanup];
 
     /// The name of the action in the core.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Duty::Collect => "collect",
-            Duty::Cleanup => "cleanup",
+            ActionKind::Collect => "collect",
+            ActionKind::Cleanup => "cleanup",
         }
     }
 
-    /// The duty with this name in the core.
+    /// The kind with this name in the core.
     #[must_use]
-    pub fn named(name: &str) -> Option<Duty> {
-        Duty::ALL.into_iter().find(|duty| duty.name() == name)
+    pub fn named(name: &str) -> Option<ActionKind> {
+        ActionKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct Action {
     /// What identifies it.
     pub key: ActionKey,
     /// What to do.
-    pub duty: Duty,
+    pub kind: ActionKind,
     /// All that the core said about it; goes back with the answer.
     pub data: Map<String, Value>,
 }
@@ -76,7 +76,7 @@ impl Action {
         }
         let ActionKey { task, step } = self.key.clone();
         let data = Map::from_iter([("task".to_owned(), Value::from(task)), ("step".to_owned(), Value::from(step))]);
-        Action { key: self.key.clone(), duty: self.duty, data }
+        Action { key: self.key.clone(), kind: self.kind, data }
     }
 }
 

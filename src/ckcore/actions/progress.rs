@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{ActionKey, Duty};
+use super::{ActionKey, ActionKind};
 
 /// How far an action is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum InfoLevel {
 
 /// Something about an action in work, for people.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum Update {
     /// How far it is.
     Progress(ProgressTree),
     /// A message.
@@ -49,22 +49,22 @@ const LIMIT: usize = 64;
 
 /// What waits, oldest first.
 #[derive(Debug, Default)]
-pub struct Notes(VecDeque<(ActionKey, Duty, Note)>);
+pub struct PendingUpdates(VecDeque<(ActionKey, ActionKind, Update)>);
 
-impl Notes {
-    /// Adds a note. Of the progress of an action only the newest waits.
-    pub fn push(&mut self, key: ActionKey, duty: Duty, note: Note) {
-        if matches!(note, Note::Progress(_)) {
-            self.0.retain(|(old, _, note)| *old != key || !matches!(note, Note::Progress(_)));
+impl PendingUpdates {
+    /// Adds a update. Of the progress of an action only the newest waits.
+    pub fn push(&mut self, key: ActionKey, action: ActionKind, update: Update) {
+        if matches!(update, Update::Progress(_)) {
+            self.0.retain(|(old, _, update)| *old != key || !matches!(update, Update::Progress(_)));
         }
         if self.0.len() >= LIMIT {
             self.0.pop_front();
         }
-        self.0.push_back((key, duty, note));
+        self.0.push_back((key, action, update));
     }
 
-    /// The next note to send.
-    pub fn pop(&mut self) -> Option<(ActionKey, Duty, Note)> {
+    /// The next update to send.
+    pub fn pop(&mut self) -> Option<(ActionKey, ActionKind, Update)> {
         self.0.pop_front()
     }
 
@@ -80,17 +80,17 @@ mod tests {
 
     #[test]
     fn only_the_newest_progress_waits_and_the_number_is_bounded() {
-        let mut notes = Notes::default();
+        let mut notes = PendingUpdates::default();
         let key = |number: usize| ActionKey { task: number.to_string(), step: "collect".into() };
-        let progress = |name: &str| Note::Progress(ProgressTree { name: name.into(), parts: vec![] });
+        let progress = |name: &str| Update::Progress(ProgressTree { name: name.into(), parts: vec![] });
         for name in ["first", "second"] {
-            notes.push(key(0), Duty::Collect, progress(name));
+            notes.push(key(0), ActionKind::Collect, progress(name));
         }
-        notes.push(key(1), Duty::Collect, progress("other"));
-        notes.push(key(0), Duty::Collect, Note::Info(InfoLevel::Info, "kept".into()));
-        assert_eq!(notes.pop().map(|(_, _, note)| note), Some(progress("second")));
+        notes.push(key(1), ActionKind::Collect, progress("other"));
+        notes.push(key(0), ActionKind::Collect, Update::Info(InfoLevel::Info, "kept".into()));
+        assert_eq!(notes.pop().map(|(_, _, update)| update), Some(progress("second")));
         for number in 0..1000 {
-            notes.push(key(number), Duty::Collect, progress("many"));
+            notes.push(key(number), ActionKind::Collect, progress("many"));
         }
         assert_eq!(std::iter::from_fn(|| notes.pop()).count(), LIMIT);
     }

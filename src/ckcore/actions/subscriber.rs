@@ -15,44 +15,44 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, Answer, Duty,
+    ActionKey, ActionKind, Answer,
     frames::{self, Incoming},
     ledger::{Arrival, Ledger},
-    loss_log::{Losses, STABLE, Said},
-    progress::{Note, Notes},
+    loss_log::{LogDecision, LossLog, STABLE},
+    progress::{PendingUpdates, Update},
 };
 use crate::ckcore::{
     CoreError,
     error::bounded,
     event::CoreEvent,
     outbox::Outbox,
-    transport::{Backoff, Heard, Http, Peer, Purpose, Wire},
+    transport::{Backoff, CoreInfo, HttpClient, Label, Received, WebSocket},
 };
 
-const ACTIONS: Purpose = Purpose { opening: "connection of the action websocket", open: "action websocket" };
+const ACTIONS: Label = Label { connecting: "connection of the action websocket", connected: "action websocket" };
 
-/// The books, shared between the connection and whoever answers.
+/// The ledger, shared between the connection and whoever answers.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct SharedLedger {
     ledger: Mutex<Ledger>,
-    notes: Mutex<Notes>,
+    updates: Mutex<PendingUpdates>,
     changed: Notify,
 }
 
-impl Books {
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+impl SharedLedger {
+    pub fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn updates(&self) -> MutexGuard<'_, PendingUpdates> {
+        self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a note about an action until it can be sent, if the action is in work.
-    pub fn note(&self, key: &ActionKey, note: Note) {
-        let duty = self.ledger().in_work(key);
-        if let Some(duty) = duty {
-            self.notes().push(key.clone(), duty, note);
+    pub fn add_update(&self, key: &ActionKey, update: Update) {
+        let kind = self.lock().in_progress(key);
+        if let Some(kind) = kind {
+            self.updates().push(key.clone(), kind, update);
             self.wake();
         }
     }
@@ -65,14 +65,14 @@ impl Books {
 
 /// What the dispatcher knows of the connection.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum ConnectionState {
     Unknown,
     Connected,
     Lost(String),
 }
 
 /// How a connection ended.
-enum End {
+enum SessionEnd {
     /// The core took an answer and closed: connect again at once.
     Answered,
     /// It was lost or never made.
@@ -83,32 +83,37 @@ enum End {
 
 /// What is open on a connection.
 struct Session {
-    peer: Arc<Peer>,
-    wire: Wire,
+    core: Arc<CoreInfo>,
+    socket: WebSocket,
     /// The answer that was sent and when the core must have closed.
     sent: Option<(ActionKey, Instant)>,
 }
 
 /// The owner of the action websocket.
-pub struct Link {
-    http: Arc<Http>,
-    books: Arc<Books>,
+pub struct Subscriber {
+    http: Arc<HttpClient>,
+    ledger: Arc<SharedLedger>,
     outbox: Outbox,
     /// When everything must be over, once we are closing.
     stop: watch::Receiver<Option<Instant>>,
     /// What the dispatcher was told last.
-    standing: Standing,
+    connection: ConnectionState,
     /// The losses since the last connection that lasted.
-    losses: Losses,
+    losses: LossLog,
     /// Whether the core may know us, so that there is something to remove in the end.
     subscribed: AtomicBool,
 }
 
-impl Link {
+impl Subscriber {
     /// A connection that was not made yet.
-    pub fn new(http: Arc<Http>, books: Arc<Books>, outbox: Outbox, stop: watch::Receiver<Option<Instant>>) -> Self {
-        let (standing, losses, subscribed) = (Standing::Unknown, Losses::default(), AtomicBool::new(false));
-        Self { http, books, outbox, stop, standing, losses, subscribed }
+    pub fn new(
+        http: Arc<HttpClient>,
+        ledger: Arc<SharedLedger>,
+        outbox: Outbox,
+        stop: watch::Receiver<Option<Instant>>,
+    ) -> Self {
+        let (connection, losses, subscribed) = (ConnectionState::Unknown, LossLog::default(), AtomicBool::new(false));
+        Self { http, ledger, outbox, stop, connection, losses, subscribed }
     }
 
     /// Runs until it is stopped, then removes the subscriptions.
@@ -119,14 +124,14 @@ impl Link {
         while !self.is_over() {
             let begun = Instant::now();
             match self.session().await {
-                End::Answered => {
+                SessionEnd::Answered => {
                     backoff.reset();
                     self.lasts();
                 }
-                End::Stopped => break,
-                End::Lost(error) => {
+                SessionEnd::Stopped => break,
+                SessionEnd::Lost(error) => {
                     // A core that was there may be there again at once; one that always fails is left in peace.
-                    if self.standing == Standing::Connected && begun.elapsed() > first * 5 {
+                    if self.connection == ConnectionState::Connected && begun.elapsed() > first * 5 {
                         backoff.reset();
                     }
                     self.lost(&error, backoff.next()).await;
@@ -139,23 +144,23 @@ impl Link {
     /// Whether we are closing and have nothing to deliver, or no time for it.
     fn is_over(&self) -> bool {
         let stop = *self.stop.borrow();
-        stop.is_some_and(|deadline| !self.books.ledger().has_answer() || Instant::now() >= deadline)
+        stop.is_some_and(|deadline| !self.ledger.lock().has_answer() || Instant::now() >= deadline)
     }
 
     /// Says that there is no connection, if that is news, and waits, at most until a close is asked for.
     async fn lost(&mut self, error: &CoreError, wait: Duration) {
         let reason = error.to_string();
         match self.losses.lost(&reason) {
-            Said::News => tracing::warn!(peer = "core", reason, "no connection to the core, trying again"),
-            Said::Repeated(attempts, connections) => {
+            LogDecision::Log => tracing::warn!(peer = "core", reason, "no connection to the core, trying again"),
+            LogDecision::Summarize(attempts, connections) => {
                 let message = "no lasting connection to the core, trying again";
                 tracing::warn!(peer = "core", attempts, connections, reason, "{message}");
             }
-            Said::Nothing => tracing::debug!(peer = "core", reason, "still no connection to the core"),
+            LogDecision::Suppress => tracing::debug!(peer = "core", reason, "still no connection to the core"),
         }
-        let news = Standing::Lost(reason.clone());
-        if self.standing != news {
-            self.standing = news;
+        let news = ConnectionState::Lost(reason.clone());
+        if self.connection != news {
+            self.connection = news;
             self.outbox.push(CoreEvent::Disconnected { reason });
         }
         let stop_at = *self.stop.borrow();
@@ -172,41 +177,41 @@ impl Link {
         let _ = self.stop.clone().wait_for(Option::is_some).await;
     }
 
-    async fn session(&mut self) -> End {
+    async fn session(&mut self) -> SessionEnd {
         let known = tokio::select! {
-            known = self.http.peer() => known,
-            () = self.no_need_to_connect() => return End::Stopped,
+            known = self.http.core() => known,
+            () = self.no_need_to_connect() => return SessionEnd::Stopped,
         };
-        let peer = match known {
-            Ok(peer) => peer,
-            Err(error) => return End::Lost(error),
+        let core = match known {
+            Ok(core) => core,
+            Err(error) => return SessionEnd::Lost(error),
         };
-        let end = self.session_with(&peer).await;
-        if matches!(end, End::Lost(_)) {
-            self.http.forget(&peer);
+        let end = self.session_with(&core).await;
+        if matches!(end, SessionEnd::Lost(_)) {
+            self.http.forget(&core);
         }
         end
     }
 
-    async fn session_with(&mut self, peer: &Arc<Peer>) -> End {
+    async fn session_with(&mut self, core: &Arc<CoreInfo>) -> SessionEnd {
         let opened = tokio::select! {
-            opened = self.open(peer) => opened,
-            () = self.no_need_to_connect() => return End::Stopped,
+            opened = self.open(core) => opened,
+            () = self.no_need_to_connect() => return SessionEnd::Stopped,
         };
         let mut session = match opened {
             Ok(session) => session,
-            Err(error) => return End::Lost(error),
+            Err(error) => return SessionEnd::Lost(error),
         };
-        if self.standing != Standing::Connected {
+        if self.connection != ConnectionState::Connected {
             if self.losses.connected() {
                 tracing::info!(peer = "core", "connected to the core");
             }
-            self.standing = Standing::Connected;
+            self.connection = ConnectionState::Connected;
             self.outbox.push(CoreEvent::Connected);
         }
         let end = self.serve(&mut session).await;
         if let Some((key, _)) = session.sent {
-            self.books.ledger().settled(&key);
+            self.ledger.lock().settled(&key);
         }
         end
     }
@@ -222,61 +227,62 @@ impl Link {
     async fn no_need_to_connect(&self) {
         self.stopped().await;
         let deadline = *self.stop.borrow();
-        if let Some(deadline) = deadline.filter(|_| self.books.ledger().has_answer()) {
+        if let Some(deadline) = deadline.filter(|_| self.ledger.lock().has_answer()) {
             sleep_until(deadline).await;
         }
     }
 
-    async fn open(&self, peer: &Arc<Peer>) -> Result<Session, CoreError> {
-        self.subscribe(peer).await?;
-        let wire = Wire::open(&self.http, peer, &["subscriber", &peer.subscriber, "handle"], &[], ACTIONS).await?;
-        Ok(Session { peer: Arc::clone(peer), wire, sent: None })
+    async fn open(&self, core: &Arc<CoreInfo>) -> Result<Session, CoreError> {
+        self.subscribe(core).await?;
+        let socket =
+            WebSocket::open(&self.http, core, &["subscriber", &core.subscriber, "handle"], &[], ACTIONS).await?;
+        Ok(Session { core: Arc::clone(core), socket, sent: None })
     }
 
     /// Registers with the same values each time: a core sends pending actions only to an unchanged registration.
-    async fn subscribe(&self, peer: &Peer) -> Result<(), CoreError> {
+    async fn subscribe(&self, core: &CoreInfo) -> Result<(), CoreError> {
         let config = &self.http.config;
-        for duty in Duty::ALL {
-            let mut url = self.subscription(peer, duty);
+        for kind in ActionKind::ALL {
+            let mut url = self.subscription(core, kind);
             url.query_pairs_mut()
                 .append_pair("timeout", &config.timeout.as_secs().to_string())
                 .append_pair("wait_for_completion", "True");
-            let request = self.http.request(peer, Method::POST, url).await?;
+            let request = self.http.request(core, Method::POST, url).await?;
             self.subscribed.store(true, Ordering::Relaxed);
             self.http.send_short("registration for actions", request, config.timing.request).await?;
         }
         Ok(())
     }
 
-    fn subscription(&self, peer: &Peer, duty: Duty) -> reqwest::Url {
-        self.http.config.url(&["subscriber", &peer.subscriber, duty.name()])
+    fn subscription(&self, core: &CoreInfo, kind: ActionKind) -> reqwest::Url {
+        self.http.config.url(&["subscriber", &core.subscriber, kind.name()])
     }
 
-    async fn serve(&mut self, session: &mut Session) -> End {
+    async fn serve(&mut self, session: &mut Session) -> SessionEnd {
         let stable_at = Instant::now() + STABLE;
         loop {
             if let Err(error) = self.send(session).await {
-                return End::Lost(error);
+                return SessionEnd::Lost(error);
             }
             let idle = session.sent.is_none();
             if idle && self.is_over() {
-                session.wire.close().await;
-                return End::Stopped;
+                session.socket.close().await;
+                return SessionEnd::Stopped;
             }
             let stop_at = *self.stop.borrow();
             let confirm_by = session.sent.as_ref().map_or_else(Instant::now, |(_, by)| *by);
             let confirm_by = stop_at.map_or(confirm_by, |stop_at| confirm_by.min(stop_at));
             tokio::select! {
-                heard = session.wire.next() => match heard {
-                    Ok(Heard::Text(text)) => self.frame(&text),
-                    Ok(Heard::Closed(true, _)) if !idle => return End::Answered,
-                    Ok(Heard::Closed(_, error)) | Err(error) => return End::Lost(error),
+                received = session.socket.next() => match received {
+                    Ok(Received::Text(text)) => self.frame(&text),
+                    Ok(Received::Closed(true, _)) if !idle => return SessionEnd::Answered,
+                    Ok(Received::Closed(_, error)) | Err(error) => return SessionEnd::Lost(error),
                 },
-                () = self.books.changed.notified(), if idle => {}
+                () = self.ledger.changed.notified(), if idle => {}
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(stable_at), if !self.losses.is_empty() => self.lasts(),
                 () = sleep_until(confirm_by), if !idle => {
-                    return End::Lost(session.wire.lost("the core did not say that it took an answer"));
+                    return SessionEnd::Lost(session.socket.lost("the core did not say that it took an answer"));
                 }
             }
         }
@@ -284,28 +290,28 @@ impl Link {
 
     /// Sends what waits, as far as the connection can carry it.
     async fn send(&self, session: &mut Session) -> Result<(), CoreError> {
-        let closes = session.peer.dialect.closes_after_frame();
+        let closes = session.core.dialect.closes_after_frame();
         if closes {
-            // A core that closes after each frame knows no notes.
-            self.books.notes().clear();
+            // A core that closes after each frame knows no updates.
+            self.ledger.updates().clear();
         }
         loop {
-            let next = self.books.notes().pop();
-            let Some((key, duty, note)) = next else { break };
-            session.wire.say(frames::note(&key, duty, &note)).await?;
+            let next = self.ledger.updates().pop();
+            let Some((key, kind, update)) = next else { break };
+            session.socket.send(frames::update(&key, kind, &update)).await?;
         }
         while session.sent.is_none() {
-            let next = self.books.ledger().send_next();
+            let next = self.ledger.lock().send_next();
             let Some((action, answer)) = next else { return Ok(()) };
-            if let Err(error) = session.wire.say(frames::answer(&action, &answer)).await {
-                self.books.ledger().not_sent(&action.key);
+            if let Err(error) = session.socket.send(frames::answer(&action, &answer)).await {
+                self.ledger.lock().not_sent(&action.key);
                 return Err(error);
             }
             tracing::info!(peer = "work", action = %action.key, done = answer == Answer::Done, "answered an action");
             if closes {
                 session.sent = Some((action.key, Instant::now() + self.http.config.timing.confirm));
             } else {
-                self.books.ledger().settled(&action.key);
+                self.ledger.lock().settled(&action.key);
             }
         }
         Ok(())
@@ -316,7 +322,7 @@ impl Link {
             Incoming::Action(action) => action,
             Incoming::Abort(key) => {
                 tracing::info!(peer = "work", action = %key, "the core gave up an action");
-                if self.books.ledger().in_work(&key).is_some() {
+                if self.ledger.lock().in_progress(&key).is_some() {
                     self.outbox.push(CoreEvent::Abort(key));
                 }
                 return;
@@ -330,10 +336,10 @@ impl Link {
             tracing::info!(peer = "work", action = %action.key, "ignored an action, because the worker is ending");
             return;
         }
-        let arrival = self.books.ledger().arrived(&action);
+        let arrival = self.ledger.lock().arrived(&action);
         match arrival {
             Arrival::Start => self.outbox.push(CoreEvent::Action(action)),
-            Arrival::InWork => {
+            Arrival::InProgress => {
                 tracing::info!(peer = "work", action = %action.key, "an action in work was delivered again")
             }
             Arrival::Answered => {
@@ -350,14 +356,14 @@ impl Link {
         if !self.subscribed.load(Ordering::Relaxed) {
             return;
         }
-        for duty in Duty::ALL {
+        for kind in ActionKind::ALL {
             let removal = async {
-                let peer = self.http.peer().await?;
-                let request = self.http.request(&peer, Method::DELETE, self.subscription(&peer, duty)).await?;
+                let core = self.http.core().await?;
+                let request = self.http.request(&core, Method::DELETE, self.subscription(&core, kind)).await?;
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
-                tracing::warn!(peer = "core", %error, event = duty.name(), "a subscription remains in the core");
+                tracing::warn!(peer = "core", %error, event = kind.name(), "a subscription remains in the core");
                 return;
             }
         }

@@ -13,13 +13,13 @@ use serde::Deserialize;
 
 use super::{
     inventory::{self, Summaries, SummaryReader},
-    last_known::{Carried, Carrier},
-    stored::{CLEAN_QUERY, GraphReader, NodeChange, Stored, StoredGraph, change_bodies},
+    last_known::{LastKnownAccount, LastKnownReader},
+    stored::{CLEAN_QUERY, GraphReader, NodeChange, StoredGraph, StoredNode, change_bodies},
 };
 use crate::ckcore::{
     CoreConfig, CoreError,
     dialect::Granularity,
-    transport::{Http, Peer, failure, read},
+    transport::{CoreInfo, HttpClient, failure, read},
 };
 
 const JSON: &str = "application/json";
@@ -51,7 +51,7 @@ pub struct MergeReport {
 
 /// What a merge is about.
 #[derive(Clone, Copy, Debug)]
-pub struct MergeOrder<'a> {
+pub struct MergeRequest<'a> {
     /// How many nodes the body has.
     pub nodes: u64,
     /// How many edges the body has.
@@ -65,7 +65,7 @@ pub struct MergeOrder<'a> {
 /// Requests to one core. Cloning is cheap. Nothing is retried here.
 #[derive(Clone, Debug)]
 pub struct CoreApi {
-    http: Arc<Http>,
+    http: Arc<HttpClient>,
 }
 
 impl CoreApi {
@@ -74,10 +74,10 @@ impl CoreApi {
     /// # Errors
     /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
     pub fn new(config: CoreConfig) -> Result<Self, CoreError> {
-        Ok(Self::over(Arc::new(Http::new(Arc::new(config))?)))
+        Ok(Self::over(Arc::new(HttpClient::new(Arc::new(config))?)))
     }
 
-    pub(in crate::ckcore) fn over(http: Arc<Http>) -> Self {
+    pub(in crate::ckcore) fn over(http: Arc<HttpClient>) -> Self {
         Self { http }
     }
 
@@ -86,7 +86,7 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached, so that it is not known which one it is.
     pub async fn granularity(&self) -> Result<Granularity, CoreError> {
-        Ok(self.http.peer().await?.dialect.granularity())
+        Ok(self.http.core().await?.dialect.granularity())
     }
 
     /// Creates the graph, if the core does not have it.
@@ -94,8 +94,8 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses.
     pub async fn create_graph(&self) -> Result<(), CoreError> {
-        let (config, peer) = (&self.http.config, self.http.peer().await?);
-        let request = self.http.request(&peer, Method::POST, config.url(&["graph", &peer.graph])).await?;
+        let (config, core) = (&self.http.config, self.http.core().await?);
+        let request = self.http.request(&core, Method::POST, config.url(&["graph", &core.graph])).await?;
         // The newer core wants a content type even where there is no content.
         let request = request.header(CONTENT_TYPE, JSON);
         self.http.send_short("creation of the graph", request, config.timing.request).await
@@ -106,9 +106,9 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses.
     pub async fn update_model(&self, model: Bytes) -> Result<(), CoreError> {
-        let (config, peer) = (&self.http.config, self.http.peer().await?);
-        let (method, path) = peer.dialect.model_request(&peer.graph);
-        let request = self.http.request(&peer, method, config.url(&path)).await?;
+        let (config, core) = (&self.http.config, self.http.core().await?);
+        let (method, path) = core.dialect.model_request(&core.graph);
+        let request = self.http.request(&core, method, config.url(&path)).await?;
         let request = request.header(CONTENT_TYPE, JSON).body(model);
         // The core answers with the whole model, which may take a while.
         self.http.send_short("update of the model", request, config.timing.request * 4).await
@@ -126,17 +126,17 @@ impl CoreApi {
     pub async fn merge(
         &self,
         body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-        order: &MergeOrder<'_>,
+        order: &MergeRequest<'_>,
     ) -> Result<MergeReport, CoreError> {
         const WHAT: &str = "merge of the graph";
-        let (config, peer) = (&self.http.config, self.http.peer().await?);
-        let (nodes_header, edges_header) = peer.dialect.count_headers();
-        let mut url = config.url(&["graph", &peer.graph, "merge"]);
-        let task = order.task.and_then(|task| Some((peer.dialect.task_header()?, task)));
+        let (config, core) = (&self.http.config, self.http.core().await?);
+        let (nodes_header, edges_header) = core.dialect.count_headers();
+        let mut url = config.url(&["graph", &core.graph, "merge"]);
+        let task = order.task.and_then(|task| Some((core.dialect.task_header()?, task)));
         if task.is_some() {
             url.query_pairs_mut().append_pair("wait_for_result", "False");
         }
-        let request = self.http.request(&peer, Method::POST, url).await?;
+        let request = self.http.request(&core, Method::POST, url).await?;
         let mut request = request
             .header(CONTENT_TYPE, NDJSON)
             .header(nodes_header, order.nodes)
@@ -161,15 +161,15 @@ impl CoreApi {
     ///
     /// # Errors
     /// If the core cannot be reached, refuses, or answers something that cannot be merged again.
-    pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<Carried, CoreError> {
+    pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<LastKnownAccount, CoreError> {
         const WHAT: &str = "query of an account";
-        let peer = self.http.peer().await?;
-        let query = peer.dialect.account_query(account_kind, account_id)?;
-        let mut carrier = Carrier::new(account_kind, account_id);
-        if self.query(&peer, WHAT, query, |chunk| carrier.feed(chunk)).await? {
+        let core = self.http.core().await?;
+        let query = core.dialect.account_query(account_kind, account_id)?;
+        let mut carrier = LastKnownReader::new(account_kind, account_id);
+        if self.query(&core, WHAT, query, |chunk| carrier.feed(chunk)).await? {
             carrier.finish()
         } else {
-            Ok(Carried::default())
+            Ok(LastKnownAccount::default())
         }
     }
 
@@ -177,11 +177,11 @@ impl CoreApi {
     ///
     /// # Errors
     /// If the core cannot be reached, refuses, or answers something that is no graph.
-    pub async fn accounts(&self, cloud: &str) -> Result<Vec<Stored>, CoreError> {
+    pub async fn accounts(&self, cloud: &str) -> Result<Vec<StoredNode>, CoreError> {
         const WHAT: &str = "query of the accounts of a cloud";
-        let peer = self.http.peer().await?;
-        let mut reader = GraphReader::new(WHAT, peer.dialect.default_edge(), |_| false);
-        if self.query(&peer, WHAT, peer.dialect.accounts_query(cloud), |chunk| reader.feed(chunk)).await? {
+        let core = self.http.core().await?;
+        let mut reader = GraphReader::new(WHAT, core.dialect.default_edge(), |_| false);
+        if self.query(&core, WHAT, core.dialect.accounts_query(cloud), |chunk| reader.feed(chunk)).await? {
             Ok(reader.finish()?.nodes)
         } else {
             Ok(Vec::new())
@@ -194,12 +194,12 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached, refuses, or answers something that is no graph.
     pub async fn summaries(&self, cloud: &str, accounts: &[&str]) -> Result<Summaries, CoreError> {
-        let peer = self.http.peer().await?;
-        let queries = peer.dialect.summary_queries(cloud, accounts);
+        let core = self.http.core().await?;
+        let queries = core.dialect.summary_queries(cloud, accounts);
         let mut found = [Vec::new(), Vec::new()];
         for (query, found) in queries.into_iter().zip(&mut found) {
             let mut reader = SummaryReader::new();
-            if self.query(&peer, inventory::WHAT, query, |chunk| reader.feed(chunk)).await? {
+            if self.query(&core, inventory::WHAT, query, |chunk| reader.feed(chunk)).await? {
                 *found = reader.finish()?;
             }
         }
@@ -212,10 +212,10 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses.
     pub async fn delete_account(&self, node: &str) -> Result<(), CoreError> {
-        let (config, peer) = (&self.http.config, self.http.peer().await?);
-        let mut url = config.url(&["graph", &peer.graph, "node", node]);
+        let (config, core) = (&self.http.config, self.http.core().await?);
+        let mut url = config.url(&["graph", &core.graph, "node", node]);
         url.query_pairs_mut().append_pair("keep_history", "true");
-        let request = self.http.request(&peer, Method::DELETE, url).await?;
+        let request = self.http.request(&core, Method::DELETE, url).await?;
         self.http.send_short("deletion of an account", request, config.timing.request * 4).await
     }
 
@@ -229,11 +229,11 @@ impl CoreApi {
     pub async fn nodes_to_clean(
         &self,
         clouds: &[String],
-        is_needed: fn(&Stored) -> bool,
+        is_needed: fn(&StoredNode) -> bool,
     ) -> Result<StoredGraph, CoreError> {
-        let peer = self.http.peer().await?;
-        let mut reader = GraphReader::new(CLEAN_QUERY, peer.dialect.default_edge(), is_needed);
-        if self.query(&peer, CLEAN_QUERY, peer.dialect.clean_query(clouds), |chunk| reader.feed(chunk)).await? {
+        let core = self.http.core().await?;
+        let mut reader = GraphReader::new(CLEAN_QUERY, core.dialect.default_edge(), is_needed);
+        if self.query(&core, CLEAN_QUERY, core.dialect.clean_query(clouds), |chunk| reader.feed(chunk)).await? {
             reader.finish()
         } else {
             Ok(StoredGraph::default())
@@ -246,10 +246,10 @@ impl CoreApi {
     /// # Errors
     /// If the core cannot be reached or refuses; some of the changes may have been made.
     pub async fn patch_nodes(&self, changes: &[NodeChange]) -> Result<(), CoreError> {
-        let (config, peer) = (&self.http.config, self.http.peer().await?);
+        let (config, core) = (&self.http.config, self.http.core().await?);
         for body in change_bodies(changes) {
-            let url = config.url(&["graph", &peer.graph, "nodes"]);
-            let request = self.http.request(&peer, Method::PATCH, url).await?;
+            let url = config.url(&["graph", &core.graph, "nodes"]);
+            let request = self.http.request(&core, Method::PATCH, url).await?;
             let request = request.header(CONTENT_TYPE, NDJSON).header(ACCEPT, NDJSON).body(body);
             self.http.send_short("change of nodes", request, config.timing.request * 4).await?;
         }
@@ -259,13 +259,13 @@ impl CoreApi {
     /// Runs a query and feeds its answer; `false` if the core never heard of the graph or of a kind in the query.
     async fn query(
         &self,
-        peer: &Peer,
+        core: &CoreInfo,
         what: &'static str,
         query: String,
         mut feed: impl FnMut(&[u8]) -> Result<(), CoreError>,
     ) -> Result<bool, CoreError> {
-        let url = self.http.config.url(&peer.dialect.query_path(&peer.graph));
-        let request = self.http.request(peer, Method::POST, url).await?;
+        let url = self.http.config.url(&core.dialect.query_path(&core.graph));
+        let request = self.http.request(core, Method::POST, url).await?;
         let request = request.header(CONTENT_TYPE, "text/plain").header(ACCEPT, NDJSON).body(query);
         let mut response = match self.http.send(what, request, QUERY_LIMIT).await {
             Ok(response) => response,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{last_known::Ancestors, ndjson::Lines};
+use super::{last_known::Ancestors, ndjson::LineReader};
 use crate::ckcore::CoreError;
 
 /// The request that is answered.
@@ -62,13 +62,13 @@ struct Metadata {
 
 /// Reads summaries as they arrive.
 pub struct SummaryReader {
-    lines: Lines,
+    lines: LineReader,
     summaries: Vec<Summary>,
 }
 
 impl SummaryReader {
     pub fn new() -> Self {
-        Self { lines: Lines::new(WHAT), summaries: Vec::new() }
+        Self { lines: LineReader::new(WHAT), summaries: Vec::new() }
     }
 
     /// Takes the next bytes of the answer, which may end anywhere in a line.
@@ -91,7 +91,7 @@ trait FromLines {
 
 impl FromLines for Vec<Summary> {
     fn extend_from_line(&mut self, line: &[u8]) -> Result<(), CoreError> {
-        let unusable = |why: &str| Lines::new(WHAT).unusable(why);
+        let unusable = |why: &str| LineReader::new(WHAT).unusable(why);
         let line: Line = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         // An edge has neither.
         let (Some(node), Some(Reported { kind, id })) = (line.id, line.reported) else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::ndjson::Lines;
+use super::ndjson::LineReader;
 use crate::ckcore::CoreError;
 
 const WHAT: &str = "query of an account";
@@ -25,18 +25,18 @@ const DEFAULT_EDGES: [&str; 2] = ["dependency", "default"];
 
 /// An account and everything below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct LastKnownAccount {
     /// The nodes, the account itself among them.
-    pub nodes: Vec<CarriedNode>,
+    pub nodes: Vec<LastKnownNode>,
     /// The edges between these nodes.
-    pub edges: Vec<CarriedEdge>,
+    pub edges: Vec<LastKnownEdge>,
     /// Edges from these nodes to nodes of other accounts. They can be merged only if the other end is in the body too.
-    pub outward: Vec<CarriedEdge>,
+    pub outward: Vec<LastKnownEdge>,
 }
 
 /// A node as it can be merged again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarriedNode {
+pub struct LastKnownNode {
     /// Its id in the core.
     pub id: String,
     /// Its kind.
@@ -49,7 +49,7 @@ pub struct CarriedNode {
 
 /// An edge by the ids of its ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarriedEdge {
+pub struct LastKnownEdge {
     /// The upper end.
     pub from: String,
     /// The lower end.
@@ -58,7 +58,7 @@ pub struct CarriedEdge {
     pub edge_type: Option<String>,
 }
 
-impl CarriedEdge {
+impl LastKnownEdge {
     /// Its line, without a newline.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
@@ -76,7 +76,7 @@ type Section<'a> = BTreeMap<String, &'a RawValue>;
 
 /// A line of the core's answer.
 #[derive(Deserialize)]
-struct Stored<'a> {
+struct StoredLine<'a> {
     id: Option<String>,
     from: Option<String>,
     to: Option<String>,
@@ -123,23 +123,23 @@ impl Ancestors {
 }
 
 /// Reads the answer as it arrives.
-pub struct Carrier<'a> {
+pub struct LastKnownReader<'a> {
     account_kind: &'a str,
     account_id: &'a str,
-    lines: Lines,
+    lines: LineReader,
     found: Found,
 }
 
 /// What was read so far.
 #[derive(Default)]
 struct Found {
-    nodes: Vec<CarriedNode>,
-    edges: Vec<CarriedEdge>,
+    nodes: Vec<LastKnownNode>,
+    edges: Vec<LastKnownEdge>,
 }
 
-impl<'a> Carrier<'a> {
+impl<'a> LastKnownReader<'a> {
     pub fn new(account_kind: &'a str, account_id: &'a str) -> Self {
-        Self { account_kind, account_id, lines: Lines::new(WHAT), found: Found::default() }
+        Self { account_kind, account_id, lines: LineReader::new(WHAT), found: Found::default() }
     }
 
     /// Takes the next bytes of the answer, which may end anywhere in a line.
@@ -149,7 +149,7 @@ impl<'a> Carrier<'a> {
     }
 
     /// The whole account, when the answer is complete.
-    pub fn finish(mut self) -> Result<Carried, CoreError> {
+    pub fn finish(mut self) -> Result<LastKnownAccount, CoreError> {
         let Self { account_kind, account_id, lines, found } = &mut self;
         lines.finish(|line| found.line(line, account_kind, account_id))?;
         let Found { nodes, edges: all } = self.found;
@@ -162,16 +162,16 @@ impl<'a> Carrier<'a> {
                 (false, _) => {}
             }
         }
-        Ok(Carried { nodes, edges, outward })
+        Ok(LastKnownAccount { nodes, edges, outward })
     }
 }
 
 impl Found {
     fn line(&mut self, line: &[u8], account_kind: &str, account_id: &str) -> Result<(), CoreError> {
-        let stored: Stored<'_> = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
+        let stored: StoredLine<'_> = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         if let (Some(from), Some(to)) = (&stored.from, &stored.to) {
             let edge_type = stored.edge_type.filter(|edge_type| !DEFAULT_EDGES.contains(&edge_type.as_str()));
-            self.edges.push(CarriedEdge { from: from.clone(), to: to.clone(), edge_type });
+            self.edges.push(LastKnownEdge { from: from.clone(), to: to.clone(), edge_type });
             return Ok(());
         }
         if let Some(node) = node(stored, account_kind, account_id)? {
@@ -182,8 +182,8 @@ impl Found {
 }
 
 /// A node of this account, or `None` for one of another account that is only reachable from here.
-fn node(stored: Stored<'_>, account_kind: &str, account_id: &str) -> Result<Option<CarriedNode>, CoreError> {
-    let Stored { id: Some(id), reported: Some(mut reported), metadata, kinds, ancestors, .. } = stored else {
+fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<Option<LastKnownNode>, CoreError> {
+    let StoredLine { id: Some(id), reported: Some(mut reported), metadata, kinds, ancestors, .. } = stored else {
         return Err(unusable("a line is neither node nor edge"));
     };
     let mut metadata = metadata.unwrap_or_default();
@@ -196,7 +196,7 @@ fn node(stored: Stored<'_>, account_kind: &str, account_id: &str) -> Result<Opti
     metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
     let line =
         serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
-    Ok(Some(CarriedNode { id, kind, is_account, line }))
+    Ok(Some(LastKnownNode { id, kind, is_account, line }))
 }
 
 /// Whether a node below our account belongs to another one, to which an edge leads.
@@ -215,7 +215,7 @@ fn text(section: &Section<'_>, name: &str) -> Option<String> {
 }
 
 fn unusable(why: &str) -> CoreError {
-    Lines::new(WHAT).unusable(why)
+    LineReader::new(WHAT).unusable(why)
 }
 
 #[cfg(test)]

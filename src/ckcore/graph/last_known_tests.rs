@@ -9,8 +9,8 @@ const ACCOUNT: &str = r#"{"id": "K_29", "type": "node", "revision": "_g0000_A---
 const INSTANCE: &str = r#"{"id": "r00Z", "type": "node", "revision": "_g0000AU---", "reported": {"kind": "example_instance", "id": "someInstance1", "tags": {"Name": "Example Instance 1", "owner": "lukas"}, "name": "someInstance1", "ctime": "2026-11-22T09:49:25Z", "instance_cores": 4.0, "instance_type": "", "gone": null, "age": "10s", "last_update": "10s", "last_access": "10s", "cloud": {"kind": "cloud"}, "zone": null}, "desired": {"clean": true}, "metadata": {"cleaned": false, "ancestors": {"cloud": {"name": "example", "id": "example"}, "account": {"name": "Example Account", "id": "Example Account"}}, "expires": "2026-11-24T09:49:25Z"}, "kinds": ["resource", "instance", "example_instance"]}"#;
 const EDGE: &str = r#"{"type": "edge", "from": "K_29", "to": "r00Z"}"#;
 
-fn carry(lines: &[&str], chunk: usize) -> Result<Carried, CoreError> {
-    let mut carrier = Carrier::new("example_account", "Example Account");
+fn carry(lines: &[&str], chunk: usize) -> Result<LastKnownAccount, CoreError> {
+    let mut carrier = LastKnownReader::new("example_account", "Example Account");
     for chunk in lines.join("\n").as_bytes().chunks(chunk) {
         carrier.feed(chunk)?;
     }
@@ -36,7 +36,7 @@ fn computed_members_and_nulls_are_left_out() {
         );
         let metadata = &json(&carried.nodes[0].line)["metadata"];
         assert_eq!(metadata.as_object().unwrap().len(), 4, "{metadata}");
-        let edge = CarriedEdge { from: "K_29".into(), to: "r00Z".into(), edge_type: None };
+        let edge = LastKnownEdge { from: "K_29".into(), to: "r00Z".into(), edge_type: None };
         assert_eq!(json(&edge.line()), json!({"from": "K_29", "to": "r00Z"}));
         assert_eq!((carried.edges, carried.outward), (vec![edge], vec![]));
     }
@@ -59,7 +59,7 @@ fn nodes_of_other_accounts_stay_there() {
     let carried = carry(&lines, 4096).unwrap();
     assert_eq!(carried.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["K_29", "r00Z"]);
     assert_eq!(carried.edges.len(), 1);
-    assert_eq!(carried.outward, [CarriedEdge { from: "r00Z".into(), to: "other".into(), edge_type: None }]);
+    assert_eq!(carried.outward, [LastKnownEdge { from: "r00Z".into(), to: "other".into(), edge_type: None }]);
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn an_answer_that_cannot_be_understood_is_an_error() {
         let error = carry(lines, 4096).unwrap_err();
         assert!(!error.retryable, "{error}");
     }
-    assert_eq!(carry(&[], 4096).unwrap(), Carried::default());
+    assert_eq!(carry(&[], 4096).unwrap(), LastKnownAccount::default());
 }

@@ -6,7 +6,7 @@ mod last_known;
 mod ndjson;
 mod stored;
 
-pub use api::{CoreApi, MergeOrder, MergeReport};
+pub use api::{CoreApi, MergeReport, MergeRequest};
 pub use inventory::{Summaries, Summary};
-pub use last_known::{Carried, CarriedEdge, CarriedNode};
-pub use stored::{Ancestor, NodeChange, Stored, StoredGraph, stored_node};
+pub use last_known::{LastKnownAccount, LastKnownEdge, LastKnownNode};
+pub use stored::{Ancestor, NodeChange, StoredGraph, StoredNode};

@@ -1,4 +1,4 @@
-//! Lines of a streamed answer, whose chunks may end anywhere.
+//! LineReader of a streamed answer, whose chunks may end anywhere.
 
 use crate::ckcore::{CoreError, error::bounded};
 
@@ -9,13 +9,13 @@ const LINE_LIMIT: usize = 16 * 1024 * 1024;
 const TOTAL_LIMIT: usize = 512 * 1024 * 1024;
 
 /// Splits an answer into lines as it arrives. Empty lines are left out.
-pub struct Lines {
+pub struct LineReader {
     what: &'static str,
     rest: Vec<u8>,
     bytes: usize,
 }
 
-impl Lines {
+impl LineReader {
     /// `what` is the request that is answered.
     pub fn new(what: &'static str) -> Self {
         Self { what, rest: Vec::new(), bytes: 0 }

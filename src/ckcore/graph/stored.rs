@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::ndjson::Lines;
+use super::ndjson::LineReader;
 use crate::ckcore::CoreError;
 
 /// The request that answers a [`StoredGraph`].
@@ -24,7 +24,7 @@ const ANCESTORS: [&str; 4] = ["cloud", "account", "region", "zone"];
 
 /// A node as the core has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
+pub struct StoredNode {
     /// Its id in the core.
     pub id: String,
     /// What the core compares when the node is changed.
@@ -45,7 +45,25 @@ pub struct Stored {
 const KEPT: [&str; 3] = ["kind", "id", "name"];
 const KEPT_METADATA: [&str; 2] = ["protected", "cleaned"];
 
-impl Stored {
+impl StoredNode {
+    /// Reads a node in the form of any core; `None` if it is none.
+    #[must_use]
+    pub fn read(value: &Value) -> Option<Self> {
+        let mut reported = section(value, "reported");
+        let kind = reported.get("kind")?.as_str()?.to_owned();
+        let mut metadata = section(value, "metadata");
+        let mut desired = section(value, "desired");
+        let ancestors = ancestors(value, &reported, &metadata);
+        for section in [&mut reported, &mut desired, &mut metadata] {
+            section.retain(|name, value| !is_ancestor(name, value));
+        }
+        reported.retain(|name, _| !COMPUTED_REPORTED.contains(&name.as_str()));
+        metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
+        let id = value.get("id")?.as_str()?.to_owned();
+        let revision = value.get("revision").and_then(Value::as_str).map(str::to_owned);
+        Some(Self { id, revision, kind, reported, desired, metadata, ancestors })
+    }
+
     /// Drops everything that is needed only of nodes that something is done to.
     fn thin_out(&mut self) {
         self.reported.retain(|name, _| KEPT.contains(&name.as_str()));
@@ -69,7 +87,7 @@ pub struct Ancestor {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredGraph {
     /// The nodes.
-    pub nodes: Vec<Stored>,
+    pub nodes: Vec<StoredNode>,
     /// The edges of the default type by the ids of their ends, predecessor first.
     pub edges: Vec<(String, String)>,
 }
@@ -110,17 +128,17 @@ pub fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
 
 /// Reads nodes and edges as they arrive.
 pub struct GraphReader {
-    lines: Lines,
+    lines: LineReader,
     default_edge: &'static str,
-    is_needed: fn(&Stored) -> bool,
+    is_needed: fn(&StoredNode) -> bool,
     graph: StoredGraph,
 }
 
 impl GraphReader {
     /// The fields of nodes that are not needed are dropped as they arrive: a graph as values in memory is several times
     /// as large as its lines.
-    pub fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&Stored) -> bool) -> Self {
-        Self { lines: Lines::new(what), default_edge, is_needed, graph: StoredGraph::default() }
+    pub fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&StoredNode) -> bool) -> Self {
+        Self { lines: LineReader::new(what), default_edge, is_needed, graph: StoredGraph::default() }
     }
 
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
@@ -136,8 +154,8 @@ impl GraphReader {
 }
 
 impl StoredGraph {
-    fn line(&mut self, line: &[u8], default_edge: &str, is_needed: fn(&Stored) -> bool) -> Result<(), CoreError> {
-        let unusable = |why: &str| Lines::new(CLEAN_QUERY).unusable(why);
+    fn line(&mut self, line: &[u8], default_edge: &str, is_needed: fn(&StoredNode) -> bool) -> Result<(), CoreError> {
+        let unusable = |why: &str| LineReader::new(CLEAN_QUERY).unusable(why);
         let element: Value = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         let text = |name: &str| element.get(name).and_then(Value::as_str);
         match (text("from"), text("to")) {
@@ -146,7 +164,7 @@ impl StoredGraph {
             }
             (Some(_), Some(_)) => {}
             _ => {
-                let mut node = stored_node(&element).ok_or_else(|| unusable("a line is neither node nor edge"))?;
+                let mut node = StoredNode::read(&element).ok_or_else(|| unusable("a line is neither node nor edge"))?;
                 if !is_needed(&node) {
                     node.thin_out();
                 }
@@ -155,24 +173,6 @@ impl StoredGraph {
         }
         Ok(())
     }
-}
-
-/// Reads a node in the form of any core; `None` if it is none.
-#[must_use]
-pub fn stored_node(value: &Value) -> Option<Stored> {
-    let mut reported = section(value, "reported");
-    let kind = reported.get("kind")?.as_str()?.to_owned();
-    let mut metadata = section(value, "metadata");
-    let mut desired = section(value, "desired");
-    let ancestors = ancestors(value, &reported, &metadata);
-    for section in [&mut reported, &mut desired, &mut metadata] {
-        section.retain(|name, value| !is_ancestor(name, value));
-    }
-    reported.retain(|name, _| !COMPUTED_REPORTED.contains(&name.as_str()));
-    metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
-    let id = value.get("id")?.as_str()?.to_owned();
-    let revision = value.get("revision").and_then(Value::as_str).map(str::to_owned);
-    Some(Stored { id, revision, kind, reported, desired, metadata, ancestors })
 }
 
 fn section(value: &Value, name: &str) -> Map<String, Value> {

@@ -8,9 +8,9 @@ use super::*;
 const TASKS: [(&str, &str); 2] =
     [("2.0", include_str!("../testdata/task_2.0.json")), ("4.1", include_str!("../testdata/task_4.1.json"))];
 
-fn node(task: &str) -> Stored {
+fn node(task: &str) -> StoredNode {
     let task: Value = serde_json::from_str(task).unwrap();
-    stored_node(&task["data"]["node"]).unwrap()
+    StoredNode::read(&task["data"]["node"]).unwrap()
 }
 
 #[test]
@@ -64,11 +64,11 @@ fn the_nodes_to_clean_are_read_from_both_cores() {
 #[test]
 fn a_property_with_an_ancestors_name_stays() {
     let node = json!({"id": "x", "reported": {"kind": "k", "region": "here", "zone": null}});
-    assert_eq!(stored_node(&node).unwrap().reported, *json!({"kind": "k", "region": "here"}).as_object().unwrap());
+    assert_eq!(StoredNode::read(&node).unwrap().reported, *json!({"kind": "k", "region": "here"}).as_object().unwrap());
     for no_node in
         [json!(null), json!({"id": "x"}), json!({"id": "x", "reported": {}}), json!({"reported": {"kind": "k"}})]
     {
-        assert_eq!(stored_node(&no_node), None);
+        assert_eq!(StoredNode::read(&no_node), None);
     }
 }
 
@@ -116,7 +116,7 @@ fn what_is_not_needed_of_a_node_is_dropped() {
     let [needed, other] = &graph.nodes[..] else { panic!("{graph:?}") };
     assert!(needed.reported.contains_key("tags") && needed.metadata.contains_key("event_log"));
     let mut expected =
-        stored_node(&json!({"id": "other", "reported": {"kind": "k", "id": "other", "name": "n"}})).unwrap();
+        StoredNode::read(&json!({"id": "other", "reported": {"kind": "k", "id": "other", "name": "n"}})).unwrap();
     expected.metadata.insert("protected".into(), true.into());
     assert_eq!(*other, expected);
 }

@@ -24,7 +24,7 @@ pub enum TaskArrival {
     /// Start it.
     Start,
     /// It is in work: its result will come.
-    InWork,
+    InProgress,
     /// It was done: its result is to be sent.
     Done,
     /// There is no room.
@@ -40,19 +40,19 @@ struct Entry {
 
 /// Which tasks are in work, and the results of those that were done.
 #[derive(Debug, Default)]
-pub struct Tasks {
+pub struct TaskLedger {
     entries: HashMap<String, Entry>,
     /// The ids of tasks with a result, oldest first.
     done: VecDeque<String>,
 }
 
-impl Tasks {
+impl TaskLedger {
     /// The core delivered a task.
     pub fn arrived(&mut self, id: &str, on: ConnectionId) -> TaskArrival {
         let open = self.open();
         if let Some(entry) = self.entries.get_mut(id) {
             entry.waiting = Some(on);
-            return if entry.result.is_some() { TaskArrival::Done } else { TaskArrival::InWork };
+            return if entry.result.is_some() { TaskArrival::Done } else { TaskArrival::InProgress };
         }
         if open >= OPEN_LIMIT {
             return TaskArrival::NoRoom;
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_result_goes_to_the_connection_that_waits_for_it() {
-        let mut tasks = Tasks::default();
+        let mut tasks = TaskLedger::default();
         assert_eq!(tasks.arrived("a", ONE), TaskArrival::Start);
         assert_eq!(tasks.arrived("b", TWO), TaskArrival::Start);
         assert!(tasks.answered("a", done(1)) && tasks.answered("b", done(2)));
@@ -132,12 +132,12 @@ mod tests {
 
     #[test]
     fn a_task_that_comes_back_is_not_done_twice() {
-        let mut tasks = Tasks::default();
+        let mut tasks = TaskLedger::default();
         tasks.arrived("a", ONE);
         assert!(!tasks.is_crowded(ONE));
         tasks.connection_over(ONE);
         assert!(!tasks.is_awaited(ONE));
-        assert_eq!(tasks.arrived("a", TWO), TaskArrival::InWork);
+        assert_eq!(tasks.arrived("a", TWO), TaskArrival::InProgress);
         assert!(tasks.answered("a", done(1)));
         assert!(!tasks.answered("a", done(2)), "the first result counts");
         tasks.connection_over(TWO);
@@ -150,12 +150,12 @@ mod tests {
 
     #[test]
     fn unknown_tasks_have_no_result() {
-        assert!(!Tasks::default().answered("a", done(1)));
+        assert!(!TaskLedger::default().answered("a", done(1)));
     }
 
     #[test]
     fn everything_is_bounded() {
-        let mut tasks = Tasks::default();
+        let mut tasks = TaskLedger::default();
         for number in 0..OPEN_LIMIT {
             assert_eq!(tasks.arrived(&number.to_string(), ONE), TaskArrival::Start);
         }

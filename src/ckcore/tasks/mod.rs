@@ -6,10 +6,10 @@ mod queue;
 
 use std::collections::BTreeMap;
 
-pub use queue::{Queue, TaskBooks};
+pub use queue::{SharedTaskLedger, TaskQueue};
 use serde_json::{Map, Value};
 
-use super::graph::{Stored, stored_node};
+use super::graph::StoredNode;
 
 /// A piece of work from the core's queue. It waits for exactly one result, about 30 s long.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,8 @@ pub struct Task {
 impl Task {
     /// The node that the task is about, without what its core added.
     #[must_use]
-    pub fn node(&self) -> Option<Stored> {
-        self.data.get("node").and_then(stored_node)
+    pub fn node(&self) -> Option<StoredNode> {
+        self.data.get("node").and_then(StoredNode::read)
     }
 }
 

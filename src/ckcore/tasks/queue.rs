@@ -2,7 +2,7 @@
 //!
 //! A core that closes a connection after each result would lose the other tasks on it, so there are several connections
 //! there, and each is made again at once; more are made while one of them has more than one task. All of them share the
-//! books, and a task that comes back on another connection is found there.
+//! ledger, and a task that comes back on another connection is found there.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     TaskResult, frames,
-    ledger::{ConnectionId, OPEN_LIMIT, TaskArrival, Tasks},
+    ledger::{ConnectionId, OPEN_LIMIT, TaskArrival, TaskLedger},
 };
 use crate::ckcore::{
     CoreError,
@@ -28,26 +28,26 @@ use crate::ckcore::{
     error::bounded,
     event::CoreEvent,
     outbox::Outbox,
-    transport::{Backoff, Heard, Http, Peer, Purpose, Wire},
+    transport::{Backoff, CoreInfo, HttpClient, Label, Received, WebSocket},
 };
 
-const QUEUE: Purpose = Purpose { opening: "connection to the work queue", open: "work queue" };
+const QUEUE: Label = Label { connecting: "connection to the work queue", connected: "work queue" };
 
 /// How long there are more connections after one of them had more than one task.
 const CROWDED: Duration = Duration::from_secs(60);
 
-/// The books of tasks, shared between the connections and whoever answers.
+/// The ledger of tasks, shared between the connections and whoever answers.
 #[derive(Debug, Default)]
-pub struct TaskBooks {
-    tasks: Mutex<Tasks>,
+pub struct SharedTaskLedger {
+    tasks: Mutex<TaskLedger>,
     changed: Notify,
     connections: AtomicU64,
     /// Until when there are more connections.
     crowded: watch::Sender<Option<Instant>>,
 }
 
-impl TaskBooks {
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+impl SharedTaskLedger {
+    fn lock(&self) -> MutexGuard<'_, TaskLedger> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -57,7 +57,7 @@ impl TaskBooks {
 
     /// A task was delivered on a connection.
     fn arrived(&self, id: &str, on: ConnectionId) -> TaskArrival {
-        let mut tasks = self.tasks();
+        let mut tasks = self.lock();
         let arrival = tasks.arrived(id, on);
         if tasks.is_crowded(on) {
             self.crowded.send_replace(Some(Instant::now() + CROWDED));
@@ -78,18 +78,18 @@ impl TaskBooks {
 
     /// A task is done. Returns whether it was in work.
     pub fn answered(&self, id: &str, result: TaskResult) -> bool {
-        let was_in_work = self.tasks().answered(id, result);
+        let was_in_progress = self.lock().answered(id, result);
         // Each connection looks whether it is the one that waits for it.
         self.changed.notify_waiters();
-        was_in_work
+        was_in_progress
     }
 }
 
 /// The owner of the connections to the work queue.
 #[derive(Clone)]
-pub struct Queue {
-    pub http: Arc<Http>,
-    pub books: Arc<TaskBooks>,
+pub struct TaskQueue {
+    pub http: Arc<HttpClient>,
+    pub ledger: Arc<SharedTaskLedger>,
     pub outbox: Outbox,
     /// The ids of the clouds whose tasks are taken; none are all.
     pub clouds: Arc<Vec<String>>,
@@ -98,7 +98,7 @@ pub struct Queue {
 }
 
 /// How a connection ended.
-enum End {
+enum SessionEnd {
     /// The core took a result and closed, or more connections are wanted: connect at once.
     Answered,
     /// This core never wants so many connections.
@@ -111,7 +111,7 @@ enum End {
     Stopped,
 }
 
-impl Queue {
+impl TaskQueue {
     /// Keeps as many connections as the core wants, until it is stopped.
     pub async fn run(self) {
         let connections = (0..MAX_QUEUE_CONNECTIONS).map(|number| self.clone().connection(number));
@@ -125,11 +125,11 @@ impl Queue {
         while self.stop.borrow().is_none() {
             let begun = Instant::now();
             match self.session(number).await {
-                End::Answered | End::Idle => backoff.reset(),
-                End::Stopped => return,
+                SessionEnd::Answered | SessionEnd::Idle => backoff.reset(),
+                SessionEnd::Stopped => return,
                 // Another generation may come back after a loss.
-                End::NotWanted => self.pause(limit).await,
-                End::Lost(error) => {
+                SessionEnd::NotWanted => self.pause(limit).await,
+                SessionEnd::Lost(error) => {
                     tracing::debug!(peer = "core", %error, number, "no connection to the work queue, trying again");
                     if begun.elapsed() > timing.backoff_first * 5 {
                         backoff.reset();
@@ -154,110 +154,110 @@ impl Queue {
         let _ = self.stop.clone().wait_for(Option::is_some).await;
     }
 
-    async fn session(&self, number: usize) -> End {
+    async fn session(&self, number: usize) -> SessionEnd {
         // The action websocket finds the core and notices when it is lost.
-        let peer = tokio::select! {
-            peer = self.http.found() => peer,
-            () = self.stopped() => return End::Stopped,
+        let core = tokio::select! {
+            core = self.http.detected() => core,
+            () = self.stopped() => return SessionEnd::Stopped,
         };
-        let (always, crowded) = peer.dialect.queue_connections();
+        let (always, crowded) = core.dialect.queue_connections();
         if number >= crowded {
-            return End::NotWanted;
+            return SessionEnd::NotWanted;
         }
         let is_extra = number >= always;
-        if is_extra && self.books.crowded_until().is_none() {
+        if is_extra && self.ledger.crowded_until().is_none() {
             // Whichever it is, the core is looked up again: it may be another one by then.
             return tokio::select! {
-                () = self.books.crowded() => End::Idle,
-                () = self.http.replaced(&peer) => End::Idle,
-                () = self.stopped() => End::Stopped,
+                () = self.ledger.crowded() => SessionEnd::Idle,
+                () = self.http.replaced(&core) => SessionEnd::Idle,
+                () = self.stopped() => SessionEnd::Stopped,
             };
         }
         let opened = tokio::select! {
-            opened = self.open(&peer) => opened,
-            () = self.stopped() => return End::Stopped,
+            opened = self.open(&core) => opened,
+            () = self.stopped() => return SessionEnd::Stopped,
         };
         match opened {
-            Ok(mut wire) => {
-                let connection = self.books.next_connection();
-                let end = self.serve(&peer, &mut wire, connection, is_extra).await.unwrap_or_else(End::Lost);
-                self.books.tasks().connection_over(connection);
+            Ok(mut socket) => {
+                let connection = self.ledger.next_connection();
+                let end = self.serve(&core, &mut socket, connection, is_extra).await.unwrap_or_else(SessionEnd::Lost);
+                self.ledger.lock().connection_over(connection);
                 end
             }
-            Err(error) => End::Lost(error),
+            Err(error) => SessionEnd::Lost(error),
         }
     }
 
     /// Connects and says which tasks we take: one core wants to hear it in the address, the other in the first frame.
-    async fn open(&self, peer: &Peer) -> Result<Wire, CoreError> {
+    async fn open(&self, core: &CoreInfo) -> Result<WebSocket, CoreError> {
         let path = ["work", "queue"];
-        if !peer.dialect.closes_after_frame() {
-            let mut wire = Wire::open(&self.http, peer, &path, &[], QUEUE).await?;
-            wire.say(frames::commands(&self.clouds)).await?;
-            return Ok(wire);
+        if !core.dialect.closes_after_frame() {
+            let mut socket = WebSocket::open(&self.http, core, &path, &[], QUEUE).await?;
+            socket.send(frames::commands(&self.clouds)).await?;
+            return Ok(socket);
         }
         let clouds = self.clouds.join(",");
         let mut query = vec![("task", "tag")];
         if !clouds.is_empty() {
             query.push(("cloud", &clouds));
         }
-        Wire::open(&self.http, peer, &path, &query, QUEUE).await
+        WebSocket::open(&self.http, core, &path, &query, QUEUE).await
     }
 
     async fn serve(
         &self,
-        peer: &Peer,
-        wire: &mut Wire,
+        core: &CoreInfo,
+        socket: &mut WebSocket,
         connection: ConnectionId,
         is_extra: bool,
-    ) -> Result<End, CoreError> {
+    ) -> Result<SessionEnd, CoreError> {
         // When the core must have closed, after a result was sent.
         let mut confirm_by = None;
         loop {
-            let changed = self.books.changed.notified();
+            let changed = self.ledger.changed.notified();
             let mut changed = std::pin::pin!(changed);
             // What is answered from here on is not missed.
             changed.as_mut().enable();
             while confirm_by.is_none() {
-                let next = self.books.tasks().send_next(connection);
+                let next = self.ledger.lock().send_next(connection);
                 let Some((id, result)) = next else { break };
-                wire.say(frames::task_result(&id, &result)).await?;
+                socket.send(frames::task_result(&id, &result)).await?;
                 tracing::debug!(peer = "work", task = id, "answered a task");
-                if peer.dialect.closes_after_frame() {
+                if core.dialect.closes_after_frame() {
                     confirm_by = Some(Instant::now() + self.http.config.timing.confirm);
                 }
             }
             let idle = confirm_by.is_none();
             let stop_at = *self.stop.borrow();
             if let Some(stop_at) = stop_at
-                && (Instant::now() >= stop_at || idle && !self.books.tasks().is_awaited(connection))
+                && (Instant::now() >= stop_at || idle && !self.ledger.lock().is_awaited(connection))
             {
-                wire.close().await;
-                return Ok(End::Stopped);
+                socket.close().await;
+                return Ok(SessionEnd::Stopped);
             }
-            let spare = is_extra && idle && !self.books.tasks().is_awaited(connection);
-            let crowded = self.books.crowded_until();
+            let spare = is_extra && idle && !self.ledger.lock().is_awaited(connection);
+            let crowded = self.ledger.crowded_until();
             if spare && crowded.is_none() {
-                wire.close().await;
-                return Ok(End::Idle);
+                socket.close().await;
+                return Ok(SessionEnd::Idle);
             }
             let until = [confirm_by, stop_at, crowded.filter(|_| spare)].into_iter().flatten().min();
             tokio::select! {
-                heard = wire.next() => match heard? {
-                    Heard::Text(text) => {
-                        if let Some(refusal) = self.frame(&text, peer.dialect, connection) {
-                            wire.say(refusal).await?;
+                received = socket.next() => match received? {
+                    Received::Text(text) => {
+                        if let Some(refusal) = self.frame(&text, core.dialect, connection) {
+                            socket.send(refusal).await?;
                         }
                     }
-                    Heard::Closed(true, _) if !idle => return Ok(End::Answered),
-                    Heard::Closed(_, error) => return Ok(End::Lost(error)),
+                    Received::Closed(true, _) if !idle => return Ok(SessionEnd::Answered),
+                    Received::Closed(_, error) => return Ok(SessionEnd::Lost(error)),
                 },
                 () = changed, if idle => {}
-                () = self.http.replaced(peer) => return Err(wire.lost("another core has taken its place")),
+                () = self.http.replaced(core) => return Err(socket.lost("another core has taken its place")),
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
                     if confirm_by.is_some_and(|by| Instant::now() >= by) {
-                        return Err(wire.lost("the core did not say that it took a result"));
+                        return Err(socket.lost("the core did not say that it took a result"));
                     }
                 }
             }
@@ -277,10 +277,12 @@ impl Queue {
             tracing::info!(peer = "work", task = task.id, "ignored a task, because the worker is ending");
             return None;
         }
-        let arrival = self.books.arrived(&task.id, connection);
+        let arrival = self.ledger.arrived(&task.id, connection);
         match arrival {
             TaskArrival::Start => self.outbox.push(CoreEvent::Task(task)),
-            TaskArrival::InWork => tracing::info!(peer = "work", task = task.id, "a task in work was delivered again"),
+            TaskArrival::InProgress => {
+                tracing::info!(peer = "work", task = task.id, "a task in work was delivered again")
+            }
             TaskArrival::Done => {
                 tracing::info!(peer = "work", task = task.id, "a task that is done was delivered again")
             }

@@ -6,11 +6,11 @@ use crate::ckcore::CoreConfig;
 
 const ONE: ConnectionId = ConnectionId(1);
 
-fn queue() -> Queue {
+fn queue() -> TaskQueue {
     let config = CoreConfig::new("http://localhost", "ws://localhost").unwrap();
     let (_, stop) = watch::channel(None);
-    let http = Arc::new(Http::new(Arc::new(config)).unwrap());
-    Queue { http, books: Arc::default(), outbox: Outbox::default(), clouds: Arc::default(), stop }
+    let http = Arc::new(HttpClient::new(Arc::new(config)).unwrap());
+    TaskQueue { http, ledger: Arc::default(), outbox: Outbox::default(), clouds: Arc::default(), stop }
 }
 
 fn task(number: usize) -> String {
@@ -28,9 +28,9 @@ fn a_task_beyond_the_limit_is_refused_where_the_core_gives_it_out_once_only() {
     assert_eq!((&refusal["task_id"], &refusal["result"]), (&OPEN_LIMIT.to_string().into(), &"error".into()));
     assert_eq!(queue.frame(&task(OPEN_LIMIT + 1), Dialect::Core2, ONE), None, "it comes back");
     // A refusal is no result: when there is room again, the task is done.
-    queue.books.answered("0", TaskResult::Error("no such tag".into()));
+    queue.ledger.answered("0", TaskResult::Error("no such tag".into()));
     assert_eq!(queue.frame(&task(OPEN_LIMIT), Dialect::Core4, ONE), None);
-    assert!(queue.books.tasks().answered(&OPEN_LIMIT.to_string(), TaskResult::Error("no such tag".into())));
+    assert!(queue.ledger.lock().answered(&OPEN_LIMIT.to_string(), TaskResult::Error("no such tag".into())));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_second_task_on_a_connection_asks_for_more_connections() {
     let queue = queue();
     queue.frame(&task(1), Dialect::Core2, ONE);
     queue.frame(&task(2), Dialect::Core2, ConnectionId(2));
-    assert_eq!(queue.books.crowded_until(), None);
+    assert_eq!(queue.ledger.crowded_until(), None);
     queue.frame(&task(3), Dialect::Core2, ONE);
-    assert!(queue.books.crowded_until().is_some());
+    assert!(queue.ledger.crowded_until().is_some());
 }

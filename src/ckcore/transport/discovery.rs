@@ -18,12 +18,12 @@ const WHAT: &str = "look at the core";
 /// The most that is read of an answer, in bytes.
 const LIMIT: usize = 1024;
 
-/// How long a connection may be idle before the system asks the peer whether it lives.
+/// How long a connection may be idle before the system asks the core whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A core that was looked at.
 #[derive(Debug)]
-pub struct Peer {
+pub struct CoreInfo {
     /// What it speaks.
     pub(in crate::ckcore) dialect: Dialect,
     /// The client for its requests.
@@ -35,9 +35,9 @@ pub struct Peer {
     tls: Arc<ClientConfig>,
 }
 
-impl Peer {
+impl CoreInfo {
     /// Looks at the core: what it speaks, and by whom its certificate is signed.
-    pub async fn look(config: &CoreConfig, trust: &Trust) -> Result<Self, CoreError> {
+    pub async fn detect(config: &CoreConfig, trust: &Trust) -> Result<Self, CoreError> {
         let (chosen, authority) = match (&config.psk, config.tls.verify && config.tls.ca_cert.is_none()) {
             (Some(psk), true) if config.uses_tls() && config.generation != Generation::Ckcore => {
                 match own_authority(config, trust, psk).await? {

@@ -10,7 +10,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    discovery::Peer,
+    discovery::CoreInfo,
     response::{failure, read},
     tls::Trust,
     token::Tokens,
@@ -22,18 +22,18 @@ const REFUSAL_LIMIT: usize = 64 * 1024;
 
 /// Requests to one core. What kind of core it is is found out before the first, and again after a loss.
 #[derive(Debug)]
-pub struct Http {
+pub struct HttpClient {
     pub config: Arc<CoreConfig>,
     pub tokens: Tokens,
     trust: Trust,
-    peer: watch::Sender<Option<Arc<Peer>>>,
-    /// What was said of the core last: finding the same one again is no news.
-    said: StdMutex<String>,
+    core: watch::Sender<Option<Arc<CoreInfo>>>,
+    /// What was last_logged of the core last: finding the same one again is no news.
+    last_logged: StdMutex<String>,
     /// Held while somebody looks at the core, so that nobody else does.
-    look: Mutex<()>,
+    detecting: Mutex<()>,
 }
 
-impl Http {
+impl HttpClient {
     pub fn new(config: Arc<CoreConfig>) -> Result<Self, CoreError> {
         let trust = Trust::read(&config.tls, config.uses_tls())?;
         let tokens = Tokens::new(config.psk.clone());
@@ -41,52 +41,52 @@ impl Http {
             config,
             tokens,
             trust,
-            peer: watch::Sender::default(),
-            said: StdMutex::default(),
-            look: Mutex::default(),
+            core: watch::Sender::default(),
+            last_logged: StdMutex::default(),
+            detecting: Mutex::default(),
         })
     }
 
     /// The core as it was last seen; looks at it if that is not known.
-    pub async fn peer(&self) -> Result<Arc<Peer>, CoreError> {
-        let _look = self.look.lock().await;
-        let known = self.peer.borrow().clone();
-        if let Some(peer) = known {
-            return Ok(peer);
+    pub async fn core(&self) -> Result<Arc<CoreInfo>, CoreError> {
+        let _detecting = self.detecting.lock().await;
+        let known = self.core.borrow().clone();
+        if let Some(core) = known {
+            return Ok(core);
         }
-        let peer = Arc::new(Peer::look(&self.config, &self.trust).await?);
-        self.say(&peer);
-        self.peer.send_replace(Some(Arc::clone(&peer)));
-        Ok(peer)
+        let core = Arc::new(CoreInfo::detect(&self.config, &self.trust).await?);
+        self.log_detected(&core);
+        self.core.send_replace(Some(Arc::clone(&core)));
+        Ok(core)
     }
 
-    fn say(&self, peer: &Peer) {
-        let (core, graph) = (peer.dialect.name(), &peer.graph);
+    fn log_detected(&self, core: &CoreInfo) {
+        let (core, graph) = (core.dialect.name(), &core.graph);
         let found = format!("{core}, {graph}");
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if *said == found {
+        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last_logged == found {
             tracing::debug!(peer = "core", core, graph, "found the core again");
         } else {
             tracing::info!(peer = "core", core, graph, "found the core");
-            *said = found;
+            *last_logged = found;
         }
     }
 
     /// The core, as soon as somebody has found it.
-    pub async fn found(&self) -> Arc<Peer> {
-        self.found_if(|_| true).await
+    pub async fn detected(&self) -> Arc<CoreInfo> {
+        self.detected_if(|_| true).await
     }
 
     /// Returns when a core of another generation has taken the place of this one.
-    pub async fn replaced(&self, peer: &Peer) {
-        self.found_if(|other| other.dialect != peer.dialect).await;
+    pub async fn replaced(&self, core: &CoreInfo) {
+        self.detected_if(|other| other.dialect != core.dialect).await;
     }
 
-    async fn found_if(&self, is_it: impl Fn(&Peer) -> bool) -> Arc<Peer> {
-        let mut known = self.peer.subscribe();
+    async fn detected_if(&self, is_it: impl Fn(&CoreInfo) -> bool) -> Arc<CoreInfo> {
+        let mut known = self.core.subscribe();
         let found = known.wait_for(|known| known.as_deref().is_some_and(&is_it)).await;
         match found.ok().and_then(|known| known.clone()) {
-            Some(peer) => peer,
+            Some(core) => core,
             // The sender is our own.
             None => std::future::pending().await,
         }
@@ -94,9 +94,9 @@ impl Http {
 
     /// Looks at the core again before the next request: the connection to this one was lost, and another may have taken
     /// its place.
-    pub fn forget(&self, peer: &Arc<Peer>) {
-        self.peer.send_if_modified(|known| {
-            let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, peer));
+    pub fn forget(&self, core: &Arc<CoreInfo>) {
+        self.core.send_if_modified(|known| {
+            let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, core));
             if is_it {
                 *known = None;
             }
@@ -105,8 +105,8 @@ impl Http {
     }
 
     /// A request with the token that the core wants.
-    pub async fn request(&self, peer: &Peer, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
-        let request = peer.client.request(method, url);
+    pub async fn request(&self, core: &CoreInfo, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
+        let request = core.client.request(method, url);
         Ok(match self.tokens.header().await? {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,

@@ -10,10 +10,10 @@ mod tls;
 mod token;
 mod websocket;
 
-pub use self::http::Http;
+pub use self::http::HttpClient;
 pub use backoff::Backoff;
-pub use discovery::Peer;
+pub use discovery::CoreInfo;
 pub use response::{failure, read};
-pub use retry::{KeyRefusals, until};
+pub use retry::{KeyRejections, retry};
 pub use tls::TlsOptions;
-pub use websocket::{Heard, Purpose, Wire};
+pub use websocket::{Label, Received, WebSocket};

@@ -9,7 +9,7 @@ use crate::ckcore::CoreError;
 
 /// How long it is hoped that the core accepts our key after all: that it is given the old one again, or that clocks are
 /// set. A wrong key does not mend itself.
-const KEY_PATIENCE: Duration = Duration::from_secs(300);
+const KEY_REJECTION_LIMIT: Duration = Duration::from_secs(300);
 
 /// Asks until there is an answer, until the refusal is one that does not pass, or until the deadline, with pauses from
 /// the first to the second length.
@@ -17,19 +17,19 @@ const KEY_PATIENCE: Duration = Duration::from_secs(300);
 /// # Errors
 /// The refusal that does not pass; or at the deadline the last one that was retryable, and if there was none, that the
 /// time was over for `what`.
-pub async fn until<T, F: Future<Output = Result<T, CoreError>>>(
+pub async fn retry<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     (first, longest): (Duration, Duration),
     what: &'static str,
     mut ask: impl FnMut() -> F,
 ) -> Result<T, CoreError> {
     let mut backoff = Backoff::new(first, longest);
-    let mut key_refusals = KeyRefusals::default();
+    let mut key_rejections = KeyRejections::default();
     let mut refusal: Option<CoreError> = None;
     loop {
         let error = match timeout_at(deadline.into(), ask()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => key_refusals.judged(error, now()),
+            Ok(Err(error)) => key_rejections.judge(error, now()),
             // Why it had to be asked again says more than that the time was over then.
             Err(_) => return Err(refusal.unwrap_or_else(|| CoreError::at_deadline(what))),
         };
@@ -50,20 +50,20 @@ fn now() -> Instant {
 
 /// Since when the core has refused our key, without anything else in between.
 #[derive(Debug, Default)]
-pub struct KeyRefusals {
+pub struct KeyRejections {
     since: Option<Instant>,
 }
 
-impl KeyRefusals {
+impl KeyRejections {
     /// The error, which is not retryable if it is one refusal of the key too many.
     #[must_use]
-    pub fn judged(&mut self, error: CoreError, now: Instant) -> CoreError {
+    pub fn judge(&mut self, error: CoreError, now: Instant) -> CoreError {
         if !error.is_unauthorized() {
             self.since = None;
             return error;
         }
         let since = *self.since.get_or_insert(now);
-        let retryable = error.retryable && now.saturating_duration_since(since) < KEY_PATIENCE;
+        let retryable = error.retryable && now.saturating_duration_since(since) < KEY_REJECTION_LIMIT;
         CoreError { retryable, ..error }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     /// Asks a core that is away so often before it answers; how often it was asked.
     async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
         let asked = Cell::new(0);
-        let answer = until(now() + time, PAUSES, "question", || {
+        let answer = retry(now() + time, PAUSES, "question", || {
             asked.set(asked.get() + 1);
             let answer = if asked.get() > away { Ok(()) } else { Err(error(retryable)) };
             async { answer }
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
         let (began, patience) = (now(), Duration::from_millis(50));
-        let answer: Result<(), CoreError> = until(began + patience, PAUSES, "question", pending).await;
+        let answer: Result<(), CoreError> = retry(began + patience, PAUSES, "question", pending).await;
         assert!(answer.is_err_and(|error| error.to_string().contains("question failed: the deadline")));
         assert!(now() >= began + patience);
     }
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_earlier_refusal_says_why_there_was_no_answer_in_time() {
         let first = Cell::new(true);
-        let answer: Result<(), CoreError> = until(now() + PAUSES.0 * 10, PAUSES, "question", || {
+        let answer: Result<(), CoreError> = retry(now() + PAUSES.0 * 10, PAUSES, "question", || {
             let refuses = first.replace(false);
             async move { if refuses { Err(error(true)) } else { pending().await } }
         })
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_key_that_is_refused_for_minutes_is_refused_for_good() {
-        let (mut refusals, began) = (KeyRefusals::default(), Instant::now());
-        let mut judge = |error, seconds| refusals.judged(error, began + Duration::from_secs(seconds)).retryable;
+        let (mut refusals, began) = (KeyRejections::default(), Instant::now());
+        let mut judge = |error, seconds| refusals.judge(error, began + Duration::from_secs(seconds)).retryable;
         let refused = || CoreError::refused("merge", 401, "");
         assert!(judge(refused(), 0) && judge(refused(), 299));
         assert!(judge(CoreError::transport("merge", "no connection"), 299), "the core restarts, perhaps with our key");

@@ -166,7 +166,7 @@ fn wrong(error: &Error) -> CoreError {
     CoreError::permanent(WHAT, &error.to_string())
 }
 
-/// Accepts every certificate, but still wants proof that the peer has its key.
+/// Accepts every certificate, but still wants proof that the core has its key.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

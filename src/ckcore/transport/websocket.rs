@@ -18,51 +18,51 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{discovery::Peer, http::Http, response::causes, tls};
+use super::{discovery::CoreInfo, http::HttpClient, response::causes, tls};
 use crate::ckcore::{CoreError, Timing, error::bounded};
 
 /// The largest message that is taken from the core, in bytes. Actions have a few hundred, tasks the size of a node.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// How long the last words of a connection may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a websocket is for, in errors.
 #[derive(Clone, Copy, Debug)]
-pub struct Purpose {
+pub struct Label {
     /// For its opening.
-    pub opening: &'static str,
+    pub connecting: &'static str,
     /// For what happens later.
-    pub open: &'static str,
+    pub connected: &'static str,
 }
 
 /// An open websocket.
-pub struct Wire {
+pub struct WebSocket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    purpose: Purpose,
+    label: Label,
     timing: Timing,
-    last_heard: Instant,
+    last_received: Instant,
     ping_due: Interval,
 }
 
 /// What was heard.
-pub enum Heard {
+pub enum Received {
     /// A text frame.
     Text(Utf8Bytes),
     /// The core closed the websocket; whether it did so normally, and how.
     Closed(bool, CoreError),
 }
 
-impl Wire {
+impl WebSocket {
     /// Opens a websocket of the core.
     pub async fn open(
-        http: &Http,
-        peer: &Peer,
+        http: &HttpClient,
+        core: &CoreInfo,
         path: &[&str],
         query: &[(&str, &str)],
-        purpose: Purpose,
+        label: Label,
     ) -> Result<Self, CoreError> {
-        let what = purpose.opening;
+        let what = label.connecting;
         let mut url = http.config.ws_url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -78,7 +78,7 @@ impl Wire {
             .max_frame_size(Some(MESSAGE_LIMIT));
         let timing = http.config.timing.clone();
         let stream = connected(what, &url, &timing).await?;
-        let opening = client_async_tls_with_config(request, stream, Some(config), Some(Connector::Rustls(peer.tls())));
+        let opening = client_async_tls_with_config(request, stream, Some(config), Some(Connector::Rustls(core.tls())));
         let socket = match timeout(timing.connect, opening).await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(error)) => {
@@ -100,20 +100,20 @@ impl Wire {
         };
         let mut ping_due = interval_at(Instant::now() + timing.ping, timing.ping);
         ping_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { socket, purpose, timing, last_heard: Instant::now(), ping_due })
+        Ok(Self { socket, label, timing, last_received: Instant::now(), ping_due })
     }
 
     /// Waits for a text frame or the end, and keeps the connection alive meanwhile. Nothing is lost if the wait is given
     /// up.
     ///
     /// Pings of the core are answered by the library as soon as the next message is waited for.
-    pub async fn next(&mut self) -> Result<Heard, CoreError> {
+    pub async fn next(&mut self) -> Result<Received, CoreError> {
         loop {
             tokio::select! {
                 message = self.socket.next() => {
-                    self.last_heard = Instant::now();
+                    self.last_received = Instant::now();
                     match message {
-                        Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),
+                        Some(Ok(Message::Text(text))) => return Ok(Received::Text(text)),
                         Some(Ok(Message::Close(frame))) => return Ok(self.closed(frame).await),
                         Some(Ok(_)) => {}
                         Some(Err(error)) => return Err(self.lost(&error.to_string())),
@@ -125,20 +125,20 @@ impl Wire {
         }
     }
 
-    async fn closed(&mut self, frame: Option<CloseFrame>) -> Heard {
-        self.finish().await;
+    async fn closed(&mut self, frame: Option<CloseFrame>) -> Received {
+        self.drain().await;
         let normal = frame.as_ref().is_none_or(|frame| u16::from(frame.code) == 1000);
         let why = frame.map_or_else(String::new, |f| format!(" with code {} {}", f.code, bounded(&f.reason)));
-        Heard::Closed(normal, self.lost(&format!("the core closed the websocket{why}")))
+        Received::Closed(normal, self.lost(&format!("the core closed the websocket{why}")))
     }
 
     /// Sends a text frame.
-    pub async fn say(&mut self, text: String) -> Result<(), CoreError> {
+    pub async fn send(&mut self, text: String) -> Result<(), CoreError> {
         self.write(Message::text(text)).await
     }
 
     async fn ping(&mut self) -> Result<(), CoreError> {
-        if self.last_heard.elapsed() >= self.timing.silence {
+        if self.last_received.elapsed() >= self.timing.silence {
             return Err(self.lost("the core is silent and does not answer pings"));
         }
         self.write(Message::Ping(Bytes::from_static(b"ckworker"))).await
@@ -154,21 +154,21 @@ impl Wire {
 
     /// The error of a connection that is lost.
     pub fn lost(&self, why: &str) -> CoreError {
-        CoreError::transport(self.purpose.open, why)
+        CoreError::transport(self.label.connected, why)
     }
 
     /// Closes the websocket normally and waits a moment for the core to agree.
     pub async fn close(&mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         // A connection that is broken already is closed as well.
-        let _ = timeout(FAREWELL, self.socket.close(Some(frame))).await;
-        self.finish().await;
+        let _ = timeout(CLOSE_TIMEOUT, self.socket.close(Some(frame))).await;
+        self.drain().await;
     }
 
     /// Reads until the websocket is over, so that an answer to the core's close is written.
-    async fn finish(&mut self) {
+    async fn drain(&mut self) {
         // Whoever is slower than this is cut off.
-        let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
+        let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
     }
 }
 

@@ -10,7 +10,7 @@ use worker_proto::Unit;
 
 use super::Operable;
 use crate::{
-    ckcore::{Stored, StoredGraph},
+    ckcore::{StoredGraph, StoredNode},
     collectors::Subject,
     supervisor::place::{Barrier, Places, Rank},
 };
@@ -58,7 +58,7 @@ impl Plan {
 }
 
 /// Whether the fields of a node are needed for a plan: of what is to be deleted, and of where it is.
-pub(super) fn needs_fields(node: &Stored) -> bool {
+pub(super) fn needs_fields(node: &StoredNode) -> bool {
     is_wanted(node) || matches!(Rank::of(&node.kind), Rank::Account | Rank::Region)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn plan(graph: &StoredGraph, operables: &Operables) -> Plan {
     plan
 }
 
-fn refusal(node: &Stored, reason: String) -> Refusal {
+fn refusal(node: &StoredNode, reason: String) -> Refusal {
     Refusal { node: node.id.clone(), label: label(node), reason }
 }
 
@@ -119,7 +119,7 @@ fn barriers(items: &[(usize, Item)], operables: &Operables) -> Vec<Barrier> {
 }
 
 /// What is protected and would go together with a resource.
-fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -> Option<&'g Stored> {
+fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
     while let Some(next) = open.pop() {
         let taken = operable.collector.takes_along(&places.node(next).kind);
@@ -137,11 +137,11 @@ fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -
     None
 }
 
-fn is_wanted(node: &Stored) -> bool {
+fn is_wanted(node: &StoredNode) -> bool {
     node.desired.get("clean") == Some(&Value::Bool(true)) && !is_set(node, "cleaned")
 }
 
-fn is_set(node: &Stored, flag: &str) -> bool {
+fn is_set(node: &StoredNode, flag: &str) -> bool {
     node.metadata.get(flag) == Some(&Value::Bool(true))
 }
 
@@ -170,7 +170,7 @@ fn item(places: &Places<'_>, index: usize, operables: &Operables) -> Result<Item
     Ok(Item { node: node.id.clone(), collector, unit, subject })
 }
 
-fn label(node: &Stored) -> String {
+fn label(node: &StoredNode) -> String {
     let id = crate::supervisor::place::resource_id(node);
     format!("{} {id}", node.kind)
 }

@@ -9,7 +9,7 @@ use super::{
     plan::{Operables, Plan, needs_fields, plan},
 };
 use crate::{
-    ckcore::{Ancestor, Stored, StoredGraph},
+    ckcore::{Ancestor, StoredGraph, StoredNode},
     collectors,
     settings::Settings,
 };
@@ -38,7 +38,7 @@ impl Story {
     fn add(&mut self, kind: &str, id: &str, above: &[&str]) -> &mut Self {
         let reported = json!({ "kind": kind, "id": id, "name": id });
         let reported = reported.as_object().unwrap().clone();
-        self.0.nodes.push(Stored { id: id.into(), kind: kind.into(), reported, ..Stored::default() });
+        self.0.nodes.push(StoredNode { id: id.into(), kind: kind.into(), reported, ..StoredNode::default() });
         self.0.edges.extend(above.iter().map(|above| ((*above).to_owned(), id.to_owned())));
         self
     }
@@ -50,7 +50,7 @@ impl Story {
         self
     }
 
-    fn last(&mut self) -> &mut Stored {
+    fn last(&mut self) -> &mut StoredNode {
         self.0.nodes.last_mut().unwrap()
     }
 

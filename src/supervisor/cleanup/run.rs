@@ -22,7 +22,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, until},
+    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
     collectors::BoxFuture,
     supervisor::operator::{Operator, Wish},
     telemetry::Metrics,
@@ -109,7 +109,7 @@ impl Cleanup {
     /// What is to be cleaned up; the core is asked again while that may help.
     async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
         let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
-        until(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
+        retry(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     run::{PAUSES, stopped},
 };
 use crate::{
-    ckcore::{Backoff, CoreApi, CoreError, KeyRefusals, NodeChange},
+    ckcore::{Backoff, CoreApi, CoreError, KeyRejections, NodeChange},
     collectors::BoxFuture,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct Teller {
     not_before: Instant,
     /// What the core may take once the cleanup has to end.
     last_words: Duration,
-    key_refusals: KeyRefusals,
+    key_rejections: KeyRejections,
     /// It makes no sense to wait for the core.
     hopeless: bool,
 }
@@ -70,7 +70,7 @@ impl Teller {
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
             not_before: now,
             last_words: LAST_WORDS,
-            key_refusals: KeyRefusals::default(),
+            key_rejections: KeyRejections::default(),
             hopeless: false,
         }
     }
@@ -135,10 +135,10 @@ impl Teller {
             Ok(()) => {
                 self.journal.told();
                 self.backoff.reset();
-                self.key_refusals = KeyRefusals::default();
+                self.key_rejections = KeyRejections::default();
                 return true;
             }
-            Err(error) => self.key_refusals.judged(error, now),
+            Err(error) => self.key_rejections.judge(error, now),
         };
         // Others than the core refuse too, such as what stands before it while it restarts; they know nothing of nodes.
         if error.is_about_content() {

@@ -13,7 +13,7 @@ use super::{
     CloudUnits, CollectorReport, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged,
     MergedGraph, Metrics, PAUSES, PathBuf, RunReport, blocking,
     carry::{KnownAccount, Past},
-    dump_file, failed, group, nothing, until, upload,
+    dump_file, failed, group, nothing, retry, upload,
 };
 use crate::graph::{CompleteUnit, lean_model_json};
 
@@ -154,7 +154,7 @@ async fn forget_others(past: &Past<'_>, collector: &CollectorReport) {
     }
     let deadline = past.deadline.min(Instant::now() + DEPARTED_TIMEOUT);
     for KnownAccount { node, label, .. } in departed.accounts {
-        match until(deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
+        match retry(deadline, PAUSES, "deletion of an account", || past.api.delete_account(&node)).await {
             Ok(()) => {
                 tracing::info!(
                     cloud,

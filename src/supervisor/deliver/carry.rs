@@ -16,7 +16,7 @@ use super::{
     sudden::{HeldLosses, Judgement},
 };
 use crate::{
-    ckcore::{Carried, CoreApi, CoreError, Stored, until},
+    ckcore::{CoreApi, CoreError, LastKnownAccount, StoredNode, retry},
     collectors,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool},
     supervisor::report::{CollectorReport, UnitReport},
@@ -101,7 +101,7 @@ impl Past<'_> {
     /// The accounts that the core has below a cloud and that are not among the units of its plan.
     pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Others, String> {
         let accounts = || self.api.accounts(&collector.name);
-        let known = until(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
+        let known = retry(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
         let known = known.map_err(|error| format!("cannot list the core's accounts: {error}"))?;
         let planned: HashSet<&str> = collector.units.iter().map(|unit| unit.id.as_str()).collect();
         let known = known.into_iter().filter_map(KnownAccount::of);
@@ -223,13 +223,13 @@ impl Past<'_> {
     }
 
     /// What the core has of an account.
-    async fn carry(&self, kind: &str, id: &str) -> Result<Carried, CoreError> {
-        until(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
+    async fn carry(&self, kind: &str, id: &str) -> Result<LastKnownAccount, CoreError> {
+        retry(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }
 }
 
 impl KnownAccount {
-    fn of(node: Stored) -> Option<Self> {
+    fn of(node: StoredNode) -> Option<Self> {
         let text = |name: &str| node.reported.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let id = text("id")?;
         let name = text("name").filter(|name| *name != id);
@@ -239,7 +239,7 @@ impl KnownAccount {
     }
 }
 
-fn keep(known: &Carried, account: Account, spool: &Spool) -> Result<CompleteUnit, String> {
+fn keep(known: &LastKnownAccount, account: Account, spool: &Spool) -> Result<CompleteUnit, String> {
     let id = account.id.clone();
     let mut store = CarriedStore::new(account, spool);
     for node in &known.nodes {

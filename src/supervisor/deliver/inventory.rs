@@ -8,7 +8,7 @@ use std::{
 
 use super::PAUSES;
 use crate::{
-    ckcore::{CoreApi, Summaries, Summary, until},
+    ckcore::{CoreApi, Summaries, Summary, retry},
     graph::node_key,
 };
 
@@ -86,7 +86,7 @@ pub(super) async fn summaries(
     deadline: Instant,
 ) -> Result<Summaries, String> {
     let ask = || api.summaries(cloud, accounts);
-    until(deadline, PAUSES, "query of what the core has of accounts", ask).await.map_err(|error| error.to_string())
+    retry(deadline, PAUSES, "query of what the core has of accounts", ask).await.map_err(|error| error.to_string())
 }
 
 /// What the core has of one account.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use worker_proto::{Missing, MissingEdge, Why};
 
 use crate::{
-    ckcore::{Carried, CarriedNode},
+    ckcore::{LastKnownAccount, LastKnownNode},
     collectors::{Collector, EdgeOwner},
     graph::{CarriedStore, CompleteUnit, Key, NodeId, Spool, node_key},
 };
@@ -43,7 +43,7 @@ pub(super) fn complete(
     unit: &mut CompleteUnit,
     missing: &[Missing],
     held: &[Held],
-    known: &Carried,
+    known: &LastKnownAccount,
     collector: Option<&dyn Collector>,
     spool: &Spool,
 ) -> Result<Completed, String> {
@@ -73,13 +73,13 @@ pub(super) fn complete(
 
 struct Work<'a> {
     unit: &'a mut CompleteUnit,
-    known: &'a Carried,
+    known: &'a LastKnownAccount,
     /// The collected nodes by id.
     own: HashMap<Id, usize>,
     /// The numbers of the collected nodes by the node that they hang below.
     collected: HashMap<Id, Vec<usize>>,
     /// The core's nodes by id.
-    nodes: HashMap<Id, &'a CarriedNode>,
+    nodes: HashMap<Id, &'a LastKnownNode>,
     /// The core's edges by their ends.
     successors: HashMap<Id, Vec<Id>>,
     predecessors: HashMap<Id, Vec<Id>>,
@@ -91,7 +91,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(unit: &'a mut CompleteUnit, known: &'a Carried) -> Self {
+    fn new(unit: &'a mut CompleteUnit, known: &'a LastKnownAccount) -> Self {
         let own: HashMap<Id, usize> = unit.ids().iter().enumerate().map(|(number, id)| (*id, number)).collect();
         let mut collected = HashMap::<Id, Vec<usize>>::new();
         for (from, to) in unit.edge_ids() {

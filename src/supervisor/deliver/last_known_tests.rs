@@ -7,7 +7,7 @@ use worker_proto::{Counts, EdgeList, Node, Why};
 
 use super::*;
 use crate::{
-    ckcore::CarriedEdge,
+    ckcore::LastKnownEdge,
     graph::{Account, UnitStore},
 };
 
@@ -44,17 +44,17 @@ fn unit(nodes: &[Node], edges: &[(u8, u8)]) -> CompleteUnit {
     store.complete(counts).unwrap()
 }
 
-fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> Carried {
+fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> LastKnownAccount {
     let above = [(ACCOUNT, "account", json!({})), (REGION, "region", json!({}))];
-    let nodes = above.iter().chain(nodes).map(|(number, kind, more)| CarriedNode {
+    let nodes = above.iter().chain(nodes).map(|(number, kind, more)| LastKnownNode {
         id: id(*number),
         kind: (*kind).to_owned(),
         is_account: *number == ACCOUNT,
         line: line(*number, kind, more.clone()),
     });
     let edges = [(ACCOUNT, REGION)].iter().chain(edges);
-    let edges = edges.map(|(from, to)| CarriedEdge { from: id(*from), to: id(*to), edge_type: None }).collect();
-    Carried { nodes: nodes.collect(), edges, outward: Vec::new() }
+    let edges = edges.map(|(from, to)| LastKnownEdge { from: id(*from), to: id(*to), edge_type: None }).collect();
+    LastKnownAccount { nodes: nodes.collect(), edges, outward: Vec::new() }
 }
 
 /// The ids and edges of a part that was taken over.
@@ -71,7 +71,7 @@ fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
     Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with, why: Why::Unseen }
 }
 
-fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &Carried) -> Completed {
+fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &LastKnownAccount) -> Completed {
     complete(unit, missing, &[], known, None, &Spool::new(1 << 20)).unwrap()
 }
 

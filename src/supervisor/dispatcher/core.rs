@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
-    ckcore::{Action, ActionKey, Answer, CoreEvent, Duty},
+    ckcore::{Action, ActionKey, ActionKind, Answer, CoreEvent},
     supervisor::{cleanup::LAST_WORDS, duties::Duties, event::Event},
 };
 
@@ -45,13 +45,13 @@ impl Dispatcher {
         match event {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
-            CoreEvent::Action(Action { key, duty: Duty::Collect, .. }) => {
+            CoreEvent::Action(Action { key, kind: ActionKind::Collect, .. }) => {
                 tracing::info!(peer = "work", action = %key, "the core wants a collection");
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
-            CoreEvent::Action(Action { key, duty: Duty::Cleanup, .. }) => {
+            CoreEvent::Action(Action { key, kind: ActionKind::Cleanup, .. }) => {
                 tracing::info!(peer = "work", action = %key, "the core wants a cleanup");
                 if let Some(duties) = &mut self.duties {
                     duties.clean(key);
