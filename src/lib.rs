@@ -7,12 +7,12 @@
 pub mod certificates;
 pub mod ckcore;
 pub mod cli;
+pub mod collector_api;
 pub mod collectors;
 pub mod graph;
 pub mod output;
 pub mod process;
 pub mod settings;
-pub mod shared;
 pub mod start;
 pub mod supervisor;
 pub mod telemetry;

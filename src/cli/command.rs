@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::{ExitCode, options};
 use crate::{
-    collectors::Collector,
+    collector_api::Collector,
     settings::{OptionKind, OptionSpec},
 };
 

@@ -4,7 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use super::{CliError, CoreSettings, command, environment::Environment, options, values::Given};
 use crate::{
-    collectors::{self, Collector, Uncollected},
+    collector_api::{Collector, Uncollected},
+    collectors,
     settings::{OptionSpec, Setting, Settings},
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{command, environment::variable, options};
-use crate::collectors::{self, Collector};
+use crate::{collector_api::Collector, collectors};
 
 /// Tells the program, started again, which options it was given as arguments: the variable that says so.
 pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";

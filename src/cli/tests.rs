@@ -10,7 +10,7 @@ use super::{
     secrets::{Moved, without_secrets_of},
 };
 use crate::{
-    collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     settings::{OptionKind, OptionSpec, Settings},
 };
 

@@ -20,7 +20,6 @@ mod schema;
 mod spool;
 mod store;
 mod timestamp;
-mod unit;
 mod value;
 
 pub use complete::CompleteUnit;
@@ -32,5 +31,4 @@ pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
 pub use schema::{Field, Kind, ModelKind, Schema, SchemaError};
 pub use spool::Spool;
 pub use store::{Account, CarriedStore, Incomplete, StoreError, UnitStore, node_key};
-pub use unit::{EdgeReport, End, Key, UnitGraph};
 pub use value::Value;

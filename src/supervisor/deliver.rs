@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     ckcore::{CoreApi, Granularity, retry},
-    collectors::{BoxFuture, Uncollected},
+    collector_api::{BoxFuture, Uncollected},
     graph::{CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
     telemetry::Metrics,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, Task, TaskResult},
-    collectors::BoxFuture,
+    collector_api::BoxFuture,
     telemetry::Metrics,
 };
 

@@ -50,7 +50,7 @@ use self::{
     policy::Policy,
     report::{ProgressEvent, RunReport},
 };
-use crate::{collectors::Collector, graph::Spool, process::Program, telemetry::Metrics};
+use crate::{collector_api::Collector, graph::Spool, process::Program, telemetry::Metrics};
 
 /// Everything that a supervisor needs.
 pub struct Setup {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     ckcore::{Ancestor, StoredGraph, StoredNode},
-    collectors::{Home, Subject},
+    collector_api::{Home, Subject},
     graph::Schema,
 };
 

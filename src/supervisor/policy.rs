@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cleanup::Setting;
-use crate::collectors::Concurrency;
+use crate::collector_api::Concurrency;
 
 /// Groups of workers beside those that collect: for cleanups and for tasks.
 const OPERATORS: usize = 2;

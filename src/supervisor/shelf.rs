@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::event::{JobId, JobOrder, RunId};
-use crate::shared::{Answer, Leases, Told};
+use crate::collector_api::shared_values::{Answer, Leases, Told};
 
 type Waiter = oneshot::Sender<Answer>;
 type Shelves = BTreeMap<(RunId, &'static str), Leases<Waiter>>;

@@ -13,7 +13,7 @@ use super::{
     state::{State, handle_event},
 };
 use crate::{
-    collectors::Concurrency,
+    collector_api::Concurrency,
     process::{ExitReason, StopReason},
 };
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ckcore::{StoredNode, Task, TaskResult},
-    collectors::Subject,
+    collector_api::Subject,
 };
 
 /// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.

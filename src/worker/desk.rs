@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use worker_proto::{Credentials, Failure, FromWorker};
 
 use crate::{
-    collectors::{Request, SharedWaiter},
-    shared::{Answer, Leases, Told},
+    collector_api::shared_values::{Answer, Leases, Told},
+    collector_api::{Request, SharedWaiter},
 };
 
 type CredentialWaiter = (u32, oneshot::Sender<Result<Credentials, Failure>>);

@@ -8,7 +8,7 @@ use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit}
 
 use super::operate;
 use crate::{
-    collectors::{CollectContext, Collector, Request, Waits},
+    collector_api::{CollectContext, Collector, Request, Waits},
     settings::Settings,
 };
 

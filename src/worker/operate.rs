@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::mpsc, time::timeout};
 use worker_proto::{Failure, FailureKind, FromWorker, Operation, Outcome, Unit};
 
-use crate::collectors::{CollectContext, Collector};
+use crate::collector_api::{CollectContext, Collector};
 
 /// Operations that run at the same time; more wait.
 const PARALLEL: usize = 64;

@@ -19,7 +19,7 @@ use super::{
     job::{self, Links},
 };
 use crate::{
-    collectors::{BoxFuture, Collector, Request, TICK, Waits},
+    collector_api::{BoxFuture, Collector, Request, TICK, Waits},
     process::guard,
     telemetry::WorkerLog,
 };

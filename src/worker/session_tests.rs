@@ -16,7 +16,7 @@ use worker_proto::{
 
 use super::*;
 use crate::{
-    collectors::{Broker, CollectContext, Concurrency, Shared},
+    collector_api::{Broker, CollectContext, Concurrency, Shared},
     settings::{OptionSpec, Settings},
 };
 

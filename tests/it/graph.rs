@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use ckworker::{
-    collectors::{CollectContext, Collector, example::Example},
+    collector_api::{CollectContext, Collector},
+    collectors::example::Example,
     graph::{CloudUnits, MergedGraph, Spool, UnitStore, model_json},
     settings::Settings,
 };

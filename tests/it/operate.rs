@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ckworker::{
     ckcore::{self, CoreConfig},
-    collectors::{self, BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
+    collectors,
     graph::Spool,
     process::{Program, reaper},
     settings::{OptionSpec, Setting, Settings},

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ckworker::{
-    collectors::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     graph::Spool,
     process::{Program, reaper},
     settings::{OptionSpec, Settings},

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ckworker::{
-    collectors::{self, Home, Subject},
+    collector_api::{Home, Subject},
+    collectors,
     process::{self, Program},
     settings::Settings,
 };

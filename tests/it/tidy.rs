@@ -146,6 +146,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "ckcore",
             "cli",
+            "collector_api",
             "collectors",
             "graph",
             "output",
@@ -158,24 +159,24 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The report and the progress of a run.
-    ("cli", &["collectors", "settings", "supervisor", "telemetry"]),
+    ("cli", &["collector_api", "collectors", "settings", "supervisor", "telemetry"]),
     (
         "supervisor",
         &[
             "ckcore",
+            "collector_api",
             "collectors",
             "graph",
             "output",
             "process",
             "settings",
-            "shared",
             "telemetry",
             "upload",
             "web",
             "worker",
         ],
     ),
-    ("worker", &["collectors", "process", "settings", "shared", "telemetry"]),
+    ("worker", &["collector_api", "collectors", "process", "settings", "telemetry"]),
     // The exit codes of a worker.
     ("process", &["worker"]),
     ("ckcore", &["certificates"]),
@@ -183,13 +184,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["telemetry"]),
     // The report of a run, which it turns into measurements.
     ("telemetry", &["supervisor"]),
-    ("collectors", &["certificates", "graph", "settings", "shared"]),
-    // The context that nodes and edges are sent to.
-    ("graph", &["collectors"]),
+    ("collectors", &["certificates", "collector_api", "graph", "settings"]),
+    ("collector_api", &["graph", "settings"]),
+    ("graph", &[]),
     ("certificates", &[]),
     ("settings", &[]),
     ("output", &[]),
-    ("shared", &[]),
 ];
 
 #[test]

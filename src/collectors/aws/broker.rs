@@ -8,14 +8,16 @@ use tokio::{sync::OnceCell, time::timeout};
 use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
-    super::{BoxFuture, Broker},
     identity::{Secret, causes, endpoint, failure, is_denied, no_credentials},
     official::{ServiceTime, insist},
     official_config,
     sdk_settings::{self, ReadSettings, Variables},
     selection::role_arn,
 };
-use crate::settings::Settings;
+use crate::{
+    collector_api::{BoxFuture, Broker},
+    settings::Settings,
+};
 
 /// The longest that all sources of base credentials together may take.
 const SOURCES_TIMEOUT: Duration = Duration::from_secs(60);

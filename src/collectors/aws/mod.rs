@@ -27,8 +27,10 @@ use std::sync::Arc;
 use sdk_settings::Variables;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject, Uncollected};
-use crate::settings::{OptionSpec, Settings};
+use crate::{
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject, Uncollected},
+    settings::{OptionSpec, Settings},
+};
 
 /// The aws collector.
 pub struct Aws;

@@ -7,7 +7,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use worker_proto::{Failure, FailureKind, Plan, Unit};
 
 use super::{
-    super::CollectContext,
     broker::Payload,
     engine::call_failure,
     identity::{Secret, endpoint, failure},
@@ -16,6 +15,7 @@ use super::{
     sdk_settings::ORGANIZATIONS,
     selection::{Account, Identity, Member, is_whole, role_owner, select},
 };
+use crate::collector_api::CollectContext;
 /// The kind of a unit's account node.
 pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 

@@ -9,11 +9,11 @@ use aws_credential_types::{
 use worker_proto::{Failure, FailureKind};
 
 use super::{
-    super::{CollectContext, CredentialSource},
     client::{Client, ClientConfig, NoCredentialsNow, Timeouts},
     identity::Secret,
     official_config::connections,
 };
+use crate::collector_api::{CollectContext, CredentialSource};
 
 /// A client with the credentials of the context's unit.
 ///

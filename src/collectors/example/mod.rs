@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
+use crate::collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
 use crate::{
     graph::Schema,
     settings::{OptionKind, OptionSpec, Settings},

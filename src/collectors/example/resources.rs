@@ -7,8 +7,9 @@ use worker_proto::Failure;
 
 use super::{ACCOUNT, REGION_OPTION};
 use crate::{
-    collectors::CollectContext,
-    graph::{End, NodeId, Resource, Schema, Scope, UNDEFINED, UnitGraph, Value},
+    collector_api::CollectContext,
+    collector_api::{End, UnitGraph},
+    graph::{NodeId, Resource, Schema, Scope, UNDEFINED, Value},
     settings::Settings,
 };
 

@@ -11,7 +11,7 @@ mod run;
 mod teller;
 
 use crate::{
-    collectors::{Collector, Subject},
+    collector_api::{Collector, Subject},
     settings::Settings,
 };
 

@@ -11,7 +11,7 @@ use worker_proto::Unit;
 use super::Operable;
 use crate::{
     ckcore::{StoredGraph, StoredNode},
-    collectors::Subject,
+    collector_api::Subject,
     supervisor::place::{Barrier, Places, Rank},
 };
 

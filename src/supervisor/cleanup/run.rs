@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
-    collectors::BoxFuture,
+    collector_api::BoxFuture,
     supervisor::operator::{Operator, Wish},
     telemetry::Metrics,
 };

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ckcore::{Backoff, CoreApi, CoreError, KeyRejections, NodeChange},
-    collectors::BoxFuture,
+    collector_api::BoxFuture,
 };
 
 /// Changes that are sent to the core at a time.

@@ -10,8 +10,9 @@ use worker_proto::{Missing, MissingEdge, Why};
 
 use crate::{
     ckcore::{LastKnownAccount, LastKnownNode},
-    collectors::{Collector, EdgeOwner},
-    graph::{CarriedStore, CompleteUnit, Key, NodeId, Spool, node_key},
+    collector_api::Key,
+    collector_api::{Collector, EdgeOwner},
+    graph::{CarriedStore, CompleteUnit, NodeId, Spool, node_key},
 };
 
 type Id = [u8; 16];

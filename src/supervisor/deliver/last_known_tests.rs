@@ -194,26 +194,26 @@ impl Collector for Owners {
         Ok(())
     }
 
-    fn concurrency(&self, _: &crate::settings::Settings) -> crate::collectors::Concurrency {
-        crate::collectors::Concurrency { fork: false, pool: 1 }
+    fn concurrency(&self, _: &crate::settings::Settings) -> crate::collector_api::Concurrency {
+        crate::collector_api::Concurrency { fork: false, pool: 1 }
     }
 
-    fn broker(&self, _: &crate::settings::Settings) -> Option<std::sync::Arc<dyn crate::collectors::Broker>> {
+    fn broker(&self, _: &crate::settings::Settings) -> Option<std::sync::Arc<dyn crate::collector_api::Broker>> {
         None
     }
 
     fn plan<'a>(
         &'a self,
-        _: &'a crate::collectors::CollectContext,
-    ) -> crate::collectors::BoxFuture<'a, Result<worker_proto::Plan, worker_proto::Failure>> {
+        _: &'a crate::collector_api::CollectContext,
+    ) -> crate::collector_api::BoxFuture<'a, Result<worker_proto::Plan, worker_proto::Failure>> {
         Box::pin(async { Ok(worker_proto::Plan::default()) })
     }
 
     fn collect<'a>(
         &'a self,
-        _: &'a crate::collectors::CollectContext,
+        _: &'a crate::collector_api::CollectContext,
         _: &'a worker_proto::Unit,
-    ) -> crate::collectors::BoxFuture<'a, Result<(), worker_proto::Failure>> {
+    ) -> crate::collector_api::BoxFuture<'a, Result<(), worker_proto::Failure>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -8,7 +8,7 @@ use std::{
 use super::inventory::{BATCH, Known, summaries};
 use crate::{
     ckcore::{CoreApi, Summaries},
-    collectors::Uncollected,
+    collector_api::Uncollected,
 };
 
 /// How long the core may take to say what it has. Nobody depends on it, but the delivery waits.

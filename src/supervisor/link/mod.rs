@@ -27,7 +27,7 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    collectors::{Broker, Collector},
+    collector_api::{Broker, Collector},
     graph::Spool,
     process::Program,
     settings::Settings,

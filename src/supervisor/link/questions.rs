@@ -10,8 +10,8 @@ use super::{
     talk::{Talk, give},
 };
 use crate::{
+    collector_api::shared_values::{Answer, MAX_KEY},
     process::StopReason,
-    shared::{Answer, MAX_KEY},
     supervisor::event::Work,
     worker::COLLECTOR,
 };

@@ -8,7 +8,7 @@ use worker_proto::{Unit, Verb};
 
 use super::*;
 use crate::{
-    collectors::Concurrency,
+    collector_api::Concurrency,
     process::{ExitReason, StopReason},
     settings::Settings,
     supervisor::policy::CollectorPolicy,

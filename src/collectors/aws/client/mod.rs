@@ -39,7 +39,7 @@ use tokio::time::Instant;
 pub use tree::Tree;
 use worker_proto::WaitOn;
 
-use crate::collectors::UnitWaits;
+use crate::collector_api::UnitWaits;
 
 /// Calls the services of AWS for one account. Cloning is cheap, and clones share connections, credentials and rates.
 #[derive(Clone)]

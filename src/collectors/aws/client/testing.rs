@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 
 use super::{Client, ClientConfig, EndpointSettings, Timeouts};
-use crate::collectors::Waits;
+use crate::collector_api::Waits;
 
 /// Answers in their order, and what was asked.
 #[derive(Clone, Debug, Default)]

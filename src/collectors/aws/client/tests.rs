@@ -11,7 +11,7 @@ use super::{
     testing::{Served, client, client_with},
     *,
 };
-use crate::collectors::Waits;
+use crate::collector_api::Waits;
 
 fn at(service: &str, region: &str) -> Option<(String, String)> {
     let endpoint = resolve(service, region, &EndpointSettings::default()).ok()?;

@@ -13,7 +13,10 @@ use super::{
     place::GLOBAL,
     unseen::{Parts, is_affected},
 };
-use crate::graph::{End, Key, NodeId, Resource, Value};
+use crate::{
+    collector_api::{End, Key},
+    graph::{NodeId, Resource, Value},
+};
 
 /// What became of an item.
 pub(super) enum Built {

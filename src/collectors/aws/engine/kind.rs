@@ -7,7 +7,6 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        super::BoxFuture,
         client::{CallError, Reply, Request, Tree},
         definitions::{Batch, Call, Definition, Hook, Input, List, Service},
     },
@@ -21,7 +20,10 @@ use super::{
     types,
     unseen::Added,
 };
-use crate::graph::{Kind, NodeId};
+use crate::{
+    collector_api::BoxFuture,
+    graph::{Kind, NodeId},
+};
 
 /// How many items of a kind are completed with further calls at the same time.
 const ITEMS_AT_ONCE: usize = 4;

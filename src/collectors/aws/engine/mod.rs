@@ -37,14 +37,16 @@ use worker_proto::{Failure, FailureKind, Gap, Unit};
 
 use self::{place::Place, prices::Prices, unseen::Unseen};
 use super::{
-    super::{BoxFuture, CollectContext},
     broker::Payload,
     client::{CallError, CallErrorKind, Client},
     definitions::Definitions,
     options, provider,
     selection::global_region,
 };
-use crate::graph::{Kind, NodeId, Schema, UnitGraph};
+use crate::{
+    collector_api::{BoxFuture, CollectContext, UnitGraph},
+    graph::{Kind, NodeId, Schema},
+};
 
 /// The name of the plugin: the id of its cloud, and of its kinds in the schema.
 const CLOUD: &str = "aws";

@@ -14,7 +14,6 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        super::BoxFuture,
         client::{CallError, CallErrorKind, Reply, Request},
         definitions::{Definition, Scope, Service},
     },
@@ -26,7 +25,10 @@ use super::{
     kind::Step,
     quotas::{self, Quotas},
 };
-use crate::graph::{End, NodeId, Resource, Scope as Ancestors, UNDEFINED};
+use crate::{
+    collector_api::{BoxFuture, End},
+    graph::{NodeId, Resource, Scope as Ancestors, UNDEFINED},
+};
 
 /// How many collectors of a region run at the same time. More would only meet the API's limits sooner.
 const COLLECTORS_AT_ONCE: usize = 4;

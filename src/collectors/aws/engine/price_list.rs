@@ -16,10 +16,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
-use super::super::{
-    super::{CollectContext, Shared},
-    client::{CallError, CallErrorKind},
-};
+use super::super::client::{CallError, CallErrorKind};
+use crate::collector_api::{CollectContext, Shared};
 
 /// How long one question may take with all its attempts: everything else can do without prices.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

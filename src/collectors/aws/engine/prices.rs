@@ -16,14 +16,12 @@ use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
-    super::{
-        super::Shared,
-        client::{CallError, Request, Tree},
-    },
+    super::client::{CallError, Request, Tree},
     Run,
     place::Place,
     price_list::{List, PATIENCE, Told},
 };
+use crate::collector_api::Shared;
 
 /// The price list is served here for all regions of the partition `aws`; the others have none that answers this.
 const PRICE_REGION: &str = "us-east-1";

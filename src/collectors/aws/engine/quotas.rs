@@ -17,7 +17,10 @@ use super::{
     place::Place,
     unseen::Parts,
 };
-use crate::graph::{End, Key, Resource, Value};
+use crate::{
+    collector_api::{End, Key},
+    graph::{Resource, Value},
+};
 
 /// What quotas are called in `--aws-no-collect`.
 const OPTION: &str = "quotas";

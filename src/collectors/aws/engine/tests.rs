@@ -18,10 +18,8 @@ use worker_proto::{Event, FromWorker};
 
 use super::*;
 use crate::{
-    collectors::{
-        SharedTable, Waits,
-        aws::client::{ClientConfig, EndpointSettings, Timeouts},
-    },
+    collector_api::{SharedTable, Waits},
+    collectors::aws::client::{ClientConfig, EndpointSettings, Timeouts},
     settings::{Setting, Settings},
 };
 

@@ -5,17 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 use worker_proto::Failure;
 
 use super::{
-    super::{
-        super::BoxFuture,
-        client::{CallError, Request, Tree},
-    },
+    super::client::{CallError, Request, Tree},
     Run, at_most, gather, internal,
     place::Place,
     prices::{self, InstanceType, Price},
     quotas::{self, Limit},
     unseen::Added,
 };
-use crate::graph::{End, Key, Resource, Value};
+use crate::{
+    collector_api::{BoxFuture, End, Key},
+    graph::{Resource, Value},
+};
 
 pub(crate) const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
 pub(crate) const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";

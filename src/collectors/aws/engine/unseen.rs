@@ -17,7 +17,7 @@ use super::{
     place::{GLOBAL, Place},
     types,
 };
-use crate::{collectors::Uncollected, graph::NodeId, settings::Settings};
+use crate::{collector_api::Uncollected, graph::NodeId, settings::Settings};
 
 /// The setting of `--keep-uncollected`.
 const KEEP_UNCOLLECTED: &str = "keep-uncollected";

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::{Map, Number, Value};
 
 use super::super::{
-    super::Subject,
     client::Tree,
     definitions::{
         Condition, Input, Parameter,
@@ -13,6 +12,7 @@ use super::super::{
     },
     engine::eval::{Item, Named, text},
 };
+use crate::collector_api::Subject;
 
 /// The fields of a node, in the form that paths lead into.
 pub(super) struct Fields {

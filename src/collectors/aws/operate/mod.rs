@@ -32,7 +32,6 @@ use worker_proto::{Failure, FailureKind, Operation, Outcome, Unit, Verb};
 
 use self::fields::Fields;
 use super::{
-    super::{CollectContext, Subject},
     broker::Payload,
     client::{self, CallError, Client, Reply, Request},
     definitions::{Definition, Definitions, Scope, Service},
@@ -43,7 +42,10 @@ use super::{
     sdk_settings::DEFAULT_REGION,
     selection::global_region,
 };
-use crate::settings::Settings;
+use crate::{
+    collector_api::{CollectContext, Subject},
+    settings::Settings,
+};
 
 /// What an operation keeps of its time to say that it is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use super::{
     stack::{Progress, Stack},
     *,
 };
-use crate::collectors::Home;
+use crate::collector_api::Home;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DELETED: &str = "<{action}Response><return>true</return></{action}Response>";

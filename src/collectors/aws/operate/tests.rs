@@ -9,7 +9,7 @@ use super::{
     fields::{Fields, Missing, tree},
     *,
 };
-use crate::{collectors::Home, settings::Setting};
+use crate::{collector_api::Home, settings::Setting};
 
 fn home(id: &str, reported: Value) -> Home {
     Home { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }

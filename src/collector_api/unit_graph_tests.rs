@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use worker_proto::FromWorker;
 
 use super::*;
-use crate::{collectors::SentFrames, settings::Settings};
+use crate::{collector_api::SentFrames, settings::Settings};
 
 fn node(byte: u8) -> Node {
     Node { id: [byte; 16], kind: "aws_vpc".into(), resource: byte.to_string(), line: b"{}".to_vec().into() }

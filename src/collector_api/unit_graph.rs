@@ -13,8 +13,8 @@ use blake2::{Blake2b, Digest, digest::consts::U16};
 use tracing::debug;
 use worker_proto::{Failure, Missing, MissingEdge, Node};
 
-use super::NodeId;
-use crate::collectors::CollectContext;
+use super::CollectContext;
+use crate::graph::NodeId;
 
 /// The graph of one unit. Cloning is cheap, and clones share what was added.
 #[derive(Clone)]
@@ -242,5 +242,5 @@ fn label(end: &KeptEnd, names: &HashMap<u32, String>) -> String {
 }
 
 #[cfg(test)]
-#[path = "unit_tests.rs"]
+#[path = "unit_graph_tests.rs"]
 mod tests;

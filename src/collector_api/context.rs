@@ -17,9 +17,10 @@ use worker_proto::{
 use super::{
     credentials::{CredentialSource, session_over},
     lease::{Shared, SharedWaiter},
+    shared_values::Leases,
     waits::{UnitWaits, Waiting, Waits},
 };
-use crate::{settings::Settings, shared::Leases};
+use crate::settings::Settings;
 
 /// What a session is asked for on behalf of a unit.
 pub enum Request {

@@ -2,8 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Request;
-use crate::shared::Answer;
+use super::{Request, shared_values::Answer};
 
 /// A value that all units of a run share.
 pub enum Shared {
