@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{CliError, secrets::MOVED};
+use super::CliError;
 use crate::settings::{OptionKind, OptionSpec};
 
 const PREFIX: &str = "CKWORKER_";
+/// The variable that names the options whose secrets were moved from the command line into the environment.
+pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
 /// How many numbered variables a list can have.
 const NUMBERED: u32 = 255;
 /// Up to so many wrong letters, another name is suggested.

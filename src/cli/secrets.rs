@@ -5,11 +5,12 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-use super::{command, environment::variable, options};
+use super::{
+    command,
+    environment::{MOVED, variable},
+    options,
+};
 use crate::{collector_api::Collector, collectors};
-
-/// Tells the program, started again, which options it was given as arguments: the variable that says so.
-pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
 
 /// A command line without secrets.
 #[derive(Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use worker_proto::{Deferred, Selector};
 use super::{
     CloudUnits, MergeError, MergedGraph, NodeId,
     complete::CompleteUnit,
+    records::NodeKey,
     spool::{FrozenLines, Spool},
-    store::NodeKey,
 };
 
 /// The form of time stamps that a core reads without converting.

@@ -6,13 +6,54 @@ use std::{
     sync::OnceLock,
 };
 
-use worker_proto::{Deferred, Missing, Selector};
+use thiserror::Error;
+use worker_proto::{Counts, Deferred, Missing, Selector, Unit};
 
 use super::{
-    records::Records,
+    memory::{columns, missing_bytes, texts},
+    records::{NodeKey, Records},
     spool::{FrozenLines, Spool},
-    store::{Account, Incomplete, NodeKey, UnitStore},
 };
+
+/// Why a unit that is said to be done does not count.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Incomplete {
+    /// Something was lost on the way.
+    #[error("account {account} announced {announced:?} but {received:?} arrived")]
+    Counts {
+        /// The account's id.
+        account: String,
+        /// What the worker counted.
+        announced: Counts,
+        /// What arrived.
+        received: Counts,
+    },
+    /// There is no node that the others could hang below.
+    #[error("account {account} came without its node of kind {kind}")]
+    NoAccount {
+        /// The account's id.
+        account: String,
+        /// The kind that its node should have.
+        kind: String,
+    },
+}
+
+/// The account that a unit stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The kind of its node.
+    pub kind: String,
+    /// Its id in the cloud.
+    pub id: String,
+    /// Its name for people.
+    pub label: String,
+}
+
+impl From<&Unit> for Account {
+    fn from(unit: &Unit) -> Self {
+        Self { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() }
+    }
+}
 
 /// A unit with all its nodes.
 #[derive(Debug)]
@@ -165,7 +206,8 @@ impl CompleteUnit {
     #[must_use]
     pub fn memory(&self) -> u64 {
         let missing: usize = self.missing.iter().map(missing_bytes).sum();
-        (memory(&self.records, &self.edges, &self.deferred) + texts(&self.deferred) + missing) as u64
+        (size_of::<Self>() + columns(&self.records, &self.edges, &self.deferred) + texts(&self.deferred) + missing)
+            as u64
     }
 
     /// How many nodes it has of each kind.
@@ -182,42 +224,5 @@ impl CompleteUnit {
     #[must_use]
     pub fn edge_count(&self) -> u64 {
         self.edges.len() as u64
-    }
-}
-
-/// The memory of what is kept beside the lines, without the texts of deferred edges.
-pub(super) fn memory(records: &Records, edges: &Vec<(NodeKey, NodeKey)>, deferred: &Vec<Deferred>) -> usize {
-    size_of::<UnitStore>()
-        + records.memory()
-        + edges.capacity() * size_of::<(NodeKey, NodeKey)>()
-        + deferred.capacity() * size_of::<Deferred>()
-}
-
-/// The memory of what could not be seen, about.
-pub(super) fn missing_bytes(missing: &Missing) -> usize {
-    let texts = |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
-    size_of::<Missing>()
-        + match missing {
-            Missing::Kind { scope, kind, with, .. } => scope.len() + kind.len() + texts(with),
-            Missing::Parts { nodes, properties, edges } => {
-                let edges = edges.iter().map(|edge| edge.kind.len() + size_of_val(edge)).sum::<usize>();
-                size_of_val(nodes.as_slice()) + texts(properties) + edges
-            }
-            Missing::Edges { edge, attribute, ends } => {
-                edge.kind.len() + attribute.len() + size_of_val(ends.as_slice())
-            }
-        }
-}
-
-/// The bytes of the texts of edges.
-pub(super) fn texts(edges: &[Deferred]) -> usize {
-    edges.iter().flat_map(|edge| [&edge.from, &edge.to]).map(text).sum()
-}
-
-/// The bytes of the texts of a selector.
-fn text(selector: &Selector) -> usize {
-    match selector {
-        Selector::Node(_) => 0,
-        Selector::Resource { kind, id } => kind.capacity() + id.capacity(),
     }
 }

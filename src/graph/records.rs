@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::store::NodeKey;
+/// A node's ID, or the hash of an ID that is not a node ID.
+pub(super) type NodeKey = [u8; 16];
 
 /// The nodes of a unit in columns, in the order of their lines.
 #[derive(Debug, Default)]

@@ -66,7 +66,7 @@ fn rebuild(node: &Json, ancestors: &Ancestors) -> Node {
     let mut resource = Resource::new(kind, reported["id"].as_str().unwrap());
     for field in &kind.fields {
         let value = reported.get(field.name).unwrap_or(&Json::Null);
-        let value = Value::from_json(value, &field.model_kind).unwrap();
+        let value = field.model_kind.read(value).unwrap();
         if field.name != "id" {
             resource.set(field.name, value).unwrap();
         }
@@ -163,8 +163,7 @@ fn a_line_that_a_core_would_refuse_is_an_error() {
 
 #[test]
 fn fields_of_any_kind_are_parsed_from_json() {
-    let list =
-        Value::from_json(&serde_json::json!([{"Name": "InstanceId"}]), &ModelKind::List(Box::new(ModelKind::Any)));
+    let list = ModelKind::List(Box::new(ModelKind::Any)).read(&serde_json::json!([{"Name": "InstanceId"}]));
     assert_eq!(list, Some(Value::List(vec![Value::Map(vec![("Name".into(), "InstanceId".into())])])));
-    assert_eq!(Value::from_json(&serde_json::json!("8"), &ModelKind::Int), None);
+    assert_eq!(ModelKind::Int.read(&serde_json::json!("8")), None);
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use worker_proto::{Failure, FailureKind};
 
-use super::value::Value;
+use super::{model_kind::ModelKind, value::Value};
 
 /// The plugin whose kinds all others are derived from.
 const BASE: &str = "base";
@@ -118,29 +118,6 @@ pub struct Field {
     pub synthetic: Option<Vec<&'static str>>,
 }
 
-/// Which values a field takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModelKind {
-    /// Text.
-    Text,
-    /// Whole numbers.
-    Int,
-    /// Numbers.
-    Float,
-    /// True or false.
-    Bool,
-    /// A point in time.
-    Time,
-    /// A length of time, which only the core computes.
-    Duration,
-    /// Anything.
-    Any,
-    /// Lists.
-    List(Box<ModelKind>),
-    /// Maps with keys of text.
-    Map(Box<ModelKind>),
-}
-
 impl Schema {
     /// The kinds of the base and of one plugin, parsed at the first call.
     ///
@@ -219,46 +196,6 @@ impl Kind {
     }
 }
 
-impl ModelKind {
-    /// Reads the form of the model.
-    fn parse(text: &str) -> Option<ModelKind> {
-        let boxed = |inner: &str| ModelKind::parse(inner).map(Box::new);
-        Some(match text {
-            "string" => ModelKind::Text,
-            "int64" | "int32" => ModelKind::Int,
-            "double" | "float" => ModelKind::Float,
-            "boolean" => ModelKind::Bool,
-            "datetime" => ModelKind::Time,
-            "trafo.duration_to_datetime" => ModelKind::Duration,
-            "any" => ModelKind::Any,
-            _ => match text.strip_suffix("[]") {
-                Some(item) => ModelKind::List(boxed(item)?),
-                None => {
-                    let (_key, value) = text.strip_prefix("dictionary[")?.strip_suffix(']')?.split_once(", ")?;
-                    ModelKind::Map(boxed(value)?)
-                }
-            },
-        })
-    }
-
-    /// Whether a value is of this kind. Nothing at all is of any kind, and a whole number is a number.
-    #[must_use]
-    pub fn accepts(&self, value: &Value) -> bool {
-        match (self, value) {
-            (ModelKind::Any, _)
-            | (_, Value::Null)
-            | (ModelKind::Text, Value::Text(_))
-            | (ModelKind::Int, Value::Int(_))
-            | (ModelKind::Float, Value::Int(_) | Value::Float(_))
-            | (ModelKind::Bool, Value::Bool(_))
-            | (ModelKind::Time, Value::Time(_)) => true,
-            (ModelKind::List(item), Value::List(list)) => list.iter().all(|value| item.accepts(value)),
-            (ModelKind::Map(item), Value::Map(map)) => map.iter().all(|(_, value)| item.accepts(value)),
-            _ => false,
-        }
-    }
-}
-
 /// A kind as its file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -332,7 +269,7 @@ impl RawField {
             model_kind: self.kind.to_owned(),
         };
         let model_kind = ModelKind::parse(self.kind).ok_or_else(wrong)?;
-        let default = Value::from_json(&self.default, &model_kind).ok_or_else(wrong)?;
+        let default = model_kind.read(&self.default).ok_or_else(wrong)?;
         Ok(Field {
             name: self.name,
             kind: self.kind,

@@ -18,7 +18,7 @@ fn every_kind_exports_the_recorded_fields_in_the_recorded_order() {
         let ours: Vec<_> = kind.fields.iter().map(|field| (field.name, field.kind, field.default.clone())).collect();
         let theirs = fields.iter().map(|(name, model_kind, default)| {
             let parsed = ModelKind::parse(model_kind).unwrap();
-            (name.as_str(), model_kind.as_str(), Value::from_json(default, &parsed).unwrap())
+            (name.as_str(), model_kind.as_str(), parsed.read(default).unwrap())
         });
         assert_eq!(ours, theirs.collect::<Vec<_>>(), "{fqn}");
     }

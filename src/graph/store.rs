@@ -11,17 +11,15 @@ use std::{
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
 use thiserror::Error;
-use worker_proto::{Counts, Deferred, EdgeList, Missing, Node, Unit};
+use worker_proto::{Counts, Deferred, EdgeList, Missing, Node};
 
 use super::{
     NodeId,
-    complete::{CompleteUnit, memory, missing_bytes, texts},
-    records::Records,
+    complete::{Account, CompleteUnit, Incomplete},
+    memory::{columns, missing_bytes, texts},
+    records::{NodeKey, Records},
     spool::{Lines, Spool},
 };
-
-/// A node's id, or the hash of a text that is none.
-pub(super) type NodeKey = [u8; 16];
 
 /// The largest number of kinds in a unit, and the longest name of one in bytes: far more than any cloud has.
 const MAX_KINDS: usize = 4096;
@@ -61,46 +59,6 @@ pub enum StoreError {
         /// The account's id.
         account: String,
     },
-}
-
-/// Why a unit that is said to be done does not count.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Incomplete {
-    /// Something was lost on the way.
-    #[error("account {account} announced {announced:?} but {received:?} arrived")]
-    Counts {
-        /// The account's id.
-        account: String,
-        /// What the worker counted.
-        announced: Counts,
-        /// What arrived.
-        received: Counts,
-    },
-    /// There is no node that the others could hang below.
-    #[error("account {account} came without its node of kind {kind}")]
-    NoAccount {
-        /// The account's id.
-        account: String,
-        /// The kind that its node should have.
-        kind: String,
-    },
-}
-
-/// The account that a unit stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// The kind of its node.
-    pub kind: String,
-    /// Its id in the cloud.
-    pub id: String,
-    /// Its name for people.
-    pub label: String,
-}
-
-impl From<&Unit> for Account {
-    fn from(unit: &Unit) -> Self {
-        Self { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() }
-    }
 }
 
 /// The frames of a unit that is being collected.
@@ -174,7 +132,10 @@ impl UnitStore {
     /// beyond it.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        (memory(&self.records, &self.edges, &self.deferred) + self.deferred_texts + self.missing_bytes) as u64
+        (size_of::<Self>()
+            + columns(&self.records, &self.edges, &self.deferred)
+            + self.deferred_texts
+            + self.missing_bytes) as u64
     }
 
     /// The bytes of its lines.

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{json, schema::ModelKind, timestamp};
+use super::{json, timestamp};
 
 /// A value of a node's field. Numbers keep their type: `Int(4)` is written as `4`, `Float(4.0)` as `4.0`.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,36 +72,6 @@ impl Value {
             }
         }
     }
-
-    /// A value of this kind from JSON; `None` if it is not of the kind. Times are text in JSON.
-    #[must_use]
-    pub fn from_json(value: &serde_json::Value, kind: &ModelKind) -> Option<Value> {
-        use serde_json::Value as Json;
-        let value = match (value, kind) {
-            (Json::Null, _) => Value::Null,
-            (Json::String(text), ModelKind::Time) => Value::Time(timestamp::parse(text)?),
-            (Json::String(text), _) => Value::Text(text.clone()),
-            (Json::Bool(value), _) => Value::Bool(*value),
-            (Json::Number(number), _) => match number.as_i64() {
-                Some(whole) => Value::Int(whole),
-                None => Value::Float(number.as_f64()?),
-            },
-            (Json::Array(list), ModelKind::List(item)) => items(list, item)?,
-            (Json::Array(list), _) => items(list, &ModelKind::Any)?,
-            (Json::Object(map), ModelKind::Map(item)) => entries(map, item)?,
-            (Json::Object(map), _) => entries(map, &ModelKind::Any)?,
-        };
-        kind.accepts(&value).then_some(value)
-    }
-}
-
-fn items(list: &[serde_json::Value], kind: &ModelKind) -> Option<Value> {
-    list.iter().map(|value| Value::from_json(value, kind)).collect::<Option<_>>().map(Value::List)
-}
-
-fn entries(map: &serde_json::Map<String, serde_json::Value>, kind: &ModelKind) -> Option<Value> {
-    let entry = |(key, value): (&String, &_)| Some((key.clone(), Value::from_json(value, kind)?));
-    map.iter().map(entry).collect::<Option<_>>().map(Value::Map)
 }
 
 impl From<bool> for Value {

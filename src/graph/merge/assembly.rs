@@ -13,8 +13,8 @@ use crate::graph::{
     Resource, Schema, Scope, UNDEFINED,
     check::{Adjacency, Fault},
     complete::CompleteUnit,
+    records::NodeKey,
     spool::{FrozenLines, Spool},
-    store::NodeKey,
 };
 
 /// Where a node is from.

@@ -16,9 +16,10 @@ use self::assembly::Assembly;
 use super::{
     ResourceError, SchemaError,
     check::{Adjacency, Fault},
+    complete::Account,
     complete::CompleteUnit,
+    records::NodeKey,
     spool::FrozenLines,
-    store::{Account, NodeKey},
 };
 
 /// How many nodes of a cycle an error names.
