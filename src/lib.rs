@@ -12,6 +12,7 @@ pub mod collectors;
 pub mod graph;
 pub mod output;
 pub mod process;
+pub mod report;
 pub mod settings;
 pub mod start;
 pub mod supervisor;

@@ -41,16 +41,16 @@ use crate::{
     graph::Spool,
     output::OutputFile,
     process::{Program, descriptors::Descriptors, guard, reaper},
+    report::{CoreStatus, ProgressEvent, StatusSnapshot},
     settings::Setting,
     supervisor::{
         self, Ended, Notices, Setup, Source,
         deliver::{Deliver, ToCore, ToFile, check_dump},
         link::{Bounds, LinkCollector, Patience},
         policy::Policy,
-        report::ProgressEvent,
     },
     telemetry::{self, LogFile, Metrics},
-    web::{self, CoreStatus, StatusSnapshot, WebState},
+    web::{self, WebState},
     worker,
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::report::RunReport;
+use crate::report::RunReport;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Verbosity;
 use crate::{
-    supervisor::report::{Outcome, ProgressEvent},
+    report::{Outcome, ProgressEvent},
     telemetry::Line,
 };
 

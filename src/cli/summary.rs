@@ -9,7 +9,7 @@ use worker_proto::Gap;
 
 use super::table::{Column, Table};
 use crate::{
-    supervisor::report::{CollectorReport, Outcome, RunReport, UnitReport},
+    report::{CollectorReport, Outcome, RunReport, UnitReport},
     telemetry::Line,
 };
 

@@ -59,7 +59,7 @@ pub fn restrain() {
     let parent = getppid();
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     if getppid() != parent {
-        std::process::exit(crate::worker::EXIT_ORPHANED);
+        std::process::exit(i32::from(worker_proto::EXIT_ORPHANED));
     }
     let _ = prctl::set_no_new_privs();
     // Before the process becomes undumpable, which takes its files under /proc away from an ordinary user.

@@ -56,7 +56,7 @@ pub enum JobState {
 
 impl JobState {
     /// All states with their names in metrics.
-    pub(super) const ALL: [(JobState, &'static str); 5] = [
+    pub const ALL: [(JobState, &'static str); 5] = [
         (JobState::Waiting, "waiting"),
         (JobState::Running, "running"),
         (JobState::Stopping, "stopping"),
@@ -67,7 +67,7 @@ impl JobState {
 
 impl StatusSnapshot {
     /// How many jobs are in each state.
-    pub(super) fn jobs_by_state(&self) -> [(&'static str, usize); 5] {
+    pub fn jobs_by_state(&self) -> [(&'static str, usize); 5] {
         JobState::ALL.map(|(state, name)| (name, self.jobs.iter().filter(|job| job.state == state).count()))
     }
 }

@@ -5,8 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use worker_proto::Gap;
 
-use super::deliver::Delivered;
-
 /// The outcome of one collection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunReport {
@@ -77,22 +75,6 @@ pub enum Outcome {
 }
 
 impl RunReport {
-    /// Takes over what was delivered; a collector that was left out has failed.
-    pub(super) fn arrived(&mut self, delivered: Delivered) {
-        (self.nodes, self.edges) = (delivered.nodes, delivered.edges);
-        for (cloud, account, kept) in delivered.kept {
-            let collector = self.collectors.iter_mut().filter(|collector| collector.name == cloud);
-            if let Some(unit) = collector.flat_map(|collector| &mut collector.units).find(|unit| unit.id == account) {
-                unit.kept = kept;
-            }
-        }
-        for (cloud, reason) in delivered.left_out {
-            if let Some(collector) = self.collectors.iter_mut().find(|collector| collector.name == cloud) {
-                collector.failure = Some(reason);
-            }
-        }
-    }
-
     /// Whether nothing is missing: no failed collector, no failed unit, no gap.
     #[must_use]
     pub fn is_complete(&self) -> bool {

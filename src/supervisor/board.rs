@@ -15,7 +15,7 @@ use super::{
     event::{Conclusion, JobEvent, JobId, JobOrder, Outcome, RunId, Shown, Work},
     report::{self, RunReport},
 };
-use crate::web::{CoreStatus, JobState, JobStatus, StatusSnapshot};
+use crate::report::{CoreStatus, JobState, JobStatus, StatusSnapshot};
 
 /// Where the board is published.
 pub struct Notices {

@@ -72,6 +72,24 @@ pub struct Delivered {
     pub kept: Vec<(String, String, u64)>,
 }
 
+impl Delivered {
+    /// Records the delivery in the report of its run. A collector that was left out has failed.
+    pub(super) fn record_in(self, report: &mut RunReport) {
+        (report.nodes, report.edges) = (self.nodes, self.edges);
+        for (cloud, account, kept) in self.kept {
+            let collector = report.collectors.iter_mut().filter(|collector| collector.name == cloud);
+            if let Some(unit) = collector.flat_map(|collector| &mut collector.units).find(|unit| unit.id == account) {
+                unit.kept = kept;
+            }
+        }
+        for (cloud, reason) in self.left_out {
+            if let Some(collector) = report.collectors.iter_mut().find(|collector| collector.name == cloud) {
+                collector.failure = Some(reason);
+            }
+        }
+    }
+}
+
 /// Somewhere to deliver to.
 pub trait Deliver: Send + Sync {
     /// Delivers, and answers what arrived.

@@ -328,7 +328,7 @@ impl Dispatcher {
         let answer = match conclusion {
             Conclusion::Refused(reason) => Answer::Error(reason),
             Conclusion::Ended(mut report, result) => {
-                report.arrived(self.arrived.remove(&run).unwrap_or_default());
+                self.arrived.remove(&run).unwrap_or_default().record_in(&mut report);
                 self.metrics.run_finished(&report);
                 if !self.told {
                     show::log_run(&report, &result);

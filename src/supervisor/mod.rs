@@ -28,7 +28,6 @@ pub mod link;
 mod operator;
 mod place;
 pub mod policy;
-pub mod report;
 mod run;
 mod shelf;
 mod show;
@@ -48,9 +47,14 @@ use self::{
     event::DeliveryError,
     link::{Bounds, LinkCollector, Patience},
     policy::Policy,
-    report::{ProgressEvent, RunReport},
 };
-use crate::{collector_api::Collector, graph::Spool, process::Program, telemetry::Metrics};
+use crate::{
+    collector_api::Collector,
+    graph::Spool,
+    process::Program,
+    report::{self, ProgressEvent, RunReport},
+    telemetry::Metrics,
+};
 
 /// Everything that a supervisor needs.
 pub struct Setup {

@@ -16,7 +16,7 @@ use prometheus_client::{
 use worker_proto::{Failure, FailureKind, Gap};
 
 use super::{limiter, process, series::Series, text};
-use crate::supervisor::report::{CollectorReport, Outcome, RunReport, UnitReport};
+use crate::report::{CollectorReport, Outcome, RunReport, UnitReport};
 
 /// Accounts of a run that have values of their own; a scraper should not have to swallow more.
 const MAX_ACCOUNTS: usize = 1000;

@@ -8,12 +8,10 @@
 mod listen;
 mod pages;
 mod serve;
-mod status;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     listen::{WebError, bind},
     serve::{Limits, WebState, serve, usual_descriptors},
-    status::{CoreStatus, JobState, JobStatus, StatusSnapshot},
 };

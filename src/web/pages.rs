@@ -7,7 +7,8 @@ use hyper::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 
-use super::{CoreStatus, WebState};
+use super::WebState;
+use crate::report::CoreStatus;
 
 /// An answer with its whole body.
 pub(super) type Page = Response<Full<Bytes>>;

@@ -24,8 +24,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{CoreStatus, StatusSnapshot, pages};
-use crate::telemetry::Metrics;
+use super::pages;
+use crate::{
+    report::{CoreStatus, StatusSnapshot},
+    telemetry::Metrics,
+};
 
 /// The largest head of a request in bytes; hyper wants 8 KiB at least.
 const MAX_HEAD: usize = 16 * 1024;

@@ -11,8 +11,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CoreStatus, JobState, JobStatus, StatusSnapshot, WebState, bind, serve::Limits, serve::serve};
-use crate::telemetry::Metrics;
+use super::{WebState, bind, serve::Limits, serve::serve};
+use crate::{
+    report::{CoreStatus, JobState, JobStatus, StatusSnapshot},
+    telemetry::Metrics,
+};
 
 /// So long a test may hang before it fails.
 const GUARD: Duration = Duration::from_secs(30);

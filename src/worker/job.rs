@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::mpsc, time::Instant};
-use worker_proto::{Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
+use worker_proto::{COLLECTOR_INDEX, Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
 
 use super::operate;
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
 /// A unit that waits for nothing outside the worker and makes no progress for this long has failed: nothing will wake it.
 /// A unit that computes does not count, as the timer runs in the same thread.
 const STALL: Duration = Duration::from_secs(30);
-
-/// The place of the collector itself among its units, for credentials.
-pub const COLLECTOR: u32 = u32::MAX;
 
 /// Makes the contexts of one job.
 struct Contexts {
@@ -76,8 +73,8 @@ pub(super) async fn run(
 }
 
 async fn plan(collector: &dyn Collector, contexts: &Contexts) -> Result<Vec<Unit>, Failure> {
-    let plan = collector.plan(&contexts.of(COLLECTOR)).await?;
-    contexts.waits.end(COLLECTOR);
+    let plan = collector.plan(&contexts.of(COLLECTOR_INDEX)).await?;
+    contexts.waits.end(COLLECTOR_INDEX);
     let units = plan.units.clone();
     send(&contexts.out, FromWorker::Plan(plan)).await?;
     Ok(units)

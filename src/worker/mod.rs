@@ -14,22 +14,11 @@ mod session;
 use std::{process::ExitCode, time::Duration};
 
 use tokio::net::UnixStream;
+use worker_proto::{EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER};
 
-pub use job::COLLECTOR;
 pub use session::{Place, SessionError, run};
 
 use crate::{collectors, process::guard, telemetry};
-
-/// Exit code of a worker that finished its job, whatever came out of it.
-pub const EXIT_FINISHED: u8 = 0;
-/// Exit code of a worker whose stream of frames broke.
-pub const EXIT_BROKEN: u8 = 70;
-/// Exit code of a worker that panicked.
-pub const EXIT_PANICKED: u8 = 101;
-/// Exit code of a worker whose supervisor was gone before it began.
-pub const EXIT_ORPHANED: i32 = 71;
-/// Exit code of a worker that was not started by a supervisor.
-pub const EXIT_NOT_A_WORKER: u8 = 2;
 
 /// How long the runtime may take to wind down after the last frame.
 const WIND_DOWN: Duration = Duration::from_millis(200);

@@ -8,6 +8,7 @@ use ckworker::{
     collectors,
     graph::Spool,
     process::{Program, reaper},
+    report::{CoreStatus, StatusSnapshot},
     settings::{OptionSpec, Setting, Settings},
     supervisor::{
         self, CleanupSetting, Notices, Setup, Source,
@@ -17,7 +18,6 @@ use ckworker::{
         policy::{CollectorPolicy, Policy},
     },
     telemetry::Metrics,
-    web::{CoreStatus, StatusSnapshot},
 };
 use serde_json::json;
 use tokio::sync::{mpsc, watch};

@@ -15,6 +15,7 @@ use ckworker::{
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     graph::Spool,
     process::{Program, reaper},
+    report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
     settings::{OptionSpec, Settings},
     supervisor::{
         self, Ended, Notices, Setup, Source,
@@ -22,10 +23,8 @@ use ckworker::{
         event::DeliveryError,
         link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
-        report::{Outcome, ProgressEvent, RunReport, UnitReport},
     },
     telemetry::Metrics,
-    web::{CoreStatus, StatusSnapshot},
 };
 use futures_util::{Stream, stream};
 use tokio::sync::watch;

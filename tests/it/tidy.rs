@@ -2,6 +2,7 @@
 //! longer needed is a fault as well.
 
 mod documents;
+mod rooms;
 mod select;
 mod source;
 
@@ -136,118 +137,6 @@ fn the_serializer_is_named_in_one_file() {
         &words(Source::code, &["bincode"]),
         &[("worker-proto/src/codec.rs", "the one file")],
     );
-}
-
-/// Who may know whom: the parts of the crate, and what each may name. Data flows one way; the two arrows that lead back
-/// are for plain data only.
-const ARROWS: &[(&str, &[&str])] = &[
-    (
-        "start",
-        &[
-            "ckcore",
-            "cli",
-            "collector_api",
-            "collectors",
-            "graph",
-            "output",
-            "process",
-            "settings",
-            "supervisor",
-            "telemetry",
-            "web",
-            "worker",
-        ],
-    ),
-    // The report and the progress of a run.
-    ("cli", &["collector_api", "collectors", "settings", "supervisor", "telemetry"]),
-    (
-        "supervisor",
-        &[
-            "ckcore",
-            "collector_api",
-            "collectors",
-            "graph",
-            "output",
-            "process",
-            "settings",
-            "telemetry",
-            "upload",
-            "web",
-            "worker",
-        ],
-    ),
-    ("worker", &["collector_api", "collectors", "process", "settings", "telemetry"]),
-    // The exit codes of a worker.
-    ("process", &["worker"]),
-    ("ckcore", &["certificates"]),
-    ("upload", &["ckcore"]),
-    ("web", &["telemetry"]),
-    // The report of a run, which it turns into measurements.
-    ("telemetry", &["supervisor"]),
-    ("collectors", &["certificates", "collector_api", "graph", "settings"]),
-    ("collector_api", &["graph", "settings"]),
-    ("graph", &[]),
-    ("certificates", &[]),
-    ("settings", &[]),
-    ("output", &[]),
-];
-
-#[test]
-fn arrows_do_not_turn_back() {
-    let mut faults = Vec::new();
-    for source in sources() {
-        let Some(inside) = source.path.strip_prefix("src/") else { continue };
-        let part = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-        if ["lib", "main"].contains(&part) {
-            continue;
-        }
-        let known = ARROWS.iter().find(|(name, _)| *name == part).map(|(_, known)| *known);
-        let known = known.unwrap_or_else(|| panic!("{part} has no place in the picture: add it to ARROWS"));
-        for named in named_parts(&source.production()) {
-            if named != part && !known.contains(&named.as_str()) {
-                faults.push((source.path.clone(), format!("{} names crate::{named}", source.path)));
-            }
-        }
-    }
-    hold("this arrow is not in the picture of docs/architecture.md", &faults, &[]);
-}
-
-/// The parts of this crate that `code` names.
-fn named_parts(code: &str) -> BTreeSet<String> {
-    let word = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
-    let mut parts = BTreeSet::new();
-    for (at, mark) in code.match_indices("crate::") {
-        let rest = &code[at + mark.len()..];
-        match rest.strip_prefix('{') {
-            Some(list) => parts.extend(top_level(list).iter().map(|item| word(item.trim_start()))),
-            None => _ = parts.insert(word(rest)),
-        }
-    }
-    parts.remove("");
-    parts
-}
-
-/// The items of a list in braces whose opening brace was taken.
-fn top_level(list: &str) -> Vec<String> {
-    let mut items = vec![String::new()];
-    let mut depth = 0_i32;
-    for c in list.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => items.push(String::new()),
-            _ if depth == 0 => items.last_mut().unwrap().push(c),
-            _ => {}
-        }
-    }
-    items
-}
-
-#[test]
-fn the_parts_that_a_file_names_are_found() {
-    let code = "use crate::{\n    graph::{Node, Edge},\n    settings,\n};\nfn a() { crate::worker::run(); }";
-    assert_eq!(named_parts(code), ["graph", "settings", "worker"].map(str::to_owned).into());
 }
 
 #[test]

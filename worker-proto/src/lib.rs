@@ -9,11 +9,13 @@
 
 mod codec;
 mod error;
+mod exit;
 mod frame;
 mod message;
 
 pub use codec::{decode_from_worker, decode_to_worker, encode_from_worker, encode_to_worker};
 pub use error::ProtoError;
+pub use exit::{COLLECTOR_INDEX, EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER, EXIT_ORPHANED, EXIT_PANICKED};
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
     Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,

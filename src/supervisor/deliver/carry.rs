@@ -19,7 +19,7 @@ use crate::{
     ckcore::{CoreApi, CoreError, LastKnownAccount, StoredNode, retry},
     collectors,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool},
-    supervisor::report::{CollectorReport, UnitReport},
+    report::{CollectorReport, UnitReport},
     telemetry::Metrics,
 };
 

@@ -66,11 +66,11 @@ fn start_thread(order: &JobOrder, context: &LinkContext) -> io::Result<Peer> {
                 if let Err(error) = &result {
                     tracing::debug!(peer = "worker", %error, "a worker inside this process ended early");
                 }
-                i32::from(if result.is_ok() { worker::EXIT_FINISHED } else { worker::EXIT_BROKEN })
+                i32::from(if result.is_ok() { worker_proto::EXIT_FINISHED } else { worker_proto::EXIT_BROKEN })
             }
             Err(error) => {
                 tracing::error!(peer = "worker", %error, "cannot start a runtime");
-                i32::from(worker::EXIT_BROKEN)
+                i32::from(worker_proto::EXIT_BROKEN)
             }
         };
         // A link that no longer waits has said why.
@@ -96,7 +96,7 @@ impl Body {
             Self::Process(process) => process.wait().await,
             // A thread that panicked drops its sender.
             Self::Thread(Some(end)) => {
-                let reason = end.await.unwrap_or(ExitReason::Code(i32::from(worker::EXIT_PANICKED)));
+                let reason = end.await.unwrap_or(ExitReason::Code(i32::from(worker_proto::EXIT_PANICKED)));
                 *self = Self::Thread(None);
                 reason
             }

@@ -9,7 +9,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use worker_proto::{
-    Activity, Event, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError, ToWorker,
+    Activity, COLLECTOR_INDEX, Event, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
+    ToWorker,
 };
 
 use super::{
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
-    worker::COLLECTOR,
 };
 
 /// What a link is told while it runs.
@@ -244,7 +244,7 @@ impl<'a> Talk<'a> {
             | FromWorker::Missing { unit, .. }
             | FromWorker::UnitDone { unit, .. }
             | FromWorker::UnitFailed { unit, .. }
-                if self.held.unit(unit).is_none() && unit != COLLECTOR =>
+                if self.held.unit(unit).is_none() && unit != COLLECTOR_INDEX =>
             {
                 return Some(protocol(format!("it spoke of unit {unit}, which it does not have")));
             }
