@@ -47,7 +47,7 @@ fn unit(schema: &'static Schema, number: usize) -> CompleteUnit {
 }
 
 fn nodes(criterion: &mut Criterion) {
-    let schema = Schema::of("aws").unwrap();
+    let schema = ckworker::collectors::schema().unwrap();
     criterion.bench_function("id", |bencher| {
         let Scope { cloud, account, region, zone } = SCOPE;
         let (kind, id, name) = ("aws_ec2_instance", "i-0123456789abcdef0", Some("web server"));
@@ -57,7 +57,7 @@ fn nodes(criterion: &mut Criterion) {
 }
 
 fn merge(criterion: &mut Criterion) {
-    let schema = Schema::of("aws").unwrap();
+    let schema = ckworker::collectors::schema().unwrap();
     let cloud = || CloudUnits { name: "aws".into(), units: (0..UNITS).map(|number| unit(schema, number)).collect() };
     let mut group = criterion.benchmark_group("100k nodes");
     group.sample_size(10).throughput(Throughput::Elements((UNITS * NODES_PER_UNIT) as u64));

@@ -9,6 +9,7 @@
 //! 6. the connection to the core
 //! 7. the supervisor, until it ends; then the same in reverse
 
+mod endpoint;
 mod limits;
 
 use std::{
@@ -26,14 +27,13 @@ use futures_util::{Stream, StreamExt, stream};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-    time::{Instant, timeout},
+    sync::{mpsc, watch},
+    time::Instant,
 };
 use tracing::level_filters::LevelFilter;
 use worker_proto::Level;
 
+use self::endpoint::Web;
 use crate::{
     ckcore::{self, Core, CoreConfig},
     cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
@@ -154,7 +154,9 @@ async fn running(run: Run, descriptors: Descriptors) -> Result<ExitCode, Failed>
         (None, Some(display)) => telemetry::Destination::Display(display.lines()),
         (None, None) => telemetry::Destination::Stderr,
     };
-    let log = telemetry::init(level, destination).map_err(failed(ExitCode::Usage))?;
+    let libraries: Vec<_> =
+        collectors::all().iter().flat_map(|collector| collector.library_levels()).copied().collect();
+    let log = telemetry::init(level, &libraries, destination).map_err(failed(ExitCode::Usage))?;
     for warning in &run.warnings {
         tracing::warn!("{warning}");
     }
@@ -211,7 +213,7 @@ async fn collect_once(
     let output = output.map_err(failed(ExitCode::Undelivered))?;
     let deliver =
         ToFile { output: Mutex::new(Some(output)), ignore_deferred: run.core.ignore_deferred_connections, dump };
-    let metrics = Arc::new(Metrics::new());
+    let metrics = metrics();
     let mut shown = display.clone();
     let mut setup = setup(&run, policy, Arc::new(deliver), metrics);
     if let Some(display) = shown.take() {
@@ -224,6 +226,12 @@ async fn collect_once(
         display.event(&ProgressEvent::Finished);
     }
     Ok(conclude_once(&run, ended))
+}
+
+/// The metrics, with those that the collectors announce, enabled or not.
+fn metrics() -> Arc<Metrics> {
+    let announced: Vec<_> = collectors::all().iter().flat_map(|collector| collector.metrics()).collect();
+    Arc::new(Metrics::announcing(&announced))
 }
 
 /// Says how a one-shot collection ended, and with which exit code.
@@ -254,7 +262,7 @@ async fn daemon(
 ) -> Result<ExitCode, Failed> {
     let core_settings = &run.core;
     let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
-    let metrics = Arc::new(Metrics::new());
+    let metrics = metrics();
     let (notices, status, core_status) = notices();
     let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
     let web = Web::start(limits, listener, core_settings.web_path.clone(), state);
@@ -368,31 +376,5 @@ fn log_level(run: &Run) -> LevelFilter {
         (Verbosity::Normal, Mode::Collect { .. }) => LevelFilter::WARN,
         (Verbosity::Normal, Mode::Daemon) => LevelFilter::INFO,
         (Verbosity::Verbose, _) => LevelFilter::DEBUG,
-    }
-}
-
-/// The web endpoint while it runs.
-struct Web {
-    task: JoinHandle<()>,
-    stop: oneshot::Sender<()>,
-}
-
-impl Web {
-    fn start(limits: web::Limits, listener: TcpListener, path: String, state: WebState) -> Self {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "serving health, metrics and jobs");
-        }
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(web::serve(limits, listener, path, state, async {
-            // Either way it is over.
-            let _ = stopped.await;
-        }));
-        Self { task, stop }
-    }
-
-    async fn end(self) {
-        drop(self.stop);
-        // Requests that are still open then are cut.
-        let _ = timeout(WEB_CLOSE, self.task).await;
     }
 }

@@ -9,9 +9,6 @@ use crate::{
     settings::{OptionSpec, Setting, Settings},
 };
 
-/// Collectors of the original that this version does not have, to say so instead of "unknown".
-const NOT_YET: &[&str] = &["gcp", "slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
-
 /// What the program was asked to do.
 #[derive(Debug)]
 pub enum Invocation {
@@ -177,7 +174,8 @@ fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&
 
 fn no_such_collector(name: &str, registered: &[&'static dyn Collector]) -> CliError {
     let known = registered.iter().map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
-    let what = if NOT_YET.contains(&name) { "is not available in this version" } else { "is not known" };
+    let what =
+        if collectors::UNAVAILABLE.contains(&name) { "is not available in this version" } else { "is not known" };
     CliError::new(format!("--collector: collector '{name}' {what}; available are: {known}"))
 }
 

@@ -9,6 +9,7 @@ use worker_proto::Gap;
 
 use super::table::{Column, Table};
 use crate::{
+    collectors,
     report::{CollectorReport, Outcome, RunReport, UnitReport},
     telemetry::Line,
 };
@@ -188,7 +189,7 @@ fn gaps(report: &RunReport) -> Vec<String> {
         let times = if group.number > 1 { format!(" ({} times)", group.number) } else { String::new() };
         let (accounts, regions) = (some(&group.accounts), some(&group.regions));
         let place = if regions.is_empty() { accounts } else { format!("{accounts} in {regions}") };
-        let (message, advice) = (shown(group.message), advice(code, call));
+        let (message, advice) = (shown(group.message), advice(collector, code, call));
         format!("{collector} {place}: {call}: {code}{times}: {message}\n    {advice}")
     });
     lines.collect()
@@ -219,12 +220,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["optin", "subscription", "notenabled", "regiondisabled"],
         "the service or region is not enabled in this account: leave it out of the collection",
     ),
-    (
-        &["authfailure"],
-        "if the region is not enabled in this account, name the others with --aws-region; otherwise renew the credentials",
-    ),
     (&["nocredentials"], "see the log for why there were none, and try again"),
-    (&["expired", "invalidclienttoken", "credential", "signature"], "renew the credentials of this account"),
+    (
+        &["authfailure", "expired", "invalidclienttoken", "credential", "signature"],
+        "renew the credentials of this account",
+    ),
     (&["denied", "unauthorized", "forbidden", "notauthorized"], "allow the collecting role to call {call}"),
     (
         &["timeout", "noconnection", "brokenreply"],
@@ -238,7 +238,10 @@ const ADVICE: &[(&[&str], &str)] = &[
     (&["noresult", "partialdata", "internal"], "the service was not able to say more: try again later"),
 ];
 
-fn advice(code: &str, call: &str) -> String {
+fn advice(collector: &str, code: &str, call: &str) -> String {
+    if let Some(advice) = collectors::find(collector).and_then(|collector| collector.advice(code)) {
+        return format!("→ {advice}");
+    }
     let code = code.to_ascii_lowercase();
     let fits = |(words, _): &&(&[&str], &str)| words.iter().any(|word| code.contains(word));
     let found =
@@ -284,8 +287,8 @@ mod tests {
 
     #[test]
     fn answers_of_others_and_unknown_hosts_have_their_advice() {
-        assert!(advice("UnreadableReply", "ec2:DescribeVpcs").contains("proxy"));
-        assert!(advice("UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
+        assert!(advice("aws", "UnreadableReply", "ec2:DescribeVpcs").contains("proxy"));
+        assert!(advice("aws", "UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
     }
 
     #[test]
@@ -307,7 +310,7 @@ mod tests {
             ("PartialData", "try again later"),
             ("SomethingElse", "run with -v"),
         ] {
-            let advice = advice(code, "ec2:DescribeVpcs");
+            let advice = advice("aws", code, "ec2:DescribeVpcs");
             assert!(advice.contains(word), "{code}: {advice}");
         }
     }

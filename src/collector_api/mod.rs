@@ -17,12 +17,17 @@ use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 pub use context::{CollectContext, Request, SentFrames, SharedTable};
 pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
+use serde_json::{Map, Value};
 pub use target::{Home, Subject};
+use tracing::level_filters::LevelFilter;
 pub use unit_graph::{EdgeReport, End, Key, UnitGraph};
 pub use waits::{TICK, UnitWaits, Waiting, Waits};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
-use crate::settings::{OptionSpec, Settings};
+use crate::{
+    settings::{OptionSpec, Settings},
+    telemetry::Announced,
+};
 
 /// A boxed future, as traits that are used as objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -62,6 +67,25 @@ pub enum EdgeOwner {
     To,
 }
 
+/// Codes of ckworker's own limits, for [`Collector::advice`]. The advice is a list of options that completes "such as by".
+pub mod limits {
+    /// A worker ran out of memory.
+    pub const WORKER_MEMORY: &str = "WorkerMemory";
+    /// The results of one worker take too much memory or disk in the supervisor.
+    pub const RESULT_SIZE: &str = "ResultSize";
+    /// More workers than the system has descriptors for.
+    pub const POOL_SIZE: &str = "PoolSize";
+}
+
+/// The account and the region of a node, as far as its fields tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeOrigin<'n> {
+    /// The account's ID.
+    pub account: Option<&'n str>,
+    /// The region's ID.
+    pub region: Option<&'n str>,
+}
+
 /// A plugin that collects one cloud.
 ///
 /// Its graph hangs below a node of kind `cloud` with the collector's name as id, which the supervisor makes; each
@@ -92,6 +116,31 @@ pub trait Collector: Send + Sync {
     /// What these settings leave out of each account that is collected.
     fn uncollected(&self, _settings: &Settings) -> Uncollected {
         Uncollected::default()
+    }
+
+    /// Returns the kinds of its nodes: a JSON list in the form of `src/graph/schema.rs`.
+    fn kinds(&self) -> &'static str {
+        "[]"
+    }
+
+    /// Returns the metrics that are shown before anything was measured.
+    fn metrics(&self) -> Vec<Announced> {
+        Vec::new()
+    }
+
+    /// Returns the most verbose levels at which the cloud's libraries are logged, by prefix of their log targets.
+    fn library_levels(&self) -> &'static [(&'static str, LevelFilter)] {
+        &[]
+    }
+
+    /// Returns where a node belongs, as far as its fields tell.
+    fn locate<'n>(&self, _reported: &'n Map<String, Value>) -> Option<NodeOrigin<'n>> {
+        None
+    }
+
+    /// Returns the remedy for an error code of the cloud, or for one of [`limits`], where the general one does not do.
+    fn advice(&self, _code: &str) -> Option<&'static str> {
+        None
     }
 
     /// What gives credentials to its units, if they need any. Runs in the supervisor's process and alone sees secrets.

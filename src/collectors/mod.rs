@@ -1,19 +1,62 @@
-//! The closed set of collectors.
+//! The registry of collectors, and the kinds of all clouds.
 
 pub mod aws;
 pub mod example;
 
-use self::{aws::Aws, example::Example};
-use crate::collector_api::Collector;
+use std::sync::OnceLock;
 
-/// All collectors, in the order in which they are listed to users.
+use serde_json::{Map, Value};
+
+use self::{aws::Aws, example::Example};
+use crate::{
+    collector_api::{Collector, NodeOrigin},
+    graph::{KindFile, Schema, SchemaError},
+};
+
+/// Collectors of the Python worker that ckworker does not have.
+pub const UNAVAILABLE: &[&str] = &["gcp", "slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
+
+/// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
+const OTHER_KINDS: [KindFile; 7] = [
+    KindFile { plugin: "gcp", json: include_str!("kinds/gcp.json") },
+    KindFile { plugin: "github", json: include_str!("kinds/github.json") },
+    KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
+    KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },
+    KindFile { plugin: "onprem", json: include_str!("kinds/onprem.json") },
+    KindFile { plugin: "slack", json: include_str!("kinds/slack.json") },
+    KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
+];
+
+/// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {
     &[&Aws, &Example]
 }
 
-/// The collector of this name.
+/// Returns the collector of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Collector> {
     all().iter().copied().find(|collector| collector.name() == name)
 }
+
+/// Returns the kinds of all clouds, parsed at the first call.
+///
+/// # Errors
+/// If a file of kinds is malformed.
+pub fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    let read = || {
+        let own = all().iter().map(|collector| KindFile { plugin: collector.name(), json: collector.kinds() });
+        Schema::read(&own.chain(OTHER_KINDS).collect::<Vec<_>>())
+    };
+    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+}
+
+/// Returns where a node belongs, as far as its fields tell: the answer of the first collector that has one.
+#[must_use]
+pub fn locate(reported: &Map<String, Value>) -> Option<NodeOrigin<'_>> {
+    all().iter().find_map(|collector| collector.locate(reported))
+}
+
+#[cfg(test)]
+mod tests;

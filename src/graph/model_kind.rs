@@ -26,8 +26,9 @@ pub enum ModelKind {
 }
 
 impl ModelKind {
-    /// Reads the form of the model.
-    pub(super) fn parse(text: &str) -> Option<ModelKind> {
+    /// Reads the form of the model, such as `string[]`; `None` if the form is unknown.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<ModelKind> {
         let boxed = |inner: &str| ModelKind::parse(inner).map(Box::new);
         Some(match text {
             "string" => ModelKind::Text,

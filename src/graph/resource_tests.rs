@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use serde_json::Value as Json;
 
 use super::*;
-use crate::graph::{ModelKind, Schema, UNDEFINED};
+use crate::graph::{KindFile, ModelKind, Schema, UNDEFINED};
 
 const GOLDEN: &str = include_str!("../../tests/golden/aws/graph.ndjson");
 
@@ -16,7 +16,11 @@ fn scope<'a>() -> Scope<'a> {
 }
 
 fn kind(fqn: &str) -> &'static Kind {
-    Schema::of("aws").unwrap().kind(fqn).unwrap()
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let json = include_str!("../collectors/aws/kinds.json");
+        Schema::read(&[KindFile { plugin: "aws", json }]).unwrap()
+    });
+    SCHEMA.kind(fqn).unwrap()
 }
 
 fn line(node: &Node) -> Json {

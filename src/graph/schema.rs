@@ -1,8 +1,8 @@
 //! Kinds as data: what a kind is derived from, which fields it exports in which order, and their defaults.
 //!
-//! Each plugin has one file in `kinds/`; a worker parses the base kinds and those of its own plugin, once. A kind in a
-//! file has only its own fields, in the order of the model; what it inherits follows from its bases by the rules of
-//! Python's dataclasses, as the order of fields in an export does.
+//! `base.json` has the kinds that all others are derived from; each cloud brings a file of its own. A kind in a file has
+//! only its own fields, in the order of the model; inherited fields follow from its bases by the rules of Python's
+//! dataclasses, as does the order of fields in an export.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,30 +15,22 @@ use worker_proto::{Failure, FailureKind};
 
 use super::{model_kind::ModelKind, value::Value};
 
-/// The plugin whose kinds all others are derived from.
-const BASE: &str = "base";
+/// The kinds that all others are derived from.
+const BASE: KindFile = KindFile { plugin: "base", json: include_str!("base.json") };
 
-/// The files, by plugin; what is not known here does not exist.
-const FILES: [(&str, &str); 10] = [
-    (BASE, include_str!("kinds/base.json")),
-    ("aws", include_str!("kinds/aws.json")),
-    ("example", include_str!("kinds/example.json")),
-    ("gcp", include_str!("kinds/gcp.json")),
-    ("github", include_str!("kinds/github.json")),
-    ("k8s", include_str!("kinds/k8s.json")),
-    ("onelogin", include_str!("kinds/onelogin.json")),
-    ("onprem", include_str!("kinds/onprem.json")),
-    ("slack", include_str!("kinds/slack.json")),
-    ("vsphere", include_str!("kinds/vsphere.json")),
-];
+/// The kinds of one cloud.
+#[derive(Clone, Copy, Debug)]
+pub struct KindFile {
+    /// The cloud's name, for errors.
+    pub plugin: &'static str,
+    /// A JSON list of kinds.
+    pub json: &'static str,
+}
 
-/// What is wrong with the kinds. Only an unknown plugin or kind can meet a caller: a test reads all files.
+/// An error in the kinds. Only an unknown kind can meet a caller: a test reads all files.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SchemaError {
-    /// There is no file of kinds for this plugin.
-    #[error("there are no kinds for a plugin named {0}")]
-    UnknownPlugin(String),
-    /// Neither the base nor the plugin has such a kind.
+    /// There is no kind of this name.
     #[error("there is no kind named {0}")]
     UnknownKind(String),
     /// A file is not what is expected.
@@ -119,26 +111,32 @@ pub struct Field {
 }
 
 impl Schema {
-    /// The kinds of the base and of one plugin, parsed at the first call.
+    /// Returns the base kinds, parsed at the first call.
     ///
     /// # Errors
-    /// [`SchemaError::UnknownPlugin`]; any other says that a file of kinds is wrong.
-    pub fn of(plugin: &str) -> Result<&'static Schema, SchemaError> {
-        static SCHEMAS: [OnceLock<Result<Schema, SchemaError>>; FILES.len()] = [const { OnceLock::new() }; FILES.len()];
-        let index = FILES.iter().position(|(name, _)| *name == plugin);
-        let index = index.ok_or_else(|| SchemaError::UnknownPlugin(plugin.to_owned()))?;
-        let only = [FILES[0], FILES[index]];
-        let files = if index == 0 { &only[..1] } else { &only[..] };
-        SCHEMAS[index].get_or_init(|| Schema::read(files)).as_ref().map_err(Clone::clone)
+    /// If the file of the base kinds is malformed.
+    pub fn base() -> Result<&'static Schema, SchemaError> {
+        static BASE_ONLY: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+        BASE_ONLY.get_or_init(|| Schema::read(&[])).as_ref().map_err(Clone::clone)
     }
 
-    /// The kinds of all plugins, parsed at the first call.
+    /// Parses the base kinds and those of the given files.
     ///
     /// # Errors
-    /// That a file of kinds is wrong.
-    pub fn all() -> Result<&'static Schema, SchemaError> {
-        static ALL: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-        ALL.get_or_init(|| Schema::read(&FILES)).as_ref().map_err(Clone::clone)
+    /// If a file is malformed, or a kind has unknown or contradictory bases.
+    pub fn read(files: &[KindFile]) -> Result<Schema, SchemaError> {
+        let mut raw = BTreeMap::new();
+        for file in [&[BASE], files].concat() {
+            let malformed = |error: serde_json::Error| SchemaError::Malformed {
+                plugin: file.plugin.to_owned(),
+                reason: error.to_string(),
+            };
+            let kinds: Vec<RawKind> = serde_json::from_str(file.json).map_err(malformed)?;
+            raw.extend(kinds.into_iter().map(|kind| (kind.fqn, kind)));
+        }
+        let own: HashMap<_, _> = raw.values().map(|kind| Ok((kind.fqn, kind.fields()?))).collect::<Result<_, _>>()?;
+        let kinds = raw.values().map(|kind| Ok((kind.fqn, kind.resolve(&raw, &own)?)));
+        Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
 
     /// A kind by name.
@@ -158,21 +156,6 @@ impl Schema {
     /// All kinds, ordered by name.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.kinds.values()
-    }
-
-    fn read(files: &[(&str, &'static str)]) -> Result<Schema, SchemaError> {
-        let mut raw = BTreeMap::new();
-        for (plugin, text) in files {
-            let malformed = |error: serde_json::Error| SchemaError::Malformed {
-                plugin: (*plugin).to_owned(),
-                reason: error.to_string(),
-            };
-            let kinds: Vec<RawKind> = serde_json::from_str(text).map_err(malformed)?;
-            raw.extend(kinds.into_iter().map(|kind| (kind.fqn, kind)));
-        }
-        let own: HashMap<_, _> = raw.values().map(|kind| Ok((kind.fqn, kind.fields()?))).collect::<Result<_, _>>()?;
-        let kinds = raw.values().map(|kind| Ok((kind.fqn, kind.resolve(&raw, &own)?)));
-        Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
 }
 

@@ -7,6 +7,8 @@ use tokio::time::sleep;
 use super::{Failed, failed};
 use crate::{
     cli::{Enabled, ExitCode, Mode, Run},
+    collector_api::limits,
+    collectors,
     process::{
         Program,
         descriptors::{Descriptors, PER_WORKER},
@@ -52,9 +54,11 @@ pub(super) fn policy(run: &Run, descriptors: Descriptors) -> Result<Policy, Fail
     for (collector, pool, lowered) in policy.fit(processes, has_core) {
         let needed = descriptors.needed(most, web);
         let limit = descriptors.limit();
+        let advice = collectors::find(collector).and_then(|collector| collector.advice(limits::POOL_SIZE));
+        let option = advice.map_or_else(String::new, |option| format!(" (such as with {option})"));
         tracing::warn!(
             "the limit of {limit} open files allows {processes} worker processes at the same time, each of which takes \
-             {PER_WORKER}: the pool of {collector} is lowered from {pool} to {lowered} (such as --aws-account-pool-size); \
+             {PER_WORKER}: the pool of {collector} is lowered from {pool} to {lowered}{option}; \
              for all, raise the hard limit to {needed} (`ulimit -Hn`, or LimitNOFILE= in a systemd unit)"
         );
     }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     ckcore::{CoreApi, Granularity, retry},
     collector_api::{BoxFuture, Uncollected},
+    collectors,
     graph::{CloudUnits, CompleteUnit, MergedGraph, Spool, model_json},
     output::{OutputError, OutputFile},
     telemetry::Metrics,
@@ -230,7 +231,7 @@ async fn to_core(
         Ok(graph)
     })
     .await?;
-    let model = model_json().map_err(|error| failed(error.to_string()))?;
+    let model = collectors::schema().and_then(model_json).map_err(|error| failed(error.to_string()))?;
     let (_keep, cancel) = watch::channel(false);
     let merged = upload::upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline, cancel).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
@@ -271,7 +272,7 @@ pub fn check_dump(folder: &Path) -> Result<(), OutputError> {
 /// Writes graph and model into the folder.
 fn dump_json(folder: Option<&Path>, graph: &Arc<MergedGraph>) {
     let Some(folder) = folder else { return };
-    match model_json() {
+    match collectors::schema().and_then(model_json) {
         Ok(model) => dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model)),
         Err(error) => tracing::warn!(%error, "the model cannot be dumped"),
     }

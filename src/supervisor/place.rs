@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     ckcore::{Ancestor, StoredGraph, StoredNode},
     collector_api::{Home, Subject},
-    graph::Schema,
+    collectors,
 };
 
 /// The nodes of a stored graph by id, and who is above whom.
@@ -43,7 +43,7 @@ pub(super) enum Rank {
 impl Rank {
     /// The rank of a kind; unknown kinds are resources.
     pub(super) fn of(kind: &str) -> Rank {
-        let known = Schema::all().ok().and_then(|schema| schema.kind(kind));
+        let known = collectors::schema().ok().and_then(|schema| schema.kind(kind));
         let is = |base: &str| known.is_some_and(|kind| kind.is_a(base)) || kind == base;
         match () {
             () if is("graph_root") => Rank::Root,
@@ -135,7 +135,7 @@ impl<'g> Places<'g> {
             return Place::Node(*region);
         }
         let by_id = |id: &str| parents.iter().copied().find(|parent| resource_id(self.node(*parent)) == id);
-        let named = arn(node).map(|(region, _)| region).filter(|region| !region.is_empty());
+        let named = collectors::locate(&node.reported).and_then(|origin| origin.region);
         if let Some(region) = named {
             let known = by_id(region).map(Place::Node);
             return known.unwrap_or_else(|| Place::Known(Home { id: region.into(), name: None, reported: empty() }));
@@ -160,7 +160,7 @@ impl<'g> Places<'g> {
         }
         let node = self.node(index);
         let stored = node.ancestors.get("account").map(of_ancestor);
-        let named = || arn(node).map(|(_, account)| account).filter(|account| !account.is_empty());
+        let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
         let said = stored.or_else(|| Some(Home { id: named()?.into(), name: None, reported: empty() }))?;
         // Whoever it is, the graph knows more of it.
         let found = self.all_above(index, Rank::Account).into_iter().find(|above| self.id(*above) == said.id);
@@ -224,12 +224,6 @@ fn subject(node: &StoredNode, cloud: String, account: Home, region: Option<Home>
     let id = resource_id(node).to_owned();
     let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
     Subject { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
-}
-
-/// Region and account of an ARN.
-fn arn(node: &StoredNode) -> Option<(&str, &str)> {
-    let mut parts = text(node, "arn").filter(|arn| arn.starts_with("arn:"))?.split(':').skip(3);
-    Some((parts.next()?, parts.next()?))
 }
 
 fn home(node: &StoredNode) -> Home {

@@ -31,12 +31,9 @@ use super::{
 const TIME: StaticFormatDescription =
     format_description!("[year repr:last_two]-[month]-[day] [hour]:[minute]:[second]");
 
-/// A library whose warnings are the details of errors that we report ourselves; a prefix of targets.
-const REPORTED: &str = "aws_config";
-
 /// Libraries that are chatty below WARN; prefixes of targets.
 const NOISY: &[&str] =
-    &["aws_", "h2", "hyper", "mio", "reqwest", "rustls", "tokio_tungstenite", "tower", "tungstenite", "want"];
+    &["h2", "hyper", "mio", "reqwest", "rustls", "tokio_tungstenite", "tower", "tungstenite", "want"];
 
 /// Where lines go.
 pub enum Destination {
@@ -64,14 +61,17 @@ pub enum LogError {
     Again,
 }
 
+/// The most verbose levels at which libraries are logged, by prefix of their targets.
+pub type LibraryLevels<'a> = &'a [(&'static str, LevelFilter)];
+
 /// Sets up logging of this process; the most verbose level that is written is `level`.
 ///
 /// # Errors
 /// If the file cannot be opened, or on a second call.
-pub fn init(level: LevelFilter, destination: Destination) -> Result<Log, LogError> {
+pub fn init(level: LevelFilter, libraries: LibraryLevels<'_>, destination: Destination) -> Result<Log, LogError> {
     let log = Log::new(destination)?;
     let layer = LineLayer(Arc::clone(&log.0));
-    Registry::default().with(filter(level)).with(layer).try_init().map_err(|_| LogError::Again)?;
+    Registry::default().with(filter(level, libraries)).with(layer).try_init().map_err(|_| LogError::Again)?;
     Ok(log)
 }
 
@@ -149,11 +149,12 @@ pub fn last_words(error: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Our own modules at `level`, chatty libraries at WARN at most.
-pub(super) fn filter(level: LevelFilter) -> Targets {
+/// Returns the filter that admits our own modules at `level`, and libraries at WARN or at their own level at most.
+pub(super) fn filter(level: LevelFilter, libraries: LibraryLevels<'_>) -> Targets {
     let noisy = level.min(LevelFilter::WARN);
-    let targets = NOISY.iter().map(|target| (*target, noisy));
-    Targets::new().with_default(level).with_targets(targets).with_target(REPORTED, level.min(LevelFilter::ERROR))
+    let general = NOISY.iter().map(|target| (*target, noisy));
+    let own = libraries.iter().map(|(target, most)| (*target, level.min(*most)));
+    Targets::new().with_default(level).with_targets(general).with_targets(own)
 }
 
 /// The module without the program's own name.
@@ -251,10 +252,13 @@ mod tests {
 
     use super::*;
 
+    const LIBRARIES: LibraryLevels<'_> = &[("cloud_", LevelFilter::WARN), ("cloud_config", LevelFilter::ERROR)];
+
     fn logged(level: LevelFilter, write: impl FnOnce()) -> Vec<String> {
         let (sender, lines) = mpsc::channel();
         let display = Destination::Display(Box::new(move |line| sender.send(line.to_owned()).unwrap()));
-        let subscriber = Registry::default().with(filter(level)).with(LineLayer(Log::new(display).unwrap().0));
+        let subscriber =
+            Registry::default().with(filter(level, LIBRARIES)).with(LineLayer(Log::new(display).unwrap().0));
         tracing::subscriber::with_default(subscriber, write);
         lines.try_iter().collect()
     }
@@ -278,7 +282,8 @@ mod tests {
     fn libraries_are_heard_from_warn_on() {
         let noise = || {
             tracing::info!(target: "hyper::proto", "noise");
-            tracing::info!(target: "aws_config::profile", "noise");
+            tracing::info!(target: "cloud_sdk::retry", "noise");
+            tracing::warn!(target: "cloud_config::profile", "noise");
             tracing::warn!(target: "rustls::client", "signal");
             tracing::debug!(target: "ckworker::graph", "detail");
         };

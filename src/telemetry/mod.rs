@@ -15,7 +15,8 @@ mod worker_log;
 
 pub use self::{
     line::{Line, MAX_LINE},
-    log::{Destination, Log, LogError, LogFile, init, last_words},
+    log::{Destination, LibraryLevels, Log, LogError, LogFile, init, last_words},
     metrics::Metrics,
+    series::Announced,
     worker_log::WorkerLog,
 };

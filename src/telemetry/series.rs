@@ -14,21 +14,32 @@ const MAX_VALUE: usize = 200;
 /// What the original has even before anything was counted.
 const COUNTERS: &[(&str, &str, bool)] = &[
     ("cloudkeeper_unhandled_plugin_exceptions_total", "Unhandled plugin exceptions", false),
-    ("cloudkeeper_plugin_aws_session_exceptions_total", "Unhandled AWS Plugin Session Exceptions", true),
-    ("cloudkeeper_plugin_aws_unhandled_account_exceptions_total", "Unhandled AWS Plugin Account Exceptions", false),
-    ("cloudkeeper_plugin_aws_unhandled_collector_exceptions_total", "Unhandled AWS Plugin Collector Exceptions", false),
     ("resource_pre_cleanup_exceptions_total", "Number of resource pre_cleanup() exceptions", false),
     ("resource_cleanup_exceptions_total", "Number of resource cleanup() exceptions", false),
     ("ckworker_gaps_total", "Parts of accounts that could not be collected", false),
     ("ckworker_unit_failures_total", "Accounts that were not collected in the end", false),
 ];
 
-/// What the original measures of an AWS account, as `cloudkeeper_plugin_aws_collect_<x>_seconds`.
-const AWS_COLLECT: &str = "vpcs subnets route_tables security_groups internet_gateways instances keypairs \
-    autoscaling_groups volumes snapshots volume_metrics network_interfaces network_acls nat_gateways \
-    vpc_peering_connections vpc_endpoints s3_buckets elbs alb_target_groups albs rds_instances rds_metrics \
-    iam_account_summary iam_policies iam_groups iam_instance_profiles iam_roles iam_users iam_server_certificates \
-    cloudformation_stacks eks_clusters elastic_ips cloudwatch_alarms";
+/// A metric that is shown before anything was measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// A counter.
+    Counter {
+        /// The full name, such as `cloudkeeper_plugin_x_session_exceptions_total`.
+        name: String,
+        /// The help text.
+        help: String,
+        /// Whether it is shown as zero, without labels.
+        is_zero: bool,
+    },
+    /// A summary of the duration of a method of the Python worker, shown as zero.
+    Summary {
+        /// The name without the prefix `cloudkeeper_` and the unit, such as `plugin_x_collect`.
+        name: String,
+        /// The method's name for the help text.
+        method: String,
+    },
+}
 
 /// The one summary of the original whose name does not say its unit.
 const WITHOUT_UNIT: &str = "graph_resolve_deferred_connections";
@@ -66,16 +77,18 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// With everything that the original shows from the start.
-    pub(super) fn new() -> Self {
+    /// Creates the series that are shown from the start: those of every worker, and the announced ones.
+    pub(super) fn new(announced: &[Announced]) -> Self {
         let mut series = Self::default();
         for (name, help, starts) in COUNTERS {
             series.announce(name, help, Kind::Counter, *starts);
         }
-        for name in AWS_COLLECT.split_whitespace() {
-            series.announce_summary(&format!("plugin_aws_collect_{name}"), &format!("collect_{name}"));
+        for metric in announced {
+            match metric {
+                Announced::Counter { name, help, is_zero } => series.announce(name, help, Kind::Counter, *is_zero),
+                Announced::Summary { name, method } => series.announce_summary(name, method),
+            }
         }
-        series.announce_summary("plugin_aws_collect", "collect");
         series.announce_summary("cleanup", "cleanup");
         series.announce_summary("resource_cleanup", "resource cleanup");
         series.announce_summary("graph2json", "graph2json");
@@ -205,6 +218,13 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
+    fn announced() -> [Announced; 3] {
+        let (name, help) = ("cloudkeeper_plugin_aws_session_exceptions_total".to_owned(), "Session".to_owned());
+        let summary = |name: &str| Announced::Summary { name: name.to_owned(), method: "collect".to_owned() };
+        let session = Announced::Counter { name, help, is_zero: true };
+        [session, summary("plugin_aws_collect"), summary("plugin_aws_collect_vpcs")]
+    }
+
     fn lines(series: &Series, begin: &str) -> Vec<String> {
         let mut out = String::new();
         series.encode(&mut out);
@@ -213,7 +233,7 @@ mod tests {
 
     #[test]
     fn counters_add_up_under_the_originals_names() {
-        let mut series = Series::new();
+        let mut series = Series::new(&announced());
         let labels = [label("region", "us-east-1"), label("account", "a (1)"), label("collector", "volumes")];
         series.count("plugin_aws_unhandled_collector_exceptions", &labels, 2);
         series.count("plugin_aws_unhandled_collector_exceptions", &labels, 1);
@@ -228,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_a_collector_does_not_have_is_not_made_up() {
-        let mut series = Series::new();
+        let mut series = Series::new(&announced());
         for collector in ["aws", "example"] {
             series.count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);
             series.observe_if_known(&format!("plugin_{collector}_collect"), 1.0);
@@ -242,7 +262,7 @@ mod tests {
 
     #[test]
     fn summaries_count_and_sum() {
-        let mut series = Series::new();
+        let mut series = Series::new(&announced());
         series.observe("plugin_aws_collect_vpcs", 1.5);
         series.observe("plugin_aws_collect_vpcs", 0.25);
         series.observe("graph_resolve_deferred_connections", 1.0);

@@ -16,7 +16,7 @@ use worker_proto::{Event, Level};
 
 use super::{
     line::Fields,
-    log::{filter, module},
+    log::{LibraryLevels, filter, module},
 };
 
 /// Logging of a worker process: lines become events for the supervisor.
@@ -32,10 +32,10 @@ pub struct WorkerLog {
 impl WorkerLog {
     /// Sends every line from `level` on to `sender` for the rest of this process's life. If logging is already set up,
     /// it stays as it is.
-    pub fn init(level: Level, sender: mpsc::Sender<Event>) -> Self {
+    pub fn init(level: Level, libraries: LibraryLevels<'_>, sender: mpsc::Sender<Event>) -> Self {
         let log = Self::new(sender);
         // A process that logs already keeps doing so; that is the in-process case.
-        let _ = Registry::default().with(filter(level_filter(level))).with(log.clone()).try_init();
+        let _ = Registry::default().with(filter(level_filter(level), libraries)).with(log.clone()).try_init();
         log
     }
 
@@ -100,7 +100,7 @@ mod tests {
     fn lines_become_events_and_lost_ones_are_counted() {
         let (sender, mut events) = mpsc::channel(2);
         let log = WorkerLog::new(sender);
-        let subscriber = Registry::default().with(filter(LevelFilter::INFO)).with(log.clone());
+        let subscriber = Registry::default().with(filter(LevelFilter::INFO, &[])).with(log.clone());
         let mut received = Vec::new();
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..5 {

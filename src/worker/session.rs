@@ -97,7 +97,8 @@ where
     };
     let (out, frames) = mpsc::channel(QUEUE);
     let (log, events) = mpsc::channel(LOG_QUEUE);
-    let _log = (place == Place::Process).then(|| WorkerLog::init(job.level, log.clone()));
+    let libraries = find(&job.collector).map_or(&[][..], |collector| collector.library_levels());
+    let _log = (place == Place::Process).then(|| WorkerLog::init(job.level, libraries, log.clone()));
     drop(log);
     let waits = Waits::default();
     let writing = tokio::spawn(write_frames(writer, frames, events, waits.clone()));

@@ -202,7 +202,13 @@ async fn a_pre_shared_key_proves_the_cores_own_authority() {
     client.connected().await;
     let api = client.core.api();
     let far = std::time::Instant::now() + HANG_GUARD;
-    ckworker::upload::prepare(&api, ckworker::graph::lean_model_json().unwrap(), far).await.unwrap();
+    ckworker::upload::prepare(
+        &api,
+        ckworker::graph::lean_model_json(ckworker::collectors::schema().unwrap()).unwrap(),
+        far,
+    )
+    .await
+    .unwrap();
     let task = core.workflow("collect").await;
     let action = client.action().await;
     assert_eq!(action.key.task, task);

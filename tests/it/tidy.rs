@@ -203,7 +203,7 @@ fn every_collector_has_the_same_files() {
         let name = collector.name();
         for path in [
             format!("src/collectors/{name}/mod.rs"),
-            format!("src/graph/kinds/{name}.json"),
+            format!("src/collectors/{name}/kinds.json"),
             format!("tests/golden/{name}/graph.ndjson"),
         ] {
             assert!(has(&path), "the collector {name} lacks {path}");

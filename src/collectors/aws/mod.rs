@@ -9,6 +9,7 @@ mod broker;
 pub mod client;
 mod definitions;
 mod engine;
+mod facts;
 mod http;
 mod identity;
 mod official;
@@ -22,15 +23,31 @@ mod role;
 mod sdk_settings;
 mod selection;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sdk_settings::Variables;
+use serde_json::{Map, Value};
+use tracing::level_filters::LevelFilter;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
 use crate::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Subject, Uncollected},
+    collector_api::{
+        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Subject, Uncollected,
+    },
+    graph::{KindFile, Schema, SchemaError},
     settings::{OptionSpec, Settings},
+    telemetry::Announced,
 };
+
+/// The kinds of AWS's nodes.
+const KINDS: &str = include_str!("kinds.json");
+
+/// Returns the base kinds and those of AWS, parsed at the first call.
+fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    let read = || Schema::read(&[KindFile { plugin: "aws", json: KINDS }]);
+    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+}
 
 /// The aws collector.
 pub struct Aws;
@@ -42,6 +59,26 @@ impl Collector for Aws {
 
     fn options(&self) -> &'static [OptionSpec] {
         options::OPTIONS
+    }
+
+    fn kinds(&self) -> &'static str {
+        KINDS
+    }
+
+    fn metrics(&self) -> Vec<Announced> {
+        facts::metrics()
+    }
+
+    fn library_levels(&self) -> &'static [(&'static str, LevelFilter)] {
+        facts::LIBRARY_LEVELS
+    }
+
+    fn locate<'n>(&self, reported: &'n Map<String, Value>) -> Option<NodeOrigin<'n>> {
+        facts::locate(reported)
+    }
+
+    fn advice(&self, code: &str) -> Option<&'static str> {
+        facts::advice(code)
     }
 
     fn check(&self, settings: &Settings) -> Result<(), String> {

@@ -7,13 +7,13 @@ mod resources;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
-use crate::collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject};
 use crate::{
-    graph::Schema,
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
+    graph::{KindFile, Schema, SchemaError},
     settings::{OptionKind, OptionSpec, Settings},
 };
 
@@ -25,6 +25,16 @@ const REGION_OPTION: &str = "example-region";
 
 /// The example collector.
 pub struct Example;
+
+/// The kinds of its nodes.
+const KINDS: &str = include_str!("kinds.json");
+
+/// Returns the base kinds and the example's own, parsed at the first call.
+fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    let read = || Schema::read(&[KindFile { plugin: "example", json: KINDS }]);
+    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+}
 
 impl Collector for Example {
     fn name(&self) -> &'static str {
@@ -39,6 +49,10 @@ impl Collector for Example {
             help: "Example regions to collect: us-west, us-east (default: all)",
             secret: false,
         }]
+    }
+
+    fn kinds(&self) -> &'static str {
+        KINDS
     }
 
     fn check(&self, settings: &Settings) -> Result<(), String> {
@@ -74,7 +88,7 @@ impl Collector for Example {
     }
 
     fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
-        let is_resource = Schema::of("example")?.kind(&subject.kind).is_some_and(|kind| kind.is_a("example_resource"));
+        let is_resource = schema()?.kind(&subject.kind).is_some_and(|kind| kind.is_a("example_resource"));
         if !is_resource {
             let message = format!("{} cannot be changed: only resources of the account can", subject.label());
             return Err(Failure { kind: FailureKind::Configuration, message });

@@ -7,8 +7,7 @@ use worker_proto::Failure;
 
 use super::{ACCOUNT, REGION_OPTION};
 use crate::{
-    collector_api::CollectContext,
-    collector_api::{End, UnitGraph},
+    collector_api::{CollectContext, End, UnitGraph},
     graph::{NodeId, Resource, Schema, Scope, UNDEFINED, Value},
     settings::Settings,
 };
@@ -31,7 +30,7 @@ pub(super) fn selected(settings: &Settings) -> impl Iterator<Item = &'static Reg
 
 /// Collects the account.
 pub(super) async fn collect(context: &CollectContext) -> Result<(), Failure> {
-    let account = Account { graph: UnitGraph::new(context.clone()), schema: Schema::of("example")? };
+    let account = Account { graph: UnitGraph::new(context.clone()), schema: super::schema()? };
     let top = account.add(account.resource("example_account", ACCOUNT)?, UNDEFINED, None).await?;
     let (parts, mut done) = (selected(context.settings()).count(), 0_u32);
     for region in selected(context.settings()) {

@@ -104,7 +104,7 @@ impl<'a> Assembly<'a> {
 
     /// Makes the root or a cloud.
     fn add_own(&mut self, kind: &str, id: &str, place: Place) -> Result<u32, MergeError> {
-        let mut resource = Resource::new(Schema::of("base")?.require(kind)?, id);
+        let mut resource = Resource::new(Schema::base()?.require(kind)?, id);
         resource.replace(matches!(place, Place::Cloud(_)));
         let scope = Scope { cloud: UNDEFINED, account: UNDEFINED, region: UNDEFINED, zone: UNDEFINED };
         let node = resource.finish(&scope)?;

@@ -15,7 +15,10 @@ use super::{
     carry::{KnownAccount, Past},
     dump_file, failed, group, nothing, retry, upload,
 };
-use crate::graph::{CompleteUnit, lean_model_json};
+use crate::{
+    collectors,
+    graph::{CompleteUnit, lean_model_json},
+};
 
 /// All deletions of departed accounts; the next run goes on with the rest.
 const DEPARTED_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,7 +52,7 @@ pub(super) async fn to_core(
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
         return Err(nothing());
     }
-    let model = lean_model_json().map_err(|error| failed(error.to_string()))?;
+    let model = collectors::schema().and_then(lean_model_json).map_err(|error| failed(error.to_string()))?;
     if let Some(folder) = &dump {
         dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model));
     }

@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Held {
     bounds: Bounds,
     spool: Spool,
+    /// The options that make a worker send less.
+    advice: Option<&'static str>,
     /// Units that may be open at the same time.
     pool: usize,
     /// Those that are not over.
@@ -36,14 +38,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(work: &Work, bounds: Bounds, spool: &Spool) -> Self {
+    pub(super) fn new(work: &Work, bounds: Bounds, spool: &Spool, advice: Option<&'static str>) -> Self {
         let (units, pool) = match work {
             Work::Unit(index, unit) => (BTreeMap::from([(*index, unit.clone())]), 1),
             Work::Operate(unit) => (BTreeMap::from([(0, unit.clone())]), 0),
             Work::Plan => (BTreeMap::new(), 0),
             Work::Whole(pool) => (BTreeMap::new(), (*pool).max(1)),
         };
-        Self { bounds, spool: spool.clone(), pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
+        Self { bounds, spool: spool.clone(), advice, pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
     }
 
     /// The worker has these units.
@@ -92,7 +94,7 @@ impl Held {
         self.memory += own.saturating_sub(memory);
         self.lines += store.line_bytes() - lines;
         if own > self.bounds.unit {
-            return Err(excess("what it sent of one account takes", self.bounds.unit));
+            return Err(self.excess("what it sent of one account takes", self.bounds.unit));
         }
         self.check()
     }
@@ -125,22 +127,19 @@ impl Held {
 
     fn check(&self) -> Result<(), End> {
         if self.memory > self.bounds.worker {
-            return Err(excess("what it sent of all its accounts takes", self.bounds.worker));
+            return Err(self.excess("what it sent of all its accounts takes", self.bounds.worker));
         }
         if self.lines > self.bounds.lines {
-            return Err(excess("the lines that it sent take", self.bounds.lines));
+            return Err(self.excess("the lines that it sent take", self.bounds.lines));
         }
         Ok(())
     }
-}
 
-fn excess(what: &str, most: u64) -> End {
-    let detail = format!(
-        "{what} more than {} MiB in the supervisor: collect less at a time, such as by --aws-region or --aws-no-collect, or by \
-         --aws-fork if it had all accounts",
-        most >> 20
-    );
-    End::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
+    fn excess(&self, what: &str, most: u64) -> End {
+        let advice = self.advice.map_or_else(String::new, |options| format!(", such as by {options}"));
+        let detail = format!("{what} more than {} MiB in the supervisor: collect less at a time{advice}", most >> 20);
+        End::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +158,7 @@ mod tests {
 
     fn held(pool: usize, unit_bound: u64) -> Held {
         let bounds = Bounds { unit: unit_bound, worker: 4 * unit_bound, lines: MIB };
-        let mut held = Held::new(&Work::Whole(pool), bounds, &Spool::new(MIB));
+        let mut held = Held::new(&Work::Whole(pool), bounds, &Spool::new(MIB), Some("--aws-region, or --aws-fork"));
         held.plan(&[unit(), unit(), unit()]);
         held
     }
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_account_of_a_million_resources_is_far_from_the_bound() {
-        let mut held = Held::new(&Work::Unit(0, unit()), Bounds::default(), &Spool::new(MIB));
+        let mut held = Held::new(&Work::Unit(0, unit()), Bounds::default(), &Spool::new(MIB), None);
         assert!(held.begin(0).is_ok());
         let (arn, mut edges) = ("r".repeat(150), EdgeList::default());
         (0..10_000).for_each(|_| edges.push([1; 16], [2; 16]));

@@ -196,7 +196,7 @@ pub(super) fn idle_context() -> LinkContext {
         memory_limit: 0,
         patience: Patience::default(),
         bounds: Bounds::default(),
-        find: |_| None,
+        find: crate::collectors::find,
         level: worker_proto::Level::Info,
         spool: Spool::new(1 << 20),
         shelf: Arc::default(),

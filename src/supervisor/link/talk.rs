@@ -25,6 +25,7 @@ use super::{
     texts, unit_key,
 };
 use crate::{
+    collector_api::limits,
     process::{ExitReason, StopReason},
     supervisor::event::{JobEvent, JobOrder, Outcome, Work},
 };
@@ -59,7 +60,8 @@ pub(super) struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
-        let held = Held::new(&order.work, context.bounds, &context.spool);
+        let advice = (context.find)(order.collector).and_then(|collector| collector.advice(limits::RESULT_SIZE));
+        let held = Held::new(&order.work, context.bounds, &context.spool, advice);
         Self {
             name,
             order,
@@ -111,11 +113,11 @@ impl<'a> Talk<'a> {
             End::Silent => {
                 tracing::warn!(peer = "worker", job = self.name, %exit, last, "a worker ended without a last word");
                 if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
-                    let detail = format!(
-                        "it may have {} MiB: let it collect less at the same time, such as by a smaller \
-                         --aws-region-pool-size, or by --aws-fork if it had all accounts",
-                        self.context.memory_limit >> 20
-                    );
+                    let collector = (self.context.find)(self.order.collector);
+                    let advice = collector.and_then(|collector| collector.advice(limits::WORKER_MEMORY));
+                    let advice = advice.map_or_else(String::new, |options| format!(", such as by {options}"));
+                    let limit = self.context.memory_limit >> 20;
+                    let detail = format!("it may have {limit} MiB: let it collect less at the same time{advice}");
                     return Outcome::Stopped(StopReason::Memory, detail);
                 }
                 Outcome::Crashed(exit)

@@ -180,8 +180,9 @@ fn every_test_that_holds_an_invariant_is_there() {
 #[test]
 fn every_metric_is_documented() {
     let operations = document("docs/operations.md");
-    for path in ["metrics.rs", "process.rs", "series.rs"] {
-        let text = document(&format!("src/telemetry/{path}"));
+    let telemetry = ["metrics.rs", "process.rs", "series.rs"].map(|file| format!("src/telemetry/{file}"));
+    for path in telemetry.iter().map(String::as_str).chain(["src/collectors/aws/facts.rs"]) {
+        let text = document(path);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for name in code.split('"').skip(1).step_by(2) {
             let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');

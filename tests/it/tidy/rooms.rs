@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ckworker::collectors;
+
 use super::{hold, source::sources};
 
 /// The rooms of the crate, from top to bottom. A room is a folder or a file of `src`.
@@ -92,4 +94,56 @@ fn upward_import_is_found() {
     assert_eq!(upward_imports("src/supervisor/run.rs", code), [""; 0]);
     assert_eq!(upward_imports("src/cli/mod.rs", "use crate::nowhere::Thing;"), ["nowhere"]);
     assert_eq!(upward_imports("tests/it/main.rs", "use crate::start::main;"), [""; 0]);
+}
+
+/// Names of clouds: of collectors that there are, and of those that there may be. The example's name is an ordinary word.
+fn clouds() -> Vec<&'static str> {
+    let own = collectors::all().iter().map(|collector| collector.name()).filter(|name| *name != "example");
+    let other = collectors::UNAVAILABLE.iter().copied().filter(|name| *name != "remote");
+    own.chain(other).chain(["azure", "digitalocean"]).collect()
+}
+
+/// The lines of `code` that name a cloud, from 1. A library for TLS has the name of one.
+fn lines_with_cloud(code: &str) -> Vec<usize> {
+    let clouds = clouds();
+    let lines = (1..).zip(code.lines());
+    let named = lines.filter(|(_, line)| {
+        let line = line.to_lowercase().replace("aws_lc_rs", "").replace("aws-lc-rs", "");
+        clouds.iter().any(|cloud| line.contains(cloud))
+    });
+    named.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn no_cloud_is_named_outside_the_collectors() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        if source.path.starts_with("src/") && !source.path.starts_with("src/collectors/") {
+            let lines = lines_with_cloud(&source.production_with_strings());
+            faults.extend(lines.into_iter().map(|line| (source.path.clone(), format!("{}:{line}", source.path))));
+        }
+    }
+    hold("a cloud is named in its own folder only: pass the fact down through `Collector`", &faults, &[]);
+}
+
+#[test]
+fn no_collector_names_another_cloud() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let Some((folder, _)) = source.path.strip_prefix("src/collectors/").and_then(|path| path.split_once('/'))
+        else {
+            continue;
+        };
+        if folder != "aws" {
+            let lines = lines_with_cloud(&source.production_with_strings());
+            faults.extend(lines.into_iter().map(|line| (source.path.clone(), format!("{}:{line}", source.path))));
+        }
+    }
+    hold("a collector knows its own cloud only", &faults, &[]);
+}
+
+#[test]
+fn planted_name_of_a_cloud_is_found() {
+    let code = "use aws_lc_rs::digest;\nfn a() { say(\"--aws-region\"); }\nstruct GcpThing;\nfn b() {}";
+    assert_eq!(lines_with_cloud(code), [2, 3]);
 }

@@ -38,7 +38,22 @@ impl Source {
 
     /// The code, line by line as in the file: comments and the content of strings are blank.
     pub(super) fn code(&self) -> String {
-        blank(&self.text)
+        blank(&self.text, Strings::Blank)
+    }
+
+    /// The code without comments and without what is built for tests only; the content of strings stays.
+    pub(super) fn production_with_strings(&self) -> String {
+        let (code, production) = (self.code(), self.production());
+        let text = blank(&self.text, Strings::Keep);
+        let mut is_test = false;
+        let lines = text.lines().zip(code.lines()).zip(production.lines());
+        lines.fold(String::new(), |out, ((line, code), production)| {
+            // A line that is all string belongs to what is before it.
+            if !code.trim().is_empty() {
+                is_test = production.trim().is_empty();
+            }
+            out + if is_test { "" } else { line } + "\n"
+        })
     }
 
     /// The code without what is built for tests only.
@@ -89,7 +104,7 @@ const SKIPPED: &[&str] = &[
     "artifacts",
     "corpus",
     "src/collectors/aws/models",
-    "src/graph/kinds",
+    "src/collectors/kinds",
     "target",
     "tests/golden",
 ];
@@ -200,8 +215,15 @@ fn only_lines(text: &str) -> String {
     text.matches('\n').collect()
 }
 
-/// Replaces comments and the content of strings and characters by blanks; line feeds stay.
-fn blank(text: &str) -> String {
+/// What happens to the content of strings.
+#[derive(Clone, Copy, PartialEq)]
+enum Strings {
+    Blank,
+    Keep,
+}
+
+/// Replaces comments by blanks, and the content of strings and characters if wanted; line feeds stay.
+fn blank(text: &str, strings: Strings) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -214,7 +236,7 @@ fn blank(text: &str) -> String {
             _ => 0,
         };
         let (skipped, next) = if length > 0 { rest.split_at(length) } else { rest.split_at(first.len_utf8()) };
-        if length > 0 {
+        if length > 0 && (strings == Strings::Blank || first == '/') {
             out.extend(skipped.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
         } else {
             out += skipped;
@@ -282,8 +304,20 @@ fn comments_strings_and_characters_are_blank() {
     let text = "a /* b /* c */ \n d */ e // f\n\"g\\\"{\" r#\"h\"i\"# br\"j\" 'k' '\\'' '\\u{7f}' &'l ()";
     let expected = "a             \n      e     \n                    b         & 'l ()";
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(words(&blank(text)), words(expected).replace("& 'l", "&'l"));
-    assert_eq!(blank(text).lines().count(), text.lines().count());
+    assert_eq!(words(&blank(text, Strings::Blank)), words(expected).replace("& 'l", "&'l"));
+    assert_eq!(blank(text, Strings::Blank).lines().count(), text.lines().count());
+}
+
+#[test]
+fn strings_of_production_code_stay() {
+    let text = "fn a() {\n  b(\"c\", // d\n    \"e\");\n}\n#[cfg(test)]\nmod tests {\n  fn f() { g(\n\"h\"\n); }\n}\nfn i() {}\n";
+    let source = Source { path: "src/x.rs".into(), text: text.into() };
+    let found = source.production_with_strings();
+    assert!(["\"c\"", "\"e\"", "fn i"].iter().all(|part| found.contains(part)), "{found}");
+    assert!(
+        !found.contains('d') && !found.contains("\"h\"") && found.lines().count() == text.lines().count(),
+        "{found}"
+    );
 }
 
 #[test]

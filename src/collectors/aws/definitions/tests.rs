@@ -453,7 +453,7 @@ fn mistakes(file: &str, text: &str) -> Vec<String> {
         Ok(service) => service,
         Err(error) => return vec![format!("{file}: {error}")],
     };
-    let schema = Schema::of("aws").unwrap();
+    let schema = crate::collectors::aws::schema().unwrap();
     let mut found = Vec::new();
     if model::service(&service.service).is_none() {
         found.push((0, format!("there is no model of {}", service.service)));

@@ -89,7 +89,7 @@ impl<'c> Run<'c> {
             context,
             client,
             graph: UnitGraph::new(context.clone()),
-            schema: Schema::of(CLOUD).map_err(internal)?,
+            schema: super::schema().map_err(internal)?,
             definitions: Definitions::get().map_err(internal)?,
             display: payload.account.clone(),
             payload,
