@@ -2,21 +2,20 @@
 //!
 //! Data flows one way: `ckcore` (or a one-shot command) gives actions to the `supervisor`, which has `process` start
 //! workers; inside a child, `worker` runs one of the `collectors`, whose nodes come back as frames, are merged by
-//! `graph` and delivered by `upload`. Arrows never turn back; `docs/architecture.md` has the map.
+//! `graph` and delivered by `delivery`. Arrows never turn back; `docs/architecture.md` has the map.
 
 pub mod certificates;
 pub mod ckcore;
 pub mod cli;
 pub mod collector_api;
 pub mod collectors;
+pub mod delivery;
 pub mod graph;
-pub mod output;
 pub mod process;
 pub mod report;
 pub mod settings;
 pub mod start;
 pub mod supervisor;
 pub mod telemetry;
-pub mod upload;
 pub mod web;
 pub mod worker;

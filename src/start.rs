@@ -38,14 +38,13 @@ use crate::{
     ckcore::{self, Core, CoreConfig},
     cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
     collectors,
+    delivery::{CoreSink, NdjsonSink, OutputFile, Sink, check_dump},
     graph::Spool,
-    output::OutputFile,
     process::{Program, descriptors::Descriptors, guard, reaper},
     report::{CoreStatus, ProgressEvent, StatusSnapshot},
     settings::Setting,
     supervisor::{
         self, Ended, Notices, Setup, Source,
-        deliver::{Deliver, ToCore, ToFile, check_dump},
         link::{Bounds, LinkCollector, Patience},
         policy::Policy,
     },
@@ -211,11 +210,11 @@ async fn collect_once(
         Output::File(path) => OutputFile::create(path),
     };
     let output = output.map_err(failed(ExitCode::Undelivered))?;
-    let deliver =
-        ToFile { output: Mutex::new(Some(output)), ignore_deferred: run.core.ignore_deferred_connections, dump };
+    let sink =
+        NdjsonSink { output: Mutex::new(Some(output)), ignore_deferred: run.core.ignore_deferred_connections, dump };
     let metrics = metrics();
     let mut shown = display.clone();
-    let mut setup = setup(&run, policy, Arc::new(deliver), metrics);
+    let mut setup = setup(&run, policy, Arc::new(sink), metrics);
     if let Some(display) = shown.take() {
         setup.show = Box::new(move |event| display.event(event));
     }
@@ -267,8 +266,8 @@ async fn daemon(
     let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
     let web = Web::start(limits, listener, core_settings.web_path.clone(), state);
     let (core, source) = connect(&run, &notices)?;
-    let deliver: Arc<dyn Deliver> = match &core {
-        Some(core) => Arc::new(ToCore {
+    let sink: Arc<dyn Sink> = match &core {
+        Some(core) => Arc::new(CoreSink {
             api: core.api(),
             ignore_deferred: core_settings.ignore_deferred_connections,
             dump,
@@ -277,9 +276,9 @@ async fn daemon(
             losses: Arc::default(),
             uncollected: run.uncollected(),
         }),
-        None => Arc::new(ToFile { output: Mutex::new(None), ignore_deferred: false, dump: None }),
+        None => Arc::new(NdjsonSink { output: Mutex::new(None), ignore_deferred: false, dump: None }),
     };
-    let ended = supervisor::run(setup(&run, policy, deliver, metrics), source, signals, notices).await;
+    let ended = supervisor::run(setup(&run, policy, sink, metrics), source, signals, notices).await;
     if let Some(core) = core.and_then(Arc::into_inner) {
         core.close(Instant::now() + CORE_CLOSE).await;
     }
@@ -312,7 +311,7 @@ fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), 
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 
-fn setup(run: &Run, policy: Policy, deliver: Arc<dyn Deliver>, metrics: Arc<Metrics>) -> Setup {
+fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) -> Setup {
     let links: BTreeMap<_, _> = run
         .collectors
         .iter()
@@ -332,7 +331,7 @@ fn setup(run: &Run, policy: Policy, deliver: Arc<dyn Deliver>, metrics: Arc<Metr
         bounds: Bounds::default(),
         find: collectors::find,
         level: worker_level(run),
-        deliver,
+        sink,
         metrics,
         told: matches!(run.mode, Mode::Collect { .. }) && run.verbosity != Verbosity::Quiet,
         show: Box::new(|_| {}),

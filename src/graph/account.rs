@@ -5,7 +5,7 @@
 //! completed by what the core knows. Edges to nodes of other accounts become lines that the core resolves when all
 //! accounts have arrived.
 
-use std::{collections::HashSet, io};
+use std::{collections::HashSet, io, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
@@ -62,7 +62,7 @@ impl MergedGraph {
         own.extend_from_slice(outward);
         self.segments.push((new, start..own.len() as u64));
         self.segments.retain(|(_, range)| !range.is_empty());
-        self.lines.push(frozen(&own)?);
+        self.lines.push(Arc::new(frozen(&own)?));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use thiserror::Error;
@@ -55,12 +55,12 @@ impl From<&Unit> for Account {
     }
 }
 
-/// A unit with all its nodes.
-#[derive(Debug)]
+/// A unit with all its nodes. A clone shares the lines.
+#[derive(Clone, Debug)]
 pub struct CompleteUnit {
     pub(super) account: Account,
     pub(super) records: Records,
-    pub(super) lines: FrozenLines,
+    pub(super) lines: Arc<FrozenLines>,
     pub(super) edges: Vec<(NodeKey, NodeKey)>,
     pub(super) deferred: Vec<Deferred>,
     pub(super) texts: HashMap<NodeKey, String>,
@@ -174,7 +174,7 @@ impl CompleteUnit {
             lengths[*node] = u32::try_from(line.len() + 1).map_err(io::Error::other)?;
         }
         self.lines.copy(copied, starts.last().copied().unwrap_or_default(), &mut lines)?;
-        (self.lines, self.records.lengths, self.starts) = (lines.freeze(), lengths, OnceLock::new());
+        (self.lines, self.records.lengths, self.starts) = (Arc::new(lines.freeze()), lengths, OnceLock::new());
         Ok(())
     }
 

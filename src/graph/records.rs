@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(super) type NodeKey = [u8; 16];
 
 /// The nodes of a unit in columns, in the order of their lines.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     pub(super) ids: Vec<NodeKey>,
     /// Numbers of kinds.

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
@@ -168,7 +168,7 @@ impl UnitStore {
         records.shrink();
         edges.shrink_to_fit();
         deferred.shrink_to_fit();
-        let (lines, patches) = (lines.freeze(), BTreeMap::new());
+        let (lines, patches) = (Arc::new(lines.freeze()), BTreeMap::new());
         let starts = OnceLock::new();
         CompleteUnit { account, records, lines, edges, deferred, texts, is_carried, patches, missing, starts }
     }

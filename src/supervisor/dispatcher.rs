@@ -22,7 +22,6 @@ use worker_proto::Gap;
 use super::{
     Ended, Setup,
     board::{Board, Notices},
-    deliver::{Deliver, Delivered},
     duties::Duties,
     event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
     keep::Keep,
@@ -34,6 +33,7 @@ use super::{
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreEvent},
+    delivery::{Delivered, Sink},
     process::reaper,
     telemetry::Metrics,
 };
@@ -67,7 +67,7 @@ pub(super) struct Dispatcher {
     state: State,
     collectors: BTreeMap<&'static str, LinkCollector>,
     context: Arc<LinkContext>,
-    deliver: Arc<dyn Deliver>,
+    sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
     board: Board,
     show: Box<dyn FnMut(&ProgressEvent) + Send>,
@@ -191,7 +191,7 @@ impl Dispatcher {
             state: State::new(setup.policy),
             collectors: setup.collectors,
             context: Arc::new(context),
-            deliver: setup.deliver,
+            sink: setup.sink,
             board: Board::new(notices),
             metrics: setup.metrics,
             show: setup.show,

@@ -8,6 +8,7 @@ use std::{
 use worker_proto::{Failure, Gap, Plan, Progress, Unit};
 
 use super::report::RunReport;
+pub use crate::delivery::DeliveryError;
 use crate::process::{ExitReason, StopReason};
 
 /// A run: one collection of all enabled collectors.
@@ -157,15 +158,6 @@ pub enum Conclusion {
     Ended(RunReport, Result<(), DeliveryError>),
     /// It was not begun or was given up, and why.
     Refused(String),
-}
-
-/// Why a graph could not be delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryError {
-    /// What failed and what to do.
-    pub message: String,
-    /// Whether there was nothing to deliver.
-    pub nothing: bool,
 }
 
 /// What people are told.

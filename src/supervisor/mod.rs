@@ -19,7 +19,6 @@
 
 mod board;
 mod cleanup;
-pub mod deliver;
 mod dispatcher;
 mod duties;
 pub mod event;
@@ -43,13 +42,13 @@ use futures_util::Stream;
 
 pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::Source, keep::Keep};
 use self::{
-    deliver::Deliver,
     event::DeliveryError,
     link::{Bounds, LinkCollector, Patience},
     policy::Policy,
 };
 use crate::{
     collector_api::Collector,
+    delivery::Sink,
     graph::Spool,
     process::Program,
     report::{self, ProgressEvent, RunReport},
@@ -77,7 +76,7 @@ pub struct Setup {
     /// The most verbose log level that workers should send.
     pub level: worker_proto::Level,
     /// Where graphs go.
-    pub deliver: Arc<dyn Deliver>,
+    pub sink: Arc<dyn Sink>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
     /// Whether people get a summary at the end, so that the log need not repeat what failed.

@@ -202,7 +202,7 @@ async fn a_pre_shared_key_proves_the_cores_own_authority() {
     client.connected().await;
     let api = client.core.api();
     let far = std::time::Instant::now() + HANG_GUARD;
-    ckworker::upload::prepare(
+    ckworker::delivery::prepare(
         &api,
         ckworker::graph::lean_model_json(ckworker::collectors::schema().unwrap()).unwrap(),
         far,

@@ -6,14 +6,13 @@ use ckworker::{
     ckcore::{self, CoreConfig},
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
     collectors,
+    delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
     process::{Program, reaper},
     report::{CoreStatus, StatusSnapshot},
     settings::{OptionSpec, Setting, Settings},
     supervisor::{
         self, CleanupSetting, Notices, Setup, Source,
-        deliver::{Deliver, Delivered, DeliveryOrder},
-        event::DeliveryError,
         link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
     },
@@ -72,8 +71,12 @@ fn find(name: &str) -> Option<&'static dyn Collector> {
 
 struct Nowhere;
 
-impl Deliver for Nowhere {
-    fn deliver(&self, _: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+impl Sink for Nowhere {
+    fn name(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    fn deliver(&self, _: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         Box::pin(async { Ok(Delivered::default()) })
     }
 }
@@ -121,7 +124,7 @@ async fn play(behaviour: &str) -> (bool, String) {
         bounds: Bounds::default(),
         find,
         level: worker_proto::Level::Info,
-        deliver: Arc::new(Nowhere),
+        sink: Arc::new(Nowhere),
         metrics: Arc::new(Metrics::new()),
         told: false,
         show: Box::new(|_| {}),

@@ -13,14 +13,13 @@ use std::{
 
 use ckworker::{
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
     process::{Program, reaper},
     report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
     settings::{OptionSpec, Settings},
     supervisor::{
         self, Ended, Notices, Setup, Source,
-        deliver::{Deliver, Delivered, DeliveryOrder},
-        event::DeliveryError,
         link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
     },
@@ -82,11 +81,15 @@ fn find(name: &str) -> Option<&'static dyn Collector> {
 
 /// Keeps what was to be delivered.
 #[derive(Default)]
-struct Delivery(Mutex<Vec<u32>>);
+struct Kept(Mutex<Vec<String>>);
 
-impl Deliver for Delivery {
-    fn deliver(&self, order: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
-        *self.0.lock().unwrap() = order.units.iter().map(|(key, _)| key.unit).collect();
+impl Sink for Kept {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+        *self.0.lock().unwrap() = delivery.units.iter().map(|(_, unit)| unit.account().label.clone()).collect();
         Box::pin(async { Ok(Delivered::default()) })
     }
 }
@@ -100,9 +103,9 @@ struct Play {
     memory_limit: u64,
     broker: Option<Arc<dyn Broker>>,
     behaviours: Vec<String>,
-    delivery: Arc<Delivery>,
+    delivery: Arc<Kept>,
     /// In the place of that one.
-    other_delivery: Option<Arc<dyn Deliver>>,
+    other_delivery: Option<Arc<dyn Sink>>,
     metrics: Arc<Metrics>,
     /// How many units have begun.
     begun: watch::Sender<usize>,
@@ -133,7 +136,7 @@ impl Play {
         reaper::adopt_orphans();
         let mut settings = Settings::default();
         settings.set("behaviours", ckworker::settings::Setting::List(self.behaviours.clone()));
-        let deliver = self.other_delivery.clone().unwrap_or_else(|| Arc::clone(&self.delivery) as Arc<dyn Deliver>);
+        let sink = self.other_delivery.clone().unwrap_or_else(|| Arc::clone(&self.delivery) as Arc<dyn Sink>);
         let begun = self.begun.clone();
         let setup = Setup {
             policy: self.policy.clone(),
@@ -145,7 +148,7 @@ impl Play {
             bounds: self.bounds,
             find,
             level: worker_proto::Level::Info,
-            deliver,
+            sink,
             metrics: Arc::clone(&self.metrics),
             told: false,
             show: Box::new(move |event| {
@@ -171,7 +174,7 @@ impl Play {
         let report = self.report().await;
         let units = &report.collectors[0].units;
         assert!(units[1].counts(), "the other unit must be complete: {report:#?}");
-        assert_eq!(*self.delivery.0.lock().unwrap(), [1], "only the complete unit is delivered");
+        assert_eq!(*self.delivery.0.lock().unwrap(), [units[1].label.as_str()], "only the complete unit is delivered");
         reason(&units[0])
     }
 
@@ -212,7 +215,7 @@ fn children() -> Vec<String> {
 async fn puppets_that_behave_are_complete() {
     let play = Play::new(&["well", "well", "well"]);
     assert!(play.report().await.is_complete());
-    assert_eq!(*play.delivery.0.lock().unwrap(), [0, 1, 2]);
+    assert_eq!(*play.delivery.0.lock().unwrap(), ["well", "well", "well"]);
 }
 
 #[tokio::test]
@@ -386,8 +389,12 @@ enum Faulty {
     Panics,
 }
 
-impl Deliver for Faulty {
-    fn deliver(&self, _: DeliveryOrder) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
+impl Sink for Faulty {
+    fn name(&self) -> String {
+        "faulty".to_owned()
+    }
+
+    fn deliver(&self, _: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         match self {
             Self::Hangs => Box::pin(std::future::pending()),
             Self::Panics => Box::pin(async { panic!("the delivery panics") }),

@@ -273,7 +273,7 @@ async fn kinds_and_regions_left_out_by_options_stay_if_asked_for() {
 }
 
 #[tokio::test]
-async fn loss_without_a_gap_is_held_for_one_run() {
+async fn core2_and_core4_hold_loss_without_gap_for_one_run() {
     let aws = LocalAws::start(1, &REGIONS[..1]);
     let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
     let start = |uri: &str| {

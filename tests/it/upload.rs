@@ -5,10 +5,10 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use ckworker::{
     ckcore::{CoreApi, MergeReport},
-    upload::{self, Body, Chunks, UploadError},
+    delivery::{Body, Chunks, UploadError, upload},
 };
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     ckcore::config,
@@ -83,9 +83,8 @@ fn model() -> Vec<u8> {
 
 /// Delivers a body with the model of the tests.
 pub async fn deliver(api: &CoreApi, body: Lines) -> Result<MergeReport, UploadError> {
-    let (_keep, cancel) = watch::channel(false);
     let deadline = std::time::Instant::now() + HANG_GUARD;
-    timeout(HANG_GUARD, upload::upload(api, Arc::new(body), model(), deadline, cancel)).await.expect("upload ends")
+    timeout(HANG_GUARD, upload(api, Arc::new(body), model(), deadline)).await.expect("upload ends")
 }
 
 async fn server_and_api() -> (TestCore, CoreApi) {
@@ -157,23 +156,20 @@ async fn a_body_that_breaks_off_merges_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_ends_at_its_deadline_and_when_it_is_cancelled() {
+async fn upload_ends_at_its_deadline_or_when_dropped() {
     let (server, api) = server_and_api().await;
     server.refuse("POST /graph/ck/merge", 1000, 503, "not now");
-    let (cancel, cancelled) = watch::channel(false);
     let deadline = std::time::Instant::now() + Duration::from_secs(2);
-    let error = upload::upload(&api, Arc::new(cloud(&["a1"])), model(), deadline, cancelled.clone()).await.unwrap_err();
+    let error = upload(&api, Arc::new(cloud(&["a1"])), model(), deadline).await.unwrap_err();
     assert!(matches!(error, UploadError::Deadline { .. }) && error.to_string().contains("not now"), "{error}");
     let gate = server.hold("POST /graph/ck");
     let deadline = std::time::Instant::now() + HANG_GUARD;
-    let upload = upload::upload(&api, Arc::new(cloud(&["a1"])), model(), deadline, cancelled);
-    let cancel_when_held = async {
-        server.requested("POST /graph/ck", 3).await;
-        cancel.send_replace(true);
-    };
-    let (result, ()) = tokio::join!(upload, cancel_when_held);
-    assert!(matches!(result, Err(UploadError::Cancelled)));
+    tokio::select! {
+        result = upload(&api, Arc::new(cloud(&["a1"])), model(), deadline) => panic!("the core holds it: {result:?}"),
+        () = server.requested("POST /graph/ck", 3) => {}
+    }
     gate.open();
+    assert!(server.nodes("ck").len() <= 1, "nothing was merged");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod assembly;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use thiserror::Error;
 use tracing::{error, warn};
@@ -98,7 +98,7 @@ pub struct MergeReport {
 /// A graph that can be sent: one root, all nodes below it, no cycle, no dangling edge, no duplicate.
 #[derive(Debug)]
 pub struct MergedGraph {
-    pub(super) lines: Vec<FrozenLines>,
+    pub(super) lines: Vec<Arc<FrozenLines>>,
     /// What to write, in this order: number of the lines, bytes from and to.
     pub(super) segments: Vec<(usize, Range<u64>)>,
     pub(super) ids: Vec<NodeKey>,
@@ -125,7 +125,7 @@ impl MergedGraph {
             let Err(fault) = edges.check() else {
                 let (parts, mut report) = assembly.finish(edges)?;
                 report.left_out = left_out;
-                let mut lines = vec![parts.own_lines];
+                let mut lines = vec![Arc::new(parts.own_lines)];
                 lines.extend(clouds.into_iter().flat_map(|cloud| cloud.units).map(|unit| unit.lines));
                 let assembly::Parts { segments, ids, texts, edges, .. } = parts;
                 return Ok(MergedGraph { lines, segments, ids, texts, edges, report });

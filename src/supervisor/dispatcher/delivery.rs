@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 use worker_proto::Plan;
 
 use super::Dispatcher;
-use crate::supervisor::{
-    deliver::{Delivered, DeliveryOrder},
-    event::{DeliveryError, Event, JobId, RunId},
+use crate::{
+    delivery::{Delivered, Delivery},
     report::RunReport,
+    supervisor::event::{DeliveryError, Event, JobId, RunId},
 };
 
 impl Dispatcher {
@@ -17,7 +17,7 @@ impl Dispatcher {
     pub(super) fn announce(&mut self, job: JobId, plan: &Plan) {
         let Some(order) = self.orders.get(&job) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
-        if let Some(announcement) = self.deliver.announce(order.collector, accounts) {
+        if let Some(announcement) = self.sink.announce(order.collector, accounts) {
             self.announcements.spawn(announcement);
         }
     }
@@ -32,17 +32,17 @@ impl Dispatcher {
     }
 
     pub(super) fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
-        let units = self.context.keep.take_run(run);
+        let units = self.context.keep.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
         let spool = self.context.spool.clone();
         let task = self.actions.get(&run).map(|action| action.task.clone());
-        let order = DeliveryOrder { report, units, spool, deadline, task };
+        let delivery = Delivery { report, units, spool, deadline, task };
         let announcements = std::mem::take(&mut self.announcements);
-        let (deliver, delivered) = (Arc::clone(&self.deliver), self.delivered.clone());
+        let (sink, delivered) = (Arc::clone(&self.sink), self.delivered.clone());
         let task = tokio::spawn(async move {
             // A run whose delivery never ends would hold up all others.
             let work = AssertUnwindSafe(async {
                 announcements.join_all().await;
-                deliver.deliver(order).await
+                sink.deliver(delivery).await
             })
             .catch_unwind();
             let message = "the delivery panicked: a fault in ckworker, please report it";

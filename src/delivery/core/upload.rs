@@ -4,8 +4,6 @@
 //! the delivery with the core's words. The body is streamed in chunks and made anew for each attempt, so nothing of the
 //! graph has to be in memory; an attempt that is broken off merges nothing.
 
-mod body;
-
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -13,9 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::watch;
 
-pub use self::body::{Body, Chunks};
+use super::body::{self, Body};
 use crate::ckcore::{CoreApi, CoreError, MergeReport, MergeRequest, retry};
 
 /// The first wait before another attempt, and the longest.
@@ -41,12 +38,9 @@ pub enum UploadError {
     /// The graph could not be read from where it was put.
     #[error("the collected graph could not be read: {0}")]
     Body(String),
-    /// The delivery was called off.
-    #[error("the delivery of the graph was cancelled")]
-    Cancelled,
 }
 
-/// Delivers a graph and its model, a JSON list of kinds. Ends as soon as `cancel` turns true.
+/// Delivers a graph and its model, a JSON list of kinds. Dropping the future ends the delivery.
 ///
 /// # Errors
 /// See [`UploadError`].
@@ -55,16 +49,9 @@ pub async fn upload(
     body: Arc<dyn Body>,
     model: Vec<u8>,
     deadline: Instant,
-    mut cancel: watch::Receiver<bool>,
 ) -> Result<MergeReport, UploadError> {
-    let upload = async {
-        prepare(api, model, deadline).await?;
-        merge_one(api, body, None, deadline).await
-    };
-    tokio::select! {
-        result = upload => result,
-        () = cancelled(&mut cancel) => Err(UploadError::Cancelled),
-    }
+    prepare(api, model, deadline).await?;
+    merge_one(api, body, None, deadline).await
 }
 
 /// Creates the graph and updates the model, a JSON list of kinds.
@@ -90,13 +77,6 @@ pub async fn merge_one(
 ) -> Result<MergeReport, UploadError> {
     let merged = attempts(deadline, || merge(api, Arc::clone(&body), task, deadline)).await?;
     merged.map_err(UploadError::Body)
-}
-
-async fn cancelled(cancel: &mut watch::Receiver<bool>) {
-    if cancel.wait_for(|cancel| *cancel).await.is_err() {
-        // Nobody is left who could cancel.
-        std::future::pending::<()>().await;
-    }
 }
 
 /// One attempt; the inner error is why the body could not be read, which no other attempt changes.

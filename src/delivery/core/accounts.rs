@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    CloudUnits, CollectorReport, CoreApi, Delivered, DeliveryError, DeliveryOrder, MERGING, MODEL_DUMP, Merged,
-    MergedGraph, Metrics, PAUSES, PathBuf, RunReport, blocking,
+    CloudUnits, CollectorReport, CoreApi, Delivered, Delivery, DeliveryError, MERGING, MODEL_DUMP, Merged, MergedGraph,
+    Metrics, PAUSES, PathBuf, RunReport, blocking,
     carry::{KnownAccount, Past},
     dump_file, failed, group, nothing, retry, upload,
 };
@@ -40,13 +40,13 @@ struct Accounts<'a> {
 /// Delivers each account, and answers what arrived. An account that is refused does not keep the others back.
 pub(super) async fn to_core(
     api: &CoreApi,
-    order: DeliveryOrder,
+    delivery: Delivery,
     ignore_deferred: bool,
     dump: Option<PathBuf>,
     metrics: &Arc<Metrics>,
     past: Past<'_>,
 ) -> Result<Delivered, DeliveryError> {
-    let DeliveryOrder { report, units, deadline, task, .. } = order;
+    let Delivery { report, units, deadline, task, .. } = delivery;
     log_failed(&report);
     let clouds = group(report.collectors.iter(), units);
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
