@@ -35,7 +35,7 @@ use worker_proto::Level;
 
 use self::endpoint::Web;
 use crate::{
-    ckcore::{self, Core, CoreConfig},
+    ckcore::{self, Core},
     cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
     collectors,
     graph::Spool,
@@ -290,25 +290,13 @@ async fn daemon(
 
 /// The connection to the core, if there is to be one.
 fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), Failed> {
-    let Some(settings) = &run.core.ckcore else {
+    let Some(config) = &run.core.ckcore else {
         tracing::warn!("no core is configured, so nothing will ever be asked for; see `ckworker collect`");
         return Ok((None, Source::Idle));
     };
-    let mut config = CoreConfig::new(&settings.uri, &settings.ws_uri).map_err(failed(ExitCode::Usage))?;
-    config.generation = match settings.dialect {
-        cli::CoreDialect::Auto => ckcore::Generation::Auto,
-        cli::CoreDialect::Ckcore => ckcore::Generation::Ckcore,
-        cli::CoreDialect::Fixcore => ckcore::Generation::Fixcore,
-    };
-    config.graph.clone_from(&settings.graph);
-    config.subscriber_id.clone_from(&settings.subscriber_id);
-    let cli::Tls { ca_cert, cert, cert_key, verify } = settings.tls.clone();
-    config.tls = ckcore::TlsOptions { ca_cert, cert, cert_key, verify };
-    config.psk = settings.psk.as_ref().and_then(|psk| ckcore::Psk::new(psk.expose()));
-    config.timeout = run.core.timeout;
     notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Usage))?);
+    let core = Arc::new(ckcore::connect(config.clone(), events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 

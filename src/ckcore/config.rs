@@ -31,7 +31,7 @@ impl fmt::Debug for Psk {
 }
 
 /// How long things may take.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// For a connection to be made, the websocket handshake included.
     pub connect: Duration,
@@ -76,7 +76,7 @@ pub enum Generation {
 }
 
 /// Where the core is and how to talk to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreConfig {
     /// `http://` or `https://`.
     pub uri: Url,
