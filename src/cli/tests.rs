@@ -242,9 +242,9 @@ fn misspelt_variables_are_warned_about() {
     assert_eq!(
         run(&[], &variables).warnings,
         [
-            "CKWORKER_NONSENSE is not known and ignored",
-            "CKWORKER_POOLSIZE is not known and ignored; is CKWORKER_POOL_SIZE meant?",
-            "CKWORKER_SKY_ACCOUNT255 is not known and ignored",
+            "ignoring unknown variable CKWORKER_NONSENSE",
+            "ignoring unknown variable CKWORKER_POOLSIZE; did you mean CKWORKER_POOL_SIZE?",
+            "ignoring unknown variable CKWORKER_SKY_ACCOUNT255",
         ]
     );
 }
