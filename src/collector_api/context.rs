@@ -17,7 +17,7 @@ use worker_proto::{
 use super::{
     credentials::{CredentialSource, session_over},
     lease::{Shared, SharedWaiter},
-    shared_values::Leases,
+    shared_values::SingleFlight,
     waits::{UnitWaits, Waiting, Waits},
 };
 use crate::settings::Settings;
@@ -283,7 +283,7 @@ impl CollectContext {
 
 /// The shared values of [`CollectContext::recording_with`].
 #[derive(Default)]
-pub struct SharedTable(Mutex<(u64, Leases<SharedWaiter>)>);
+pub struct SharedTable(Mutex<(u64, SingleFlight<SharedWaiter>)>);
 
 impl SharedTable {
     fn ask(&self, key: &str, waiter: SharedWaiter) {

@@ -18,7 +18,7 @@ pub use context::{CollectContext, Request, SentFrames, SharedTable};
 pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
 use serde_json::{Map, Value};
-pub use target::{Home, Subject};
+pub use target::{ParentNode, Target};
 use tracing::level_filters::LevelFilter;
 pub use unit_graph::{EdgeReport, End, Key, UnitGraph};
 pub use waits::{TICK, UnitWaits, Waiting, Waits};
@@ -156,8 +156,8 @@ pub trait Collector: Send + Sync {
     ///
     /// # Errors
     /// Why the resource cannot be operated on: the kind, the account or the region cannot be.
-    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
-        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), subject.label());
+    fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), target.label());
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
@@ -174,7 +174,7 @@ pub trait Collector: Send + Sync {
     }
 
     /// Why the cloud never deletes a resource, as far as its node shows that.
-    fn undeletable(&self, _subject: &Subject) -> Option<&'static str> {
+    fn undeletable(&self, _target: &Target) -> Option<&'static str> {
         None
     }
 

@@ -35,19 +35,19 @@ enum Entry<W> {
 
 /// The requested keys. `W` is a waiter.
 #[derive(Debug)]
-pub struct Leases<W> {
+pub struct SingleFlight<W> {
     entries: BTreeMap<String, Entry<W>>,
     /// The memory of keys and values, in bytes.
     bytes: usize,
 }
 
-impl<W> Default for Leases<W> {
+impl<W> Default for SingleFlight<W> {
     fn default() -> Self {
         Self { entries: BTreeMap::new(), bytes: 0 }
     }
 }
 
-impl<W> Leases<W> {
+impl<W> SingleFlight<W> {
     /// Handles a request for a key.
     pub fn ask(&mut self, key: &str, who: u64, waiter: W) -> Told<W> {
         match self.entries.get_mut(key) {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn first_requester_fetches_and_others_wait() {
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         assert_eq!(leases.ask("k", 1, "a"), [("a", Answer::Fetch)]);
         assert_eq!(leases.ask("k", 2, "b"), []);
         assert_eq!(leases.ask("k", 3, "c"), []);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn failed_fetch_passes_lease_to_next_waiter() {
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         leases.ask("k", 2, "b");
         assert_eq!(leases.publish("k", 1, None), [("b", Answer::Fetch)]);
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn released_lease_passes_to_next_waiter() {
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         leases.ask("k", 2, "b");
         leases.ask("k", 3, "c");
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn memory_of_shared_values_is_bounded() {
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         let large = "v".repeat(MAX_VALUE);
         for key in 0..2000 {
             assert_eq!(leases.ask(&key.to_string(), 1, key), [(key, Answer::Fetch)]);
@@ -164,7 +164,7 @@ mod tests {
         }
         assert!(leases.bytes <= MAX_BYTES, "{}", leases.bytes);
         assert!((1000..1024).contains(&leases.entries.len()), "{}", leases.entries.len());
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, 0);
         assert_eq!(leases.publish("k", 1, Some(large + "v")), []);
         assert_eq!(leases.bytes, 0, "too long to be kept");
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn only_lease_holder_may_publish() {
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         assert_eq!(leases.publish("k", 9, Some("forged".into())), []);
         assert_eq!(leases.publish("other", 9, Some("forged".into())), []);

@@ -9,7 +9,7 @@ use worker_proto::{Failure, FailureKind};
 /// It is what the core has stored; what hangs on it in the cloud is asked for when it matters, because the graph may be
 /// hours old.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct Target {
     /// Its kind, such as `aws_ec2_volume`.
     pub kind: String,
     /// Its id in the cloud.
@@ -21,14 +21,14 @@ pub struct Subject {
     /// The cloud's id, which is the collector's name.
     pub cloud: String,
     /// The account that it belongs to.
-    pub account: Home,
+    pub account: ParentNode,
     /// The region that it is in, if that is certain.
-    pub region: Option<Home>,
+    pub region: Option<ParentNode>,
 }
 
 /// The account or the region of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Home {
+pub struct ParentNode {
     /// Its id in the cloud.
     pub id: String,
     /// Its name, if it is known.
@@ -37,7 +37,7 @@ pub struct Home {
     pub reported: Map<String, Value>,
 }
 
-impl Subject {
+impl Target {
     /// Reads the subject of an operation.
     ///
     /// # Errors
