@@ -35,7 +35,7 @@ use worker_proto::Level;
 
 use self::endpoint::Web;
 use crate::{
-    ckcore::{self, Core, CoreConfig},
+    ckcore::{self, Core},
     cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
     collectors,
     delivery::{CoreSink, NdjsonSink, OutputFile, Sink, check_dump},
@@ -74,7 +74,7 @@ pub fn main() -> ProcessExit {
         Ok(Invocation::Run(mut run)) => {
             if let Some(moved) = cli::without_secrets(&arguments) {
                 let error = start_again(&moved);
-                run.warnings.push(format!("the secrets stay on the command line: {error}"));
+                run.warnings.push(format!("cannot move the secrets off the command line: {error}"));
             }
             start(*run).unwrap_or_else(|failure| failure.say()).into()
         }
@@ -82,7 +82,7 @@ pub fn main() -> ProcessExit {
     }
 }
 
-/// Executes this program anew, in this process and before it has threads or files. Comes back only if that fails.
+/// Executes this program again, in this process and before it has threads or files. Returns only if that fails.
 fn start_again(moved: &Moved) -> std::io::Error {
     let again = |program: PathBuf| {
         let mut command = Command::new(program);
@@ -92,7 +92,7 @@ fn start_again(moved: &Moved) -> std::io::Error {
         }
         command.exec()
     };
-    // By the name of its file, which process lists show; if that is gone, the file has no name.
+    // By the name of its file, which process lists show; a replaced file has no name.
     if let Ok(program) = std::env::current_exe() {
         let _ = again(program);
     }
@@ -126,7 +126,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn usage(error: &CliError) -> ExitCode {
-    // Without standard error nobody can be told.
+    // Without standard error there is no place for the message.
     let _ = writeln!(std::io::stderr(), "{error}");
     ExitCode::Usage
 }
@@ -179,20 +179,20 @@ async fn running(run: Run, descriptors: Descriptors) -> Result<ExitCode, Failed>
     ended
 }
 
-/// A terminal that is closed ends a one-shot collection, unless whoever started it wanted otherwise (`nohup`). A daemon
-/// always hears of it.
+/// Returns SIGHUP if it is to be caught. A closed terminal stops a one-shot collection, unless it was started with SIGHUP
+/// ignored (`nohup`).
 fn caught_hangup(mode: &Mode) -> Option<i32> {
     let is_ignored = matches!(mode, Mode::Collect { .. }) && guard::ignores(SIGHUP);
     (!is_ignored).then_some(SIGHUP)
 }
 
-/// Each SIGHUP has the log go on in the file of its name; without a file it means nothing.
+/// Reopens the log file at each SIGHUP. Without a log file the signal has no effect.
 async fn reopen_log(mut hangups: Signals, log: Option<LogFile>) {
     while hangups.next().await.is_some() {
         match log.as_ref().map(LogFile::reopen) {
-            Some(Ok(())) => tracing::info!("the log was opened again"),
-            Some(Err(error)) => tracing::error!("the log goes on in the file that is open: {error}"),
-            None => tracing::info!("SIGHUP is ignored: there is no --logfile to open again"),
+            Some(Ok(())) => tracing::info!("reopened the log file"),
+            Some(Err(error)) => tracing::error!("cannot reopen the log file, still writing to the old one: {error}"),
+            None => tracing::info!("ignoring SIGHUP: there is no --logfile to reopen"),
         }
     }
 }
@@ -233,7 +233,7 @@ fn metrics() -> Arc<Metrics> {
     Arc::new(Metrics::announcing(&announced))
 }
 
-/// Says how a one-shot collection ended, and with which exit code.
+/// Prints how a one-shot collection ended, and returns its exit code.
 fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     if let Some(signal) = ended.signal {
         let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
@@ -242,7 +242,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     }
     let Some(report) = ended.report else { return ExitCode::Internal };
     if run.verbosity != Verbosity::Quiet {
-        // Without standard error nobody can be told.
+        // Without standard error there is no place for the message.
         let _ = write!(std::io::stderr(), "{}", cli::summary(&report, ended.delivery.is_ok()));
     }
     match ended.delivery {
@@ -289,25 +289,13 @@ async fn daemon(
 
 /// The connection to the core, if there is to be one.
 fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), Failed> {
-    let Some(settings) = &run.core.ckcore else {
-        tracing::warn!("no core is configured, so nothing will ever be asked for; see `ckworker collect`");
+    let Some(config) = &run.core.ckcore else {
+        tracing::warn!("no core configured: the daemon stays idle; for a single collection use `ckworker collect`");
         return Ok((None, Source::Idle));
     };
-    let mut config = CoreConfig::new(&settings.uri, &settings.ws_uri).map_err(failed(ExitCode::Usage))?;
-    config.generation = match settings.dialect {
-        cli::CoreDialect::Auto => ckcore::Generation::Auto,
-        cli::CoreDialect::Ckcore => ckcore::Generation::Ckcore,
-        cli::CoreDialect::Fixcore => ckcore::Generation::Fixcore,
-    };
-    config.graph.clone_from(&settings.graph);
-    config.subscriber_id.clone_from(&settings.subscriber_id);
-    let cli::Tls { ca_cert, cert, cert_key, verify } = settings.tls.clone();
-    config.tls = ckcore::TlsOptions { ca_cert, cert, cert_key, verify };
-    config.psk = settings.psk.as_ref().and_then(|psk| ckcore::Psk::new(psk.expose()));
-    config.timeout = run.core.timeout;
     notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core = Arc::new(ckcore::connect(config, events).map_err(failed(ExitCode::Usage))?);
+    let core = Arc::new(ckcore::connect(config.clone(), events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 
@@ -338,7 +326,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
     }
 }
 
-/// The level of the log as workers are told it.
+/// Returns the level of the log for workers.
 fn worker_level(run: &Run) -> Level {
     match log_level(run) {
         LevelFilter::OFF | LevelFilter::ERROR => Level::Error,

@@ -1,4 +1,4 @@
-//! Where the core is and how to talk to it.
+//! Configuration of the connection to the core.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,7 @@ const WHAT: &str = "configuration of the core";
 pub struct Psk(String);
 
 impl Psk {
-    /// A key; an empty text means that there is none.
+    /// Returns the key, or `None` for an empty string.
     #[must_use]
     pub fn new(text: &str) -> Option<Psk> {
         (!text.is_empty()).then(|| Psk(text.to_owned()))
@@ -30,22 +30,22 @@ impl fmt::Debug for Psk {
     }
 }
 
-/// How long things may take.
-#[derive(Clone, Debug, PartialEq)]
+/// Timeouts and intervals of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// For a connection to be made, the websocket handshake included.
+    /// The timeout of a connection attempt, websocket handshake included.
     pub connect: Duration,
-    /// For one short request.
+    /// The timeout of a short request.
     pub request: Duration,
-    /// For the core to close the websocket after it took an answer.
+    /// The timeout for the core to close the websocket after a result.
     pub confirm: Duration,
-    /// Between two of our pings.
+    /// The interval between pings.
     pub ping: Duration,
-    /// How long the core may be silent, pings included, before the connection counts as dead.
+    /// The time without any frame, pongs included, after which the connection counts as dead.
     pub silence: Duration,
-    /// The first wait after a loss.
+    /// The first wait after a failure.
     pub backoff_first: Duration,
-    /// The longest wait after a loss.
+    /// The longest wait after a failure.
     pub backoff_limit: Duration,
 }
 
@@ -63,10 +63,10 @@ impl Default for Timing {
     }
 }
 
-/// Which core to expect.
+/// The expected generation of the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Generation {
-    /// The one that answers.
+    /// Detected at the first request.
     #[default]
     Auto,
     /// ckcore 2.0.
@@ -75,34 +75,34 @@ pub enum Generation {
     Fixcore,
 }
 
-/// Where the core is and how to talk to it.
-#[derive(Clone, Debug)]
+/// The configuration of the connection to the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreConfig {
-    /// `http://` or `https://`.
+    /// The address, `http://` or `https://`.
     pub uri: Url,
-    /// `ws://` or `wss://`.
+    /// The websocket address, `ws://` or `wss://`.
     pub ws_uri: Url,
-    /// Which core it is.
+    /// The generation of the core.
     pub generation: Generation,
-    /// The name of the graph that we write; `None` is the one that the core's own worker writes.
+    /// The name of the graph; `None` is the one that the core's own worker writes.
     pub graph: Option<String>,
-    /// The first part of the id that the core knows us by; `None` is that of the core's own worker.
+    /// The first part of the subscriber's ID; `None` is that of the core's own worker.
     pub subscriber_id: Option<String>,
-    /// The key that the core was started with, if any.
+    /// The pre-shared key, if the core has one.
     pub psk: Option<Psk>,
-    /// Whom to trust where TLS is used.
+    /// Trusted certificates, and the client certificate.
     pub tls: TlsOptions,
-    /// How long the core waits for an answer to an action; full seconds count.
+    /// The time that the core waits for the result of an action, in full seconds.
     pub timeout: Duration,
-    /// How long things may take.
+    /// Timeouts and intervals.
     pub timing: Timing,
 }
 
 impl CoreConfig {
-    /// A configuration with the default graph, subscriber id and times.
+    /// Returns a configuration with the default graph, subscriber ID and timeouts.
     ///
     /// # Errors
-    /// If one of the URIs cannot be used; the text names it.
+    /// If one of the URIs is invalid; the message names it.
     pub fn new(uri: &str, ws_uri: &str) -> Result<Self, CoreError> {
         Ok(Self {
             uri: parse(uri, &["http", "https"])?,
@@ -122,12 +122,12 @@ impl CoreConfig {
         self.uri.scheme() == "https" || self.ws_uri.scheme() == "wss"
     }
 
-    /// The URL of a path below the core's URI; the parts are escaped.
+    /// Returns the URL of a path below the core's URI; the segments are escaped.
     pub(super) fn url(&self, path: &[&str]) -> Url {
         extend(&self.uri, path)
     }
 
-    /// The URL of a websocket of the core; the parts are escaped.
+    /// Returns the URL of a websocket of the core; the segments are escaped.
     pub(super) fn ws_url(&self, path: &[&str]) -> Url {
         extend(&self.ws_uri, path)
     }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_uri_is_named() {
+    fn invalid_uri_is_rejected() {
         for (uri, ws_uri) in
             [("core:8900", "ws://c"), ("ftp://c", "ws://c"), ("http://c", "http://c"), ("http://u:p@c", "ws://c")]
         {

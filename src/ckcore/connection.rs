@@ -16,7 +16,7 @@ use super::{
     transport::HttpClient,
 };
 
-/// A connection to a core, kept alive by tasks of its own, which end when this is dropped.
+/// A connection to a core. Dropping it ends its tasks.
 #[derive(Debug)]
 pub struct Core {
     http: Arc<HttpClient>,
@@ -29,7 +29,7 @@ pub struct Core {
     _forwarder: Running,
 }
 
-/// A task that ends with its owner.
+/// A task that ends when this is dropped.
 #[derive(Debug)]
 struct Running(JoinHandle<()>);
 
@@ -39,9 +39,9 @@ impl Drop for Running {
     }
 }
 
-/// Starts to connect to a core and to send what happens to `events`. Must be called inside a runtime.
+/// Starts to connect to a core and sends what happens to `events`. Must be called inside a runtime.
 ///
-/// The connection never gives up; a slow receiver of `events` does not disturb it.
+/// The connection is retried without end; a slow receiver of `events` does not block it.
 ///
 /// # Errors
 /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
@@ -57,19 +57,18 @@ pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Co
 }
 
 impl Core {
-    /// Answers an action, once: a second answer and one to an unknown action are ignored.
+    /// Queues the result of an action. A second result, and one of an unknown action, is ignored.
     ///
-    /// The answer is kept until the core has taken it; this does not wait for that.
+    /// The result is kept until the core has received it; this does not wait.
     pub fn answer(&self, key: &ActionKey, answer: Answer) {
         if self.ledger.lock().answered(key, answer) {
             self.ledger.wake();
         } else {
-            tracing::warn!(peer = "core", action = %key, "ignored the answer to an action that is not in work");
+            tracing::warn!(peer = "core", action = %key, "ignoring result of an action that is not in progress");
         }
     }
 
-    /// Takes tasks of these clouds from the core's work queue from now on; no clouds are all clouds. Until this is called
-    /// there is no connection to the queue; a second call changes nothing.
+    /// Connects to the work queue and accepts tasks of these clouds; empty means all. A second call has no effect.
     pub fn take_tasks(&self, clouds: &[String]) {
         self.queue.get_or_init(|| {
             let queue = TaskQueue {
@@ -83,46 +82,46 @@ impl Core {
         });
     }
 
-    /// Answers a task, once: a second result and one to an unknown task are ignored. It is remembered and sent again if
-    /// the core delivers the task again.
+    /// Queues the result of a task. A second result, and one of an unknown task, is ignored. The result is sent again if
+    /// the core redelivers the task.
     pub fn answer_task(&self, id: &str, result: TaskResult) {
         if !self.tasks.answered(id, result) {
-            tracing::warn!(peer = "core", task = id, "ignored the result of a task that is not in work");
+            tracing::warn!(peer = "core", task = id, "ignoring result of a task that is not in progress");
         }
     }
 
-    /// Tells the core how far an action in work is, if it can be told. Only the newest progress of an action is sent.
+    /// Queues the progress of an action, for a core that accepts it. Only the newest progress of an action is sent.
     pub fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
         self.ledger.add_update(key, Update::Progress(progress.clone()));
     }
 
-    /// Tells the people at the core something about an action in work, if they can be told; long texts are cut.
+    /// Queues a message about an action for the core's users. Long messages are truncated.
     pub fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
         self.ledger.add_update(key, Update::Info(level, text.to_owned()));
     }
 
-    /// The requests that need no websocket.
+    /// Returns the requests that need no websocket.
     #[must_use]
     pub fn api(&self) -> CoreApi {
         CoreApi::over(Arc::clone(&self.http))
     }
 
-    /// Delivers the answers that are left, closes the websocket and removes the subscriptions, all until `deadline`.
+    /// Sends queued results, closes the websocket and removes the subscriptions, all until `deadline`.
     ///
-    /// At most half of the time goes to the answers, so that the subscriptions are removed in any case.
+    /// Results get at most half of the time, so that the subscriptions are removed in any case.
     pub async fn close(mut self, deadline: Instant) {
         let now = Instant::now();
         let answers_by = now + deadline.saturating_duration_since(now) / 2;
         self.stop.send_replace(Some(answers_by));
         let ends = async {
             if let Some(queue) = self.queue.get_mut() {
-                // A task that ended by itself is over too.
+                // The task may have ended already.
                 let _ = (&mut queue.0).await;
             }
             (&mut self.subscriber.0).await
         };
         if timeout_at(deadline, ends).await.is_err() {
-            tracing::warn!(peer = "core", "the connection to the core could not be closed in time");
+            tracing::warn!(peer = "core", "cannot close the connection to the core in time");
         }
     }
 }

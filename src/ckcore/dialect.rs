@@ -1,15 +1,15 @@
-//! What differs between the two generations of the core: names, paths, queries, and how it keeps its websockets.
-//! What is said on the websockets is in `actions/frames.rs` and `tasks/frames.rs`.
+//! Differences between the two generations of the core: names, paths, queries, and the use of websockets. The frames are
+//! in `actions/frames.rs` and `tasks/frames.rs`.
 
 use http::Method;
 use serde_json::Value;
 
 use super::CoreError;
 
-/// The most connections to the work queue that any core wants.
+/// The limit of connections to the work queue, over both generations.
 pub(super) const MAX_QUEUE_CONNECTIONS: usize = 32;
 
-/// A protocol that a core speaks.
+/// The protocol of a generation of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// ckcore 2.0.
@@ -18,17 +18,17 @@ pub(super) enum Dialect {
     Core4,
 }
 
-/// What a merge must replace as a whole.
+/// The part of the graph that a merge replaces as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granularity {
-    /// A cloud with all of its accounts, in one merge. An account that is missing would be deleted.
+    /// A cloud with all its accounts, in one merge. An account that is missing is deleted.
     Cloud,
-    /// Each account, in a merge of its own. An account that is not sent stays as it is.
+    /// An account, in a merge of its own. An account that is not sent stays.
     Account,
 }
 
 impl Dialect {
-    /// What it is called.
+    /// Returns the name of the generation.
     pub(super) fn name(self) -> &'static str {
         match self {
             Dialect::Core2 => "ckcore 2.0",
@@ -36,7 +36,7 @@ impl Dialect {
         }
     }
 
-    /// The id that the core knows us by; `None` is the original worker's.
+    /// Returns the subscriber's ID; `None` is the ID of the Python worker.
     pub(super) fn subscriber(self, id: Option<&str>) -> String {
         match self {
             Dialect::Core2 => format!("{}-collect_cleanup", id.unwrap_or("worker")),
@@ -44,7 +44,7 @@ impl Dialect {
         }
     }
 
-    /// The graph that the original worker wrote.
+    /// Returns the graph that the Python worker writes.
     pub(super) fn default_graph(self) -> &'static str {
         match self {
             Dialect::Core2 => "ck",
@@ -52,7 +52,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the core closes a websocket after each frame that it took, which is also the only sign that it took it.
+    /// Whether the core closes a websocket after each frame that it received, which is its only acknowledgement.
     pub(super) fn closes_after_frame(self) -> bool {
         match self {
             Dialect::Core2 => true,
@@ -60,9 +60,10 @@ impl Dialect {
         }
     }
 
-    /// How many connections to the work queue are good at all times, and how many while one of them has more than one
-    /// task. Where each answer costs the connection, every other task on it is given out again, which the core does only
-    /// three times: so many connections carry a burst of eight without that, and of about a hundred in four rounds.
+    /// Returns the number of connections to the work queue at all times, and while one of them has more than one task.
+    ///
+    /// ckcore closes a connection after each result and redelivers its other tasks, at most three times. Eight connections
+    /// carry a burst of eight tasks without a redelivery, 32 one of about a hundred in four rounds.
     pub(super) fn queue_connections(self) -> (usize, usize) {
         match self {
             Dialect::Core2 => (8, MAX_QUEUE_CONNECTIONS),
@@ -70,7 +71,7 @@ impl Dialect {
         }
     }
 
-    /// Whether a task that is not answered is given out again.
+    /// Whether the core redelivers a task without a result.
     pub(super) fn repeats_tasks(self) -> bool {
         match self {
             Dialect::Core2 => true,
@@ -78,7 +79,7 @@ impl Dialect {
         }
     }
 
-    /// What a merge must replace as a whole.
+    /// Returns the part of the graph that a merge replaces as a whole.
     pub(super) fn granularity(self) -> Granularity {
         match self {
             Dialect::Core2 => Granularity::Cloud,
@@ -86,7 +87,7 @@ impl Dialect {
         }
     }
 
-    /// How the model is sent. The graph must exist before.
+    /// Returns method and path for the model. The graph must exist.
     pub(super) fn model_request(self, graph: &str) -> (Method, Vec<&str>) {
         match self {
             Dialect::Core2 => (Method::PATCH, vec!["model"]),
@@ -94,7 +95,7 @@ impl Dialect {
         }
     }
 
-    /// The headers that tell the core's operator how many nodes and edges a merge has.
+    /// Returns the headers with the numbers of nodes and edges of a merge, for the core's log.
     pub(super) fn count_headers(self) -> (&'static str, &'static str) {
         match self {
             Dialect::Core2 => ("Cloudkeeper-Ckworker-Nodes", "Cloudkeeper-Ckworker-Edges"),
@@ -102,8 +103,8 @@ impl Dialect {
         }
     }
 
-    /// The header that says to which task a merge belongs. A core that knows it merges after it has the body, and its
-    /// workflow waits for that.
+    /// Returns the header that names the task of a merge. A core that knows it merges after it has read the body, while its
+    /// workflow waits.
     pub(super) fn task_header(self) -> Option<&'static str> {
         match self {
             Dialect::Core2 => None,
@@ -111,7 +112,7 @@ impl Dialect {
         }
     }
 
-    /// The path of a query that answers nodes and edges.
+    /// Returns the path of a query for nodes and edges.
     pub(super) fn query_path(self, graph: &str) -> [&str; 4] {
         match self {
             Dialect::Core2 => ["graph", graph, "query", "graph"],
@@ -119,11 +120,11 @@ impl Dialect {
         }
     }
 
-    /// The query for an account and everything below it.
+    /// Returns the query for an account and everything below it.
     pub(super) fn account_query(self, kind: &str, id: &str) -> Result<String, CoreError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if kind.is_empty() || !kind.chars().all(plain) {
-            return Err(CoreError::permanent("query of an account", &format!("{kind:?} is no name of a kind")));
+            return Err(CoreError::permanent("query of an account", &format!("{kind:?} is not the name of a kind")));
         }
         // A JSON string is quoted as the query languages want it.
         let id = Value::from(id);
@@ -133,7 +134,7 @@ impl Dialect {
         })
     }
 
-    /// The query for the accounts of a cloud.
+    /// Returns the query for the accounts of a cloud.
     pub(super) fn accounts_query(self, cloud: &str) -> String {
         let cloud = Value::from(cloud);
         match self {
@@ -142,7 +143,7 @@ impl Dialect {
         }
     }
 
-    /// The queries for regions and for accounts with these ids below a cloud.
+    /// Returns the queries for regions and for accounts with these ids below a cloud.
     pub(super) fn summary_queries(self, cloud: &str, accounts: &[&str]) -> [String; 2] {
         let (cloud, accounts) = (Value::from(cloud), Value::from(accounts));
         match self {
@@ -161,7 +162,7 @@ impl Dialect {
         }
     }
 
-    /// The query for the nodes that are to be cleaned up, with all nodes above and below them. No clouds are all clouds.
+    /// Returns the query for the nodes to clean up, with their predecessors and successors. Without clouds it is for all.
     pub(super) fn clean_query(self, clouds: &[String]) -> String {
         let (wanted, cloud, around) = match self {
             Dialect::Core2 => {
@@ -179,7 +180,7 @@ impl Dialect {
         format!("{wanted} and {cloud} in {} {around}", Value::from(clouds))
     }
 
-    /// The edge type that is meant when none is said.
+    /// Returns the default edge type.
     pub(super) fn default_edge(self) -> &'static str {
         match self {
             Dialect::Core2 => "dependency",
@@ -194,14 +195,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_query_of_an_account_is_quoted() {
+    fn account_query_is_quoted() {
         let query = Dialect::Core2.account_query("aws_account", "a\"b\\").unwrap();
         assert_eq!(query, r#"is(aws_account) and reported.id == "a\"b\\" -[0:]->"#);
         assert!(Dialect::Core2.account_query("aws account)", "1").is_err());
     }
 
     #[test]
-    fn the_cleanup_queries_are_the_recorded_ones() {
+    fn cleanup_queries_equal_the_recorded_ones() {
         let example = ["example".to_owned()];
         assert_eq!(
             Dialect::Core2.clean_query(&example),
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_have_the_originals_names() {
+    fn subscriber_ids_equal_those_of_python_worker() {
         assert_eq!(Dialect::Core2.subscriber(None), "worker-collect_cleanup");
         assert_eq!(Dialect::Core4.subscriber(None), "fix.worker-collector");
         assert_eq!(Dialect::Core4.subscriber(Some("mine")), "mine-collector");

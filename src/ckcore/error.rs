@@ -1,4 +1,4 @@
-//! What can go wrong with the core.
+//! Errors of requests to the core and of the connection.
 
 use std::time::Duration;
 
@@ -6,64 +6,64 @@ use http::{HeaderMap, StatusCode, header::LOCATION};
 use reqwest::Url;
 use thiserror::Error;
 
-/// The longest part of an answer of the core that goes into an error, in bytes.
+/// The limit of a response's text in an error, in bytes.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// The longest destination of a redirect that goes into an error, in bytes.
+/// The limit of a redirect's target in an error, in bytes.
 const DESTINATION_LIMIT: usize = 300;
 
-/// The longest error text that goes into an answer or a result, in bytes.
+/// The limit of an error text in a result, in bytes.
 pub(super) const ERROR_LIMIT: usize = 4000;
 
 /// A request to the core, or the connection to it, failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{what} failed{}: {message}", .status.map(|status| format!(" ({status})")).unwrap_or_default())]
 pub struct CoreError {
-    /// What was tried, such as `merge of the graph`.
+    /// The request, such as `merge of the graph`.
     pub what: &'static str,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// What the core or the network said, bounded in length, and what to do where we know.
+    /// The message of the core or the network, truncated, with a remedy if one is known.
     pub message: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
 }
 
 impl CoreError {
-    /// The request could not be sent or its answer not be read.
+    /// The request could not be sent, or its response not be read.
     pub(super) fn transport(what: &'static str, message: &str) -> Self {
         Self { what, status: None, message: bounded(message), retryable: true }
     }
 
-    /// There was no answer within the time that was allowed.
+    /// There was no response within the timeout.
     pub(super) fn timeout(what: &'static str, after: Duration) -> Self {
-        Self::transport(what, &format!("no answer from the core within {:.1} s", after.as_secs_f64()))
+        Self::transport(what, &format!("no response from the core within {:.1} s", after.as_secs_f64()))
     }
 
-    /// Whether the core read the request and minds what is in it, in its own form of words: what stands between us and the
-    /// core refuses in others.
+    /// Whether the core itself rejected the content of the request. A proxy in front of the core uses other forms of
+    /// message.
     pub(crate) fn is_about_content(&self) -> bool {
         let said = self.message.starts_with("Error: ") && self.message.contains("\nMessage: ");
         !self.retryable && matches!(self.status, Some(400 | 404)) && said
     }
 
-    /// Whether our key was refused.
+    /// Whether the core rejected the pre-shared key.
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.status == Some(401)
     }
 
-    /// The time for the whole undertaking was over.
+    /// The deadline passed during the request.
     pub(super) fn at_deadline(what: &'static str) -> Self {
-        Self::transport(what, "the deadline came while the core was working on it")
+        Self::transport(what, "the deadline passed before the core responded")
     }
 
-    /// The request can never succeed as it is.
+    /// The request can never succeed.
     pub(super) fn permanent(what: &'static str, message: &str) -> Self {
         Self { what, status: None, message: bounded(message), retryable: false }
     }
 
-    /// The answer has no status of success. A redirect is named with its destination; it is never followed, because the
-    /// token is for the core alone.
+    /// The response has no status of success. A redirect is never followed, because the token is for the core alone; the
+    /// error names its target.
     pub(super) fn answered(what: &'static str, status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
             return Self::refused(what, status.as_u16(), body);
@@ -77,24 +77,23 @@ impl CoreError {
         Self { what, status: Some(status.as_u16()), message: bounded(&message), retryable: false }
     }
 
-    /// The core refused.
+    /// The core rejected the request.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
-        // A token that was refused is made anew; and a core that was given another key may be given the old one again. How
-        // long that is hoped for is said in `transport/retry.rs`.
+        // A rejected token is renewed, and a core may be given the former key again. `transport/retry.rs` bounds the time.
         let retryable = matches!(status, 401 | 408 | 429 | 500..=599) || may_pass(body);
         Self { what, status: Some(status), message: explain(status, body), retryable }
     }
 }
 
-/// Refusals with status 400 that go away by themselves: another merge is running, or our body came too slowly.
+/// Whether an error with status 400 is transient: another merge is running, or the body arrived too slowly.
 fn may_pass(body: &str) -> bool {
     body.contains("ConflictingChangeInProgress") || body.trim_end().ends_with("Message: Empty()")
 }
 
 fn explain(status: u16, body: &str) -> String {
     if status == 401 {
-        return "the core does not accept our pre-shared key: start the worker with the same --psk as the core, and check \
-                that both clocks agree"
+        return "the core rejected the pre-shared key: start the worker with the same --psk as the core, and check that both \
+                clocks agree"
             .to_owned();
     }
     let text = bounded(body.trim());
@@ -107,11 +106,11 @@ fn explain(status: u16, body: &str) -> String {
     if text.is_empty() { "the core gave no reason".to_owned() } else { text }
 }
 
-/// The destination of a redirect, without what may be secret in it: user, password, query and fragment.
+/// Returns the target of a redirect without its possible secrets: user, password, query and fragment.
 fn destination(location: &str) -> String {
     let bare = match Url::parse(location) {
         Ok(mut url) => {
-            // A URL that cannot have them has none.
+            // Only a URL that cannot have them fails.
             let _ = (url.set_username(""), url.set_password(None));
             url.set_query(None);
             url.set_fragment(None);
@@ -122,12 +121,12 @@ fn destination(location: &str) -> String {
     cut(&bare, DESTINATION_LIMIT)
 }
 
-/// A text cut to a length that is good for a log line.
+/// Returns the text, truncated to a length for a log line.
 pub(super) fn bounded(text: &str) -> String {
     cut(text, MESSAGE_LIMIT)
 }
 
-/// A text cut to `limit` bytes at most, at a border of characters, with a mark where it was cut.
+/// Returns the text, truncated to `limit` bytes at a character boundary and then marked with an ellipsis.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_that_may_pass_are_retryable() {
+    fn only_transient_rejections_are_retryable() {
         let conflict =
             "Error: ImportAborted\nMessage: ConflictingChangeInProgress('Conflicting change in progress: c!')";
         for (status, body, retryable) in [
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_about_the_content_if_the_core_itself_says_so() {
+    fn rejection_of_content_is_told_from_one_of_a_proxy() {
         for (status, body, is_about_content) in [
             (400, "Error: ValueError\nMessage: Chunk too big", true),
             (400, "Error: HTTPRequestEntityTooLarge\nMessage: Request Entity Too Large", true),
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_names_its_destination_without_secrets() {
+    fn redirect_names_its_target_without_secrets() {
         for (location, shown) in [
             (Some("https://login.example/start?token=geheim#x"), "https://login.example/start,"),
             (Some("https://me:geheim@core.example:8900/"), "https://core.example:8900/,"),
@@ -208,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_the_core_is_carried_and_cut() {
+    fn message_of_core_is_truncated() {
         let error = CoreError::refused("merge", 400, &"ä".repeat(2000));
         assert!(error.message.len() <= MESSAGE_LIMIT + '…'.len_utf8());
         assert!(error.to_string().starts_with("merge failed (400): ää"));
     }
 
     #[test]
-    fn a_refused_key_says_what_to_do() {
+    fn rejected_key_names_the_option() {
         assert!(CoreError::refused("registration", 401, "401: Unauthorized").to_string().contains("--psk"));
     }
 }

@@ -1,24 +1,24 @@
-//! What the connection tells the dispatcher.
+//! Events from the core connection to the dispatcher.
 
 use super::{
     actions::{Action, ActionKey},
     tasks::Task,
 };
 
-/// What the connection tells the dispatcher.
+/// An event of the connection to the core.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoreEvent {
     /// The action websocket is open.
     Connected,
-    /// The action websocket could not be opened or was lost. Not said for the short pause after an answer.
+    /// The action websocket could not be opened or was lost. Not sent for the short pause after a result.
     Disconnected {
-        /// Why, for people.
+        /// The reason.
         reason: String,
     },
-    /// An action that was never delivered before.
+    /// A new action.
     Action(Action),
-    /// The core no longer wants an action that is in work. It is answered all the same.
+    /// The core aborts an action in progress. The action still gets its result.
     Abort(ActionKey),
-    /// A task of the work queue that was never delivered before.
+    /// A new task of the work queue.
     Task(Task),
 }

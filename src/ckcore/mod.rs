@@ -1,18 +1,17 @@
-//! The connection to ckcore: actions in, answers and graphs out.
+//! The connection to the core: receives actions and tasks, sends results and graphs.
 //!
 //! # Theory of operation
-//! One task owns the action websocket. It registers for the actions that we answer, connects, hands arriving actions to
-//! the dispatcher and sends answers, for as long as the daemon lives. What is in work, what was answered, and what still
-//! has to be delivered is kept in a pure ledger, which decides what a redelivered action means. [`CoreApi`] carries
-//! the requests that need no websocket: graph, model, merge, query.
+//! One task owns the action websocket (`actions`). It subscribes to the actions, connects, passes received actions to the
+//! dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which actions are in
+//! progress, answered and delivered, and decides how a redelivered action is handled. `tasks` does the same for the work
+//! queue, `graph` has the requests that need no websocket ([`CoreApi`]), and `transport` connects.
 //!
-//! Everything that differs between versions of the core is said by `dialect.rs`; nothing outside this folder
-//! knows which core it talks to.
+//! All differences between versions of the core are in `dialect.rs`; nothing outside this folder depends on the version.
 //!
 //! # Invariants
 //! - The reader of the websocket never waits for the dispatcher, so pings are answered at all times.
-//! - An action that is in work or was answered is not started again, however often it is delivered.
-//! - An answer is sent until the core has taken it, and again only if the core asks again.
+//! - An action that is in progress or answered is not started again when it is redelivered.
+//! - A result is sent until the core has received it, and again only if the core redelivers the action.
 
 mod actions;
 mod config;

@@ -1,7 +1,7 @@
-//! Events on their way to the dispatcher.
+//! Queue of events for the dispatcher.
 //!
-//! The connection puts events here and never waits; a task of its own gives them to the dispatcher, however slow that is.
-//! The size is bounded: the ledgers bound actions and tasks, and of the states of the connection only the newest is kept.
+//! The connection adds events without waiting; a task forwards them to the dispatcher. The size is bounded: the ledgers
+//! bound actions and tasks, and of the connection's states only the newest is kept.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::CoreEvent;
 
-/// Where the connection puts its events. Clones share the queue.
+/// The queue of events. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
     queue: Arc<Mutex<VecDeque<CoreEvent>>>,
@@ -33,7 +33,7 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Gives the events to `events` until nobody receives them.
+    /// Forwards the events until the receiver is dropped.
     pub(super) async fn forward(self, events: mpsc::Sender<CoreEvent>) {
         loop {
             while let Some(event) = self.pop() {
@@ -46,7 +46,7 @@ impl Outbox {
     }
 }
 
-/// Whether an event says how the connection is.
+/// Whether an event is a state of the connection.
 fn is_state(event: &CoreEvent) -> bool {
     matches!(event, CoreEvent::Connected | CoreEvent::Disconnected { .. })
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_newest_state_waits() {
+    async fn outbox_keeps_only_newest_state() {
         let outbox = Outbox::default();
         for reason in ["1", "2"] {
             outbox.push(CoreEvent::Disconnected { reason: reason.into() });

@@ -1,17 +1,20 @@
 //! The typed settings of everything but the collectors, and the checks that need more than one value.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use http::Uri;
 
 use super::CliError;
-use crate::settings::Settings;
+use crate::{
+    ckcore::{CoreConfig, Generation, Psk, TlsOptions},
+    settings::Settings,
+};
 
 /// The settings of everything but the collectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreSettings {
     /// Where ckcore is; `None` means that there is none.
-    pub ckcore: Option<Ckcore>,
+    pub ckcore: Option<CoreConfig>,
     /// Edges between accounts are left out.
     pub ignore_deferred_connections: bool,
     /// Each collector gets a process of its own.
@@ -40,78 +43,11 @@ pub struct CoreSettings {
     pub web_path: String,
 }
 
-/// How ckcore is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ckcore {
-    /// Its address, `http` or `https`, without a trailing slash.
-    pub uri: String,
-    /// Its websocket address, `ws` or `wss`, without a trailing slash.
-    pub ws_uri: String,
-    /// Which core it is.
-    pub dialect: CoreDialect,
-    /// The name of the graph, if it is not to be the one of the core's own worker.
-    pub graph: Option<String>,
-    /// The first part of the subscriber's name, if it is not to be that of the core's own worker.
-    pub subscriber_id: Option<String>,
-    /// The key shared with it, if it asks for one.
-    pub psk: Option<Psk>,
-    /// Whom to trust where TLS is used.
-    pub tls: Tls,
-}
-
-/// Which core is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CoreDialect {
-    /// The one that answers.
-    Auto,
-    /// ckcore 2.0.
-    Ckcore,
-    /// fixcore 4.1.
-    Fixcore,
-}
-
-/// Whom to trust on connections with TLS. The files are read when the connection is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Certificates to trust in addition to the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// Our own certificate.
-    pub cert: Option<PathBuf>,
-    /// The key of our own certificate.
-    pub cert_key: Option<PathBuf>,
-    /// Whether the core's certificate is verified.
-    pub verify: bool,
-}
-
-/// A pre-shared key. `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Psk(String);
-
-impl Psk {
-    /// A key.
-    #[must_use]
-    pub fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
-    }
-
-    /// The key itself, for signing and never for showing.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Psk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Psk(…)")
-    }
-}
-
 impl CoreSettings {
     /// Checks and types the values of the core's options.
     pub(super) fn new(settings: &Settings) -> Result<Self, CliError> {
         Ok(Self {
-            ckcore: Ckcore::new(settings)?,
+            ckcore: core_config(settings)?,
             ignore_deferred_connections: settings.flag("ignore-deferred-connections"),
             fork: settings.flag("fork"),
             pool_size: size(settings, "pool-size"),
@@ -129,31 +65,31 @@ impl CoreSettings {
     }
 }
 
-impl Ckcore {
-    fn new(settings: &Settings) -> Result<Option<Self>, CliError> {
-        let Some(uri) = settings.text("ckcore-uri") else { return Ok(None) };
-        let uri = address("ckcore-uri", uri, &["http", "https"])?;
-        let ws_uri = match settings.text("ckcore-ws-uri") {
-            Some(ws_uri) => address("ckcore-ws-uri", ws_uri, &["ws", "wss"])?,
-            // http becomes ws, https becomes wss.
-            None => uri.replacen("http", "ws", 1),
-        };
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        Ok(Some(Self {
-            uri,
-            ws_uri,
-            dialect: dialect(settings)?,
-            graph: given(settings, "ckcore-graph", is_plain)?,
-            subscriber_id: given(settings, "ckcore-subscriber-id", is_plain)?,
-            psk: settings.text("psk").map(Psk::new),
-            tls: Tls {
-                ca_cert: settings.text("ca-cert").map(PathBuf::from),
-                cert: settings.text("cert").map(PathBuf::from),
-                cert_key: settings.text("cert-key").map(PathBuf::from),
-                verify: !settings.flag("no-verify-certs"),
-            },
-        }))
-    }
+/// The connection to the core, or `None` if there is to be none.
+fn core_config(settings: &Settings) -> Result<Option<CoreConfig>, CliError> {
+    let Some(uri) = settings.text("ckcore-uri") else { return Ok(None) };
+    let uri = address("ckcore-uri", uri, &["http", "https"])?;
+    let ws_uri = match settings.text("ckcore-ws-uri") {
+        Some(ws_uri) => address("ckcore-ws-uri", ws_uri, &["ws", "wss"])?,
+        // http becomes ws, https becomes wss.
+        None => uri.replacen("http", "ws", 1),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let config = CoreConfig::new(&uri, &ws_uri).map_err(|error| CliError::new(error.to_string()))?;
+    Ok(Some(CoreConfig {
+        generation: generation(settings)?,
+        graph: given(settings, "ckcore-graph", is_plain)?,
+        subscriber_id: given(settings, "ckcore-subscriber-id", is_plain)?,
+        psk: settings.text("psk").and_then(Psk::new),
+        tls: TlsOptions {
+            ca_cert: settings.text("ca-cert").map(PathBuf::from),
+            cert: settings.text("cert").map(PathBuf::from),
+            cert_key: settings.text("cert-key").map(PathBuf::from),
+            verify: !settings.flag("no-verify-certs"),
+        },
+        timeout: seconds(settings, "timeout"),
+        ..config
+    }))
 }
 
 fn size(settings: &Settings, name: &str) -> usize {
@@ -164,11 +100,11 @@ fn seconds(settings: &Settings, name: &str) -> Duration {
     Duration::from_secs(settings.integer(name).unwrap_or(1))
 }
 
-fn dialect(settings: &Settings) -> Result<CoreDialect, CliError> {
+fn generation(settings: &Settings) -> Result<Generation, CliError> {
     match settings.text("core-dialect") {
-        Some("auto") | None => Ok(CoreDialect::Auto),
-        Some("ckcore") => Ok(CoreDialect::Ckcore),
-        Some("fixcore") => Ok(CoreDialect::Fixcore),
+        Some("auto") | None => Ok(Generation::Auto),
+        Some("ckcore") => Ok(Generation::Ckcore),
+        Some("fixcore") => Ok(Generation::Fixcore),
         Some(other) => {
             Err(CliError::new(format!("--core-dialect is '{other}' but must be one of auto, ckcore, fixcore")))
         }

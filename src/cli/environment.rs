@@ -8,12 +8,12 @@ use crate::settings::{OptionKind, OptionSpec};
 const PREFIX: &str = "CKWORKER_";
 /// The variable that names the options whose secrets were moved from the command line into the environment.
 pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
-/// How many numbered variables a list can have.
+/// The limit of numbered variables of a list.
 const NUMBERED: u32 = 255;
-/// Up to so many wrong letters, another name is suggested.
+/// The largest edit distance at which another name is suggested.
 const CLOSE: usize = 2;
 
-/// The variables that are ours, by name.
+/// The `CKWORKER_…` variables by name.
 pub(super) struct Environment(BTreeMap<String, OsString>);
 
 /// A value and the variable that it came from.
@@ -23,13 +23,13 @@ pub(super) struct Found {
 }
 
 impl Environment {
-    /// Keeps what begins with our prefix.
+    /// Keeps the variables with the prefix.
     pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let ours = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self(ours.filter(|(name, _)| name.starts_with(PREFIX)).collect())
     }
 
-    /// What is set for this option. An empty variable counts as not set, unless emptiness means something.
+    /// Returns the value of an option. An empty variable counts as not set, except where it has a meaning.
     pub(super) fn find(&self, spec: &OptionSpec) -> Result<Option<Found>, CliError> {
         let variable = variable(spec.name);
         let value = self.text(&variable)?;
@@ -60,13 +60,13 @@ impl Environment {
         Ok(Some(text))
     }
 
-    /// The secrets that were arguments when the program was started, by option.
+    /// Returns the options whose secrets were arguments when the program was started.
     pub(super) fn moved(&self) -> impl Iterator<Item = &str> {
         let moved = self.0.get(MOVED).and_then(|options| options.to_str());
         moved.into_iter().flat_map(str::split_whitespace)
     }
 
-    /// A warning for each variable that no option reads.
+    /// Returns a warning for each variable that no option reads.
     pub(super) fn unknown(&self, specs: &[&OptionSpec]) -> Vec<String> {
         self.0
             .keys()
@@ -96,12 +96,12 @@ fn warning(name: &str, specs: &[&OptionSpec]) -> String {
     let variables = specs.iter().map(|spec| variable(spec.name));
     let closest = variables.map(|known| (distance(name, &known), known)).min();
     match closest {
-        Some((wrong, known)) if wrong <= CLOSE => format!("{name} is not known and ignored; is {known} meant?"),
-        _ => format!("{name} is not known and ignored"),
+        Some((wrong, known)) if wrong <= CLOSE => format!("ignoring unknown variable {name}; did you mean {known}?"),
+        _ => format!("ignoring unknown variable {name}"),
     }
 }
 
-/// How many letters must be changed, added or removed to get from one name to the other.
+/// Returns the edit distance of two names.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

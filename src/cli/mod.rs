@@ -22,7 +22,7 @@ mod tests;
 mod values;
 
 pub use self::{
-    core::{Ckcore, CoreDialect, CoreSettings, Psk, Tls},
+    core::CoreSettings,
     error::CliError,
     exit::ExitCode,
     invocation::{Enabled, Invocation, Mode, Output, Run, Verbosity, parse, parse_with},

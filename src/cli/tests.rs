@@ -6,10 +6,11 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 use worker_proto::{Failure, Plan, Unit};
 
 use super::{
-    CliError, CoreDialect, Invocation, Mode, Output, Run, Tls, Verbosity, parse_with,
+    CliError, Invocation, Mode, Output, Run, Verbosity, parse_with,
     secrets::{Moved, without_secrets_of},
 };
 use crate::{
+    ckcore::{Generation, Psk, TlsOptions},
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     settings::{OptionKind, OptionSpec, Settings},
 };
@@ -102,9 +103,9 @@ fn without_arguments_the_originals_defaults_hold() {
     let ckcore = core.ckcore.as_ref().unwrap();
     assert_eq!(run.mode, Mode::Daemon);
     assert_eq!(names(&run), ["sky", "sea"]);
-    assert_eq!((ckcore.uri.as_str(), ckcore.ws_uri.as_str()), ("http://localhost:8900", "ws://localhost:8900"));
-    assert_eq!((&ckcore.graph, &ckcore.subscriber_id, ckcore.dialect), (&None, &None, CoreDialect::Auto));
-    assert_eq!(ckcore.tls, Tls { ca_cert: None, cert: None, cert_key: None, verify: true });
+    assert_eq!((ckcore.uri.as_str(), ckcore.ws_uri.as_str()), ("http://localhost:8900/", "ws://localhost:8900/"));
+    assert_eq!((&ckcore.graph, &ckcore.subscriber_id, ckcore.generation), (&None, &None, Generation::Auto));
+    assert_eq!(ckcore.tls, TlsOptions { ca_cert: None, cert: None, cert_key: None, verify: true });
     assert_eq!((core.pool_size, core.cleanup_pool_size), (5, 10));
     assert_eq!(core.timeout.as_secs(), 10800);
     assert_eq!((core.web_host.as_str(), core.web_port, core.web_path.as_str()), ("::", 9956, ""));
@@ -241,20 +242,22 @@ fn misspelt_variables_are_warned_about() {
     assert_eq!(
         run(&[], &variables).warnings,
         [
-            "CKWORKER_NONSENSE is not known and ignored",
-            "CKWORKER_POOLSIZE is not known and ignored; is CKWORKER_POOL_SIZE meant?",
-            "CKWORKER_SKY_ACCOUNT255 is not known and ignored",
+            "ignoring unknown variable CKWORKER_NONSENSE",
+            "ignoring unknown variable CKWORKER_POOLSIZE; did you mean CKWORKER_POOL_SIZE?",
+            "ignoring unknown variable CKWORKER_SKY_ACCOUNT255",
         ]
     );
 }
 
 #[test]
 fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
-    let ws = |arguments: &[&str]| run(arguments, &[]).core.ckcore.map(|ckcore| (ckcore.uri, ckcore.ws_uri));
+    let ws = |arguments: &[&str]| {
+        run(arguments, &[]).core.ckcore.map(|ckcore| (ckcore.uri.to_string(), ckcore.ws_uri.to_string()))
+    };
     let pair = |uri: &str, ws: &str| Some((uri.to_owned(), ws.to_owned()));
-    assert_eq!(ws(&["--ckcore-uri", "https://core:443/"]), pair("https://core:443", "wss://core:443"));
+    assert_eq!(ws(&["--ckcore-uri", "https://core:443/"]), pair("https://core/", "wss://core/"));
     assert_eq!(ws(&["--ckcore-uri", "http://[::1]:8900/a"]), pair("http://[::1]:8900/a", "ws://[::1]:8900/a"));
-    assert_eq!(ws(&["--ckcore-ws-uri", "wss://other"]), pair("http://localhost:8900", "wss://other"));
+    assert_eq!(ws(&["--ckcore-ws-uri", "wss://other"]), pair("http://localhost:8900/", "wss://other/"));
     assert_eq!(ws(&["--ckcore-uri", ""]), None);
     assert_eq!(run(&[], &[("CKWORKER_CKCORE_URI", "")]).core.ckcore, None);
     assert_eq!(run(&[], &[("CKWORKER_CKCORE_GRAPH", "")]).core.ckcore.unwrap().graph, None);
@@ -297,7 +300,7 @@ fn secrets_are_kept_out_of_debug_and_help_and_warned_about_on_the_command_line()
     let run = run(&["--psk", "hunter2", "--sky-secret-key", "hunter3"], &[]);
     let debug = format!("{run:?}");
     assert!(!debug.contains("hunter"), "{debug}");
-    assert_eq!(run.core.ckcore.unwrap().psk.unwrap().expose(), "hunter2");
+    assert_eq!(run.core.ckcore.unwrap().psk, Psk::new("hunter2"));
     assert_eq!(
         run.warnings,
         [
@@ -342,7 +345,7 @@ fn what_was_moved_counts_and_is_warned_about() {
     let variables: Vec<(&str, &str)> =
         found.variables.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     let run = run(&[], &variables);
-    assert_eq!(run.core.ckcore.unwrap().psk.unwrap().expose(), "hunter2");
+    assert_eq!(run.core.ckcore.unwrap().psk, Psk::new("hunter2"));
     assert_eq!(
         run.warnings,
         [
@@ -402,8 +405,8 @@ fn certificates_are_verified_unless_either_flag_says_otherwise() {
 fn the_core_is_named_and_its_files_are_taken() {
     let core = run(&["--core-dialect", "fixcore", "--ca-cert", "ca.pem", "--cert", "c", "--cert-key=k"], &[]).core;
     let ckcore = core.ckcore.unwrap();
-    assert_eq!(ckcore.dialect, CoreDialect::Fixcore);
+    assert_eq!(ckcore.generation, Generation::Fixcore);
     let file = |name: &str| Some(PathBuf::from(name));
-    assert_eq!(ckcore.tls, Tls { ca_cert: file("ca.pem"), cert: file("c"), cert_key: file("k"), verify: true });
+    assert_eq!(ckcore.tls, TlsOptions { ca_cert: file("ca.pem"), cert: file("c"), cert_key: file("k"), verify: true });
     assert!(refused(&["--core-dialect", "old"], &[]).contains("auto, ckcore, fixcore"));
 }

@@ -1,4 +1,4 @@
-//! What a collector is given: settings, credentials, and where to send what it finds.
+//! The context of a unit: settings, credentials, and the channel for nodes, edges and gaps.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,22 +17,22 @@ use worker_proto::{
 use super::{
     credentials::{CredentialSource, session_over},
     lease::{Shared, SharedWaiter},
-    shared_values::Leases,
+    shared_values::SingleFlight,
     waits::{UnitWaits, Waiting, Waits},
 };
 use crate::settings::Settings;
 
-/// What a session is asked for on behalf of a unit.
+/// A request of a unit to its session.
 pub enum Request {
     /// Credentials of a unit.
     Credentials(u32, oneshot::Sender<Result<Credentials, Failure>>),
-    /// A value that others may have fetched.
+    /// A request for a shared value.
     Shared(String, SharedWaiter),
-    /// A value that was fetched for all, or could not be: the key and the number of the question.
+    /// A shared value, or `None` if it could not be fetched: key and number of the request.
     Publish(String, u64, Option<String>),
 }
 
-/// What a collector sees of the world. Cloning is cheap, and clones send to the same unit.
+/// The collector's interface to the program. Cloning is cheap, and clones send for the same unit.
 #[derive(Clone)]
 pub struct CollectContext {
     unit: u32,
@@ -44,7 +44,7 @@ pub struct CollectContext {
     waits: UnitWaits,
 }
 
-/// What was given and not yet sent, and what was sent.
+/// Queued nodes and edges, and the counts of all.
 #[derive(Default)]
 struct Batch {
     nodes: Vec<Node>,
@@ -54,7 +54,7 @@ struct Batch {
 }
 
 impl CollectContext {
-    /// A context for one unit, whose requests go to `requests` and whose frames go to `out`.
+    /// Creates a context for one unit that sends its requests to `requests` and its frames to `out`.
     #[must_use]
     pub fn new(
         unit: u32,
@@ -68,20 +68,20 @@ impl CollectContext {
         Self { unit, settings, credentials, out, deadline: None, batch: Arc::default(), waits }
     }
 
-    /// The same with a time at which the unit is ended.
+    /// Sets the time at which the unit is ended.
     #[must_use]
     pub fn until(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// A context whose frames can be looked at, for tests of collectors. Credentials are those given, for ever.
+    /// Creates a context that records its frames, for tests of collectors. The credentials do not expire.
     #[must_use]
     pub fn recording(settings: Settings, credentials: Option<Credentials>) -> (Self, SentFrames) {
         Self::recording_with(settings, credentials, Arc::default())
     }
 
-    /// The same, with values that it shares with other such contexts.
+    /// Creates such a context that shares values with others.
     #[must_use]
     pub fn recording_with(
         settings: Settings,
@@ -95,7 +95,7 @@ impl CollectContext {
                 match request {
                     Request::Credentials(_, answer) => {
                         let none = Failure { kind: FailureKind::Credentials, message: "none given".into() };
-                        // A receiver that is gone no longer wants them.
+                        // The receiver may have been dropped.
                         let _ = answer.send(credentials.clone().ok_or(none));
                     }
                     Request::Shared(key, waiter) => shared.ask(&key, waiter),
@@ -107,19 +107,19 @@ impl CollectContext {
         (context, SentFrames(frames))
     }
 
-    /// The settings of this collector.
+    /// Returns the settings of this collector.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Where credentials come from.
+    /// Returns the source of credentials.
     #[must_use]
     pub fn credentials(&self) -> &CredentialSource {
         &self.credentials
     }
 
-    /// A value that is the same for all units of a run, such as a price: fetched by one of them only.
+    /// Requests a value that all units of a run share, such as a price. Only one unit fetches it.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -127,26 +127,26 @@ impl CollectContext {
         self.credentials.shared(key).await
     }
 
-    /// Registers a wait for an answer of the cloud until the guard is dropped. A unit that makes no progress and has no
-    /// such wait counts as stalled, so each wait for something outside the worker needs one; the client of a cloud does
-    /// it for each of its calls.
+    /// Registers a wait for a response of the cloud until the guard is dropped. A unit without progress and without such a
+    /// wait counts as stalled, so each wait for something outside the worker needs one. The client of a cloud registers
+    /// one for each call.
     pub fn waiting(&self, what: impl Into<String>) -> Waiting {
         self.waits.begin(WaitOn::Call, what)
     }
 
-    /// The registry of what this unit waits for.
+    /// Returns the registry of this unit's waits.
     #[must_use]
     pub fn waits(&self) -> &UnitWaits {
         &self.waits
     }
 
-    /// When the unit is ended, and what it has found is discarded; `None` if never. Waits are to be shorter than that.
+    /// Returns the time at which the unit is ended and its results are discarded; `None` if never.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Sends a finished node; a batch is written when it is full, and waits while the supervisor is busy.
+    /// Sends a finished node, in batches. Waits while the supervisor's queue is full.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -196,7 +196,7 @@ impl CollectContext {
         self.send(FromWorker::Deferred { unit: self.unit, edges }).await
     }
 
-    /// Says that something could not be collected.
+    /// Sends a gap.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -204,7 +204,7 @@ impl CollectContext {
         self.send(FromWorker::Gap { unit: self.unit, gap }).await
     }
 
-    /// Says what could not be seen, so that it does not count as gone.
+    /// Sends missing coverage: what was not seen, and so must not be deleted.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -215,13 +215,13 @@ impl CollectContext {
         self.send(FromWorker::Missing { unit: self.unit, missing }).await
     }
 
-    /// Says how far the unit is; dropped if the supervisor is busy.
+    /// Sends the unit's progress; dropped if the queue is full.
     pub fn progress(&self, parts_done: u32, parts: u32) {
         let nodes = self.lock().counts.nodes;
         self.offer(FromWorker::Progress(Progress { unit: self.unit, parts_done, parts, nodes }));
     }
 
-    /// Counts something, such as `plugin_aws_unhandled_collector_exceptions`.
+    /// Increments a counter, such as `plugin_x_unhandled_collector_exceptions`.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -230,7 +230,7 @@ impl CollectContext {
         self.send(FromWorker::Event(Event::Count { name: name.to_owned(), labels, by })).await
     }
 
-    /// Says how long something took, such as `plugin_aws_collect_vpcs`.
+    /// Records a duration, such as `plugin_x_collect_volumes`.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -238,7 +238,7 @@ impl CollectContext {
         self.send(FromWorker::Event(Event::Duration { name: name.to_owned(), seconds: took.as_secs_f64() })).await
     }
 
-    /// Sends what is still in the batches and answers what was sent in all.
+    /// Sends the last batches and returns the counts of all nodes and edges.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -272,7 +272,7 @@ impl CollectContext {
     }
 
     fn offer(&self, frame: FromWorker) {
-        // Only progress comes this way, and the next one says more.
+        // Only progress is sent this way, and the next report replaces it.
         let _ = self.out.try_send(frame);
     }
 
@@ -283,7 +283,7 @@ impl CollectContext {
 
 /// The shared values of [`CollectContext::recording_with`].
 #[derive(Default)]
-pub struct SharedTable(Mutex<(u64, Leases<SharedWaiter>)>);
+pub struct SharedTable(Mutex<(u64, SingleFlight<SharedWaiter>)>);
 
 impl SharedTable {
     fn ask(&self, key: &str, waiter: SharedWaiter) {
@@ -302,11 +302,11 @@ impl SharedTable {
     }
 }
 
-/// The frames of a [`CollectContext::recording`].
+/// The frames of [`CollectContext::recording`].
 pub struct SentFrames(mpsc::Receiver<FromWorker>);
 
 impl SentFrames {
-    /// The next frame, or `None` when all contexts are gone.
+    /// Returns the next frame, or `None` when all contexts were dropped.
     pub async fn next(&mut self) -> Option<FromWorker> {
         self.0.recv().await
     }

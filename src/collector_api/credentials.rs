@@ -1,7 +1,7 @@
-//! A unit's credentials: kept while they are good for long enough, asked for again when they come near their end.
+//! Credentials of a unit, cached and refreshed before they expire.
 //!
-//! How long they are good for is found out when they are received. From then on it is measured by the monotonic clock: a
-//! machine's time of day may be wrong, and may be set right at any time.
+//! The lifetime is computed on receipt and then measured by the monotonic clock: a machine's wall clock may be wrong, and
+//! may be corrected at any time.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,23 +20,22 @@ use super::{
     waits::UnitWaits,
 };
 
-/// Credentials with less left than this are replaced before they are used.
+/// Credentials with less remaining lifetime are refreshed before they are used.
 const MARGIN: Duration = Duration::from_secs(300);
 
-/// Credentials with less left than this are of no use any more: a call takes a while to get there.
+/// Credentials with less remaining lifetime are not used: they may expire before a call arrives.
 const LEAST: Duration = Duration::from_secs(5);
 
-/// New ones are asked for no sooner than this after the last question, and waited for no longer than this, while the old
-/// ones are still of use.
+/// While the current credentials are usable: the pause between two refreshes, and the timeout of a refresh.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Credentials that were just received are of use for at least this long, whatever this machine's clock says of their end.
+/// The lifetime of new credentials that seem expired: then this machine's wall clock is probably wrong.
 const LEAST_LIFETIME: Duration = Duration::from_secs(120);
 
-/// Gives a unit its credentials, fresh ones whenever the old ones come near their end.
+/// The source of a unit's credentials, which refreshes them before they expire.
 ///
-/// Cloning is cheap; all clones share what was fetched, and only one of them fetches at a time. While old ones are still
-/// of use, the others go on with them, and so does the one that fetches if it is in vain.
+/// Cloning is cheap. All clones share the credentials, and only one refreshes them at a time. While the current ones are
+/// usable, the other clones use them, and so does the refreshing one if the refresh fails.
 #[derive(Clone)]
 pub struct CredentialSource {
     unit: u32,
@@ -46,33 +45,33 @@ pub struct CredentialSource {
     waits: UnitWaits,
 }
 
-/// What was fetched.
+/// The cached credentials.
 #[derive(Default)]
 struct Known {
     credentials: Option<Credentials>,
-    /// When they end; `None` if they do not.
+    /// The expiry; `None` if they do not expire.
     end: Option<Instant>,
-    /// When they were asked for last, or came.
+    /// The time of the last request or receipt.
     asked: Option<Instant>,
 }
 
 impl Known {
-    /// Keeps credentials that came at this time, `unix` since 1970.
+    /// Caches credentials that were received at this time, `unix` since 1970.
     fn receive(&mut self, credentials: Credentials, unix: Duration, now: Instant) {
         let lifetime = |expires: i64| Duration::from_secs(u64::try_from(expires).unwrap_or(0)).saturating_sub(unix);
-        // One that is too far away to be a point in time is none.
+        // An expiry beyond the range of `Instant` counts as none.
         self.end = credentials.expires.and_then(|expires| now.checked_add(lifetime(expires).max(LEAST_LIFETIME)));
         self.credentials = Some(credentials);
         self.asked = Some(now);
     }
 
-    /// What can be used without asking.
+    /// Returns the credentials that can be used without a refresh.
     fn usable(&self, now: Instant) -> Option<&Credentials> {
         let is_asked = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < PAUSE);
         self.with_left(if is_asked { LEAST } else { MARGIN }, now)
     }
 
-    /// The credentials if more than this is left of them.
+    /// Returns the credentials if their remaining lifetime exceeds `least`.
     fn with_left(&self, least: Duration, now: Instant) -> Option<&Credentials> {
         let is_good = self.end.is_none_or(|end| end.saturating_duration_since(now) > least);
         self.credentials.as_ref().filter(|_| is_good)
@@ -80,22 +79,22 @@ impl Known {
 }
 
 impl CredentialSource {
-    /// A source for one unit that asks through `requests`.
+    /// Creates a source for one unit that sends its requests to `requests`.
     #[must_use]
     pub fn new(unit: u32, requests: mpsc::Sender<Request>, waits: UnitWaits) -> Self {
         Self { unit, requests, known: Arc::default(), asking: Arc::default(), waits }
     }
 
-    /// Credentials that are good for at least five minutes, if the holder has any such, and otherwise while they last.
+    /// Returns credentials that are valid for at least five minutes if the broker has any, otherwise the current ones.
     ///
     /// # Errors
-    /// What the holder of the credentials says, or `Cancelled` if the session is ending.
+    /// The broker's error, or `Cancelled` if the session is ending.
     pub async fn get(&self) -> Result<Credentials, Failure> {
         if let Some(credentials) = self.usable() {
             return Ok(credentials);
         }
         let _asking = self.asking.lock().await;
-        // Somebody else may have got them meanwhile.
+        // Another clone may have refreshed them.
         if let Some(credentials) = self.usable() {
             return Ok(credentials);
         }
@@ -115,7 +114,7 @@ impl CredentialSource {
                 Ok(credentials)
             }
             (Err(failure), Some(old)) if failure.kind != FailureKind::Cancelled => {
-                tracing::warn!("no new credentials; going on with those at hand: {}", failure.message);
+                tracing::warn!(error = failure.message, "cannot refresh credentials; still using the current ones");
                 Ok(old)
             }
             (Err(failure), _) => Err(failure),
@@ -160,7 +159,7 @@ fn too_late() -> Failure {
 }
 
 pub(super) fn session_over() -> Failure {
-    Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() }
+    Failure { kind: FailureKind::Cancelled, message: "the worker is stopping".into() }
 }
 
 #[cfg(test)]
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn near_their_end_they_are_used_only_while_new_ones_were_asked_for() {
+    fn expiring_credentials_are_used_only_during_refresh() {
         let now = Instant::now();
         let known = |left: u64, asked: Option<Instant>| Known {
             credentials: Some(credentials("old", None)),
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn lifetime_is_measured_from_receipt_whatever_the_time_of_day() {
+    fn lifetime_is_measured_from_receipt_by_monotonic_clock() {
         let (unix, now) = (seconds(1_000_000), Instant::now());
         let received = |expires: Duration| {
             let mut known = Known::default();
@@ -208,12 +207,12 @@ mod tests {
         for expires in [unix, unix - seconds(3600), Duration::ZERO] {
             let known = received(expires);
             assert!(known.usable(now).is_some() && known.usable(now + PAUSE - seconds(1)).is_some());
-            assert!(known.usable(now + PAUSE).is_none(), "they are asked for again then");
-            assert!(known.with_left(LEAST, now + PAUSE).is_some(), "and used meanwhile");
+            assert!(known.usable(now + PAUSE).is_none(), "a refresh is due");
+            assert!(known.with_left(LEAST, now + PAUSE).is_some(), "and they stay usable");
         }
     }
 
-    /// Answers each question with the next of these, and counts those that were left.
+    /// Answers each request with the next of these, and counts the requests.
     fn holder(answers: Vec<Result<Credentials, FailureKind>>) -> (CredentialSource, mpsc::Receiver<()>) {
         let (requests, mut asked) = mpsc::channel(1);
         let (count, counted) = mpsc::channel(16);
@@ -229,13 +228,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn old_ones_are_kept_while_they_last_when_no_new_ones_come() {
+    async fn current_credentials_are_used_when_refresh_fails() {
         let old = credentials("old", Some(unix_time() + seconds(200)));
         let (source, mut counted) = holder(vec![Ok(old.clone()), Err(FailureKind::Unavailable)]);
         assert_eq!(source.get().await, Ok(old.clone()));
         source.lock().asked = None;
-        assert_eq!(source.get().await, Ok(old.clone()), "the refusal is no loss yet");
-        assert_eq!(source.clone().get().await, Ok(old), "nobody is asked again at once");
+        assert_eq!(source.get().await, Ok(old.clone()), "the failed refresh loses nothing");
+        assert_eq!(source.clone().get().await, Ok(old), "no second refresh at once");
         drop(source);
         let mut asked = 0;
         while counted.recv().await.is_some() {
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn credentials_that_seem_old_are_asked_for_once_a_minute() {
+    async fn seemingly_expired_credentials_are_refreshed_once_a_minute() {
         let past = || Ok(credentials("new", Some(unix_time() - seconds(3600))));
         let (source, mut counted) = holder((0..5).map(|_| past()).collect());
         for _ in 0..2000 {
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_go_on_while_one_asks() {
+    async fn current_credentials_stay_usable_during_refresh() {
         let old = credentials("old", Some(unix_time() + seconds(200)));
         let (requests, mut asked) = mpsc::channel(1);
         let source = CredentialSource::new(7, requests, Waits::default().unit(7));
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_any_the_failure_is_told_and_the_next_call_asks_again() {
+    async fn failure_without_credentials_is_returned_and_retried() {
         let new = credentials("new", None);
         let (source, _counted) = holder(vec![Err(FailureKind::Unavailable), Ok(new.clone())]);
         assert_eq!(source.get().await.map_err(|failure| failure.kind), Err(FailureKind::Unavailable));

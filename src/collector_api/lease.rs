@@ -1,18 +1,18 @@
-//! A collector's side of values that one unit fetches for all.
+//! The collector's side of shared values.
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Request, shared_values::Answer};
 
-/// A value that all units of a run share.
+/// The answer to a request for a shared value.
 pub enum Shared {
-    /// Somebody fetched it.
+    /// The value, fetched by another unit.
     Value(String),
-    /// It is for this unit to fetch.
+    /// A lease: this unit fetches the value.
     Fetch(Lease),
 }
 
-/// The duty to fetch a value and to publish it. Dropped without, it passes to the next unit that wants the value.
+/// The exclusive right to fetch a shared value. Dropped without a value, it passes to the next waiter.
 pub struct Lease {
     key: String,
     who: u64,
@@ -20,10 +20,10 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Gives the value to all.
+    /// Publishes the value.
     pub async fn publish(mut self, value: String) {
         if let Some(requests) = self.requests.take() {
-            // A session that is ending needs no value.
+            // A session that is ending does not need the value.
             let _ = requests.send(Request::Publish(std::mem::take(&mut self.key), self.who, Some(value))).await;
         }
     }
@@ -34,35 +34,35 @@ impl Drop for Lease {
         if let Some(requests) = self.requests.take() {
             let request = Request::Publish(std::mem::take(&mut self.key), self.who, None);
             if let Err(mpsc::error::TrySendError::Full(request)) = requests.try_send(request) {
-                // Waiting is not possible here; whoever waits for the value must not wait for ever.
+                // `drop` cannot wait, and the waiters must not wait forever.
                 tokio::spawn(async move { requests.send(request).await });
             }
         }
     }
 }
 
-/// Where the answer about a shared value goes.
+/// A waiter for a shared value.
 pub struct SharedWaiter {
     lease: Lease,
     answer: oneshot::Sender<Shared>,
 }
 
 impl SharedWaiter {
-    /// Somebody who wants a value; a lease will send to `requests`.
+    /// Creates a waiter, whose lease sends to `requests`.
     pub(super) fn new(key: &str, requests: mpsc::Sender<Request>) -> (Self, oneshot::Receiver<Shared>) {
         let (answer, receiver) = oneshot::channel();
         let lease = Lease { key: key.to_owned(), who: 0, requests: Some(requests) };
         (Self { lease, answer }, receiver)
     }
 
-    /// The same with the number of the question.
+    /// Sets the number of the request.
     #[must_use]
     pub fn by(mut self, who: u64) -> Self {
         self.lease.who = who;
         self
     }
 
-    /// Answers. If nobody waits any more, a duty to fetch passes on, as the lease is dropped.
+    /// Sends the answer. If the receiver was dropped, so is the lease, and passes on.
     pub fn tell(self, answer: Answer) {
         let Self { mut lease, answer: waiter } = self;
         let shared = match answer {
@@ -75,7 +75,7 @@ impl SharedWaiter {
         drop(waiter.send(shared));
     }
 
-    /// Forgets the question; nothing passes on.
+    /// Drops the request without passing on a lease.
     pub fn forget(mut self) {
         self.lease.requests = None;
     }

@@ -1,8 +1,8 @@
-//! Collectors: what knows a cloud.
+//! The interface of collectors, and everything that a collector sees.
 //!
-//! A collector sees its settings, its credentials and a [`CollectContext`] to send to, and nothing else: not the
-//! supervisor, not the process it runs in, not ckcore. It must not spawn processes, write to standard output, read
-//! the environment for secrets while it collects, or wait without a deadline.
+//! A collector is a plugin for one cloud. It sees its settings, its credentials and a [`CollectContext`], and neither the
+//! supervisor, nor its process, nor the core. It must not spawn processes, write to standard output, read secrets from the
+//! environment while it collects, or wait without a deadline.
 
 mod context;
 mod credentials;
@@ -18,7 +18,7 @@ pub use context::{CollectContext, Request, SentFrames, SharedTable};
 pub use credentials::CredentialSource;
 pub use lease::{Lease, Shared, SharedWaiter};
 use serde_json::{Map, Value};
-pub use target::{Home, Subject};
+pub use target::{ParentNode, Target};
 use tracing::level_filters::LevelFilter;
 pub use unit_graph::{EdgeReport, End, Key, UnitGraph};
 pub use waits::{TICK, UnitWaits, Waiting, Waits};
@@ -29,24 +29,24 @@ use crate::{
     telemetry::Announced,
 };
 
-/// A boxed future, as traits that are used as objects need it.
+/// A boxed future, for methods of trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How the units of a collector may run.
+/// The concurrency of a collector's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {
     /// Whether each unit gets a process of its own.
     pub fork: bool,
-    /// How many units run at the same time, at least one.
+    /// The number of units that run at the same time, at least one.
     pub pool: usize,
 }
 
-/// What settings leave out of each account that is collected.
+/// Kinds and regions that settings exclude from each collected account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uncollected {
     /// The kinds.
     pub kinds: BTreeSet<String>,
-    /// The ids of the only regions that are collected; `None` are all.
+    /// The IDs of the collected regions; `None` means all.
     pub regions: Option<BTreeSet<String>>,
 }
 
@@ -92,28 +92,28 @@ pub struct NodeOrigin<'n> {
 /// unit of the plan sends exactly one account node, found through [`Unit::kind`] and [`Unit::id`], and everything
 /// below it.
 pub trait Collector: Send + Sync {
-    /// The name on the command line and the id of the cloud node.
+    /// Returns the name on the command line, which is also the ID of the cloud node.
     fn name(&self) -> &'static str;
 
-    /// The options that it adds to the command line, all named `<name>-…`.
+    /// Returns the options that it adds to the command line, all named `<name>-…`.
     fn options(&self) -> &'static [OptionSpec];
 
     /// Checks settings that no single option can check, before anything is contacted.
     ///
     /// # Errors
-    /// A sentence that names the options and says what to do.
+    /// A message that names the options and the remedy.
     fn check(&self, settings: &Settings) -> Result<(), String>;
 
-    /// How its units run under these settings.
+    /// Returns the concurrency of its units with these settings.
     fn concurrency(&self, settings: &Settings) -> Concurrency;
 
-    /// Which end declares an edge between nodes of these kinds, if only one does. Where a part of an account is kept as
-    /// the core has it, such an edge is kept only with the end that declares it.
+    /// Returns the end that declares edges between nodes of these kinds, if only one does. Where a part of an account is
+    /// carried over from the core, such an edge is carried over only with the end that declares it.
     fn edge_owner(&self, _from: &str, _to: &str) -> Option<EdgeOwner> {
         None
     }
 
-    /// What these settings leave out of each account that is collected.
+    /// Returns the kinds and regions that these settings exclude from each collected account.
     fn uncollected(&self, _settings: &Settings) -> Uncollected {
         Uncollected::default()
     }
@@ -143,45 +143,45 @@ pub trait Collector: Send + Sync {
         None
     }
 
-    /// What gives credentials to its units, if they need any. Runs in the supervisor's process and alone sees secrets.
+    /// Returns the broker of its units' credentials, if they need any. It runs in the supervisor's process.
     fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>>;
 
-    /// Finds the units of work.
+    /// Lists the units.
     fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>>;
 
-    /// Collects one unit. What it cannot collect it sends as gap and goes on; an error discards the whole unit.
+    /// Collects one unit. A part that cannot be collected is sent as a gap; an error discards the whole unit.
     fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// The unit whose credentials operations on this resource need; one worker serves all operations of equal units.
+    /// Returns the unit whose credentials operations on this resource need. One worker serves all operations of a unit.
     ///
     /// # Errors
-    /// Why the resource cannot be operated on: the kind, the account or the region cannot be.
-    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
-        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), subject.label());
+    /// Why operations on the resource are impossible: its kind, account or region.
+    fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), target.label());
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
-    /// The kinds that can be deleted only when all resources of this kind in the same account and region are gone, where no
-    /// edge of the graph says so.
+    /// Returns the kinds that can be deleted only after all resources of this kind in the same account and region, where the
+    /// graph has no edge for that.
     fn deleted_before(&self, _kind: &str) -> &'static [String] {
         &[]
     }
 
-    /// The kinds of what is deleted together with a resource of this kind, where an edge of the graph leads to it or from
-    /// it. What is protected among them keeps the resource from being deleted.
+    /// Returns the kinds that are deleted together with a resource of this kind, if an edge connects them. A protected
+    /// resource among them prevents the deletion.
     fn takes_along(&self, _kind: &str) -> &'static [String] {
         &[]
     }
 
-    /// Why the cloud never deletes a resource, as far as its node shows that.
-    fn undeletable(&self, _subject: &Subject) -> Option<&'static str> {
+    /// Returns why the cloud never deletes a resource, as far as its node tells.
+    fn undeletable(&self, _target: &Target) -> Option<&'static str> {
         None
     }
 
-    /// Carries out one operation. It must bear being done twice: a worker that dies half-way is followed by another.
+    /// Executes one operation, idempotently: after a worker's crash another one repeats it.
     ///
     /// # Errors
-    /// What failed, where, and what to do.
+    /// The failed call, its place, and the remedy.
     fn operate<'a>(
         &'a self,
         _context: &'a CollectContext,
@@ -193,8 +193,8 @@ pub trait Collector: Send + Sync {
     }
 }
 
-/// The holder of a collector's base credentials.
+/// The holder of a collector's base credentials, which issues each unit its own.
 pub trait Broker: Send + Sync {
-    /// Credentials for one unit only, or for planning where `unit` is `None`.
+    /// Returns credentials for one unit, or for planning if `unit` is `None`.
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>>;
 }

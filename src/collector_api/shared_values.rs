@@ -1,30 +1,30 @@
-//! Facts that many units need and one has to fetch, such as the price of an instance type.
+//! Values that many units need and one fetches, such as the price of an instance type (single flight).
 //!
-//! Whoever asks first is told to fetch; whoever asks meanwhile waits; all others get the value. If the one that
-//! fetches gives up or is gone, the next one that waits is told to fetch. A supervisor keeps one [`Leases`] for its
-//! workers, and each worker one for its units, so that a worker asks for a key once.
+//! The first request for a key gets a lease to fetch the value; requests during the fetch wait; later ones get the value.
+//! If the holder of the lease fails or ends, the lease passes to the next waiter. The supervisor keeps one
+//! [`SingleFlight`] for its workers, and each worker one for its units, so that a worker requests a key once.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// The longest key that may be asked for, in bytes.
+/// The limit of a key, in bytes.
 pub const MAX_KEY: usize = 1024;
-/// The longest value that is kept, in bytes; a longer one counts as one that could not be had.
+/// The limit of a value, in bytes; a longer one counts as a failed fetch.
 pub const MAX_VALUE: usize = 64 * 1024;
-/// The most memory that keys and values take, in bytes; beyond, everybody fetches for himself.
+/// The limit of keys and values together, in bytes; above it each request gets a lease.
 const MAX_BYTES: usize = 64 << 20;
-/// What a key takes beside its text: its entry and its share of the map.
+/// The memory of a key beside its string: its entry and its share of the map.
 const ENTRY: usize = 128;
 
-/// What one who asks is told.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The value.
     Value(String),
-    /// Nobody has it: fetch it, and publish it or that it could not be had.
+    /// A lease: fetch the value, and publish it or the failure.
     Fetch,
 }
 
-/// Who has to be told what.
+/// Answers and the waiters that get them.
 pub type Told<W> = Vec<(W, Answer)>;
 
 #[derive(Debug)]
@@ -33,22 +33,22 @@ enum Entry<W> {
     Fetching { holder: u64, waiting: VecDeque<(u64, W)> },
 }
 
-/// The keys that were asked for. `W` is how one who waits is told.
+/// The requested keys. `W` is a waiter.
 #[derive(Debug)]
-pub struct Leases<W> {
+pub struct SingleFlight<W> {
     entries: BTreeMap<String, Entry<W>>,
-    /// What they take.
+    /// The memory of keys and values, in bytes.
     bytes: usize,
 }
 
-impl<W> Default for Leases<W> {
+impl<W> Default for SingleFlight<W> {
     fn default() -> Self {
         Self { entries: BTreeMap::new(), bytes: 0 }
     }
 }
 
-impl<W> Leases<W> {
-    /// Somebody asks for a key.
+impl<W> SingleFlight<W> {
+    /// Handles a request for a key.
     pub fn ask(&mut self, key: &str, who: u64, waiter: W) -> Told<W> {
         match self.entries.get_mut(key) {
             Some(Entry::Known(value)) => vec![(waiter, Answer::Value(value.clone()))],
@@ -68,7 +68,7 @@ impl<W> Leases<W> {
         }
     }
 
-    /// A key was fetched, or could not be. Said by one who was not told to fetch, it changes nothing.
+    /// Records a value or a failed fetch. Ignored unless `who` holds the lease.
     pub fn publish(&mut self, key: &str, who: u64, value: Option<String>) -> Told<W> {
         let Some(Entry::Fetching { holder, waiting }) = self.entries.get_mut(key) else { return Vec::new() };
         if *holder != who {
@@ -86,7 +86,7 @@ impl<W> Leases<W> {
         }
     }
 
-    /// Somebody is gone: what he was to fetch is for the next one.
+    /// Releases the leases of a requester; each passes to the next waiter.
     pub fn release(&mut self, who: u64) -> Told<W> {
         let mut held = Vec::new();
         for (key, entry) in &mut self.entries {
@@ -125,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn one_fetches_and_the_others_wait() {
-        let mut leases = Leases::default();
+    fn first_requester_fetches_and_others_wait() {
+        let mut leases = SingleFlight::default();
         assert_eq!(leases.ask("k", 1, "a"), [("a", Answer::Fetch)]);
         assert_eq!(leases.ask("k", 2, "b"), []);
         assert_eq!(leases.ask("k", 3, "c"), []);
@@ -135,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_fetch_is_for_the_next_one() {
-        let mut leases = Leases::default();
+    fn failed_fetch_passes_lease_to_next_waiter() {
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         leases.ask("k", 2, "b");
         assert_eq!(leases.publish("k", 1, None), [("b", Answer::Fetch)]);
@@ -145,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_gone_holds_nobody_up() {
-        let mut leases = Leases::default();
+    fn released_lease_passes_to_next_waiter() {
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         leases.ask("k", 2, "b");
         leases.ask("k", 3, "c");
@@ -155,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_given_back() {
-        let mut leases = Leases::default();
+    fn memory_of_shared_values_is_bounded() {
+        let mut leases = SingleFlight::default();
         let large = "v".repeat(MAX_VALUE);
         for key in 0..2000 {
             assert_eq!(leases.ask(&key.to_string(), 1, key), [(key, Answer::Fetch)]);
@@ -164,7 +164,7 @@ mod tests {
         }
         assert!(leases.bytes <= MAX_BYTES, "{}", leases.bytes);
         assert!((1000..1024).contains(&leases.entries.len()), "{}", leases.entries.len());
-        let mut leases = Leases::default();
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, 0);
         assert_eq!(leases.publish("k", 1, Some(large + "v")), []);
         assert_eq!(leases.bytes, 0, "too long to be kept");
@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn only_who_was_told_to_fetch_may_publish() {
-        let mut leases = Leases::default();
+    fn only_lease_holder_may_publish() {
+        let mut leases = SingleFlight::default();
         leases.ask("k", 1, "a");
         assert_eq!(leases.publish("k", 9, Some("forged".into())), []);
         assert_eq!(leases.publish("other", 9, Some("forged".into())), []);

@@ -1,67 +1,66 @@
-//! What an operation is about: a resource as the core has it, and where it lives.
+//! The target of an operation: a resource as stored in the core, with its account and region.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use worker_proto::{Failure, FailureKind};
 
-/// A resource whose tags are to be changed or that is to be deleted.
+/// A resource to be tagged or deleted.
 ///
-/// It is what the core has stored; what hangs on it in the cloud is asked for when it matters, because the graph may be
-/// hours old.
+/// It has the core's state, which may be hours old. An operation reads the resource's dependencies from the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Subject {
-    /// Its kind, such as `aws_ec2_volume`.
+pub struct Target {
+    /// The resource's kind.
     pub kind: String,
-    /// Its id in the cloud.
+    /// The resource's ID in the cloud.
     pub id: String,
-    /// Its name; the id if it has none.
+    /// The resource's name, or its ID if it has none.
     pub name: String,
-    /// Its fields, tags among them.
+    /// The resource's fields, including its tags.
     pub reported: Map<String, Value>,
-    /// The cloud's id, which is the collector's name.
+    /// The cloud's ID, which is the collector's name.
     pub cloud: String,
-    /// The account that it belongs to.
-    pub account: Home,
-    /// The region that it is in, if that is certain.
-    pub region: Option<Home>,
+    /// The resource's account.
+    pub account: ParentNode,
+    /// The resource's region, if it is certain.
+    pub region: Option<ParentNode>,
 }
 
 /// The account or the region of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Home {
-    /// Its id in the cloud.
+pub struct ParentNode {
+    /// The node's ID in the cloud.
     pub id: String,
-    /// Its name, if it is known.
+    /// The node's name, if known.
     pub name: Option<String>,
-    /// Its fields; may be empty.
+    /// The node's fields; may be empty.
     pub reported: Map<String, Value>,
 }
 
-impl Subject {
-    /// Reads the subject of an operation.
+impl Target {
+    /// Reads the target of an operation from JSON.
     ///
     /// # Errors
-    /// `Internal` if it is none.
+    /// `Internal` if the JSON is not a target.
     pub fn read(json: &str) -> Result<Self, Failure> {
         serde_json::from_str(json).map_err(|error| Failure {
             kind: FailureKind::Internal,
-            message: format!("the subject of an operation cannot be read: {error}"),
+            message: format!("cannot read the target of an operation: {error}; please report this bug"),
         })
     }
 
-    /// A field that is a text and not empty.
+    /// Returns a field that is a non-empty string.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<&str> {
         self.reported.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The value of one of its tags.
+    /// Returns the value of a tag.
     #[must_use]
     pub fn tag(&self, key: &str) -> Option<&str> {
         self.reported.get("tags")?.get(key)?.as_str()
     }
 
-    /// Kind, name and id, for people.
+    /// Returns kind, name and ID for messages.
     #[must_use]
     pub fn label(&self) -> String {
         if self.name == self.id {

@@ -1,4 +1,4 @@
-//! One unit's graph inside a worker: nodes are sent at once, edges wait until all nodes are known.
+//! The graph of one unit inside a worker: nodes are sent at once, edges when all nodes are known.
 //!
 //! Collectors run concurrently and find resources in any order, so an edge may name its ends by reference. A reference
 //! is a [`Key`]; nodes are indexed under the keys that they are known by, and edges are resolved through that index when
@@ -16,17 +16,17 @@ use worker_proto::{Failure, Missing, MissingEdge, Node};
 use super::CollectContext;
 use crate::graph::NodeId;
 
-/// The graph of one unit. Cloning is cheap, and clones share what was added.
+/// The graph of one unit. Cloning is cheap, and clones share the nodes and edges.
 #[derive(Clone)]
 pub struct UnitGraph {
     context: CollectContext,
     shared: Arc<Mutex<State>>,
 }
 
-/// One end of an edge.
+/// An end of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// A node by its id.
+    /// A node by its ID.
     Node(NodeId),
     /// All nodes that were added under this key; none is not an error.
     Ref(Key),
@@ -39,23 +39,23 @@ pub struct Key {
     pub scope: String,
     /// The kind, such as `aws_vpc`.
     pub kind: String,
-    /// What is compared, such as `id` or `arn`.
+    /// The compared attribute, such as `id`.
     pub attribute: String,
-    /// Its value.
+    /// The value of the attribute.
     pub value: String,
 }
 
 /// Edges to nodes that were not seen, in one message to the supervisor: below the size of a batch.
 const MISSING_ENDS: usize = 4096;
 
-/// What became of the edges of a unit.
+/// The result of resolving a unit's edges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeReport {
-    /// Edges that were sent.
+    /// The number of sent edges.
     pub sent: u64,
     /// Declarations that met no node at one end, by the missing end: `kind.attribute`, or `node` for an id.
     pub dangling: BTreeMap<String, u64>,
-    /// Edges from a node to itself, which no core takes.
+    /// The number of edges from a node to itself, which the core rejects.
     pub loops: u64,
 }
 
@@ -78,13 +78,13 @@ struct State {
 }
 
 impl UnitGraph {
-    /// An empty graph that sends through this context.
+    /// Creates an empty graph that sends through this context.
     #[must_use]
     pub fn new(context: CollectContext) -> Self {
         Self { context, shared: Arc::default() }
     }
 
-    /// Sends a node and makes it known under its keys. A second node with the same id is not sent, but its keys hold.
+    /// Sends a node and registers its keys. A second node with the same ID is not sent, but its keys are registered.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -103,19 +103,19 @@ impl UnitGraph {
         if is_new {
             self.context.node(node).await?;
         } else {
-            debug!(kind = node.kind, resource = node.resource, "a node that was already collected is not sent again");
+            debug!(kind = node.kind, resource = node.resource, "node already sent; not sending it again");
         }
         Ok(NodeId(id))
     }
 
-    /// Declares an edge; whether it exists is decided when the unit is complete.
+    /// Declares an edge, which is resolved when the unit is complete.
     pub fn edge(&self, from: End, to: End) {
         let mut state = self.lock();
         let edge = (state.keep(from), state.keep(to));
         state.edges.push(edge);
     }
 
-    /// How many different nodes were added.
+    /// Returns the number of different nodes.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.lock().nodes.len()
@@ -124,7 +124,7 @@ impl UnitGraph {
     /// Resolves all declared edges and sends each once. Edges to nodes of `unseen` kinds, which this unit does not have,
     /// are sent as missing.
     ///
-    /// Call it when no clone adds any more; what a clone declares later is not sent.
+    /// Call it when no clone adds nodes or edges any more; edges that are declared later are not sent.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -138,7 +138,7 @@ impl UnitGraph {
             self.context.edge(from, to).await?;
         }
         for (end, count) in &report.dangling {
-            debug!(end, count, "edges to nodes that were not collected are left out");
+            debug!(end, count, "omitting edges to nodes that were not collected");
         }
         Ok(report)
     }

@@ -50,7 +50,7 @@ async fn edges_are_resolved_in_any_order_and_sent_once() {
 }
 
 #[tokio::test]
-async fn what_meets_no_node_is_counted_and_left_out() {
+async fn edge_without_node_is_counted_and_omitted() {
     let (context, frames) = CollectContext::recording(Settings::default(), None);
     let graph = UnitGraph::new(context.clone());
     let vpc = graph.add(node(1), vec![key("us-east-1", "aws_vpc", "vpc-1")]).await.unwrap();
@@ -65,7 +65,7 @@ async fn what_meets_no_node_is_counted_and_left_out() {
 }
 
 #[tokio::test]
-async fn a_node_found_twice_is_sent_once_and_known_under_all_keys() {
+async fn duplicate_node_is_sent_once_and_found_by_all_keys() {
     let (context, frames) = CollectContext::recording(Settings::default(), None);
     let graph = UnitGraph::new(context.clone());
     graph.add(node(1), vec![key("", "a", "1")]).await.unwrap();

@@ -1,11 +1,10 @@
-//! What the units of a job wait for, so that a unit without progress can be named with its reason.
+//! Registry of the waits of a job's units, which names the reason why a unit makes no progress.
 //!
-//! Each wait for something outside the worker holds a [`Waiting`] while it lasts. The end of a wait, and each frame that
-//! is queued, is a step; a unit without steps is quiet. The registry is shared by the whole job and costs a lock for each
-//! wait.
+//! Each wait for something outside the worker holds a [`Waiting`]. The end of a wait, and each queued frame, is a step; a
+//! unit without steps is quiet. The job's units share the registry, which is locked for each wait.
 //!
-//! Time without progress is counted in ticks of the session, so that time in which a collector computes, or the machine
-//! gives the worker no processor, does not count. It is rounded down.
+//! Time without progress is counted in ticks of the session, rounded down. So time in which a collector computes, or in
+//! which the worker gets no processor, does not count.
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +15,9 @@ use std::{
 use tokio::time::{Instant, sleep};
 use worker_proto::{Activity, MAX_QUIET_UNITS, MAX_WAITS, QuietUnit, Wait, WaitOn};
 
-/// Between two ticks.
+/// The interval of ticks.
 pub const TICK: Duration = Duration::from_secs(5);
-/// A unit without a step for this long is reported as quiet.
+/// The time without a step after which a unit is reported as quiet.
 const QUIET: Duration = TICK;
 
 /// The open waits of all units of a job. Clones share them.
@@ -29,9 +28,9 @@ pub struct Waits(Arc<Mutex<Registry>>);
 struct Registry {
     /// The units that are in progress.
     units: BTreeMap<u32, UnitState>,
-    /// The number of the next wait.
+    /// The number for the next wait.
     next: u64,
-    /// The ticks so far.
+    /// The number of ticks.
     ticks: u64,
     /// The tick of the last step of any unit.
     last_step: u64,
@@ -40,9 +39,9 @@ struct Registry {
 }
 
 struct UnitState {
-    /// The tick of its last step.
+    /// The tick of the unit's last step.
     last_step: u64,
-    /// By their numbers, so that the oldest come first.
+    /// The open waits by number, oldest first.
     open: BTreeMap<u64, OpenWait>,
 }
 
@@ -53,7 +52,7 @@ struct OpenWait {
 }
 
 impl Waits {
-    /// A handle for one unit, which is in progress from now on.
+    /// Registers a unit as in progress, and returns its handle.
     #[must_use]
     pub fn unit(&self, unit: u32) -> UnitWaits {
         let mut registry = self.lock();
@@ -63,14 +62,14 @@ impl Waits {
         UnitWaits { unit, waits: self.clone() }
     }
 
-    /// Forgets a unit that has ended.
+    /// Removes a unit that has ended.
     pub fn end(&self, unit: u32) {
         let mut registry = self.lock();
         registry.units.remove(&unit);
         registry.step();
     }
 
-    /// Counts a tick and returns what the supervisor is told: the quiet units, at most [`MAX_QUIET_UNITS`], with their
+    /// Counts a tick and returns the report for the supervisor: the quiet units, at most [`MAX_QUIET_UNITS`], with their
     /// oldest waits.
     #[must_use]
     pub fn tick(&self, queue_full: bool) -> Activity {
@@ -79,13 +78,13 @@ impl Waits {
         let (registry, now) = (&*registry, Instant::now());
         let quiet = registry.units.iter().filter(|(_, state)| registry.since(state.last_step) >= QUIET);
         let mut quiet: Vec<_> = quiet.collect();
-        // Waits for the cloud first: one of them is enough to leave the job alone.
+        // Waits for the cloud first: one of them suffices for the job not to be stalled.
         quiet.sort_by_key(|(_, state)| !state.open.values().any(|open| open.on == WaitOn::Call));
         let quiet = quiet.into_iter().take(MAX_QUIET_UNITS).map(|(unit, state)| QuietUnit {
             unit: *unit,
             quiet_ms: millis(registry.since(state.last_step)),
             open: u32::try_from(state.open.len()).unwrap_or(u32::MAX),
-            waits: state.oldest().take(MAX_WAITS).map(|open| open.told(now)).collect(),
+            waits: state.oldest().take(MAX_WAITS).map(|open| open.report(now)).collect(),
         });
         let (quiet_ms, loop_ms) = (registry.since(registry.last_step), registry.since(registry.last_beat));
         Activity { quiet_ms: millis(quiet_ms), loop_ms: millis(loop_ms), queue_full, quiet: quiet.collect() }
@@ -108,7 +107,7 @@ impl Registry {
         self.ticks
     }
 
-    /// The time since a tick, rounded down.
+    /// Returns the time since a tick, rounded down.
     fn since(&self, tick: u64) -> Duration {
         let ticks = (self.ticks - tick).saturating_sub(1);
         TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
@@ -116,7 +115,7 @@ impl Registry {
 }
 
 impl UnitState {
-    /// The open waits, those for the cloud first and the oldest first among them.
+    /// Returns the open waits, those for the cloud first, and each group oldest first.
     fn oldest(&self) -> impl Iterator<Item = &OpenWait> {
         let (calls, others) = (self.open.values(), self.open.values());
         calls.filter(|open| open.on == WaitOn::Call).chain(others.filter(|open| open.on != WaitOn::Call))
@@ -124,7 +123,7 @@ impl UnitState {
 }
 
 impl OpenWait {
-    fn told(&self, now: Instant) -> Wait {
+    fn report(&self, now: Instant) -> Wait {
         Wait { on: self.on, what: self.what.clone(), for_ms: millis(now - self.since) }
     }
 }
@@ -161,8 +160,8 @@ impl UnitWaits {
         }
     }
 
-    /// Returns once the unit has made no progress for `limit` and waits for nothing outside the worker: nothing will
-    /// ever wake it.
+    /// Returns when the unit has made no progress for `limit` and waits for nothing outside the worker, so that nothing will
+    /// wake it.
     pub async fn stalled(&self, limit: Duration) {
         loop {
             sleep(TICK).await;
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn wait_for_the_cloud_is_named_before_all_others() {
+    async fn waits_for_cloud_are_named_first() {
         let waits = Waits::default();
         let asking: Vec<_> = (0..40).map(|unit| waits.unit(unit).begin(WaitOn::Answer, "a price")).collect();
         let unit = waits.unit(40);
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_without_ticks_is_no_time_without_progress() {
+    async fn time_without_ticks_does_not_count() {
         let waits = Waits::default();
         let _computing = waits.unit(0);
         tokio::time::advance(TICK * 100).await;

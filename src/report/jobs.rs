@@ -1,11 +1,11 @@
-//! What the endpoint shows of the rest of the program: snapshots, published by whoever knows.
+//! The state of jobs and of the core connection, as snapshots for the web endpoint.
 
 use serde::Serialize;
 
 /// The state of all jobs at one moment; `/jobs` shows it as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StatusSnapshot {
-    /// The number of the run that is under way or was the last one, if there was any.
+    /// The number of the current or last run, if there was any.
     pub run: Option<u64>,
     /// The jobs of that run.
     pub jobs: Vec<JobStatus>,
@@ -14,43 +14,43 @@ pub struct StatusSnapshot {
 /// The state of one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobStatus {
-    /// Its name in logs, such as `aws/123456789012`.
+    /// The job's name in logs, such as `aws/123456789012`.
     pub name: String,
-    /// Its collector.
+    /// The collector's name.
     pub collector: String,
-    /// Its unit's id; `None` if it does more or less than one unit.
+    /// The unit's ID; `None` for a plan, and for all units of a collector.
     pub unit: Option<String>,
-    /// Where it is.
+    /// The job's state.
     pub state: JobState,
-    /// Its process, if it has one of its own.
+    /// The worker's PID, if the worker is a process.
     pub pid: Option<u32>,
-    /// When it began, in seconds since 1970.
+    /// The start of the current attempt, in seconds since 1970.
     pub started: Option<u64>,
-    /// When it must have ended, in seconds since 1970.
+    /// The deadline, in seconds since 1970.
     pub deadline: Option<u64>,
-    /// Nodes found so far.
+    /// The number of nodes so far.
     pub nodes: u64,
-    /// How often it was begun.
+    /// The number of attempts.
     pub attempts: u32,
-    /// What it waits for, if it makes no progress.
+    /// The waits of a job without progress.
     pub waits_for: Option<String>,
-    /// Why it was ended or tried again, at last.
+    /// The reason of the last failure.
     pub reason: Option<String>,
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// For its turn, or for its next attempt.
+    /// The job waits for a worker, or for its next attempt.
     Waiting,
-    /// A worker does it.
+    /// A worker executes the job.
     Running,
-    /// Its worker was told to end.
+    /// The job's worker is being terminated.
     Stopping,
-    /// It is done.
+    /// The job is complete.
     Complete,
-    /// It is given up.
+    /// The job failed after all attempts.
     Failed,
 }
 
@@ -66,20 +66,20 @@ impl JobState {
 }
 
 impl StatusSnapshot {
-    /// How many jobs are in each state.
+    /// Returns the number of jobs in each state.
     pub fn jobs_by_state(&self) -> [(&'static str, usize); 5] {
         JobState::ALL.map(|(state, name)| (name, self.jobs.iter().filter(|job| job.state == state).count()))
     }
 }
 
-/// Whether ckcore can give work.
+/// The state of the connection to the core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CoreStatus {
-    /// There is none by configuration.
+    /// No core is configured.
     #[default]
     None,
-    /// It is connected, and the actions are subscribed to.
+    /// The core is connected, and the actions are subscribed to.
     Connected,
-    /// It is not, and why.
+    /// The core is not connected, with the reason.
     Disconnected(String),
 }

@@ -1,20 +1,20 @@
-//! What a collection came to, and what it tells while it runs: data only, for the summary, the progress display, the
-//! exit code and the answer to ckcore.
+//! The outcome of a run and its progress events, for the summary, the progress display, the exit code and the result of
+//! the action.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use worker_proto::Gap;
 
-/// The outcome of one collection.
+/// The outcome of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunReport {
-    /// One per enabled collector.
+    /// The reports of the enabled collectors.
     pub collectors: Vec<CollectorReport>,
-    /// Nodes in the merged graph.
+    /// The number of nodes in the merged graph.
     pub nodes: u64,
-    /// Edges in the merged graph.
+    /// The number of edges in the merged graph.
     pub edges: u64,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
@@ -23,53 +23,53 @@ pub struct RunReport {
 pub struct CollectorReport {
     /// The collector's name.
     pub name: String,
-    /// One per unit of its plan.
+    /// The reports of the units of its plan.
     pub units: Vec<UnitReport>,
-    /// Why the collector as a whole gave nothing.
+    /// The reason why the collector as a whole failed.
     pub failure: Option<String>,
-    /// What planning had to leave out.
+    /// The gaps of the plan.
     pub gaps: Vec<Gap>,
-    /// Whether the units are all accounts of the cloud.
+    /// Whether the plan has all accounts of the cloud.
     pub is_whole: bool,
-    /// How long it took from its first worker to its last.
+    /// The time from the start of its first worker to the end of its last.
     pub took: Duration,
 }
 
-/// The outcome of one unit, such as an AWS account.
+/// The outcome of one unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnitReport {
-    /// The account's id.
+    /// The account's ID.
     pub id: String,
     /// The account's name for people.
     pub label: String,
     /// The kind of the account node.
     pub kind: String,
-    /// Whether its nodes count.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// How many nodes of each kind it has.
+    /// The number of nodes by kind.
     pub nodes_by_kind: BTreeMap<String, u64>,
-    /// How many edges it has.
+    /// The number of edges.
     pub edges: u64,
-    /// What it had to leave out.
+    /// The unit's gaps.
     pub gaps: Vec<Gap>,
-    /// How many nodes were kept as the core had them, whole or in part, because they could not be seen.
+    /// The number of nodes that were carried over from the core, whole or in part.
     pub kept: u64,
-    /// How long it took, all attempts together.
+    /// The duration of all attempts.
     pub took: Duration,
 }
 
-/// Whether the nodes of a unit count.
+/// The outcome of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// They do.
+    /// The unit was collected; its nodes count.
     Complete,
-    /// They do not.
+    /// The unit failed; its nodes are discarded.
     Failed {
-        /// One word or two, such as `deadline` or `killed`.
+        /// A label, such as `deadline`.
         reason: String,
-        /// What happened and what to do.
+        /// The cause and the remedy.
         detail: String,
     },
 }
@@ -109,24 +109,24 @@ impl UnitReport {
         self.counts() && self.gaps.is_empty() && self.kept == 0
     }
 
-    /// All its nodes.
+    /// Returns the number of its nodes.
     #[must_use]
     pub fn nodes(&self) -> u64 {
         self.nodes_by_kind.values().sum()
     }
 }
 
-/// What happens while a collection runs.
+/// An event during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgressEvent {
-    /// A collector knows its units.
+    /// A collector has its plan.
     CollectorPlanned {
         /// The collector.
         collector: String,
-        /// How many units it has.
+        /// The number of its units.
         units: usize,
     },
-    /// A unit is being collected.
+    /// The collection of a unit started.
     UnitStarted {
         /// The collector.
         collector: String,
@@ -134,37 +134,37 @@ pub enum ProgressEvent {
         unit: String,
         /// The unit's name for people.
         label: String,
-        /// The process that collects it; `None` in the supervisor's own.
+        /// The worker's PID; `None` for a thread.
         pid: Option<u32>,
     },
-    /// A unit is so far.
+    /// Progress of a unit.
     UnitProgress {
         /// The collector.
         collector: String,
         /// The unit's id.
         unit: String,
-        /// Parts (regions) that are complete.
+        /// The number of complete parts (regions).
         parts_done: u32,
-        /// All parts (regions); 0 if unknown.
+        /// The number of parts (regions); 0 if unknown.
         parts: u32,
-        /// Nodes found so far.
+        /// The number of nodes so far.
         nodes: u64,
     },
-    /// A unit ended for good.
+    /// The last attempt of a unit ended.
     UnitFinished {
         /// The collector.
         collector: String,
         /// The unit's id.
         unit: String,
-        /// Its nodes.
+        /// The number of its nodes.
         nodes: u64,
-        /// How much it had to leave out.
+        /// The number of its gaps.
         gaps: usize,
-        /// Whether they count.
+        /// The outcome.
         outcome: Outcome,
     },
     /// The merged graph is being written or uploaded.
     Uploading,
-    /// The collection is over.
+    /// The run is finished.
     Finished,
 }

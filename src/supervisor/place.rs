@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     ckcore::{Ancestor, StoredGraph, StoredNode},
-    collector_api::{Home, Subject},
+    collector_api::{ParentNode, Target},
     collectors,
 };
 
@@ -115,7 +115,7 @@ impl<'g> Places<'g> {
     ///
     /// # Errors
     /// What about its place is not known.
-    pub(super) fn subject(&self, index: usize) -> Result<Subject, String> {
+    pub(super) fn subject(&self, index: usize) -> Result<Target, String> {
         let node = self.node(index);
         let region = self.region(index);
         let account = self.account(index, &region).ok_or("its account is not known")?;
@@ -138,7 +138,8 @@ impl<'g> Places<'g> {
         let named = collectors::locate(&node.reported).and_then(|origin| origin.region);
         if let Some(region) = named {
             let known = by_id(region).map(Place::Node);
-            return known.unwrap_or_else(|| Place::Known(Home { id: region.into(), name: None, reported: empty() }));
+            return known
+                .unwrap_or_else(|| Place::Known(ParentNode { id: region.into(), name: None, reported: empty() }));
         }
         match node.ancestors.get("region") {
             Some(region) if parents.is_empty() => Place::Known(of_ancestor(region)),
@@ -147,7 +148,7 @@ impl<'g> Places<'g> {
         }
     }
 
-    fn account(&self, index: usize, region: &Place) -> Option<Home> {
+    fn account(&self, index: usize, region: &Place) -> Option<ParentNode> {
         let direct = match region {
             Place::Node(region) => self.parents(*region, Rank::Account),
             _ => self.parents(index, Rank::Account),
@@ -161,13 +162,13 @@ impl<'g> Places<'g> {
         let node = self.node(index);
         let stored = node.ancestors.get("account").map(of_ancestor);
         let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
-        let said = stored.or_else(|| Some(Home { id: named()?.into(), name: None, reported: empty() }))?;
+        let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
         // Whoever it is, the graph knows more of it.
         let found = self.all_above(index, Rank::Account).into_iter().find(|above| self.id(*above) == said.id);
         Some(found.map_or(said, |account| home(self.node(account))))
     }
 
-    fn cloud(&self, index: usize, account: &Home) -> Option<String> {
+    fn cloud(&self, index: usize, account: &ParentNode) -> Option<String> {
         if let Some(cloud) = self.node(index).ancestors.get("cloud") {
             return Some(cloud.id.clone());
         }
@@ -204,7 +205,7 @@ enum Place {
     /// In the graph.
     Node(usize),
     /// By its name.
-    Known(Home),
+    Known(ParentNode),
     /// Not at all, or several.
     Unknown,
 }
@@ -213,29 +214,29 @@ enum Place {
 ///
 /// # Errors
 /// What about its place is not known.
-pub(super) fn subject_of_task(node: &StoredNode) -> Result<Subject, String> {
+pub(super) fn subject_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;
     let region = node.ancestors.get("region").map(of_ancestor);
     Ok(subject(node, cloud.id.clone(), of_ancestor(account), region))
 }
 
-fn subject(node: &StoredNode, cloud: String, account: Home, region: Option<Home>) -> Subject {
+fn subject(node: &StoredNode, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {
     let id = resource_id(node).to_owned();
     let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
-    Subject { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
+    Target { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
 }
 
-fn home(node: &StoredNode) -> Home {
-    Home {
+fn home(node: &StoredNode) -> ParentNode {
+    ParentNode {
         id: resource_id(node).to_owned(),
         name: text(node, "name").map(str::to_owned),
         reported: node.reported.clone(),
     }
 }
 
-fn of_ancestor(ancestor: &Ancestor) -> Home {
-    Home { id: ancestor.id.clone(), name: ancestor.name.clone(), reported: ancestor.reported.clone() }
+fn of_ancestor(ancestor: &Ancestor) -> ParentNode {
+    ParentNode { id: ancestor.id.clone(), name: ancestor.name.clone(), reported: ancestor.reported.clone() }
 }
 
 /// The resource's id in the cloud.

@@ -8,10 +8,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::event::{JobId, JobOrder, RunId};
-use crate::collector_api::shared_values::{Answer, Leases, Told};
+use crate::collector_api::shared_values::{Answer, SingleFlight, Told};
 
 type Waiter = oneshot::Sender<Answer>;
-type Shelves = BTreeMap<(RunId, &'static str), Leases<Waiter>>;
+type Shelves = BTreeMap<(RunId, &'static str), SingleFlight<Waiter>>;
 
 /// Shared values by run and collector.
 #[derive(Default)]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ckcore::{StoredNode, Task, TaskResult},
-    collector_api::Subject,
+    collector_api::Target,
 };
 
 /// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.
@@ -98,8 +98,8 @@ fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
 }
 
 /// The subject with the tags that it has by now.
-fn current(subject: &Subject, node: &StoredNode) -> Subject {
-    Subject { reported: node.reported.clone(), ..subject.clone() }
+fn current(subject: &Target, node: &StoredNode) -> Target {
+    Target { reported: node.reported.clone(), ..subject.clone() }
 }
 
 fn change(node: &mut StoredNode, verb: &Verb) {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use worker_proto::{Credentials, Failure, FromWorker};
 
 use crate::{
-    collector_api::shared_values::{Answer, Leases, Told},
+    collector_api::shared_values::{Answer, SingleFlight, Told},
     collector_api::{Request, SharedWaiter},
 };
 
@@ -16,7 +16,7 @@ type CredentialWaiter = (u32, oneshot::Sender<Result<Credentials, Failure>>);
 #[derive(Default)]
 pub(super) struct Desk {
     credentials: Vec<CredentialWaiter>,
-    shared: Leases<SharedWaiter>,
+    shared: SingleFlight<SharedWaiter>,
     /// Who asked first in this worker, until the supervisor has answered.
     first: BTreeMap<String, (u64, SharedWaiter)>,
     asked: u64,

@@ -160,7 +160,7 @@ async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_don
     scene.struck().await;
     scene.core.push(&format!("stop/{task}"), &Value::Null).await;
     // The connection says it, then whoever ends the cleanup.
-    scene.daemon.logged_times("the core gave up an action", 2).await;
+    scene.daemon.logged_times("core aborted action", 2).await;
     scene.aws.mend(hanging).await;
     scene.daemon.logged("cleaned up deleted=1 failed=0").await;
     let volumes = scene.marked().await;

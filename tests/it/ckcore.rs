@@ -145,7 +145,7 @@ async fn a_core_that_is_not_there_yet_is_waited_for() {
     server.stop();
     let mut client = Client::new(&server);
     let reason = client.disconnected().await;
-    assert!(reason.contains("look at the core"), "{reason}");
+    assert!(reason.contains("detection of the core"), "{reason}");
     server.start_again().await;
     assert_eq!(client.event().await, CoreEvent::Connected);
     client.close().await;
@@ -379,7 +379,7 @@ async fn tls_towards_a_core_without_it_is_a_plain_failure() {
     let server = TestCore::start(None).await;
     let plain = server.uri();
     for (uri, ws_uri, failed) in [
-        (plain.replace("http", "https"), plain.replace("http", "wss"), "look at the core"),
+        (plain.replace("http", "https"), plain.replace("http", "wss"), "detection of the core"),
         (plain.clone(), plain.replace("http", "wss"), "websocket"),
     ] {
         let mut config = config(&server);

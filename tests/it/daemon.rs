@@ -102,7 +102,7 @@ async fn a_hangup_opens_the_log_again_and_nothing_more() {
     fs::rename(daemon.log_file(), &moved).unwrap();
     fs::write(daemon.log_file(), "").unwrap();
     daemon.running.signal("HUP");
-    daemon.logged("the log was opened again").await;
+    daemon.logged("reopened the log file").await;
     assert_eq!(collect(&core).await, done());
     daemon.logged("collection complete").await;
     assert!(!fs::read_to_string(&moved).unwrap().contains("collection complete"));
@@ -153,7 +153,7 @@ async fn a_core_that_is_not_there_is_waited_for() {
     let mut core = TestCore::start(None).await;
     core.stop();
     let daemon = Daemon::example(&core);
-    daemon.logged("no connection to the core").await;
+    daemon.logged("connection to the core failed").await;
     assert_eq!(daemon.get("/ready").await.0, 503);
     assert_eq!(daemon.get("/health").await, (200, "ok\r\n".to_owned()));
     core.start_again().await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ckworker::{
     ckcore::{self, CoreConfig},
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
     collectors,
     delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
@@ -59,7 +59,7 @@ impl Collector for Puppets {
         Box::pin(async { Ok(()) })
     }
 
-    fn operator(&self, settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+    fn operator(&self, settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
         let unit = collectors::find("example").unwrap().operator(settings, subject)?;
         Ok(Unit { payload: settings.text("behaviour").unwrap().to_owned(), ..unit })
     }

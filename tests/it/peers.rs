@@ -104,7 +104,7 @@ async fn redirect_by_core_is_named_with_its_destination() {
     let websocket = |line: &str| core_but_websockets(line, Some(redirect(301, "https://login.example/start")));
     let websocket = Odd::start(websocket).await;
     for (server, what) in
-        [(everything, "look at the core"), (registration, "registration"), (websocket, "action websocket")]
+        [(everything, "detection of the core"), (registration, "subscription"), (websocket, "action websocket")]
     {
         let reason = Client::with(server.config(), 16).disconnected().await;
         for part in [what, "redirects to https://login.example/start", "--ckcore-uri"] {
@@ -134,9 +134,9 @@ async fn core_that_floods_adds_few_log_lines() {
     assert_eq!(output.code, 0, "{log}");
     let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert!(log.len() < 300_000, "{}", log.len());
-    assert_eq!(lines("  ignored a frame of the core"), 20, "{log}");
-    assert_eq!(lines("  the core gave up an action"), 200);
-    let suppressed = log.lines().filter(|line| line.contains("such as: ignored a frame of the core"));
+    assert_eq!(lines("  ignoring invalid frame from the core"), 20, "{log}");
+    assert_eq!(lines("  core aborted action"), 200);
+    let suppressed = log.lines().filter(|line| line.contains("such as: ignoring invalid frame from the core"));
     let suppressed = suppressed.map(|line| line.split_once("lines=").unwrap().1.split(' ').next().unwrap());
     assert_eq!(suppressed.map(|lines| lines.parse::<usize>().unwrap()).sum::<usize>(), FRAMES - 20, "{log}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ckworker::{
-    collector_api::{Home, Subject},
+    collector_api::{ParentNode, Target},
     collectors,
     process::{self, Program},
     settings::Settings,
@@ -60,7 +60,7 @@ impl Worker {
         self.writer.write(&encode_to_worker(message).unwrap()).await.unwrap();
     }
 
-    async fn operate(&mut self, subject: &Subject, verb: Verb) -> Outcome {
+    async fn operate(&mut self, subject: &Target, verb: Verb) -> Outcome {
         self.next += 1;
         let subject = serde_json::to_string(subject).unwrap();
         self.say(&ToWorker::Operate(Operation { id: self.next, verb, subject, limit_ms: 60_000 })).await;
@@ -79,19 +79,23 @@ impl Worker {
 }
 
 /// A node as the supervisor describes it to a worker.
-fn subject(node: &StoredNode) -> Subject {
+fn subject(node: &StoredNode) -> Target {
     let ancestor = |rank: &str| {
         let found = node.metadata["ancestors"][rank]["id"].as_str()?;
-        Some(Home { id: found.into(), name: None, reported: serde_json::Map::new() })
+        Some(ParentNode { id: found.into(), name: None, reported: serde_json::Map::new() })
     };
     let text = |field: &str| node.reported[field].as_str().unwrap_or_default().to_owned();
-    Subject {
+    Target {
         kind: text("kind"),
         id: text("id"),
         name: text("name"),
         reported: node.reported.as_object().unwrap().clone(),
         cloud: "aws".into(),
-        account: ancestor("account").unwrap_or(Home { id: text("id"), name: None, reported: serde_json::Map::new() }),
+        account: ancestor("account").unwrap_or(ParentNode {
+            id: text("id"),
+            name: None,
+            reported: serde_json::Map::new(),
+        }),
         region: ancestor("region"),
     }
 }

@@ -15,14 +15,14 @@ const INFO_LIMIT: usize = 500;
 /// The time stamps of a core: `2024-01-02T03:04:05Z`.
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
-/// A text frame of the core.
+/// A received text frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
-    /// Something to do.
+    /// An action.
     Action(Action),
-    /// Something is no longer to be done.
+    /// The core aborts an action.
     Abort(ActionKey),
-    /// Nothing that we can use, and why.
+    /// An invalid frame, with the reason.
     Unusable(String),
 }
 
@@ -39,7 +39,7 @@ fn read_action(text: &str) -> Result<Incoming, String> {
         return Err(format!("kind {:?}", bounded(kind)));
     }
     let Some(action) = ActionKind::named(field("message_type")) else {
-        return Err(format!("action {:?}, for which we are not registered", bounded(field("message_type"))));
+        return Err(format!("action {:?}, which is not subscribed to", bounded(field("message_type"))));
     };
     let data = frame.get("data").and_then(Value::as_object).ok_or("an action without data")?;
     let part = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -53,7 +53,7 @@ fn read_action(text: &str) -> Result<Incoming, String> {
     Ok(Incoming::Action(Action { key, kind: action, data: data.clone() }))
 }
 
-/// The text frame that answers an action.
+/// Returns the text frame with the result of an action.
 pub fn answer(action: &Action, answer: &Answer) -> String {
     let mut data = action.data.clone();
     let kind = match answer {
@@ -66,7 +66,7 @@ pub fn answer(action: &Action, answer: &Answer) -> String {
     json!({ "kind": kind, "message_type": action.kind.name(), "data": data }).to_string()
 }
 
-/// The text frame about an action in work.
+/// Returns the text frame with an update about an action in progress.
 pub fn update(key: &ActionKey, action: ActionKind, update: &Update) -> String {
     let ActionKey { task, step } = key;
     let (kind, data) = match update {
@@ -87,7 +87,7 @@ pub fn update(key: &ActionKey, action: ActionKind, update: &Update) -> String {
 
 fn tree(progress: &ProgressTree) -> Value {
     let parts = progress.parts.iter().map(|part| {
-        // The core refuses a total of nothing and more than all.
+        // The core rejects a total of zero, and more than the total.
         let total = part.total.max(1);
         let mut json =
             json!({ "kind": "progress", "name": part.name, "current": part.current.min(total), "total": total });

@@ -18,7 +18,7 @@ fn parsed(text: &str) -> Value {
 }
 
 #[test]
-fn a_recorded_action_is_read_and_answered() {
+fn recorded_action_is_read_and_answered() {
     let action = action(RECORDED);
     assert_eq!(action.key, ActionKey { task: "da2af9aa".into(), step: "collect".into() });
     assert_eq!(action.kind, ActionKind::Collect);
@@ -31,18 +31,18 @@ fn a_recorded_action_is_read_and_answered() {
 }
 
 #[test]
-fn an_abort_is_read() {
+fn recorded_abort_is_read() {
     let text = RECORDED.replace("\"action\"", "\"action_abort\"");
     assert_eq!(read(&text), Incoming::Abort(ActionKey { task: "da2af9aa".into(), step: "collect".into() }));
 }
 
 #[test]
-fn unusable_frames_say_why() {
+fn invalid_frames_name_the_reason() {
     for (text, why) in [
         ("", "not JSON"),
         ("[]", "kind"),
         ("{\"kind\":\"event\"}", "kind \"event\""),
-        ("{\"kind\":\"action\",\"message_type\":\"other\"}", "not registered"),
+        ("{\"kind\":\"action\",\"message_type\":\"other\"}", "not subscribed"),
         ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":null}", "without data"),
         ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":{\"task\":1}}", "without task"),
     ] {
@@ -54,7 +54,7 @@ fn unusable_frames_say_why() {
 }
 
 #[test]
-fn notes_have_the_form_that_the_core_reads() {
+fn updates_have_the_recorded_form() {
     let key = ActionKey { task: "t".into(), step: "collect".into() };
     let part = |path: &[&str], name: &str, current, total| ProgressPart {
         path: path.iter().map(|part| (*part).to_owned()).collect(),

@@ -1,29 +1,29 @@
-//! The books of actions and answers: a pure state, tested as sequences.
+//! Ledger of the core's actions and their results, a pure state machine.
 //!
-//! An entry is *open* while the action is in work or its answer has not reached the core; open entries are never
-//! forgotten, so there is a bound for how many the ledger takes. An answer that reached the core is *kept* for a while,
-//! because the core delivers the action again if it lost the answer.
+//! An entry is *open* while its action is in progress or its result has not reached the core. Open entries are never
+//! dropped, so their number is bounded. A delivered result is *kept* for a while, because the core redelivers an action
+//! whose result it lost.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{Action, ActionKey, ActionKind, Answer};
 
-/// The most entries that are open at a time; a core has one per running workflow.
+/// The limit of open entries; a core has one per running workflow.
 pub const OPEN_LIMIT: usize = 64;
 
-/// How many answers are kept after they reached the core.
+/// The number of results that are kept after their delivery.
 pub const KEPT_LIMIT: usize = 256;
 
-/// What to do with an action that arrived.
+/// How a received action is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Start it.
+    /// The action is new: start it.
     Start,
-    /// It is in work: its answer will come.
+    /// The action is in progress: its result will follow.
     InProgress,
-    /// It was answered: the answer is to be sent (again).
+    /// The action was answered: send its result again.
     Answered,
-    /// There is no room; the core delivers it again on a later connection.
+    /// The ledger is full; the core redelivers the action on a later connection.
     NoRoom,
 }
 
@@ -36,26 +36,26 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     InProgress,
-    /// To be sent.
+    /// The result is queued.
     Waiting(Answer),
-    /// Sent on this connection; not known whether the core has it.
+    /// The result was sent on this connection; the core has not acknowledged it.
     Sent(Answer),
-    /// The core has it, or the connection on which it was sent broke: sent again only if the core asks again.
+    /// The core has the result, or the connection broke after it was sent: sent again only if the action is redelivered.
     Kept(Answer),
 }
 
-/// Which actions are in work, which answers have to be sent, and which were.
+/// Actions in progress, queued results and delivered results.
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: HashMap<ActionKey, Entry>,
-    /// The keys of answers to be sent, oldest first.
+    /// The keys of queued results, oldest first.
     waiting: VecDeque<ActionKey>,
-    /// The keys of kept answers, oldest first.
+    /// The keys of kept results, oldest first.
     kept: VecDeque<ActionKey>,
 }
 
 impl Ledger {
-    /// The core delivered an action.
+    /// Records a received action.
     pub fn arrived(&mut self, action: &Action) -> Arrival {
         let open = self.open();
         let Some(entry) = self.entries.get_mut(&action.key) else {
@@ -67,7 +67,7 @@ impl Ledger {
         };
         match &entry.state {
             State::InProgress => Arrival::InProgress,
-            // Sent on this connection: the core wrote this delivery before it read our answer.
+            // The core sent this delivery before it read the result on the same connection.
             State::Waiting(_) | State::Sent(_) => Arrival::Answered,
             State::Kept(answer) => {
                 entry.state = State::Waiting(answer.clone());
@@ -78,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// An action in work is finished. Returns whether there is something to send; a second answer is ignored.
+    /// Records the result of an action in progress. Returns whether it was queued; a second result is ignored.
     pub fn answered(&mut self, key: &ActionKey, answer: Answer) -> bool {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.state == State::InProgress) else {
             return false;
@@ -88,12 +88,12 @@ impl Ledger {
         true
     }
 
-    /// What kind of action it is, if it is in work.
+    /// Returns the kind of an action in progress.
     pub fn in_progress(&self, key: &ActionKey) -> Option<ActionKind> {
         self.entries.get(key).filter(|entry| entry.state == State::InProgress).map(|entry| entry.action.kind)
     }
 
-    /// The next answer to send, which counts as sent from now on.
+    /// Returns the next result to send, and marks it as sent.
     pub fn send_next(&mut self) -> Option<(Action, Answer)> {
         let key = self.waiting.pop_front()?;
         let entry = self.entries.get_mut(&key)?;
@@ -103,7 +103,7 @@ impl Ledger {
         Some((entry.action.clone(), answer))
     }
 
-    /// The answer could not be written: it is sent first on the next connection.
+    /// Requeues a result that could not be written: the next connection sends it first.
     pub fn not_sent(&mut self, key: &ActionKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && let State::Sent(answer) = &entry.state
@@ -113,8 +113,8 @@ impl Ledger {
         }
     }
 
-    /// The connection on which the answer was sent is over, whether or not the core took it: on the next connection the
-    /// core begins with the actions for which it has no answer.
+    /// Marks a sent result as kept, because its connection ended: on the next connection the core first redelivers the
+    /// actions whose results it lacks.
     pub fn settled(&mut self, key: &ActionKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && let State::Sent(answer) = &entry.state
@@ -129,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// Whether an answer has to be sent.
+    /// Whether a result is queued.
     pub fn has_answer(&self) -> bool {
         !self.waiting.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Sequences of the ledger.
+//! Sequences of deliveries and results.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Map;
@@ -10,7 +10,7 @@ fn action(task: &str) -> Action {
     Action { key, kind: ActionKind::Collect, data: Map::new() }
 }
 
-/// Starts and answers an action, and sends the answer.
+/// Starts and answers an action, and sends its result.
 fn sent(ledger: &mut Ledger, task: &str) -> ActionKey {
     let action = action(task);
     assert_eq!(ledger.arrived(&action), Arrival::Start);
@@ -20,7 +20,7 @@ fn sent(ledger: &mut Ledger, task: &str) -> ActionKey {
 }
 
 #[test]
-fn an_action_is_answered_once() {
+fn action_is_answered_once() {
     let mut ledger = Ledger::default();
     let key = sent(&mut ledger, "1");
     assert_eq!(ledger.send_next(), None);
@@ -30,7 +30,7 @@ fn an_action_is_answered_once() {
 }
 
 #[test]
-fn an_action_in_work_is_not_started_again() {
+fn action_in_progress_is_not_started_again() {
     let mut ledger = Ledger::default();
     assert_eq!(ledger.arrived(&action("1")), Arrival::Start);
     assert_eq!(ledger.arrived(&action("1")), Arrival::InProgress);
@@ -39,7 +39,7 @@ fn an_action_in_work_is_not_started_again() {
 }
 
 #[test]
-fn the_kept_answer_is_sent_again_when_the_core_asks_again() {
+fn kept_result_is_sent_again_on_redelivery() {
     let mut ledger = Ledger::default();
     let key = sent(&mut ledger, "1");
     ledger.settled(&key);
@@ -50,7 +50,7 @@ fn the_kept_answer_is_sent_again_when_the_core_asks_again() {
 }
 
 #[test]
-fn a_delivery_that_crossed_the_answer_asks_for_nothing() {
+fn delivery_that_crossed_the_result_is_ignored() {
     let mut ledger = Ledger::default();
     let key = sent(&mut ledger, "1");
     assert_eq!(ledger.arrived(&action("1")), Arrival::Answered);
@@ -60,7 +60,7 @@ fn a_delivery_that_crossed_the_answer_asks_for_nothing() {
 }
 
 #[test]
-fn an_answer_that_was_not_written_goes_first() {
+fn unwritten_result_is_sent_first_on_next_connection() {
     let mut ledger = Ledger::default();
     for task in ["1", "2"] {
         ledger.arrived(&action(task));
@@ -74,7 +74,7 @@ fn an_answer_that_was_not_written_goes_first() {
 }
 
 #[test]
-fn the_answer_to_an_unknown_action_is_ignored() {
+fn result_of_unknown_action_is_ignored() {
     let mut ledger = Ledger::default();
     assert!(!ledger.answered(&action("1").key, Answer::Done));
     assert_eq!(ledger.send_next(), None);

@@ -1,19 +1,19 @@
-//! Which losses of the connection to the core are worth a log line: a pure state.
+//! Decides which connection failures are logged, a pure state machine.
 //!
-//! A core may end every connection at once, for hours and with varying reasons. Each reason is logged once; after that, only
-//! the 16th, 32nd, 64th… loss is logged, until a connection has held for [`STABLE`] or has carried an answer.
+//! A core may close every connection at once, for hours and with varying reasons. Each reason is logged once; after that
+//! only the 16th, 32nd, 64th, … failure is logged, until a connection has lasted [`STABLE`] or has carried a result.
 
 use std::time::Duration;
 
-/// How long a connection must hold before it counts as one that lasts.
+/// The time after which a connection counts as stable.
 pub const STABLE: Duration = Duration::from_secs(60);
 
-/// Reasons that are remembered; further ones are logged only with a count.
+/// The limit of remembered reasons; further ones are only counted.
 const MAX_REASONS: usize = 8;
-/// The first loss that is logged although its reason is known.
+/// The first failure that is logged although its reason is known.
 const FIRST_REPEATED: u64 = 16;
 
-/// The losses and failed attempts since the last connection that lasted.
+/// The failures since the last stable connection.
 #[derive(Debug, Default)]
 pub struct LossLog {
     attempts: u64,
@@ -21,25 +21,25 @@ pub struct LossLog {
     reasons: Vec<String>,
 }
 
-/// How a loss is logged.
+/// How a failure is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogDecision {
-    /// As news.
+    /// As a warning of its own.
     Log,
-    /// As one of many, with the number of attempts and of connections that were made and did not last.
+    /// As a summary: the number of failures, and of connections that were made and did not last.
     Summarize(u64, u64),
-    /// Only for debugging.
+    /// At level DEBUG.
     Suppress,
 }
 
 impl LossLog {
-    /// A connection was made. Returns whether to log it.
+    /// Records a connection. Returns whether to log it.
     pub fn connected(&mut self) -> bool {
         self.connections += 1;
         self.connections == 1
     }
 
-    /// A connection was lost or could not be made.
+    /// Records a failure.
     pub fn lost(&mut self, reason: &str) -> LogDecision {
         self.attempts += 1;
         if self.reasons.len() < MAX_REASONS && !self.reasons.iter().any(|known| known == reason) {
@@ -52,14 +52,14 @@ impl LossLog {
         LogDecision::Suppress
     }
 
-    /// The connection lasts. Returns the number of losses before it if the log does not say yet that there is a connection.
+    /// Records that the connection is stable. Returns the number of failures before it, unless the connection was logged.
     pub fn lasts(&mut self) -> Option<u64> {
         let Self { attempts, connections, .. } = std::mem::take(self);
-        // The next loss is followed by a connection that is news again.
+        // The connection after the next failure is logged again.
         (connections > 1).then_some(attempts)
     }
 
-    /// Whether nothing was lost since the last connection that lasted.
+    /// Whether there was no failure since the last stable connection.
     pub fn is_empty(&self) -> bool {
         self.attempts == 0
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_reason_is_repeated_at_growing_intervals_only() {
+    fn known_reason_is_logged_at_growing_intervals() {
         let mut losses = LossLog::default();
         let said: Vec<LogDecision> = (0..500).map(|_| losses.lost("closed")).collect();
         assert_eq!(said[0], LogDecision::Log);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn short_connections_are_logged_once_until_one_lasts() {
         let mut losses = LossLog::default();
-        assert!(losses.connected(), "the first one");
+        assert!(losses.connected(), "the first connection");
         for _ in 0..15 {
             losses.lost("closed");
             assert!(!losses.connected());

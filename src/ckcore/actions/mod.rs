@@ -1,4 +1,4 @@
-//! Actions of the core: what it wants done, how its deliveries are kept apart, and the websocket that carries them.
+//! Actions of the core, the ledger of their results, and the websocket that carries both.
 
 mod frames;
 mod ledger;
@@ -10,12 +10,12 @@ pub use progress::{InfoLevel, ProgressPart, ProgressTree, Update};
 use serde_json::{Map, Value};
 pub use subscriber::{SharedLedger, Subscriber};
 
-/// What identifies an action to the core.
+/// The identity of an action in the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActionKey {
     /// The id of the running workflow.
     pub task: String,
-    /// The step of the workflow that waits for the answer.
+    /// The step of the workflow that waits for the result.
     pub step: String,
 }
 
@@ -25,7 +25,7 @@ impl std::fmt::Display for ActionKey {
     }
 }
 
-/// The actions that we register for and answer.
+/// The actions that ckworker subscribes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActionKind {
     /// Collect the clouds and deliver the graph.
@@ -35,10 +35,10 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
-    /// All of them, in the order of registration.
+    /// All kinds, in the order of subscription.
     pub const ALL: [ActionKind; 2] = [ActionKind::Collect, ActionKind::Cleanup];
 
-    /// The name of the action in the core.
+    /// Returns the name of the action in the core.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,29 +47,29 @@ impl ActionKind {
         }
     }
 
-    /// The kind with this name in the core.
+    /// Returns the kind with this name in the core.
     #[must_use]
     pub fn named(name: &str) -> Option<ActionKind> {
         ActionKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// Something that the core wants done. It waits for exactly one answer.
+/// A step of a workflow of the core. Gets exactly one result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
-    /// What identifies it.
+    /// The action's identity.
     pub key: ActionKey,
-    /// What to do.
+    /// The kind of work.
     pub kind: ActionKind,
-    /// All that the core said about it; goes back with the answer.
+    /// The data that the core sent; returned with the result.
     pub data: Map<String, Value>,
 }
 
-/// The most of an action's data that is kept for its answer, in bytes of JSON.
+/// The limit of an action's data that is kept for its result, in bytes of JSON.
 const ECHO_LIMIT: usize = 16 * 1024;
 
 impl Action {
-    /// The same action with no more data than its answer carries: beyond a limit only what the core compares.
+    /// Returns the action with the data for its result: above the limit only the members that the core compares.
     fn for_answer(&self) -> Action {
         if Value::Object(self.data.clone()).to_string().len() <= ECHO_LIMIT {
             return self.clone();
@@ -83,8 +83,8 @@ impl Action {
 /// The outcome of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done.
+    /// The action succeeded.
     Done,
-    /// It failed, with the reason for people; long texts are cut.
+    /// The action failed, with the reason. Long reasons are truncated.
     Error(String),
 }

@@ -1,58 +1,58 @@
-//! Progress and messages that wait to be sent. Nothing depends on them, so the oldest are dropped when there are too many.
+//! Queue of progress reports and messages for the core. It drops the oldest when it is full: no result depends on them.
 
 use std::collections::VecDeque;
 
 use super::{ActionKey, ActionKind};
 
-/// How far an action is.
+/// The progress of an action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProgressTree {
-    /// The action's name for people.
+    /// The action's display name.
     pub name: String,
-    /// Its parts.
+    /// The parts of the action.
     pub parts: Vec<ProgressPart>,
 }
 
-/// How far a part of an action is.
+/// The progress of a part of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgressPart {
-    /// The names of what it is a part of, outermost first.
+    /// The names of the enclosing parts, outermost first.
     pub path: Vec<String>,
-    /// Its name, unique among its neighbours.
+    /// The part's name, unique among its siblings.
     pub name: String,
-    /// How much is done, at most `total`.
+    /// The completed steps, at most `total`.
     pub current: u64,
-    /// How much there is to do, at least one.
+    /// The total number of steps, at least one.
     pub total: u64,
 }
 
-/// How grave a message about an action is.
+/// The severity of a message about an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InfoLevel {
-    /// Good to know.
+    /// Informational.
     Info,
-    /// Something was lost.
+    /// Data was lost.
     Error,
 }
 
-/// Something about an action in work, for people.
+/// An update about an action in progress.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// How far it is.
+    /// The action's progress.
     Progress(ProgressTree),
-    /// A message.
+    /// A message for the core's users.
     Info(InfoLevel, String),
 }
 
-/// How many wait at a time.
+/// The limit of queued updates.
 const LIMIT: usize = 64;
 
-/// What waits, oldest first.
+/// Queued updates, oldest first.
 #[derive(Debug, Default)]
 pub struct PendingUpdates(VecDeque<(ActionKey, ActionKind, Update)>);
 
 impl PendingUpdates {
-    /// Adds a update. Of the progress of an action only the newest waits.
+    /// Adds an update. Of an action's progress only the newest is kept.
     pub fn push(&mut self, key: ActionKey, action: ActionKind, update: Update) {
         if matches!(update, Update::Progress(_)) {
             self.0.retain(|(old, _, update)| *old != key || !matches!(update, Update::Progress(_)));
@@ -63,12 +63,12 @@ impl PendingUpdates {
         self.0.push_back((key, action, update));
     }
 
-    /// The next update to send.
+    /// Returns the next update to send.
     pub fn pop(&mut self) -> Option<(ActionKey, ActionKind, Update)> {
         self.0.pop_front()
     }
 
-    /// Drops all notes, where nobody can be told.
+    /// Drops all updates, for a core that does not accept any.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_progress_waits_and_the_number_is_bounded() {
+    fn pending_updates_keep_newest_progress_and_are_bounded() {
         let mut notes = PendingUpdates::default();
         let key = |number: usize| ActionKey { task: number.to_string(), step: "collect".into() };
         let progress = |name: &str| Update::Progress(ProgressTree { name: name.into(), parts: vec![] });

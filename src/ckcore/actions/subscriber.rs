@@ -1,4 +1,4 @@
-//! The task behind a connection: register, connect, give actions on, deliver answers, and again.
+//! The task that owns the action websocket: subscribes, connects, forwards actions, sends results, reconnects.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ use crate::ckcore::{
 
 const ACTIONS: Label = Label { connecting: "connection of the action websocket", connected: "action websocket" };
 
-/// The ledger, shared between the connection and whoever answers.
+/// The ledger and the queued updates, shared between the websocket task and [`Core`](crate::ckcore::Core).
 #[derive(Debug, Default)]
 pub struct SharedLedger {
     ledger: Mutex<Ledger>,
@@ -48,7 +48,7 @@ impl SharedLedger {
         self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a note about an action until it can be sent, if the action is in work.
+    /// Queues an update about an action, if the action is in progress.
     pub fn add_update(&self, key: &ActionKey, update: Update) {
         let kind = self.lock().in_progress(key);
         if let Some(kind) = kind {
@@ -57,13 +57,13 @@ impl SharedLedger {
         }
     }
 
-    /// Wakes the connection, because there is something to send.
+    /// Wakes the websocket task to send queued results and updates.
     pub fn wake(&self) {
         self.changed.notify_one();
     }
 }
 
-/// What the dispatcher knows of the connection.
+/// The state of the connection that the dispatcher was last sent.
 #[derive(Debug, PartialEq, Eq)]
 enum ConnectionState {
     Unknown,
@@ -71,21 +71,21 @@ enum ConnectionState {
     Lost(String),
 }
 
-/// How a connection ended.
+/// How a session ended.
 enum SessionEnd {
-    /// The core took an answer and closed: connect again at once.
+    /// The core received a result and closed: reconnect at once.
     Answered,
-    /// It was lost or never made.
+    /// The connection failed.
     Lost(CoreError),
-    /// We are closing and have nothing left to say.
+    /// ckworker is stopping, and no result is queued.
     Stopped,
 }
 
-/// What is open on a connection.
+/// An open connection.
 struct Session {
     core: Arc<CoreInfo>,
     socket: WebSocket,
-    /// The answer that was sent and when the core must have closed.
+    /// The unacknowledged result, and when the core must have closed the websocket.
     sent: Option<(ActionKey, Instant)>,
 }
 
@@ -94,18 +94,18 @@ pub struct Subscriber {
     http: Arc<HttpClient>,
     ledger: Arc<SharedLedger>,
     outbox: Outbox,
-    /// When everything must be over, once we are closing.
+    /// The deadline for queued results, once ckworker is stopping.
     stop: watch::Receiver<Option<Instant>>,
-    /// What the dispatcher was told last.
+    /// The state that the dispatcher was last sent.
     connection: ConnectionState,
-    /// The losses since the last connection that lasted.
+    /// The failures since the last stable connection.
     losses: LossLog,
-    /// Whether the core may know us, so that there is something to remove in the end.
+    /// Whether a subscription was sent, which has to be removed at the end.
     subscribed: AtomicBool,
 }
 
 impl Subscriber {
-    /// A connection that was not made yet.
+    /// Creates a subscriber that is not connected.
     pub fn new(
         http: Arc<HttpClient>,
         ledger: Arc<SharedLedger>,
@@ -130,7 +130,7 @@ impl Subscriber {
                 }
                 SessionEnd::Stopped => break,
                 SessionEnd::Lost(error) => {
-                    // A core that was there may be there again at once; one that always fails is left in peace.
+                    // After a lasting connection the core may be back at once; repeated failures keep the backoff.
                     if self.connection == ConnectionState::Connected && begun.elapsed() > first * 5 {
                         backoff.reset();
                     }
@@ -141,22 +141,26 @@ impl Subscriber {
         self.unsubscribe().await;
     }
 
-    /// Whether we are closing and have nothing to deliver, or no time for it.
+    /// Whether ckworker is stopping and no result is queued, or the deadline has passed.
     fn is_over(&self) -> bool {
         let stop = *self.stop.borrow();
         stop.is_some_and(|deadline| !self.ledger.lock().has_answer() || Instant::now() >= deadline)
     }
 
-    /// Says that there is no connection, if that is news, and waits, at most until a close is asked for.
+    /// Logs and reports a failure, and waits before the next attempt, at most until ckworker is stopping.
     async fn lost(&mut self, error: &CoreError, wait: Duration) {
         let reason = error.to_string();
         match self.losses.lost(&reason) {
-            LogDecision::Log => tracing::warn!(peer = "core", reason, "no connection to the core, trying again"),
-            LogDecision::Summarize(attempts, connections) => {
-                let message = "no lasting connection to the core, trying again";
-                tracing::warn!(peer = "core", attempts, connections, reason, "{message}");
+            LogDecision::Log => {
+                tracing::warn!(peer = "core", error = reason, "connection to the core failed; retrying")
             }
-            LogDecision::Suppress => tracing::debug!(peer = "core", reason, "still no connection to the core"),
+            LogDecision::Summarize(attempts, connections) => {
+                let message = "connection to the core keeps failing; retrying";
+                tracing::warn!(peer = "core", attempts, connections, error = reason, "{message}");
+            }
+            LogDecision::Suppress => {
+                tracing::debug!(peer = "core", error = reason, "connection to the core failed again")
+            }
         }
         let news = ConnectionState::Lost(reason.clone());
         if self.connection != news {
@@ -171,9 +175,9 @@ impl Subscriber {
         }
     }
 
-    /// Returns when a close was asked for.
+    /// Returns when ckworker is stopping.
     async fn stopped(&self) {
-        // The sender is gone only together with this task.
+        // The sender is dropped only together with this task.
         let _ = self.stop.clone().wait_for(Option::is_some).await;
     }
 
@@ -216,14 +220,14 @@ impl Subscriber {
         end
     }
 
-    /// Logs that the connection lasts, if only its losses were logged.
+    /// Logs that the connection is stable, if only failures were logged.
     fn lasts(&mut self) {
         if let Some(losses) = self.losses.lasts() {
-            tracing::info!(peer = "core", losses, "connected to the core again");
+            tracing::info!(peer = "core", failures = losses, "reconnected to the core");
         }
     }
 
-    /// Returns when a close was asked for and there is no answer to deliver, or no time left for it.
+    /// Returns when ckworker is stopping and no result is queued, or at the deadline.
     async fn no_need_to_connect(&self) {
         self.stopped().await;
         let deadline = *self.stop.borrow();
@@ -239,7 +243,7 @@ impl Subscriber {
         Ok(Session { core: Arc::clone(core), socket, sent: None })
     }
 
-    /// Registers with the same values each time: a core sends pending actions only to an unchanged registration.
+    /// Subscribes with the same values each time: a core sends pending actions only to an unchanged subscription.
     async fn subscribe(&self, core: &CoreInfo) -> Result<(), CoreError> {
         let config = &self.http.config;
         for kind in ActionKind::ALL {
@@ -249,7 +253,7 @@ impl Subscriber {
                 .append_pair("wait_for_completion", "True");
             let request = self.http.request(core, Method::POST, url).await?;
             self.subscribed.store(true, Ordering::Relaxed);
-            self.http.send_short("registration for actions", request, config.timing.request).await?;
+            self.http.send_short("subscription to actions", request, config.timing.request).await?;
         }
         Ok(())
     }
@@ -282,17 +286,17 @@ impl Subscriber {
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(stable_at), if !self.losses.is_empty() => self.lasts(),
                 () = sleep_until(confirm_by), if !idle => {
-                    return SessionEnd::Lost(session.socket.lost("the core did not say that it took an answer"));
+                    return SessionEnd::Lost(session.socket.lost("the core did not acknowledge a result"));
                 }
             }
         }
     }
 
-    /// Sends what waits, as far as the connection can carry it.
+    /// Sends queued updates and results. A core that closes after each frame receives one result per connection.
     async fn send(&self, session: &mut Session) -> Result<(), CoreError> {
         let closes = session.core.dialect.closes_after_frame();
         if closes {
-            // A core that closes after each frame knows no updates.
+            // A core that closes after each frame does not accept updates.
             self.ledger.updates().clear();
         }
         loop {
@@ -307,7 +311,7 @@ impl Subscriber {
                 self.ledger.lock().not_sent(&action.key);
                 return Err(error);
             }
-            tracing::info!(peer = "work", action = %action.key, done = answer == Answer::Done, "answered an action");
+            tracing::info!(peer = "work", action = %action.key, done = answer == Answer::Done, "sent action result");
             if closes {
                 session.sent = Some((action.key, Instant::now() + self.http.config.timing.confirm));
             } else {
@@ -321,37 +325,37 @@ impl Subscriber {
         let action = match frames::read(text) {
             Incoming::Action(action) => action,
             Incoming::Abort(key) => {
-                tracing::info!(peer = "work", action = %key, "the core gave up an action");
+                tracing::info!(peer = "work", action = %key, "core aborted action");
                 if self.ledger.lock().in_progress(&key).is_some() {
                     self.outbox.push(CoreEvent::Abort(key));
                 }
                 return;
             }
             Incoming::Unusable(reason) => {
-                tracing::warn!(peer = "core", reason = bounded(&reason), "ignored a frame of the core");
+                tracing::warn!(peer = "core", reason = bounded(&reason), "ignoring invalid frame from the core");
                 return;
             }
         };
         if self.stop.borrow().is_some() {
-            tracing::info!(peer = "work", action = %action.key, "ignored an action, because the worker is ending");
+            tracing::info!(peer = "work", action = %action.key, "ignoring action: shutting down");
             return;
         }
         let arrival = self.ledger.lock().arrived(&action);
         match arrival {
             Arrival::Start => self.outbox.push(CoreEvent::Action(action)),
             Arrival::InProgress => {
-                tracing::info!(peer = "work", action = %action.key, "an action in work was delivered again")
+                tracing::info!(peer = "work", action = %action.key, "ignoring redelivered action: already in progress")
             }
             Arrival::Answered => {
-                tracing::info!(peer = "work", action = %action.key, "an answered action was delivered again")
+                tracing::info!(peer = "work", action = %action.key, "sending result of redelivered action again")
             }
             Arrival::NoRoom => {
-                tracing::warn!(peer = "core", action = %action.key, "too many actions at a time, left for later")
+                tracing::warn!(peer = "core", action = %action.key, "too many actions in progress; leaving action for a redelivery")
             }
         }
     }
 
-    /// Removes the subscriptions. Whoever closes the connection bounds the time.
+    /// Removes the subscriptions. The caller bounds the time.
     async fn unsubscribe(&self) {
         if !self.subscribed.load(Ordering::Relaxed) {
             return;
@@ -363,7 +367,7 @@ impl Subscriber {
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
-                tracing::warn!(peer = "core", %error, event = kind.name(), "a subscription remains in the core");
+                tracing::warn!(peer = "core", %error, event = kind.name(), "cannot remove subscription from the core");
                 return;
             }
         }

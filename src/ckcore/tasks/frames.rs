@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Task, TaskResult};
 use crate::ckcore::error::{ERROR_LIMIT, cut};
 
-/// The first frame on the work queue of a core that wants to be told what we do.
+/// Returns the first frame for a core that reads the accepted tasks from it.
 pub fn commands(clouds: &[String]) -> String {
     let mut filter = Map::new();
     if !clouds.is_empty() {
@@ -20,7 +20,10 @@ pub fn commands(clouds: &[String]) -> String {
     .to_string()
 }
 
-/// Reads a frame of the work queue, or says why it cannot be used.
+/// Reads a frame of the work queue.
+///
+/// # Errors
+/// The reason why the frame is invalid.
 pub fn read_task(text: &str) -> Result<Task, String> {
     let mut frame: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let field = |name: &str| frame.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -35,7 +38,7 @@ pub fn read_task(text: &str) -> Result<Task, String> {
     Ok(Task { id, name, attrs, data })
 }
 
-/// The text frame that answers a task.
+/// Returns the text frame with the result of a task.
 pub fn task_result(id: &str, result: &TaskResult) -> String {
     match result {
         TaskResult::Done(node) => json!({ "task_id": id, "result": "done", "data": node }),
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registration_filters_by_cloud_only_if_there_are_clouds() {
+    fn registration_has_cloud_filter_only_with_clouds() {
         assert_eq!(parsed(&commands(&[]))[0]["filter"], json!({}));
         assert_eq!(parsed(&commands(&["aws".into()]))[0]["filter"], json!({"cloud": ["aws"]}));
     }

@@ -1,53 +1,52 @@
-//! The books of tasks from the work queue: a pure state, tested as sequences.
+//! Ledger of tasks from the work queue and their results, a pure state machine.
 //!
-//! A result is good only on the connection on which the task was delivered last: on another one the core ignores it, and
-//! when that connection ends the core gives the task out again, under the same id. So a result is kept, and sent again
-//! whenever its task comes back.
+//! The core accepts a result only on the connection of the last delivery. When that connection ends, it redelivers the
+//! task under the same ID. So a result is kept, and sent again whenever its task is redelivered.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::TaskResult;
 
-/// The most tasks in work at a time. One command of a core gives out 100 at once and waits, or any number and does not.
+/// The limit of tasks in progress. A command of the core issues 100 at once and waits, or any number without waiting.
 pub const OPEN_LIMIT: usize = 1024;
 
-/// How many results are kept: those of all tasks that can be in work at a time find room.
+/// The number of kept results: enough for all tasks in progress.
 pub const KEPT_LIMIT: usize = OPEN_LIMIT;
 
-/// One connection to the work queue, in the order in which they were made.
+/// A connection to the work queue, numbered in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// What to do with a task that arrived.
+/// How a received task is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskArrival {
-    /// Start it.
+    /// The task is new: start it.
     Start,
-    /// It is in work: its result will come.
+    /// The task is in progress: its result will follow.
     InProgress,
-    /// It was done: its result is to be sent.
+    /// The task is done: send its result.
     Done,
-    /// There is no room.
+    /// The ledger is full.
     NoRoom,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Where it was delivered last, and that this connection still waits for the result.
+    /// The connection of the last delivery, while it waits for the result.
     waiting: Option<ConnectionId>,
     result: Option<TaskResult>,
 }
 
-/// Which tasks are in work, and the results of those that were done.
+/// Tasks in progress, and the results of completed ones.
 #[derive(Debug, Default)]
 pub struct TaskLedger {
     entries: HashMap<String, Entry>,
-    /// The ids of tasks with a result, oldest first.
+    /// The IDs of tasks with a result, oldest first.
     done: VecDeque<String>,
 }
 
 impl TaskLedger {
-    /// The core delivered a task.
+    /// Records a received task.
     pub fn arrived(&mut self, id: &str, on: ConnectionId) -> TaskArrival {
         let open = self.open();
         if let Some(entry) = self.entries.get_mut(id) {
@@ -61,7 +60,7 @@ impl TaskLedger {
         TaskArrival::Start
     }
 
-    /// A task in work is done. Returns whether it was in work; a second result is ignored.
+    /// Records the result of a task. Returns whether the task was in progress; a second result is ignored.
     pub fn answered(&mut self, id: &str, result: TaskResult) -> bool {
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.result.is_none()) else { return false };
         entry.result = Some(result);
@@ -74,7 +73,7 @@ impl TaskLedger {
         true
     }
 
-    /// The oldest result that this connection waits for; it counts as sent.
+    /// Returns the oldest result that this connection waits for, and marks it as sent.
     pub fn send_next(&mut self, on: ConnectionId) -> Option<(String, TaskResult)> {
         let is_waiting = |id: &&String| self.entries.get(*id).is_some_and(|entry| entry.waiting == Some(on));
         let id = self.done.iter().find(is_waiting)?.clone();
@@ -83,19 +82,19 @@ impl TaskLedger {
         Some((id, entry.result.clone()?))
     }
 
-    /// A connection is over: what it waited for will be delivered again.
+    /// Records the end of a connection: the core redelivers the tasks that it waited for.
     pub fn connection_over(&mut self, on: ConnectionId) {
         for entry in self.entries.values_mut().filter(|entry| entry.waiting == Some(on)) {
             entry.waiting = None;
         }
     }
 
-    /// Whether a connection waits for more than it can carry before it is closed with its first result.
+    /// Whether a connection waits for more than one result, although the core closes it after the first.
     pub fn is_crowded(&self, on: ConnectionId) -> bool {
         self.entries.values().filter(|entry| entry.waiting == Some(on)).nth(1).is_some()
     }
 
-    /// Whether a connection waits for something, done or not.
+    /// Whether a connection waits for a result.
     pub fn is_awaited(&self, on: ConnectionId) -> bool {
         self.entries.values().any(|entry| entry.waiting == Some(on))
     }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_goes_to_the_connection_that_waits_for_it() {
+    fn result_is_sent_on_the_connection_that_waits() {
         let mut tasks = TaskLedger::default();
         assert_eq!(tasks.arrived("a", ONE), TaskArrival::Start);
         assert_eq!(tasks.arrived("b", TWO), TaskArrival::Start);
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_comes_back_is_not_done_twice() {
+    fn redelivered_task_is_not_done_twice() {
         let mut tasks = TaskLedger::default();
         tasks.arrived("a", ONE);
         assert!(!tasks.is_crowded(ONE));

@@ -1,4 +1,4 @@
-//! Tasks of the core: entries of its work queue, and the connections that carry them.
+//! Tasks: entries of the core's work queue, their ledger, and the connections that carry them.
 
 mod frames;
 mod ledger;
@@ -11,21 +11,21 @@ use serde_json::{Map, Value};
 
 use super::graph::StoredNode;
 
-/// A piece of work from the core's queue. It waits for exactly one result, about 30 s long.
+/// An entry of the core's work queue. The core waits about 30 s for its one result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
-    /// What identifies it.
+    /// The task's ID.
     pub id: String,
-    /// What to do: `tag`.
+    /// The task's name: `tag`.
     pub name: String,
-    /// The ids of cloud, account, region and zone in the cloud, as far as there are any.
+    /// The IDs of cloud, account, region and zone, as far as the node has them.
     pub attrs: BTreeMap<String, String>,
-    /// What the core said: for `tag` either `update` (key to value) or `delete` (keys), and the `node`.
+    /// The data: for `tag` either `update` (key to value) or `delete` (keys), and the `node`.
     pub data: Map<String, Value>,
 }
 
 impl Task {
-    /// The node that the task is about, without what its core added.
+    /// Returns the node that the task changes, without the members that the core added.
     #[must_use]
     pub fn node(&self) -> Option<StoredNode> {
         self.data.get("node").and_then(StoredNode::read)
@@ -35,8 +35,8 @@ impl Task {
 /// The outcome of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskResult {
-    /// It is done; the node as it is now, without the core's additions, or null.
+    /// The task succeeded; the changed node without the core's additions, or null.
     Done(Value),
-    /// It failed, with the reason for people; long texts are cut.
+    /// The task failed, with the reason. Long reasons are truncated.
     Error(String),
 }

@@ -1,8 +1,8 @@
-//! The work queue: connections that take tasks and carry their results.
+//! Connections to the work queue, which receive tasks and send their results.
 //!
-//! A core that closes a connection after each result would lose the other tasks on it, so there are several connections
-//! there, and each is made again at once; more are made while one of them has more than one task. All of them share the
-//! ledger, and a task that comes back on another connection is found there.
+//! A core that closes a connection after each result redelivers the other tasks on it. For such a core there are several
+//! connections, each is reopened at once, and more are opened while one of them has more than one task. All share the
+//! ledger, which recognizes a task that is redelivered on another connection.
 
 use std::{
     sync::{
@@ -33,16 +33,16 @@ use crate::ckcore::{
 
 const QUEUE: Label = Label { connecting: "connection to the work queue", connected: "work queue" };
 
-/// How long there are more connections after one of them had more than one task.
+/// How long the additional connections stay open after one had more than one task.
 const CROWDED: Duration = Duration::from_secs(60);
 
-/// The ledger of tasks, shared between the connections and whoever answers.
+/// The ledger of tasks, shared between the connections and [`Core`](crate::ckcore::Core).
 #[derive(Debug, Default)]
 pub struct SharedTaskLedger {
     tasks: Mutex<TaskLedger>,
     changed: Notify,
     connections: AtomicU64,
-    /// Until when there are more connections.
+    /// When the additional connections are no longer needed.
     crowded: watch::Sender<Option<Instant>>,
 }
 
@@ -55,7 +55,7 @@ impl SharedTaskLedger {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A task was delivered on a connection.
+    /// Records a task that was received on a connection.
     fn arrived(&self, id: &str, on: ConnectionId) -> TaskArrival {
         let mut tasks = self.lock();
         let arrival = tasks.arrived(id, on);
@@ -65,21 +65,21 @@ impl SharedTaskLedger {
         arrival
     }
 
-    /// Until when there are more connections, if that is not over.
+    /// Returns when the additional connections are no longer needed, if that is in the future.
     fn crowded_until(&self) -> Option<Instant> {
         self.crowded.borrow().filter(|until| Instant::now() < *until)
     }
 
-    /// Returns when there are to be more connections.
+    /// Returns when additional connections are needed.
     async fn crowded(&self) {
-        // The sender is our own.
+        // `self` holds the sender.
         let _ = self.crowded.subscribe().wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
     }
 
-    /// A task is done. Returns whether it was in work.
+    /// Records the result of a task. Returns whether the task was in progress.
     pub fn answered(&self, id: &str, result: TaskResult) -> bool {
         let was_in_progress = self.lock().answered(id, result);
-        // Each connection looks whether it is the one that waits for it.
+        // Each connection checks whether it waits for this result.
         self.changed.notify_waiters();
         was_in_progress
     }
@@ -91,28 +91,28 @@ pub struct TaskQueue {
     pub http: Arc<HttpClient>,
     pub ledger: Arc<SharedTaskLedger>,
     pub outbox: Outbox,
-    /// The ids of the clouds whose tasks are taken; none are all.
+    /// The IDs of the clouds whose tasks are accepted; empty means all.
     pub clouds: Arc<Vec<String>>,
-    /// When everything must be over, once we are closing.
+    /// The deadline for queued results, once ckworker is stopping.
     pub stop: watch::Receiver<Option<Instant>>,
 }
 
 /// How a connection ended.
 enum SessionEnd {
-    /// The core took a result and closed, or more connections are wanted: connect at once.
+    /// The core received a result and closed: reconnect at once.
     Answered,
-    /// This core never wants so many connections.
+    /// This core never needs this connection.
     NotWanted,
-    /// So many connections are not needed any more, or just now.
+    /// The connection is not needed at the moment.
     Idle,
-    /// It was lost or never made.
+    /// The connection failed.
     Lost(CoreError),
-    /// We are closing.
+    /// ckworker is stopping.
     Stopped,
 }
 
 impl TaskQueue {
-    /// Keeps as many connections as the core wants, until it is stopped.
+    /// Maintains the connections that the core needs, until ckworker is stopping.
     pub async fn run(self) {
         let connections = (0..MAX_QUEUE_CONNECTIONS).map(|number| self.clone().connection(number));
         join_all(connections).await;
@@ -127,10 +127,10 @@ impl TaskQueue {
             match self.session(number).await {
                 SessionEnd::Answered | SessionEnd::Idle => backoff.reset(),
                 SessionEnd::Stopped => return,
-                // Another generation may come back after a loss.
+                // The core may be replaced by one of another generation.
                 SessionEnd::NotWanted => self.pause(limit).await,
                 SessionEnd::Lost(error) => {
-                    tracing::debug!(peer = "core", %error, number, "no connection to the work queue, trying again");
+                    tracing::debug!(peer = "core", %error, number, "connection to the work queue failed; retrying");
                     if begun.elapsed() > timing.backoff_first * 5 {
                         backoff.reset();
                     }
@@ -140,7 +140,7 @@ impl TaskQueue {
         }
     }
 
-    /// Waits, at most until a close is asked for.
+    /// Waits, at most until ckworker is stopping.
     async fn pause(&self, wait: Duration) {
         tokio::select! {
             () = sleep(wait) => {}
@@ -148,14 +148,14 @@ impl TaskQueue {
         }
     }
 
-    /// Returns when a close was asked for.
+    /// Returns when ckworker is stopping.
     async fn stopped(&self) {
-        // The sender is gone only together with this task.
+        // The sender is dropped only together with this task.
         let _ = self.stop.clone().wait_for(Option::is_some).await;
     }
 
     async fn session(&self, number: usize) -> SessionEnd {
-        // The action websocket finds the core and notices when it is lost.
+        // The subscriber detects the core, and notices when its connection fails.
         let core = tokio::select! {
             core = self.http.detected() => core,
             () = self.stopped() => return SessionEnd::Stopped,
@@ -166,7 +166,7 @@ impl TaskQueue {
         }
         let is_extra = number >= always;
         if is_extra && self.ledger.crowded_until().is_none() {
-            // Whichever it is, the core is looked up again: it may be another one by then.
+            // In either case the core is looked up again: it may have been replaced.
             return tokio::select! {
                 () = self.ledger.crowded() => SessionEnd::Idle,
                 () = self.http.replaced(&core) => SessionEnd::Idle,
@@ -188,7 +188,7 @@ impl TaskQueue {
         }
     }
 
-    /// Connects and says which tasks we take: one core wants to hear it in the address, the other in the first frame.
+    /// Connects and names the accepted tasks: one generation reads them from the URL, the other from the first frame.
     async fn open(&self, core: &CoreInfo) -> Result<WebSocket, CoreError> {
         let path = ["work", "queue"];
         if !core.dialect.closes_after_frame() {
@@ -211,18 +211,18 @@ impl TaskQueue {
         connection: ConnectionId,
         is_extra: bool,
     ) -> Result<SessionEnd, CoreError> {
-        // When the core must have closed, after a result was sent.
+        // When the core must have closed the websocket after a result.
         let mut confirm_by = None;
         loop {
             let changed = self.ledger.changed.notified();
             let mut changed = std::pin::pin!(changed);
-            // What is answered from here on is not missed.
+            // Results that are recorded from here on wake this loop.
             changed.as_mut().enable();
             while confirm_by.is_none() {
                 let next = self.ledger.lock().send_next(connection);
                 let Some((id, result)) = next else { break };
                 socket.send(frames::task_result(&id, &result)).await?;
-                tracing::debug!(peer = "work", task = id, "answered a task");
+                tracing::debug!(peer = "work", task = id, "sent task result");
                 if core.dialect.closes_after_frame() {
                     confirm_by = Some(Instant::now() + self.http.config.timing.confirm);
                 }
@@ -253,49 +253,49 @@ impl TaskQueue {
                     Received::Closed(_, error) => return Ok(SessionEnd::Lost(error)),
                 },
                 () = changed, if idle => {}
-                () = self.http.replaced(core) => return Err(socket.lost("another core has taken its place")),
+                () = self.http.replaced(core) => return Err(socket.lost("the core was replaced by one of another generation")),
                 () = self.stopped(), if stop_at.is_none() => {}
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
                     if confirm_by.is_some_and(|by| Instant::now() >= by) {
-                        return Err(socket.lost("the core did not say that it took a result"));
+                        return Err(socket.lost("the core did not acknowledge a result"));
                     }
                 }
             }
         }
     }
 
-    /// Takes a frame of the core, and gives what is to be said to it at once.
+    /// Handles a frame, and returns the frame to send at once, if any.
     fn frame(&self, text: &str, dialect: Dialect, connection: ConnectionId) -> Option<String> {
         let task = match frames::read_task(text) {
             Ok(task) => task,
             Err(reason) => {
-                tracing::warn!(peer = "core", reason = bounded(&reason), "ignored a frame of the work queue");
+                tracing::warn!(peer = "core", reason = bounded(&reason), "ignoring invalid frame from the work queue");
                 return None;
             }
         };
         if self.stop.borrow().is_some() {
-            tracing::info!(peer = "work", task = task.id, "ignored a task, because the worker is ending");
+            tracing::info!(peer = "work", task = task.id, "ignoring task: shutting down");
             return None;
         }
         let arrival = self.ledger.arrived(&task.id, connection);
         match arrival {
             TaskArrival::Start => self.outbox.push(CoreEvent::Task(task)),
             TaskArrival::InProgress => {
-                tracing::info!(peer = "work", task = task.id, "a task in work was delivered again")
+                tracing::info!(peer = "work", task = task.id, "ignoring redelivered task: already in progress")
             }
             TaskArrival::Done => {
-                tracing::info!(peer = "work", task = task.id, "a task that is done was delivered again")
+                tracing::info!(peer = "work", task = task.id, "sending result of redelivered task again")
             }
             TaskArrival::NoRoom if dialect.repeats_tasks() => {
                 tracing::warn!(
                     peer = "core",
                     task = task.id,
-                    "too many tasks at a time, left until the core gives it out again"
+                    "too many tasks in progress; leaving task for a redelivery"
                 );
             }
             TaskArrival::NoRoom => {
-                tracing::warn!(peer = "core", task = task.id, "too many tasks at a time, refused");
-                let why = format!("{OPEN_LIMIT} tasks are in work already: try it again later");
+                tracing::warn!(peer = "core", task = task.id, "too many tasks in progress; rejecting task");
+                let why = format!("{OPEN_LIMIT} tasks are already in progress; try again later");
                 return Some(frames::task_result(&task.id, &TaskResult::Error(why)));
             }
         }

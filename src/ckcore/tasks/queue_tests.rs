@@ -1,4 +1,4 @@
-//! What arrives on the work queue, without a connection.
+//! Received tasks, without a connection.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -18,7 +18,7 @@ fn task(number: usize) -> String {
 }
 
 #[test]
-fn a_task_beyond_the_limit_is_refused_where_the_core_gives_it_out_once_only() {
+fn task_above_limit_is_rejected_if_never_redelivered() {
     let queue = queue();
     for number in 0..OPEN_LIMIT {
         assert_eq!(queue.frame(&task(number), Dialect::Core4, ONE), None);
@@ -26,7 +26,7 @@ fn a_task_beyond_the_limit_is_refused_where_the_core_gives_it_out_once_only() {
     let refusal = queue.frame(&task(OPEN_LIMIT), Dialect::Core4, ONE).unwrap();
     let refusal: serde_json::Value = serde_json::from_str(&refusal).unwrap();
     assert_eq!((&refusal["task_id"], &refusal["result"]), (&OPEN_LIMIT.to_string().into(), &"error".into()));
-    assert_eq!(queue.frame(&task(OPEN_LIMIT + 1), Dialect::Core2, ONE), None, "it comes back");
+    assert_eq!(queue.frame(&task(OPEN_LIMIT + 1), Dialect::Core2, ONE), None, "the core redelivers it");
     // A refusal is no result: when there is room again, the task is done.
     queue.ledger.answered("0", TaskResult::Error("no such tag".into()));
     assert_eq!(queue.frame(&task(OPEN_LIMIT), Dialect::Core4, ONE), None);
@@ -34,7 +34,7 @@ fn a_task_beyond_the_limit_is_refused_where_the_core_gives_it_out_once_only() {
 }
 
 #[test]
-fn a_second_task_on_a_connection_asks_for_more_connections() {
+fn second_task_on_a_connection_opens_more_connections() {
     let queue = queue();
     queue.frame(&task(1), Dialect::Core2, ONE);
     queue.frame(&task(2), Dialect::Core2, ConnectionId(2));

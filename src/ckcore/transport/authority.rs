@@ -1,8 +1,7 @@
-//! The certificate authority of a core: asked for over a connection that nobody vouches for, and proved by the
-//! pre-shared key.
+//! The certificate authority of a core, fetched over an unverified connection and proved by the pre-shared key.
 //!
-//! The core signs the fingerprint of its root certificate with the pre-shared key, in the same way in which we sign our
-//! tokens. Whoever does not know the key can give us neither another certificate nor an old token for it.
+//! The core signs the fingerprint of its root certificate with the pre-shared key, as ckworker signs its tokens. Without
+//! the key, an attacker can forge neither the certificate nor the token.
 
 use aws_lc_rs::digest;
 use http::header::AUTHORIZATION;
@@ -19,16 +18,16 @@ use crate::ckcore::{CoreError, Psk};
 
 pub const WHAT: &str = "check of the core's certificate authority";
 
-/// The most that is read of a certificate, in bytes.
+/// The limit of a certificate, in bytes.
 const LIMIT: usize = 64 * 1024;
 
-/// What the core's token says.
+/// The claims of the core's token.
 #[derive(Deserialize)]
 struct Claims {
     sha256_fingerprint: String,
 }
 
-/// The root certificate in a core's answer, if the pre-shared key proves it.
+/// Returns the root certificate of a response, if the pre-shared key proves it.
 pub async fn proved(
     response: Response,
     psk: &Psk,
@@ -37,9 +36,9 @@ pub async fn proved(
     let header = response.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let pem = read(response, LIMIT).await.map_err(|error| failure(WHAT, limit, &error))?;
     let psk = psk.clone();
-    // Deriving the key takes a while.
+    // Deriving the key takes tens of milliseconds.
     let check = tokio::task::spawn_blocking(move || check(&pem, header.as_deref(), &psk)).await;
-    check.map_err(|_| CoreError::transport(WHAT, "the worker is ending"))?
+    check.map_err(|_| CoreError::transport(WHAT, "ckworker is stopping"))?
 }
 
 fn check(pem: &[u8], header: Option<&str>, psk: &Psk) -> Result<CertificateDer<'static>, CoreError> {
@@ -50,22 +49,22 @@ fn check(pem: &[u8], header: Option<&str>, psk: &Psk) -> Result<CertificateDer<'
         ));
     };
     let certificate = CertificateDer::from_pem_slice(pem)
-        .map_err(|error| wrong(&format!("the core's answer is no certificate in PEM form: {error}")))?;
+        .map_err(|error| wrong(&format!("the core's response is not a certificate in PEM format: {error}")))?;
     let signed = signed_fingerprint(header, psk)?;
     let computed = fingerprint(&certificate);
     if !signed.eq_ignore_ascii_case(&computed) {
         return Err(wrong(&format!(
-            "the core vouches for a certificate with the fingerprint {signed}, but the one that arrived has {computed}: \
-             somebody may be between the worker and the core"
+            "the core signed the fingerprint {signed}, but its certificate has {computed}: there may be an attacker between \
+             ckworker and the core"
         )));
     }
     Ok(certificate)
 }
 
-/// The fingerprint in the core's token, if our key signed it.
+/// Returns the fingerprint in the core's token, if the pre-shared key signed it.
 fn signed_fingerprint(header: &str, psk: &Psk) -> Result<String, CoreError> {
     let token = header.split_once(' ').map_or(header, |(_, token)| token).trim();
-    let unusable = |why: &str| wrong(&format!("the core's token cannot be used: {why}"));
+    let unusable = |why: &str| wrong(&format!("the core's token is invalid: {why}"));
     let head = jsonwebtoken::decode_header(token).map_err(|error| unusable(&error.to_string()))?;
     let salt = token::salt(&head).ok_or_else(|| unusable("it has no salt"))?;
     let key = DecodingKey::from_secret(&token::derive(psk, &salt));
@@ -74,12 +73,12 @@ fn signed_fingerprint(header: &str, psk: &Psk) -> Result<String, CoreError> {
         ErrorKind::InvalidSignature => {
             wrong("the pre-shared key is not the core's: start the worker with the same --psk as the core")
         }
-        ErrorKind::ExpiredSignature => unusable("it is expired; check that both clocks agree"),
+        ErrorKind::ExpiredSignature => unusable("it has expired; check that both clocks agree"),
         _ => unusable(&error.to_string()),
     })
 }
 
-/// SHA-256 over a certificate, as `AA:BB:…`.
+/// Returns the SHA-256 fingerprint of a certificate as `AA:BB:…`.
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = digest::digest(&digest::SHA256, certificate);
     let bytes: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();

@@ -1,4 +1,4 @@
-//! What proves a certificate and what does not.
+//! Proofs of a certificate, valid and invalid.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,7 +33,7 @@ fn token(key: &str, fingerprint: &str, life: i64) -> String {
 }
 
 #[test]
-fn a_certificate_with_the_signed_fingerprint_is_trusted() {
+fn certificate_with_signed_fingerprint_is_trusted() {
     let certificate = check(PEM.as_bytes(), Some(&token("key", &colons(SHA256), 60)), &psk("key")).unwrap();
     assert_eq!(certificate.as_ref(), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
@@ -47,7 +47,7 @@ fn everything_else_is_not_and_says_why() {
         (PEM, Some(token("another", &good, 60)), "the same --psk"),
         (PEM, Some(token("key", &other, 60)), "somebody may be between"),
         (PEM, Some(token("key", &good, -3600)), "clocks"),
-        (PEM, Some("Bearer nonsense".to_owned()), "cannot be used"),
+        (PEM, Some("Bearer nonsense".to_owned()), "is invalid"),
         ("no certificate", Some(token("key", &good, 60)), "no certificate"),
     ] {
         let error = check(pem.as_bytes(), header.as_deref(), &psk("key")).unwrap_err();

@@ -1,8 +1,8 @@
-//! Waits between attempts: they double, are bounded, and are spread so that many workers do not come at once.
+//! Exponential backoff with jitter, so that many workers do not reconnect at once.
 
 use std::time::Duration;
 
-/// A growing wait. `next` gives between half and all of the current step and doubles the step.
+/// An exponential backoff: each wait is between half and all of the current step, which then doubles.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -17,7 +17,7 @@ impl Backoff {
         Self { first, limit, step: first }
     }
 
-    /// The next wait.
+    /// Returns the next wait.
     #[expect(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
     pub fn next(&mut self) -> Duration {
         let wait = self.step.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -25,7 +25,7 @@ impl Backoff {
         wait
     }
 
-    /// Starts again at the shortest wait, after a success.
+    /// Resets the step after a success.
     pub fn reset(&mut self) {
         self.step = self.first;
     }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_to_its_limit_and_starts_again() {
+    fn backoff_grows_to_its_limit_until_reset() {
         let (first, limit) = (Duration::from_millis(200), Duration::from_secs(10));
         let mut backoff = Backoff::new(first, limit);
         let waits: Vec<_> = (0..20).map(|_| backoff.next()).collect();

@@ -1,4 +1,4 @@
-//! Which core it is that we talk to, found out by asking it.
+//! Detects the core's generation and certificate authority.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,30 +13,30 @@ use super::{
 };
 use crate::ckcore::{CoreConfig, CoreError, Generation, Psk, dialect::Dialect, error::bounded};
 
-const WHAT: &str = "look at the core";
+const WHAT: &str = "detection of the core";
 
-/// The most that is read of an answer, in bytes.
+/// The limit of a response, in bytes.
 const LIMIT: usize = 1024;
 
-/// How long a connection may be idle before the system asks the core whether it lives.
+/// The idle time before the system sends TCP keepalive probes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A core that was looked at.
+/// A detected core.
 #[derive(Debug)]
 pub struct CoreInfo {
-    /// What it speaks.
+    /// The protocol of its generation.
     pub(in crate::ckcore) dialect: Dialect,
-    /// The client for its requests.
+    /// The HTTP client for requests to it.
     pub client: Client,
-    /// The graph that we write.
+    /// The name of the graph.
     pub graph: String,
-    /// The id that it knows us by.
+    /// The subscriber's ID.
     pub subscriber: String,
     tls: Arc<ClientConfig>,
 }
 
 impl CoreInfo {
-    /// Looks at the core: what it speaks, and by whom its certificate is signed.
+    /// Detects the core's generation and certificate authority.
     pub async fn detect(config: &CoreConfig, trust: &Trust) -> Result<Self, CoreError> {
         let (chosen, authority) = match (&config.psk, config.tls.verify && config.tls.ca_cert.is_none()) {
             (Some(psk), true) if config.uses_tls() && config.generation != Generation::Ckcore => {
@@ -64,13 +64,13 @@ impl CoreInfo {
         })
     }
 
-    /// How websockets are secured.
+    /// Returns the TLS configuration for websockets.
     pub fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.tls)
     }
 }
 
-/// The core's own certificate authority, or `None` if this core has none.
+/// Returns the core's own certificate authority, or `None` if this generation has none.
 async fn own_authority(
     config: &CoreConfig,
     trust: &Trust,
@@ -89,7 +89,7 @@ async fn own_authority(
     }
 }
 
-/// Asks a core that may be of either generation.
+/// Requests the generation from the core.
 async fn ask(config: &CoreConfig, client: &Client) -> Result<Dialect, CoreError> {
     let response = get(config, client, &["system", "ready"], WHAT).await?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -99,27 +99,27 @@ async fn ask(config: &CoreConfig, client: &Client) -> Result<Dialect, CoreError>
         (StatusCode::OK, "200: OK") => Ok(Dialect::Core2),
         (StatusCode::OK, other) => {
             let message = format!(
-                "{} answers {:?}, as neither ckcore nor fixcore does; name the one it is with --core-dialect",
+                "{} responds {:?}, which is neither ckcore nor fixcore; set the generation with --core-dialect",
                 config.uri,
                 bounded(other)
             );
             Err(CoreError::transport(WHAT, &message))
         }
-        // A core that is starting up is asked again.
+        // A core that is starting rejects the request for a while.
         (status, body) => Err(CoreError { retryable: true, ..CoreError::answered(WHAT, status, &headers, body) }),
     }
 }
 
 async fn get(config: &CoreConfig, client: &Client, path: &[&str], what: &'static str) -> Result<Response, CoreError> {
-    // A core answers these at once, also while it starts.
+    // A core responds at once, also while it starts.
     let limit = config.timing.request.min(config.timing.connect);
     let request = client.request(Method::GET, config.url(path)).timeout(limit);
     request.send().await.map_err(|error| {
         let failed = failure(what, limit, &error);
         if error.is_timeout() && !error.is_connect() {
             let message = format!(
-                "{} accepted the connection and sent no answer within {:.1} s: check that --ckcore-uri is the address of a \
-                 core, and that the core is not overloaded",
+                "{} accepted the connection and sent no response within {:.1} s: check that --ckcore-uri is the address of \
+                 a core, and that the core is not overloaded",
                 config.uri,
                 limit.as_secs_f64()
             );
@@ -130,7 +130,7 @@ async fn get(config: &CoreConfig, client: &Client, path: &[&str], what: &'static
 }
 
 async fn text(response: Response) -> String {
-    // An answer that cannot be read says nothing.
+    // The status counts, even if the body cannot be read.
     String::from_utf8_lossy(&read(response, LIMIT).await.unwrap_or_default()).into_owned()
 }
 
@@ -140,7 +140,7 @@ fn client(config: &CoreConfig, tls: ClientConfig) -> Result<Client, CoreError> {
         .connect_timeout(config.timing.connect)
         .tcp_keepalive(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE)
-        // Requests are rare: a fresh connection each costs little and is never one that the core closed meanwhile.
+        // Requests are rare: a new connection for each is cheap, and never one that the core has closed.
         .pool_max_idle_per_host(0)
         // The core never redirects, and the token is for the core alone.
         .redirect(redirect::Policy::none())

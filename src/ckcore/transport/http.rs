@@ -1,4 +1,4 @@
-//! Requests to the core: authenticated, each with a time limit, and with answers that are checked and bounded.
+//! Requests to the core: authenticated, with a timeout and bounded responses.
 
 use std::{
     sync::{Arc, Mutex as StdMutex, PoisonError},
@@ -17,19 +17,19 @@ use super::{
 };
 use crate::ckcore::{CoreConfig, CoreError};
 
-/// The most that is read of a refusal, in bytes.
+/// The limit of an error response, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 
-/// Requests to one core. What kind of core it is is found out before the first, and again after a loss.
+/// Requests to one core, which is detected before the first request and again after a failure.
 #[derive(Debug)]
 pub struct HttpClient {
     pub config: Arc<CoreConfig>,
     pub tokens: Tokens,
     trust: Trust,
     core: watch::Sender<Option<Arc<CoreInfo>>>,
-    /// What was last_logged of the core last: finding the same one again is no news.
+    /// The core that was logged last: detecting it again is logged at level DEBUG.
     last_logged: StdMutex<String>,
-    /// Held while somebody looks at the core, so that nobody else does.
+    /// Held during a detection, so that there is only one at a time.
     detecting: Mutex<()>,
 }
 
@@ -47,7 +47,7 @@ impl HttpClient {
         })
     }
 
-    /// The core as it was last seen; looks at it if that is not known.
+    /// Returns the core; detects it if it is not known.
     pub async fn core(&self) -> Result<Arc<CoreInfo>, CoreError> {
         let _detecting = self.detecting.lock().await;
         let known = self.core.borrow().clone();
@@ -65,19 +65,19 @@ impl HttpClient {
         let found = format!("{core}, {graph}");
         let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         if *last_logged == found {
-            tracing::debug!(peer = "core", core, graph, "found the core again");
+            tracing::debug!(peer = "core", core, graph, "detected the core again");
         } else {
-            tracing::info!(peer = "core", core, graph, "found the core");
+            tracing::info!(peer = "core", core, graph, "detected the core");
             *last_logged = found;
         }
     }
 
-    /// The core, as soon as somebody has found it.
+    /// Returns the core as soon as another call has detected it.
     pub async fn detected(&self) -> Arc<CoreInfo> {
         self.detected_if(|_| true).await
     }
 
-    /// Returns when a core of another generation has taken the place of this one.
+    /// Returns when the core was replaced by one of another generation.
     pub async fn replaced(&self, core: &CoreInfo) {
         self.detected_if(|other| other.dialect != core.dialect).await;
     }
@@ -87,13 +87,12 @@ impl HttpClient {
         let found = known.wait_for(|known| known.as_deref().is_some_and(&is_it)).await;
         match found.ok().and_then(|known| known.clone()) {
             Some(core) => core,
-            // The sender is our own.
+            // `self` holds the sender.
             None => std::future::pending().await,
         }
     }
 
-    /// Looks at the core again before the next request: the connection to this one was lost, and another may have taken
-    /// its place.
+    /// Detects the core again before the next request: its connection failed, and it may have been replaced.
     pub fn forget(&self, core: &Arc<CoreInfo>) {
         self.core.send_if_modified(|known| {
             let is_it = known.as_ref().is_some_and(|known| Arc::ptr_eq(known, core));
@@ -104,7 +103,7 @@ impl HttpClient {
         });
     }
 
-    /// A request with the token that the core wants.
+    /// Returns a request with a token, if there is a pre-shared key.
     pub async fn request(&self, core: &CoreInfo, method: Method, url: Url) -> Result<RequestBuilder, CoreError> {
         let request = core.client.request(method, url);
         Ok(match self.tokens.header().await? {
@@ -113,7 +112,7 @@ impl HttpClient {
         })
     }
 
-    /// Sends a request whose answer must have a status of success; the limit is for everything, the body included.
+    /// Sends a request whose response must have a status of success. The timeout includes the body.
     pub async fn send(
         &self,
         what: &'static str,
@@ -129,12 +128,12 @@ impl HttpClient {
             self.tokens.forget().await;
         }
         let headers = response.headers().clone();
-        // A refusal whose text cannot be read is still a refusal.
+        // The status counts, even if the body cannot be read.
         let body = read(response, REFUSAL_LIMIT).await.unwrap_or_default();
         Err(CoreError::answered(what, status, &headers, &String::from_utf8_lossy(&body)))
     }
 
-    /// Sends a short request and ignores what the core says beyond its status.
+    /// Sends a short request and ignores the body of the response.
     pub async fn send_short(
         &self,
         what: &'static str,

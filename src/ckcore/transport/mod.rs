@@ -1,4 +1,4 @@
-//! How requests and websockets reach the core: which core it is, TLS, tokens, waits and retries.
+//! Requests and websockets to the core: detection, TLS, tokens, backoff and retries.
 
 mod authority;
 mod backoff;

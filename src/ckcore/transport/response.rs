@@ -1,4 +1,4 @@
-//! Responses of the core: read with a limit, and what a failed exchange means.
+//! Responses of the core: bounded reading, and the errors of failed exchanges.
 
 use std::{error::Error, time::Duration};
 
@@ -7,7 +7,7 @@ use reqwest::Response;
 use super::tls;
 use crate::ckcore::CoreError;
 
-/// The first `limit` bytes of a body.
+/// Reads the first `limit` bytes of a body.
 pub async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while body.len() < limit
@@ -18,7 +18,7 @@ pub async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwe
     Ok(body)
 }
 
-/// What a failed exchange means.
+/// Returns the error of a failed exchange.
 pub fn failure(what: &'static str, limit: Duration, error: &reqwest::Error) -> CoreError {
     if error.is_timeout() && !error.is_connect() {
         return CoreError::timeout(what, limit);
@@ -29,7 +29,7 @@ pub fn failure(what: &'static str, limit: Duration, error: &reqwest::Error) -> C
     CoreError::transport(what, &tls::explained(causes(error)))
 }
 
-/// An error with its causes, which the outermost text does not name.
+/// Returns the message of an error with its causes.
 pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,4 +1,4 @@
-//! Asks the core again, as long as that may help.
+//! Retries requests to the core while their failure may be transient.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,15 @@ use tokio::time::{self, sleep, timeout_at};
 use super::Backoff;
 use crate::ckcore::CoreError;
 
-/// How long it is hoped that the core accepts our key after all: that it is given the old one again, or that clocks are
-/// set. A wrong key does not mend itself.
+/// The time after which a rejected key is final. Until then the core may be given the former key again, or clocks may be
+/// set.
 const KEY_REJECTION_LIMIT: Duration = Duration::from_secs(300);
 
-/// Asks until there is an answer, until the refusal is one that does not pass, or until the deadline, with pauses from
-/// the first to the second length.
+/// Retries a request until it succeeds, fails permanently, or the deadline passes. The waits grow from the first duration
+/// to the second.
 ///
 /// # Errors
-/// The refusal that does not pass; or at the deadline the last one that was retryable, and if there was none, that the
-/// time was over for `what`.
+/// The permanent error; or at the deadline the last transient error, or that `what` got no response in time.
 pub async fn retry<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     (first, longest): (Duration, Duration),
@@ -25,37 +24,40 @@ pub async fn retry<T, F: Future<Output = Result<T, CoreError>>>(
 ) -> Result<T, CoreError> {
     let mut backoff = Backoff::new(first, longest);
     let mut key_rejections = KeyRejections::default();
-    let mut refusal: Option<CoreError> = None;
+    let mut last: Option<CoreError> = None;
+    let mut attempt = 0_u64;
     loop {
+        attempt += 1;
         let error = match timeout_at(deadline.into(), ask()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => key_rejections.judge(error, now()),
-            // Why it had to be asked again says more than that the time was over then.
-            Err(_) => return Err(refusal.unwrap_or_else(|| CoreError::at_deadline(what))),
+            // The cause of the last failure is more useful than the deadline.
+            Err(_) => return Err(last.unwrap_or_else(|| CoreError::at_deadline(what))),
         };
         let pause = backoff.next();
         if !error.retryable || now() + pause >= deadline {
             return Err(error);
         }
-        tracing::warn!(peer = "core", %error, pause_ms = pause.as_millis(), "the core did not do what it was asked, trying again");
-        refusal = Some(error);
+        let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(peer = "core", request = what, attempt, retry_in_ms, %error, "request to the core failed; retrying");
+        last = Some(error);
         sleep(pause).await;
     }
 }
 
-/// The time as the runtime has it, which tests can let pass.
+/// Returns the runtime's time, which tests can pause.
 fn now() -> Instant {
     time::Instant::now().into_std()
 }
 
-/// Since when the core has refused our key, without anything else in between.
+/// The time since which the core has rejected the key without another response in between.
 #[derive(Debug, Default)]
 pub struct KeyRejections {
     since: Option<Instant>,
 }
 
 impl KeyRejections {
-    /// The error, which is not retryable if it is one refusal of the key too many.
+    /// Returns the error, made permanent if the core has rejected the key for too long.
     #[must_use]
     pub fn judge(&mut self, error: CoreError, now: Instant) -> CoreError {
         if !error.is_unauthorized() {
@@ -81,7 +83,7 @@ mod tests {
         CoreError { what: "query", status: None, message: "refused".into(), retryable }
     }
 
-    /// Asks a core that is away so often before it answers; how often it was asked.
+    /// Sends a request to a core that fails `away` times. Returns the result and the number of requests.
     async fn ask(away: usize, retryable: bool, time: Duration) -> (Result<(), CoreError>, usize) {
         let asked = Cell::new(0);
         let answer = retry(now() + time, PAUSES, "question", || {
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_core_that_is_away_for_a_while_is_asked_until_the_deadline() {
+    async fn transient_failure_is_retried_until_deadline() {
         assert_eq!(ask(4, true, LONG).await, (Ok(()), 5));
         let (answer, asked) = ask(usize::MAX, true, Duration::from_millis(100)).await;
         assert!(answer == Err(error(true)) && (2..=20).contains(&asked), "{answer:?} {asked}");
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_core_that_does_not_answer_is_not_waited_for_beyond_the_deadline() {
+    async fn request_without_response_ends_at_deadline() {
         let (began, patience) = (now(), Duration::from_millis(50));
         let answer: Result<(), CoreError> = retry(began + patience, PAUSES, "question", pending).await;
         assert!(answer.is_err_and(|error| error.to_string().contains("question failed: the deadline")));
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_earlier_refusal_says_why_there_was_no_answer_in_time() {
+    async fn error_at_deadline_is_the_last_failure() {
         let first = Cell::new(true);
         let answer: Result<(), CoreError> = retry(now() + PAUSES.0 * 10, PAUSES, "question", || {
             let refuses = first.replace(false);
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_refused_for_minutes_is_refused_for_good() {
+    fn rejected_key_is_final_after_five_minutes() {
         let (mut refusals, began) = (KeyRejections::default(), Instant::now());
         let mut judge = |error, seconds| refusals.judge(error, began + Duration::from_secs(seconds)).retryable;
         let refused = || CoreError::refused("merge", 401, "");

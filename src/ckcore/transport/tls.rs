@@ -1,4 +1,4 @@
-//! Whom we trust on connections with TLS, and who we say we are.
+//! TLS: trusted certificates, and the client certificate.
 
 use std::{
     fs, io,
@@ -17,16 +17,16 @@ use crate::{certificates, ckcore::CoreError};
 
 const WHAT: &str = "set-up of TLS";
 
-/// What the user said about TLS.
+/// The TLS options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// A file of certificates (PEM) to trust in addition to the system's.
+    /// A file of certificates (PEM) that are trusted in addition to the system's.
     pub ca_cert: Option<PathBuf>,
-    /// A file with our own certificate and its chain (PEM), if the core wants to see one.
+    /// A file with the client certificate and its chain (PEM), if the core requires one.
     pub cert: Option<PathBuf>,
-    /// The file of its private key (PEM), unless it is in the same file.
+    /// The file of its private key (PEM), unless it is in `cert`.
     pub cert_key: Option<PathBuf>,
-    /// Whether the core's certificate must be one that we trust.
+    /// Whether the core's certificate is verified.
     pub verify: bool,
 }
 
@@ -36,7 +36,7 @@ impl Default for TlsOptions {
     }
 }
 
-/// Everything that was read from files, once.
+/// The certificates and keys that were read from files.
 #[derive(Debug)]
 pub struct Trust {
     provider: Arc<CryptoProvider>,
@@ -46,7 +46,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Reads the files. Without `system` the system's certificates are not looked at.
+    /// Reads the files, and the system's certificates if `system` is set.
     pub fn read(options: &TlsOptions, system: bool) -> Result<Self, CoreError> {
         let mut roots = RootCertStore::empty();
         if let Some(path) = &options.ca_cert {
@@ -59,7 +59,7 @@ impl Trust {
         if system && options.verify {
             let found = rustls_native_certs::load_native_certs();
             if found.certs.is_empty() && roots.is_empty() {
-                tracing::warn!(peer = "core", errors = ?found.errors, "the system has no certificates, so only the core's own are trusted");
+                tracing::warn!(peer = "core", errors = ?found.errors, "no CA certificates found on the system; trusting only the core's own");
             }
             roots.add_parsable_certificates(found.certs);
         }
@@ -67,7 +67,7 @@ impl Trust {
         Ok(Self { provider, roots, identity: identity(options)?, verify: options.verify })
     }
 
-    /// A configuration that trusts `extra` too.
+    /// Returns a configuration that also trusts `extra`.
     pub fn config(&self, extra: Option<&CertificateDer<'static>>) -> Result<ClientConfig, CoreError> {
         let mut roots = self.roots.clone();
         if let Some(extra) = extra {
@@ -76,7 +76,7 @@ impl Trust {
         self.build(self.verify.then_some(roots))
     }
 
-    /// A configuration that trusts anybody: only to ask for what is verified by other means.
+    /// Returns a configuration without verification, for requests whose response is verified by other means.
     pub fn blind_config(&self) -> Result<ClientConfig, CoreError> {
         self.build(None)
     }
@@ -88,7 +88,7 @@ impl Trust {
         let builder = match roots {
             Some(roots) => builder.with_root_certificates(roots),
             None => {
-                let verifier = Arc::new(Anybody(Arc::clone(&self.provider)));
+                let verifier = Arc::new(AcceptAll(Arc::clone(&self.provider)));
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
@@ -101,12 +101,12 @@ impl Trust {
     }
 }
 
-/// Errors of TLS whose remedy is an option of ckworker: a part of the error's text, and the explanation.
+/// TLS errors whose remedy is an option of ckworker: a part of the error's message, and the explanation.
 const EXPLANATIONS: &[(&str, &str)] = &[
     (
         "UnknownIssuer",
-        "nobody whom this machine trusts signed the core's certificate: give --ca-cert, or --psk if the core has a \
-         certificate authority of its own",
+        "no trusted authority signed the core's certificate: give --ca-cert, or --psk if the core has its own certificate \
+         authority",
     ),
     (
         "InvalidContentType",
@@ -114,16 +114,16 @@ const EXPLANATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// How a core says that it wants our certificate; it does so after the handshake.
+/// The alerts of a core that requires a client certificate; it sends them after the handshake.
 const WANTS_CERTIFICATE: &[&str] =
     &["CertificateRequired", "UnknownCA", "BadCertificate", "CertificateUnknown", "DecryptError"];
 
-/// The text of an error, with the explanation where it is one of TLS.
+/// Returns the message of an error, with an explanation if it is a TLS error.
 pub fn explained(error: String) -> String {
     let known = EXPLANATIONS.iter().find(|(part, _)| error.contains(part)).map(|(_, explanation)| *explanation);
     let wants = || {
         let wants = WANTS_CERTIFICATE.iter().any(|alert| error.contains(alert));
-        wants.then_some("the core wants a certificate of ours that it trusts: give --cert and --cert-key")
+        wants.then_some("the core requires a client certificate that it trusts: give --cert and --cert-key")
     };
     match known.or_else(|| certificates::explanation(&error)).or_else(wants) {
         Some(explanation) => format!("{error} ({explanation})"),
@@ -166,11 +166,11 @@ fn wrong(error: &Error) -> CoreError {
     CoreError::permanent(WHAT, &error.to_string())
 }
 
-/// Accepts every certificate, but still wants proof that the core has its key.
+/// Accepts every certificate, but verifies that the core has its key.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AcceptAll(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAll {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_tls_name_an_option_or_a_remedy() {
+    fn tls_errors_name_an_option_or_remedy() {
         use rustls::CertificateError::{Expired, UnknownIssuer};
         for (error, remedy) in [
             (Error::InvalidCertificate(UnknownIssuer), "--ca-cert"),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_used_are_named() {
+    fn invalid_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("empty"), "").unwrap();

@@ -1,8 +1,8 @@
 //! Bearer tokens from the pre-shared key.
 //!
-//! A token is a JWT signed by HS256 with a key that PBKDF2 derives from the pre-shared key and a random salt; the salt
-//! travels in the header of the token. Deriving a key costs tens of milliseconds of CPU, so a token is used until half of
-//! its life is over.
+//! A token is a JWT, signed by HS256 with a key that PBKDF2 derives from the pre-shared key and a random salt; the header
+//! of the token has the salt. Deriving a key takes tens of milliseconds of CPU, so a token is used for half of its
+//! lifetime.
 
 use std::{
     num::NonZeroU32,
@@ -20,19 +20,19 @@ use crate::ckcore::{CoreError, Psk};
 
 const WHAT: &str = "authentication with the pre-shared key";
 
-/// How long a token is valid.
+/// The lifetime of a token.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// The rounds of the key derivation that the core expects.
+/// The rounds of the key derivation, as in the core.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
-/// The claims of a token: a core takes it from a service, with all rights, because it names no user.
+/// The claims of a token. Without a user name the core treats it as that of a service with all rights.
 #[derive(Serialize)]
 struct Claims {
     exp: u64,
 }
 
-/// Makes the value of the `Authorization` header.
+/// The source of `Authorization` headers.
 #[derive(Debug)]
 pub struct Tokens {
     psk: Option<Psk>,
@@ -51,7 +51,7 @@ impl Tokens {
         Self { psk, current: Mutex::default() }
     }
 
-    /// The header's value; `None` without a key.
+    /// Returns the header's value; `None` without a key.
     pub async fn header(&self) -> Result<Option<HeaderValue>, CoreError> {
         let Some(psk) = &self.psk else { return Ok(None) };
         let mut current = self.current.lock().await;
@@ -60,12 +60,12 @@ impl Tokens {
         }
         let psk = psk.clone();
         let made = tokio::task::spawn_blocking(move || make(&psk)).await;
-        let header = made.map_err(|_| CoreError::transport(WHAT, "the worker is ending"))??;
+        let header = made.map_err(|_| CoreError::transport(WHAT, "ckworker is stopping"))??;
         *current = Some(Current { header: header.clone(), made: Instant::now() });
         Ok(Some(header))
     }
 
-    /// Makes a fresh token next time, because the core refused this one.
+    /// Discards the token, because the core rejected it.
     pub async fn forget(&self) {
         *self.current.lock().await = None;
     }
@@ -77,7 +77,7 @@ fn make(psk: &Psk) -> Result<HeaderValue, CoreError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let token = sign(psk, &salt, (now + LIFE).as_secs())?;
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| CoreError::permanent(WHAT, "the token is no header value"))?;
+        .map_err(|_| CoreError::permanent(WHAT, "the token is not a valid header value"))?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -90,13 +90,13 @@ fn sign(psk: &Psk, salt: &[u8], exp: u64) -> Result<String, CoreError> {
         .map_err(|error| CoreError::permanent(WHAT, &format!("the token could not be signed: {error}")))
 }
 
-/// The salt in the header of a token.
+/// Returns the salt in the header of a token.
 pub fn salt(header: &Header) -> Option<Vec<u8>> {
     let salt: String = header.extras.get("salt").ok()??;
     STANDARD.decode(salt).ok()
 }
 
-/// The key that signs tokens with this salt. Takes tens of milliseconds.
+/// Derives the key that signs tokens with this salt. Takes tens of milliseconds.
 pub fn derive(psk: &Psk, salt: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, psk.bytes(), &mut key);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_what_the_core_derives() {
+    fn derived_key_equals_that_of_core() {
         let salt: Vec<u8> = (0..16).collect();
         let hex: String = derive(&psk(), &salt).iter().map(|byte| format!("{byte:02x}")).collect();
         // Python: hashlib.pbkdf2_hmac("sha256", "schlüssel".encode(), bytes(range(16)), 100000, 32).hex()
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_salt_is_in_the_header_in_standard_base64() {
+    fn token_header_has_salt_in_standard_base64() {
         let token = sign(&psk(), &[0xfb; 16], 1_700_000_000).unwrap();
         let parts: Vec<_> = token.split('.').collect();
         let text = |part: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_used_again_until_it_is_forgotten() {
+    async fn token_is_reused_until_rejected() {
         let tokens = Tokens::new(Some(psk()));
         let first = tokens.header().await.unwrap();
         assert_eq!(tokens.header().await.unwrap(), first);

@@ -1,4 +1,4 @@
-//! A websocket of the core: how it is opened, kept alive, listened to and closed.
+//! A websocket of the core: opening, keepalive, reading, writing and closing.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ use tokio_tungstenite::{
 use super::{discovery::CoreInfo, http::HttpClient, response::causes, tls};
 use crate::ckcore::{CoreError, Timing, error::bounded};
 
-/// The largest message that is taken from the core, in bytes. Actions have a few hundred, tasks the size of a node.
+/// The limit of a received message, in bytes. Actions have a few hundred, tasks the size of a node.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How long the last words of a connection may take.
+/// The timeout of each step of closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a websocket is for, in errors.
+/// The name of a websocket in errors.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
-    /// For its opening.
+    /// The name of its opening.
     pub connecting: &'static str,
-    /// For what happens later.
+    /// The name of the open websocket.
     pub connected: &'static str,
 }
 
@@ -45,11 +45,11 @@ pub struct WebSocket {
     ping_due: Interval,
 }
 
-/// What was heard.
+/// A received event.
 pub enum Received {
     /// A text frame.
     Text(Utf8Bytes),
-    /// The core closed the websocket; whether it did so normally, and how.
+    /// The core closed the websocket: whether with a normal code, and the error.
     Closed(bool, CoreError),
 }
 
@@ -90,7 +90,7 @@ impl WebSocket {
             }
             Err(_) => {
                 let message = format!(
-                    "{} accepted the connection and did not answer the websocket handshake within {:.1} s: check that \
+                    "{} accepted the connection and did not complete the websocket handshake within {:.1} s: check that \
                      --ckcore-ws-uri is the address of a core, and that nothing in between blocks websockets",
                     http.config.ws_uri,
                     timing.connect.as_secs_f64()
@@ -103,10 +103,9 @@ impl WebSocket {
         Ok(Self { socket, label, timing, last_received: Instant::now(), ping_due })
     }
 
-    /// Waits for a text frame or the end, and keeps the connection alive meanwhile. Nothing is lost if the wait is given
-    /// up.
+    /// Waits for a text frame or the end, and sends pings meanwhile. Cancel-safe.
     ///
-    /// Pings of the core are answered by the library as soon as the next message is waited for.
+    /// The library answers the core's pings while this waits.
     pub async fn next(&mut self) -> Result<Received, CoreError> {
         loop {
             tokio::select! {
@@ -139,7 +138,7 @@ impl WebSocket {
 
     async fn ping(&mut self) -> Result<(), CoreError> {
         if self.last_received.elapsed() >= self.timing.silence {
-            return Err(self.lost("the core is silent and does not answer pings"));
+            return Err(self.lost("the core sent neither frames nor pongs"));
         }
         self.write(Message::Ping(Bytes::from_static(b"ckworker"))).await
     }
@@ -148,31 +147,31 @@ impl WebSocket {
         match timeout(self.timing.request, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.lost(&error.to_string())),
-            Err(_) => Err(self.lost("the core does not read what we send")),
+            Err(_) => Err(self.lost("the core does not read from the websocket")),
         }
     }
 
-    /// The error of a connection that is lost.
+    /// Returns the error of a lost connection.
     pub fn lost(&self, why: &str) -> CoreError {
         CoreError::transport(self.label.connected, why)
     }
 
-    /// Closes the websocket normally and waits a moment for the core to agree.
+    /// Closes the websocket with a normal code and waits briefly for the core's close frame.
     pub async fn close(&mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        // A connection that is broken already is closed as well.
+        // A broken connection is closed as well.
         let _ = timeout(CLOSE_TIMEOUT, self.socket.close(Some(frame))).await;
         self.drain().await;
     }
 
-    /// Reads until the websocket is over, so that an answer to the core's close is written.
+    /// Reads until the websocket ends, so that the reply to the core's close frame is written.
     async fn drain(&mut self) {
-        // Whoever is slower than this is cut off.
+        // A slower core is cut off.
         let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
     }
 }
 
-/// A connection to the host of a websocket's URL.
+/// Connects to the host of a websocket's URL.
 async fn connected(what: &'static str, url: &Url, timing: &Timing) -> Result<TcpStream, CoreError> {
     let failed = |why: &str| CoreError::transport(what, &format!("cannot connect to {}: {why}", authority(url)));
     let host = url.host_str().unwrap_or_default();
@@ -181,7 +180,7 @@ async fn connected(what: &'static str, url: &Url, timing: &Timing) -> Result<Tcp
     let port = url.port_or_known_default().unwrap_or(80);
     match timeout(timing.connect, TcpStream::connect((host, port))).await {
         Ok(Ok(stream)) => {
-            // Frames are small, and none is to wait for the next one; a connection without this option works too.
+            // Small frames must not wait for the next one. The connection works without this option too.
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
@@ -190,7 +189,7 @@ async fn connected(what: &'static str, url: &Url, timing: &Timing) -> Result<Tcp
     }
 }
 
-/// Host and port of a URL.
+/// Returns host and port of a URL.
 fn authority(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or(80);
     format!("{}:{port}", url.host_str().unwrap_or_default())

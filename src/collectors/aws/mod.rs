@@ -32,7 +32,7 @@ use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
 use crate::{
     collector_api::{
-        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Subject, Uncollected,
+        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Target, Uncollected,
     },
     graph::{KindFile, Schema, SchemaError},
     settings::{OptionSpec, Settings},
@@ -108,7 +108,7 @@ impl Collector for Aws {
         Box::pin(engine::collect(context, unit))
     }
 
-    fn operator(&self, settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+    fn operator(&self, settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
         operate::operator(settings, subject)
     }
 
@@ -132,7 +132,7 @@ impl Collector for Aws {
         definition(kind).map_or(&[], |definition| &definition.takes)
     }
 
-    fn undeletable(&self, subject: &Subject) -> Option<&'static str> {
+    fn undeletable(&self, subject: &Target) -> Option<&'static str> {
         operate::undeletable(subject)
     }
 

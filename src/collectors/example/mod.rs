@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
 use crate::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Subject},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
     graph::{KindFile, Schema, SchemaError},
     settings::{OptionKind, OptionSpec, Settings},
 };
@@ -87,7 +87,7 @@ impl Collector for Example {
         Box::pin(resources::collect(context))
     }
 
-    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+    fn operator(&self, _settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
         let is_resource = schema()?.kind(&subject.kind).is_some_and(|kind| kind.is_a("example_resource"));
         if !is_resource {
             let message = format!("{} cannot be changed: only resources of the account can", subject.label());

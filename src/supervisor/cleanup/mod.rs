@@ -11,7 +11,7 @@ mod run;
 mod teller;
 
 use crate::{
-    collector_api::{Collector, Subject},
+    collector_api::{Collector, Target},
     settings::Settings,
 };
 
@@ -28,7 +28,7 @@ pub(super) struct Operable {
 
 impl Operable {
     /// The unit that an operation on this subject needs.
-    pub(super) fn unit(&self, subject: &Subject) -> Result<worker_proto::Unit, worker_proto::Failure> {
+    pub(super) fn unit(&self, subject: &Target) -> Result<worker_proto::Unit, worker_proto::Failure> {
         self.collector.operator(&self.settings, subject)
     }
 }

@@ -11,7 +11,7 @@ use worker_proto::Unit;
 use super::Operable;
 use crate::{
     ckcore::{StoredGraph, StoredNode},
-    collector_api::Subject,
+    collector_api::Target,
     supervisor::place::{Barrier, Places, Rank},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Item {
     pub(super) collector: &'static str,
     /// The account whose worker does it.
     pub(super) unit: Unit,
-    pub(super) subject: Subject,
+    pub(super) subject: Target,
 }
 
 /// One resource that is marked and not deleted.

@@ -12,7 +12,7 @@ use super::super::{
     },
     engine::eval::{Item, Named, text},
 };
-use crate::collector_api::Subject;
+use crate::collector_api::Target;
 
 /// The fields of a node, in the form that paths lead into.
 pub(super) struct Fields {
@@ -26,7 +26,7 @@ pub(super) struct Missing(pub(super) String);
 
 impl Fields {
     /// The fields of a node; its tags are not among them.
-    pub(super) fn of(subject: &Subject) -> Self {
+    pub(super) fn of(subject: &Target) -> Self {
         let mut node = subject.reported.clone();
         node.remove("tags");
         node.insert("id".into(), subject.id.clone().into());

@@ -43,7 +43,7 @@ use super::{
     selection::global_region,
 };
 use crate::{
-    collector_api::{CollectContext, Subject},
+    collector_api::{CollectContext, Target},
     settings::Settings,
 };
 
@@ -54,7 +54,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `Configuration` if nothing of this kind can be changed, or if it is not certain where the resource is.
-pub(super) fn operator(settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
+pub(super) fn operator(settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
     let (_, definition) = find(subject)?;
     if subject.account.id.is_empty() {
         return Err(refused(subject, "its account is not known"));
@@ -85,7 +85,7 @@ pub(super) fn operator(settings: &Settings, subject: &Subject) -> Result<Unit, F
 }
 
 /// The role that `--aws-role` names, if it can be one of the resource's account.
-fn role_in(given: &str, subject: &Subject) -> Result<String, Failure> {
+fn role_in(given: &str, subject: &Target) -> Result<String, Failure> {
     let role = Role::parse(given).map_err(|error| refused(subject, &format!("--aws-role {given}: {error}")))?;
     match role.owner {
         Some(owner) if owner.account != subject.account.id => {
@@ -98,7 +98,7 @@ fn role_in(given: &str, subject: &Subject) -> Result<String, Failure> {
 /// Carries out one operation.
 pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &Operation) -> Result<Outcome, Failure> {
     let payload = Payload::read(unit)?;
-    let subject = Subject::read(&operation.subject)?;
+    let subject = Target::read(&operation.subject)?;
     // Asked for first: the holder of the credentials says best why there are none.
     context.credentials().get().await?;
     let (service, definition) = find(&subject)?;
@@ -128,7 +128,7 @@ pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &O
 /// One operation under way.
 struct Task {
     client: Client,
-    subject: Subject,
+    subject: Target,
     fields: Fields,
     region: String,
     service: &'static Service,
@@ -163,21 +163,21 @@ impl Task {
 }
 
 /// Why AWS never deletes a resource, as far as its node shows that.
-pub(super) fn undeletable(subject: &Subject) -> Option<&'static str> {
+pub(super) fn undeletable(subject: &Target) -> Option<&'static str> {
     let (_, definition) = find(subject).ok()?;
     let fields = Fields::of(subject);
     let mut states = definition.undeletable.iter().filter(|state| state.call.is_none());
     states.find(|state| fields.holds_for_node(state.when.get_ref())).map(|state| state.reason.as_str())
 }
 
-fn find(subject: &Subject) -> Result<(&'static Service, &'static Definition), Failure> {
+fn find(subject: &Target) -> Result<(&'static Service, &'static Definition), Failure> {
     let found = Definitions::get().map_err(internal)?.find(&subject.kind);
     let found = found.filter(|(_, definition)| definition.kind.get_ref() != ACCOUNT_KIND);
     found.ok_or_else(|| refused(subject, "nothing of this kind can be changed"))
 }
 
 /// An ARN names account and region. One that disagrees with the graph means that one of them is wrong.
-fn is_where_its_arn_says(subject: &Subject, definition: &Definition) -> Result<(), Failure> {
+fn is_where_its_arn_says(subject: &Target, definition: &Definition) -> Result<(), Failure> {
     let Some(arn) = subject.text("arn").filter(|arn| arn.starts_with("arn:")) else { return Ok(()) };
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, _, _, region, account, _] = parts.as_slice() else { return Ok(()) };
@@ -193,13 +193,13 @@ fn is_where_its_arn_says(subject: &Subject, definition: &Definition) -> Result<(
     }
 }
 
-fn partition(subject: &Subject) -> &str {
+fn partition(subject: &Target) -> &str {
     let arn = subject.text("arn").and_then(|arn| arn.strip_prefix("arn:")).and_then(|arn| arn.split(':').next());
     let region = subject.region.as_ref().map_or(DEFAULT_REGION, |region| &region.id);
     arn.filter(|partition| !partition.is_empty()).or_else(|| client::partition(region)).unwrap_or("aws")
 }
 
-fn refused(subject: &Subject, why: &str) -> Failure {
+fn refused(subject: &Target, why: &str) -> Failure {
     Failure { kind: FailureKind::Configuration, message: format!("{} stays as it is: {why}", subject.label()) }
 }
 

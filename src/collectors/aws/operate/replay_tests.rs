@@ -11,15 +11,15 @@ use super::{
     stack::{Progress, Stack},
     *,
 };
-use crate::collector_api::Home;
+use crate::collector_api::ParentNode;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DELETED: &str = "<{action}Response><return>true</return></{action}Response>";
 
 /// A task about a resource of this kind, with so much time.
 pub(super) fn task(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Task {
-    let home = |id: &str| Home { id: id.into(), name: None, reported: Map::new() };
-    let subject = Subject {
+    let home = |id: &str| ParentNode { id: id.into(), name: None, reported: Map::new() };
+    let subject = Target {
         kind: kind.into(),
         id: id.into(),
         name: "the-name".into(),

@@ -9,14 +9,14 @@ use super::{
     fields::{Fields, Missing, tree},
     *,
 };
-use crate::{collector_api::Home, settings::Setting};
+use crate::{collector_api::ParentNode, settings::Setting};
 
-fn home(id: &str, reported: Value) -> Home {
-    Home { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
+fn home(id: &str, reported: Value) -> ParentNode {
+    ParentNode { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
 }
 
-fn subject(kind: &str, reported: Value) -> Subject {
-    Subject {
+fn subject(kind: &str, reported: Value) -> Target {
+    Target {
         kind: kind.into(),
         id: "the-id".into(),
         name: "the-name".into(),
@@ -27,7 +27,7 @@ fn subject(kind: &str, reported: Value) -> Subject {
     }
 }
 
-fn payload(settings: &Settings, subject: &Subject) -> Payload {
+fn payload(settings: &Settings, subject: &Target) -> Payload {
     Payload::read(&operator(settings, subject).unwrap()).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn the_partition_comes_from_arn_or_region() {
 
 #[test]
 fn what_is_not_certain_is_refused() {
-    let refused = |subject: &Subject| operator(&Settings::default(), subject).unwrap_err().message;
+    let refused = |subject: &Target| operator(&Settings::default(), subject).unwrap_err().message;
     let mut volume = subject("aws_ec2_volume", json!({}));
     volume.region = None;
     assert!(refused(&volume).contains("region is not certain"));
