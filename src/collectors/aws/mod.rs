@@ -124,12 +124,12 @@ impl Collector for Aws {
         }
     }
 
-    fn deleted_before(&self, kind: &str) -> &'static [String] {
-        definition(kind).map_or(&[], |definition| &definition.before)
+    fn delete_before(&self, kind: &str) -> &'static [String] {
+        definition(kind).map_or(&[], |definition| &definition.delete_before)
     }
 
-    fn takes_along(&self, kind: &str) -> &'static [String] {
-        definition(kind).map_or(&[], |definition| &definition.takes)
+    fn cascades_to(&self, kind: &str) -> &'static [String] {
+        definition(kind).map_or(&[], |definition| &definition.cascades_to)
     }
 
     fn undeletable(&self, subject: &Target) -> Option<&'static str> {

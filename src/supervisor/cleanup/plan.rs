@@ -108,7 +108,7 @@ fn barriers(items: &[(usize, Item)], operables: &Operables) -> Vec<Barrier> {
     for ((collector, ..), kinds) in &homes {
         let Some(operable) = operables.get(collector) else { continue };
         for (kind, deeper) in kinds {
-            let blocked = operable.collector.deleted_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
+            let blocked = operable.collector.delete_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
             let upper: Vec<usize> = blocked.flatten().copied().collect();
             if !upper.is_empty() {
                 barriers.push(Barrier { upper, deeper: deeper.clone() });
@@ -122,7 +122,7 @@ fn barriers(items: &[(usize, Item)], operables: &Operables) -> Vec<Barrier> {
 fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
     while let Some(next) = open.pop() {
-        let taken = operable.collector.takes_along(&places.node(next).kind);
+        let taken = operable.collector.cascades_to(&places.node(next).kind);
         for neighbour in places.neighbours(next) {
             let node = places.node(neighbour);
             if !taken.contains(&node.kind) || is_set(node, "cleaned") || !seen.insert(neighbour) {

@@ -1,8 +1,8 @@
-//! How a definition says what changes the cloud: tags, deletion, and what has to be done before and after it.
+//! Calls of a definition that change the cloud: tags, deletion, and what precedes and follows a deletion.
 //!
-//! Braces in parameters hold fields of the node; `{key}` and `{value}` are those of a tag, `@item` is an item of a
-//! listing, `@current` a tag before it is changed, `@now` the answer to a call that decides whether a resource can be
-//! deleted, and `@arn.tail` is what follows the type in the resource's ARN.
+//! Braces in parameters hold fields of the node. `{key}` and `{value}` are the fields of a tag, `@item` is an item of a
+//! listing, `@current` a tag before its change, `@response` the response to a call that decides whether a resource can be
+//! deleted, and `@arn.resource_id` is the part of the resource's ARN after the resource type.
 
 use std::collections::BTreeMap;
 
@@ -11,161 +11,161 @@ use toml::Spanned;
 
 use super::{Condition, Constant, Input, path::Path};
 
-/// A call that changes the cloud.
+/// A call that changes the cloud, or one that decides whether a change is possible.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Action {
-    /// Its name.
+pub(crate) struct ResourceCall {
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
 }
 
 /// A call that sets or removes a tag.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TagAction {
-    /// Its name.
+pub(crate) struct TagCall {
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// The tag as the cloud has it now, known as `@current`: for a call that would replace more than the value.
-    pub(crate) current: Option<Current>,
+    /// How to read the tag before the change, known as `@current`: for a call that replaces more than the tag's value.
+    pub(crate) current: Option<CurrentTag>,
 }
 
-/// How to read a tag before it is changed.
+/// How to read a tag before its change.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Current {
-    /// The call that lists tags.
+pub(crate) struct CurrentTag {
+    /// The operation that lists tags.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
     /// The path to each tag.
     pub(crate) items: Spanned<Path>,
     /// The member of a tag that holds its key.
     pub(crate) key: Spanned<String>,
     /// The members of a tag that does not exist yet.
-    pub(crate) otherwise: BTreeMap<Spanned<String>, Constant>,
+    pub(crate) default: BTreeMap<Spanned<String>, Constant>,
 }
 
 /// A state in which the cloud never deletes a resource.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Undeletable {
-    /// The reason for people, such as `it is the main route table of its VPC`.
+    /// The reason as users read it, such as `it is the main route table of its VPC`.
     pub(crate) reason: String,
-    /// A call whose answer is known as `@now`; without one the condition is about the node.
-    pub(crate) call: Option<Action>,
-    /// The resource is not deleted if this holds.
+    /// A call whose response is known as `@response`. Without a call, the condition is about the node.
+    pub(crate) call: Option<ResourceCall>,
+    /// The condition under which the resource is not deleted.
     pub(crate) when: Spanned<Condition>,
 }
 
-/// Something that is not removed for a deletion and lets the cloud refuse it. While there is any, neither revocable
-/// references nor dependants are removed.
+/// Resources that block a deletion and are never removed for it. While there is any, neither references nor dependants
+/// are removed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct KeptBy {
-    /// The call that lists it.
+pub(crate) struct BlockedBy {
+    /// The operation that lists them.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// The path to the names, by the noun for people, such as `node group`.
+    /// The paths to their names, by the noun that users read, such as `node group`.
     pub(crate) names: BTreeMap<String, Spanned<Path>>,
 }
 
-/// A part of a resource that has no node. If the cloud refuses the deletion because the resource is in use, its parts are
-/// deleted, one after the other, and the deletion is tried again.
+/// Parts of a resource that have no nodes. If the cloud rejects the deletion because the resource is in use, the parts
+/// are deleted one after the other, and the deletion is retried.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dependant {
-    /// The call that lists it.
-    pub(crate) each: Each,
-    /// Only items for which this holds.
+    /// The call that lists the parts.
+    pub(crate) list: Listing,
+    /// Restricts the parts to those for which the condition holds.
     pub(crate) when: Option<Spanned<Condition>>,
-    /// The call that deletes an item, known as `@item`.
-    pub(crate) delete: Action,
-    /// How to see that it is gone; it is not waited for without.
-    pub(crate) gone: Option<Gone>,
+    /// The call that deletes a part, known as `@item`.
+    pub(crate) delete: ResourceCall,
+    /// How to wait for the end of the deletion; `None` if nothing depends on it.
+    pub(crate) wait_deleted: Option<WaitDeleted>,
 }
 
-/// Code that removes references to a resource if the cloud refuses its deletion because of them, and puts them back if the
-/// cloud refuses the deletion in the end.
+/// Code that removes references to a resource if they block its deletion, and restores them if the cloud still rejects
+/// the deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Revocable {
+pub(crate) enum Revoke {
     /// Rules of other security groups that name a security group.
     SecurityGroupRules,
 }
 
-/// Something that keeps a resource from being deleted, as the cloud has it now.
+/// Attachments that block a deletion, and the calls that remove each of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Loosen {
-    /// The call that lists it.
-    pub(crate) each: Each,
-    /// The calls for each item, one after the other.
-    pub(crate) calls: Vec<Step>,
-    /// Whether it is so rare that a listing that fails is no reason to stop: the deletion will tell.
+pub(crate) struct Detach {
+    /// The call that lists the attachments as the cloud has them now.
+    pub(crate) list: Listing,
+    /// The calls for each attachment, in this order.
+    pub(crate) calls: Vec<ItemCall>,
+    /// Whether a failed listing is ignored: such attachments are rare, and the deletion fails if there is one.
     #[serde(default)]
-    pub(crate) rare: bool,
+    pub(crate) optional: bool,
 }
 
-/// A listing.
+/// A call that lists items.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Each {
-    /// Its name.
+pub(crate) struct Listing {
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// The way to each item.
+    /// The path to each item.
     pub(crate) items: Spanned<Path>,
 }
 
-/// A call for an item.
+/// A call for an item of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Step {
-    /// Its name.
+pub(crate) struct ItemCall {
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// It is made only if this holds.
+    /// The condition under which the call is made; `None` means always.
     pub(crate) when: Option<Spanned<Condition>>,
 }
 
-/// How to see that what has the name now is what was collected: hours later it may be a namesake.
+/// How to check that a resource addressed by name is still the collected one: hours later another one may have the name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
-    /// The call.
+    /// The operation that describes the resource with the name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// The way to what no namesake shares.
-    pub(crate) is: Spanned<Path>,
-    /// The field of the node that has the same.
+    /// The path to a value that is unique among all resources that ever had the name.
+    pub(crate) value: Spanned<Path>,
+    /// The node's field with the same value.
     #[serde(default = "super::id_attribute")]
     pub(crate) field: Spanned<String>,
 }
 
-/// How to see that a resource is gone.
+/// How to wait until a resource is deleted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Gone {
-    /// The service to ask, if it is another one.
+pub(crate) struct WaitDeleted {
+    /// The service to ask; the definition's own if `None`.
     pub(crate) service: Option<String>,
-    /// The call.
+    /// The operation that describes the resource.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// The way to the states of what is still there; none at all means gone.
+    /// The path to the states of what still exists; no state means that it is deleted.
     pub(crate) states: Spanned<Path>,
-    /// States that count as gone.
+    /// The states that count as deleted.
     #[serde(default)]
-    pub(crate) ended: Vec<String>,
-    /// States from which it will not go.
+    pub(crate) deleted: Vec<String>,
+    /// The states in which the deletion has failed.
     #[serde(default)]
     pub(crate) failed: Vec<String>,
 }

@@ -1,7 +1,7 @@
-//! Definitions: a resource kind is data.
+//! Definitions of resource kinds as data.
 //!
-//! One TOML file per service says which calls list a kind and how a node and its edges come out of the answer;
-//! `docs/collectors.md` is the reference. The files are part of the binary and are read once.
+//! One TOML file per service defines which calls list a kind and how responses become nodes and edges.
+//! `docs/collectors.md` documents the format. The files are compiled in and parsed once.
 
 mod action;
 pub(crate) mod path;
@@ -13,12 +13,13 @@ mod tests;
 use std::{collections::BTreeMap, sync::OnceLock};
 
 pub(crate) use action::{
-    Action, Current, Dependant, Each, Gone, Identity, KeptBy, Loosen, Revocable, TagAction, Undeletable,
+    BlockedBy, CurrentTag, Dependant, Detach, Identity, Listing, ResourceCall, Revoke, TagCall, Undeletable,
+    WaitDeleted,
 };
 use path::{Path, Template};
 use serde::Deserialize;
 use toml::Spanned;
-pub(crate) use value::{Condition, Constant, Rule, Source};
+pub(crate) use value::{Condition, Constant, Source, SourceTable};
 
 /// The definition files: name and text.
 pub(crate) const FILES: &[(&str, &str)] = &[
@@ -41,56 +42,56 @@ pub(crate) const FILES: &[(&str, &str)] = &[
 pub(crate) struct Service {
     /// The service's name in the models, such as `ec2`.
     pub(crate) service: String,
-    /// The call that sets a tag on what the kinds marked `tagging` stand for.
-    pub(crate) tag: Option<TagAction>,
-    /// The call that removes one.
-    pub(crate) untag: Option<TagAction>,
-    /// The call that gives the details of several kinds at once.
+    /// The call that sets a tag on resources of the kinds with `tagging`.
+    pub(crate) tag: Option<TagCall>,
+    /// The call that removes a tag from them.
+    pub(crate) untag: Option<TagCall>,
+    /// The call that describes all resources of several kinds.
     pub(crate) details: Option<Details>,
-    /// Quotas that have nodes of their own, sent before their collector's kinds.
+    /// Quotas with nodes of their own, sent before the kinds of their collector.
     #[serde(rename = "quota", default)]
     pub(crate) quotas: Vec<Quota>,
-    /// The kinds, parents before what is below them.
+    /// The kinds, parents before their children.
     #[serde(rename = "kind", default)]
     pub(crate) kinds: Vec<Definition>,
 }
 
-/// A call that gives the details of all items of several kinds, so that items need no calls of their own. Where it is
-/// refused or fails, the kinds are listed and completed by their own calls, and nothing is missing.
+/// A call that describes all items of several kinds, so that they need no calls of their own. If it is denied or fails,
+/// the kinds are listed and completed by their own calls, which is no gap.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Details {
-    /// Its name.
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters.
+    /// The operation's parameters.
     pub(crate) input: Spanned<Input>,
-    /// Members that nothing needs and that are not kept: answers are kept until all kinds have used them.
+    /// Members that are dropped to save memory: responses are kept until all kinds have used them.
     #[serde(default)]
-    pub(crate) leave_out: Vec<String>,
+    pub(crate) exclude: Vec<String>,
 }
 
-/// What a kind takes from the details of its service, known as `@details`.
+/// The part of the service's details that describes a kind, known as `@details`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FromDetails {
-    /// The way to each item.
+    /// The path to each item.
     pub(crate) items: Spanned<Path>,
-    /// The member by which an item of the list finds its details. Without one the details are listed instead.
-    pub(crate) by: Option<Spanned<String>>,
+    /// The member that items of the list and of the details share. Without it, the details replace the list.
+    pub(crate) key: Option<Spanned<String>>,
 }
 
-/// A call for many items at once.
+/// The batch form of a call, for several items at once.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
-    /// For how many items at most.
+    /// The most items of one call.
     pub(crate) size: usize,
-    /// The way to the parts of the answer, one or more for each item.
+    /// The path to the parts of the response, one or more for each item.
     pub(crate) items: Spanned<Path>,
-    /// The member of a part that says which item it is for, and the value of the item that it names.
-    pub(crate) by: Spanned<String>,
-    /// That value of the item.
-    pub(crate) is: Spanned<Path>,
+    /// The member of a part that identifies its item.
+    pub(crate) key: Spanned<String>,
+    /// The path to the same value in the item.
+    pub(crate) item_key: Spanned<Path>,
 }
 
 /// A quota with a node of its own.
@@ -99,55 +100,55 @@ pub(crate) struct Batch {
 pub(crate) struct Quota {
     /// The kind's name in the schema.
     pub(crate) kind: Spanned<String>,
-    /// The name that chooses it in `--aws-collect`.
+    /// The name that selects it in `--aws-collect`.
     pub(crate) collector: Spanned<String>,
-    /// Where it counts.
+    /// Where it applies.
     pub(crate) scope: Scope,
-    /// The id of the node.
+    /// The node's ID.
     pub(crate) id: String,
-    /// The code of the service in Service Quotas; nothing is asked if there is none.
+    /// The service's code in Service Quotas; without it, the quota has no value.
     pub(crate) service: Option<String>,
-    /// The names that AWS has given the quota.
+    /// All names that AWS has used for the quota.
     #[serde(default)]
     pub(crate) names: Vec<String>,
 }
 
-/// One kind and how it is collected.
+/// One kind: how it is collected, tagged and deleted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Definition {
     /// The kind's name in the schema.
     pub(crate) kind: Spanned<String>,
-    /// The name that chooses it in `--aws-collect`; always collected if none.
+    /// The name that selects it in `--aws-collect`; without it, the kind is always collected.
     pub(crate) collector: Option<Spanned<String>>,
     /// Where it is listed.
     pub(crate) scope: Scope,
-    /// The kind that it hangs below; its list call is made for each such node. The region if none.
-    pub(crate) below: Option<Spanned<String>>,
-    /// The call that lists it; none if the engine itself has the item (the account).
+    /// The kind of its parent node, listed for each of them; the region if `None`.
+    pub(crate) parent: Option<Spanned<String>>,
+    /// The call that lists it; `None` for the account, whose item the engine makes.
     pub(crate) list: Option<List>,
-    /// What comes from the details of the service.
+    /// The part of the service's details that describes it.
     pub(crate) details: Option<FromDetails>,
-    /// Calls for each item, answers known as `@name`.
+    /// Calls for each item, whose responses are known as `@name`.
     #[serde(default, rename = "call")]
     pub(crate) calls: Vec<Call>,
-    /// Values that code finds for all items of a page, known by the hook's name as `@name`.
+    /// Code that adds values to all items of a page, known as `@name` by the hook's name.
     #[serde(default)]
     pub(crate) hooks: Vec<Hook>,
-    /// The id.
+    /// The ID.
     pub(crate) id: Spanned<Source>,
-    /// The name; the id if it leads to nothing.
+    /// The name; the ID if absent.
     pub(crate) name: Option<Spanned<Source>>,
-    /// A list of `Key` and `Value`, or a map.
+    /// The tags: a list of `Key` and `Value`, or a map.
     pub(crate) tags: Option<Spanned<Source>>,
     /// Fields of the kind, `ctime`, `mtime` and `atime` among them.
     #[serde(default)]
     pub(crate) properties: BTreeMap<Spanned<String>, Spanned<Source>>,
-    /// When it must not be deleted.
+    /// The condition under which it must not be deleted.
     pub(crate) protected: Option<Spanned<Condition>>,
-    /// When it stands for nothing of the account's own.
+    /// The condition under which it is not a resource of the account itself.
     pub(crate) phantom: Option<Spanned<Condition>>,
-    /// When it is gone already.
+    /// The condition under which it is already deleted.
     pub(crate) cleaned: Option<Spanned<Condition>>,
     /// Edges from other nodes to this one.
     #[serde(default)]
@@ -155,34 +156,34 @@ pub(crate) struct Definition {
     /// Edges from this node to others.
     #[serde(default)]
     pub(crate) successors: Vec<Reference>,
-    /// Whether the service's `tag` and `untag` work on it.
+    /// Whether the service's `tag` and `untag` apply to it.
     #[serde(default)]
     pub(crate) tagging: bool,
-    /// How to tell it from a namesake, where it is addressed by a name.
+    /// How to distinguish it from a later resource with the same name, if it is addressed by name.
     pub(crate) identity: Option<Identity>,
-    /// The states in which the cloud never deletes it. They are looked at before any call that changes something.
+    /// The states in which the cloud never deletes it. They are checked before any call that changes something.
     #[serde(default)]
     pub(crate) undeletable: Vec<Undeletable>,
-    /// What keeps it from being deleted, and the calls that take that away.
+    /// Attachments that block its deletion, and the calls that remove them.
     #[serde(default)]
-    pub(crate) loosen: Vec<Loosen>,
-    /// What keeps it and is not removed for it.
-    pub(crate) kept_by: Option<KeptBy>,
-    /// References that are removed only if they keep it, and put back if it is not deleted in the end.
-    pub(crate) revocable: Option<Revocable>,
-    /// Parts that have no nodes and are deleted only if they keep it.
+    pub(crate) detach: Vec<Detach>,
+    /// Resources that block its deletion and are never removed for it.
+    pub(crate) blocked_by: Option<BlockedBy>,
+    /// References that are removed only if they block its deletion, and restored if the deletion fails.
+    pub(crate) revoke: Option<Revoke>,
+    /// Parts without nodes that are deleted only if they block its deletion.
     #[serde(default)]
     pub(crate) dependants: Vec<Dependant>,
     /// The call that deletes it.
-    pub(crate) delete: Option<Action>,
-    /// Kinds that can be deleted only when all of this kind in the region are gone, where no edge says so.
+    pub(crate) delete: Option<ResourceCall>,
+    /// Kinds whose resources can be deleted only after all of this kind in the region, where no edge expresses that.
     #[serde(default)]
-    pub(crate) before: Vec<String>,
-    /// Kinds of what is deleted with it, where an edge leads to it or from it.
+    pub(crate) delete_before: Vec<String>,
+    /// Kinds of connected resources that the cloud deletes with it.
     #[serde(default)]
-    pub(crate) takes: Vec<String>,
-    /// How to see that it is gone, where others depend on that.
-    pub(crate) gone: Option<Gone>,
+    pub(crate) cascades_to: Vec<String>,
+    /// How to wait until it is deleted, if other deletions depend on that.
+    pub(crate) wait_deleted: Option<WaitDeleted>,
 }
 
 /// Where a kind is listed.
@@ -191,7 +192,7 @@ pub(crate) struct Definition {
 pub(crate) enum Scope {
     /// Once in each region.
     Region,
-    /// Once in the account, below the pseudo region.
+    /// Once in the account, below the pseudo region `global`.
     Global,
 }
 
@@ -199,59 +200,58 @@ pub(crate) enum Scope {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct List {
-    /// Its name.
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters; several sets mean one listing after the other. For a kind below another, paths in braces start
-    /// at that one's item.
+    /// The parameter sets, one listing for each. For a kind with a parent, paths in braces start at the parent's item.
     #[serde(default)]
     pub(crate) inputs: Vec<Spanned<Input>>,
-    /// The way to each item.
+    /// The path to each item.
     pub(crate) items: Spanned<Path>,
-    /// Whether code needs the answer too, so that it is kept and not asked for twice.
+    /// Whether hooks need the responses too, so that they are kept and the call is made once.
     #[serde(default)]
     pub(crate) shared: bool,
-    /// Error codes that mean that there is none.
+    /// Error codes that mean that nothing exists.
     #[serde(default)]
-    pub(crate) absent: Vec<String>,
+    pub(crate) not_found_codes: Vec<String>,
 }
 
 /// A call for each item.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Call {
-    /// The name of its answer in paths.
+    /// The name of its response in paths.
     #[serde(rename = "as")]
     pub(crate) name: String,
-    /// Its name.
+    /// The operation's name.
     pub(crate) operation: Spanned<String>,
-    /// Its parameters; paths in braces start at the item.
+    /// The operation's parameters; paths in braces start at the item.
     #[serde(default)]
     pub(crate) input: Option<Spanned<Input>>,
-    /// The part of the answer that the name stands for.
-    pub(crate) take: Spanned<Path>,
-    /// Error codes that mean that there is none.
+    /// The path to the part of the response that has the name.
+    pub(crate) result: Spanned<Path>,
+    /// Error codes that mean that nothing exists.
     #[serde(default)]
-    pub(crate) absent: Vec<String>,
-    /// The name that chooses the call in `--aws-collect`; always made if none.
+    pub(crate) not_found_codes: Vec<String>,
+    /// The name that selects the call in `--aws-collect`; without it, the call is always made.
     pub(crate) collector: Option<Spanned<String>>,
-    /// Whether the call is left out for items that have details.
+    /// Whether the call is made only for items without details.
     #[serde(default)]
-    pub(crate) unless_details: bool,
-    /// How to make it for many items at once: lists among the parameters are joined, and `take` starts at a part.
+    pub(crate) without_details: bool,
+    /// The batch form: lists among the parameters are joined, and `result` starts at a part.
     pub(crate) batch: Option<Batch>,
 }
 
-/// What code adds to a page of items.
+/// Code that adds values to the items of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Hook {
-    /// The price list's facts about instance types, and the nodes of the types.
+    /// Facts from the price list about instance types; sends the nodes of the types.
     InstanceType,
-    /// The nodes of volume types.
+    /// Sends the nodes of volume types.
     VolumeType,
-    /// When a volume was last read and written.
+    /// The times of a volume's last read and write.
     VolumeUse,
-    /// When somebody was last connected to a database.
+    /// The time of the last connection to a database.
     DatabaseUse,
     /// The instances of a target group.
     Targets,
@@ -260,7 +260,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    /// Its name in paths, and the names of its values.
+    /// Returns its name in paths and the names of its values.
     pub(crate) fn values(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::InstanceType => ("instance_type", &["cores", "memory"]),
@@ -276,15 +276,15 @@ impl Hook {
 /// The parameters of a call.
 pub(crate) type Input = BTreeMap<String, Parameter>;
 
-/// A parameter: constants, texts with paths in braces, lists and structures of them.
+/// A parameter: constants, strings with paths in braces, lists and structures of them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Parameter {
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
-    /// A number.
+    /// An integer.
     Int(i64),
-    /// A text.
+    /// A string.
     Text(Template),
     /// A list.
     List(Vec<Parameter>),
@@ -292,18 +292,18 @@ pub(crate) enum Parameter {
     Map(Input),
 }
 
-/// The other ends of edges, found by an attribute's value.
+/// The other ends of edges, identified by the value of an attribute.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reference {
     /// The kind of the other end.
     pub(crate) kind: Spanned<String>,
-    /// The attribute that has the value.
+    /// The attribute of the other end that has the value.
     #[serde(default = "id_attribute")]
-    pub(crate) by: Spanned<String>,
-    /// The value, or several.
+    pub(crate) attribute: Spanned<String>,
+    /// The value or values.
     pub(crate) value: Spanned<Source>,
-    /// Where the other end was listed; where this one was, if not given.
+    /// Where the other end is listed; in the location of this node if `None`.
     pub(crate) scope: Option<Scope>,
 }
 
@@ -316,15 +316,15 @@ fn id_attribute() -> Spanned<String> {
 pub(crate) struct Definitions {
     /// By file, in the order of [`FILES`].
     pub(crate) services: Vec<Service>,
-    /// The attributes of each kind that references use; nodes are indexed under these only.
+    /// The attributes of each kind that references use. Nodes are indexed by these only.
     pub(crate) referenced: BTreeMap<String, Vec<String>>,
 }
 
 impl Definitions {
-    /// All definitions, read on first use.
+    /// Returns all definitions, parsed on first use.
     ///
     /// # Errors
-    /// The file and line of a mistake; a test keeps them free of any.
+    /// The file and line of a mistake; a test ensures that there is none.
     pub(crate) fn get() -> Result<&'static Self, &'static str> {
         static ALL: OnceLock<Result<Definitions, String>> = OnceLock::new();
         ALL.get_or_init(Self::read).as_ref().map_err(String::as_str)
@@ -338,55 +338,55 @@ impl Definitions {
         let mut referenced: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for reference in services.iter().flat_map(|service| &service.kinds).flat_map(Definition::references) {
             let attributes = referenced.entry(reference.kind.get_ref().clone()).or_default();
-            if !attributes.contains(reference.by.get_ref()) {
-                attributes.push(reference.by.get_ref().clone());
+            if !attributes.contains(reference.attribute.get_ref()) {
+                attributes.push(reference.attribute.get_ref().clone());
             }
         }
         Ok(Self { services, referenced })
     }
 
-    /// The definitions with their services.
+    /// Iterates over the definitions with their services.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Service, &Definition)> {
         self.services.iter().flat_map(|service| service.kinds.iter().map(move |definition| (service, definition)))
     }
 
-    /// The definition of a kind with its service.
+    /// Returns the definition of a kind with its service.
     pub(crate) fn find(&self, kind: &str) -> Option<(&Service, &Definition)> {
         self.iter().find(|(_, definition)| definition.kind.get_ref() == kind)
     }
 
-    /// All quotas with nodes of their own.
+    /// Iterates over the quotas with nodes of their own.
     pub(crate) fn quotas(&self) -> impl Iterator<Item = &Quota> {
         self.services.iter().flat_map(|service| &service.quotas)
     }
 
-    /// The attributes under which nodes of this kind are indexed.
+    /// Returns the attributes by which nodes of this kind are indexed.
     pub(crate) fn referenced(&self, kind: &str) -> &[String] {
         self.referenced.get(kind).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Call {
-    /// The name that chooses it, if it has one.
+    /// Returns the name that selects it, if any.
     pub(crate) fn collector(&self) -> Option<&str> {
         self.collector.as_ref().map(|collector| collector.get_ref().as_str())
     }
 }
 
 impl Definition {
-    /// The name that chooses it, if it has one.
+    /// Returns the name that selects it, if any.
     pub(crate) fn collector(&self) -> Option<&str> {
         self.collector.as_ref().map(|collector| collector.get_ref().as_str())
     }
 
-    /// Whether its name comes from the answer to this call.
+    /// Returns whether its name comes from the response to this call.
     pub(crate) fn is_named_by(&self, call: &Call) -> bool {
-        let rule = self.name.as_ref().map(|name| &name.get_ref().0);
-        let paths = rule.into_iter().flat_map(|rule| rule.path.iter().chain(rule.first.iter().flatten()));
+        let source = self.name.as_ref().map(|name| &name.get_ref().0);
+        let paths = source.into_iter().flat_map(|source| source.path.iter().chain(source.first.iter().flatten()));
         paths.filter_map(|path| path.root.as_deref()).any(|root| root == call.name)
     }
 
-    /// Its references in both directions.
+    /// Iterates over its references in both directions.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
         self.predecessors.iter().chain(&self.successors)
     }

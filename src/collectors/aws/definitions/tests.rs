@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Call, Condition, Constant, Current, Definition, Definitions, Dependant, Each, FILES, Gone, Identity, Input,
-    KeptBy, List, Loosen, Parameter, Path, Service, Source, TagAction, Undeletable,
+    BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Definitions, Dependant, Detach, FILES, Identity,
+    Input, List, Listing, Parameter, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
     path::{Part, Step},
 };
 use crate::{
@@ -39,8 +39,8 @@ fn paths(source: &Source) -> Vec<&Path> {
     let rule = &source.0;
     let several = rule.first.iter().chain(&rule.all).flatten();
     let mut paths: Vec<&Path> = rule.path.iter().chain(several).collect();
-    paths.extend(rule.is.iter().chain(&rule.when).map(|condition| &condition.path));
-    paths.extend(rule.text.iter().flat_map(|template| &template.0).filter_map(|part| match part {
+    paths.extend(rule.condition.iter().chain(&rule.when).map(|condition| &condition.path));
+    paths.extend(rule.template.iter().flat_map(|template| &template.0).filter_map(|part| match part {
         Part::Path(path) => Some(path),
         Part::Text(_) => None,
     }));
@@ -92,7 +92,7 @@ impl Roots {
     fn source(&self, at: usize, source: &Source, mistakes: &mut Vec<Mistake>) {
         for path in paths(source) {
             let place = self.check(at, path, mistakes);
-            let (Some(place), Some(each)) = (place, &source.0.each) else { continue };
+            let (Some(place), Some(each)) = (place, &source.0.element) else { continue };
             if let Err(mistake) = walk(place, &each.steps) {
                 mistakes.push((at, mistake));
             }
@@ -188,7 +188,7 @@ fn output(operation: &'static Operation) -> Option<Place> {
 fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
     let Some(list) = &definition.list else { return Some(Place::Code(ACCOUNT_ITEM)) };
     let operation = operation(&service.service, &list.operation, mistakes)?;
-    let roots = Roots { item: above(service, definition, mistakes).unwrap_or(Place::Code(&[])), named: Vec::new() };
+    let roots = Roots { item: parent(service, definition, mistakes).unwrap_or(Place::Code(&[])), named: Vec::new() };
     list.inputs.iter().for_each(|input| roots.input(operation, input, mistakes));
     let answer = Roots { item: output(operation)?, named: Vec::new() };
     answer.check(list.items.span().start, &list.items.get_ref().clone(), mistakes)
@@ -205,17 +205,17 @@ fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistak
     Roots { item: Place::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
     let answer = Roots { item: output(operation)?, named: Vec::new() };
     let place = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
-    if let Some(by) = &from.by
+    if let Some(by) = &from.key
         && let Err(mistake) = walk(place, &[Step::Member(by.get_ref().clone())])
     {
         mistakes.push((by.span().start, mistake));
     }
-    Some((place, from.by.is_none()))
+    Some((place, from.key.is_none()))
 }
 
 /// The place of the items that a definition is below.
-fn above(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
-    let below = definition.below.as_ref()?;
+fn parent(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+    let below = definition.parent.as_ref()?;
     match service.kinds.iter().find(|known| known.kind.get_ref() == below.get_ref()) {
         Some(parent) => item(service, parent, mistakes),
         None => {
@@ -233,14 +233,14 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
     let Some(item) = output(operation) else { return };
     let mut answer = Roots { item, named: Vec::new() };
     if let Some(batch) = &call.batch {
-        roots.check(batch.is.span().start, batch.is.get_ref(), mistakes);
+        roots.check(batch.item_key.span().start, batch.item_key.get_ref(), mistakes);
         let Some(part) = answer.check(batch.items.span().start, batch.items.get_ref(), mistakes) else { return };
-        if let Err(mistake) = walk(part, &[Step::Member(batch.by.get_ref().clone())]) {
-            mistakes.push((batch.by.span().start, mistake));
+        if let Err(mistake) = walk(part, &[Step::Member(batch.key.get_ref().clone())]) {
+            mistakes.push((batch.key.span().start, mistake));
         }
         answer.item = part;
     }
-    if let Some(taken) = answer.check(call.take.span().start, call.take.get_ref(), mistakes) {
+    if let Some(taken) = answer.check(call.result.span().start, call.result.get_ref(), mistakes) {
         roots.named.push((call.name.clone(), taken));
     }
 }
@@ -248,52 +248,52 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
 /// The places of calls that change the cloud; braces hold fields of the kind.
 fn fields(kind: &'static graph::Kind) -> Roots {
     let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
-    let arn = ("arn".to_owned(), Place::Code(&["tail"]));
+    let arn = ("arn".to_owned(), Place::Code(&["resource_id"]));
     Roots { item: Place::Code(Vec::leak(known)), named: vec![arn] }
 }
 
 /// Checks a call that changes the cloud.
-fn action(service: &str, action: &Action, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+fn action(service: &str, action: &ResourceCall, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let Some(operation) = operation(service, &action.operation, mistakes) else { return };
     fields(kind).input(operation, &action.input, mistakes);
 }
 
 /// Checks a listing and returns the place of its items.
-fn each(service: &str, each: &Each, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<Place> {
-    let listing = operation(service, &each.operation, mistakes)?;
-    roots.input(listing, &each.input, mistakes);
+fn listing(service: &str, list: &Listing, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+    let listing = operation(service, &list.operation, mistakes)?;
+    roots.input(listing, &list.input, mistakes);
     let answer = Roots { item: output(listing)?, named: Vec::new() };
-    answer.check(each.items.span().start, each.items.get_ref(), mistakes)
+    answer.check(list.items.span().start, list.items.get_ref(), mistakes)
 }
 
-fn loosen(service: &str, loosen: &Loosen, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+fn detach(service: &str, detach: &Detach, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let mut roots = fields(kind);
-    let Some(item) = each(service, &loosen.each, &roots, mistakes) else { return };
+    let Some(item) = listing(service, &detach.list, &roots, mistakes) else { return };
     roots.named.push(("item".to_owned(), item));
-    for step in &loosen.calls {
-        roots.condition(step.when.as_ref(), mistakes);
-        if let Some(operation) = operation(service, &step.operation, mistakes) {
-            roots.input(operation, &step.input, mistakes);
+    for call in &detach.calls {
+        roots.condition(call.when.as_ref(), mistakes);
+        if let Some(operation) = operation(service, &call.operation, mistakes) {
+            roots.input(operation, &call.input, mistakes);
         }
     }
 }
 
 fn dependant(service: &str, dependant: &Dependant, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let mut roots = fields(kind);
-    let Some(item) = each(service, &dependant.each, &roots, mistakes) else { return };
+    let Some(item) = listing(service, &dependant.list, &roots, mistakes) else { return };
     roots.named.push(("item".to_owned(), item));
     roots.condition(dependant.when.as_ref(), mistakes);
     if let Some(operation) = operation(service, &dependant.delete.operation, mistakes) {
         roots.input(operation, &dependant.delete.input, mistakes);
     }
-    dependant.gone.iter().for_each(|each| gone(service, each, &roots, mistakes));
+    dependant.wait_deleted.iter().for_each(|each| wait_deleted(service, each, &roots, mistakes));
 }
 
-fn kept_by(service: &str, kept: &KeptBy, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
-    let Some(listing) = operation(service, &kept.operation, mistakes) else { return };
-    fields(kind).input(listing, &kept.input, mistakes);
+fn blocked_by(service: &str, blocked: &BlockedBy, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    let Some(listing) = operation(service, &blocked.operation, mistakes) else { return };
+    fields(kind).input(listing, &blocked.input, mistakes);
     let Some(item) = output(listing) else { return };
-    for path in kept.names.values() {
+    for path in blocked.names.values() {
         Roots { item, named: Vec::new() }.check(path.span().start, path.get_ref(), mistakes);
     }
 }
@@ -303,12 +303,12 @@ fn undeletable(service: &str, state: &Undeletable, kind: &'static graph::Kind, m
     if let Some(call) = &state.call {
         action(service, call, kind, mistakes);
         let answer = model::operation(service, call.operation.get_ref()).and_then(output);
-        roots.named.extend(answer.map(|answer| ("now".to_owned(), answer)));
+        roots.named.extend(answer.map(|answer| ("response".to_owned(), answer)));
     }
     roots.condition(Some(&state.when), mistakes);
 }
 
-fn tag_action(service: &str, tag: &TagAction, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+fn tag_action(service: &str, tag: &TagCall, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let mut roots = fields(kind);
     let place = tag.current.as_ref().and_then(|each| current(service, each, &roots, mistakes));
     roots.named.extend(place);
@@ -318,17 +318,16 @@ fn tag_action(service: &str, tag: &TagAction, kind: &'static graph::Kind, mistak
 }
 
 /// The place of a tag before it is changed.
-fn current(service: &str, current: &Current, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<(String, Place)> {
+fn current(service: &str, current: &CurrentTag, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<(String, Place)> {
     let listing = operation(service, &current.operation, mistakes)?;
     roots.input(listing, &current.input, mistakes);
     let answer = Roots { item: output(listing)?, named: Vec::new() };
     let tag = answer.check(current.items.span().start, current.items.get_ref(), mistakes)?;
     let mut names = vec![&current.key];
-    names.extend(current.otherwise.keys());
+    names.extend(current.default.keys());
     for name in names {
         let found = walk(tag, &[Step::Member(name.get_ref().clone())]);
-        let value =
-            current.otherwise.iter().find(|(known, _)| known.get_ref() == name.get_ref()).map(|(_, value)| value);
+        let value = current.default.iter().find(|(known, _)| known.get_ref() == name.get_ref()).map(|(_, value)| value);
         let fits = match (found, value) {
             (Ok(Place::Kind(Kind::Bool)), Some(Constant::Bool(_))) => Ok(()),
             (Ok(Place::Kind(Kind::Text)), Some(Constant::Text(_)) | None) => Ok(()),
@@ -340,12 +339,12 @@ fn current(service: &str, current: &Current, roots: &Roots, mistakes: &mut Vec<M
     Some(("current".to_owned(), tag))
 }
 
-fn gone(service: &str, gone: &Gone, roots: &Roots, mistakes: &mut Vec<Mistake>) {
-    let service = gone.service.as_deref().unwrap_or(service);
-    let Some(operation) = operation(service, &gone.operation, mistakes) else { return };
-    roots.input(operation, &gone.input, mistakes);
+fn wait_deleted(service: &str, wait: &WaitDeleted, roots: &Roots, mistakes: &mut Vec<Mistake>) {
+    let service = wait.service.as_deref().unwrap_or(service);
+    let Some(operation) = operation(service, &wait.operation, mistakes) else { return };
+    roots.input(operation, &wait.input, mistakes);
     if let Some(item) = output(operation) {
-        Roots { item, named: Vec::new() }.check(gone.states.span().start, gone.states.get_ref(), mistakes);
+        Roots { item, named: Vec::new() }.check(wait.states.span().start, wait.states.get_ref(), mistakes);
     }
 }
 
@@ -353,7 +352,7 @@ fn identity(service: &str, identity: &Identity, kind: &'static graph::Kind, mist
     let Some(operation) = operation(service, &identity.operation, mistakes) else { return };
     fields(kind).input(operation, &identity.input, mistakes);
     if let Some(item) = output(operation) {
-        Roots { item, named: Vec::new() }.check(identity.is.span().start, identity.is.get_ref(), mistakes);
+        Roots { item, named: Vec::new() }.check(identity.value.span().start, identity.value.get_ref(), mistakes);
     }
     let field = &identity.field;
     if kind.position(field.get_ref()).is_none() {
@@ -381,10 +380,10 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     }
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
     definition.identity.iter().for_each(|each| identity(&service.service, each, kind, mistakes));
-    definition.loosen.iter().for_each(|each| loosen(&service.service, each, kind, mistakes));
-    definition.gone.iter().for_each(|each| gone(&service.service, each, &fields(kind), mistakes));
+    definition.detach.iter().for_each(|each| detach(&service.service, each, kind, mistakes));
+    definition.wait_deleted.iter().for_each(|each| wait_deleted(&service.service, each, &fields(kind), mistakes));
     definition.undeletable.iter().for_each(|each| undeletable(&service.service, each, kind, mistakes));
-    definition.kept_by.iter().for_each(|each| kept_by(&service.service, each, kind, mistakes));
+    definition.blocked_by.iter().for_each(|each| blocked_by(&service.service, each, kind, mistakes));
     definition.dependants.iter().for_each(|each| dependant(&service.service, each, kind, mistakes));
     match (definition.tagging, &service.tag, &service.untag) {
         (false, ..) => {}
@@ -410,7 +409,7 @@ fn sources(
         let (name, values) = hook.values();
         (name.to_owned(), Place::Code(values))
     }));
-    roots.named.extend(above(service, definition, mistakes).map(|place| ("above".to_owned(), place)));
+    roots.named.extend(parent(service, definition, mistakes).map(|place| ("parent".to_owned(), place)));
     definition.calls.iter().for_each(|each| call(&service.service, each, &mut roots, mistakes));
     roots.source(definition.id.span().start, definition.id.get_ref(), mistakes);
     for source in definition.name.iter().chain(definition.properties.values()) {
@@ -439,8 +438,8 @@ fn references(definition: &Definition, roots: &Roots, schema: &'static Schema, m
         let (at, name) = (reference.kind.span().start, reference.kind.get_ref());
         match schema.kind(name) {
             None => mistakes.push((at, format!("there is no kind {name}"))),
-            Some(kind) if kind.position(reference.by.get_ref()).is_none() => {
-                mistakes.push((at, format!("{name} has no field {}", reference.by.get_ref())));
+            Some(kind) if kind.position(reference.attribute.get_ref()).is_none() => {
+                mistakes.push((at, format!("{name} has no field {}", reference.attribute.get_ref())));
             }
             Some(_) => {}
         }
@@ -478,7 +477,7 @@ fn definitions_agree_with_models_and_schema() {
 }
 
 #[test]
-fn a_mistake_is_named_with_file_and_line() {
+fn mistake_is_reported_with_file_and_line() {
     let (_, text) = FILES.iter().find(|(file, _)| *file == "ec2.toml").unwrap();
     let cases = [
         ("\"DescribeVpcs\"", "\"DescribeVpc\"", "ec2 has no operation DescribeVpc"),
@@ -505,7 +504,7 @@ fn a_mistake_is_named_with_file_and_line() {
 }
 
 #[test]
-fn all_definitions_can_be_read_and_no_kind_is_defined_twice() {
+fn definitions_parse_and_kinds_are_unique() {
     let definitions = Definitions::get().unwrap_or_else(|mistake| panic!("{mistake}"));
     let mut kinds = BTreeSet::new();
     for (_, definition) in definitions.iter() {
@@ -515,8 +514,8 @@ fn all_definitions_can_be_read_and_no_kind_is_defined_twice() {
 }
 
 #[test]
-fn every_listing_with_pages_follows_them() {
-    // A listing whose answer has a token that no paginator follows would lose all but the first page.
+fn paged_listings_have_a_paginator() {
+    // Without a paginator, a listing with a token would lose all but the first page.
     for (service, definition) in Definitions::get().unwrap().iter() {
         let lists = definition.list.iter().map(|List { operation, .. }| operation);
         for name in lists.chain(definition.calls.iter().map(|call| &call.operation)) {
@@ -530,39 +529,39 @@ fn every_listing_with_pages_follows_them() {
     }
 }
 
-/// The kinds that a node of this kind has above it.
-fn above_of(definition: &Definition) -> impl Iterator<Item = &str> {
+/// The kinds of the parents of a node of this kind.
+fn parents_of(definition: &Definition) -> impl Iterator<Item = &str> {
     let references = definition.predecessors.iter().map(|reference| &reference.kind);
-    references.chain(&definition.below).map(|kind| kind.get_ref().as_str())
+    references.chain(&definition.parent).map(|kind| kind.get_ref().as_str())
 }
 
 #[test]
-fn what_is_deleted_before_what_leads_in_no_circle() {
+fn deletion_order_of_kinds_has_no_cycle() {
     let definitions = Definitions::get().unwrap();
     let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (_, definition) in definitions.iter() {
         let kind = definition.kind.get_ref().as_str();
-        edges.extend(above_of(definition).map(|above| (above, kind)));
+        edges.extend(parents_of(definition).map(|parent| (parent, kind)));
         edges.extend(definition.successors.iter().map(|reference| (kind, reference.kind.get_ref().as_str())));
-        edges.extend(definition.before.iter().map(|upper| (upper.as_str(), kind)));
-        for named in definition.before.iter().chain(&definition.takes) {
+        edges.extend(definition.delete_before.iter().map(|upper| (upper.as_str(), kind)));
+        for named in definition.delete_before.iter().chain(&definition.cascades_to) {
             assert!(definitions.find(named).is_some(), "{kind}: {named} is no kind");
         }
     }
     for (_, definition) in definitions.iter() {
         let kind = definition.kind.get_ref().as_str();
-        for taken in definition.takes.iter().map(String::as_str) {
+        for taken in definition.cascades_to.iter().map(String::as_str) {
             assert!(
                 edges.contains(&(taken, kind)) || edges.contains(&(kind, taken)),
                 "{kind} has no edge with {taken}"
             );
         }
     }
-    // Whatever nothing is above is taken away, until nothing is left.
+    // Roots are removed until no edge is left.
     while !edges.is_empty() {
         let lower: BTreeSet<&str> = edges.iter().map(|(_, lower)| *lower).collect();
         let before = edges.len();
         edges.retain(|(upper, _)| lower.contains(upper));
-        assert!(edges.len() < before, "a circle in {edges:?}");
+        assert!(edges.len() < before, "cycle: {edges:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a definition says where a value comes from.
+//! Sources of values and conditions in definitions.
 
 use std::fmt;
 
@@ -9,70 +9,71 @@ use serde::{
 
 use super::path::{Path, Template};
 
-/// Where the value of a field comes from: a path as plain text, or a table of [`Rule`].
+/// The source of a field's value: a path as a string, or a [`SourceTable`].
 #[derive(Clone, Debug)]
-pub(crate) struct Source(pub(crate) Rule);
+pub(crate) struct Source(pub(crate) SourceTable);
 
-/// All that a table may say; exactly one of `path`, `first`, `all`, `text`, `value` and `is` names the source.
+/// The table form of a source. Exactly one of `path`, `first`, `all`, `template`, `value` and `condition` is given.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
-    /// A path; one with `[]` makes a list.
+pub(crate) struct SourceTable {
+    /// A path; one with `[]` gives a list.
     pub(crate) path: Option<Path>,
-    /// The first of these paths that leads to something.
+    /// Several paths; the first that leads to a value counts.
     pub(crate) first: Option<Vec<Path>>,
-    /// What all of these paths lead to, as one list.
+    /// Several paths whose values form one list.
     pub(crate) all: Option<Vec<Path>>,
-    /// A text with paths in braces; absent if any of them leads to nothing.
-    pub(crate) text: Option<Template>,
-    /// Always this.
+    /// A string with paths in braces; absent if one of the paths leads to nothing.
+    pub(crate) template: Option<Template>,
+    /// A constant.
     pub(crate) value: Option<Constant>,
-    /// Whether this holds.
-    pub(crate) is: Option<Condition>,
-    /// From each value that `path` leads to: the value down there, or `otherwise`, so that the list keeps its length.
-    pub(crate) each: Option<Path>,
-    /// Makes a map of the structures that `path` leads to: the members that hold key and value.
+    /// A condition; the value says whether it holds.
+    pub(crate) condition: Option<Condition>,
+    /// The path from each element of `path` to its value. `default` replaces absent ones, so that the list keeps its
+    /// length.
+    pub(crate) element: Option<Path>,
+    /// The members that hold key and value of the structures that `path` leads to; they form a map.
     pub(crate) map: Option<(String, String)>,
     /// The kind's status map that translates the value.
     pub(crate) status: Option<String>,
-    /// The value is absent unless this holds.
+    /// The condition without which the value is absent.
     pub(crate) when: Option<Condition>,
-    /// What stands in for an absent value.
-    pub(crate) otherwise: Option<Constant>,
+    /// The constant that replaces an absent value.
+    pub(crate) default: Option<Constant>,
 }
 
 /// A constant.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Constant {
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// Another number.
+    /// A floating-point number.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
 }
 
-/// Something that holds or not. All that is given must hold; an absent value holds for nothing but `present = false`.
+/// A condition. All of its parts must hold; an absent value satisfies only `present = false`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Condition {
-    /// The value it is about; any of several will do.
+    /// The path to the value; if it leads to several, one of them must satisfy the condition.
     pub(crate) path: Path,
-    /// It is one of these.
+    /// The accepted values; all if empty.
     #[serde(default)]
     pub(crate) one_of: Vec<Constant>,
-    /// Its text contains this.
+    /// A substring of the value.
     pub(crate) contains: Option<String>,
-    /// It is there, or not.
+    /// Whether the value must be present or absent.
     pub(crate) present: Option<bool>,
 }
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By hand and not as an untagged enum: that would lose the line numbers and the reasons.
+        // An untagged enum would lose line numbers and reasons.
         deserializer.deserialize_any(SourceVisitor)
     }
 }
@@ -83,24 +84,26 @@ impl<'de> Visitor<'de> for SourceVisitor {
     type Value = Source;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a path, or a table with path, first, all, text, value or is")
+        f.write_str("a path, or a table with path, first, all, template, value or condition")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Source, E> {
         let path = Path::try_from(text.to_owned()).map_err(E::custom)?;
-        Ok(Source(Rule { path: Some(path), ..Rule::default() }))
+        Ok(Source(SourceTable { path: Some(path), ..SourceTable::default() }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
-        let rule = Rule::deserialize(MapAccessDeserializer::new(map))?;
-        let paths = [rule.path.is_some(), rule.first.is_some(), rule.all.is_some()];
-        let others = [rule.text.is_some(), rule.value.is_some(), rule.is.is_some()];
+        let table = SourceTable::deserialize(MapAccessDeserializer::new(map))?;
+        let paths = [table.path.is_some(), table.first.is_some(), table.all.is_some()];
+        let others = [table.template.is_some(), table.value.is_some(), table.condition.is_some()];
         if paths.iter().chain(&others).filter(|given| **given).count() != 1 {
-            return Err(serde::de::Error::custom("exactly one of path, first, all, text, value and is must be given"));
+            return Err(serde::de::Error::custom(
+                "exactly one of path, first, all, template, value and condition must be given",
+            ));
         }
-        if (rule.each.is_some() || rule.map.is_some()) && rule.path.is_none() {
-            return Err(serde::de::Error::custom("each and map need path"));
+        if (table.element.is_some() || table.map.is_some()) && table.path.is_none() {
+            return Err(serde::de::Error::custom("element and map need path"));
         }
-        Ok(Source(rule))
+        Ok(Source(table))
     }
 }

@@ -42,7 +42,7 @@ impl Run<'_> {
         let step = Step::new(self, &place, self.account_definition()?.0, self.account_definition()?.1)?;
         let trees = step.trees(&answers, &mut failed).await?;
         let named =
-            trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.take.get_ref()), pages });
+            trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.result.get_ref()), pages });
         let item = Item { tree: &tree, named: named.collect(), failed };
         let definition = self.account_definition()?.1;
         let mut parts = Parts::of(definition, &item);
@@ -123,7 +123,7 @@ impl Run<'_> {
             }
             match step.answer(call, item).await.and_then(readable) {
                 Ok(replies) => answers.push((call, replies)),
-                Err(error) if is_absence(&error, &call.absent) => {}
+                Err(error) if is_absence(&error, &call.not_found_codes) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     let what = self.what("its credentials are refused; check the role and its trust policy");
                     return Err(call_failure(&what, &error));

@@ -71,15 +71,15 @@ impl Step<'_> {
     /// One call for some items. One that has vanished makes it fail for all, so that each is then asked by itself.
     async fn batch(&self, call: &'static Call, items: &[&Tree<'_>]) -> Result<Vec<Reply>, CallError> {
         match self.answer_with(call, joined(items.iter().map(|item| self.call_input(call, item)))).await {
-            Err(error) if is_absence(&error, &call.absent) && items.len() > 1 => {}
-            Err(error) if is_absence(&error, &call.absent) => return Ok(Vec::new()),
+            Err(error) if is_absence(&error, &call.not_found_codes) && items.len() > 1 => {}
+            Err(error) if is_absence(&error, &call.not_found_codes) => return Ok(Vec::new()),
             done => return done,
         }
         let mut replies = Vec::new();
         for item in items {
             match self.answer_with(call, self.call_input(call, item)).await {
                 Ok(found) => replies.extend(found),
-                Err(error) if is_absence(&error, &call.absent) => {}
+                Err(error) if is_absence(&error, &call.not_found_codes) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -124,7 +124,7 @@ impl<'t> BatchTrees<'t> {
         let mut by_item: HashMap<_, Vec<_>> = HashMap::new();
         for tree in &self.trees {
             let _ = self.batch.items.get_ref().walk(tree, &mut |part| {
-                if let Some(key) = member(part, self.batch.by.get_ref()).and_then(text) {
+                if let Some(key) = member(part, self.batch.key.get_ref()).and_then(text) {
                     by_item.entry(key).or_default().push(part.clone());
                 }
                 ControlFlow::Continue(())
@@ -137,9 +137,9 @@ impl<'t> BatchTrees<'t> {
 impl Parts<'_> {
     /// What came for an item.
     pub(crate) fn of(&self, item: &Tree<'_>) -> Named<'_> {
-        let key = Item::plain(item).path_text(self.batch.is.get_ref());
+        let key = Item::plain(item).path_text(self.batch.item_key.get_ref());
         let pages = key.and_then(|key| self.by_item.get(key.as_str())).map(Vec::as_slice).unwrap_or_default();
-        Named { name: &self.call.name, take: Some(self.call.take.get_ref()), pages }
+        Named { name: &self.call.name, take: Some(self.call.result.get_ref()), pages }
     }
 }
 

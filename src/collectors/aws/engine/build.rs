@@ -135,7 +135,7 @@ impl Step<'_> {
 
     fn connect(&self, item: &Item<'_>, node: NodeId) {
         let other = |reference: &Reference, value: String| {
-            End::Ref(self.key(reference.kind.get_ref(), reference.by.get_ref(), value, reference.scope))
+            End::Ref(self.key(reference.kind.get_ref(), reference.attribute.get_ref(), value, reference.scope))
         };
         for reference in &self.definition.predecessors {
             item.texts(reference.value.get_ref(), &mut |value| {

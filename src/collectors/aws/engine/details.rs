@@ -71,7 +71,7 @@ impl Details {
 
     /// Whether they stand in for the list.
     pub(crate) fn are_the_list(&self) -> bool {
-        self.from.by.is_none()
+        self.from.key.is_none()
     }
 
     /// The items of each page.
@@ -88,7 +88,7 @@ impl Details {
 
     /// Where an item of the list finds its own.
     pub(crate) fn lookup(&self) -> Option<Lookup<'_>> {
-        let by = self.from.by.as_ref()?.get_ref().as_str();
+        let by = self.from.key.as_ref()?.get_ref().as_str();
         let items = self.pages().flatten();
         let known = items.filter_map(|item| Some((member(item, by)?.text()?, item))).collect();
         Some(Lookup { by, known })
@@ -114,7 +114,7 @@ async fn ask(
     let mut pages = run.client.pages(request);
     let mut kept = Vec::new();
     while let Some(page) = pages.next().await {
-        kept.push(keep(&page?.tree()?, &details.leave_out));
+        kept.push(keep(&page?.tree()?, &details.exclude));
     }
     Ok(kept)
 }

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::super::{
     client::Tree,
     definitions::{
-        Condition, Constant, Input, Parameter, Rule, Source,
+        Condition, Constant, Input, Parameter, Source, SourceTable,
         path::{Part, Path, Template, member},
     },
 };
@@ -78,38 +78,38 @@ impl<'t> Item<'t> {
 
     /// The value of a field of this kind; `None` if it is absent.
     pub(crate) fn value(&self, source: &Source, kind: &Kind) -> Option<Value> {
-        let rule = &source.0;
-        if rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
-            return rule.otherwise.as_ref().map(constant);
+        let table = &source.0;
+        if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+            return table.default.as_ref().map(constant);
         }
-        let value = self.raw_value(rule).map(|value| match (&rule.status, value) {
+        let value = self.raw_value(table).map(|value| match (&table.status, value) {
             (Some(map), Value::Text(text)) => Value::Text(kind.map_status(map, &text).to_owned()),
             (_, value) => value,
         });
-        value.or_else(|| rule.otherwise.as_ref().map(constant))
+        value.or_else(|| table.default.as_ref().map(constant))
     }
 
     /// Whether a source that depends on a failed answer leads to nothing complete here: to nothing at all, apart from what
     /// stands in for an absent value, or to a list or a map, which may lack something.
     pub(crate) fn is_unset(&self, source: &Source) -> bool {
-        let rule = &source.0;
-        if rule.is.is_some() || rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+        let table = &source.0;
+        if table.condition.is_some() || table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return true;
         }
-        match self.raw_value(rule) {
+        match self.raw_value(table) {
             None | Some(Value::List(_) | Value::Map(_)) => true,
             Some(_) => false,
         }
     }
 
-    fn raw_value(&self, rule: &Rule) -> Option<Value> {
-        if let Some(path) = &rule.path {
-            return self.path_value(path, rule);
+    fn raw_value(&self, table: &SourceTable) -> Option<Value> {
+        if let Some(path) = &table.path {
+            return self.path_value(path, table);
         }
-        if let Some(paths) = &rule.first {
+        if let Some(paths) = &table.first {
             return paths.iter().find_map(|path| self.first(path)).and_then(tree_value);
         }
-        if let Some(paths) = &rule.all {
+        if let Some(paths) = &table.all {
             let mut list = Vec::new();
             for path in paths {
                 let _ = self.walk(path, &mut |tree| {
@@ -119,17 +119,17 @@ impl<'t> Item<'t> {
             }
             return Some(Value::List(list));
         }
-        if let Some(template) = &rule.text {
+        if let Some(template) = &table.template {
             return self.fill(template).map(Value::Text);
         }
-        if let Some(condition) = &rule.is {
+        if let Some(condition) = &table.condition {
             return Some(Value::Bool(self.holds(condition)));
         }
-        rule.value.as_ref().map(constant)
+        table.value.as_ref().map(constant)
     }
 
-    fn path_value(&self, path: &Path, rule: &Rule) -> Option<Value> {
-        if let Some((key, value)) = &rule.map {
+    fn path_value(&self, path: &Path, table: &SourceTable) -> Option<Value> {
+        if let Some((key, value)) = &table.map {
             return Some(Value::Map(self.entries(path, key, value)));
         }
         if !path.is_list() {
@@ -137,9 +137,9 @@ impl<'t> Item<'t> {
         }
         let mut list = Vec::new();
         let _ = self.walk(path, &mut |tree| {
-            list.extend(match &rule.each {
+            list.extend(match &table.element {
                 Some(each) => {
-                    Item::plain(tree).first(each).and_then(tree_value).or(rule.otherwise.as_ref().map(constant))
+                    Item::plain(tree).first(each).and_then(tree_value).or(table.default.as_ref().map(constant))
                 }
                 None => tree_value(tree),
             });
@@ -183,19 +183,19 @@ impl<'t> Item<'t> {
 
     /// Gives each text of a source to `take`.
     pub(crate) fn texts(&self, source: &Source, take: &mut dyn FnMut(String)) {
-        let rule = &source.0;
-        if rule.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
+        let table = &source.0;
+        if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return;
         }
-        for path in rule.path.iter().chain(rule.all.iter().flatten()) {
+        for path in table.path.iter().chain(table.all.iter().flatten()) {
             let _ = self.walk(path, &mut |tree| {
                 text(tree).into_iter().for_each(|text| take(text.into_owned()));
                 ControlFlow::Continue(())
             });
         }
-        if rule.path.is_none()
-            && rule.all.is_none()
-            && let Some(Value::Text(text)) = self.raw_value(rule)
+        if table.path.is_none()
+            && table.all.is_none()
+            && let Some(Value::Text(text)) = self.raw_value(table)
         {
             take(text);
         }
@@ -203,9 +203,9 @@ impl<'t> Item<'t> {
 
     /// The tags of a source: a list of structures with key and value, or a map.
     pub(crate) fn tags(&self, source: &Source, take: &mut dyn FnMut(String, String)) {
-        let rule = &source.0;
-        let first = rule.first.iter().flatten().find(|path| self.first(path).is_some());
-        for path in rule.path.iter().chain(first) {
+        let table = &source.0;
+        let first = table.first.iter().flatten().find(|path| self.first(path).is_some());
+        for path in table.path.iter().chain(first) {
             let _ = self.walk(path, &mut |tree| {
                 each_tag(tree, take);
                 ControlFlow::Continue(())

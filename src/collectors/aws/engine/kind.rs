@@ -56,7 +56,7 @@ pub(crate) struct Above<'t> {
 impl<'t> Above<'t> {
     /// Its item as a named value.
     fn named(self) -> Named<'t> {
-        Named::whole("above", self.item.tree)
+        Named::whole("parent", self.item.tree)
     }
 }
 
@@ -166,7 +166,7 @@ impl<'r> Step<'r> {
 
     /// Reports a failed list; answers whether it says that there is nothing.
     async fn failed(&self, list: &List, error: &CallError) -> Result<bool, Failure> {
-        let is_absent = is_absence(error, &list.absent);
+        let is_absent = is_absence(error, &list.not_found_codes);
         if is_absent {
             self.place.answered(&self.service.service, list.operation.get_ref());
         } else {
@@ -284,7 +284,10 @@ impl<'r> Step<'r> {
     /// The kinds that hang below this one.
     fn children(&self) -> impl Iterator<Item = &'static Definition> + use<> {
         let kind = self.definition.kind.get_ref();
-        self.service.kinds.iter().filter(move |child| child.below.as_ref().is_some_and(|below| below.get_ref() == kind))
+        self.service
+            .kinds
+            .iter()
+            .filter(move |child| child.parent.as_ref().is_some_and(|below| below.get_ref() == kind))
     }
 
     /// Completes one item with the calls of its definition, sends its node and edges, and lists what hangs below it.
@@ -297,7 +300,7 @@ impl<'r> Step<'r> {
         item.failed.extend(failed);
         item.named.extend(trees.iter().map(|(call, pages)| Named {
             name: &call.name,
-            take: Some(call.take.get_ref()),
+            take: Some(call.result.get_ref()),
             pages,
         }));
         let node = match self.node(&item, above).await? {
@@ -323,7 +326,7 @@ impl<'r> Step<'r> {
         let mut answers = Vec::with_capacity(self.definition.calls.len());
         for call in &self.definition.calls {
             let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
-            let is_known = call.unless_details && item.named.iter().any(|named| named.name == DETAILS);
+            let is_known = call.without_details && item.named.iter().any(|named| named.name == DETAILS);
             if !is_wanted || is_known || call.batch.is_some() {
                 continue;
             }
@@ -336,7 +339,7 @@ impl<'r> Step<'r> {
                     self.answered(call);
                     answers.push((call, replies));
                 }
-                Err(error) if is_absence(&error, &call.absent) => self.answered(call),
+                Err(error) if is_absence(&error, &call.not_found_codes) => self.answered(call),
                 Err(error) => {
                     failed.push(&call.name);
                     self.lost(call, &error).await?;

@@ -143,7 +143,7 @@ impl Place {
         let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
         for (service, definition) in run.definitions.iter() {
             let Some(collector) = definition.collector() else { continue };
-            if definition.scope != self.scope || definition.below.is_some() || !run.is_wanted(collector) {
+            if definition.scope != self.scope || definition.parent.is_some() || !run.is_wanted(collector) {
                 continue;
             }
             match collectors.iter_mut().find(|(known, _)| *known == collector) {

@@ -9,7 +9,7 @@ use worker_proto::{Failure, Missing, MissingEdge, Why};
 use super::{
     super::{
         client::Tree,
-        definitions::{Definition, Definitions, Hook, Rule, Scope, Service, Source},
+        definitions::{Definition, Definitions, Hook, Scope, Service, Source, SourceTable},
         options,
     },
     Run,
@@ -99,10 +99,10 @@ pub(crate) fn is_affected(item: &Item<'_>, source: &Source) -> bool {
     roots(&source.0).any(|root| item.failed.contains(&root))
 }
 
-fn roots(rule: &Rule) -> impl Iterator<Item = &str> {
+fn roots(rule: &SourceTable) -> impl Iterator<Item = &str> {
     let paths = rule.path.iter().chain(rule.first.iter().flatten()).chain(rule.all.iter().flatten());
-    let filled = rule.text.iter().flat_map(|template| template.paths());
-    let conditions = rule.is.iter().chain(&rule.when).map(|condition| &condition.path);
+    let filled = rule.template.iter().flat_map(|template| template.paths());
+    let conditions = rule.condition.iter().chain(&rule.when).map(|condition| &condition.path);
     paths.chain(filled).chain(conditions).filter_map(|path| path.root.as_deref())
 }
 
@@ -192,7 +192,7 @@ fn unwanted(definitions: &'static Definitions, settings: &Settings) -> Vec<(Scop
     let mut unwanted = Vec::new();
     for (service, definition) in definitions.iter() {
         let is_wanted = definition.collector().is_none_or(|collector| options::is_wanted(settings, collector));
-        if is_wanted || definition.below.is_some() {
+        if is_wanted || definition.parent.is_some() {
             continue;
         }
         let made = definition.hooks.iter().flat_map(|hook| made_by(*hook));
@@ -220,7 +220,7 @@ fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'st
     let mut next = 0;
     while let Some(above) = found.get(next).copied() {
         let below =
-            service.kinds.iter().filter(|kind| kind.below.as_ref().is_some_and(|below| below.get_ref() == above));
+            service.kinds.iter().filter(|kind| kind.parent.as_ref().is_some_and(|below| below.get_ref() == above));
         found.extend(below.map(|kind| kind.kind.get_ref().as_str()));
         next += 1;
     }

@@ -29,7 +29,7 @@ impl Task {
                 reply => reply.map_err(|error| self.failure(&error))?,
             };
             let answer = reply.tree().map_err(|error| self.failure(&error))?;
-            if self.fields.holds_now(&answer, state.when.get_ref()) {
+            if self.fields.holds_for_response(&answer, state.when.get_ref()) {
                 return Ok(Some(self.nothing(&state.reason)));
             }
         }
@@ -37,11 +37,11 @@ impl Task {
     }
 
     /// Names what keeps the resource and is not removed for it, such as `node group a, b and 3 more`.
-    pub(super) async fn kept_by(&self) -> Result<Option<String>, Failure> {
-        let Some(kept) = &self.definition.kept_by else { return Ok(None) };
-        let input = self.parameters(self.fields.input(kept.input.get_ref()))?;
+    pub(super) async fn blocked_by(&self) -> Result<Option<String>, Failure> {
+        let Some(blocked) = &self.definition.blocked_by else { return Ok(None) };
+        let input = self.parameters(self.fields.input(blocked.input.get_ref()))?;
         let service = &self.service.service;
-        let request = Request { service, operation: kept.operation.get_ref(), region: &self.region, input };
+        let request = Request { service, operation: blocked.operation.get_ref(), region: &self.region, input };
         let mut pages = self.client.pages(request);
         while let Some(page) = pages.next().await {
             let page = match page {
@@ -49,7 +49,7 @@ impl Task {
                 page => page.map_err(|error| self.failure(&error))?,
             };
             let answer = page.tree().map_err(|error| self.failure(&error))?;
-            for (noun, path) in &kept.names {
+            for (noun, path) in &blocked.names {
                 let mut names = Vec::new();
                 let _ = path.get_ref().walk(&answer, &mut |name| {
                     names.extend(name.text().map(str::to_owned));

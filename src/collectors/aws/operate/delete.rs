@@ -17,7 +17,7 @@ use super::{
 };
 use crate::collectors::aws::{
     client::{CallError, CallErrorKind, Reply, Request, Tree},
-    definitions::{Action, Gone},
+    definitions::{ResourceCall, WaitDeleted},
 };
 
 /// The first pause before a deletion that was refused because something still uses the resource is tried again, and the
@@ -32,14 +32,14 @@ const RESTORE: Duration = Duration::from_secs(5);
 impl Task {
     /// Takes away what keeps the resource from being deleted.
     pub(super) async fn pre_delete(&self) -> Result<Outcome, Failure> {
-        if self.definition.loosen.is_empty() {
+        if self.definition.detach.is_empty() {
             return Ok(self.nothing("nothing keeps it from being deleted"));
         }
         if let Some(refusal) = self.refusal().await? {
             return Ok(refusal);
         }
         let mut removed = Removed::default();
-        let result = self.loosen_all(&mut removed).await;
+        let result = self.detach_all(&mut removed).await;
         let entries = removed.entries();
         match result {
             Ok(()) if entries.is_empty() => Ok(Outcome::Done),
@@ -75,16 +75,16 @@ impl Task {
         }
     }
 
-    async fn delete_and_wait(&self, action: &Action, removed: &mut Removed) -> Result<(), Failure> {
+    async fn delete_and_wait(&self, action: &ResourceCall, removed: &mut Removed) -> Result<(), Failure> {
         self.delete_call(action, removed).await?;
-        match &self.definition.gone {
-            Some(gone) => self.wait_until(gone, self.fields.input(gone.input.get_ref())).await,
+        match &self.definition.wait_deleted {
+            Some(wait) => self.wait_deleted(wait, self.fields.input(wait.input.get_ref())).await,
             None => Ok(()),
         }
     }
 
     /// Calls again while something still uses the resource: at once if that has been removed, else after pauses.
-    async fn delete_call(&self, action: &Action, removed: &mut Removed) -> Result<(), Failure> {
+    async fn delete_call(&self, action: &ResourceCall, removed: &mut Removed) -> Result<(), Failure> {
         let input = self.parameters(self.fields.input(action.input.get_ref()))?;
         let mut pauses = std::iter::once(Duration::ZERO).chain(conflict_pauses());
         let mut room = Ok(false);
@@ -99,7 +99,7 @@ impl Task {
                 let Some(pause) = pause else { return Err(both(self.failure(&error), room)) };
                 sleep(pause).await;
                 // What cannot be removed now may not matter, or may be removed after the next pause.
-                room = self.make_room(removed).await;
+                room = self.unblock(removed).await;
                 if !pause.is_zero() || room == Ok(true) {
                     break;
                 }
@@ -124,18 +124,18 @@ impl Task {
     }
 
     /// Looks again and again until it is gone, at most until the operation's time is over.
-    pub(super) async fn wait_until(
+    pub(super) async fn wait_deleted(
         &self,
-        gone: &Gone,
+        wait: &WaitDeleted,
         input: Result<Map<String, Value>, Missing>,
     ) -> Result<(), Failure> {
         let input = self.parameters(input)?;
-        let asked = gone.operation.get_ref();
+        let asked = wait.operation.get_ref();
         let mut pause = LOOKS.0;
         loop {
-            let state = match self.state(gone, input.clone()).await {
+            let state = match self.state(wait, input.clone()).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(state)) if gone.failed.contains(&state) => {
+                Ok(Some(state)) if wait.failed.contains(&state) => {
                     return Err(self.odd(&format!("the deletion failed: {asked} says {state}")));
                 }
                 Ok(Some(state)) => format!("{asked} still says {state}"),
@@ -152,15 +152,15 @@ impl Task {
     }
 
     /// The state of what is still there.
-    async fn state(&self, gone: &Gone, input: Map<String, Value>) -> Result<Option<String>, CallError> {
-        let service = gone.service.as_deref().unwrap_or(&self.service.service);
-        let request = Request { service, operation: gone.operation.get_ref(), region: &self.region, input };
+    async fn state(&self, wait: &WaitDeleted, input: Map<String, Value>) -> Result<Option<String>, CallError> {
+        let service = wait.service.as_deref().unwrap_or(&self.service.service);
+        let request = Request { service, operation: wait.operation.get_ref(), region: &self.region, input };
         let reply = self.client.call(request).await?;
         let tree = reply.tree()?;
         let mut left = None;
-        let _ = gone.states.get_ref().walk(&tree, &mut |state| {
+        let _ = wait.states.get_ref().walk(&tree, &mut |state| {
             let state = state.text().unwrap_or("there");
-            if !gone.ended.iter().any(|ended| ended == state) {
+            if !wait.deleted.iter().any(|deleted| deleted == state) {
                 left = Some(state.to_owned());
             }
             std::ops::ControlFlow::Continue(())

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::collectors::aws::{
     client::{CallError, Tree},
-    definitions::{Dependant, Each, Loosen, Revocable},
+    definitions::{Dependant, Detach, Listing, Revoke},
 };
 
 /// The most items of one listing that are removed; beyond, a bound is missing somewhere.
@@ -73,19 +73,19 @@ impl Removed {
 
 impl Task {
     /// Removes everything that can be; the first failure is reported after all was tried.
-    pub(super) async fn loosen_all(&self, removed: &mut Removed) -> Result<(), Failure> {
+    pub(super) async fn detach_all(&self, removed: &mut Removed) -> Result<(), Failure> {
         let mut result = Ok(());
-        for loosen in &self.definition.loosen {
-            result = result.and(self.loosen(loosen, removed).await);
+        for detach in &self.definition.detach {
+            result = result.and(self.detach(detach, removed).await);
         }
         result
     }
 
-    async fn loosen(&self, loosen: &Loosen, removed: &mut Removed) -> Result<(), Failure> {
-        let items = match self.items(&loosen.each).await? {
+    async fn detach(&self, detach: &Detach, removed: &mut Removed) -> Result<(), Failure> {
+        let items = match self.items(&detach.list).await? {
             Ok(items) => items,
             Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) if loosen.rare => {
+            Err(error) if detach.optional => {
                 tracing::debug!(%error, "what may keep a resource cannot be listed");
                 return Ok(());
             }
@@ -93,18 +93,18 @@ impl Task {
         };
         let mut result = Ok(());
         for item in &items {
-            result = result.and(self.loosen_item(loosen, item, removed).await);
+            result = result.and(self.detach_item(detach, item, removed).await);
         }
         result
     }
 
-    async fn loosen_item(&self, loosen: &Loosen, item: &Tree<'_>, removed: &mut Removed) -> Result<(), Failure> {
-        for step in &loosen.calls {
-            if step.when.as_ref().is_some_and(|when| !self.fields.holds(item, when.get_ref())) {
+    async fn detach_item(&self, detach: &Detach, item: &Tree<'_>, removed: &mut Removed) -> Result<(), Failure> {
+        for call in &detach.calls {
+            if call.when.as_ref().is_some_and(|when| !self.fields.holds(item, when.get_ref())) {
                 continue;
             }
-            let input = self.parameters(self.fields.input_for(item, step.input.get_ref()))?;
-            match self.remove(step.operation.get_ref(), input, removed).await {
+            let input = self.parameters(self.fields.input_for(item, call.input.get_ref()))?;
+            match self.remove(call.operation.get_ref(), input, removed).await {
                 Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
                 _ => {}
             }
@@ -122,14 +122,14 @@ impl Task {
 
     /// Removes what made the cloud refuse the deletion, unless something keeps the resource that stays. Returns whether
     /// anything was removed.
-    pub(super) async fn make_room(&self, removed: &mut Removed) -> Result<bool, Failure> {
+    pub(super) async fn unblock(&self, removed: &mut Removed) -> Result<bool, Failure> {
         let before = removed.count();
-        let mut result = self.loosen_all(removed).await;
-        if self.definition.revocable.is_some() || !self.definition.dependants.is_empty() {
-            if let Some(kept) = self.kept_by().await? {
-                return Err(self.odd(&format!("it is used by {kept}")));
+        let mut result = self.detach_all(removed).await;
+        if self.definition.revoke.is_some() || !self.definition.dependants.is_empty() {
+            if let Some(blockers) = self.blocked_by().await? {
+                return Err(self.odd(&format!("it is used by {blockers}")));
             }
-            if self.definition.revocable == Some(Revocable::SecurityGroupRules) {
+            if self.definition.revoke == Some(Revoke::SecurityGroupRules) {
                 result = result.and(self.revoke_rules(&mut removed.rules).await.map(drop));
             }
             for dependant in &self.definition.dependants {
@@ -140,7 +140,7 @@ impl Task {
     }
 
     async fn delete_dependants(&self, dependant: &Dependant, removed: &mut Removed) -> Result<(), Failure> {
-        let items = match self.items(&dependant.each).await? {
+        let items = match self.items(&dependant.list).await? {
             Ok(items) => items,
             Err(error) if is_gone(&error) => return Ok(()),
             Err(error) => return Err(self.failure(&error)),
@@ -151,8 +151,8 @@ impl Task {
             }
             let input = self.parameters(self.fields.input_for(item, dependant.delete.input.get_ref()))?;
             self.delete_dependant(dependant.delete.operation.get_ref(), input, removed).await?;
-            if let Some(gone) = &dependant.gone {
-                self.wait_until(gone, self.fields.input_for(item, gone.input.get_ref())).await?;
+            if let Some(wait) = &dependant.wait_deleted {
+                self.wait_deleted(wait, self.fields.input_for(item, wait.input.get_ref())).await?;
             }
         }
         Ok(())
@@ -190,9 +190,9 @@ impl Task {
     }
 
     /// The items of a listing, all pages of it, before any is removed: that would shift the pages.
-    async fn items(&self, each: &Each) -> Result<Result<Vec<Tree<'static>>, CallError>, Failure> {
-        let input = self.parameters(self.fields.input(each.input.get_ref()))?;
-        let mut pages = self.client.pages(self.request(each.operation.get_ref(), input));
+    async fn items(&self, list: &Listing) -> Result<Result<Vec<Tree<'static>>, CallError>, Failure> {
+        let input = self.parameters(self.fields.input(list.input.get_ref()))?;
+        let mut pages = self.client.pages(self.request(list.operation.get_ref(), input));
         let mut items = Vec::new();
         while let Some(page) = pages.next().await {
             let page = match page {
@@ -200,12 +200,12 @@ impl Task {
                 Err(error) => return Ok(Err(error)),
             };
             let answer = page.tree().map_err(|error| self.failure(&error))?;
-            let _ = each.items.get_ref().walk(&answer, &mut |item| {
+            let _ = list.items.get_ref().walk(&answer, &mut |item| {
                 items.extend(serde_json::to_value(item).map(tree));
                 std::ops::ControlFlow::Continue(())
             });
             if items.len() > MAX_ITEMS {
-                return Err(self.odd(&format!("{} lists more than {MAX_ITEMS}", each.operation.get_ref())));
+                return Err(self.odd(&format!("{} lists more than {MAX_ITEMS}", list.operation.get_ref())));
             }
         }
         Ok(Ok(items))

@@ -32,7 +32,7 @@ impl Fields {
         node.insert("id".into(), subject.id.clone().into());
         node.insert("name".into(), subject.name.clone().into());
         let tail = subject.text("arn").and_then(|arn| arn.split_once('/')).map(|(_, tail)| tail);
-        let arn = tail.map(|tail| ("tail".to_owned(), Value::from(tail))).into_iter().collect();
+        let arn = tail.map(|tail| ("resource_id".to_owned(), Value::from(tail))).into_iter().collect();
         Self { node: tree(Value::Object(node)), arn: tree(Value::Object(arn)) }
     }
 
@@ -66,9 +66,9 @@ impl Fields {
         self.roots(None, None).holds(condition)
     }
 
-    /// Whether a condition holds for the answer `@now` of a call.
-    pub(super) fn holds_now(&self, answer: &Tree<'_>, condition: &Condition) -> bool {
-        self.roots(None, Some(("now", answer))).holds(condition)
+    /// Whether a condition holds for the answer `@response` of a call.
+    pub(super) fn holds_for_response(&self, answer: &Tree<'_>, condition: &Condition) -> bool {
+        self.roots(None, Some(("response", answer))).holds(condition)
     }
 
     fn roots<'t>(&'t self, tag: Option<&'t Tree<'t>>, value: Option<(&'t str, &'t Tree<'t>)>) -> Roots<'t> {

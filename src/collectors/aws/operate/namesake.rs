@@ -20,7 +20,7 @@ impl Task {
         };
         let answer = reply.tree().map_err(|error| self.failure(&error))?;
         let mut found = None;
-        let _ = identity.is.get_ref().walk(&answer, &mut |value| {
+        let _ = identity.value.get_ref().walk(&answer, &mut |value| {
             found = value.text().map(str::to_owned);
             ControlFlow::Break(())
         });

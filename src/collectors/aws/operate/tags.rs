@@ -9,7 +9,7 @@ use worker_proto::{Failure, Outcome};
 use super::{Task, fields::tree};
 use crate::collectors::aws::{
     client::Tree,
-    definitions::{Constant, Current, TagAction},
+    definitions::{Constant, CurrentTag, TagCall},
 };
 
 impl Task {
@@ -35,7 +35,7 @@ impl Task {
         }
     }
 
-    async fn tag_call(&self, action: &TagAction, key: &str, value: &str) -> Result<Outcome, Failure> {
+    async fn tag_call(&self, action: &TagCall, key: &str, value: &str) -> Result<Outcome, Failure> {
         let tag = tree(json!({ "key": key, "value": Value::from(value) }));
         let current = match &action.current {
             Some(current) => Some(self.current_tag(current, key).await?),
@@ -48,7 +48,7 @@ impl Task {
     }
 
     /// The tag as the cloud has it now, or the members of a new one.
-    async fn current_tag(&self, current: &Current, key: &str) -> Result<Tree<'static>, Failure> {
+    async fn current_tag(&self, current: &CurrentTag, key: &str) -> Result<Tree<'static>, Failure> {
         let input = self.parameters(self.fields.input(current.input.get_ref()))?;
         let mut pages = self.client.pages(self.request(current.operation.get_ref(), input));
         while let Some(page) = pages.next().await {
@@ -66,7 +66,7 @@ impl Task {
                 return Ok(found);
             }
         }
-        let members = current.otherwise.iter().map(|(name, value)| (name.get_ref().clone().into(), constant(value)));
+        let members = current.default.iter().map(|(name, value)| (name.get_ref().clone().into(), constant(value)));
         Ok(Tree::Map(members.collect()))
     }
 }
