@@ -9,7 +9,7 @@ use worker_proto::{Failure, FailureKind};
 /// It has the core's state, which may be hours old. An operation reads the resource's dependencies from the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// The resource's kind.
+    /// Its kind, such as `aws_ec2_volume`.
     pub kind: String,
     /// The resource's ID in the cloud.
     pub id: String,
@@ -19,16 +19,16 @@ pub struct Target {
     pub reported: Map<String, Value>,
     /// The cloud's ID, which is the collector's name.
     pub cloud: String,
-    /// The resource's account.
+    /// The account that it belongs to.
     pub account: ParentNode,
-    /// The resource's region, if it is certain.
+    /// The region that it is in, if that is certain.
     pub region: Option<ParentNode>,
 }
 
 /// The account or the region of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParentNode {
-    /// The node's ID in the cloud.
+    /// Its id in the cloud.
     pub id: String,
     /// The node's name, if known.
     pub name: Option<String>,
@@ -37,14 +37,14 @@ pub struct ParentNode {
 }
 
 impl Target {
-    /// Reads the target of an operation from JSON.
+    /// Reads the target of an operation.
     ///
     /// # Errors
     /// `Internal` if the JSON is not a target.
     pub fn read(json: &str) -> Result<Self, Failure> {
         serde_json::from_str(json).map_err(|error| Failure {
             kind: FailureKind::Internal,
-            message: format!("cannot read the target of an operation: {error}; please report this bug"),
+            message: format!("the target of an operation cannot be read: {error}"),
         })
     }
 

@@ -2,10 +2,20 @@
 
 pub mod aws;
 pub mod example;
+mod lease;
+mod registry;
+mod target;
+mod waits;
 
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value};
+pub use context::{CollectContext, Request, SentFrames, SharedTable};
+pub use credentials::CredentialSource;
+pub use lease::{Lease, Shared, SharedWaiter};
+pub use registry::{all, find};
+pub use target::{ParentNode, Target};
+pub use waits::{TICK, UnitWaits, Waiting, Waits};
+use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
 use self::{aws::Aws, example::Example};
 use crate::{
@@ -84,8 +94,8 @@ pub trait Collector: Send + Sync {
     ///
     /// # Errors
     /// Why the resource cannot be operated on: the kind, the account or the region cannot be.
-    fn operator(&self, _settings: &Settings, subject: &Subject) -> Result<Unit, Failure> {
-        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), subject.label());
+    fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+        let message = format!("the collector {} changes nothing: {} stays as it is", self.name(), target.label());
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
@@ -102,7 +112,7 @@ pub trait Collector: Send + Sync {
     }
 
     /// Why the cloud never deletes a resource, as far as its node shows that.
-    fn undeletable(&self, _subject: &Subject) -> Option<&'static str> {
+    fn undeletable(&self, _target: &Target) -> Option<&'static str> {
         None
     }
 

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ckworker::{
     ckcore::{self, CoreConfig},
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
-    collectors,
-    delivery::{Delivered, Delivery, DeliveryError, Sink},
+    collectors::{self, BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
     graph::Spool,
     process::{Program, reaper},
     report::{CoreStatus, StatusSnapshot},

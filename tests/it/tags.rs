@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use ckworker::{
-    collector_api::{ParentNode, Target},
-    collectors,
+    collectors::{self, ParentNode, Target},
     process::{self, Program},
     settings::Settings,
 };

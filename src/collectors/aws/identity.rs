@@ -144,7 +144,9 @@ fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
         _ if is_setting(code) => FailureKind::Configuration,
         CallErrorKind::Denied | CallErrorKind::Credentials => FailureKind::Credentials,
         CallErrorKind::Throttled | CallErrorKind::Unavailable => FailureKind::Unavailable,
-        CallErrorKind::NotFound | CallErrorKind::Odd | CallErrorKind::Configuration => FailureKind::Configuration,
+        CallErrorKind::NotFound | CallErrorKind::Unexpected | CallErrorKind::Configuration => {
+            FailureKind::Configuration
+        }
     };
     let advice = match code {
         "AWSOrganizationsNotInUseException" => "this account is in no organization: leave out --aws-scrape-org",

@@ -2,10 +2,11 @@
 //!
 //! `options`, `role` and `selection` decide what is collected, `sdk_settings` reads the settings of AWS's own tools, `broker` and
 //! `identity` hold and verify credentials through `official` and `official_config`, `plan` makes
-//! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `operate` changes tags and
+//! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `change` changes tags and
 //! deletes.
 
 mod broker;
+mod change;
 pub mod client;
 mod definitions;
 mod engine;
@@ -14,7 +15,6 @@ mod http;
 mod identity;
 mod official;
 mod official_config;
-mod operate;
 mod options;
 mod plan;
 mod provider;
@@ -30,24 +30,8 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use crate::{
-    collector_api::{
-        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Target, Uncollected,
-    },
-    graph::{KindFile, Schema, SchemaError},
-    settings::{OptionSpec, Settings},
-    telemetry::Announced,
-};
-
-/// The kinds of AWS's nodes.
-const KINDS: &str = include_str!("kinds.json");
-
-/// Returns the base kinds and those of AWS, parsed at the first call.
-fn schema() -> Result<&'static Schema, SchemaError> {
-    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || Schema::read(&[KindFile { plugin: "aws", json: KINDS }]);
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
-}
+use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Target, Uncollected};
+use crate::settings::{OptionSpec, Settings};
 
 /// The aws collector.
 pub struct Aws;
@@ -108,8 +92,8 @@ impl Collector for Aws {
         Box::pin(engine::collect(context, unit))
     }
 
-    fn operator(&self, settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
-        operate::operator(settings, subject)
+    fn operator(&self, settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+        change::unit(settings, target)
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
@@ -132,8 +116,8 @@ impl Collector for Aws {
         definition(kind).map_or(&[], |definition| &definition.cascades_to)
     }
 
-    fn undeletable(&self, subject: &Target) -> Option<&'static str> {
-        operate::undeletable(subject)
+    fn undeletable(&self, target: &Target) -> Option<&'static str> {
+        change::undeletable(target)
     }
 
     fn operate<'a>(
@@ -142,7 +126,7 @@ impl Collector for Aws {
         unit: &'a Unit,
         operation: &'a Operation,
     ) -> BoxFuture<'a, Result<Outcome, Failure>> {
-        Box::pin(operate::operate(context, unit, operation))
+        Box::pin(change::run(context, unit, operation))
     }
 }
 

@@ -8,12 +8,12 @@ const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
 /// The regions that are enabled for the account of the client's credentials, as `region` says.
 ///
 /// # Errors
-/// Why they cannot be listed; `Odd` if the answer names none.
+/// Why they cannot be listed; `Unexpected` if the answer names none.
 pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>, CallError> {
     let (service, operation) = ("ec2", "DescribeRegions");
     let names = names(&client.call(Request::new(service, operation, region)).await?.tree()?);
     if names.is_empty() {
-        let none = CallError::new(CallErrorKind::Odd, "NoRegions", "the answer names no region that is enabled");
+        let none = CallError::new(CallErrorKind::Unexpected, "NoRegions", "the answer names no region that is enabled");
         return Err(none.of(service, operation, region));
     }
     Ok(names)

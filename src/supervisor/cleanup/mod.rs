@@ -11,7 +11,7 @@ mod run;
 mod teller;
 
 use crate::{
-    collector_api::{Collector, Target},
+    collectors::{Collector, Target},
     settings::Settings,
 };
 

@@ -10,8 +10,8 @@ use worker_proto::Unit;
 
 use super::Operable;
 use crate::{
-    ckcore::{StoredGraph, StoredNode},
-    collector_api::Target,
+    ckcore::{Stored, StoredGraph},
+    collectors::Target,
     supervisor::place::{Barrier, Places, Rank},
 };
 

@@ -2,7 +2,7 @@
 //!
 //! What may pass is bounded by time and not by a number of attempts: if each attempt of a thousand calls fails with a
 //! probability of one half, eight attempts are too few for some of them. The pauses are short, so that the time is
-//! enough for some thirty attempts; that a service gets fewer calls is the task of the pace. A service that throttles has
+//! enough for some thirty attempts; that a service gets fewer calls is the task of the limiter. A service that throttles has
 //! more time than one that fails: it answers, and says that it will do what it is asked.
 
 use std::time::Duration;
@@ -123,11 +123,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn final_errors_have_one_attempt() {
-        use CallErrorKind::{Configuration, Credentials, Denied, NotFound, Odd, Throttled, Unavailable};
+        use CallErrorKind::{Configuration, Credentials, Denied, NotFound, Throttled, Unavailable, Unexpected};
         for (kind, code) in [
             (Denied, "AccessDenied"),
             (NotFound, "NoSuchEntity"),
-            (Odd, "SomethingNew"),
+            (Unexpected, "SomethingNew"),
             (Credentials, "ExpiredToken"),
             (Configuration, "InvalidAction"),
             (Throttled, "LimitExceededException"),

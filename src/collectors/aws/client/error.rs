@@ -16,7 +16,7 @@ pub enum CallErrorKind {
     /// No answer, an answer too late or of something else, or a failure inside the service, also after retries.
     Unavailable,
     /// An answer that cannot be read, or a refusal that fits none of the others.
-    Odd,
+    Unexpected,
     /// There are no credentials, or they have expired or are not known to the service.
     Credentials,
     /// The call itself is wrong: an unknown operation, parameter or region. A mistake in this program or its settings.
@@ -64,8 +64,8 @@ impl CallError {
         Self::new(CallErrorKind::Unavailable, "UnreadableReply", message)
     }
 
-    pub(super) fn odd(message: impl Into<String>) -> Self {
-        Self::new(CallErrorKind::Odd, "UnreadableReply", message)
+    pub(super) fn unexpected(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Unexpected, "UnreadableReply", message)
     }
 
     /// Says which call it was.
@@ -140,7 +140,7 @@ impl CallErrorKind {
             404 => Self::NotFound,
             429 => Self::Throttled,
             408 | 500.. => Self::Unavailable,
-            _ => Self::Odd,
+            _ => Self::Unexpected,
         }
     }
 }

@@ -21,7 +21,7 @@ const UNKNOWN_HOST: [&str; 3] =
 
 /// What an error of the orchestrator means that is no refusal of the service.
 pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endpoint: &Endpoint) -> CallError {
-    use CallErrorKind::{Configuration, Credentials, Odd, Unavailable};
+    use CallErrorKind::{Configuration, Credentials, Unavailable, Unexpected};
     match error {
         SdkError::TimeoutError(_) => CallError::new(Unavailable, "Timeout", "no complete answer in time"),
         SdkError::DispatchFailure(_) if is_unknown_host(&error) => {
@@ -31,7 +31,7 @@ pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endp
             CallError::new(Unavailable, "NoConnection", chain(&error))
         }
         SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => {
-            CallError::new(Odd, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
+            CallError::new(Unexpected, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
         }
         SdkError::ResponseError(_) => CallError::new(Unavailable, "BrokenReply", chain(&error)),
         _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, "NoCredentials", chain(&error)),

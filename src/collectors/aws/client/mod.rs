@@ -9,13 +9,11 @@ pub(super) mod clock;
 mod endpoint;
 mod error;
 pub(super) mod explain;
+mod limiter;
 pub mod model;
-mod pace;
 mod pages;
 mod request;
 mod response;
-#[cfg(test)]
-mod retry_tests;
 mod runtime;
 mod s3;
 #[cfg(test)]

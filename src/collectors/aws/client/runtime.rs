@@ -58,8 +58,8 @@ use super::{
     endpoint::Endpoint,
     error::{CallError, CallErrorKind},
     explain::{MAX_BODY, explain, too_late},
+    limiter::Limiter,
     model::{Operation, Protocol, Service},
-    pace::Pace,
     request::Outgoing,
     response::{Headers, Reply, checked, failure, header},
 };
@@ -78,17 +78,17 @@ pub(super) struct Runtime {
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
     /// By service, region and URL. Buckets with hosts of their own are not kept: there may be many.
-    targets: Mutex<HashMap<(&'static str, String, String), Target>>,
+    targets: Mutex<HashMap<(&'static str, String, String), ServiceCaller>>,
     /// By service and region.
-    paces: Mutex<HashMap<(&'static str, String), Arc<Pace>>>,
+    limiters: Mutex<HashMap<(&'static str, String), Arc<Limiter>>>,
 }
 
-/// A service in a region.
-type Target = Orchestrated<Outgoing, Answer, Infallible>;
+/// The orchestrator's operation for all calls to a service at an endpoint.
+type ServiceCaller = Orchestrated<Outgoing, RawResponse, Infallible>;
 
-/// What came back.
+/// A response before it is parsed.
 #[derive(Debug)]
-struct Answer {
+struct RawResponse {
     status: u16,
     headers: Headers,
     body: Bytes,
@@ -104,7 +104,7 @@ impl Runtime {
             identities: IdentityCache::no_cache(),
             resolver: SharedIdentityResolver::new(config.credentials),
             targets: Mutex::default(),
-            paces: Mutex::default(),
+            limiters: Mutex::default(),
         }
     }
 
@@ -116,10 +116,11 @@ impl Runtime {
         outgoing: Outgoing,
         limit: Option<Duration>,
     ) -> Result<Reply, CallError> {
-        let pace = self.pace(operation.service, region);
+        let limiter = self.limiter(operation.service, region);
         let waited =
-            tokio::time::timeout(self.timeouts.now(limit).operation, Arc::clone(&pace).turn(operation.name)).await;
-        let _turn = waited.map_err(|_| {
+            tokio::time::timeout(self.timeouts.now(limit).operation, Arc::clone(&limiter).acquire(operation.name))
+                .await;
+        let _permit = waited.map_err(|_| {
             CallError::new(
                 CallErrorKind::Throttled,
                 "NoTurn",
@@ -140,7 +141,7 @@ impl Runtime {
                 Ok(answer) => read(operation, region, answer),
                 Err(error) => Err(explain(error, endpoint)),
             };
-            heard(&pace, operation.service, &reply);
+            adjust(&limiter, operation.service, &reply);
             let error = match reply {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
@@ -157,13 +158,13 @@ impl Runtime {
         }
     }
 
-    /// The pace of a service in a region.
-    pub(super) fn pace(&self, service: &'static Service, region: &str) -> Arc<Pace> {
-        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(paces.entry((service.name, region.to_owned())).or_insert_with(|| Arc::new(Pace::new())))
+    /// Returns the limiter of a service in a region.
+    pub(super) fn limiter(&self, service: &'static Service, region: &str) -> Arc<Limiter> {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(limiters.entry((service.name, region.to_owned())).or_insert_with(|| Arc::new(Limiter::new())))
     }
 
-    fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> Target {
+    fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> ServiceCaller {
         let service = operation.service;
         if endpoint.is_bucket_host {
             return self.build(service, endpoint);
@@ -173,7 +174,7 @@ impl Runtime {
         targets.entry(key).or_insert_with(|| self.build(service, endpoint)).clone()
     }
 
-    fn build(&self, service: &'static Service, endpoint: &Endpoint) -> Target {
+    fn build(&self, service: &'static Service, endpoint: &Endpoint) -> ServiceCaller {
         Orchestrated::builder()
             .service_name(service.id)
             .operation_name("call")
@@ -232,14 +233,14 @@ fn http_request(outgoing: Outgoing) -> Result<HttpRequest, BoxError> {
 }
 
 /// What came, whatever it is: the target is used for all operations of its service, which say what it means.
-fn answer(response: &HttpResponse) -> Answer {
+fn answer(response: &HttpResponse) -> RawResponse {
     let headers = response.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Answer { status: response.status().as_u16(), headers, body: loaded(response) }
+    RawResponse { status: response.status().as_u16(), headers, body: loaded(response) }
 }
 
 /// What an answer means for an operation.
-fn read(operation: &'static Operation, region: &str, answer: Answer) -> Result<Reply, CallError> {
-    let Answer { status, headers, body } = answer;
+fn read(operation: &'static Operation, region: &str, answer: RawResponse) -> Result<Reply, CallError> {
+    let RawResponse { status, headers, body } = answer;
     // S3 may find out that it failed after it has said 200.
     let failed_late = operation.service.protocol == Protocol::RestXml && starts_with_error(&body);
     if status >= 300 || failed_late {
@@ -252,13 +253,13 @@ fn read(operation: &'static Operation, region: &str, answer: Answer) -> Result<R
     }
 }
 
-/// Tells the pace how an attempt ended.
-fn heard(pace: &Arc<Pace>, service: &Service, reply: &Result<Reply, CallError>) {
+/// Raises or lowers the limit by the result of an attempt.
+fn adjust(limiter: &Arc<Limiter>, service: &Service, reply: &Result<Reply, CallError>) {
     match reply {
-        Ok(_) => pace.answered(),
+        Ok(_) => limiter.raise(),
         Err(error) if error.kind == CallErrorKind::Throttled => {
-            if let Some(limit) = pace.refused(std::time::Instant::now()) {
-                tracing::debug!(service = service.name, limit, "AWS asks for fewer calls");
+            if let Some(limit) = limiter.lower(std::time::Instant::now()) {
+                tracing::debug!(service = service.name, limit, "throttled by AWS, lowering the concurrency limit");
             }
         }
         Err(_) => {}

@@ -47,7 +47,7 @@ pub(crate) struct Service {
     /// The call that removes a tag from them.
     pub(crate) untag: Option<TagCall>,
     /// The call that describes all resources of several kinds.
-    pub(crate) details: Option<Details>,
+    pub(crate) details: Option<DetailsCall>,
     /// Quotas with nodes of their own, sent before the kinds of their collector.
     #[serde(rename = "quota", default)]
     pub(crate) quotas: Vec<Quota>,
@@ -60,7 +60,7 @@ pub(crate) struct Service {
 /// the kinds are listed and completed by their own calls, which is no gap.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Details {
+pub(crate) struct DetailsCall {
     /// The operation's name.
     pub(crate) operation: Spanned<String>,
     /// The operation's parameters.
@@ -126,7 +126,7 @@ pub(crate) struct Definition {
     /// The kind of its parent node, listed for each of them; the region if `None`.
     pub(crate) parent: Option<Spanned<String>>,
     /// The call that lists it; `None` for the account, whose item the engine makes.
-    pub(crate) list: Option<List>,
+    pub(crate) list: Option<ListCall>,
     /// The part of the service's details that describes it.
     pub(crate) details: Option<FromDetails>,
     /// Calls for each item, whose responses are known as `@name`.
@@ -199,7 +199,7 @@ pub(crate) enum Scope {
 /// The call that lists a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct List {
+pub(crate) struct ListCall {
     /// The operation's name.
     pub(crate) operation: Spanned<String>,
     /// The parameter sets, one listing for each. For a kind with a parent, paths in braces start at the parent's item.

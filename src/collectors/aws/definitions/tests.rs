@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{
     BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Definitions, Dependant, Detach, FILES, Identity,
-    Input, List, Listing, Parameter, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
+    Input, ListCall, Listing, Parameter, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
     path::{Part, Step},
 };
 use crate::{
@@ -20,9 +20,9 @@ use crate::{
 /// A mistake: where in the file, and what.
 type Mistake = (usize, String);
 
-/// Where a path may lead: a structure of the model, any part of it, or a place that only code knows.
+/// Where a path may lead: a structure of the model, any part of it, or a shape that only code knows.
 #[derive(Clone, Copy)]
-enum Place {
+enum Shape {
     Structure(&'static Structure),
     Kind(&'static Kind),
     Code(&'static [&'static str]),
@@ -30,8 +30,8 @@ enum Place {
 
 /// The roots of paths in one definition.
 struct Roots {
-    item: Place,
-    named: Vec<(String, Place)>,
+    item: Shape,
+    named: Vec<(String, Shape)>,
 }
 
 /// All paths of a source that start at the item or a named value.
@@ -51,37 +51,37 @@ fn paths(source: &Source) -> Vec<&Path> {
 const ACCOUNT_ITEM: &[&str] = &["account", "role"];
 const TAG: [&str; 2] = ["key", "value"];
 
-fn walk(place: Place, steps: &[Step]) -> Result<Place, String> {
-    steps.iter().try_fold(place, |place, step| match (place, step) {
-        (Place::Structure(structure), Step::Member(name)) => in_structure(structure, name),
-        (Place::Kind(Kind::Structure(structure)), Step::Member(name)) => in_structure(structure.get(), name),
-        (Place::Kind(Kind::Map(map)), Step::Member(_)) => Ok(Place::Kind(&map.value)),
-        (Place::Kind(Kind::List(list)), Step::Each) => Ok(Place::Kind(&list.item)),
-        (Place::Kind(Kind::List(list)), Step::Where(name, _)) => {
-            walk(Place::Kind(&list.item), &[Step::Member(name.clone())])?;
-            Ok(Place::Kind(&list.item))
+fn walk(shape: Shape, steps: &[Step]) -> Result<Shape, String> {
+    steps.iter().try_fold(shape, |shape, step| match (shape, step) {
+        (Shape::Structure(structure), Step::Member(name)) => in_structure(structure, name),
+        (Shape::Kind(Kind::Structure(structure)), Step::Member(name)) => in_structure(structure.get(), name),
+        (Shape::Kind(Kind::Map(map)), Step::Member(_)) => Ok(Shape::Kind(&map.value)),
+        (Shape::Kind(Kind::List(list)), Step::Each) => Ok(Shape::Kind(&list.item)),
+        (Shape::Kind(Kind::List(list)), Step::Where(name, _)) => {
+            walk(Shape::Kind(&list.item), &[Step::Member(name.clone())])?;
+            Ok(Shape::Kind(&list.item))
         }
-        (Place::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => Ok(Place::Code(&[])),
+        (Shape::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => Ok(Shape::Code(&[])),
         // A list that a hook made.
-        (Place::Code([]), Step::Each) => Ok(Place::Code(&[])),
+        (Shape::Code([]), Step::Each) => Ok(Shape::Code(&[])),
         (_, step) => Err(format!("{step:?} does not fit")),
     })
 }
 
-fn in_structure(structure: &'static Structure, name: &str) -> Result<Place, String> {
+fn in_structure(structure: &'static Structure, name: &str) -> Result<Shape, String> {
     let member = structure.member(name).ok_or_else(|| format!("{} has no member {name}", structure.name))?;
-    Ok(Place::Kind(&member.kind))
+    Ok(Shape::Kind(&member.kind))
 }
 
 impl Roots {
-    fn check(&self, at: usize, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Place> {
-        let place = match &path.root {
+    fn check(&self, at: usize, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
+        let shape = match &path.root {
             None => Some(self.item),
-            Some(name) => self.named.iter().find(|(known, _)| known == name).map(|(_, place)| *place),
+            Some(name) => self.named.iter().find(|(known, _)| known == name).map(|(_, shape)| *shape),
         };
-        let found = place.ok_or_else(|| format!("there is no @{}", path.root.as_deref().unwrap_or_default()));
-        match found.and_then(|place| walk(place, &path.steps)) {
-            Ok(place) => Some(place),
+        let found = shape.ok_or_else(|| format!("there is no @{}", path.root.as_deref().unwrap_or_default()));
+        match found.and_then(|shape| walk(shape, &path.steps)) {
+            Ok(shape) => Some(shape),
             Err(mistake) => {
                 mistakes.push((at, mistake));
                 None
@@ -91,9 +91,9 @@ impl Roots {
 
     fn source(&self, at: usize, source: &Source, mistakes: &mut Vec<Mistake>) {
         for path in paths(source) {
-            let place = self.check(at, path, mistakes);
-            let (Some(place), Some(each)) = (place, &source.0.element) else { continue };
-            if let Err(mistake) = walk(place, &each.steps) {
+            let shape = self.check(at, path, mistakes);
+            let (Some(shape), Some(each)) = (shape, &source.0.element) else { continue };
+            if let Err(mistake) = walk(shape, &each.steps) {
                 mistakes.push((at, mistake));
             }
         }
@@ -150,7 +150,7 @@ impl Roots {
                 let [Part::Path(path)] = template.0.as_slice() else {
                     return mistakes.push((at, "a structure is made of one path".to_owned()));
                 };
-                let same = matches!((self.check(at, path, mistakes), kind), (Some(Place::Kind(found)), kind) if found.label() == kind.label());
+                let same = matches!((self.check(at, path, mistakes), kind), (Some(Shape::Kind(found)), kind) if found.label() == kind.label());
                 if !same {
                     mistakes.push((at, format!("{template:?} is no {}", kind.label())));
                 }
@@ -163,7 +163,7 @@ impl Roots {
                 let [Part::Path(path)] = template.0.as_slice() else {
                     return mistakes.push((at, "a bool is made of one path".to_owned()));
                 };
-                if !matches!(self.check(at, path, mistakes), Some(Place::Kind(Kind::Bool))) {
+                if !matches!(self.check(at, path, mistakes), Some(Shape::Kind(Kind::Bool))) {
                     mistakes.push((at, format!("{template:?} is no bool")));
                 }
             }
@@ -180,41 +180,41 @@ fn operation(service: &str, name: &toml::Spanned<String>, mistakes: &mut Vec<Mis
     found
 }
 
-fn output(operation: &'static Operation) -> Option<Place> {
-    operation.output.as_ref().map(|output| Place::Structure(output.get()))
+fn output(operation: &'static Operation) -> Option<Shape> {
+    operation.output.as_ref().map(|output| Shape::Structure(output.get()))
 }
 
-/// The place of the items of a definition.
-fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
-    let Some(list) = &definition.list else { return Some(Place::Code(ACCOUNT_ITEM)) };
+/// The shape of the items of a definition.
+fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
+    let Some(list) = &definition.list else { return Some(Shape::Code(ACCOUNT_ITEM)) };
     let operation = operation(&service.service, &list.operation, mistakes)?;
-    let roots = Roots { item: parent(service, definition, mistakes).unwrap_or(Place::Code(&[])), named: Vec::new() };
+    let roots = Roots { item: parent(service, definition, mistakes).unwrap_or(Shape::Code(&[])), named: Vec::new() };
     list.inputs.iter().for_each(|input| roots.input(operation, input, mistakes));
     let answer = Roots { item: output(operation)?, named: Vec::new() };
     answer.check(list.items.span().start, &list.items.get_ref().clone(), mistakes)
 }
 
-/// The place of the items in the details of the service, and whether they stand in for the list.
-fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<(Place, bool)> {
+/// The shape of the items in the details of the service, and whether they stand in for the list.
+fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<(Shape, bool)> {
     let from = definition.details.as_ref()?;
     let Some(details) = &service.details else {
         mistakes.push((from.items.span().start, "the file has no details".to_owned()));
         return None;
     };
     let operation = operation(&service.service, &details.operation, mistakes)?;
-    Roots { item: Place::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
+    Roots { item: Shape::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
     let answer = Roots { item: output(operation)?, named: Vec::new() };
-    let place = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
+    let shape = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
     if let Some(by) = &from.key
-        && let Err(mistake) = walk(place, &[Step::Member(by.get_ref().clone())])
+        && let Err(mistake) = walk(shape, &[Step::Member(by.get_ref().clone())])
     {
         mistakes.push((by.span().start, mistake));
     }
-    Some((place, from.key.is_none()))
+    Some((shape, from.key.is_none()))
 }
 
-/// The place of the items that a definition is below.
-fn parent(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+/// The shape of the items that a definition is below.
+fn parent(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
     let below = definition.parent.as_ref()?;
     match service.kinds.iter().find(|known| known.kind.get_ref() == below.get_ref()) {
         Some(parent) => item(service, parent, mistakes),
@@ -245,11 +245,11 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
     }
 }
 
-/// The places of calls that change the cloud; braces hold fields of the kind.
+/// The roots of calls that change the cloud; braces hold fields of the kind.
 fn fields(kind: &'static graph::Kind) -> Roots {
     let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
-    let arn = ("arn".to_owned(), Place::Code(&["resource_id"]));
-    Roots { item: Place::Code(Vec::leak(known)), named: vec![arn] }
+    let arn = ("arn".to_owned(), Shape::Code(&["resource_id"]));
+    Roots { item: Shape::Code(Vec::leak(known)), named: vec![arn] }
 }
 
 /// Checks a call that changes the cloud.
@@ -258,8 +258,8 @@ fn action(service: &str, action: &ResourceCall, kind: &'static graph::Kind, mist
     fields(kind).input(operation, &action.input, mistakes);
 }
 
-/// Checks a listing and returns the place of its items.
-fn listing(service: &str, list: &Listing, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<Place> {
+/// Checks a listing and returns the shape of its items.
+fn listing(service: &str, list: &Listing, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
     let listing = operation(service, &list.operation, mistakes)?;
     roots.input(listing, &list.input, mistakes);
     let answer = Roots { item: output(listing)?, named: Vec::new() };
@@ -310,15 +310,15 @@ fn undeletable(service: &str, state: &Undeletable, kind: &'static graph::Kind, m
 
 fn tag_action(service: &str, tag: &TagCall, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     let mut roots = fields(kind);
-    let place = tag.current.as_ref().and_then(|each| current(service, each, &roots, mistakes));
-    roots.named.extend(place);
+    let shape = tag.current.as_ref().and_then(|each| current(service, each, &roots, mistakes));
+    roots.named.extend(shape);
     if let Some(operation) = operation(service, &tag.operation, mistakes) {
         roots.input(operation, &tag.input, mistakes);
     }
 }
 
-/// The place of a tag before it is changed.
-fn current(service: &str, current: &CurrentTag, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<(String, Place)> {
+/// The shape of a tag before it is changed.
+fn current(service: &str, current: &CurrentTag, roots: &Roots, mistakes: &mut Vec<Mistake>) -> Option<(String, Shape)> {
     let listing = operation(service, &current.operation, mistakes)?;
     roots.input(listing, &current.input, mistakes);
     let answer = Roots { item: output(listing)?, named: Vec::new() };
@@ -329,8 +329,8 @@ fn current(service: &str, current: &CurrentTag, roots: &Roots, mistakes: &mut Ve
         let found = walk(tag, &[Step::Member(name.get_ref().clone())]);
         let value = current.default.iter().find(|(known, _)| known.get_ref() == name.get_ref()).map(|(_, value)| value);
         let fits = match (found, value) {
-            (Ok(Place::Kind(Kind::Bool)), Some(Constant::Bool(_))) => Ok(()),
-            (Ok(Place::Kind(Kind::Text)), Some(Constant::Text(_)) | None) => Ok(()),
+            (Ok(Shape::Kind(Kind::Bool)), Some(Constant::Bool(_))) => Ok(()),
+            (Ok(Shape::Kind(Kind::Text)), Some(Constant::Text(_)) | None) => Ok(()),
             (Ok(_), value) => Err(format!("{} is no {value:?}", name.get_ref())),
             (Err(mistake), _) => Err(mistake),
         };
@@ -373,10 +373,10 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     }
     let Some(item) = item(service, definition, mistakes) else { return };
     let details = details(service, definition, mistakes);
-    sources(service, definition, kind, (item, details.map(|(place, _)| place)), schema, mistakes);
-    if let Some((place, true)) = details {
+    sources(service, definition, kind, (item, details.map(|(shape, _)| shape)), schema, mistakes);
+    if let Some((shape, true)) = details {
         // The same definition is used for the items of both.
-        sources(service, definition, kind, (place, Some(place)), schema, mistakes);
+        sources(service, definition, kind, (shape, Some(shape)), schema, mistakes);
     }
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
     definition.identity.iter().for_each(|each| identity(&service.service, each, kind, mistakes));
@@ -399,17 +399,17 @@ fn sources(
     service: &Service,
     definition: &Definition,
     kind: &'static graph::Kind,
-    (item, details): (Place, Option<Place>),
+    (item, details): (Shape, Option<Shape>),
     schema: &'static Schema,
     mistakes: &mut Vec<Mistake>,
 ) {
     let mut roots = Roots { item, named: Vec::new() };
-    roots.named.extend(details.map(|place| ("details".to_owned(), place)));
+    roots.named.extend(details.map(|shape| ("details".to_owned(), shape)));
     roots.named.extend(definition.hooks.iter().map(|hook| {
         let (name, values) = hook.values();
-        (name.to_owned(), Place::Code(values))
+        (name.to_owned(), Shape::Code(values))
     }));
-    roots.named.extend(parent(service, definition, mistakes).map(|place| ("parent".to_owned(), place)));
+    roots.named.extend(parent(service, definition, mistakes).map(|shape| ("parent".to_owned(), shape)));
     definition.calls.iter().for_each(|each| call(&service.service, each, &mut roots, mistakes));
     roots.source(definition.id.span().start, definition.id.get_ref(), mistakes);
     for source in definition.name.iter().chain(definition.properties.values()) {
@@ -517,7 +517,7 @@ fn definitions_parse_and_kinds_are_unique() {
 fn paged_listings_have_a_paginator() {
     // Without a paginator, a listing with a token would lose all but the first page.
     for (service, definition) in Definitions::get().unwrap().iter() {
-        let lists = definition.list.iter().map(|List { operation, .. }| operation);
+        let lists = definition.list.iter().map(|ListCall { operation, .. }| operation);
         for name in lists.chain(definition.calls.iter().map(|call| &call.operation)) {
             let operation = model::operation(&service.service, name.get_ref()).unwrap();
             let Some(output) = &operation.output else { continue };

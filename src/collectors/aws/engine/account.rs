@@ -19,9 +19,9 @@ use super::{
     CLOUD, Run, call_failure,
     eval::{Item, Named},
     internal,
-    kind::{Step, is_absence},
-    place::{GLOBAL, Place},
-    unseen::Parts,
+    kind::{KindCollection, is_absence},
+    location::{GLOBAL, Location},
+    unseen::UnknownParts,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -38,17 +38,18 @@ impl Run<'_> {
         let item = Item::plain(&tree);
         let mut failed = Vec::new();
         let answers = self.account_answers(&item, &mut failed).await?;
-        let place = self.account_place();
-        let step = Step::new(self, &place, self.account_definition()?.0, self.account_definition()?.1)?;
-        let trees = step.trees(&answers, &mut failed).await?;
+        let location = self.account_location();
+        let collection =
+            KindCollection::new(self, &location, self.account_definition()?.0, self.account_definition()?.1)?;
+        let trees = collection.trees(&answers, &mut failed).await?;
         let named =
             trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.result.get_ref()), pages });
         let item = Item { tree: &tree, named: named.collect(), failed };
         let definition = self.account_definition()?.1;
-        let mut parts = Parts::of(definition, &item);
+        let mut parts = UnknownParts::of(definition, &item);
         // Where its name cannot be told, it stays the node that the core knows.
         parts.add_name(definition, &item);
-        let Some((resource, name)) = step.resource(&item).await? else {
+        let Some((resource, name)) = collection.resource(&item).await? else {
             return Err(internal("the definition of the account has no id"));
         };
         let scope = Ancestors { cloud: CLOUD, account: &self.payload.account, region: UNDEFINED, zone: UNDEFINED };
@@ -90,8 +91,8 @@ impl Run<'_> {
         format!("AWS account {}: {what}", self.payload.account)
     }
 
-    fn account_place(&self) -> Place {
-        Place::global(global_region(&self.payload.partition))
+    fn account_location(&self) -> Location {
+        Location::global(global_region(&self.payload.partition))
     }
 
     fn account_definition(&self) -> Result<(&'static Service, &'static Definition), Failure> {
@@ -113,15 +114,15 @@ impl Run<'_> {
         failed: &mut Vec<&'static str>,
     ) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
         let (service, definition) = self.account_definition()?;
-        let place = self.account_place();
-        let step = Step::new(self, &place, service, definition)?;
+        let location = self.account_location();
+        let collection = KindCollection::new(self, &location, service, definition)?;
         let started = Instant::now();
         let mut answers = Vec::with_capacity(definition.calls.len());
         for call in &definition.calls {
             if call.collector().is_some_and(|collector| !self.is_wanted(collector)) {
                 continue;
             }
-            match step.answer(call, item).await.and_then(readable) {
+            match collection.answer(call, item).await.and_then(readable) {
                 Ok(replies) => answers.push((call, replies)),
                 Err(error) if is_absence(&error, &call.not_found_codes) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
@@ -133,7 +134,7 @@ impl Run<'_> {
                 }
                 Err(error) => {
                     failed.push(&call.name);
-                    self.lost(&place.label, call.collector().unwrap_or(LABEL), &error).await?;
+                    self.lost(&location.label, call.collector().unwrap_or(LABEL), &error).await?;
                 }
             }
         }

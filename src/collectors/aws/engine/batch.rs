@@ -11,11 +11,11 @@ use super::{
         definitions::{Batch, Call, path::member},
     },
     eval::{Item, Named, text},
-    kind::{Step, is_absence},
+    kind::{KindCollection, is_absence},
 };
 
 /// The answers to one such call for a page of items.
-pub(crate) struct Answers {
+pub(crate) struct BatchReplies {
     call: &'static Call,
     batch: &'static Batch,
     replies: Vec<Reply>,
@@ -29,19 +29,19 @@ pub(crate) struct BatchTrees<'a> {
 }
 
 /// The parts of the answers, by the item that they are for.
-pub(crate) struct Parts<'a> {
+pub(crate) struct BatchParts<'a> {
     call: &'static Call,
     batch: &'static Batch,
     by_item: HashMap<Cow<'a, str>, Vec<Tree<'a>>>,
 }
 
-impl Step<'_> {
+impl KindCollection<'_> {
     /// Makes the calls of the definition that are for many items; failed ones are reported and named in `failed`, item by item.
     pub(crate) async fn batches(
         &self,
         items: &[&Tree<'_>],
         failed: &mut [Vec<&'static str>],
-    ) -> Result<Vec<Answers>, Failure> {
+    ) -> Result<Vec<BatchReplies>, Failure> {
         let mut answers = Vec::new();
         for (call, batch) in self.batch_calls() {
             let mut replies = Vec::new();
@@ -63,7 +63,7 @@ impl Step<'_> {
                     }
                 }
             }
-            answers.push(Answers { call, batch, replies });
+            answers.push(BatchReplies { call, batch, replies });
         }
         Ok(answers)
     }
@@ -93,11 +93,11 @@ impl Step<'_> {
     /// The trees of the answers; unreadable ones are reported and named in `failed`, for all items that they may be about.
     pub(crate) async fn batch_trees<'a>(
         &self,
-        answers: &'a [Answers],
+        answers: &'a [BatchReplies],
         failed: &mut [Vec<&'static str>],
     ) -> Result<Vec<BatchTrees<'a>>, Failure> {
         let mut all = Vec::with_capacity(answers.len());
-        for Answers { call, batch, replies } in answers {
+        for BatchReplies { call, batch, replies } in answers {
             let mut trees = Vec::with_capacity(replies.len());
             for reply in replies {
                 match reply.tree() {
@@ -120,7 +120,7 @@ fn fail(failed: &mut [Vec<&'static str>], call: &'static Call) {
 
 impl<'t> BatchTrees<'t> {
     /// Sorts the parts of the answers by the items that they are for.
-    pub(crate) fn parts(&'t self) -> Parts<'t> {
+    pub(crate) fn parts(&'t self) -> BatchParts<'t> {
         let mut by_item: HashMap<_, Vec<_>> = HashMap::new();
         for tree in &self.trees {
             let _ = self.batch.items.get_ref().walk(tree, &mut |part| {
@@ -130,11 +130,11 @@ impl<'t> BatchTrees<'t> {
                 ControlFlow::Continue(())
             });
         }
-        Parts { call: self.call, batch: self.batch, by_item }
+        BatchParts { call: self.call, batch: self.batch, by_item }
     }
 }
 
-impl Parts<'_> {
+impl BatchParts<'_> {
     /// What came for an item.
     pub(crate) fn of(&self, item: &Tree<'_>) -> Named<'_> {
         let key = Item::plain(item).path_text(self.batch.item_key.get_ref());

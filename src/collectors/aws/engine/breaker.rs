@@ -1,4 +1,4 @@
-//! A circuit breaker for each operation in a place: one that hangs or is refused for item after item is not called for
+//! A circuit breaker for each operation in a location: one that hangs or is refused for item after item is not called for
 //! the rest. A thousand items would otherwise wait for it one after the other, until the unit has no time left.
 
 use std::{
@@ -20,12 +20,12 @@ const THROTTLED: u32 = 1;
 /// So many denials open the breaker if no call was answered: rights may differ between items.
 const MOST_DENIED: u32 = 20;
 
-/// The breakers of a place.
+/// The breakers of a location.
 #[derive(Default)]
-pub(crate) struct Breakers(Mutex<BTreeMap<Key, Breaker>>);
+pub(crate) struct Breakers(Mutex<BTreeMap<OperationKey, Breaker>>);
 
 /// A service and an operation.
-type Key = (String, String);
+type OperationKey = (String, String);
 
 /// What became of the calls of one operation.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct Breaker {
     weight: u32,
     denied: u32,
     answered: bool,
-    left_out: u64,
+    skipped: u64,
     collector: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl Breaker {
 }
 
 /// Calls of an operation that were not made.
-pub(crate) struct LeftOut {
+pub(crate) struct SkippedCalls {
     pub(crate) service: String,
     pub(crate) operation: String,
     pub(crate) collector: &'static str,
@@ -89,7 +89,7 @@ impl Breakers {
         let Some(breaker) = breakers.get_mut(&key(service, operation)).filter(|breaker| breaker.is_open()) else {
             return true;
         };
-        breaker.left_out += 1;
+        breaker.skipped += 1;
         breaker.collector = collector;
         false
     }
@@ -105,30 +105,30 @@ impl Breakers {
     }
 
     /// What was left out.
-    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+    pub(crate) fn skipped(&self) -> Vec<SkippedCalls> {
         let breakers = self.lock();
-        let left_out = breakers.iter().filter(|(_, breaker)| breaker.left_out > 0);
-        let told = left_out.map(|((service, operation), breaker)| LeftOut {
+        let skipped = breakers.iter().filter(|(_, breaker)| breaker.skipped > 0);
+        let told = skipped.map(|((service, operation), breaker)| SkippedCalls {
             service: service.clone(),
             operation: operation.clone(),
             collector: breaker.collector,
-            message: format!("{} more calls were not made, as {}", breaker.left_out, breaker.reason()),
+            message: format!("{} more calls were not made, as {}", breaker.skipped, breaker.reason()),
         });
         told.collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Breaker>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationKey, Breaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn key(service: &str, operation: &str) -> Key {
+fn key(service: &str, operation: &str) -> OperationKey {
     (service.to_owned(), operation.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use CallErrorKind::{Denied, NotFound, Odd, Throttled, Unavailable};
+    use CallErrorKind::{Denied, NotFound, Throttled, Unavailable, Unexpected};
 
     use super::*;
 
@@ -144,7 +144,7 @@ mod tests {
         assert!(after(&[Unavailable; 4]).is_open());
         assert!(!after(&[Throttled; 7]).is_open());
         assert!(after(&[Throttled; 8]).is_open());
-        for answer in [Denied, NotFound, Odd] {
+        for answer in [Denied, NotFound, Unexpected] {
             assert!(!after(&[Unavailable, Unavailable, Unavailable, answer, Unavailable]).is_open(), "{answer:?}");
         }
     }
@@ -173,9 +173,9 @@ mod tests {
         (0..20).for_each(|_| denied(&breakers));
         assert!(breakers.allows("cloudwatch", "DescribeAlarms", "alarms"));
         (0..3).for_each(|_| assert!(!breakers.allows("cloudwatch", "ListTagsForResource", "alarms")));
-        let left_out = breakers.left_out();
-        assert_eq!(left_out.len(), 1);
-        assert_eq!(left_out[0].operation, "ListTagsForResource");
-        assert_eq!(left_out[0].message, "3 more calls were not made, as 20 were denied and none was answered");
+        let skipped = breakers.skipped();
+        assert_eq!(skipped.len(), 1);
+        assert_eq!(skipped[0].operation, "ListTagsForResource");
+        assert_eq!(skipped[0].message, "3 more calls were not made, as 20 were denied and none was answered");
     }
 }

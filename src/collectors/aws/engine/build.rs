@@ -9,9 +9,9 @@ use super::{
         definitions::{Reference, Scope},
     },
     eval::Item,
-    kind::{Above, Step},
-    place::GLOBAL,
-    unseen::{Parts, is_affected},
+    kind::{KindCollection, ParentItem},
+    location::GLOBAL,
+    unseen::{UnknownParts, is_affected},
 };
 use crate::{
     collector_api::{End, Key},
@@ -28,9 +28,9 @@ pub(super) enum Built {
     Unknown,
 }
 
-impl Step<'_> {
+impl KindCollection<'_> {
     /// Sends the node of an item and declares its edges; an item without id is reported and skipped.
-    pub(super) async fn node(&self, item: &Item<'_>, above: Option<Above<'_>>) -> Result<Built, Failure> {
+    pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built, Failure> {
         let definition = self.definition;
         let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten();
         if named_by.map(Spanned::get_ref).any(|source| is_affected(item, source) && item.text(source).is_none()) {
@@ -41,18 +41,18 @@ impl Step<'_> {
             return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
         };
         let keys = self.keys(&resource, &name);
-        let node = match resource.finish(&self.place.ancestors(self.run)) {
+        let node = match resource.finish(&self.location.ancestors(self.run)) {
             Ok(node) => node,
             Err(error) => {
-                self.odd("UnfitResource", error.to_string()).await?;
+                self.unexpected("UnfitResource", error.to_string()).await?;
                 return Ok(Built::Unknown);
             }
         };
         let node = self.run.graph.add(node, keys).await?;
-        let parent = above.map_or(self.place.node, |above| above.node);
+        let parent = parent.map_or(self.location.node, |parent| parent.node);
         self.run.graph.edge(End::Node(parent), End::Node(node));
         self.connect(item, node);
-        self.run.unseen_parts(node, Parts::of(definition, item));
+        self.run.unseen_parts(node, UnknownParts::of(definition, item));
         Ok(Built::Node(node))
     }
 
@@ -62,13 +62,13 @@ impl Step<'_> {
         let Some(id) = item.text(definition.id.get_ref()) else {
             // A call that was to give it has failed, which is a gap already, or has said that there is none.
             if !item.lacks(definition.id.get_ref()) {
-                self.odd("NoId", "an item without id".to_owned()).await?;
+                self.unexpected("NoId", "an item without id".to_owned()).await?;
             }
             return Ok(None);
         };
         // A character of it could not be read. Another id would be another resource.
         if id.contains(char::REPLACEMENT_CHARACTER) {
-            self.odd("UnreadableReply", format!("an item whose id cannot be read: {id}")).await?;
+            self.unexpected("UnreadableReply", format!("an item whose id cannot be read: {id}")).await?;
             return Ok(None);
         }
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
@@ -82,7 +82,7 @@ impl Step<'_> {
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
             if let Err(error) = resource.set(field.get_ref(), value) {
-                self.odd("UnfitValue", error.to_string()).await?;
+                self.unexpected("UnfitValue", error.to_string()).await?;
             }
         }
         resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));
@@ -94,18 +94,18 @@ impl Step<'_> {
     }
 
     /// Reports an answer that makes no sense; it costs the item or the field, not the kind.
-    async fn odd(&self, code: &str, message: String) -> Result<(), Failure> {
+    async fn unexpected(&self, code: &str, message: String) -> Result<(), Failure> {
         let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
         let error = CallError {
             service: self.service.service.as_str().into(),
             operation: operation.into(),
-            region: self.place.region.as_str().into(),
+            region: self.location.region.as_str().into(),
             code: code.into(),
             message: format!("{}: {message}", self.kind.fqn),
-            kind: CallErrorKind::Odd,
+            kind: CallErrorKind::Unexpected,
             moved_to: None,
         };
-        self.place.lost(self.run, self.collector(), &error).await
+        self.location.lost(self.run, self.collector(), &error).await
     }
 
     /// The keys under which references find a resource.
@@ -128,7 +128,7 @@ impl Step<'_> {
     fn key(&self, kind: &str, attribute: &str, value: String, scope: Option<Scope>) -> Key {
         let scope = match scope {
             Some(Scope::Global) => GLOBAL,
-            _ => &self.place.label,
+            _ => &self.location.label,
         };
         Key { scope: scope.to_owned(), kind: kind.to_owned(), attribute: attribute.to_owned(), value }
     }

@@ -1,4 +1,4 @@
-//! The details of several kinds from one call: asked for once in a place, kept without what nothing needs.
+//! The details of several kinds from one call: asked for once in a location, kept without what nothing needs.
 //!
 //! A role that was made for an earlier version may lack the right to this call. That costs more calls and no more, so it
 //! is no gap.
@@ -15,22 +15,22 @@ use worker_proto::Failure;
 use super::{
     super::{
         client::{CallError, CallErrorKind, Request, Tree},
-        definitions::{Details as Definition, FromDetails, Service, path::member},
+        definitions::{DetailsCall, FromDetails, Service, path::member},
     },
     Run,
     eval::Item,
-    place::Place,
+    location::Location,
 };
 
-/// The answers in a place by service; none where the call failed.
+/// The answers in a location by service; none where the call failed.
 #[derive(Default)]
-pub(crate) struct Known(Mutex<HashMap<String, Arc<OnceCell<Option<Pages>>>>>);
+pub(crate) struct DetailsCache(Mutex<HashMap<String, Arc<OnceCell<Option<DetailPages>>>>>);
 
-type Pages = Arc<Vec<Tree<'static>>>;
+type DetailPages = Arc<Vec<Tree<'static>>>;
 
 /// The details of one kind.
-pub(crate) struct Details {
-    pages: Pages,
+pub(crate) struct KindDetails {
+    pages: DetailPages,
     from: &'static FromDetails,
 }
 
@@ -40,24 +40,24 @@ pub(crate) struct Lookup<'d> {
     known: HashMap<&'d str, &'d Tree<'d>>,
 }
 
-impl Details {
+impl KindDetails {
     /// The details of a kind; `None` if it has none, or the call was refused or failed.
     pub(crate) async fn of(
         run: &Run<'_>,
-        place: &Place,
+        location: &Location,
         service: &'static Service,
         from: Option<&'static FromDetails>,
     ) -> Result<Option<Self>, Failure> {
         let Some((details, from)) = service.details.as_ref().zip(from) else { return Ok(None) };
         let cell = {
-            let mut known = place.details.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = location.details.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(service.service.clone()).or_default())
         };
         let pages = cell.get_or_try_init(|| async {
-            match ask(run, place, &service.service, details).await {
+            match ask(run, location, &service.service, details).await {
                 Ok(pages) => Ok(Some(Arc::new(pages))),
                 Err(error) if error.kind == CallErrorKind::Credentials => {
-                    place.lost(run, &service.service, &error).await.map(|()| None)
+                    location.lost(run, &service.service, &error).await.map(|()| None)
                 }
                 Err(error) => {
                     let account = run.payload.account.as_str();
@@ -104,13 +104,13 @@ impl<'d> Lookup<'d> {
 
 async fn ask(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     service: &str,
-    details: &Definition,
+    details: &DetailsCall,
 ) -> Result<Vec<Tree<'static>>, CallError> {
     let nothing = Tree::Null;
     let input = Item::plain(&nothing).input(details.input.get_ref());
-    let request = Request { service, operation: details.operation.get_ref(), region: &place.region, input };
+    let request = Request { service, operation: details.operation.get_ref(), region: &location.region, input };
     let mut pages = run.client.pages(request);
     let mut kept = Vec::new();
     while let Some(page) = pages.next().await {

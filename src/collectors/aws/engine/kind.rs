@@ -1,4 +1,4 @@
-//! One kind in one place: list, complete, build, connect.
+//! One kind in one location: list, complete, build, connect.
 
 use std::ops::ControlFlow;
 
@@ -8,17 +8,17 @@ use worker_proto::Failure;
 use super::{
     super::{
         client::{CallError, Reply, Request, Tree},
-        definitions::{Batch, Call, Definition, Hook, Input, List, Service},
+        definitions::{Batch, Call, Definition, Hook, Input, ListCall, Service},
     },
-    Run, balancers,
+    Run,
     batch::BatchTrees,
     build::Built,
-    details::{Details, Lookup},
+    details::{KindDetails, Lookup},
     eval::{Item, Named},
-    gather, metrics,
-    place::Place,
-    types,
-    unseen::Added,
+    gather,
+    location::Location,
+    metrics, target_groups, types,
+    unseen::HookValue,
 };
 use crate::{
     collector_api::BoxFuture,
@@ -36,11 +36,11 @@ pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
     codes.iter().any(|code| **code == *error.code)
 }
 
-/// One kind in one place.
+/// One kind in one location.
 #[derive(Clone, Copy)]
-pub(crate) struct Step<'r> {
+pub(crate) struct KindCollection<'r> {
     pub(super) run: &'r Run<'r>,
-    pub(super) place: &'r Place,
+    pub(super) location: &'r Location,
     pub(super) service: &'static Service,
     pub(super) definition: &'static Definition,
     pub(super) kind: &'static Kind,
@@ -48,31 +48,31 @@ pub(crate) struct Step<'r> {
 
 /// What a kind hangs below: the item of that node, and the node.
 #[derive(Clone, Copy)]
-pub(crate) struct Above<'t> {
+pub(crate) struct ParentItem<'t> {
     pub(super) item: &'t Item<'t>,
     pub(super) node: NodeId,
 }
 
-impl<'t> Above<'t> {
+impl<'t> ParentItem<'t> {
     /// Its item as a named value.
     fn named(self) -> Named<'t> {
         Named::whole("parent", self.item.tree)
     }
 }
 
-impl<'r> Step<'r> {
-    /// A step that has done nothing yet.
+impl<'r> KindCollection<'r> {
+    /// A collection that has done nothing yet.
     ///
     /// # Errors
     /// `Internal` if the schema does not have the kind.
     pub(crate) fn new(
         run: &'r Run<'_>,
-        place: &'r Place,
+        location: &'r Location,
         service: &'static Service,
         definition: &'static Definition,
     ) -> Result<Self, Failure> {
         let kind = run.kind(definition.kind.get_ref())?;
-        Ok(Self { run, place, service, definition, kind })
+        Ok(Self { run, location, service, definition, kind })
     }
 
     pub(super) fn collector(&self) -> &'static str {
@@ -81,13 +81,13 @@ impl<'r> Step<'r> {
 
     /// Lists the kind and makes nodes of what comes. What could not be listed is remembered as unseen. Boxed, as a kind
     /// below a kind is a listing inside a listing.
-    pub(crate) fn list<'a>(self, above: Option<Above<'a>>) -> BoxFuture<'a, Result<(), Failure>>
+    pub(crate) fn list<'a>(self, parent: Option<ParentItem<'a>>) -> BoxFuture<'a, Result<(), Failure>>
     where
         'r: 'a,
     {
         Box::pin(async move {
-            if !self.list_pages(above).await? {
-                self.unseen(above.map_or(self.place.node, |above| above.node));
+            if !self.list_pages(parent).await? {
+                self.unseen(parent.map_or(self.location.node, |parent| parent.node));
             }
             Ok(())
         })
@@ -95,27 +95,27 @@ impl<'r> Step<'r> {
 
     /// Remembers that some nodes of the kind may be missing below a node.
     pub(crate) fn unseen(&self, below: NodeId) {
-        self.run.unseen(self.place, self.service, self.definition, below);
+        self.run.unseen(self.location, self.service, self.definition, below);
     }
 
     /// Answers whether the list is complete.
-    async fn list_pages(self, above: Option<Above<'_>>) -> Result<bool, Failure> {
+    async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let Some(list) = &self.definition.list else { return Ok(true) };
         if list.shared {
             return self.list_shared(list).await;
         }
         let mut is_complete = true;
-        let details = Details::of(self.run, self.place, self.service, self.definition.details.as_ref()).await?;
+        let details = KindDetails::of(self.run, self.location, self.service, self.definition.details.as_ref()).await?;
         if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
             for items in details.pages() {
-                is_complete &= self.items(&items, above, &|item| Some(item)).await?;
+                is_complete &= self.items(&items, parent, &|item| Some(item)).await?;
             }
             return Ok(is_complete);
         }
-        let lookup = details.as_ref().and_then(Details::lookup);
+        let lookup = details.as_ref().and_then(KindDetails::lookup);
         let nothing = Tree::Null;
         let plain = Item::plain(&nothing);
-        let item = above.map_or(&plain, |above| above.item);
+        let item = parent.map_or(&plain, |parent| parent.item);
         let inputs: Vec<_> = match list.inputs.as_slice() {
             [] => vec![Map::new()],
             inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
@@ -127,11 +127,11 @@ impl<'r> Step<'r> {
                 continue;
             }
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
-            while let Some(page) = if self.place.is_refused() { None } else { pages.next().await } {
+            while let Some(page) = if self.location.is_refused() { None } else { pages.next().await } {
                 let done = match page {
                     Ok(reply) => {
-                        self.place.answered(&self.service.service, list.operation.get_ref());
-                        self.page(&reply, above, lookup.as_ref()).await?
+                        self.location.answered(&self.service.service, list.operation.get_ref());
+                        self.page(&reply, parent, lookup.as_ref()).await?
                     }
                     Err(error) => Err(error),
                 };
@@ -144,12 +144,12 @@ impl<'r> Step<'r> {
                 }
             }
         }
-        // What ended the place may have ended this list too.
-        Ok(is_complete && !self.place.is_refused())
+        // What ended the location may have ended this list too.
+        Ok(is_complete && !self.location.is_refused())
     }
 
-    async fn list_shared(&self, list: &'static List) -> Result<bool, Failure> {
-        match self.place.shared(self.run, &self.service.service, list.operation.get_ref()).await {
+    async fn list_shared(&self, list: &'static ListCall) -> Result<bool, Failure> {
+        match self.location.shared(self.run, &self.service.service, list.operation.get_ref()).await {
             Ok(replies) => {
                 let mut is_complete = true;
                 for reply in replies.iter() {
@@ -165,19 +165,19 @@ impl<'r> Step<'r> {
     }
 
     /// Reports a failed list; answers whether it says that there is nothing.
-    async fn failed(&self, list: &List, error: &CallError) -> Result<bool, Failure> {
+    async fn failed(&self, list: &ListCall, error: &CallError) -> Result<bool, Failure> {
         let is_absent = is_absence(error, &list.not_found_codes);
         if is_absent {
-            self.place.answered(&self.service.service, list.operation.get_ref());
+            self.location.answered(&self.service.service, list.operation.get_ref());
         } else {
-            self.place.lost(self.run, self.collector(), error).await?;
+            self.location.lost(self.run, self.collector(), error).await?;
         }
         Ok(is_absent)
     }
 
     /// Whether a call of this operation is worth making here, for the kind or for a call's own collector.
     fn allows(&self, operation: &str, collector: Option<&'static str>) -> bool {
-        self.place.allows(&self.service.service, operation, collector.unwrap_or(self.collector()))
+        self.location.allows(&self.service.service, operation, collector.unwrap_or(self.collector()))
     }
 
     /// Whether a call of the definition is worth making here.
@@ -187,12 +187,12 @@ impl<'r> Step<'r> {
 
     /// Remembers that a call of the definition was answered, if only with the word that there is nothing.
     pub(crate) fn answered(&self, call: &Call) {
-        self.place.answered(&self.service.service, call.operation.get_ref());
+        self.location.answered(&self.service.service, call.operation.get_ref());
     }
 
     /// Reports a failed call.
     pub(crate) async fn lost(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
-        self.place.lost(self.run, call.collector().unwrap_or(self.collector()), error).await
+        self.location.lost(self.run, call.collector().unwrap_or(self.collector()), error).await
     }
 
     /// The calls of the definition that are for many items at once.
@@ -202,18 +202,18 @@ impl<'r> Step<'r> {
 
     /// Whether it is of no use to go on here.
     pub(crate) fn is_over(&self) -> bool {
-        self.place.is_refused()
+        self.location.is_refused()
     }
 
     fn request(&self, operation: &'static str, input: Map<String, Json>) -> Request<'r> {
-        Request { service: &self.service.service, operation, region: &self.place.region, input }
+        Request { service: &self.service.service, operation, region: &self.location.region, input }
     }
 
     /// Makes nodes of a page; answers whether of all its items. The outer error ends the unit, the inner one this listing.
     async fn page(
         &self,
         reply: &Reply,
-        above: Option<Above<'_>>,
+        parent: Option<ParentItem<'_>>,
         details: Option<&Lookup<'_>>,
     ) -> Result<Result<bool, CallError>, Failure> {
         let Some(list) = &self.definition.list else { return Ok(Ok(true)) };
@@ -226,14 +226,14 @@ impl<'r> Step<'r> {
             items.push(item);
             ControlFlow::Continue(())
         });
-        self.items(&items, above, &|item| details?.of(item)).await.map(Ok)
+        self.items(&items, parent, &|item| details?.of(item)).await.map(Ok)
     }
 
     /// Makes nodes of items, each of which may have details; answers whether of all.
     async fn items<'t>(
         &self,
         items: &[&'t Tree<'t>],
-        above: Option<Above<'t>>,
+        parent: Option<ParentItem<'t>>,
         details: &(dyn Fn(&'t Tree<'t>) -> Option<&'t Tree<'t>> + Sync),
     ) -> Result<bool, Failure> {
         let mut added = Vec::with_capacity(self.definition.hooks.len());
@@ -253,31 +253,31 @@ impl<'r> Step<'r> {
                 added.iter().filter_map(move |(name, values)| Some(Named::whole(name, &values.get(index)?.value)));
             let values = values.chain(parts.iter().map(|parts| parts.of(item)));
             let details = details(item).map(|details| Named::whole(DETAILS, details));
-            values.chain(details).chain(above.map(Above::named)).collect()
+            values.chain(details).chain(parent.map(ParentItem::named)).collect()
         };
         let items = items.iter().zip(failed).enumerate();
         let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });
         if self.definition.calls.is_empty() && self.children().next().is_none() {
             let mut is_complete = true;
             for item in items {
-                is_complete &= self.item(item, above).await?;
+                is_complete &= self.item(item, parent).await?;
             }
             return Ok(is_complete);
         }
-        let futures = items.map(|item| -> BoxFuture<'_, Result<bool, Failure>> { Box::pin(self.item(item, above)) });
+        let futures = items.map(|item| -> BoxFuture<'_, Result<bool, Failure>> { Box::pin(self.item(item, parent)) });
         let made = gather(ITEMS_AT_ONCE, futures.collect()).await?;
         Ok(made.into_iter().all(|is_made| is_made))
     }
 
-    async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
-        let (run, place) = (self.run, self.place);
+    async fn hook(&self, hook: Hook, items: &[&Tree<'_>]) -> Result<Vec<HookValue>, Failure> {
+        let (run, location) = (self.run, self.location);
         match hook {
-            Hook::InstanceType => types::instance_types(run, place, items).await,
-            Hook::VolumeType => types::volume_types(run, place, items).await,
-            Hook::VolumeUse => metrics::volume_use(run, place, items).await,
-            Hook::DatabaseUse => metrics::database_use(run, place, items).await,
-            Hook::Targets => balancers::targets(run, place, items).await,
-            Hook::Backends => balancers::backends(run, place, items).await,
+            Hook::InstanceType => types::instance_types(run, location, items).await,
+            Hook::VolumeType => types::volume_types(run, location, items).await,
+            Hook::VolumeUse => metrics::volume_use(run, location, items).await,
+            Hook::DatabaseUse => metrics::database_use(run, location, items).await,
+            Hook::Targets => target_groups::targets(run, location, items).await,
+            Hook::Backends => target_groups::backends(run, location, items).await,
         }
     }
 
@@ -292,7 +292,7 @@ impl<'r> Step<'r> {
 
     /// Completes one item with the calls of its definition, sends its node and edges, and lists what hangs below it.
     /// Answers whether there is a node of it, or rightly none.
-    async fn item(&self, item: Item<'_>, above: Option<Above<'_>>) -> Result<bool, Failure> {
+    async fn item(&self, item: Item<'_>, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let mut failed = Vec::new();
         let answers = self.answers(&item, &mut failed).await?;
         let trees = self.trees(&answers, &mut failed).await?;
@@ -303,15 +303,15 @@ impl<'r> Step<'r> {
             take: Some(call.result.get_ref()),
             pages,
         }));
-        let node = match self.node(&item, above).await? {
+        let node = match self.node(&item, parent).await? {
             Built::Node(node) => node,
             Built::Nothing => return Ok(true),
             Built::Unknown => return Ok(false),
         };
         for child in self.children() {
             if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
-                let step = Step::new(self.run, self.place, self.service, child)?;
-                step.list(Some(Above { item: &item, node })).await?;
+                let collection = KindCollection::new(self.run, self.location, self.service, child)?;
+                collection.list(Some(ParentItem { item: &item, node })).await?;
             }
         }
         Ok(true)
@@ -381,7 +381,7 @@ impl<'r> Step<'r> {
                 Ok(pages) => trees.push((*call, pages)),
                 Err(error) => {
                     failed.push(&call.name);
-                    self.place.lost(self.run, self.collector(), &error).await?;
+                    self.location.lost(self.run, self.collector(), &error).await?;
                 }
             }
         }

@@ -17,8 +17,8 @@ use super::{
     super::client::{CallError, CallErrorKind, Request, Tree},
     Run,
     eval::time_value,
-    place::Place,
-    unseen::Added,
+    location::Location,
+    unseen::HookValue,
 };
 
 /// How far back is looked; what lies before that counts as not used.
@@ -94,47 +94,55 @@ impl Measurement {
     }
 }
 
-/// What was measured, by the item's id and the metric's place.
+/// What was measured, by the item's id and the metric's location.
 type Measured = HashMap<(String, usize), Measurement>;
 
 /// When each volume was last used, as the values `read` and `written`.
 ///
 /// An attached volume is in use now. One that is not has what was measured, or the beginning of the window, or its own
 /// creation if that is later. If it could not be measured it has nothing, as a guess might get it deleted.
-pub(crate) async fn volume_use(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
+pub(crate) async fn volume_use(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
     let is_idle = |item: &Tree<'_>| item.get("State").and_then(Tree::text) == Some("available");
     let idle: Vec<&Tree<'_>> = items.iter().copied().filter(|item| is_idle(item)).collect();
-    let mut uses = last_uses(run, place, &VOLUMES, "volumes", &idle).await?.into_iter();
-    let now = || Added::known(Tree::Map(vec![("read".into(), tree(run.now))]));
+    let mut uses = last_uses(run, location, &VOLUMES, "volumes", &idle).await?.into_iter();
+    let now = || HookValue::known(Tree::Map(vec![("read".into(), tree(run.now))]));
     let of_item = |item: &&Tree<'_>| if is_idle(item) { uses.next().unwrap_or_default() } else { now() };
     Ok(items.iter().map(of_item).collect())
 }
 
 /// When somebody was last connected to each database, as the value `connected`, with the same fallbacks. One that is still
 /// being created has none.
-pub(crate) async fn database_use(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
-    last_uses(run, place, &DATABASES, "rds_instances", items).await
+pub(crate) async fn database_use(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
+    last_uses(run, location, &DATABASES, "rds_instances", items).await
 }
 
 async fn last_uses(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     what: &Metrics,
     collector: &str,
     items: &[&Tree<'_>],
-) -> Result<Vec<Added>, Failure> {
+) -> Result<Vec<HookValue>, Failure> {
     let ids: Vec<&str> = items.iter().filter_map(|item| item.get(what.id).and_then(Tree::text)).collect();
     let started = Instant::now();
     let mut measured = Measured::new();
     for ids in ids.chunks(QUERIES_PER_CALL / what.metrics.len()) {
-        match measure(run, place, what, ids, &mut measured).await {
+        match measure(run, location, what, ids, &mut measured).await {
             Ok(message) => {
-                for error in incomplete(place, what, ids, &measured, message.as_ref()) {
-                    place.lost(run, collector, &error).await?;
+                for error in incomplete(location, what, ids, &measured, message.as_ref()) {
+                    location.lost(run, collector, &error).await?;
                 }
             }
             Err(error) => {
-                place.lost(run, collector, &error).await?;
+                location.lost(run, collector, &error).await?;
                 break;
             }
         }
@@ -150,7 +158,7 @@ async fn last_uses(
             Some(((*name).into(), tree(found?.newest.or_else(|| fallback(created, run.now))?)))
         });
         let value = Tree::Map(times.collect());
-        Added { value, is_unknown }
+        HookValue { value, is_unknown }
     };
     Ok(items.iter().map(of_item).collect())
 }
@@ -167,14 +175,14 @@ fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<Offs
 /// Asks for the metrics of some resources. Answers what CloudWatch has to say about the whole call.
 async fn measure(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     what: &Metrics,
     ids: &[&str],
     measured: &mut Measured,
 ) -> Result<Option<String>, CallError> {
     let input = query(what, ids, run.now);
     let (service, operation) = OPERATION;
-    let mut pages = run.client.pages(Request { service, operation, region: &place.region, input });
+    let mut pages = run.client.pages(Request { service, operation, region: &location.region, input });
     let mut about = None;
     while let Some(page) = pages.next().await {
         let page = page?;
@@ -198,7 +206,7 @@ fn message(tree: &Tree<'_>) -> Option<String> {
 
 /// The metrics without a complete result as failures of the call, one for each status.
 fn incomplete(
-    place: &Place,
+    location: &Location,
     what: &Metrics,
     ids: &[&str],
     measured: &Measured,
@@ -215,8 +223,8 @@ fn incomplete(
     let failure = |(status, (count, message)): (&str, (usize, Option<&String>))| {
         let counts = format!("{count} of {} metrics are not complete", ids.len() * what.metrics.len());
         let said: Vec<&str> = [&counts].into_iter().chain(message).chain(about).map(String::as_str).collect();
-        let kind = if status == "Forbidden" { CallErrorKind::Denied } else { CallErrorKind::Odd };
-        CallError::new(kind, status, said.join("; ")).of(OPERATION.0, OPERATION.1, &place.region)
+        let kind = if status == "Forbidden" { CallErrorKind::Denied } else { CallErrorKind::Unexpected };
+        CallError::new(kind, status, said.join("; ")).of(OPERATION.0, OPERATION.1, &location.region)
     };
     missing.into_iter().map(failure).collect()
 }

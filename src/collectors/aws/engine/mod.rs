@@ -5,18 +5,18 @@
 //! becomes nodes at once. What fails costs its kind in its region and is reported as a gap.
 
 mod account;
-mod balancers;
 mod batch;
 mod breaker;
 mod build;
 mod details;
 pub(crate) mod eval;
 mod kind;
+mod location;
 mod metrics;
-mod place;
 mod price_list;
 mod prices;
 mod quotas;
+mod target_groups;
 mod types;
 pub(crate) mod unseen;
 
@@ -35,7 +35,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 use worker_proto::{Failure, FailureKind, Gap, Unit};
 
-use self::{place::Place, prices::Prices, unseen::Unseen};
+use self::{location::Location, prices::Prices, unseen::Unseen};
 use super::{
     broker::Payload,
     client::{CallError, CallErrorKind, Client},
@@ -65,12 +65,12 @@ pub(crate) struct Run<'c> {
     now: OffsetDateTime,
     prices: Prices,
     /// The gaps that were reported: a thousand users give one gap, not a thousand.
-    reported: Mutex<HashSet<Reported>>,
+    reported: Mutex<HashSet<GapKey>>,
     unseen: Mutex<Unseen>,
 }
 
 /// What a gap is known by: region, service, operation and code. Two services may share the name of an operation.
-type Reported = [String; 4];
+type GapKey = [String; 4];
 
 /// Collects one account.
 ///
@@ -102,20 +102,20 @@ impl<'c> Run<'c> {
 
     async fn collect(mut self) -> Result<(), Failure> {
         let account = self.account().await?;
-        let places = self.places(account).await?;
-        self.leave_uncollected(account, &places);
-        let parts = u32::try_from(places.len()).unwrap_or(u32::MAX);
+        let locations = self.locations(account).await?;
+        self.leave_uncollected(account, &locations);
+        let parts = u32::try_from(locations.len()).unwrap_or(u32::MAX);
         let (run, done) = (&self, &AtomicU32::new(0));
-        let futures = places.iter().map(|place| -> BoxFuture<'_, Result<(), Failure>> {
+        let futures = locations.iter().map(|location| -> BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
-                place.collect(run).await?;
+                location.collect(run).await?;
                 run.context.progress(done.fetch_add(1, Ordering::Relaxed) + 1, parts);
                 Ok(())
             })
         });
         let pool = self.context.settings().integer("aws-region-pool-size").unwrap_or(1);
         at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
-        self.check_answered(&places)?;
+        self.check_answered(&locations)?;
         let unseen = self.tell_unseen().await?;
         let report = self.graph.finish(&unseen).await?;
         tracing::info!(account = self.payload.account, edges = report.sent, "AWS account is collected");
@@ -123,24 +123,24 @@ impl<'c> Run<'c> {
     }
 
     /// The pseudo region and the regions, with their nodes sent.
-    async fn places(&self, account: NodeId) -> Result<Vec<Place>, Failure> {
-        let global = Place::global(global_region(&self.payload.partition));
-        let mut places = vec![global];
-        places.extend(self.regions(account).await?.iter().map(|region| Place::region(region)));
-        for place in &mut places {
-            place.announce(self, account).await?;
+    async fn locations(&self, account: NodeId) -> Result<Vec<Location>, Failure> {
+        let global = Location::global(global_region(&self.payload.partition));
+        let mut locations = vec![global];
+        locations.extend(self.regions(account).await?.iter().map(|region| Location::region(region)));
+        for location in &mut locations {
+            location.announce(self, account).await?;
         }
-        Ok(places)
+        Ok(locations)
     }
 
     /// # Errors
     /// If no call for resources was answered: an account that refuses everything was not collected.
-    fn check_answered(&self, places: &[Place]) -> Result<(), Failure> {
-        let losses: u32 = places.iter().map(Place::losses).sum();
-        if losses == 0 || places.iter().any(Place::has_answered) {
+    fn check_answered(&self, locations: &[Location]) -> Result<(), Failure> {
+        let losses: u32 = locations.iter().map(Location::losses).sum();
+        if losses == 0 || locations.iter().any(Location::has_answered) {
             return Ok(());
         }
-        let refusal = places.iter().find_map(Place::first_loss);
+        let refusal = locations.iter().find_map(Location::first_loss);
         let what = format!("AWS account {}: none of its calls was answered", self.payload.account);
         Err(refusal.map_or_else(|| internal(&what), |error| call_failure(&what, &error)))
     }

@@ -20,7 +20,7 @@ use super::super::client::{CallError, CallErrorKind};
 use crate::collector_api::{CollectContext, Shared};
 
 /// How long one question may take with all its attempts: everything else can do without prices.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A list that throttles so many questions in a row to the end is not asked any further.
 const THROTTLED: u32 = 4;
@@ -33,7 +33,7 @@ const FAILED: &str = "price list failed";
 
 /// What one account knows of the price list.
 #[derive(Default)]
-pub(super) struct List {
+pub(super) struct PriceList {
     /// Whether the first question of the run was answered.
     open: OnceCell<()>,
     /// Why the list is not asked any further.
@@ -44,7 +44,7 @@ pub(super) struct List {
 
 /// Whom a failure concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scope {
+enum FailureScope {
     /// All questions of all accounts.
     Run,
     /// All questions of this account.
@@ -53,7 +53,7 @@ enum Scope {
     Question,
 }
 
-impl List {
+impl PriceList {
     /// Asks the list, unless it is of no use. The outer error ends the unit.
     pub(super) async fn ask<T, F>(
         &self,
@@ -78,7 +78,7 @@ impl List {
             return Ok(Err(refusal.clone()));
         }
         let answer = question().await;
-        if self.learn(&answer) == Some(Scope::Run)
+        if self.learn(&answer) == Some(FailureScope::Run)
             && let Err(error) = &answer
         {
             publish(context, error).await?;
@@ -98,7 +98,7 @@ impl List {
     {
         let lease = match context.shared(ANSWERS).await? {
             Shared::Value(value) => {
-                if let Err(failed) = Told::read::<()>(&value) {
+                if let Err(failed) = PublishedPrice::read::<()>(&value) {
                     let _ = self.refusal.set(failed);
                 }
                 return Ok(());
@@ -109,9 +109,9 @@ impl List {
         let answer = question().await;
         let state = match (self.learn(&answer), &answer) {
             // The next account may be allowed to ask.
-            (Some(Scope::Account), _) => None,
-            (Some(Scope::Run), Err(error)) => Told::of::<()>(&Err(error.clone())),
-            _ => Told::of(&Ok(Some(()))),
+            (Some(FailureScope::Account), _) => None,
+            (Some(FailureScope::Run), Err(error)) => PublishedPrice::of::<()>(&Err(error.clone())),
+            _ => PublishedPrice::of(&Ok(Some(()))),
         };
         if let Some(state) = state {
             lease.publish(state).await;
@@ -121,19 +121,21 @@ impl List {
     }
 
     /// Learns from an answer whether it is of use to go on asking; returns whom a failure concerns.
-    fn learn<T>(&self, answer: &Result<T, CallError>) -> Option<Scope> {
+    fn learn<T>(&self, answer: &Result<T, CallError>) -> Option<FailureScope> {
         let Err(error) = answer else {
             self.throttled.store(0, Ordering::Relaxed);
             return None;
         };
         let scope = match error.kind {
-            CallErrorKind::Denied | CallErrorKind::Credentials => Scope::Account,
-            CallErrorKind::Unavailable if error.code == "NoCredentials" => Scope::Account,
-            CallErrorKind::Unavailable => Scope::Run,
-            CallErrorKind::Throttled if self.throttled.fetch_add(1, Ordering::Relaxed) + 1 >= THROTTLED => Scope::Run,
-            _ => Scope::Question,
+            CallErrorKind::Denied | CallErrorKind::Credentials => FailureScope::Account,
+            CallErrorKind::Unavailable if error.code == "NoCredentials" => FailureScope::Account,
+            CallErrorKind::Unavailable => FailureScope::Run,
+            CallErrorKind::Throttled if self.throttled.fetch_add(1, Ordering::Relaxed) + 1 >= THROTTLED => {
+                FailureScope::Run
+            }
+            _ => FailureScope::Question,
         };
-        if scope != Scope::Question {
+        if scope != FailureScope::Question {
             // Whoever was first has said why.
             let _ = self.refusal.set(error.clone());
         }
@@ -144,7 +146,7 @@ impl List {
 /// Why the list no longer answers, if somebody has said so.
 async fn peek(context: &CollectContext) -> Result<Option<CallError>, Failure> {
     match context.shared(FAILED).await? {
-        Shared::Value(value) => Ok(Told::read::<()>(&value).err()),
+        Shared::Value(value) => Ok(PublishedPrice::read::<()>(&value).err()),
         // Dropping the lease lets the next one look.
         Shared::Fetch(_) => Ok(None),
     }
@@ -152,8 +154,10 @@ async fn peek(context: &CollectContext) -> Result<Option<CallError>, Failure> {
 
 /// Says to all accounts that the list no longer answers.
 async fn publish(context: &CollectContext, error: &CallError) -> Result<(), Failure> {
-    if let (Shared::Fetch(lease), Some(told)) = (context.shared(FAILED).await?, Told::of::<()>(&Err(error.clone()))) {
-        lease.publish(told).await;
+    if let (Shared::Fetch(lease), Some(published)) =
+        (context.shared(FAILED).await?, PublishedPrice::of::<()>(&Err(error.clone())))
+    {
+        lease.publish(published).await;
     }
     Ok(())
 }
@@ -164,21 +168,21 @@ fn unknown() -> CallError {
 
 /// A shared answer of the list.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Told<T> {
+pub(super) enum PublishedPrice<T> {
     /// What it says of a type, if anything.
     Found(Option<T>),
     /// How the call failed that asked for it.
     Failed { operation: String, region: String, code: String, message: String, is_throttled: bool },
 }
 
-impl Told<()> {
+impl PublishedPrice<()> {
     /// The text of an answer for all accounts; `None` if it concerns this account only.
     pub(super) fn of<T: Serialize>(answer: &Result<Option<T>, CallError>) -> Option<String> {
-        let told = match answer {
-            Ok(found) => Told::Found(found.as_ref()),
+        let published = match answer {
+            Ok(found) => PublishedPrice::Found(found.as_ref()),
             Err(error) if matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Credentials) => return None,
             Err(error) if error.code == "NoCredentials" => return None,
-            Err(error) => Told::Failed {
+            Err(error) => PublishedPrice::Failed {
                 operation: error.operation.to_string(),
                 region: error.region.to_string(),
                 code: error.code.clone(),
@@ -186,14 +190,14 @@ impl Told<()> {
                 is_throttled: error.kind == CallErrorKind::Throttled,
             },
         };
-        serde_json::to_string(&told).ok()
+        serde_json::to_string(&published).ok()
     }
 
     /// Reads such a text.
     pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<Option<T>, CallError> {
         match serde_json::from_str(text) {
-            Ok(Told::Found(found)) => Ok(found),
-            Ok(Told::Failed { operation, region, code, message, is_throttled }) => {
+            Ok(PublishedPrice::Found(found)) => Ok(found),
+            Ok(PublishedPrice::Failed { operation, region, code, message, is_throttled }) => {
                 let kind = if is_throttled { CallErrorKind::Throttled } else { CallErrorKind::Unavailable };
                 Err(CallError::new(kind, &code, message).of("pricing", &operation, &region))
             }
@@ -212,44 +216,46 @@ mod tests {
 
     #[test]
     fn failure_concerns_run_account_or_question() {
-        use CallErrorKind::{Credentials, Denied, NotFound, Odd, Throttled, Unavailable};
+        use CallErrorKind::{Credentials, Denied, NotFound, Throttled, Unavailable, Unexpected};
         for (kind, code, scope) in [
-            (Denied, "AccessDeniedException", Scope::Account),
-            (Credentials, "ExpiredToken", Scope::Account),
-            (Unavailable, "NoCredentials", Scope::Account),
-            (Unavailable, "Timeout", Scope::Run),
-            (Unavailable, "500", Scope::Run),
-            (Unavailable, "UnknownHost", Scope::Run),
-            (Unavailable, "UnreadableReply", Scope::Run),
-            (Throttled, "ThrottlingException", Scope::Question),
-            (Odd, "ReplyTooLarge", Scope::Question),
-            (NotFound, "NotFoundException", Scope::Question),
+            (Denied, "AccessDeniedException", FailureScope::Account),
+            (Credentials, "ExpiredToken", FailureScope::Account),
+            (Unavailable, "NoCredentials", FailureScope::Account),
+            (Unavailable, "Timeout", FailureScope::Run),
+            (Unavailable, "500", FailureScope::Run),
+            (Unavailable, "UnknownHost", FailureScope::Run),
+            (Unavailable, "UnreadableReply", FailureScope::Run),
+            (Throttled, "ThrottlingException", FailureScope::Question),
+            (Unexpected, "ReplyTooLarge", FailureScope::Question),
+            (NotFound, "NotFoundException", FailureScope::Question),
         ] {
-            let list = List::default();
+            let list = PriceList::default();
             assert_eq!(list.learn(&failed(kind, code)), Some(scope), "{code}");
-            assert_eq!(list.refusal.get().is_some(), scope != Scope::Question, "{code}");
+            assert_eq!(list.refusal.get().is_some(), scope != FailureScope::Question, "{code}");
         }
     }
 
     #[test]
     fn list_that_throttles_again_and_again_fails_for_the_run() {
         let throttled = || failed(CallErrorKind::Throttled, "ThrottlingException");
-        let list = List::default();
+        let list = PriceList::default();
         let scopes = [throttled(), throttled(), throttled(), Ok(()), throttled()].map(|answer| list.learn(&answer));
-        assert!(!scopes.contains(&Some(Scope::Run)), "{scopes:?}");
+        assert!(!scopes.contains(&Some(FailureScope::Run)), "{scopes:?}");
         let scopes = [throttled(), throttled(), throttled()].map(|answer| list.learn(&answer));
-        assert_eq!(scopes[2], Some(Scope::Run));
+        assert_eq!(scopes[2], Some(FailureScope::Run));
     }
 
     #[test]
     fn shared_answers_are_read_as_they_were_told() {
-        let read = |answer: &Result<Option<f64>, CallError>| Told::of(answer).map(|told| Told::read::<f64>(&told));
+        let read = |answer: &Result<Option<f64>, CallError>| {
+            PublishedPrice::of(answer).map(|published| PublishedPrice::read::<f64>(&published))
+        };
         assert_eq!(read(&Ok(Some(0.08))), Some(Ok(Some(0.08))));
         assert_eq!(read(&Ok(None)), Some(Ok(None)));
         let timeout = failed(CallErrorKind::Unavailable, "Timeout").map(|()| None);
         assert_eq!(read(&timeout), Some(timeout.clone()));
         let denied = failed(CallErrorKind::Denied, "AccessDeniedException").map(|()| None);
         assert_eq!(read(&denied), None);
-        assert!(Told::read::<f64>("rubbish").is_err());
+        assert!(PublishedPrice::read::<f64>("rubbish").is_err());
     }
 }

@@ -18,8 +18,8 @@ use worker_proto::Failure;
 use super::{
     super::client::{CallError, Request, Tree},
     Run,
-    place::Place,
-    price_list::{List, PATIENCE, Told},
+    location::Location,
+    price_list::{PriceList, PublishedPrice, TIMEOUT},
 };
 use crate::collector_api::Shared;
 
@@ -38,9 +38,9 @@ const STORAGE: &str = "Storage";
 /// What was asked so far.
 #[derive(Default)]
 pub(crate) struct Prices {
-    instances: Known<InstanceType>,
-    volumes: Known<f64>,
-    list: List,
+    instances: PriceCache<InstanceType>,
+    volumes: PriceCache<f64>,
+    list: PriceList,
 }
 
 /// What is known of a type.
@@ -55,18 +55,18 @@ pub(crate) enum Price<T> {
 }
 
 /// Answers by type and region, failures too; whoever asks while one is on its way waits for it.
-struct Known<T>(Mutex<HashMap<(String, String), Answer<T>>>);
+struct PriceCache<T>(Mutex<HashMap<(String, String), PriceCell<T>>>);
 
-type Answer<T> = Arc<OnceCell<Result<Option<T>, CallError>>>;
+type PriceCell<T> = Arc<OnceCell<Result<Option<T>, CallError>>>;
 
-impl<T> Default for Known<T> {
+impl<T> Default for PriceCache<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T> Known<T> {
-    fn cell(&self, wanted: &str, region: &str) -> Answer<T> {
+impl<T> PriceCache<T> {
+    fn cell(&self, wanted: &str, region: &str) -> PriceCell<T> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry((wanted.to_owned(), region.to_owned())).or_default())
     }
@@ -83,14 +83,18 @@ pub(crate) struct InstanceType {
 }
 
 /// The facts about an instance type in a region, if the price list has them.
-pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Price<InstanceType>, Failure> {
+pub(crate) async fn instance_type(
+    run: &Run<'_>,
+    location: &Location,
+    wanted: &str,
+) -> Result<Price<InstanceType>, Failure> {
     let fields = [
         ("operatingSystem", "Linux"),
         ("operation", "RunInstances"),
         ("capacitystatus", "Used"),
         ("instanceType", wanted),
     ];
-    find(run, place, &run.prices.instances, wanted, &fields, |products| {
+    find(run, location, &run.prices.instances, wanted, &fields, |products| {
         let found: Vec<_> = products.iter().filter_map(|product| read_instance_type(product, wanted)).collect();
         let shared = found.iter().find(|(_, is_shared)| *is_shared).map(|(found, _)| found.clone());
         shared.or_else(|| found.into_iter().next().map(|(found, _)| InstanceType { cost: None, ..found }))
@@ -99,10 +103,10 @@ pub(crate) async fn instance_type(run: &Run<'_>, place: &Place, wanted: &str) ->
 }
 
 /// What a GiB of a volume type costs in a month in a region, in US dollars, if the price list says.
-pub(crate) async fn volume_type(run: &Run<'_>, place: &Place, wanted: &str) -> Result<Price<f64>, Failure> {
+pub(crate) async fn volume_type(run: &Run<'_>, location: &Location, wanted: &str) -> Result<Price<f64>, Failure> {
     let Some(name) = volume_type_name(wanted) else { return Ok(Price::Unlisted) };
     let fields = [("productFamily", STORAGE), ("volumeType", name), ("volumeApiName", wanted)];
-    find(run, place, &run.prices.volumes, wanted, &fields, storage_cost).await
+    find(run, location, &run.prices.volumes, wanted, &fields, storage_cost).await
 }
 
 /// What the price list calls a volume type.
@@ -119,8 +123,8 @@ fn volume_type_name(wanted: &str) -> Option<&'static str> {
 
 async fn find<T: Clone + Serialize + DeserializeOwned>(
     run: &Run<'_>,
-    place: &Place,
-    known: &Known<T>,
+    location: &Location,
+    known: &PriceCache<T>,
     wanted: &str,
     fields: &[(&str, &str)],
     choose: impl FnOnce(&[Json]) -> Option<T>,
@@ -128,12 +132,12 @@ async fn find<T: Clone + Serialize + DeserializeOwned>(
     if run.payload.partition != PRICE_PARTITION {
         return Ok(Price::Unlisted);
     }
-    let cell = known.cell(wanted, &place.region);
-    let answer = cell.get_or_try_init(|| ask(run, &place.region, wanted, fields, choose));
+    let cell = known.cell(wanted, &location.region);
+    let answer = cell.get_or_try_init(|| ask(run, &location.region, wanted, fields, choose));
     match answer.await? {
         Ok(Some(found)) => Ok(Price::Known(found.clone())),
         Ok(None) => Ok(Price::Unlisted),
-        Err(error) => run.lost(&place.label, "pricing", error).await.map(|()| Price::Failed),
+        Err(error) => run.lost(&location.label, "pricing", error).await.map(|()| Price::Failed),
     }
 }
 
@@ -146,12 +150,12 @@ async fn ask<T: Serialize + DeserializeOwned>(
     choose: impl FnOnce(&[Json]) -> Option<T>,
 ) -> Result<Result<Option<T>, CallError>, Failure> {
     let lease = match run.context.shared(&format!("price {wanted} {region}")).await? {
-        Shared::Value(value) => return Ok(Told::read(&value)),
+        Shared::Value(value) => return Ok(PublishedPrice::read(&value)),
         Shared::Fetch(lease) => lease,
     };
     let products = run.prices.list.ask(run.context, || products(run, fields, region)).await?;
     let found = products.map(|products| choose(&products));
-    if let Some(told) = Told::of(&found) {
+    if let Some(told) = PublishedPrice::of(&found) {
         lease.publish(told).await;
     }
     Ok(found)
@@ -163,7 +167,7 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Resul
     let request = Request::new("pricing", "GetProducts", PRICE_REGION)
         .with("ServiceCode", "AmazonEC2")
         .with("Filters", filters.collect::<Vec<_>>());
-    let mut pages = run.client.within(PATIENCE).pages(request);
+    let mut pages = run.client.within(TIMEOUT).pages(request);
     let mut products = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page?;
@@ -184,7 +188,7 @@ fn unreadable(error: &serde_json::Error) -> CallError {
 fn read_instance_type(product: &Json, wanted: &str) -> Option<(InstanceType, bool)> {
     let attributes = product.get("product")?.get("attributes")?;
     let attribute = |name: &str| attributes.get(name).and_then(Json::as_str);
-    let is_elsewhere = attribute("locationType").is_some_and(|place| place != LOCATION_TYPE);
+    let is_elsewhere = attribute("locationType").is_some_and(|location| location != LOCATION_TYPE);
     if is_elsewhere || attribute("instanceType") != Some(wanted) {
         return None;
     }

@@ -14,8 +14,8 @@ use super::{
         definitions::Quota,
     },
     Run, internal,
-    place::Place,
-    unseen::Parts,
+    location::Location,
+    unseen::UnknownParts,
 };
 use crate::{
     collector_api::{End, Key},
@@ -36,7 +36,7 @@ type Values = Option<HashMap<String, f64>>;
 
 /// What is known of a quota.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limit {
+pub(crate) struct QuotaValue {
     /// Its value, if there is such a quota.
     pub(crate) value: Option<f64>,
     /// Whether the quotas of its service could not be listed.
@@ -50,31 +50,31 @@ pub(crate) struct Quotas(Mutex<HashMap<String, Arc<OnceCell<Values>>>>);
 /// The value of the first of these quotas that the service has here.
 pub(crate) async fn value(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     service: &str,
     names: &[impl AsRef<str>],
-) -> Result<Limit, Failure> {
+) -> Result<QuotaValue, Failure> {
     let unwanted = run.context.settings().list("aws-no-collect");
     if unwanted.iter().any(|name| name == OPTION) {
-        return Ok(Limit::default());
+        return Ok(QuotaValue::default());
     }
     let cell = {
-        let mut known = place.quotas.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = location.quotas.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(service.to_owned()).or_default())
     };
     let values = cell.get_or_try_init(|| async {
-        match ask(run, place, service).await {
+        match ask(run, location, service).await {
             Ok(values) => Ok(Some(values)),
-            Err(error) => place.lost(run, LABEL, &error).await.map(|()| None),
+            Err(error) => location.lost(run, LABEL, &error).await.map(|()| None),
         }
     });
     let values = values.await?.as_ref();
     let value = values.and_then(|values| names.iter().find_map(|name| values.get(name.as_ref()).copied()));
-    Ok(Limit { value, is_unknown: values.is_none() })
+    Ok(QuotaValue { value, is_unknown: values.is_none() })
 }
 
-async fn ask(run: &Run<'_>, place: &Place, service: &str) -> Result<HashMap<String, f64>, CallError> {
-    let request = Request::new("service-quotas", "ListServiceQuotas", &place.region).with("ServiceCode", service);
+async fn ask(run: &Run<'_>, location: &Location, service: &str) -> Result<HashMap<String, f64>, CallError> {
+    let request = Request::new("service-quotas", "ListServiceQuotas", &location.region).with("ServiceCode", service);
     let mut pages = run.client.pages(request);
     let mut values = HashMap::new();
     while let Some(page) = pages.next().await {
@@ -90,32 +90,32 @@ async fn ask(run: &Run<'_>, place: &Place, service: &str) -> Result<HashMap<Stri
 }
 
 /// Sends the node of a quota that a definition file names.
-pub(crate) async fn announce(run: &Run<'_>, place: &Place, quota: &Quota) -> Result<(), Failure> {
+pub(crate) async fn announce(run: &Run<'_>, location: &Location, quota: &Quota) -> Result<(), Failure> {
     let limit = match &quota.service {
-        Some(service) => value(run, place, service, &quota.names).await?,
-        None => Limit::default(),
+        Some(service) => value(run, location, service, &quota.names).await?,
+        None => QuotaValue::default(),
     };
     let mut resource = Resource::new(run.kind(quota.kind.get_ref())?, quota.id.as_str());
     resource.set("quota", Value::Float(limit.value.unwrap_or(UNKNOWN))).map_err(internal)?;
-    send(run, place, resource, if limit.is_unknown { &["quota"] } else { &[] }).await
+    send(run, location, resource, if limit.is_unknown { &["quota"] } else { &[] }).await
 }
 
 /// Sends a node that code made, below the region and known by its id; names the properties that could not be had.
 pub(crate) async fn send(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     resource: Resource<'_>,
     unknown: &[&str],
 ) -> Result<(), Failure> {
     let key = Key {
-        scope: place.label.clone(),
+        scope: location.label.clone(),
         kind: resource.kind().fqn.to_owned(),
         attribute: "id".to_owned(),
         value: resource.id().to_owned(),
     };
-    let node = resource.finish(&place.ancestors(run)).map_err(internal)?;
+    let node = resource.finish(&location.ancestors(run)).map_err(internal)?;
     let node = run.graph.add(node, vec![key]).await?;
-    run.graph.edge(End::Node(place.node), End::Node(node));
-    run.unseen_parts(node, Parts::properties(unknown));
+    run.graph.edge(End::Node(location.node), End::Node(node));
+    run.unseen_parts(node, UnknownParts::properties(unknown));
     Ok(())
 }

@@ -7,10 +7,10 @@ use worker_proto::Failure;
 use super::{
     super::client::{CallError, Request, Tree},
     Run, at_most, gather, internal,
-    place::Place,
+    location::Location,
     prices::{self, InstanceType, Price},
-    quotas::{self, Limit},
-    unseen::Added,
+    quotas::{self, QuotaValue},
+    unseen::HookValue,
 };
 use crate::{
     collector_api::{BoxFuture, End, Key},
@@ -28,56 +28,64 @@ const TYPES_AT_ONCE: usize = 4;
 const RESERVATIONS: &str = "reserved_instances";
 
 /// The facts about the type of each instance, as the values `cores` and `memory`; sends the nodes of the types.
-pub(crate) async fn instance_types(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
+pub(crate) async fn instance_types(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
     let lookups = mentioned(items, "InstanceType").into_iter().map(|wanted| -> BoxFuture<'_, Result<_, Failure>> {
-        Box::pin(async move { Ok((wanted, instance_type(run, place, wanted).await?)) })
+        Box::pin(async move { Ok((wanted, instance_type(run, location, wanted).await?)) })
     });
     let types: HashMap<_, _> = gather(TYPES_AT_ONCE, lookups.collect()).await?.into_iter().collect();
     let facts = |item: &&Tree<'_>| {
         let name = item.get("InstanceType").and_then(Tree::text);
         match name.and_then(|name| types.get(name)) {
-            Some(Price::Known(InstanceType { cores, memory, .. })) => Added::known(Tree::Map(vec![
+            Some(Price::Known(InstanceType { cores, memory, .. })) => HookValue::known(Tree::Map(vec![
                 ("cores".into(), Tree::Int(*cores)),
                 ("memory".into(), Tree::Float(*memory)),
             ])),
-            Some(Price::Failed) => Added { value: Tree::Null, is_unknown: true },
-            Some(Price::Unlisted) | None => Added::default(),
+            Some(Price::Failed) => HookValue { value: Tree::Null, is_unknown: true },
+            Some(Price::Unlisted) | None => HookValue::default(),
         }
     };
     Ok(items.iter().map(facts).collect())
 }
 
 /// Sends the nodes of the types of volumes; adds no values.
-pub(crate) async fn volume_types(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
+pub(crate) async fn volume_types(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
     let lookups = mentioned(items, "VolumeType").into_iter();
     let lookups =
-        lookups.map(|wanted| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(volume_type(run, place, wanted)) });
+        lookups.map(|wanted| -> BoxFuture<'_, Result<(), Failure>> { Box::pin(volume_type(run, location, wanted)) });
     at_most(TYPES_AT_ONCE, lookups.collect()).await?;
     Ok(Vec::new())
 }
 
 /// The facts about an instance type, and its node if there are any. A type that cannot be asked for has a node without
 /// these facts: it is there, as an instance has it.
-async fn instance_type(run: &Run<'_>, place: &Place, name: &str) -> Result<Price<InstanceType>, Failure> {
-    let price = prices::instance_type(run, place, name).await?;
+async fn instance_type(run: &Run<'_>, location: &Location, name: &str) -> Result<Price<InstanceType>, Failure> {
+    let price = prices::instance_type(run, location, name).await?;
     match &price {
-        Price::Known(found) => announce_instance_type(run, place, name, Some(found)).await?,
-        Price::Failed => announce_instance_type(run, place, name, None).await?,
+        Price::Known(found) => announce_instance_type(run, location, name, Some(found)).await?,
+        Price::Failed => announce_instance_type(run, location, name, None).await?,
         Price::Unlisted => {}
     }
     Ok(price)
 }
 
 /// The node of a volume type, unless the list has no price for it.
-async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Failure> {
-    let cost = match prices::volume_type(run, place, name).await? {
+async fn volume_type(run: &Run<'_>, location: &Location, name: &str) -> Result<(), Failure> {
+    let cost = match prices::volume_type(run, location, name).await? {
         Price::Known(cost) => Some(cost),
         Price::Failed => None,
         Price::Unlisted => return Ok(()),
     };
     let quota = match volume_quotas(name) {
-        Some(names) => quotas::value(run, place, "ebs", &names).await?,
-        None => Limit::default(),
+        Some(names) => quotas::value(run, location, "ebs", &names).await?,
+        None => QuotaValue::default(),
     };
     let mut resource = Resource::new(run.kind(VOLUME_TYPE)?, name);
     set(
@@ -85,7 +93,7 @@ async fn volume_type(run: &Run<'_>, place: &Place, name: &str) -> Result<(), Fai
         [("volume_type", Value::from(name)), ("ondemand_cost", Value::from(cost)), ("quota", Value::from(quota.value))],
     )?;
     let unknown = [("ondemand_cost", cost.is_none()), ("quota", quota.is_unknown)];
-    quotas::send(run, place, resource, &named(&unknown)).await
+    quotas::send(run, location, resource, &named(&unknown)).await
 }
 
 /// The names of what is unknown.
@@ -106,11 +114,11 @@ fn set<const N: usize>(resource: &mut Resource<'_>, fields: [(&str, Value); N]) 
 
 async fn announce_instance_type(
     run: &Run<'_>,
-    place: &Place,
+    location: &Location,
     name: &str,
     found: Option<&InstanceType>,
 ) -> Result<(), Failure> {
-    let reserved = reservations(run, place, name).await?;
+    let reserved = reservations(run, location, name).await?;
     let mut resource = Resource::new(run.kind(INSTANCE_TYPE)?, name);
     set(
         &mut resource,
@@ -124,12 +132,12 @@ async fn announce_instance_type(
     )?;
     let facts = ["instance_cores", "instance_memory", "ondemand_cost"].map(|fact| (fact, found.is_none()));
     let unknown = [&facts[..], &[("reservations", reserved.is_none())]].concat();
-    quotas::send(run, place, resource, &named(&unknown)).await?;
+    quotas::send(run, location, resource, &named(&unknown)).await?;
     let (bucket, names) = instance_quota(name);
     let id = format!("{bucket}_quota");
     let quota = match names {
-        Some(names) => quotas::value(run, place, "ec2", names).await?,
-        None => Limit::default(),
+        Some(names) => quotas::value(run, location, "ec2", names).await?,
+        None => QuotaValue::default(),
     };
     let mut resource = Resource::new(run.kind(INSTANCE_QUOTA)?, id.as_str());
     set(
@@ -140,9 +148,9 @@ async fn announce_instance_type(
             ("instance_type", Value::from(id.as_str())),
         ],
     )?;
-    quotas::send(run, place, resource, if quota.is_unknown { &["quota"] } else { &[] }).await?;
+    quotas::send(run, location, resource, if quota.is_unknown { &["quota"] } else { &[] }).await?;
     let key = |kind: &str, id: &str| {
-        let scope = place.label.clone();
+        let scope = location.label.clone();
         End::Ref(Key { scope, kind: kind.to_owned(), attribute: "id".to_owned(), value: id.to_owned() })
     };
     run.graph.edge(key(INSTANCE_QUOTA, &id), key(INSTANCE_TYPE, name));
@@ -179,22 +187,22 @@ fn volume_quotas(name: &str) -> Option<[&'static str; 2]> {
 
 /// How many instances of a type are reserved here; none if there is none, or nobody wants to know. `None` if the
 /// reservations could not be listed.
-async fn reservations(run: &Run<'_>, place: &Place, name: &str) -> Result<Option<Option<i64>>, Failure> {
+async fn reservations(run: &Run<'_>, location: &Location, name: &str) -> Result<Option<Option<i64>>, Failure> {
     if !run.is_wanted(RESERVATIONS) {
         return Ok(Some(None));
     }
-    let known = place.reservations.get_or_try_init(|| async {
-        match ask_reservations(run, place).await {
+    let known = location.reservations.get_or_try_init(|| async {
+        match ask_reservations(run, location).await {
             Ok(known) => Ok(Some(known)),
-            Err(error) => place.lost(run, RESERVATIONS, &error).await.map(|()| None),
+            Err(error) => location.lost(run, RESERVATIONS, &error).await.map(|()| None),
         }
     });
     Ok(known.await?.as_ref().map(|known| known.get(name).copied()))
 }
 
-async fn ask_reservations(run: &Run<'_>, place: &Place) -> Result<HashMap<String, i64>, CallError> {
+async fn ask_reservations(run: &Run<'_>, location: &Location) -> Result<HashMap<String, i64>, CallError> {
     let mut known = HashMap::new();
-    let mut pages = run.client.pages(Request::new("ec2", "DescribeReservedInstances", &place.region));
+    let mut pages = run.client.pages(Request::new("ec2", "DescribeReservedInstances", &location.region));
     while let Some(page) = pages.next().await {
         let page = page?;
         for reservation in page.tree()?.path("ReservedInstances[]") {

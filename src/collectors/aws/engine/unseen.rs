@@ -14,7 +14,7 @@ use super::{
     },
     Run,
     eval::Item,
-    place::{GLOBAL, Place},
+    location::{GLOBAL, Location},
     types,
 };
 use crate::{collector_api::Uncollected, graph::NodeId, settings::Settings};
@@ -30,14 +30,14 @@ const NODES: usize = 8192;
 
 /// What a hook adds to an item.
 #[derive(Debug, Default)]
-pub(crate) struct Added {
+pub(crate) struct HookValue {
     /// The value, known by the hook's name.
     pub(crate) value: Tree<'static>,
     /// Whether it lacks something because a call failed.
     pub(crate) is_unknown: bool,
 }
 
-impl Added {
+impl HookValue {
     /// A value that lacks nothing.
     pub(crate) fn known(value: Tree<'static>) -> Self {
         Self { value, is_unknown: false }
@@ -48,21 +48,21 @@ impl Added {
 #[derive(Default)]
 pub(crate) struct Unseen {
     /// By node and kind.
-    kinds: BTreeMap<([u8; 16], &'static str), Listing>,
-    parts: BTreeMap<Parts, Vec<[u8; 16]>>,
+    kinds: BTreeMap<([u8; 16], &'static str), UnseenListing>,
+    parts: BTreeMap<UnknownParts, Vec<[u8; 16]>>,
 }
 
 /// The scope of references to a kind, the kinds that are listed below it, and why it is missing.
-type Listing = (String, Vec<&'static str>, Why);
+type UnseenListing = (String, Vec<&'static str>, Why);
 
 /// The parts of a node that are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Parts {
+pub(crate) struct UnknownParts {
     properties: Vec<String>,
     edges: Vec<MissingEdge>,
 }
 
-impl Parts {
+impl UnknownParts {
     /// Properties only.
     pub(crate) fn properties(names: &[&str]) -> Self {
         Self { properties: names.iter().map(|name| (*name).to_owned()).collect(), edges: Vec::new() }
@@ -121,7 +121,7 @@ impl Unseen {
         });
         let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
         let parts = nodes.map(|(parts, nodes)| {
-            let Parts { properties, edges } = parts.clone();
+            let UnknownParts { properties, edges } = parts.clone();
             Missing::Parts { nodes: nodes.to_vec(), properties, edges }
         });
         kinds.chain(parts).collect()
@@ -131,27 +131,33 @@ impl Unseen {
 impl Run<'_> {
     /// Remembers that a kind was not listed completely below a node, and so nor were the kinds below it and the nodes that
     /// its hooks make.
-    pub(crate) fn unseen(&self, place: &Place, service: &'static Service, kind: &'static Definition, below: NodeId) {
-        self.unseen_kind(place, kind.kind.get_ref(), descendants(service, kind), below);
+    pub(crate) fn unseen(
+        &self,
+        location: &Location,
+        service: &'static Service,
+        kind: &'static Definition,
+        below: NodeId,
+    ) {
+        self.unseen_kind(location, kind.kind.get_ref(), descendants(service, kind), below);
         for made in kind.hooks.iter().flat_map(|hook| made_by(*hook)) {
-            self.unseen_kind(place, made, Vec::new(), place.node);
+            self.unseen_kind(location, made, Vec::new(), location.node);
         }
     }
 
     /// The same for a kind that code makes.
-    pub(crate) fn unseen_kind(&self, place: &Place, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
-        let scope = place.label.clone();
+    pub(crate) fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
+        let scope = location.label.clone();
         self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
     }
 
     /// Remembers that kinds and regions are not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say.
-    pub(super) fn leave_uncollected(&self, account: NodeId, places: &[Place]) {
+    pub(super) fn leave_uncollected(&self, account: NodeId, locations: &[Location]) {
         let settings = self.context.settings();
         let why = if settings.flag(KEEP_UNCOLLECTED) { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
         for (scope, kind, with) in unwanted(self.definitions, settings) {
-            for place in places.iter().filter(|place| place.scope == scope) {
-                unseen.kinds.entry((place.node.0, kind)).or_insert((place.label.clone(), with.clone(), why));
+            for location in locations.iter().filter(|location| location.scope == scope) {
+                unseen.kinds.entry((location.node.0, kind)).or_insert((location.label.clone(), with.clone(), why));
             }
         }
         drop(unseen);
@@ -167,8 +173,8 @@ impl Run<'_> {
     }
 
     /// Remembers what is not known of a node that was sent.
-    pub(crate) fn unseen_parts(&self, node: NodeId, parts: Parts) {
-        if parts != Parts::default() {
+    pub(crate) fn unseen_parts(&self, node: NodeId, parts: UnknownParts) {
+        if parts != UnknownParts::default() {
             self.lock_unseen().parts.entry(parts).or_default().push(node.0);
         }
     }
@@ -218,9 +224,9 @@ pub(crate) fn uncollected(definitions: &'static Definitions, settings: &Settings
 fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'static str> {
     let mut found = vec![kind.kind.get_ref().as_str()];
     let mut next = 0;
-    while let Some(above) = found.get(next).copied() {
+    while let Some(parent) = found.get(next).copied() {
         let below =
-            service.kinds.iter().filter(|kind| kind.parent.as_ref().is_some_and(|below| below.get_ref() == above));
+            service.kinds.iter().filter(|kind| kind.parent.as_ref().is_some_and(|below| below.get_ref() == parent));
         found.extend(below.map(|kind| kind.kind.get_ref().as_str()));
         next += 1;
     }

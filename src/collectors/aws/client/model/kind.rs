@@ -96,7 +96,7 @@ pub struct Member {
     /// What it is called in requests of the EC2 protocol, where that is not made from the wire name.
     pub query: Option<&'static str>,
     /// Where it stands.
-    pub place: Place,
+    pub binding: Binding,
     /// Whether it must be given.
     pub required: bool,
     /// The namespace of its element.
@@ -105,7 +105,7 @@ pub struct Member {
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Binding {
     /// In the body.
     Body,
     /// An attribute of the element in the body.
@@ -173,7 +173,8 @@ impl Member {
         let names = flags.next()?;
         let (wire, query) = names.split_once('?').map_or((names, None), |(wire, query)| (wire, Some(query)));
         let (wire, named) = wire_name(name, wire);
-        let mut member = Self { name, kind, wire, named, query, place: Place::Body, required: false, namespace: None };
+        let mut member =
+            Self { name, kind, wire, named, query, binding: Binding::Body, required: false, namespace: None };
         flags.for_each(|flag| member.set(flag));
         // The items of a list without an element of its own carry the name.
         if let Kind::List(list) = &member.kind
@@ -186,12 +187,12 @@ impl Member {
 
     fn set(&mut self, flag: &'static str) {
         match flag {
-            "h" => self.place = Place::Header,
-            "H" => self.place = Place::Headers,
-            "q" => self.place = Place::Query,
-            "u" => self.place = Place::Path,
-            "c" => self.place = Place::Status,
-            "a" => self.place = Place::Attribute,
+            "h" => self.binding = Binding::Header,
+            "H" => self.binding = Binding::Headers,
+            "q" => self.binding = Binding::Query,
+            "u" => self.binding = Binding::Path,
+            "c" => self.binding = Binding::Status,
+            "a" => self.binding = Binding::Attribute,
             "r" => self.required = true,
             _ => self.namespace = flag.strip_prefix('x'),
         }

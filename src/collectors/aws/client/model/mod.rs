@@ -14,7 +14,7 @@ use std::{
     sync::{OnceLock, PoisonError, RwLock},
 };
 
-pub use kind::{Kind, ListShape, MapShape, Member, Place, Structure, StructureRef, TimeForm};
+pub use kind::{Binding, Kind, ListShape, MapShape, Member, Structure, StructureRef, TimeForm};
 pub use path::PathError;
 
 /// How a service is spoken to.

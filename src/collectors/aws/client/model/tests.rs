@@ -127,8 +127,8 @@ fn wire_names_places_and_flags_are_read() {
     let delete = request.member("Delete").unwrap();
     assert_eq!(delete.namespace, Some("http://s3.amazonaws.com/doc/2006-03-01/"));
     assert!(delete.required);
-    assert_eq!(request.member("Bucket").unwrap().place, Place::Path);
+    assert_eq!(request.member("Bucket").unwrap().binding, Binding::Path);
     assert_eq!(request.member("MFA").unwrap().wire, "x-amz-mfa");
     let grantee = service.structure("Grantee").unwrap().member("Type").unwrap();
-    assert_eq!((grantee.place, &*grantee.wire), (Place::Attribute, "xsi:type"));
+    assert_eq!((grantee.binding, &*grantee.wire), (Binding::Attribute, "xsi:type"));
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    super::model::{Kind, Member, Operation, Place, Protocol, Structure, TimeForm},
+    super::model::{Binding, Kind, Member, Operation, Protocol, Structure, TimeForm},
     Input, Outgoing, array, inside, json_structure, json_value, object, scalar, unknown, xml,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn outgoing(
     if let Some(shape) = shape {
         for (name, value) in input {
             let member = shape.member(name).ok_or_else(|| unknown(shape, name))?;
-            parts.place(member, value).map_err(|why| inside(name, &why))?;
+            parts.bind(member, value).map_err(|why| inside(name, &why))?;
         }
     }
     let body = body(operation, shape, &parts.body)?;
@@ -40,19 +40,19 @@ pub(super) fn outgoing(
 }
 
 impl Parts {
-    fn place(&mut self, member: &'static Member, value: &Value) -> Result<(), String> {
+    fn bind(&mut self, member: &'static Member, value: &Value) -> Result<(), String> {
         let wire = member.wire.to_string();
-        match member.place {
-            Place::Path => self.path.push((wire, scalar::text(&member.kind, value, TimeForm::Iso8601)?)),
-            Place::Query => self.query(wire, &member.kind, value)?,
-            Place::Header => self.header(wire, &member.kind, value)?,
-            Place::Headers => {
+        match member.binding {
+            Binding::Path => self.path.push((wire, scalar::text(&member.kind, value, TimeForm::Iso8601)?)),
+            Binding::Query => self.query(wire, &member.kind, value)?,
+            Binding::Header => self.header(wire, &member.kind, value)?,
+            Binding::Headers => {
                 for (name, value) in object(value)? {
                     let text = scalar::text(&Kind::Text, value, TimeForm::Rfc822)?;
                     self.headers.push((format!("{wire}{name}"), text));
                 }
             }
-            Place::Body | Place::Attribute | Place::Status => {
+            Binding::Body | Binding::Attribute | Binding::Status => {
                 self.body.insert(member.name.to_owned(), value.clone());
             }
         }
@@ -102,7 +102,7 @@ fn body(operation: &'static Operation, shape: Option<&'static Structure>, input:
             _ => xml::element(member, value),
         };
     }
-    if !shape.members.iter().any(|member| member.place == Place::Body) {
+    if !shape.members.iter().any(|member| member.binding == Binding::Body) {
         return Ok(Vec::new());
     }
     if json {

@@ -4,7 +4,7 @@ use quick_xml::escape::{escape, partial_escape};
 use serde_json::Value;
 
 use super::{
-    super::model::{Kind, Member, Place, Structure, TimeForm},
+    super::model::{Binding, Kind, Member, Structure, TimeForm},
     Input, array, inside, object, scalar, unknown,
 };
 
@@ -79,7 +79,7 @@ fn structure(
     out.push('<');
     out.push_str(name);
     attribute(out, "xmlns", namespace);
-    for member in shape.members.iter().filter(|member| member.place == Place::Attribute) {
+    for member in shape.members.iter().filter(|member| member.binding == Binding::Attribute) {
         // The only attribute of S3 has a prefix that must be declared.
         let value = input.get(member.name).and_then(Value::as_str);
         if value.is_some() && member.wire.starts_with("xsi:") {
@@ -92,7 +92,7 @@ fn structure(
         return Err(unknown(shape, name));
     }
     // In the model's order, which some services insist on.
-    for member in shape.members.iter().filter(|member| member.place == Place::Body) {
+    for member in shape.members.iter().filter(|member| member.binding == Binding::Body) {
         if let Some(value) = input.get(member.name) {
             let written = write(out, &member.wire, member.namespace, &member.kind, value);
             written.map_err(|why| inside(member.name, &why))?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    super::model::{Kind, Operation, Place, Protocol, Structure},
+    super::model::{Binding, Kind, Operation, Protocol, Structure},
     Headers, header, json, repair, xml,
 };
 
@@ -90,7 +90,7 @@ impl<'s> Content<'s> {
     fn of(output: Option<&'s Structure>) -> Self {
         let Some(output) = output else { return Self::Nothing };
         let Some(payload) = output.payload.and_then(|name| output.member(name)) else {
-            let has_members = output.members.iter().any(|member| member.place == Place::Body);
+            let has_members = output.members.iter().any(|member| member.binding == Binding::Body);
             return if has_members { Self::Members(output) } else { Self::Nothing };
         };
         match &payload.kind {

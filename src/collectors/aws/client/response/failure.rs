@@ -23,7 +23,7 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
     if let Some(region) = header(headers, "x-amz-bucket-region").filter(|_| is_elsewhere(status, code.as_deref())) {
         let code = code.unwrap_or_else(|| "PermanentRedirect".to_owned());
         let message = format!("the bucket is in region {region}; ask there");
-        let error = CallError::new(CallErrorKind::Odd, &code, message);
+        let error = CallError::new(CallErrorKind::Unexpected, &code, message);
         return CallError { moved_to: Some(region.into()), ..error };
     }
     if is_foreign(operation, status, code.as_deref(), body) {

@@ -2,8 +2,6 @@
 
 mod check;
 mod failure;
-#[cfg(test)]
-mod foreign_tests;
 mod json;
 mod repair;
 mod scalar;
@@ -19,7 +17,7 @@ pub(super) use failure::failure;
 
 use super::{
     error::CallError,
-    model::{Kind, Member, Operation, Place, Protocol, Structure},
+    model::{Binding, Kind, Member, Operation, Protocol, Structure},
     tree::Tree,
 };
 
@@ -60,7 +58,7 @@ impl Reply {
     /// The reply as a tree that borrows from it. Parses each time it is called.
     ///
     /// # Errors
-    /// `Odd` if the body is not what the service's model says.
+    /// `Unexpected` if the body is not what the service's model says.
     pub fn tree(&self) -> Result<Tree<'_>, CallError> {
         self.members(None)
     }
@@ -69,7 +67,7 @@ impl Reply {
     pub(super) fn members(&self, only: Only<'_>) -> Result<Tree<'_>, CallError> {
         let Some(output) = &self.operation.output else { return Ok(Tree::Map(Vec::new())) };
         self.parse(output.get(), only).map_err(|message| {
-            CallError::odd(format!("{message} (a reply of {} bytes)", self.body.len())).of(
+            CallError::unexpected(format!("{message} (a reply of {} bytes)", self.body.len())).of(
                 self.operation.service.name,
                 self.operation.name,
                 &self.region,
@@ -122,14 +120,14 @@ impl Reply {
 
     /// A member that stands in the headers or is the status, if it came.
     fn outside(&self, member: &'static Member) -> Option<Result<Tree<'_>, String>> {
-        match member.place {
-            Place::Status => Some(Ok(Tree::Int(self.status.into()))),
-            Place::Header => {
+        match member.binding {
+            Binding::Status => Some(Ok(Tree::Int(self.status.into()))),
+            Binding::Header => {
                 let value = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&member.wire));
                 value.map(|(_, value)| scalar::header(value, &member.kind))
             }
-            Place::Headers => Some(Ok(Tree::Map(self.prefixed(&member.wire)))),
-            Place::Body | Place::Attribute | Place::Query | Place::Path => None,
+            Binding::Headers => Some(Ok(Tree::Map(self.prefixed(&member.wire)))),
+            Binding::Body | Binding::Attribute | Binding::Query | Binding::Path => None,
         }
     }
 

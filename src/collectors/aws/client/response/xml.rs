@@ -9,7 +9,7 @@ use quick_xml::{
 
 use super::{
     super::{
-        model::{Kind, ListShape, MapShape, Member, Operation, Place, Structure},
+        model::{Binding, Kind, ListShape, MapShape, Member, Operation, Structure},
         tree::Tree,
     },
     Entries, Only, scalar,
@@ -232,7 +232,7 @@ impl<'a> Document<'a> {
 
     /// The only body member of a structure, whose element is the root itself.
     fn unwrapped(&mut self, structure: &'static Structure) -> Result<Tree<'a>, String> {
-        let Some(member) = structure.members.iter().find(|member| member.place == Place::Body) else {
+        let Some(member) = structure.members.iter().find(|member| member.binding == Binding::Body) else {
             return Ok(Tree::Map(Vec::new()));
         };
         let text = self.text()?;
@@ -251,7 +251,7 @@ pub(super) fn local<'e>(element: &'e BytesStart<'_>) -> &'e str {
 fn find(structure: &'static Structure, wire: &str, expected: &mut usize) -> Option<&'static Member> {
     let members = &structure.members;
     let (before, behind) = members.split_at(*expected.min(&mut members.len()));
-    let fits = |member: &&Member| member.place == Place::Body && member.wire == wire;
+    let fits = |member: &&Member| member.binding == Binding::Body && member.wire == wire;
     let hit = behind.iter().position(|member| fits(&member)).map(|at| at + before.len());
     let hit = hit.or_else(|| before.iter().position(|member| fits(&member)))?;
     // A flat list comes again under the same name.
@@ -277,7 +277,7 @@ fn attributes(
     element: &BytesStart<'_>,
     entries: &mut Entries<'_>,
 ) -> Result<(), String> {
-    for member in structure.members.iter().filter(|member| member.place == Place::Attribute) {
+    for member in structure.members.iter().filter(|member| member.binding == Binding::Attribute) {
         let found = element.try_get_attribute(member.wire.as_ref()).map_err(|error| format!("broken XML: {error}"))?;
         if let Some(attribute) = found {
             let raw = attribute.value.as_ref();

@@ -19,14 +19,14 @@ macro_rules! instances {
 }
 
 macro_rules! product {
-    ($kind:literal, $place:literal, $cores:literal) => {
+    ($kind:literal, $location:literal, $cores:literal) => {
         concat!(
             r#"{\"product\":{\"attributes\":{\"instanceType\":\""#,
             $kind,
             r#"\",\"vcpu\":\""#,
             $cores,
             r#"\",\"memory\":\"8 GiB\",\"tenancy\":\"Shared\",\"locationType\":\""#,
-            $place,
+            $location,
             r#"\"}},\"terms\":{}}"#
         )
     };

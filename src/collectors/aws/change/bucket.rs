@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, delete::is_gone};
+use super::{Change, delete::is_gone};
 use crate::collectors::aws::client::{CallError, Reply, Request, Tree};
 
 /// Objects that one call deletes, at most.
@@ -15,12 +15,12 @@ const BATCH: usize = 1000;
 /// Calls for single objects at the same time.
 const SINGLE_CALLS: usize = 8;
 
-impl Task {
+impl Change {
     /// Empties the bucket and deletes it.
     pub(super) async fn delete_bucket(&self) -> Result<Outcome, Failure> {
-        let bucket = self.subject.id.as_str();
+        let bucket = self.target.id.as_str();
         if bucket.is_empty() {
-            return Err(self.odd("a bucket without a name"));
+            return Err(self.failed("a bucket without a name"));
         }
         match self.empty_and_delete(bucket).await {
             Ok(result) => result.map(|()| Outcome::Done),
@@ -75,7 +75,7 @@ impl Task {
                 if let Some(refusal) = tree.at("Errors[0]") {
                     let part = |name| refusal.get(name).and_then(Tree::text).unwrap_or_default();
                     let (key, code, message) = (part("Key"), part("Code"), part("Message"));
-                    return Ok(Err(self.odd(&format!("its object {key} cannot be deleted: {code}: {message}"))));
+                    return Ok(Err(self.failed(&format!("its object {key} cannot be deleted: {code}: {message}"))));
                 }
             }
         }
@@ -123,7 +123,7 @@ impl Task {
     /// The bucket, if it is this account's: names are global, and after a deletion anybody may take one.
     fn own(&self, bucket: &str) -> Map<String, Value> {
         let mut input = with_bucket(bucket);
-        input.insert("ExpectedBucketOwner".into(), self.subject.account.id.as_str().into());
+        input.insert("ExpectedBucketOwner".into(), self.target.account.id.as_str().into());
         input
     }
 

@@ -6,20 +6,20 @@
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use super::{
+use super::super::{
     super::client::testing::{Served, client},
     stack::{Progress, Stack},
     *,
 };
-use crate::collector_api::ParentNode;
+use crate::collectors::ParentNode;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DELETED: &str = "<{action}Response><return>true</return></{action}Response>";
 
-/// A task about a resource of this kind, with so much time.
-pub(super) fn task(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Task {
+/// A change about a resource of this kind, with so much time.
+pub(super) fn change(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Change {
     let home = |id: &str| ParentNode { id: id.into(), name: None, reported: Map::new() };
-    let subject = Target {
+    let target = Target {
         kind: kind.into(),
         id: id.into(),
         name: "the-name".into(),
@@ -28,11 +28,11 @@ pub(super) fn task(served: &Served, kind: &str, id: &str, reported: Value, time:
         account: home("123456789012"),
         region: Some(home("us-west-2")),
     };
-    let (service, definition) = find(&subject).unwrap();
-    Task {
+    let (service, definition) = find(&target).unwrap();
+    Change {
         client: client(served),
-        fields: Fields::of(&subject),
-        subject,
+        fields: Fields::of(&target),
+        target,
         region: "us-west-2".into(),
         service,
         definition,
@@ -89,7 +89,7 @@ async fn an_old_snapshot_is_none_of_what_was_written_since() {
         snapshots(&[("snap-2", 0, "completed")]),
         ok(DELETED),
     ]);
-    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
     assert_eq!(
         actions(&served),
         ["DescribeVolumes", "DescribeSnapshots", "CreateSnapshot", "DescribeSnapshots", "DeleteVolume"]
@@ -104,14 +104,14 @@ async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
         snapshots(&[("snap-3", 60, "completed")]),
         ok(DELETED),
     ]);
-    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
     assert!(served.bodies()[2].contains("snap-3"), "{:?}", served.bodies());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
     let served = Served::new([volume_is("in-use")]);
-    let result = task(&served, "aws_ec2_volume", "vol-1", wanted(), Duration::ZERO).delete().await;
+    let result = change(&served, "aws_ec2_volume", "vol-1", wanted(), Duration::ZERO).delete().await;
     assert!(message(result).contains("it is in-use"));
     assert_eq!(actions(&served), ["DescribeVolumes"]);
 }
@@ -120,7 +120,7 @@ async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
 async fn a_volume_that_is_gone_needs_no_snapshot() {
     let gone = || ec2_error(400, "InvalidVolume.NotFound");
     let served = Served::new([gone(), gone()]);
-    assert_eq!(task(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
     assert_eq!(actions(&served), ["DescribeVolumes", "DeleteVolume"]);
 }
 
@@ -132,9 +132,9 @@ async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
          </reservationSet></DescribeInstancesResponse>"
     );
     let served = Served::new([ok(DELETED), ec2_error(503, "Unavailable"), ok(terminated)]);
-    assert_eq!(task(&served, "aws_ec2_instance", "i-1", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_instance", "i-1", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let served = Served::new([ok(DELETED), ec2_error(503, "Unavailable")]);
-    let message = message(task(&served, "aws_ec2_instance", "i-1", json!({}), Duration::ZERO).delete().await);
+    let message = message(change(&served, "aws_ec2_instance", "i-1", json!({}), Duration::ZERO).delete().await);
     assert!(message.contains("the deletion is not complete: ec2:DescribeInstances"), "{message}");
 }
 
@@ -143,7 +143,7 @@ async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
     let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
     let served = Served::new([(400, elsewhere.into()), (204, String::new())]);
     let served = served.bucket_in("eu-west-1");
-    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let asked = served.asked();
     assert!(asked[0].authorization.contains("/us-west-2/s3/"), "{asked:?}");
     assert!(asked[1..].iter().all(|call| call.authorization.contains("/eu-west-1/s3/")), "{asked:?}");
@@ -168,7 +168,7 @@ async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
         (204, String::new()),
         (204, String::new()),
     ]);
-    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let asked = served.asked();
     assert_eq!(asked.len(), 7);
     for call in &asked[1..] {
@@ -182,13 +182,13 @@ async fn a_namesake_stays() {
                  <DNSName>lb-2.elb.example</DNSName></member></LoadBalancerDescriptions>\
                  </DescribeLoadBalancersResult></DescribeLoadBalancersResponse>";
     let served = Served::new([ok(other)]);
-    let balancer = task(&served, "aws_elb", "lb-1.elb.example", json!({}), MINUTE);
+    let balancer = change(&served, "aws_elb", "lb-1.elb.example", json!({}), MINUTE);
     let Ok(Outcome::Nothing(why)) = balancer.delete().await else { panic!() };
     assert!(why.contains("another one, with the id lb-2.elb.example"), "{why}");
     assert_eq!(actions(&served), ["DescribeLoadBalancers"]);
     let user = "<GetUserResponse><GetUserResult><User><UserId>AIDA2</UserId></User></GetUserResult></GetUserResponse>";
     let served = Served::new([ok(user)]);
-    let outcome = task(&served, "aws_iam_user", "AIDA1", json!({}), MINUTE).pre_delete().await;
+    let outcome = change(&served, "aws_iam_user", "AIDA1", json!({}), MINUTE).pre_delete().await;
     assert!(matches!(outcome, Ok(Outcome::Nothing(_))), "{outcome:?}");
     assert_eq!(actions(&served), ["GetUser"]);
 }
@@ -214,8 +214,8 @@ const AFTER: &str = "2021-11-02T00:00:00Z";
 async fn tagged(after: (u16, String)) -> (Result<Outcome, Failure>, Served) {
     let accepted = ok("<UpdateStackResponse><UpdateStackResult/></UpdateStackResponse>");
     let served = Served::new([stack("CREATE_COMPLETE", "alice", BEFORE), accepted, after]);
-    let task = task(&served, "aws_cloudformation_stack", "arn:stack", json!({}), Duration::ZERO);
-    (task.update_tag("owner", "bob").await, served)
+    let change = change(&served, "aws_cloudformation_stack", "arn:stack", json!({}), Duration::ZERO);
+    (change.update_tag("owner", "bob").await, served)
 }
 
 #[tokio::test(start_paused = true)]

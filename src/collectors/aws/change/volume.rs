@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use worker_proto::Failure;
 
 use super::{
-    Task,
+    Change,
     delete::{conflict_pauses, is_gone, may_pass},
 };
 use crate::collectors::aws::client::{CallError, Tree};
@@ -24,10 +24,10 @@ const REUSABLE: time::Duration = time::Duration::hours(1);
 /// How far the clock of AWS may be ahead; requests are refused beyond.
 const SKEW: time::Duration = time::Duration::minutes(5);
 
-impl Task {
+impl Change {
     /// Makes a snapshot if the node asks for one, and waits until it is complete: without it nothing is deleted.
     pub(super) async fn snapshot_if_wanted(&self) -> Result<(), Failure> {
-        if self.subject.reported.get("snapshot_before_delete") != Some(&Value::Bool(true)) || !self.at_rest().await? {
+        if self.target.reported.get("snapshot_before_delete") != Some(&Value::Bool(true)) || !self.at_rest().await? {
             return Ok(());
         }
         let snapshot = match self.earlier_snapshot().await? {
@@ -43,10 +43,10 @@ impl Task {
             };
             match state.as_str() {
                 "completed" => return Ok(()),
-                "error" => return Err(self.odd(&format!("its snapshot {snapshot} failed, so it is not deleted"))),
+                "error" => return Err(self.failed(&format!("its snapshot {snapshot} failed, so it is not deleted"))),
                 _ if !self.has_time_for(LOOK) => {
                     let why = format!("its snapshot {snapshot} is not complete ({state}), so it is not deleted");
-                    return Err(self.odd(&why));
+                    return Err(self.failed(&why));
                 }
                 _ => sleep(LOOK).await,
             }
@@ -58,12 +58,12 @@ impl Task {
     async fn at_rest(&self) -> Result<bool, Failure> {
         let mut pauses = conflict_pauses();
         loop {
-            let state =
-                match self.first_text("DescribeVolumes", "VolumeIds", &self.subject.id, "Volumes[0].State").await {
-                    Ok(state) => state,
-                    Err(error) if is_gone(&error) => None,
-                    Err(error) => return Err(self.failure(&error)),
-                };
+            let state = match self.first_text("DescribeVolumes", "VolumeIds", &self.target.id, "Volumes[0].State").await
+            {
+                Ok(state) => state,
+                Err(error) if is_gone(&error) => None,
+                Err(error) => return Err(self.failure(&error)),
+            };
             let Some(state) = state.filter(|state| !matches!(state.as_str(), "deleting" | "deleted")) else {
                 return Ok(false);
             };
@@ -71,7 +71,7 @@ impl Task {
                 return Ok(true);
             }
             let Some(pause) = pauses.next().filter(|pause| self.has_time_for(*pause)) else {
-                return Err(self.odd(&format!("it is {state}, so there is neither a snapshot nor a deletion")));
+                return Err(self.failed(&format!("it is {state}, so there is neither a snapshot nor a deletion")));
             };
             sleep(pause).await;
         }
@@ -80,7 +80,7 @@ impl Task {
     /// What an earlier attempt at this deletion made.
     async fn earlier_snapshot(&self) -> Result<Option<String>, Failure> {
         let filters = json!([
-            { "Name": "volume-id", "Values": [self.subject.id] },
+            { "Name": "volume-id", "Values": [self.target.id] },
             { "Name": "description", "Values": [self.description()] },
             { "Name": "status", "Values": ["pending", "completed"] },
         ]);
@@ -91,17 +91,17 @@ impl Task {
     }
 
     async fn new_snapshot(&self) -> Result<String, Failure> {
-        let mut tags = vec![json!({ "Key": "Name", "Value": format!("CK snapshot of {}", self.subject.id) })];
-        tags.extend(self.subject.tag("owner").map(|owner| json!({ "Key": "owner", "Value": owner })));
+        let mut tags = vec![json!({ "Key": "Name", "Value": format!("CK snapshot of {}", self.target.id) })];
+        tags.extend(self.target.tag("owner").map(|owner| json!({ "Key": "owner", "Value": owner })));
         let input = Map::from_iter([
-            ("VolumeId".to_owned(), Value::from(self.subject.id.as_str())),
+            ("VolumeId".to_owned(), Value::from(self.target.id.as_str())),
             ("Description".to_owned(), Value::from(self.description())),
             ("TagSpecifications".to_owned(), json!([{ "ResourceType": "snapshot", "Tags": tags }])),
         ]);
         let reply = self.call("CreateSnapshot", input).await.map_err(|error| self.failure(&error))?;
         let tree = reply.tree().map_err(|error| self.failure(&error))?;
         let id = tree.at("SnapshotId").and_then(Tree::text).map(str::to_owned);
-        id.ok_or_else(|| self.odd("the answer to CreateSnapshot names no snapshot"))
+        id.ok_or_else(|| self.failed("the answer to CreateSnapshot names no snapshot"))
     }
 
     /// A text of the answer about one id.
@@ -111,7 +111,7 @@ impl Task {
     }
 
     fn description(&self) -> String {
-        format!("Cloudkeeper created snapshot for volume {}", self.subject.id)
+        format!("Cloudkeeper created snapshot for volume {}", self.target.id)
     }
 }
 

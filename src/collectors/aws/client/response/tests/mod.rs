@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod foreign;
+
 use serde_json::{Value, json};
 
 use super::{
     super::{
-        error::CallErrorKind::{self, Credentials, Denied, NotFound, Odd, Throttled, Unavailable},
+        error::CallErrorKind::{self, Credentials, Denied, NotFound, Throttled, Unavailable, Unexpected},
         model::operation,
     },
     *,
@@ -174,7 +176,7 @@ fn what_is_broken_is_odd_and_says_so() {
     ] {
         let reply = reply(service, name, body);
         let error = reply.tree().unwrap_err();
-        assert_eq!((error.kind, &*error.service, &*error.operation), (Odd, service, name));
+        assert_eq!((error.kind, &*error.service, &*error.operation), (Unexpected, service, name));
         assert!(error.message.contains(expected), "{expected}: {}", error.message);
     }
 }
@@ -247,7 +249,7 @@ fn refusals_in_xml_give_code_and_message() {
         &[("x-amz-bucket-region", "eu-west-1")],
         "<Error><Code>PermanentRedirect</Code></Error>",
     );
-    check(&moved, "PermanentRedirect", "the bucket is in region eu-west-1; ask there", Odd);
+    check(&moved, "PermanentRedirect", "the bucket is in region eu-west-1; ask there", Unexpected);
     assert_eq!(moved.moved_to.as_deref(), Some("eu-west-1"));
 }
 

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod detach;
+mod replay;
+mod tags;
+
 use serde_json::json;
 
 use super::{
@@ -9,13 +13,13 @@ use super::{
     fields::{Fields, Missing, tree},
     *,
 };
-use crate::{collector_api::ParentNode, settings::Setting};
+use crate::{collectors::ParentNode, settings::Setting};
 
 fn home(id: &str, reported: Value) -> ParentNode {
     ParentNode { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
 }
 
-fn subject(kind: &str, reported: Value) -> Target {
+fn target(kind: &str, reported: Value) -> Target {
     Target {
         kind: kind.into(),
         id: "the-id".into(),
@@ -27,13 +31,13 @@ fn subject(kind: &str, reported: Value) -> Target {
     }
 }
 
-fn payload(settings: &Settings, subject: &Target) -> Payload {
-    Payload::read(&operator(settings, subject).unwrap()).unwrap()
+fn payload(settings: &Settings, target: &Target) -> Payload {
+    Payload::read(&unit(settings, target).unwrap()).unwrap()
 }
 
 #[test]
 fn the_stored_role_is_assumed_unless_it_is_overridden() {
-    let volume = subject("aws_ec2_volume", json!({}));
+    let volume = target("aws_ec2_volume", json!({}));
     let mut settings = Settings::default();
     settings.set("aws-role", Setting::Text("Given".into()));
     assert_eq!(payload(&settings, &volume).role.as_deref(), Some("Stored"));
@@ -47,32 +51,32 @@ fn the_stored_role_is_assumed_unless_it_is_overridden() {
 #[test]
 fn the_partition_comes_from_arn_or_region() {
     let arn = json!({ "arn": "arn:aws-cn:iam::123456789012:user/x" });
-    assert_eq!(payload(&Settings::default(), &subject("aws_iam_user", arn)).partition, "aws-cn");
-    let mut volume = subject("aws_ec2_volume", json!({}));
+    assert_eq!(payload(&Settings::default(), &target("aws_iam_user", arn)).partition, "aws-cn");
+    let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = Some(home("us-gov-west-1", json!({})));
     assert_eq!(payload(&Settings::default(), &volume).partition, "aws-us-gov");
 }
 
 #[test]
 fn what_is_not_certain_is_refused() {
-    let refused = |subject: &Target| operator(&Settings::default(), subject).unwrap_err().message;
-    let mut volume = subject("aws_ec2_volume", json!({}));
+    let refused = |target: &Target| unit(&Settings::default(), target).unwrap_err().message;
+    let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = None;
     assert!(refused(&volume).contains("region is not certain"));
     let elsewhere = json!({ "arn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/a/1" });
-    assert!(refused(&subject("aws_alb", elsewhere)).contains("region us-east-1"));
+    assert!(refused(&target("aws_alb", elsewhere)).contains("region us-east-1"));
     let foreign = json!({ "arn": "arn:aws:elasticloadbalancing:eu-west-1:210987654321:loadbalancer/app/a/1" });
-    assert!(refused(&subject("aws_alb", foreign)).contains("account 210987654321"));
+    assert!(refused(&target("aws_alb", foreign)).contains("account 210987654321"));
     for kind in ["aws_account", "aws_region", "aws_ec2_instance_type", "aws_vpc_quota", "no_such_kind"] {
-        assert!(refused(&subject(kind, json!({}))).contains("nothing of this kind"), "{kind}");
+        assert!(refused(&target(kind, json!({}))).contains("nothing of this kind"), "{kind}");
     }
 }
 
 #[test]
 fn a_user_needs_no_region() {
-    let mut user = subject("aws_iam_user", json!({}));
+    let mut user = target("aws_iam_user", json!({}));
     user.region = None;
-    assert_eq!(operator(&Settings::default(), &user).unwrap().id, "123456789012");
+    assert_eq!(unit(&Settings::default(), &user).unwrap().id, "123456789012");
 }
 
 fn input(text: &str) -> Input {
@@ -81,7 +85,7 @@ fn input(text: &str) -> Input {
 
 #[test]
 fn a_parameter_without_a_value_ends_the_operation() {
-    let address = subject("aws_ec2_elastic_ip", json!({ "allocation_id": "", "public_ip": "192.0.2.1" }));
+    let address = target("aws_ec2_elastic_ip", json!({ "allocation_id": "", "public_ip": "192.0.2.1" }));
     let fields = Fields::of(&address);
     let release = input("AllocationId = '{allocation_id}'");
     assert_eq!(fields.input(&release), Err(Missing("allocation_id".into())));
@@ -93,7 +97,7 @@ fn a_parameter_without_a_value_ends_the_operation() {
 
 #[test]
 fn keys_and_values_of_tags_are_taken_as_they_are() {
-    let fields = Fields::of(&subject("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
+    let fields = Fields::of(&target("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
     let tag = tree(json!({ "key": "{id}", "value": "" }));
     let filled =
         fields.input_for_tag(&tag, None, &input("resourceArn = '{arn}'\ntags = { '{key}' = '{value}' }")).unwrap();
@@ -102,7 +106,7 @@ fn keys_and_values_of_tags_are_taken_as_they_are() {
 
 #[test]
 fn a_part_of_an_answer_goes_back_whole() {
-    let fields = Fields::of(&subject("aws_ec2_security_group", json!({})));
+    let fields = Fields::of(&target("aws_ec2_security_group", json!({})));
     let permission = json!({ "FromPort": 443, "UserIdGroupPairs": [{ "GroupId": "sg-1" }], "Open": true });
     let item = tree(permission.clone());
     let filled = fields.input_for(&item, &input("GroupId = '{id}'\nIpPermissions = ['{@item}']")).unwrap();
@@ -120,11 +124,11 @@ fn only_a_named_absence_counts_as_gone() {
         kind,
         moved_to: None,
     };
-    use client::CallErrorKind::{NotFound, Odd};
+    use client::CallErrorKind::{NotFound, Unexpected};
     assert!(delete::is_gone(&error(NotFound, "InvalidVolume.NotFound", "")));
     assert!(delete::is_gone(&error(NotFound, "NoSuchEntity", "")));
-    assert!(delete::is_gone(&error(Odd, "ValidationError", "Stack with id x does not exist")));
+    assert!(delete::is_gone(&error(Unexpected, "ValidationError", "Stack with id x does not exist")));
     assert!(!delete::is_gone(&error(NotFound, "404", "no such page")));
-    assert!(!delete::is_gone(&error(Odd, "ValidationError", "No updates are to be performed")));
-    assert!(!delete::is_gone(&error(Odd, "DependencyViolation", "")));
+    assert!(!delete::is_gone(&error(Unexpected, "ValidationError", "No updates are to be performed")));
+    assert!(!delete::is_gone(&error(Unexpected, "DependencyViolation", "")));
 }

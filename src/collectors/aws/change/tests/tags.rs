@@ -5,9 +5,8 @@
 use serde_json::json;
 
 use super::{
-    super::client::testing::Served,
-    replay_tests::{MINUTE, actions, ec2_error, ok, task},
-    *,
+    super::{super::client::testing::Served, *},
+    replay::{MINUTE, actions, change, ec2_error, ok},
 };
 
 fn scaling_group(tags: &[(&str, &str, bool)]) -> (u16, String) {
@@ -32,7 +31,7 @@ async fn propagation_of_tag_stays_as_it_is() {
     let tags = [("other", "1", true), ("keep", "2", false), ("hand on", "3", true)];
     for (key, propagate) in [("keep", "false"), ("hand on", "true"), ("new", "true")] {
         let served = Served::new([scaling_group(&tags), changed()]);
-        let group = task(&served, "aws_autoscaling_group", "asg", json!({}), MINUTE);
+        let group = change(&served, "aws_autoscaling_group", "asg", json!({}), MINUTE);
         assert_eq!(group.update_tag(key, "9").await, Ok(Outcome::Done));
         let bodies = served.bodies();
         assert!(bodies[0].contains("AutoScalingGroupNames.member.1=the-name"), "{}", bodies[0]);
@@ -44,7 +43,7 @@ async fn propagation_of_tag_stays_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn tag_that_cannot_be_read_is_not_changed() {
     let served = Served::new([ec2_error(403, "AccessDenied")]);
-    let group = task(&served, "aws_autoscaling_group", "asg", json!({}), MINUTE);
+    let group = change(&served, "aws_autoscaling_group", "asg", json!({}), MINUTE);
     assert!(group.update_tag("keep", "9").await.unwrap_err().message.contains("DescribeAutoScalingGroups"));
     assert_eq!(actions(&served), ["DescribeAutoScalingGroups"]);
 }
@@ -67,14 +66,14 @@ async fn tags_of_aws_are_left_out_of_stack_update() {
     let accepted = || ok("<UpdateStackResponse><UpdateStackResult/></UpdateStackResponse>");
     let after = [("aws:servicecatalog:id", "s"), ("team", "a"), ("owner", "bob"), ("awsome", "b")];
     let served = Served::new([stack(&before), accepted(), stack(&after)]);
-    let task_of = |served: &Served| task(served, "aws_cloudformation_stack", "arn:stack", json!({}), MINUTE);
-    assert_eq!(task_of(&served).update_tag("owner", "bob").await, Ok(Outcome::Done));
+    let change_of = |served: &Served| change(served, "aws_cloudformation_stack", "arn:stack", json!({}), MINUTE);
+    assert_eq!(change_of(&served).update_tag("owner", "bob").await, Ok(Outcome::Done));
     let update = &served.bodies()[1];
     assert!(!update.contains("servicecatalog") && update.contains("Tags.member.2.Key=awsome"), "{update}");
     assert!(update.contains("Tags.member.3.Value=bob") && !update.contains("Tags.member.4"), "{update}");
     assert!(update.contains("UsePreviousTemplate=true") && update.contains("UsePreviousValue=true"), "{update}");
     // The last tag goes by an empty list; without the list all tags would stay.
     let served = Served::new([stack(&[before[0], before[1]]), accepted(), stack(&[before[0]])]);
-    assert_eq!(task_of(&served).delete_tag("team").await, Ok(Outcome::Done));
+    assert_eq!(change_of(&served).delete_tag("team").await, Ok(Outcome::Done));
     assert!(served.bodies()[1].contains("&Tags=&") || served.bodies()[1].ends_with("&Tags="), "{}", served.bodies()[1]);
 }

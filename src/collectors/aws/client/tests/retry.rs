@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
 
-use super::{testing::connected, *};
+use super::super::{testing::connected, *};
 
 /// Answers with what a function says of a request and of the number of requests before it.
 struct Answering<F>(F, AtomicU32);

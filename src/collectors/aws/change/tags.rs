@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, fields::tree};
+use super::{Change, fields::tree};
 use crate::collectors::aws::{
     client::Tree,
     definitions::{Constant, CurrentTag, TagCall},
 };
 
-impl Task {
+impl Change {
     /// Sets a tag.
     pub(super) async fn update_tag(&self, key: &str, value: &str) -> Result<Outcome, Failure> {
         if self.is_stack() {
@@ -30,7 +30,7 @@ impl Task {
             return self.update_stack_tag(key, None).await;
         }
         match self.service.untag.as_ref().filter(|_| self.definition.tagging) {
-            Some(action) => self.tag_call(action, key, self.subject.tag(key).unwrap_or_default()).await,
+            Some(action) => self.tag_call(action, key, self.target.tag(key).unwrap_or_default()).await,
             None => Ok(self.nothing("the tags of this kind cannot be changed")),
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use worker_proto::Failure;
 
-use super::{Task, delete::is_gone};
+use super::{Change, delete::is_gone};
 use crate::collectors::aws::client::{CallError, Tree};
 
 /// The filters that find groups with incoming and outgoing rules that name a group.
@@ -19,7 +19,7 @@ const MAX_RULES: usize = 1000;
 
 /// A part of a rule that names a security group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rule {
+pub(super) struct GroupRule {
     /// The group that has the rule.
     group: String,
     is_egress: bool,
@@ -27,7 +27,7 @@ pub(super) struct Rule {
     permission: String,
 }
 
-impl Rule {
+impl GroupRule {
     /// The operation that does this to it: `Revoke` or `Authorize`.
     fn operation(&self, verb: &str) -> String {
         format!("{verb}SecurityGroup{}", if self.is_egress { "Egress" } else { "Ingress" })
@@ -48,18 +48,18 @@ impl Rule {
     }
 }
 
-impl Task {
+impl Change {
     /// Removes the rules of other groups that name this one, and returns whether there were any.
-    pub(super) async fn revoke_rules(&self, removed: &mut Vec<Rule>) -> Result<bool, Failure> {
+    pub(super) async fn revoke_rules(&self, removed: &mut Vec<GroupRule>) -> Result<bool, Failure> {
         let rules = self.rules().await.map_err(|error| self.failure(&error))?;
         if rules.len() + removed.len() > MAX_RULES {
-            return Err(self.odd(&format!("more than {MAX_RULES} rules name it")));
+            return Err(self.failed(&format!("more than {MAX_RULES} rules name it")));
         }
         let before = removed.len();
         for rule in rules {
             let operation = rule.operation("Revoke");
-            let subject = self.subject.label();
-            tracing::info!(operation, subject, rule = rule.label(), "removing a rule that keeps a security group");
+            let resource = self.target.label();
+            tracing::info!(operation, resource, rule = rule.label(), "removing a rule that keeps a security group");
             match self.call(&operation, rule.input()).await {
                 Ok(reply) => {
                     let answer = reply.tree().map_err(|error| self.failure(&error))?;
@@ -76,7 +76,7 @@ impl Task {
     }
 
     /// Puts rules back, and returns those for which that failed with the reason.
-    pub(super) async fn put_back(&self, removed: Vec<Rule>) -> Vec<String> {
+    pub(super) async fn put_back(&self, removed: Vec<GroupRule>) -> Vec<String> {
         let mut lost = Vec::new();
         for rule in removed {
             match self.call(&rule.operation("Authorize"), rule.input()).await {
@@ -90,16 +90,16 @@ impl Task {
         lost
     }
 
-    async fn rules(&self) -> Result<BTreeSet<Rule>, CallError> {
+    async fn rules(&self) -> Result<BTreeSet<GroupRule>, CallError> {
         let mut rules = BTreeSet::new();
         for filter in FILTERS {
-            let filters = json!([{ "Name": filter, "Values": [self.subject.id] }]);
+            let filters = json!([{ "Name": filter, "Values": [self.target.id] }]);
             let input = Map::from_iter([("Filters".to_owned(), filters)]);
             let mut pages = self.client.pages(self.request("DescribeSecurityGroups", input));
             while let Some(page) = pages.next().await {
                 let page = page?;
                 for group in page.tree()?.path("SecurityGroups[]") {
-                    of_group(group, &self.subject.id, &mut rules);
+                    of_group(group, &self.target.id, &mut rules);
                 }
             }
         }
@@ -108,13 +108,17 @@ impl Task {
 }
 
 /// Adds the parts of a group's rules that name the wanted group. A group's own rules do not keep it.
-fn of_group(group: &Tree<'_>, wanted: &str, rules: &mut BTreeSet<Rule>) {
+fn of_group(group: &Tree<'_>, wanted: &str, rules: &mut BTreeSet<GroupRule>) {
     let Some(id) = group.get("GroupId").and_then(Tree::text).filter(|id| *id != wanted) else { return };
     for (path, is_egress) in [("IpPermissions[]", false), ("IpPermissionsEgress[]", true)] {
         for permission in group.path(path) {
             let naming = permission.path("UserIdGroupPairs[]").into_iter();
             for pair in naming.filter(|pair| pair.get("GroupId").and_then(Tree::text) == Some(wanted)) {
-                rules.insert(Rule { group: id.to_owned(), is_egress, permission: part(permission, pair).to_string() });
+                rules.insert(GroupRule {
+                    group: id.to_owned(),
+                    is_egress,
+                    permission: part(permission, pair).to_string(),
+                });
             }
         }
     }

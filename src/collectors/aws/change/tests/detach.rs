@@ -5,9 +5,8 @@
 use serde_json::json;
 
 use super::{
-    super::client::testing::Served,
-    replay_tests::{DELETED, MINUTE, actions, ec2_error, message, not_empty, ok, task},
-    *,
+    super::{super::client::testing::Served, *},
+    replay::{DELETED, MINUTE, actions, change, ec2_error, message, not_empty, ok},
 };
 
 fn used() -> (u16, String) {
@@ -70,8 +69,8 @@ fn naming() -> [(u16, String); 3] {
     [interfaces(&[]), groups("ipPermissions", &["sg-1", "sg-2"]), groups("ipPermissionsEgress", &["sg-3"])]
 }
 
-fn group(served: &Served, time: Duration) -> Task {
-    task(served, "aws_ec2_security_group", "sg-1", json!({}), time)
+fn group(served: &Served, time: Duration) -> Change {
+    change(served, "aws_ec2_security_group", "sg-1", json!({}), time)
 }
 
 /// The time that is enough for one attempt after a refusal and not for a pause.
@@ -154,14 +153,14 @@ async fn removal_without_effect_ends_with_the_pauses() {
 /// Why neither step of a deletion does anything, with this answer to each call that looks.
 async fn refused(kind: &str, reported: Value, answer: Option<(u16, String)>) -> String {
     let served = Served::new(std::iter::repeat_n(answer, 2).flatten());
-    let mut task = task(&served, kind, "the-id", reported, MINUTE);
-    if let Some(name) = task.subject.text("name").map(str::to_owned) {
-        task.subject.name = name;
-        task.fields = Fields::of(&task.subject);
+    let mut change = change(&served, kind, "the-id", reported, MINUTE);
+    if let Some(name) = change.target.text("name").map(str::to_owned) {
+        change.target.name = name;
+        change.fields = Fields::of(&change.target);
     }
-    let prepared = task.pre_delete().await;
+    let prepared = change.pre_delete().await;
     assert!(matches!(prepared, Ok(Outcome::Nothing(_))), "{kind}: {prepared:?}");
-    let deleted = task.delete().await;
+    let deleted = change.delete().await;
     assert!(actions(&served).iter().all(|call| call.starts_with("Describe")), "{kind}");
     let Ok(Outcome::Nothing(why)) = deleted else { panic!("{kind}: {deleted:?}") };
     why
@@ -200,17 +199,17 @@ async fn what_aws_never_deletes_is_refused_before_any_change() {
 async fn a_resource_like_an_undeletable_one_is_deleted() {
     let role = json!({ "arn": "arn:aws:iam::123456789012:role/my-aws-service-role/x" });
     let served = Served::new([iam("GetRole", "<Role><RoleId>the-id</RoleId></Role>"), ok(DELETED)]);
-    assert_eq!(task(&served, "aws_iam_role", "the-id", role, MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_iam_role", "the-id", role, MINUTE).delete().await, Ok(Outcome::Done));
     let table = ec2("DescribeRouteTables", "<routeTableSet><item><associationSet/></item></routeTableSet>");
     let served = Served::new([table, ok(DELETED)]);
-    assert_eq!(task(&served, "aws_ec2_route_table", "rtb-1", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_route_table", "rtb-1", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let acl = json!({ "is_default": false });
     let served = Served::new([ok(DELETED)]);
-    assert_eq!(task(&served, "aws_ec2_network_acl", "acl-1", acl, MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_ec2_network_acl", "acl-1", acl, MINUTE).delete().await, Ok(Outcome::Done));
 }
 
-fn cluster(served: &Served, time: Duration) -> Task {
-    task(served, "aws_eks_cluster", "arn:c", json!({}), time)
+fn cluster(served: &Served, time: Duration) -> Change {
+    change(served, "aws_eks_cluster", "arn:c", json!({}), time)
 }
 
 fn gone() -> (u16, String) {
@@ -279,8 +278,8 @@ async fn dependants_of_cluster_that_stays_are_named() {
     assert!(message.contains("AccessDeniedException") && message.contains(removed), "{message}");
 }
 
-fn policy(served: &Served, time: Duration) -> Task {
-    task(served, "aws_iam_policy", "the-id", json!({ "arn": "arn:aws:iam::123456789012:policy/p" }), time)
+fn policy(served: &Served, time: Duration) -> Change {
+    change(served, "aws_iam_policy", "the-id", json!({ "arn": "arn:aws:iam::123456789012:policy/p" }), time)
 }
 
 #[tokio::test(start_paused = true)]
@@ -313,7 +312,7 @@ async fn preparation_names_what_it_removed() {
     let attached = "<internetGatewaySet><item><attachmentSet><item><vpcId>vpc-1</vpcId></item></attachmentSet></item>\
                     </internetGatewaySet>";
     let served = Served::new([ec2("DescribeInternetGateways", attached), ok(DELETED)]);
-    let gateway = task(&served, "aws_ec2_internet_gateway", "igw-1", json!({}), MINUTE);
+    let gateway = change(&served, "aws_ec2_internet_gateway", "igw-1", json!({}), MINUTE);
     let removed = "DetachInternetGateway InternetGatewayId=igw-1 VpcId=vpc-1".to_owned();
     assert_eq!(gateway.pre_delete().await, Ok(Outcome::Detached(vec![removed])));
 }
@@ -323,7 +322,7 @@ async fn bucket_that_cannot_be_deleted_keeps_its_objects() {
     for code in ["AccessDenied", "BucketHasAccessPointsAttached"] {
         let refusal = (403, format!("<Error><Code>{code}</Code><Message>it says</Message></Error>"));
         let served = Served::new([ok("<LocationConstraint>us-west-2</LocationConstraint>"), refusal]);
-        let message = message(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await);
+        let message = message(change(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await);
         assert!(message.contains(code), "{message}");
         assert_eq!(served.asked().len(), 2);
     }
@@ -339,7 +338,7 @@ async fn keys_that_xml_cannot_hold_are_deleted_by_path() {
     answers.extend((0..5).map(|_| (204, String::new())));
     answers.extend([ok("<DeleteResult/>"), ok("<ListMultipartUploadsResult/>"), (204, String::new())]);
     let served = Served::new(answers);
-    assert_eq!(task(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
+    assert_eq!(change(&served, "aws_s3_bucket", "b", json!({}), MINUTE).delete().await, Ok(Outcome::Done));
     let mut single = served.targets()[3..8].to_vec();
     single.sort_unstable();
     let path = |key: &str| format!("/b/{key}?versionId=1");

@@ -8,8 +8,8 @@ use worker_proto::Failure;
 use super::{
     super::client::{CallError, Request, Tree},
     Run, at_most,
-    place::Place,
-    unseen::Added,
+    location::Location,
+    unseen::HookValue,
 };
 
 /// How many groups are asked at the same time.
@@ -23,7 +23,7 @@ const SERVICE: &str = "elbv2";
 const HEALTH: &str = "DescribeTargetHealth";
 
 /// A target group.
-pub(crate) struct Group {
+pub(crate) struct TargetGroup {
     arn: String,
     balancers: Vec<String>,
     /// The ids of registered instances, healthy or not.
@@ -34,35 +34,43 @@ pub(crate) struct Group {
 
 /// The target groups of a region.
 #[derive(Default)]
-pub(crate) struct Groups {
-    groups: Vec<Group>,
+pub(crate) struct TargetGroups {
+    groups: Vec<TargetGroup>,
     /// Whether they could not be listed.
     is_unknown: bool,
 }
 
 /// The instances of each target group, as the value `instances`.
-pub(crate) async fn targets(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
-    let Groups { groups, is_unknown } = groups(run, place).await?;
-    let by_arn: HashMap<&str, &Group> = groups.iter().map(|group| (group.arn.as_str(), group)).collect();
+pub(crate) async fn targets(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
+    let TargetGroups { groups, is_unknown } = groups(run, location).await?;
+    let by_arn: HashMap<&str, &TargetGroup> = groups.iter().map(|group| (group.arn.as_str(), group)).collect();
     let instances = |item: &&Tree<'_>| {
         let group = item.get("TargetGroupArn").and_then(Tree::text).and_then(|arn| by_arn.get(arn));
         let is_unknown = *is_unknown || group.is_some_and(|group| group.is_unknown);
-        Added { value: list(group.into_iter().flat_map(|group| &group.instances)), is_unknown }
+        HookValue { value: list(group.into_iter().flat_map(|group| &group.instances)), is_unknown }
     };
     Ok(items.iter().map(instances).collect())
 }
 
 /// The instances behind each load balancer, as the value `instances`.
-pub(crate) async fn backends(run: &Run<'_>, place: &Place, items: &[&Tree<'_>]) -> Result<Vec<Added>, Failure> {
+pub(crate) async fn backends(
+    run: &Run<'_>,
+    location: &Location,
+    items: &[&Tree<'_>],
+) -> Result<Vec<HookValue>, Failure> {
     if !run.is_wanted(TARGET_GROUPS) {
-        return Ok(items.iter().map(|_| Added::default()).collect());
+        return Ok(items.iter().map(|_| HookValue::default()).collect());
     }
-    let Groups { groups, is_unknown } = groups(run, place).await?;
+    let TargetGroups { groups, is_unknown } = groups(run, location).await?;
     let instances = |item: &&Tree<'_>| {
         let arn = item.get("LoadBalancerArn").and_then(Tree::text).unwrap_or_default();
         let groups = || groups.iter().filter(|group| group.balancers.iter().any(|balancer| balancer == arn));
         let is_unknown = *is_unknown || groups().any(|group| group.is_unknown);
-        Added { value: list(groups().flat_map(|group| &group.instances)), is_unknown }
+        HookValue { value: list(groups().flat_map(|group| &group.instances)), is_unknown }
     };
     Ok(items.iter().map(instances).collect())
 }
@@ -79,53 +87,53 @@ fn list<'a>(instances: impl Iterator<Item = &'a String>) -> Tree<'static> {
 }
 
 /// The target groups of a region. A group that vanishes while it is asked has no instances.
-async fn groups<'p>(run: &Run<'_>, place: &'p Place) -> Result<&'p Groups, Failure> {
-    let groups = place.groups.get_or_try_init(|| async {
-        let mut groups = match list_groups(run, place).await {
+async fn groups<'p>(run: &Run<'_>, location: &'p Location) -> Result<&'p TargetGroups, Failure> {
+    let groups = location.groups.get_or_try_init(|| async {
+        let mut groups = match list_groups(run, location).await {
             Ok(groups) => groups,
             Err(error) => {
-                place.lost(run, TARGET_GROUPS, &error).await?;
-                return Ok(Groups { groups: Vec::new(), is_unknown: true });
+                location.lost(run, TARGET_GROUPS, &error).await?;
+                return Ok(TargetGroups { groups: Vec::new(), is_unknown: true });
             }
         };
         let futures = groups.iter_mut().filter(|(_, of_instances)| *of_instances);
         let futures = futures.map(|(group, _)| -> super::BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
-                if place.is_refused() || !place.allows(SERVICE, HEALTH, TARGET_GROUPS) {
+                if location.is_refused() || !location.allows(SERVICE, HEALTH, TARGET_GROUPS) {
                     group.is_unknown = true;
                     return Ok(());
                 }
-                match health(run, place, &group.arn).await {
+                match health(run, location, &group.arn).await {
                     Ok(instances) => {
-                        place.answered(SERVICE, HEALTH);
+                        location.answered(SERVICE, HEALTH);
                         group.instances = instances;
                     }
-                    Err(error) if &*error.code == "TargetGroupNotFound" => place.answered(SERVICE, HEALTH),
+                    Err(error) if &*error.code == "TargetGroupNotFound" => location.answered(SERVICE, HEALTH),
                     Err(error) => {
                         group.is_unknown = true;
-                        place.lost(run, TARGET_GROUPS, &error).await?;
+                        location.lost(run, TARGET_GROUPS, &error).await?;
                     }
                 }
                 Ok(())
             })
         });
         at_most(GROUPS_AT_ONCE, futures.collect()).await?;
-        Ok(Groups { groups: groups.into_iter().map(|(group, _)| group).collect(), is_unknown: false })
+        Ok(TargetGroups { groups: groups.into_iter().map(|(group, _)| group).collect(), is_unknown: false })
     });
     groups.await
 }
 
 /// All groups, and whether their targets are instances.
-async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>, CallError> {
+async fn list_groups(run: &Run<'_>, location: &Location) -> Result<Vec<(TargetGroup, bool)>, CallError> {
     let mut groups = Vec::new();
-    for page in place.shared(run, SERVICE, "DescribeTargetGroups").await?.iter() {
+    for page in location.shared(run, SERVICE, "DescribeTargetGroups").await?.iter() {
         for group in page.tree()?.path("TargetGroups[]") {
             let Some(arn) = group.get("TargetGroupArn").and_then(Tree::text) else { continue };
             let balancers = group.path("LoadBalancerArns[]").into_iter().filter_map(Tree::text);
             let balancers = balancers.map(str::to_owned).collect();
             let of_instances = group.get("TargetType").and_then(Tree::text) == Some("instance");
             groups.push((
-                Group { arn: arn.to_owned(), balancers, instances: Vec::new(), is_unknown: false },
+                TargetGroup { arn: arn.to_owned(), balancers, instances: Vec::new(), is_unknown: false },
                 of_instances,
             ));
         }
@@ -133,8 +141,8 @@ async fn list_groups(run: &Run<'_>, place: &Place) -> Result<Vec<(Group, bool)>,
     Ok(groups)
 }
 
-async fn health(run: &Run<'_>, place: &Place, arn: &str) -> Result<Vec<String>, CallError> {
-    let request = Request::new(SERVICE, HEALTH, &place.region).with("TargetGroupArn", json!(arn));
+async fn health(run: &Run<'_>, location: &Location, arn: &str) -> Result<Vec<String>, CallError> {
+    let request = Request::new(SERVICE, HEALTH, &location.region).with("TargetGroupArn", json!(arn));
     let reply = run.client.call(request).await?;
     let tree = reply.tree()?;
     Ok(tree

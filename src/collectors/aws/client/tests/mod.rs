@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod retry;
+
 use aws_credential_types::provider::{
     ProvideCredentials, error::CredentialsError, future::ProvideCredentials as Provided,
 };
@@ -163,7 +165,7 @@ async fn a_reply_that_is_too_large_is_refused() {
     let body = "x".repeat((64 << 20) + 1);
     let served = Served::new([(200, body)]);
     let error = client(&served).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Odd, "ReplyTooLarge"));
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unexpected, "ReplyTooLarge"));
 }
 
 /// Has no credentials, for this reason.
@@ -213,7 +215,7 @@ async fn a_service_that_asks_for_fewer_calls_gets_fewer_in_that_region() {
     let error = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Throttled);
     let ec2 = model::service("ec2").unwrap();
-    let limit = |region: &str| format!("{:?}", client.inner.runtime.pace(ec2, region));
+    let limit = |region: &str| format!("{:?}", client.inner.runtime.limiter(ec2, region));
     assert!(limit("eu-central-1").contains("limit: 8.0"), "{}", limit("eu-central-1"));
     assert!(limit("us-east-1").contains("limit: 16.0"), "{}", limit("us-east-1"));
 }

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use worker_proto::{Failure, Outcome};
 
 use super::{
-    Task,
-    decide::shown,
+    Change,
     detach::{Removed, SHOWN},
     fields::Missing,
+    preconditions::shown,
 };
 use crate::collectors::aws::{
     client::{CallError, CallErrorKind, Reply, Request, Tree},
@@ -29,7 +29,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// What is kept of the time of a deletion to put back what was removed for it.
 const RESTORE: Duration = Duration::from_secs(5);
 
-impl Task {
+impl Change {
     /// Takes away what keeps the resource from being deleted.
     pub(super) async fn pre_delete(&self) -> Result<Outcome, Failure> {
         if self.definition.detach.is_empty() {
@@ -60,8 +60,8 @@ impl Task {
         if let Some(refusal) = self.refusal().await? {
             return Ok(refusal);
         }
-        match self.subject.kind.as_str() {
-            "aws_ec2_instance" if self.subject.text("instance_status") == Some("terminated") => {
+        match self.target.kind.as_str() {
+            "aws_ec2_instance" if self.target.text("instance_status") == Some("terminated") => {
                 return Ok(Outcome::Done);
             }
             "aws_s3_bucket" => return self.delete_bucket().await,
@@ -120,7 +120,7 @@ impl Task {
         if part("Code").contains("NotFound") {
             return Ok(());
         }
-        Err(self.odd(&format!("{}: {}", part("Code"), part("Message"))))
+        Err(self.failed(&format!("{}: {}", part("Code"), part("Message"))))
     }
 
     /// Looks again and again until it is gone, at most until the operation's time is over.
@@ -136,7 +136,7 @@ impl Task {
             let state = match self.state(wait, input.clone()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(state)) if wait.failed.contains(&state) => {
-                    return Err(self.odd(&format!("the deletion failed: {asked} says {state}")));
+                    return Err(self.failed(&format!("the deletion failed: {asked} says {state}")));
                 }
                 Ok(Some(state)) => format!("{asked} still says {state}"),
                 Err(error) if is_gone(&error) => return Ok(()),
@@ -144,7 +144,7 @@ impl Task {
                 Err(error) => return Err(self.failure(&error)),
             };
             if !self.has_time_for(pause) {
-                return Err(self.odd(&format!("the deletion is not complete: {state}")));
+                return Err(self.failed(&format!("the deletion is not complete: {state}")));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOKS.1);

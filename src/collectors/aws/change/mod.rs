@@ -6,20 +6,14 @@
 //! moment, because the graph may be hours old. Every operation bears being done twice.
 
 mod bucket;
-mod decide;
 mod delete;
 mod detach;
-#[cfg(test)]
-mod detach_tests;
 mod fields;
-mod namesake;
-#[cfg(test)]
-mod replay_tests;
-mod rules;
+mod group_rules;
+mod identity;
+mod preconditions;
 mod stack;
 mod tags;
-#[cfg(test)]
-mod tags_tests;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -32,6 +26,7 @@ use worker_proto::{Failure, FailureKind, Operation, Outcome, Unit, Verb};
 
 use self::fields::Fields;
 use super::{
+    super::{CollectContext, Target},
     broker::Payload,
     client::{self, CallError, Client, Reply, Request},
     definitions::{Definition, Definitions, Scope, Service},
@@ -54,30 +49,30 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `Configuration` if nothing of this kind can be changed, or if it is not certain where the resource is.
-pub(super) fn operator(settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
-    let (_, definition) = find(subject)?;
-    if subject.account.id.is_empty() {
-        return Err(refused(subject, "its account is not known"));
+pub(super) fn unit(settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+    let (_, definition) = find(target)?;
+    if target.account.id.is_empty() {
+        return Err(refused(target, "its account is not known"));
     }
-    if definition.scope == Scope::Region && subject.region.is_none() {
-        return Err(refused(subject, "its region is not certain"));
+    if definition.scope == Scope::Region && target.region.is_none() {
+        return Err(refused(target, "its region is not certain"));
     }
-    is_where_its_arn_says(subject, definition)?;
-    let stored = subject.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
+    is_where_its_arn_says(target, definition)?;
+    let stored = target.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
     let role = match settings.text("aws-role").filter(|_| settings.flag("aws-role-override")) {
-        Some(given) => Some(role_in(given, subject)?),
+        Some(given) => Some(role_in(given, target)?),
         None => stored.map(str::to_owned),
     };
     let payload = Payload {
-        account: subject.account.id.clone(),
+        account: target.account.id.clone(),
         role,
-        partition: partition(subject).to_owned(),
+        partition: partition(target).to_owned(),
         regions: Vec::new(),
         verify: true,
     };
     Ok(Unit {
-        id: subject.account.id.clone(),
-        label: subject.account.name.clone().unwrap_or_else(|| subject.account.id.clone()),
+        id: target.account.id.clone(),
+        label: target.account.name.clone().unwrap_or_else(|| target.account.id.clone()),
         kind: ACCOUNT_KIND.to_owned(),
         parts: 0,
         payload: serde_json::to_string(&payload).map_err(internal)?,
@@ -85,50 +80,50 @@ pub(super) fn operator(settings: &Settings, subject: &Target) -> Result<Unit, Fa
 }
 
 /// The role that `--aws-role` names, if it can be one of the resource's account.
-fn role_in(given: &str, subject: &Target) -> Result<String, Failure> {
-    let role = Role::parse(given).map_err(|error| refused(subject, &format!("--aws-role {given}: {error}")))?;
+fn role_in(given: &str, target: &Target) -> Result<String, Failure> {
+    let role = Role::parse(given).map_err(|error| refused(target, &format!("--aws-role {given}: {error}")))?;
     match role.owner {
-        Some(owner) if owner.account != subject.account.id => {
-            Err(refused(subject, &format!("--aws-role is a role of the account {} only", owner.account)))
+        Some(owner) if owner.account != target.account.id => {
+            Err(refused(target, &format!("--aws-role is a role of the account {} only", owner.account)))
         }
         _ => Ok(role.name),
     }
 }
 
 /// Carries out one operation.
-pub(super) async fn operate(context: &CollectContext, unit: &Unit, operation: &Operation) -> Result<Outcome, Failure> {
+pub(super) async fn run(context: &CollectContext, unit: &Unit, operation: &Operation) -> Result<Outcome, Failure> {
     let payload = Payload::read(unit)?;
-    let subject = Target::read(&operation.subject)?;
+    let target = Target::read(&operation.subject)?;
     // Asked for first: the holder of the credentials says best why there are none.
     context.credentials().get().await?;
-    let (service, definition) = find(&subject)?;
-    let region = match (definition.scope, &subject.region) {
+    let (service, definition) = find(&target)?;
+    let region = match (definition.scope, &target.region) {
         (Scope::Region, Some(region)) => region.id.clone(),
-        (Scope::Region, None) => return Err(refused(&subject, "its region is not certain")),
+        (Scope::Region, None) => return Err(refused(&target, "its region is not certain")),
         (Scope::Global, _) => global_region(&payload.partition).to_owned(),
     };
     let limit = Duration::from_millis(operation.limit_ms);
-    let task = Task {
+    let change = Change {
         client: provider::client(context).await?,
-        fields: Fields::of(&subject),
-        subject,
+        fields: Fields::of(&target),
+        target,
         region,
         service,
         definition,
         deadline: Instant::now() + limit.saturating_sub(LAST_WORDS),
     };
     match &operation.verb {
-        Verb::UpdateTag { key, value } => task.update_tag(key, value).await,
-        Verb::DeleteTag { key } => task.delete_tag(key).await,
-        Verb::PreDelete => task.pre_delete().await,
-        Verb::Delete => task.delete().await,
+        Verb::UpdateTag { key, value } => change.update_tag(key, value).await,
+        Verb::DeleteTag { key } => change.delete_tag(key).await,
+        Verb::PreDelete => change.pre_delete().await,
+        Verb::Delete => change.delete().await,
     }
 }
 
 /// One operation under way.
-struct Task {
+struct Change {
     client: Client,
-    subject: Target,
+    target: Target,
     fields: Fields,
     region: String,
     service: &'static Service,
@@ -137,7 +132,7 @@ struct Task {
     deadline: Instant,
 }
 
-impl Task {
+impl Change {
     /// A call to the kind's service.
     async fn call(&self, operation: &str, input: Map<String, Value>) -> Result<Reply, CallError> {
         self.client.call(self.request(operation, input)).await
@@ -149,58 +144,58 @@ impl Task {
 
     /// A call that failed, with the resource's name.
     fn failure(&self, error: &CallError) -> Failure {
-        call_failure(&self.subject.label(), error)
+        call_failure(&self.target.label(), error)
     }
 
     /// Something of ours that does not hold.
-    fn odd(&self, reason: &str) -> Failure {
-        Failure { kind: FailureKind::Unavailable, message: format!("{}: {reason}", self.subject.label()) }
+    fn failed(&self, reason: &str) -> Failure {
+        Failure { kind: FailureKind::Unavailable, message: format!("{}: {reason}", self.target.label()) }
     }
 
     fn nothing(&self, reason: &str) -> Outcome {
-        Outcome::Nothing(format!("{}: {reason}", self.subject.label()))
+        Outcome::Nothing(format!("{}: {reason}", self.target.label()))
     }
 }
 
 /// Why AWS never deletes a resource, as far as its node shows that.
-pub(super) fn undeletable(subject: &Target) -> Option<&'static str> {
-    let (_, definition) = find(subject).ok()?;
-    let fields = Fields::of(subject);
+pub(super) fn undeletable(target: &Target) -> Option<&'static str> {
+    let (_, definition) = find(target).ok()?;
+    let fields = Fields::of(target);
     let mut states = definition.undeletable.iter().filter(|state| state.call.is_none());
     states.find(|state| fields.holds_for_node(state.when.get_ref())).map(|state| state.reason.as_str())
 }
 
-fn find(subject: &Target) -> Result<(&'static Service, &'static Definition), Failure> {
-    let found = Definitions::get().map_err(internal)?.find(&subject.kind);
+fn find(target: &Target) -> Result<(&'static Service, &'static Definition), Failure> {
+    let found = Definitions::get().map_err(internal)?.find(&target.kind);
     let found = found.filter(|(_, definition)| definition.kind.get_ref() != ACCOUNT_KIND);
-    found.ok_or_else(|| refused(subject, "nothing of this kind can be changed"))
+    found.ok_or_else(|| refused(target, "nothing of this kind can be changed"))
 }
 
 /// An ARN names account and region. One that disagrees with the graph means that one of them is wrong.
-fn is_where_its_arn_says(subject: &Target, definition: &Definition) -> Result<(), Failure> {
-    let Some(arn) = subject.text("arn").filter(|arn| arn.starts_with("arn:")) else { return Ok(()) };
+fn is_where_its_arn_says(target: &Target, definition: &Definition) -> Result<(), Failure> {
+    let Some(arn) = target.text("arn").filter(|arn| arn.starts_with("arn:")) else { return Ok(()) };
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, _, _, region, account, _] = parts.as_slice() else { return Ok(()) };
-    if !account.is_empty() && *account != "aws" && *account != subject.account.id {
-        let why = format!("its ARN is of account {account}, but the core has it in {}", subject.account.id);
-        return Err(refused(subject, &why));
+    if !account.is_empty() && *account != "aws" && *account != target.account.id {
+        let why = format!("its ARN is of account {account}, but the core has it in {}", target.account.id);
+        return Err(refused(target, &why));
     }
-    match &subject.region {
+    match &target.region {
         Some(stored) if definition.scope == Scope::Region && !region.is_empty() && *region != stored.id => {
-            Err(refused(subject, &format!("its ARN is of region {region}, but the core has it in {}", stored.id)))
+            Err(refused(target, &format!("its ARN is of region {region}, but the core has it in {}", stored.id)))
         }
         _ => Ok(()),
     }
 }
 
-fn partition(subject: &Target) -> &str {
-    let arn = subject.text("arn").and_then(|arn| arn.strip_prefix("arn:")).and_then(|arn| arn.split(':').next());
-    let region = subject.region.as_ref().map_or(DEFAULT_REGION, |region| &region.id);
+fn partition(target: &Target) -> &str {
+    let arn = target.text("arn").and_then(|arn| arn.strip_prefix("arn:")).and_then(|arn| arn.split(':').next());
+    let region = target.region.as_ref().map_or(DEFAULT_REGION, |region| &region.id);
     arn.filter(|partition| !partition.is_empty()).or_else(|| client::partition(region)).unwrap_or("aws")
 }
 
-fn refused(subject: &Target, why: &str) -> Failure {
-    Failure { kind: FailureKind::Configuration, message: format!("{} stays as it is: {why}", subject.label()) }
+fn refused(target: &Target, why: &str) -> Failure {
+    Failure { kind: FailureKind::Configuration, message: format!("{} stays as it is: {why}", target.label()) }
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {

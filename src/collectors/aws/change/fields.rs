@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Number, Value};
 
 use super::super::{
+    super::Target,
     client::Tree,
     definitions::{
         Condition, Input, Parameter,
@@ -26,12 +27,12 @@ pub(super) struct Missing(pub(super) String);
 
 impl Fields {
     /// The fields of a node; its tags are not among them.
-    pub(super) fn of(subject: &Target) -> Self {
-        let mut node = subject.reported.clone();
+    pub(super) fn of(target: &Target) -> Self {
+        let mut node = target.reported.clone();
         node.remove("tags");
-        node.insert("id".into(), subject.id.clone().into());
-        node.insert("name".into(), subject.name.clone().into());
-        let tail = subject.text("arn").and_then(|arn| arn.split_once('/')).map(|(_, tail)| tail);
+        node.insert("id".into(), target.id.clone().into());
+        node.insert("name".into(), target.name.clone().into());
+        let tail = target.text("arn").and_then(|arn| arn.split_once('/')).map(|(_, tail)| tail);
         let arn = tail.map(|tail| ("resource_id".to_owned(), Value::from(tail))).into_iter().collect();
         Self { node: tree(Value::Object(node)), arn: tree(Value::Object(arn)) }
     }

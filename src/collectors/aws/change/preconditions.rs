@@ -4,17 +4,17 @@ use std::ops::ControlFlow;
 
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, delete::is_gone};
+use super::{Change, delete::is_gone};
 use crate::collectors::aws::client::Request;
 
 /// The most names that a message lists.
 const SHOWN: usize = 5;
 
-impl Task {
+impl Change {
     /// The outcome of an operation that must not begin: the resource is one that AWS never deletes, or a namesake has
     /// taken its place.
     pub(super) async fn refusal(&self) -> Result<Option<Outcome>, Failure> {
-        if let Some(reason) = super::undeletable(&self.subject) {
+        if let Some(reason) = super::undeletable(&self.target) {
             return Ok(Some(self.nothing(reason)));
         }
         if let Some(outcome) = self.namesake().await? {

@@ -4,15 +4,15 @@ use std::ops::ControlFlow;
 
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, delete::is_gone};
+use super::{Change, delete::is_gone};
 
-impl Task {
+impl Change {
     /// Why nothing is done if a namesake has taken its place. One that is gone has none; calls about it will tell.
     pub(super) async fn namesake(&self) -> Result<Option<Outcome>, Failure> {
         let Some(identity) = &self.definition.identity else { return Ok(None) };
         let field = identity.field.get_ref().as_str();
-        let collected = if field == "id" { Some(self.subject.id.as_str()) } else { self.subject.text(field) };
-        let collected = collected.ok_or_else(|| self.odd(&format!("the core knows no {field} of it")))?;
+        let collected = if field == "id" { Some(self.target.id.as_str()) } else { self.target.text(field) };
+        let collected = collected.ok_or_else(|| self.failed(&format!("the core knows no {field} of it")))?;
         let input = self.parameters(self.fields.input(identity.input.get_ref()))?;
         let reply = match self.call(identity.operation.get_ref(), input).await {
             Err(error) if is_gone(&error) => return Ok(None),

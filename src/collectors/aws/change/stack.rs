@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 use worker_proto::{Failure, Outcome};
 
-use super::{Task, delete::may_pass};
+use super::{Change, delete::may_pass};
 use crate::collectors::aws::client::{CallError, Tree};
 
 /// Between two looks at a stack that is being updated.
@@ -70,9 +70,9 @@ impl Stack {
     }
 }
 
-impl Task {
+impl Change {
     pub(super) fn is_stack(&self) -> bool {
-        self.subject.kind == "aws_cloudformation_stack"
+        self.target.kind == "aws_cloudformation_stack"
     }
 
     /// Sets a tag of the stack, or removes it. The stack is addressed by its id: its name may be another's by now.
@@ -91,11 +91,11 @@ impl Task {
             };
             match progress {
                 Progress::Over => return Ok(Outcome::Done),
-                Progress::Failed => return Err(self.odd(&format!("the update of its tags ended as {status}"))),
+                Progress::Failed => return Err(self.failed(&format!("the update of its tags ended as {status}"))),
                 Progress::Taken if !self.has_time_for(LOOK) => return Ok(Outcome::Done),
                 Progress::Unseen if !self.has_time_for(LOOK) => {
                     return Err(
-                        self.odd(&format!("its tags are being updated, and there is nothing to see yet: {status}"))
+                        self.failed(&format!("its tags are being updated, and there is nothing to see yet: {status}"))
                     );
                 }
                 Progress::Taken | Progress::Unseen => sleep(LOOK).await,
@@ -116,7 +116,7 @@ impl Task {
             capabilities.push(NAMED_IAM.to_owned());
         }
         Map::from_iter([
-            ("StackName".to_owned(), Value::from(self.subject.id.as_str())),
+            ("StackName".to_owned(), Value::from(self.target.id.as_str())),
             ("UsePreviousTemplate".to_owned(), Value::Bool(true)),
             ("Capabilities".to_owned(), json!(capabilities)),
             ("Tags".to_owned(), tags.into()),
@@ -128,7 +128,7 @@ impl Task {
     async fn settled_stack(&self, key: &str, value: Option<&str>) -> Result<Stack, Failure> {
         loop {
             let stack = self.stack().await.map_err(|error| self.failure(&error))?;
-            let stack = stack.ok_or_else(|| self.odd("there is no such stack"))?;
+            let stack = stack.ok_or_else(|| self.failed("there is no such stack"))?;
             if !stack.is_busy() {
                 return Ok(stack);
             }
@@ -137,14 +137,14 @@ impl Task {
                 if stack.status == "UPDATE_IN_PROGRESS" && stack.has(key, value) {
                     return Ok(stack);
                 }
-                return Err(self.odd(&format!("it is still {}", stack.status)));
+                return Err(self.failed(&format!("it is still {}", stack.status)));
             }
             sleep(LOOK).await;
         }
     }
 
     async fn stack(&self) -> Result<Option<Stack>, CallError> {
-        let input = Map::from_iter([("StackName".to_owned(), Value::from(self.subject.id.as_str()))]);
+        let input = Map::from_iter([("StackName".to_owned(), Value::from(self.target.id.as_str()))]);
         let reply = self.call("DescribeStacks", input).await?;
         let tree = reply.tree()?;
         Ok(tree.at("Stacks[0]").map(described))

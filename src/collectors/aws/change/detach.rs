@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep};
 use worker_proto::Failure;
 
 use super::{
-    Task,
-    decide::shown,
+    Change,
     delete::{is_conflict, is_gone},
     fields::{Missing, tree},
-    rules::Rule,
+    group_rules::GroupRule,
+    preconditions::shown,
 };
 use crate::collectors::aws::{
     client::{CallError, Tree},
@@ -36,7 +36,7 @@ const DEPENDANT: (Duration, Duration) = (Duration::from_secs(600), Duration::fro
 #[derive(Debug, Default)]
 pub(super) struct Removed {
     /// Rules that can be put back.
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<GroupRule>,
     /// Everything else, for people.
     record: Vec<String>,
     /// Entries that the record has no room for.
@@ -71,7 +71,7 @@ impl Removed {
     }
 }
 
-impl Task {
+impl Change {
     /// Removes everything that can be; the first failure is reported after all was tried.
     pub(super) async fn detach_all(&self, removed: &mut Removed) -> Result<(), Failure> {
         let mut result = Ok(());
@@ -114,7 +114,7 @@ impl Task {
 
     /// Makes a call that removes something, and records it.
     async fn remove(&self, operation: &str, input: Map<String, Value>, removed: &mut Removed) -> Result<(), CallError> {
-        tracing::info!(operation, subject = self.subject.label(), "taking away what keeps a resource");
+        tracing::info!(operation, resource = self.target.label(), "taking away what keeps a resource");
         self.call(operation, input.clone()).await?;
         removed.note(operation, &input);
         Ok(())
@@ -127,7 +127,7 @@ impl Task {
         let mut result = self.detach_all(removed).await;
         if self.definition.revoke.is_some() || !self.definition.dependants.is_empty() {
             if let Some(blockers) = self.blocked_by().await? {
-                return Err(self.odd(&format!("it is used by {blockers}")));
+                return Err(self.failed(&format!("it is used by {blockers}")));
             }
             if self.definition.revoke == Some(Revoke::SecurityGroupRules) {
                 result = result.and(self.revoke_rules(&mut removed.rules).await.map(drop));
@@ -205,13 +205,13 @@ impl Task {
                 std::ops::ControlFlow::Continue(())
             });
             if items.len() > MAX_ITEMS {
-                return Err(self.odd(&format!("{} lists more than {MAX_ITEMS}", list.operation.get_ref())));
+                return Err(self.failed(&format!("{} lists more than {MAX_ITEMS}", list.operation.get_ref())));
             }
         }
         Ok(Ok(items))
     }
 
     pub(super) fn parameters<T>(&self, filled: Result<T, Missing>) -> Result<T, Failure> {
-        filled.map_err(|missing| self.odd(&format!("the core knows no {} of it", missing.0)))
+        filled.map_err(|missing| self.failed(&format!("the core knows no {} of it", missing.0)))
     }
 }

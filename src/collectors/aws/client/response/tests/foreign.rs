@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{
+use super::super::{
     super::{
-        error::CallErrorKind::{Denied, NotFound, Odd, Unavailable},
+        error::CallErrorKind::{Denied, NotFound, Unavailable, Unexpected},
         model::operation,
     },
     *,
@@ -128,10 +128,11 @@ fn body_of_another_kind_is_no_answer() {
 
 #[test]
 fn every_xml_answer_has_a_root_that_the_model_names() {
-    for service in super::super::model::services().filter_map(super::super::model::service) {
+    for service in super::super::super::model::services().filter_map(super::super::super::model::service) {
         for operation in service.operations().filter_map(|name| service.operation(name)) {
             let has_members = operation.output.as_ref().is_some_and(|output| {
-                output.get().payload.is_none() && output.get().members.iter().any(|member| member.place == Place::Body)
+                output.get().payload.is_none()
+                    && output.get().members.iter().any(|member| member.binding == Binding::Body)
             });
             if matches!(service.protocol, Protocol::Query | Protocol::Ec2 | Protocol::RestXml) && has_members {
                 assert!(!operation.is_reply_root("Foreign"), "{} {}", service.name, operation.name);
@@ -166,7 +167,7 @@ fn refusal_without_a_code_is_not_the_services() {
 fn redirect_of_s3_is_an_answer() {
     let moved = "<Error><Code>TemporaryRedirect</Code><Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint></Error>";
     let error = refusal("s3", "GetBucketTagging", 307, &[], moved);
-    assert_eq!((error.kind, error.code.as_str()), (Odd, "TemporaryRedirect"));
+    assert_eq!((error.kind, error.code.as_str()), (Unexpected, "TemporaryRedirect"));
     let head = refusal("s3", "HeadBucket", 301, &[("x-amz-bucket-region", "eu-west-1")], "");
     assert_eq!(head.moved_to.as_deref(), Some("eu-west-1"));
     assert_eq!(refusal("ec2", "DescribeVpcs", 307, &[], moved).code, "UnreadableReply");

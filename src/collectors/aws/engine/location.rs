@@ -18,12 +18,12 @@ use super::{
         definitions::{Definition, Scope, Service},
     },
     CLOUD, Run, at_most,
-    balancers::Groups,
-    breaker::{Breakers, LeftOut},
-    details::Known,
+    breaker::{Breakers, SkippedCalls},
+    details::DetailsCache,
     internal,
-    kind::Step,
+    kind::KindCollection,
     quotas::{self, Quotas},
+    target_groups::TargetGroups,
 };
 use crate::{
     collector_api::{BoxFuture, End},
@@ -43,7 +43,7 @@ const REGION: &str = "region";
 pub(crate) const GLOBAL: &str = "global";
 
 /// A region or the pseudo region.
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// The region that is called, and the id of the region node.
     pub(crate) region: String,
     /// The region's name, or `global`.
@@ -70,16 +70,16 @@ pub(crate) struct Place {
     /// The reserved instances by type, once they were asked for; `None` if they could not be listed.
     pub(crate) reservations: OnceCell<Option<HashMap<String, i64>>>,
     /// The details of kinds, once they were asked for.
-    pub(crate) details: Known,
+    pub(crate) details: DetailsCache,
     /// The target groups, once they were asked for.
-    pub(crate) groups: OnceCell<Groups>,
-    shared: Mutex<HashMap<(String, String), Shared>>,
+    pub(crate) groups: OnceCell<TargetGroups>,
+    shared: Mutex<HashMap<(String, String), SharedListing>>,
 }
 
 /// The pages of a listing that more than one collector needs, or why there are none.
-type Shared = Arc<OnceCell<Result<Arc<Vec<Reply>>, CallError>>>;
+type SharedListing = Arc<OnceCell<Result<Arc<Vec<Reply>>, CallError>>>;
 
-impl Place {
+impl Location {
     /// The pseudo region, served by `region`.
     pub(crate) fn global(region: &str) -> Self {
         Self::new(region, GLOBAL, Scope::Global)
@@ -106,7 +106,7 @@ impl Place {
             first_loss: OnceLock::new(),
             quotas: Quotas::default(),
             reservations: OnceCell::new(),
-            details: Known::default(),
+            details: DetailsCache::default(),
             groups: OnceCell::new(),
             shared: Mutex::default(),
         }
@@ -131,8 +131,8 @@ impl Place {
     pub(crate) async fn collect(&self, run: &Run<'_>) -> Result<(), Failure> {
         tracing::info!(account = run.payload.account, region = self.label, "collecting AWS");
         let futures =
-            self.collectors(run).into_iter().map(|(collector, steps)| -> BoxFuture<'_, Result<(), Failure>> {
-                Box::pin(self.run(run, collector, steps))
+            self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
+                Box::pin(self.run(run, collector, kinds))
             });
         at_most(COLLECTORS_AT_ONCE, futures.collect()).await?;
         self.report_unasked(run).await
@@ -147,7 +147,7 @@ impl Place {
                 continue;
             }
             match collectors.iter_mut().find(|(known, _)| *known == collector) {
-                Some((_, steps)) => steps.push((service, definition)),
+                Some((_, kinds)) => kinds.push((service, definition)),
                 None => collectors.push((collector, vec![(service, definition)])),
             }
         }
@@ -176,7 +176,7 @@ impl Place {
                 run.unseen(self, service, definition, self.node);
                 continue;
             }
-            Step::new(run, self, service, definition)?.list(None).await?;
+            KindCollection::new(run, self, service, definition)?.list(None).await?;
         }
         run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
     }
@@ -260,7 +260,7 @@ impl Place {
     /// Reports what was not asked for: the kinds after the end of the region, and the calls of operations that were of no
     /// use.
     async fn report_unasked(&self, run: &Run<'_>) -> Result<(), Failure> {
-        for LeftOut { service, operation, collector, message } in self.breakers.left_out() {
+        for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
             run.lost(&self.label, collector, &not_asked(&service, &operation, &self.region, message)).await?;
         }
         let Some(ended) = self.ended.get() else { return Ok(()) };
