@@ -212,10 +212,10 @@ fn some(names: &BTreeSet<&str>) -> String {
 /// it.
 const ADVICE: &[(&[&str], &str)] = &[
     (
-        &["throttl", "toomany", "requestlimit", "slowdown", "noturn", "bandwidth", "priorrequest"],
+        &["throttl", "toomany", "requestlimit", "slowdown", "queuetimeout", "bandwidth", "priorrequest"],
         "the cloud asked for fewer calls: collect fewer regions at the same time, or give the run more time",
     ),
-    (&["notasked"], "see why the calls before these failed, which is named beside it"),
+    (&["skipped"], "see why the calls before these failed, which is named beside it"),
     (
         &["optin", "subscription", "notenabled", "regiondisabled"],
         "the service or region is not enabled in this account: leave it out of the collection",
@@ -227,15 +227,15 @@ const ADVICE: &[(&[&str], &str)] = &[
     ),
     (&["denied", "unauthorized", "forbidden", "notauthorized"], "allow the collecting role to call {call}"),
     (
-        &["timeout", "noconnection", "brokenreply"],
+        &["timeout", "connectionfailed", "connectionlost"],
         "try again; if it stays, check the network between here and the service, or give the run more time (--timeout)",
     ),
     (&["unknownhost"], "correct the endpoint or region if it is misspelt; otherwise check this machine's resolver"),
     (
-        &["unreadablereply"],
+        &["invalidresponse"],
         "check what answers between here and the service, such as a proxy, and the endpoint if one is configured",
     ),
-    (&["noresult", "partialdata", "internal"], "the service was not able to say more: try again later"),
+    (&["missingresult", "partialdata", "internal"], "the service was not able to say more: try again later"),
 ];
 
 fn advice(collector: &str, code: &str, call: &str) -> String {
@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn answers_of_others_and_unknown_hosts_have_their_advice() {
-        assert!(advice("aws", "UnreadableReply", "ec2:DescribeVpcs").contains("proxy"));
-        assert!(advice("aws", "UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
+        assert!(advice("InvalidResponse", "ec2:DescribeVpcs").contains("proxy"));
+        assert!(advice("UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
     }
 
     #[test]
@@ -300,9 +300,9 @@ mod tests {
     #[test]
     fn each_code_has_an_advice_of_its_own() {
         for (code, word) in [
-            ("NoTurn", "fewer calls"),
+            ("QueueTimeout", "fewer calls"),
             ("Throttling", "fewer calls"),
-            ("NotAsked", "before these"),
+            ("Skipped", "before these"),
             ("AuthFailure", "--aws-region"),
             ("ExpiredToken", "renew"),
             ("AccessDenied", "to call ec2:DescribeVpcs"),

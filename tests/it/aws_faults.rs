@@ -32,8 +32,8 @@ const LITTLE: &str = "45";
 const FAULTS: [(&str, &[&str]); 4] = [
     ("deny", &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"]),
     ("throttle", &[]),
-    ("garbage", &["UnreadableReply"]),
-    ("hang", &["Timeout", "NotAsked"]),
+    ("garbage", &["InvalidResponse"]),
+    ("hang", &["Timeout", "Skipped"]),
 ];
 
 /// An operation of each protocol, answered by something else than its service, and how.
@@ -112,7 +112,7 @@ async fn each_operation_can_fail_in_each_way() {
     let foreign = FOREIGN.iter().flat_map(|(operation, modes)| {
         let without_details = instead.contains(*operation);
         let case =
-            move |mode| Case { operation: (*operation).to_owned(), mode, codes: &["UnreadableReply"], without_details };
+            move |mode| Case { operation: (*operation).to_owned(), mode, codes: &["InvalidResponse"], without_details };
         modes.iter().copied().map(case)
     });
     let queue = Mutex::new(VecDeque::from([cases(&usual, false), cases(&instead, true), foreign.collect()].concat()));

@@ -139,14 +139,9 @@ pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
 
 /// A refusal of the service. The codes mean what they mean to the collector's own client; what cannot pass is final.
 fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
-    let meaning = CallErrorKind::of(code, status);
-    let kind = match meaning {
-        _ if is_setting(code) => FailureKind::Configuration,
-        CallErrorKind::Denied | CallErrorKind::Credentials => FailureKind::Credentials,
-        CallErrorKind::Throttled | CallErrorKind::Unavailable => FailureKind::Unavailable,
-        CallErrorKind::NotFound | CallErrorKind::Unexpected | CallErrorKind::Configuration => {
-            FailureKind::Configuration
-        }
+    let kind = match is_setting(code) {
+        true => FailureKind::Configuration,
+        false => CallErrorKind::of(code, status).setup_failure(),
     };
     let advice = match code {
         "AWSOrganizationsNotInUseException" => "this account is in no organization: leave out --aws-scrape-org",

@@ -72,9 +72,7 @@ fn refused_kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> O
 /// certificate that is not trusted has had a few attempts.
 fn may_pass<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
-        SdkError::ServiceError(_) => {
-            matches!(refused_kind(error), None | Some(CallErrorKind::Throttled | CallErrorKind::Unavailable))
-        }
+        SdkError::ServiceError(_) => refused_kind(error).is_none_or(CallErrorKind::is_transient),
         SdkError::ResponseError(_) => true,
         SdkError::DispatchFailure(failed) => {
             failed.is_io() && !is_refused(error) && !is_unknown_host(error) && !is_untrusted(error)

@@ -1,6 +1,6 @@
 //! The regions that an account may use: those of AWS that need no opting in, and those that it has opted in to.
 
-use super::client::{CallError, CallErrorKind, Client, Request, Tree};
+use super::client::{CallError, CallErrorKind, Client, Request, Tree, code};
 
 /// The states of regions that can be collected. A region without a state is one that was listed before there were any.
 const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
@@ -13,7 +13,11 @@ pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>
     let (service, operation) = ("ec2", "DescribeRegions");
     let names = names(&client.call(Request::new(service, operation, region)).await?.tree()?);
     if names.is_empty() {
-        let none = CallError::new(CallErrorKind::Unexpected, "NoRegions", "the answer names no region that is enabled");
+        let none = CallError::new(
+            CallErrorKind::Unexpected,
+            code::MISSING_REGIONS,
+            "the answer names no region that is enabled",
+        );
         return Err(none.of(service, operation, region));
     }
     Ok(names)

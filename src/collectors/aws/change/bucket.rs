@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, delete::is_gone};
+use super::Change;
 use crate::collectors::aws::client::{CallError, Reply, Request, Tree};
 
 /// Objects that one call deletes, at most.
@@ -89,7 +89,7 @@ impl Change {
             input.extend(object.as_object().cloned().unwrap_or_default());
             async move {
                 match self.bucket_call("DeleteObject", region, input).await {
-                    Err(error) if !is_gone(&error) => Err(error),
+                    Err(error) if !error.means_deleted() => Err(error),
                     _ => Ok(()),
                 }
             }
@@ -112,7 +112,7 @@ impl Change {
                 input.insert("Key".into(), key.into());
                 input.insert("UploadId".into(), upload.into());
                 match self.bucket_call("AbortMultipartUpload", region, input).await {
-                    Err(error) if !is_gone(&error) => return Err(error),
+                    Err(error) if !error.means_deleted() => return Err(error),
                     _ => {}
                 }
             }

@@ -16,7 +16,7 @@ use super::{
     preconditions::shown,
 };
 use crate::collectors::aws::{
-    client::{CallError, CallErrorKind, Reply, Request, Tree},
+    client::{CallError, Reply, Request, Tree},
     definitions::{ResourceCall, WaitDeleted},
 };
 
@@ -91,11 +91,11 @@ impl Change {
         loop {
             let error = match self.call(action.operation.get_ref(), input.clone()).await {
                 Ok(reply) => return self.accepted(&reply),
-                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) if error.means_deleted() => return Ok(()),
                 Err(error) => error,
             };
             loop {
-                let pause = pauses.next().filter(|pause| is_conflict(&error) && self.has_time_for(*pause + RESTORE));
+                let pause = pauses.next().filter(|pause| error.means_in_use() && self.has_time_for(*pause + RESTORE));
                 let Some(pause) = pause else { return Err(both(self.failure(&error), room)) };
                 sleep(pause).await;
                 // What cannot be removed now may not matter, or may be removed after the next pause.
@@ -139,8 +139,8 @@ impl Change {
                     return Err(self.failed(&format!("the deletion failed: {asked} says {state}")));
                 }
                 Ok(Some(state)) => format!("{asked} still says {state}"),
-                Err(error) if is_gone(&error) => return Ok(()),
-                Err(error) if may_pass(&error) => error.to_string(),
+                Err(error) if error.means_deleted() => return Ok(()),
+                Err(error) if error.kind.is_transient() => error.to_string(),
                 Err(error) => return Err(self.failure(&error)),
             };
             if !self.has_time_for(pause) {
@@ -169,20 +169,6 @@ impl Change {
     }
 }
 
-/// Whether a refusal means that there is nothing of it left. A bare status says nothing: a wrong address answers 404 too.
-pub(super) fn is_gone(error: &CallError) -> bool {
-    let missing = error.message.contains("does not exist") || error.message.contains("not found");
-    match error.kind {
-        CallErrorKind::NotFound => error.code.starts_with("NoSuch") || error.code.contains("NotFound"),
-        _ => error.code == "ValidationError" && missing || error.code == "Gateway.NotAttached",
-    }
-}
-
-/// Whether the same look at the cloud may succeed a moment later.
-pub(super) fn may_pass(error: &CallError) -> bool {
-    matches!(error.kind, CallErrorKind::Throttled | CallErrorKind::Unavailable)
-}
-
 /// How long to wait each time before something that is still in use is tried again.
 pub(super) fn conflict_pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(CONFLICT_PAUSES.0), |pause| Some(*pause * 2))
@@ -198,13 +184,4 @@ fn both(failure: Failure, room: Result<bool, Failure>) -> Failure {
             Failure { message, ..failure }
         }
     }
-}
-
-/// Whether a refusal means that something still uses it, which may be over in a moment.
-pub(super) fn is_conflict(error: &CallError) -> bool {
-    let code = error.code.as_str();
-    matches!(
-        code,
-        "DependencyViolation" | "DeleteConflict" | "ResourceInUse" | "ResourceInUseException" | "VolumeInUse"
-    ) || code.ends_with(".InUse")
 }

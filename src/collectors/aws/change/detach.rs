@@ -12,7 +12,6 @@ use worker_proto::Failure;
 
 use super::{
     Change,
-    delete::{is_conflict, is_gone},
     fields::{Missing, tree},
     group_rules::GroupRule,
     preconditions::shown,
@@ -84,7 +83,7 @@ impl Change {
     async fn detach(&self, detach: &Detach, removed: &mut Removed) -> Result<(), Failure> {
         let items = match self.items(&detach.list).await? {
             Ok(items) => items,
-            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if error.means_deleted() => return Ok(()),
             Err(error) if detach.optional => {
                 tracing::debug!(%error, "what may keep a resource cannot be listed");
                 return Ok(());
@@ -105,7 +104,7 @@ impl Change {
             }
             let input = self.parameters(self.fields.input_for(item, call.input.get_ref()))?;
             match self.remove(call.operation.get_ref(), input, removed).await {
-                Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
+                Err(error) if !error.means_deleted() => return Err(self.failure(&error)),
                 _ => {}
             }
         }
@@ -142,7 +141,7 @@ impl Change {
     async fn delete_dependants(&self, dependant: &Dependant, removed: &mut Removed) -> Result<(), Failure> {
         let items = match self.items(&dependant.list).await? {
             Ok(items) => items,
-            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if error.means_deleted() => return Ok(()),
             Err(error) => return Err(self.failure(&error)),
         };
         for item in &items {
@@ -168,10 +167,10 @@ impl Change {
         let end = Instant::now() + DEPENDANT.0;
         loop {
             match self.remove(operation, input.clone(), removed).await {
-                Err(error) if is_conflict(&error) && Instant::now() < end && self.has_time_for(DEPENDANT.1) => {
+                Err(error) if error.means_in_use() && Instant::now() < end && self.has_time_for(DEPENDANT.1) => {
                     sleep(DEPENDANT.1).await;
                 }
-                Err(error) if !is_gone(&error) => return Err(self.failure(&error)),
+                Err(error) if !error.means_deleted() => return Err(self.failure(&error)),
                 _ => return Ok(()),
             }
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use worker_proto::Failure;
 
-use super::{Change, delete::is_gone};
+use super::Change;
 use crate::collectors::aws::client::{CallError, Tree};
 
 /// The filters that find groups with incoming and outgoing rules that name a group.
@@ -68,7 +68,7 @@ impl Change {
                         removed.push(rule);
                     }
                 }
-                Err(error) if is_gone(&error) => {}
+                Err(error) if error.means_deleted() => {}
                 Err(error) => return Err(self.failure(&error)),
             }
         }
@@ -83,7 +83,7 @@ impl Change {
                 Ok(_) => tracing::info!(rule = rule.label(), "put a rule back: its security group is not deleted"),
                 Err(error) if error.code == "InvalidPermission.Duplicate" => {}
                 // One of the two groups has been deleted by another operation.
-                Err(error) if is_gone(&error) => {}
+                Err(error) if error.means_deleted() => {}
                 Err(error) => lost.push(format!("{} ({})", rule.label(), error.code)),
             }
         }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, delete::is_gone};
+use super::Change;
 
 impl Change {
     /// Why nothing is done if a namesake has taken its place. One that is gone has none; calls about it will tell.
@@ -15,7 +15,7 @@ impl Change {
         let collected = collected.ok_or_else(|| self.failed(&format!("the core knows no {field} of it")))?;
         let input = self.parameters(self.fields.input(identity.input.get_ref()))?;
         let reply = match self.call(identity.operation.get_ref(), input).await {
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if error.means_deleted() => return Ok(None),
             reply => reply.map_err(|error| self.failure(&error))?,
         };
         let answer = reply.tree().map_err(|error| self.failure(&error))?;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, delete::is_gone};
+use super::Change;
 use crate::collectors::aws::client::Request;
 
 /// The most names that a message lists.
@@ -25,7 +25,7 @@ impl Change {
             let input = self.parameters(self.fields.input(call.input.get_ref()))?;
             let reply = match self.call(call.operation.get_ref(), input).await {
                 // The deletion finds that too.
-                Err(error) if is_gone(&error) => continue,
+                Err(error) if error.means_deleted() => continue,
                 reply => reply.map_err(|error| self.failure(&error))?,
             };
             let answer = reply.tree().map_err(|error| self.failure(&error))?;
@@ -45,7 +45,7 @@ impl Change {
         let mut pages = self.client.pages(request);
         while let Some(page) = pages.next().await {
             let page = match page {
-                Err(error) if is_gone(&error) => return Ok(None),
+                Err(error) if error.means_deleted() => return Ok(None),
                 page => page.map_err(|error| self.failure(&error))?,
             };
             let answer = page.tree().map_err(|error| self.failure(&error))?;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, delete::may_pass};
+use super::Change;
 use crate::collectors::aws::client::{CallError, Tree};
 
 /// Between two looks at a stack that is being updated.
@@ -86,7 +86,7 @@ impl Change {
             let (progress, status) = match self.stack().await {
                 Ok(Some(now)) => (now.progress(&before, key, value), now.status),
                 Ok(None) => (Progress::Failed, "a stack that is gone".to_owned()),
-                Err(error) if may_pass(&error) => (Progress::Unseen, error.to_string()),
+                Err(error) if error.kind.is_transient() => (Progress::Unseen, error.to_string()),
                 Err(error) => return Err(self.failure(&error)),
             };
             match progress {

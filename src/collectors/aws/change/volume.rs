@@ -10,10 +10,7 @@ use time::OffsetDateTime;
 use tokio::time::sleep;
 use worker_proto::Failure;
 
-use super::{
-    Change,
-    delete::{conflict_pauses, is_gone, may_pass},
-};
+use super::{Change, delete::conflict_pauses};
 use crate::collectors::aws::client::{CallError, Tree};
 
 /// Between two looks at a snapshot that is being made.
@@ -38,7 +35,7 @@ impl Change {
             let state = match self.first_text("DescribeSnapshots", "SnapshotIds", &snapshot, "Snapshots[0].State").await
             {
                 Ok(state) => state.unwrap_or_else(|| "error".to_owned()),
-                Err(error) if may_pass(&error) => error.to_string(),
+                Err(error) if error.kind.is_transient() => error.to_string(),
                 Err(error) => return Err(self.failure(&error)),
             };
             match state.as_str() {
@@ -61,7 +58,7 @@ impl Change {
             let state = match self.first_text("DescribeVolumes", "VolumeIds", &self.target.id, "Volumes[0].State").await
             {
                 Ok(state) => state,
-                Err(error) if is_gone(&error) => None,
+                Err(error) if error.means_deleted() => None,
                 Err(error) => return Err(self.failure(&error)),
             };
             let Some(state) = state.filter(|state| !matches!(state.as_str(), "deleting" | "deleted")) else {

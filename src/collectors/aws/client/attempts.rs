@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Timeouts,
-    error::{CallError, CallErrorKind},
+    error::{CallError, CallErrorKind, code},
 };
 
 /// The longest pause between two attempts, after a throttled one and after any other.
@@ -60,23 +60,13 @@ impl Attempts {
         let is_throttled = error.kind == CallErrorKind::Throttled;
         let time = self.timeouts.retry.mul_f64(if is_throttled { 1.0 } else { FAILING });
         let is_over = match error.code.as_str() {
-            _ if !may_pass(error) || self.timeouts.retry.is_zero() => true,
-            "UnknownHost" => self.made >= LOOKUPS,
+            _ if !error.is_retryable() || self.timeouts.retry.is_zero() => true,
+            code::UNKNOWN_HOST => self.made >= LOOKUPS,
             _ => self.began.elapsed() >= time && self.made >= LEAST,
         };
         let doubled = self.timeouts.pause.saturating_mul(1 << (self.made - 1).min(16));
         let longest = doubled.min(MAX_PAUSES[usize::from(!is_throttled)]);
         (!is_over).then(|| longest.mul_f64(random.clamp(0.0, 1.0)))
-    }
-}
-
-/// Whether another attempt may succeed.
-fn may_pass(error: &CallError) -> bool {
-    match error.kind {
-        // A quota of things that may exist is no rate; and who gives the credentials has its own retries.
-        CallErrorKind::Throttled => error.code != "LimitExceededException",
-        CallErrorKind::Unavailable => error.code != "NoCredentials",
-        _ => false,
     }
 }
 
@@ -104,9 +94,9 @@ mod tests {
         for (kind, code, time) in [
             (Throttled, "RequestLimitExceeded", 60..64),
             (Unavailable, "500", 40..42),
-            (Unavailable, "BrokenReply", 40..42),
-            (Unavailable, "NoConnection", 40..42),
-            (Unavailable, "UnreadableReply", 40..42),
+            (Unavailable, code::CONNECTION_LOST, 40..42),
+            (Unavailable, code::CONNECTION_FAILED, 40..42),
+            (Unavailable, code::INVALID_RESPONSE, 40..42),
         ] {
             let (made, took) = attempts(&failed(kind, code), Timeouts::default()).await;
             assert!((25..60).contains(&made), "{code}: {made}");
@@ -116,7 +106,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unknown_host_is_given_up_within_seconds() {
-        let (made, took) = attempts(&failed(CallErrorKind::Unavailable, "UnknownHost"), Timeouts::default()).await;
+        let (made, took) = attempts(&failed(CallErrorKind::Unavailable, code::UNKNOWN_HOST), Timeouts::default()).await;
         assert_eq!(made, 3);
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
@@ -131,7 +121,7 @@ mod tests {
             (Credentials, "ExpiredToken"),
             (Configuration, "InvalidAction"),
             (Throttled, "LimitExceededException"),
-            (Unavailable, "NoCredentials"),
+            (Unavailable, code::NO_CREDENTIALS),
         ] {
             let (made, _) = attempts(&failed(kind, code), Timeouts::default()).await;
             assert_eq!(made, 1, "{code}");
@@ -141,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_attempts_are_three_whatever_the_time() {
         let (error, mut attempts) =
-            (failed(CallErrorKind::Unavailable, "Timeout"), Attempts::begin(Timeouts::default()));
+            (failed(CallErrorKind::Unavailable, code::TIMEOUT), Attempts::begin(Timeouts::default()));
         let mut made = 1;
         tokio::time::advance(Duration::from_secs(61)).await;
         while attempts.pause(&error, 0.5).is_some() {

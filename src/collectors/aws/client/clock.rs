@@ -43,7 +43,8 @@ impl Clock {
     /// Learns from a refusal, and returns whether the call is worth another attempt: it was signed for a time that was
     /// `ahead` of this machine's, and the service's own is another one.
     pub(super) fn learn(&self, error: &CallError, date: Option<SystemTime>, ahead: i64) -> bool {
-        let Some(measured) = date.filter(|_| may_be_late(error)).map(|date| difference(date, SystemTime::now())) else {
+        let Some(measured) = date.filter(|_| error.may_be_clock_skew()).map(|date| difference(date, SystemTime::now()))
+        else {
             return false;
         };
         if (measured - ahead).abs() < TOLERANCE {
@@ -58,16 +59,11 @@ impl Clock {
     /// Names the difference in a refusal that may have it as its reason.
     pub(super) fn explain(&self, mut error: CallError) -> CallError {
         let ahead = self.ahead();
-        if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && may_be_late(&error) {
+        if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && error.may_be_clock_skew() {
             error.message.push_str(&format!("; the clock of this machine is {}", Off(ahead)));
         }
         error
     }
-}
-
-/// Whether a refusal may come from a wrong time in the signature. EC2 says `AuthFailure`, others that access is denied.
-fn may_be_late(error: &CallError) -> bool {
-    matches!(error.kind, CallErrorKind::Credentials | CallErrorKind::Denied)
 }
 
 /// The time that a `Date` header gives.

@@ -1,79 +1,168 @@
-//! Why a call failed.
+//! Why a call failed, and what follows from it: the one place that classifies failures of calls.
+//!
+//! A failure keeps the service's own error code or one of [`code`], and a [`CallErrorKind`]. Whatever depends on the
+//! kind or the code (retries, gaps, the end of a region or a unit, waiting for a deletion) asks a method here.
 
 use std::fmt;
 
 use thiserror::Error;
+use worker_proto::FailureKind;
 
-/// What a failed call means for the caller.
+/// The codes of failures that no service reports. `docs/operations.md` documents them.
+pub mod code {
+    /// The call is wrong: an unknown operation or parameter, or an endpoint that cannot be resolved.
+    pub const CONFIGURATION: &str = "Configuration";
+    /// No connection could be made.
+    pub const CONNECTION_FAILED: &str = "ConnectionFailed";
+    /// The connection broke before the response was complete.
+    pub const CONNECTION_LOST: &str = "ConnectionLost";
+    /// The request could not be built or signed.
+    pub const INVALID_REQUEST: &str = "InvalidRequest";
+    /// The values of an item form no valid node.
+    pub const INVALID_RESOURCE: &str = "InvalidResource";
+    /// A response that the service cannot have sent, or that its model does not allow.
+    pub const INVALID_RESPONSE: &str = "InvalidResponse";
+    /// A value does not fit its field.
+    pub const INVALID_VALUE: &str = "InvalidValue";
+    /// An item has no ID.
+    pub const MISSING_ID: &str = "MissingId";
+    /// No region is enabled.
+    pub const MISSING_REGIONS: &str = "MissingRegions";
+    /// A metric has no result, or a result without a status.
+    pub const MISSING_RESULT: &str = "MissingResult";
+    /// There are no credentials.
+    pub const NO_CREDENTIALS: &str = "NoCredentials";
+    /// Throttled calls of the same service took all the time that the call could wait for its permit.
+    pub const QUEUE_TIMEOUT: &str = "QueueTimeout";
+    /// The response exceeds the limit.
+    pub const RESPONSE_TOO_LARGE: &str = "ResponseTooLarge";
+    /// The call was not made, as calls before it failed.
+    pub const SKIPPED: &str = "Skipped";
+    /// No complete response in time.
+    pub const TIMEOUT: &str = "Timeout";
+    /// The resolver does not know the host.
+    pub const UNKNOWN_HOST: &str = "UnknownHost";
+}
+
+/// What a failed call means for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallErrorKind {
-    /// The credentials are good but must not do this.
+    /// The credentials are valid and lack the permission.
     Denied,
-    /// Too many calls, even after retries at a reduced rate.
+    /// Too many calls, also after retries at a reduced rate.
     Throttled,
-    /// What was asked for does not exist.
+    /// The requested resource does not exist.
     NotFound,
-    /// No answer, an answer too late or of something else, or a failure inside the service, also after retries.
+    /// No response in time, a response from elsewhere, or a failure inside the service, also after retries.
     Unavailable,
-    /// An answer that cannot be read, or a refusal that fits none of the others.
+    /// A response that cannot be used, or an error that fits no other kind.
     Unexpected,
-    /// There are no credentials, or they have expired or are not known to the service.
+    /// There are no credentials, or the service rejects them as expired or unknown.
     Credentials,
-    /// The call itself is wrong: an unknown operation, parameter or region. A mistake in this program or its settings.
+    /// The call is wrong: an unknown operation, parameter or region. A bug or a wrong setting.
     Configuration,
 }
 
-/// A call that failed. `Display` names service, operation, region, code and message, and no secrets.
+/// A failed call. `Display` names service, operation, region, code and message, and no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
     /// The service's name, such as `ec2`.
     pub service: Box<str>,
     /// The operation, such as `DescribeInstances`.
     pub operation: Box<str>,
-    /// The region that was asked.
+    /// The region of the call.
     pub region: Box<str>,
-    /// The service's own error code, the HTTP status, or a word of ours such as `Timeout`.
+    /// The service's error code, the HTTP status, or one of [`code`].
     pub code: String,
-    /// What the service says, or we do.
+    /// The service's message, or our own.
     pub message: String,
-    /// What it means for the caller.
+    /// What the failure means for the caller.
     pub kind: CallErrorKind,
-    /// The region where the bucket is that was asked for elsewhere.
+    /// The region of the bucket, if the call was sent to another one.
     pub moved_to: Option<Box<str>>,
 }
 
-/// There are no credentials now, but whoever gives them may have some later: the cause of an error of a credentials
-/// provider.
+/// The cause of a credentials provider's error if there are no credentials now, and a later request may get some.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct NoCredentialsNow(pub String);
 
 impl CallError {
-    /// An error that does not know its call yet; `of` says it.
+    /// Returns an error that does not name its call yet; `of` adds it.
     pub(crate) fn new(kind: CallErrorKind, code: &str, message: impl Into<String>) -> Self {
         let (service, operation, region) = Default::default();
         Self { service, operation, region, code: code.to_owned(), message: message.into(), kind, moved_to: None }
     }
 
     pub(super) fn configuration(message: impl Into<String>) -> Self {
-        Self::new(CallErrorKind::Configuration, "Configuration", message)
+        Self::new(CallErrorKind::Configuration, code::CONFIGURATION, message)
     }
 
-    /// An answer that is not the service's, but one of something in between. Counts as no answer.
-    pub(crate) fn unreadable(message: impl Into<String>) -> Self {
-        Self::new(CallErrorKind::Unavailable, "UnreadableReply", message)
+    /// Returns the error of a response that something else than the service sent. It is retried like no response.
+    pub(crate) fn foreign_response(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Unavailable, code::INVALID_RESPONSE, message)
     }
 
-    pub(super) fn unexpected(message: impl Into<String>) -> Self {
-        Self::new(CallErrorKind::Unexpected, "UnreadableReply", message)
+    /// Returns the error of a response of the service that its model does not allow. It is not retried.
+    pub(super) fn unexpected_response(message: impl Into<String>) -> Self {
+        Self::new(CallErrorKind::Unexpected, code::INVALID_RESPONSE, message)
     }
 
-    /// Says which call it was.
+    /// Names the call.
     pub(crate) fn of(mut self, service: &str, operation: &str, region: &str) -> Self {
         self.service = service.into();
         self.operation = operation.into();
         self.region = region.into();
         self
+    }
+
+    /// Returns whether another attempt of the same call may succeed.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self.kind {
+            // This code is about a quota of resources, not about the rate of calls.
+            CallErrorKind::Throttled => self.code != "LimitExceededException",
+            // The provider of the credentials has its own retries.
+            CallErrorKind::Unavailable => self.code != code::NO_CREDENTIALS,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the error is one of these codes.
+    pub(crate) fn has_code(&self, codes: &[String]) -> bool {
+        codes.contains(&self.code)
+    }
+
+    /// Returns whether the service rejects the credentials, so that no other call can succeed in the region. EC2 uses a
+    /// code of its own for that.
+    pub(crate) fn rejects_credentials(&self) -> bool {
+        self.kind == CallErrorKind::Credentials || self.code == "AuthFailure"
+    }
+
+    /// Returns whether the failure concerns only the account that made the call.
+    pub(crate) fn is_account_specific(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Denied | CallErrorKind::Credentials) || self.code == code::NO_CREDENTIALS
+    }
+
+    /// Returns whether a signature with a wrong time can be the cause. Some services report it as denied access.
+    pub(super) fn may_be_clock_skew(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Credentials | CallErrorKind::Denied)
+    }
+
+    /// Returns whether the resource of a change is deleted. A bare status is no proof: a wrong address gives 404 too.
+    pub(crate) fn means_deleted(&self) -> bool {
+        let is_missing = self.message.contains("does not exist") || self.message.contains("not found");
+        match self.kind {
+            CallErrorKind::NotFound => names_missing_resource(&self.code),
+            _ => self.code == "ValidationError" && is_missing || self.code == "Gateway.NotAttached",
+        }
+    }
+
+    /// Returns whether a deletion was rejected because the resource is in use, which may end soon.
+    pub(crate) fn means_in_use(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "DependencyViolation" | "DeleteConflict" | "ResourceInUse" | "ResourceInUseException" | "VolumeInUse"
+        ) || self.code.ends_with(".InUse")
     }
 }
 
@@ -88,7 +177,7 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 impl CallErrorKind {
-    /// What the error code and the HTTP status of an answer mean.
+    /// Returns the meaning of a response's error code and HTTP status.
     #[must_use]
     pub fn of(code: &str, status: u16) -> Self {
         match code {
@@ -129,8 +218,31 @@ impl CallErrorKind {
             | "ServiceUnavailableException"
             | "Unavailable" => Self::Unavailable,
             "InvalidAction" | "InvalidParameterCombination" | "UnknownOperationException" => Self::Configuration,
-            _ if code.starts_with("NoSuch") || code.contains("NotFound") => Self::NotFound,
+            _ if names_missing_resource(code) => Self::NotFound,
             _ => Self::of_status(status),
+        }
+    }
+
+    /// Returns whether a later call may succeed.
+    pub(crate) fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable)
+    }
+
+    /// Returns the failure of a unit or an operation that cannot continue without the call.
+    pub(crate) fn failure(self) -> FailureKind {
+        match self {
+            Self::Credentials | Self::Denied => FailureKind::Credentials,
+            Self::Configuration => FailureKind::Configuration,
+            Self::Throttled | Self::NotFound | Self::Unavailable | Self::Unexpected => FailureKind::Unavailable,
+        }
+    }
+
+    /// Returns the failure of a call that sets up credentials or the plan. Its parameters come from the settings, so that
+    /// an unknown error is a wrong setting and is not retried.
+    pub(crate) fn setup_failure(self) -> FailureKind {
+        match self {
+            Self::NotFound | Self::Unexpected => FailureKind::Configuration,
+            _ => self.failure(),
         }
     }
 
@@ -145,9 +257,13 @@ impl CallErrorKind {
     }
 }
 
-/// Whether a code asks for fewer calls.
-pub(super) fn is_throttling(code: &str) -> bool {
-    // More than the official list: that one decides about retries, this one about what to report.
+fn names_missing_resource(code: &str) -> bool {
+    code.starts_with("NoSuch") || code.contains("NotFound")
+}
+
+/// Returns whether a code means that the service throttles the caller.
+fn is_throttling(code: &str) -> bool {
+    // More than the official list, which is about retries only.
     matches!(code, "SlowDown" | "RequestLimitExceeded" | "LimitExceededException" | "PriorRequestNotComplete")
         || code.contains("Throttl")
         || code == "TooManyRequestsException"

@@ -8,7 +8,7 @@ use http_body_util::LengthLimitError;
 use super::{
     Timeouts,
     endpoint::Endpoint,
-    error::{CallError, CallErrorKind, NoCredentialsNow},
+    error::{CallError, CallErrorKind, NoCredentialsNow, code},
 };
 use crate::certificates;
 
@@ -23,23 +23,25 @@ const UNKNOWN_HOST: [&str; 3] =
 pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endpoint: &Endpoint) -> CallError {
     use CallErrorKind::{Configuration, Credentials, Unavailable, Unexpected};
     match error {
-        SdkError::TimeoutError(_) => CallError::new(Unavailable, "Timeout", "no complete answer in time"),
+        SdkError::TimeoutError(_) => CallError::new(Unavailable, code::TIMEOUT, "no complete answer in time"),
         SdkError::DispatchFailure(_) if is_unknown_host(&error) => {
-            CallError::new(Unavailable, "UnknownHost", unknown_host(endpoint))
+            CallError::new(Unavailable, code::UNKNOWN_HOST, unknown_host(endpoint))
         }
         SdkError::DispatchFailure(ref failed) if failed.is_timeout() || failed.is_io() => {
-            CallError::new(Unavailable, "NoConnection", chain(&error))
+            CallError::new(Unavailable, code::CONNECTION_FAILED, chain(&error))
         }
-        SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => {
-            CallError::new(Unexpected, "ReplyTooLarge", format!("the reply is larger than {} MiB", MAX_BODY >> 20))
-        }
-        SdkError::ResponseError(_) => CallError::new(Unavailable, "BrokenReply", chain(&error)),
-        _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, "NoCredentials", chain(&error)),
+        SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => CallError::new(
+            Unexpected,
+            code::RESPONSE_TOO_LARGE,
+            format!("the reply is larger than {} MiB", MAX_BODY >> 20),
+        ),
+        SdkError::ResponseError(_) => CallError::new(Unavailable, code::CONNECTION_LOST, chain(&error)),
+        _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, code::NO_CREDENTIALS, chain(&error)),
         _ if mentions::<aws_credential_types::provider::error::CredentialsError>(&error) => {
-            CallError::new(Credentials, "NoCredentials", chain(&error))
+            CallError::new(Credentials, code::NO_CREDENTIALS, chain(&error))
         }
-        SdkError::DispatchFailure(_) => CallError::new(Unavailable, "NoConnection", chain(&error)),
-        _ => CallError::new(Configuration, "NotSent", chain(&error)),
+        SdkError::DispatchFailure(_) => CallError::new(Unavailable, code::CONNECTION_FAILED, chain(&error)),
+        _ => CallError::new(Configuration, code::INVALID_REQUEST, chain(&error)),
     }
 }
 
@@ -55,7 +57,7 @@ fn unknown_host(endpoint: &Endpoint) -> String {
 pub(super) fn too_late(timeouts: Timeouts) -> CallError {
     let seconds = timeouts.operation.as_secs_f32();
     let message = format!("no complete answer in time (at most {seconds:.1} s in all, a part of what --timeout left)");
-    CallError::new(CallErrorKind::Unavailable, "Timeout", message)
+    CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message)
 }
 
 /// Whether the resolver says that a name does not exist. One that says nothing or is broken says something else.

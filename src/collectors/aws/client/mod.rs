@@ -29,7 +29,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use endpoint::Endpoints;
 pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition, region, regions};
 pub(super) use endpoint::{check_url, resolve};
-pub use error::{CallError, CallErrorKind, NoCredentialsNow};
+pub use error::{CallError, CallErrorKind, NoCredentialsNow, code};
 pub use pages::Pages;
 pub use response::Reply;
 use serde_json::{Map, Value};

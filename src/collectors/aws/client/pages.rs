@@ -94,7 +94,8 @@ impl Pages {
             return Ok(());
         }
         self.empty = if is_empty(reply, paginator)? { self.empty + 1 } else { 0 };
-        let odd = |message: &str| CallError::unexpected(message).of(&self.service, &self.operation, &self.region);
+        let odd =
+            |message: &str| CallError::unexpected_response(message).of(&self.service, &self.operation, &self.region);
         if !self.seen.insert(self.hasher.hash_one(&tokens)) {
             return Err(odd("the same token for the next page came twice"));
         }

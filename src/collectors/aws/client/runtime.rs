@@ -56,7 +56,7 @@ use super::{
     attempts::Attempts,
     clock::{self, Clock},
     endpoint::Endpoint,
-    error::{CallError, CallErrorKind},
+    error::{CallError, CallErrorKind, code},
     explain::{MAX_BODY, explain, too_late},
     limiter::Limiter,
     model::{Operation, Protocol, Service},
@@ -123,7 +123,7 @@ impl Runtime {
         let _permit = waited.map_err(|_| {
             CallError::new(
                 CallErrorKind::Throttled,
-                "NoTurn",
+                code::QUEUE_TIMEOUT,
                 "other calls of it that are slowed down took all the time",
             )
         })?;
@@ -249,7 +249,7 @@ fn read(operation: &'static Operation, region: &str, answer: RawResponse) -> Res
     let size = body.len();
     match checked(operation, status, &headers, body) {
         Ok(body) => Ok(Reply { operation, region: region.to_owned(), status, headers, body }),
-        Err(message) => Err(CallError::unreadable(format!("{message} (a reply of {size} bytes)"))),
+        Err(message) => Err(CallError::foreign_response(format!("{message} (a reply of {size} bytes)"))),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     CLOUD, Run, call_failure,
     eval::{Item, Named},
     internal,
-    kind::{KindCollection, is_absence},
+    kind::KindCollection,
     location::{GLOBAL, Location},
     unseen::UnknownParts,
 };
@@ -124,7 +124,7 @@ impl Run<'_> {
             }
             match collection.answer(call, item).await.and_then(readable) {
                 Ok(replies) => answers.push((call, replies)),
-                Err(error) if is_absence(&error, &call.not_found_codes) => {}
+                Err(error) if error.has_code(&call.not_found_codes) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     let what = self.what("its credentials are refused; check the role and its trust policy");
                     return Err(call_failure(&what, &error));

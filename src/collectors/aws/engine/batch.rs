@@ -11,7 +11,7 @@ use super::{
         definitions::{Batch, Call, path::member},
     },
     eval::{Item, Named, text},
-    kind::{KindCollection, is_absence},
+    kind::KindCollection,
 };
 
 /// The answers to one such call for a page of items.
@@ -71,15 +71,15 @@ impl KindCollection<'_> {
     /// One call for some items. One that has vanished makes it fail for all, so that each is then asked by itself.
     async fn batch(&self, call: &'static Call, items: &[&Tree<'_>]) -> Result<Vec<Reply>, CallError> {
         match self.answer_with(call, joined(items.iter().map(|item| self.call_input(call, item)))).await {
-            Err(error) if is_absence(&error, &call.not_found_codes) && items.len() > 1 => {}
-            Err(error) if is_absence(&error, &call.not_found_codes) => return Ok(Vec::new()),
+            Err(error) if error.has_code(&call.not_found_codes) && items.len() > 1 => {}
+            Err(error) if error.has_code(&call.not_found_codes) => return Ok(Vec::new()),
             done => return done,
         }
         let mut replies = Vec::new();
         for item in items {
             match self.answer_with(call, self.call_input(call, item)).await {
                 Ok(found) => replies.extend(found),
-                Err(error) if is_absence(&error, &call.not_found_codes) => {}
+                Err(error) if error.has_code(&call.not_found_codes) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -5,7 +5,7 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        client::{CallError, CallErrorKind},
+        client::{CallError, CallErrorKind, code},
         definitions::{Reference, Scope},
     },
     eval::Item,
@@ -44,7 +44,7 @@ impl KindCollection<'_> {
         let node = match resource.finish(&self.location.ancestors(self.run)) {
             Ok(node) => node,
             Err(error) => {
-                self.unexpected("UnfitResource", error.to_string()).await?;
+                self.unexpected(code::INVALID_RESOURCE, error.to_string()).await?;
                 return Ok(Built::Unknown);
             }
         };
@@ -62,13 +62,13 @@ impl KindCollection<'_> {
         let Some(id) = item.text(definition.id.get_ref()) else {
             // A call that was to give it has failed, which is a gap already, or has said that there is none.
             if !item.lacks(definition.id.get_ref()) {
-                self.unexpected("NoId", "an item without id".to_owned()).await?;
+                self.unexpected(code::MISSING_ID, "an item without id".to_owned()).await?;
             }
             return Ok(None);
         };
         // A character of it could not be read. Another id would be another resource.
         if id.contains(char::REPLACEMENT_CHARACTER) {
-            self.unexpected("UnreadableReply", format!("an item whose id cannot be read: {id}")).await?;
+            self.unexpected(code::INVALID_RESPONSE, format!("an item whose id cannot be read: {id}")).await?;
             return Ok(None);
         }
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
@@ -82,7 +82,7 @@ impl KindCollection<'_> {
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
             if let Err(error) = resource.set(field.get_ref(), value) {
-                self.unexpected("UnfitValue", error.to_string()).await?;
+                self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
             }
         }
         resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));
@@ -96,15 +96,12 @@ impl KindCollection<'_> {
     /// Reports an answer that makes no sense; it costs the item or the field, not the kind.
     async fn unexpected(&self, code: &str, message: String) -> Result<(), Failure> {
         let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
-        let error = CallError {
-            service: self.service.service.as_str().into(),
-            operation: operation.into(),
-            region: self.location.region.as_str().into(),
-            code: code.into(),
-            message: format!("{}: {message}", self.kind.fqn),
-            kind: CallErrorKind::Unexpected,
-            moved_to: None,
-        };
+        let message = format!("{}: {message}", self.kind.fqn);
+        let error = CallError::new(CallErrorKind::Unexpected, code, message).of(
+            &self.service.service,
+            &operation,
+            &self.location.region,
+        );
         self.location.lost(self.run, self.collector(), &error).await
     }
 

@@ -31,11 +31,6 @@ const ITEMS_AT_ONCE: usize = 4;
 /// The name of an item's details in paths.
 const DETAILS: &str = "details";
 
-/// Whether an error means that there is nothing, by its code.
-pub(crate) fn is_absence(error: &CallError, codes: &[String]) -> bool {
-    codes.iter().any(|code| **code == *error.code)
-}
-
 /// One kind in one location.
 #[derive(Clone, Copy)]
 pub(crate) struct KindCollection<'r> {
@@ -166,7 +161,7 @@ impl<'r> KindCollection<'r> {
 
     /// Reports a failed list; answers whether it says that there is nothing.
     async fn failed(&self, list: &ListCall, error: &CallError) -> Result<bool, Failure> {
-        let is_absent = is_absence(error, &list.not_found_codes);
+        let is_absent = error.has_code(&list.not_found_codes);
         if is_absent {
             self.location.answered(&self.service.service, list.operation.get_ref());
         } else {
@@ -339,7 +334,7 @@ impl<'r> KindCollection<'r> {
                     self.answered(call);
                     answers.push((call, replies));
                 }
-                Err(error) if is_absence(&error, &call.not_found_codes) => self.answered(call),
+                Err(error) if error.has_code(&call.not_found_codes) => self.answered(call),
                 Err(error) => {
                     failed.push(&call.name);
                     self.lost(call, &error).await?;

@@ -14,7 +14,8 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        client::{CallError, CallErrorKind, Reply, Request},
+        super::BoxFuture,
+        client::{CallError, CallErrorKind, Reply, Request, code},
         definitions::{Definition, Scope, Service},
     },
     CLOUD, Run, at_most,
@@ -243,7 +244,7 @@ impl Location {
     pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
         self.losses.fetch_add(1, Ordering::Relaxed);
         self.first_loss.get_or_init(|| error.clone());
-        if is_refusal(error) && self.ended.set(error.clone()).is_err() {
+        if error.rejects_credentials() && self.ended.set(error.clone()).is_err() {
             return Ok(());
         }
         self.breakers.failed(error);
@@ -261,34 +262,21 @@ impl Location {
     /// use.
     async fn report_unasked(&self, run: &Run<'_>) -> Result<(), Failure> {
         for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
-            run.lost(&self.label, collector, &not_asked(&service, &operation, &self.region, message)).await?;
+            run.lost(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
         }
         let Some(ended) = self.ended.get() else { return Ok(()) };
         let kinds = self.unasked.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
         // A region that is not enabled refuses everybody and has nothing.
-        let is_not_enabled = is_refusal(ended) && !self.answered.load(Ordering::Relaxed);
+        let is_not_enabled = ended.rejects_credentials() && !self.answered.load(Ordering::Relaxed);
         if is_not_enabled || kinds.is_empty() {
             return Ok(());
         }
         let message = format!("nothing more was asked for here, which leaves out {kinds}");
-        run.lost(&self.label, REGION, &not_asked(&ended.service, &ended.operation, &self.region, message)).await
+        run.lost(&self.label, REGION, &skipped(&ended.service, &ended.operation, &self.region, message)).await
     }
 }
 
-/// What stands for calls that were not made.
-fn not_asked(service: &str, operation: &str, region: &str, message: String) -> CallError {
-    CallError {
-        service: service.into(),
-        operation: operation.into(),
-        region: region.into(),
-        code: "NotAsked".into(),
-        message,
-        kind: CallErrorKind::Unavailable,
-        moved_to: None,
-    }
-}
-
-/// Whether it is the credentials that are refused; EC2 says so in its own words.
-fn is_refusal(error: &CallError) -> bool {
-    error.kind == CallErrorKind::Credentials || error.code == "AuthFailure"
+/// Returns the error that stands for calls that were not made.
+fn skipped(service: &str, operation: &str, region: &str, message: String) -> CallError {
+    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, message).of(service, operation, region)
 }

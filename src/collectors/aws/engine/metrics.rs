@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use worker_proto::Failure;
 
 use super::{
-    super::client::{CallError, CallErrorKind, Request, Tree},
+    super::client::{CallError, CallErrorKind, Request, Tree, code},
     Run,
     eval::time_value,
     location::Location,
@@ -35,9 +35,6 @@ const OPERATION: (&str, &str) = ("cloudwatch", "GetMetricData");
 
 /// The status of a result that lacks nothing. The others are `PartialData`, `InternalError` and `Forbidden`.
 const COMPLETE: &str = "Complete";
-
-/// Our code for a metric that has no result, or one without a status.
-const NO_RESULT: &str = "NoResult";
 
 /// What is measured of a kind of resources.
 struct Metrics {
@@ -215,7 +212,7 @@ fn incomplete(
     let mut missing: BTreeMap<&str, (usize, Option<&String>)> = BTreeMap::new();
     let keys = ids.iter().flat_map(|id| (0..what.metrics.len()).map(|metric| ((*id).to_owned(), metric)));
     for found in keys.map(|key| measured.get(&key)).filter(|found| !found.is_some_and(Measurement::is_complete)) {
-        let status = found.and_then(|found| found.status.as_deref()).unwrap_or(NO_RESULT);
+        let status = found.and_then(|found| found.status.as_deref()).unwrap_or(code::MISSING_RESULT);
         let (count, message) = missing.entry(status).or_default();
         *count += 1;
         *message = message.or(found.and_then(|found| found.message.as_ref()));

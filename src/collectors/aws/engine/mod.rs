@@ -38,7 +38,7 @@ use worker_proto::{Failure, FailureKind, Gap, Unit};
 use self::{location::Location, prices::Prices, unseen::Unseen};
 use super::{
     broker::Payload,
-    client::{CallError, CallErrorKind, Client},
+    client::{CallError, Client},
     definitions::Definitions,
     options, provider,
     selection::global_region,
@@ -195,10 +195,5 @@ fn internal(reason: impl std::fmt::Display) -> Failure {
 
 /// What a failed call means where nothing can go on without it.
 pub(crate) fn call_failure(what: &str, error: &CallError) -> Failure {
-    let kind = match error.kind {
-        CallErrorKind::Credentials | CallErrorKind::Denied => FailureKind::Credentials,
-        CallErrorKind::Configuration => FailureKind::Configuration,
-        _ => FailureKind::Unavailable,
-    };
-    Failure { kind, message: format!("{what}: {error}") }
+    Failure { kind: error.kind.failure(), message: format!("{what}: {error}") }
 }

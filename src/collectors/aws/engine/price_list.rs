@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
-use super::super::client::{CallError, CallErrorKind};
-use crate::collector_api::{CollectContext, Shared};
+use super::super::{
+    super::{CollectContext, Shared},
+    client::{CallError, CallErrorKind, code},
+};
 
 /// How long one question may take with all its attempts: everything else can do without prices.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -127,8 +129,7 @@ impl PriceList {
             return None;
         };
         let scope = match error.kind {
-            CallErrorKind::Denied | CallErrorKind::Credentials => FailureScope::Account,
-            CallErrorKind::Unavailable if error.code == "NoCredentials" => FailureScope::Account,
+            _ if error.is_account_specific() => FailureScope::Account,
             CallErrorKind::Unavailable => FailureScope::Run,
             CallErrorKind::Throttled if self.throttled.fetch_add(1, Ordering::Relaxed) + 1 >= THROTTLED => {
                 FailureScope::Run
@@ -163,7 +164,7 @@ async fn publish(context: &CollectContext, error: &CallError) -> Result<(), Fail
 }
 
 fn unknown() -> CallError {
-    CallError::new(CallErrorKind::Unavailable, "NotAsked", "the price list was not asked")
+    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, "the price list was not asked")
 }
 
 /// A shared answer of the list.
@@ -180,8 +181,7 @@ impl PublishedPrice<()> {
     pub(super) fn of<T: Serialize>(answer: &Result<Option<T>, CallError>) -> Option<String> {
         let published = match answer {
             Ok(found) => PublishedPrice::Found(found.as_ref()),
-            Err(error) if matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Credentials) => return None,
-            Err(error) if error.code == "NoCredentials" => return None,
+            Err(error) if error.is_account_specific() => return None,
             Err(error) => PublishedPrice::Failed {
                 operation: error.operation.to_string(),
                 region: error.region.to_string(),
@@ -220,13 +220,13 @@ mod tests {
         for (kind, code, scope) in [
             (Denied, "AccessDeniedException", FailureScope::Account),
             (Credentials, "ExpiredToken", FailureScope::Account),
-            (Unavailable, "NoCredentials", FailureScope::Account),
-            (Unavailable, "Timeout", FailureScope::Run),
+            (Unavailable, code::NO_CREDENTIALS, FailureScope::Account),
+            (Unavailable, code::TIMEOUT, FailureScope::Run),
             (Unavailable, "500", FailureScope::Run),
-            (Unavailable, "UnknownHost", FailureScope::Run),
-            (Unavailable, "UnreadableReply", FailureScope::Run),
+            (Unavailable, code::UNKNOWN_HOST, FailureScope::Run),
+            (Unavailable, code::INVALID_RESPONSE, FailureScope::Run),
             (Throttled, "ThrottlingException", FailureScope::Question),
-            (Unexpected, "ReplyTooLarge", FailureScope::Question),
+            (Unexpected, code::RESPONSE_TOO_LARGE, FailureScope::Question),
             (NotFound, "NotFoundException", FailureScope::Question),
         ] {
             let list = PriceList::default();
@@ -252,7 +252,7 @@ mod tests {
         };
         assert_eq!(read(&Ok(Some(0.08))), Some(Ok(Some(0.08))));
         assert_eq!(read(&Ok(None)), Some(Ok(None)));
-        let timeout = failed(CallErrorKind::Unavailable, "Timeout").map(|()| None);
+        let timeout = failed(CallErrorKind::Unavailable, code::TIMEOUT).map(|()| None);
         assert_eq!(read(&timeout), Some(timeout.clone()));
         let denied = failed(CallErrorKind::Denied, "AccessDeniedException").map(|()| None);
         assert_eq!(read(&denied), None);

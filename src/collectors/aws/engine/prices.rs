@@ -181,7 +181,7 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Resul
 
 /// Each product is a JSON text. One that is none says nothing of its type, and least of all that there is no price.
 fn unreadable(error: &serde_json::Error) -> CallError {
-    CallError::unreadable(format!("a product of the price list is no JSON: {error}"))
+    CallError::foreign_response(format!("a product of the price list is no JSON: {error}"))
 }
 
 /// Reads a product; whether it is for shared tenancy, the one that instances have unless told otherwise.

@@ -125,10 +125,10 @@ fn only_a_named_absence_counts_as_gone() {
         moved_to: None,
     };
     use client::CallErrorKind::{NotFound, Unexpected};
-    assert!(delete::is_gone(&error(NotFound, "InvalidVolume.NotFound", "")));
-    assert!(delete::is_gone(&error(NotFound, "NoSuchEntity", "")));
-    assert!(delete::is_gone(&error(Unexpected, "ValidationError", "Stack with id x does not exist")));
-    assert!(!delete::is_gone(&error(NotFound, "404", "no such page")));
-    assert!(!delete::is_gone(&error(Unexpected, "ValidationError", "No updates are to be performed")));
-    assert!(!delete::is_gone(&error(Unexpected, "DependencyViolation", "")));
+    assert!(error(NotFound, "InvalidVolume.NotFound", "").means_deleted());
+    assert!(error(NotFound, "NoSuchEntity", "").means_deleted());
+    assert!(error(Unexpected, "ValidationError", "Stack with id x does not exist").means_deleted());
+    assert!(!error(NotFound, "404", "no such page").means_deleted());
+    assert!(!error(Unexpected, "ValidationError", "No updates are to be performed").means_deleted());
+    assert!(!error(Unexpected, "DependencyViolation", "").means_deleted());
 }

@@ -27,7 +27,11 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
         return CallError { moved_to: Some(region.into()), ..error };
     }
     if is_foreign(operation, status, code.as_deref(), body) {
-        return CallError::unreadable(format!("{}, which is not from the service{}", named(status), leads_to(headers)));
+        return CallError::foreign_response(format!(
+            "{}, which is not from the service{}",
+            named(status),
+            leads_to(headers)
+        ));
     }
     // An answer to HEAD has no body.
     let code = code.unwrap_or_else(|| status.to_string());

@@ -67,7 +67,7 @@ impl Reply {
     pub(super) fn members(&self, only: Only<'_>) -> Result<Tree<'_>, CallError> {
         let Some(output) = &self.operation.output else { return Ok(Tree::Map(Vec::new())) };
         self.parse(output.get(), only).map_err(|message| {
-            CallError::unexpected(format!("{message} (a reply of {} bytes)", self.body.len())).of(
+            CallError::unexpected_response(format!("{message} (a reply of {} bytes)", self.body.len())).of(
                 self.operation.service.name,
                 self.operation.name,
                 &self.region,

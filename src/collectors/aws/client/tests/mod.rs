@@ -165,7 +165,7 @@ async fn a_reply_that_is_too_large_is_refused() {
     let body = "x".repeat((64 << 20) + 1);
     let served = Served::new([(200, body)]);
     let error = client(&served).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unexpected, "ReplyTooLarge"));
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unexpected, "ResponseTooLarge"));
 }
 
 /// Has no credentials, for this reason.
@@ -202,7 +202,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
     let credentials = aws_credential_types::Credentials::new("AKID", "secret", None, None, "test");
     let client = Client::new(config(SharedCredentialsProvider::new(credentials)));
     let error = client.call(request()).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "NoConnection"), "{error}");
+    assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "ConnectionFailed"), "{error}");
 }
 
 /// The answer of a service that asks for fewer calls.

@@ -112,7 +112,7 @@ async fn answer_that_stays_foreign_is_unreadable_in_the_end() {
         };
         let client = connected(Answering(answer, AtomicU32::new(0)), here(), Timeouts::default());
         let error = client.call(vpcs()).await.unwrap_err();
-        assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "UnreadableReply"), "{error}");
+        assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "InvalidResponse"), "{error}");
         assert!((40..45).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         assert!((20..60).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
     }
@@ -124,7 +124,7 @@ async fn host_that_does_not_exist_is_known_within_seconds() {
         ("Name or service not known", "UnknownHost", 0..5),
         ("Name does not resolve", "UnknownHost", 0..5),
         ("No address associated with hostname", "UnknownHost", 0..5),
-        ("Temporary failure in name resolution", "NoConnection", 40..45),
+        ("Temporary failure in name resolution", "ConnectionFailed", 40..45),
     ] {
         let began = Instant::now();
         let answer = move |_: &HttpRequest, _| {

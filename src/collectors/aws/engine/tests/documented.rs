@@ -109,7 +109,7 @@ async fn foreign_answers_are_gaps_of_every_kind() {
         let asked = collected.asked.iter().filter(|asked| !asked.call.starts_with("iam:")).count();
         assert_eq!(collected.gaps.len(), 7, "{:?}", collected.gaps);
         assert_eq!(collected.counted as usize, asked, "every call is lost: {:?}", collected.gaps);
-        assert!(collected.gaps.iter().all(|gap| gap.code == "UnreadableReply"), "{:?}", collected.gaps);
+        assert!(collected.gaps.iter().all(|gap| gap.code == "InvalidResponse"), "{:?}", collected.gaps);
     }
 }
 
@@ -279,5 +279,5 @@ async fn characters_that_cannot_be_read_cost_values_and_ids_their_item() {
     assert_eq!(collected.result, Ok(()));
     assert_eq!(collected.ids("aws_vpc"), ["vpc-1", "vpc-2"]);
     assert_eq!(collected.node("vpc-1")["reported"]["tags"]["owner"], "a\u{fffd}b");
-    assert_eq!(collected.gaps(), [("us-east-1", "DescribeVpcs", "UnreadableReply")]);
+    assert_eq!(collected.gaps(), [("us-east-1", "DescribeVpcs", "InvalidResponse")]);
 }

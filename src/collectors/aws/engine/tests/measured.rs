@@ -60,7 +60,7 @@ async fn each_metric_needs_a_result_of_its_own() {
         _ => NOTHING,
     })
     .await;
-    assert_eq!((times(&collected), codes(&collected)), ([true, false], vec!["NoResult"]));
+    assert_eq!((times(&collected), codes(&collected)), ([true, false], vec!["MissingResult"]));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
     assert!((4..=8).contains(&asked), "{asked}");
     let message = format!("{} more calls were not made, as several in a row had no answer", 1000 - asked);
     assert_eq!(gaps.len(), 2, "{gaps:?}");
-    assert!(gaps.contains(&("NotAsked".to_owned(), message)), "{gaps:?}");
+    assert!(gaps.contains(&("Skipped".to_owned(), message)), "{gaps:?}");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn an_operation_that_is_denied_again_and_again_is_given_up() {
     let cloud: Cloud = |call, _| listed_or(call, &ASKED, (400, r#"{"__type":"AccessDeniedException","message":"no"}"#));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
     assert!((20..=24).contains(&asked), "{asked}");
-    assert_eq!(gaps.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["AccessDeniedException", "NotAsked"]);
+    assert_eq!(gaps.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["AccessDeniedException", "Skipped"]);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn a_region_that_is_given_up_names_the_kinds_that_were_not_asked_for() {
     })
     .await;
     let of_region = |region: &str| -> Vec<&Gap> {
-        collected.gaps.iter().filter(|gap| gap.region == region && gap.code == "NotAsked").collect()
+        collected.gaps.iter().filter(|gap| gap.region == region && gap.code == "Skipped").collect()
     };
     let silent = of_region("us-west-2");
     assert_eq!(silent.len(), 1, "{silent:?}");
@@ -89,7 +89,7 @@ async fn a_region_whose_credentials_end_names_what_is_left() {
     )
     .await;
     let codes: Vec<&str> = collected.gaps.iter().map(|gap| gap.code.as_str()).collect();
-    assert_eq!(codes, ["AuthFailure", "NotAsked"], "{:?}", collected.gaps);
+    assert_eq!(codes, ["AuthFailure", "Skipped"], "{:?}", collected.gaps);
 }
 
 #[tokio::test]

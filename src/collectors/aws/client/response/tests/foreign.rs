@@ -154,7 +154,7 @@ fn refusal_without_a_code_is_not_the_services() {
         ] {
             let headers = [("location", "https://login.example/?token=secret")];
             let error = refusal(service, name, status, &headers, body);
-            assert_eq!((error.kind, error.code.as_str()), (Unavailable, "UnreadableReply"), "{service} {status}");
+            assert_eq!((error.kind, error.code.as_str()), (Unavailable, "InvalidResponse"), "{service} {status}");
             assert!(error.message.contains("login.example") && !error.message.contains("secret"), "{error}");
         }
         assert_eq!(refusal(service, name, 403, &[], "").kind, Denied);
@@ -170,5 +170,5 @@ fn redirect_of_s3_is_an_answer() {
     assert_eq!((error.kind, error.code.as_str()), (Unexpected, "TemporaryRedirect"));
     let head = refusal("s3", "HeadBucket", 301, &[("x-amz-bucket-region", "eu-west-1")], "");
     assert_eq!(head.moved_to.as_deref(), Some("eu-west-1"));
-    assert_eq!(refusal("ec2", "DescribeVpcs", 307, &[], moved).code, "UnreadableReply");
+    assert_eq!(refusal("ec2", "DescribeVpcs", 307, &[], moved).code, "InvalidResponse");
 }
