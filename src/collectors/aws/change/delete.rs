@@ -10,9 +10,8 @@ use tokio::time::{Instant, sleep};
 use worker_proto::{Failure, Outcome};
 
 use super::{
-    Change,
+    Change, MissingValue,
     detach::{Removed, SHOWN},
-    fields::Missing,
     preconditions::shown,
 };
 use crate::collectors::aws::{
@@ -127,7 +126,7 @@ impl Change {
     pub(super) async fn wait_deleted(
         &self,
         wait: &WaitDeleted,
-        input: Result<Map<String, Value>, Missing>,
+        input: Result<Map<String, Value>, MissingValue>,
     ) -> Result<(), Failure> {
         let input = self.parameters(input)?;
         let asked = wait.operation.get_ref();

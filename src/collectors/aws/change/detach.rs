@@ -10,12 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use worker_proto::Failure;
 
-use super::{
-    Change,
-    fields::{Missing, tree},
-    group_rules::GroupRule,
-    preconditions::shown,
-};
+use super::{Change, MissingValue, fields::tree, group_rules::GroupRule, preconditions::shown};
 use crate::collectors::aws::{
     client::{CallError, Tree},
     definitions::{Dependant, Detach, Listing, Revoke},
@@ -210,7 +205,7 @@ impl Change {
         Ok(Ok(items))
     }
 
-    pub(super) fn parameters<T>(&self, filled: Result<T, Missing>) -> Result<T, Failure> {
+    pub(super) fn parameters<T>(&self, filled: Result<T, MissingValue>) -> Result<T, Failure> {
         filled.map_err(|missing| self.failed(&format!("the core knows no {} of it", missing.0)))
     }
 }

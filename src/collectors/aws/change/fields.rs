@@ -6,12 +6,12 @@ use serde_json::{Map, Number, Value};
 
 use super::super::{
     super::Target,
-    client::Tree,
-    definitions::{
-        Condition, Input, Parameter,
-        path::{Part, Path, Template},
+    client::{Path, Tree},
+    definitions::{Condition, Input},
+    engine::{
+        eval::{Item, Named},
+        fill::{Filler, MissingValue, OnMissing},
     },
-    engine::eval::{Item, Named, text},
 };
 use crate::collector_api::Target;
 
@@ -20,10 +20,6 @@ pub(super) struct Fields {
     node: Tree<'static>,
     arn: Tree<'static>,
 }
-
-/// A parameter that the node has no value for: the path in braces.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Missing(pub(super) String);
 
 impl Fields {
     /// The fields of a node; its tags are not among them.
@@ -38,13 +34,13 @@ impl Fields {
     }
 
     /// The parameters of a call.
-    pub(super) fn input(&self, input: &Input) -> Result<Map<String, Value>, Missing> {
-        filled(&self.roots(None, None), input)
+    pub(super) fn input(&self, input: &Input) -> Result<Map<String, Value>, MissingValue> {
+        self.roots(None, None).input(input)
     }
 
     /// The parameters of a call for an item of a listing.
-    pub(super) fn input_for(&self, item: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
-        filled(&self.roots(None, Some(("item", item))), input)
+    pub(super) fn input_for(&self, item: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, MissingValue> {
+        self.roots(None, Some(("item", item))).input(input)
     }
 
     /// The parameters of a call about a tag, a structure with `key` and `value`; `current` is the tag before the change.
@@ -53,8 +49,8 @@ impl Fields {
         tag: &Tree<'_>,
         current: Option<&Tree<'_>>,
         input: &Input,
-    ) -> Result<Map<String, Value>, Missing> {
-        filled(&self.roots(Some(tag), current.map(|current| ("current", current))), input)
+    ) -> Result<Map<String, Value>, MissingValue> {
+        self.roots(Some(tag), current.map(|current| ("current", current))).input(input)
     }
 
     /// Whether a condition holds for an item of a listing.
@@ -91,67 +87,16 @@ impl<'t> Roots<'t> {
         self.node.holds(condition)
     }
 
+    fn input(&self, input: &Input) -> Result<Map<String, Value>, MissingValue> {
+        let find = |path: &Path| self.first(path);
+        Filler { find: &find, on_missing: OnMissing::Fail }.input(input)
+    }
+
     fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
         // Empty fields name nothing, but the value of a tag may be empty.
         let of_tag = self.tag.as_ref().filter(|_| path.root.is_none()).and_then(|tag| tag.first(path));
         of_tag.or_else(|| self.node.first(path).filter(|found| !found.is_empty()))
     }
-}
-
-fn filled(roots: &Roots<'_>, input: &Input) -> Result<Map<String, Value>, Missing> {
-    let mut parameters = Map::new();
-    for (name, parameter) in input {
-        let name = match name.contains('{') {
-            true => fill(roots, &Template::try_from(name.clone()).map_err(Missing)?)?,
-            false => name.clone(),
-        };
-        parameters.insert(name, value(roots, parameter)?);
-    }
-    Ok(parameters)
-}
-
-fn value(roots: &Roots<'_>, parameter: &Parameter) -> Result<Value, Missing> {
-    Ok(match parameter {
-        Parameter::Bool(value) => Value::Bool(*value),
-        Parameter::Int(number) => Value::from(*number),
-        Parameter::Text(template) => match template.0.as_slice() {
-            [Part::Path(path)] => match roots.first(path) {
-                Some(part @ (Tree::Map(_) | Tree::List(_) | Tree::Bool(_))) => {
-                    serde_json::to_value(part).map_err(missing(path))?
-                }
-                _ => Value::String(fill(roots, template)?),
-            },
-            _ => Value::String(fill(roots, template)?),
-        },
-        Parameter::List(list) => {
-            list.iter().map(|element| value(roots, element)).collect::<Result<Vec<_>, _>>()?.into()
-        }
-        Parameter::Map(members) => Value::Object(filled(roots, members)?),
-    })
-}
-
-fn fill(roots: &Roots<'_>, template: &Template) -> Result<String, Missing> {
-    let mut filled = String::new();
-    for part in &template.0 {
-        match part {
-            Part::Text(text) => filled.push_str(text),
-            Part::Path(path) => {
-                let found = roots.first(path).and_then(|tree| text(tree));
-                filled.push_str(&found.ok_or_else(|| missing(path)(""))?);
-            }
-        }
-    }
-    Ok(filled)
-}
-
-fn missing<E>(path: &Path) -> impl FnOnce(E) -> Missing {
-    let root = path.root.iter().map(|root| format!("@{root}"));
-    let steps = path.steps.iter().map(|step| match step {
-        super::super::definitions::path::Step::Member(name) => name.clone(),
-        step => format!("{step:?}"),
-    });
-    let path = root.chain(steps).collect::<Vec<_>>().join(".");
-    move |_| Missing(path)
 }
 
 /// JSON in the form that paths lead into.

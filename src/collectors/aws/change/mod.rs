@@ -30,7 +30,7 @@ use super::{
     broker::Payload,
     client::{self, CallError, Client, Reply, Request},
     definitions::{Definition, Definitions, Scope, Service},
-    engine::call_failure,
+    engine::{call_failure, fill::MissingValue},
     plan::ACCOUNT_KIND,
     provider,
     role::Role,

@@ -102,7 +102,13 @@ impl Change {
     }
 
     /// A text of the answer about one id.
-    async fn first_text(&self, operation: &str, ids: &str, id: &str, at: &str) -> Result<Option<String>, CallError> {
+    async fn first_text(
+        &self,
+        operation: &str,
+        ids: &str,
+        id: &str,
+        at: &'static str,
+    ) -> Result<Option<String>, CallError> {
         let reply = self.call(operation, Map::from_iter([(ids.to_owned(), json!([id]))])).await?;
         Ok(reply.tree()?.at(at).and_then(Tree::text).map(str::to_owned))
     }

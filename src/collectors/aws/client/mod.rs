@@ -12,6 +12,7 @@ pub(super) mod explain;
 mod limiter;
 pub mod model;
 mod pages;
+pub mod path;
 mod request;
 mod response;
 mod runtime;
@@ -31,6 +32,7 @@ pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition
 pub(super) use endpoint::{check_url, resolve};
 pub use error::{CallError, CallErrorKind, NoCredentialsNow, code};
 pub use pages::Pages;
+pub use path::Path;
 pub use response::Reply;
 use serde_json::{Map, Value};
 use tokio::time::Instant;

@@ -11,6 +11,7 @@ use super::{
     Client, Request,
     error::CallError,
     model::{self, Operation, Paginator},
+    path::Path,
     request::Input,
     response::Reply,
     tree::Tree,
@@ -137,39 +138,38 @@ fn names_items(parameter: &str) -> bool {
 
 /// A token in the type that its parameter has.
 fn number_or_text(reply: &Reply, parameter: &str, token: String) -> Value {
-    let number = || matches!(reply.operation().input_kind(parameter), Ok(model::Kind::Integer));
+    let number = || matches!(reply.operation().parameter(parameter), Some(model::Kind::Integer));
     match token.parse::<i64>() {
         Ok(value) if number() => value.into(),
         _ => Value::String(token),
     }
 }
 
-/// The tokens of the next page, one for each of the paginator's parameters; none if this page is the last.
+/// Returns the tokens of the next page, one for each of the paginator's parameters; all `None` on the last page.
 fn next_tokens(reply: &Reply, paginator: &Paginator) -> Result<Vec<Option<String>>, CallError> {
-    let expressions = || paginator.output.iter().flat_map(|expression| expression.split("||")).map(str::trim);
-    let first = |path: &'static str| path.split(['.', '[']).next().unwrap_or(path);
-    let wanted: Vec<&str> = expressions().map(first).chain(paginator.more.map(first)).collect();
-    if !mentions_any(reply, &wanted) {
-        return Ok(vec![None; paginator.output.len()]);
+    let paths = paginator.output.iter().flatten().chain(&paginator.more);
+    let members: Vec<&str> = paths.filter_map(Path::first_member).collect();
+    let none = || vec![None; paginator.output.len()];
+    if !mentions_any(reply, &members) {
+        return Ok(none());
     }
-    let tree = reply.members(Some(&wanted))?;
-    let more = paginator.more.map(|path| tree.at(path).and_then(Tree::bool));
-    if matches!(more, Some(None | Some(false))) {
-        return Ok(vec![None; paginator.output.len()]);
+    let tree = reply.members(Some(&members))?;
+    let is_more = |path: &Path| path.values(&tree).first().and_then(|more| more.bool()).unwrap_or_default();
+    if paginator.more.as_ref().is_some_and(|path| !is_more(path)) {
+        return Ok(none());
     }
-    Ok(paginator.output.iter().map(|expression| token(&tree, expression)).collect())
+    Ok(paginator.output.iter().map(|alternatives| token(&tree, alternatives)).collect())
 }
 
-/// Whether a page has none of the items that its operation lists.
+/// Returns whether a page has none of the items that its operation lists.
 fn is_empty(reply: &Reply, paginator: &Paginator) -> Result<bool, CallError> {
     if paginator.results.is_empty() || reply.body().len() > EMPTY_PAGE {
         return Ok(false);
     }
-    let first = |path: &&'static str| path.split(['.', '[']).next().unwrap_or(path);
-    let members: Vec<&str> = paginator.results.iter().map(first).collect();
+    let members: Vec<&str> = paginator.results.iter().filter_map(Path::first_member).collect();
     let tree = reply.members(Some(&members))?;
-    let has_items = |path: &&str| {
-        tree.path(path).iter().any(|found| match found {
+    let has_items = |path: &Path| {
+        path.values(&tree).iter().any(|found| match found {
             Tree::Null => false,
             Tree::List(items) => !items.is_empty(),
             Tree::Map(members) => !members.is_empty(),
@@ -193,9 +193,9 @@ fn contains(body: &[u8], needle: &[u8]) -> bool {
     body.windows(needle.len()).rev().any(|window| window.first() == Some(first) && window == needle)
 }
 
-/// The first alternative that is there and not empty.
-fn token(tree: &Tree<'_>, expression: &str) -> Option<String> {
-    expression.split("||").find_map(|path| match tree.at(path.trim())? {
+/// Returns the token at the first alternative that is present and not empty.
+fn token(tree: &Tree<'_>, alternatives: &[Path]) -> Option<String> {
+    alternatives.iter().find_map(|path| match path.values(tree).first()? {
         Tree::Text(text) if !text.is_empty() => Some(text.to_string()),
         Tree::Int(number) => Some(number.to_string()),
         _ => None,

@@ -9,7 +9,7 @@ fn vpcs(id: &str, token: &str) -> String {
 }
 
 /// The values at a path on each page, or the error that ended them.
-async fn all(served: &Served, request: super::Request<'_>, path: &str) -> Vec<Result<Vec<String>, String>> {
+async fn all(served: &Served, request: super::Request<'_>, path: &'static str) -> Vec<Result<Vec<String>, String>> {
     let mut pages = client(served).pages(request);
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {

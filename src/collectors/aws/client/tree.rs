@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt};
 use aws_smithy_types::{DateTime, base64, date_time::Format};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::Path;
+
 /// A value in a reply.
 ///
 /// What a service left out is not there: a structure has the members that came, and no `Null`s among them.
@@ -32,32 +34,22 @@ pub enum Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// A member of a structure or the value of a map's key.
+    /// Returns a member of a structure or the value of a map's key. Null counts as absent.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Tree<'a>> {
-        self.entries().iter().find(|(known, _)| known == key).map(|(_, value)| value)
+        let found = self.entries().iter().find(|(known, _)| known == key).map(|(_, value)| value);
+        found.filter(|value| !matches!(value, Self::Null))
     }
 
-    /// All values at a path such as `Reservations[].Instances[].State.Name`: names joined by dots, `[]` behind a list
-    /// for each of its items, `[0]` for the first and `[-1]` for the last one. A list without brackets stays whole.
+    /// Returns all values at a [`Path`] that is a literal in the code.
     #[must_use]
-    pub fn path(&self, path: &str) -> Vec<&Tree<'a>> {
-        let mut found = vec![self];
-        for segment in path.split('.').filter(|segment| !segment.is_empty()) {
-            let (name, brackets) = segment.split_at(segment.find('[').unwrap_or(segment.len()));
-            if !name.is_empty() {
-                found = found.into_iter().filter_map(|tree| tree.get(name)).collect();
-            }
-            for bracket in brackets.split(']').filter_map(|part| part.strip_prefix('[')) {
-                found = found.into_iter().flat_map(|tree| pick(tree.list(), bracket)).collect();
-            }
-        }
-        found
+    pub fn path(&self, path: &'static str) -> Vec<&Tree<'a>> {
+        Path::literal(path).values(self)
     }
 
-    /// The first value at a path, see [`Tree::path`].
+    /// Returns the first value at a path, see [`Tree::path`].
     #[must_use]
-    pub fn at(&self, path: &str) -> Option<&Tree<'a>> {
+    pub fn at(&self, path: &'static str) -> Option<&Tree<'a>> {
         self.path(path).into_iter().next()
     }
 
@@ -138,16 +130,6 @@ impl<'a> Tree<'a> {
             _ => false,
         }
     }
-}
-
-/// The items that a bracket means.
-fn pick<'t, 'a>(items: &'t [Tree<'a>], bracket: &str) -> &'t [Tree<'a>] {
-    let index = match bracket.parse::<isize>() {
-        Err(_) => return items,
-        Ok(index) if index < 0 => items.len().checked_sub(index.unsigned_abs()),
-        Ok(index) => Some(index.unsigned_abs()),
-    };
-    index.and_then(|index| items.get(index..=index)).unwrap_or_default()
 }
 
 /// As JSON: points in time as text in ISO 8601, bytes in base64.

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Condition, Constant, Input, path::Path};
+use super::{Condition, Constant, Input};
+use crate::collectors::aws::client::Path;
 
 /// A call that changes the cloud, or one that decides whether a change is possible.
 #[derive(Debug, Deserialize)]

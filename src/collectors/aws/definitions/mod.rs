@@ -4,7 +4,7 @@
 //! `docs/collectors.md` documents the format. The files are compiled in and parsed once.
 
 mod action;
-pub(crate) mod path;
+mod template;
 mod value;
 
 #[cfg(test)]
@@ -12,12 +12,13 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
+use super::client::Path;
 pub(crate) use action::{
     BlockedBy, CurrentTag, Dependant, Detach, Identity, Listing, ResourceCall, Revoke, TagCall, Undeletable,
     WaitDeleted,
 };
-use path::{Path, Template};
 use serde::Deserialize;
+pub(crate) use template::{Part, Template};
 use toml::Spanned;
 pub(crate) use value::{Condition, Constant, Source, SourceTable};
 
@@ -274,7 +275,7 @@ impl Hook {
 }
 
 /// The parameters of a call.
-pub(crate) type Input = BTreeMap<String, Parameter>;
+pub(crate) type Input = BTreeMap<Template, Parameter>;
 
 /// A parameter: constants, strings with paths in braces, lists and structures of them.
 #[derive(Clone, Debug, Deserialize)]

@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use super::{
     BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Definitions, Dependant, Detach, FILES, Identity,
-    Input, ListCall, Listing, Parameter, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
-    path::{Part, Step},
+    Input, ListCall, Listing, Parameter, Part, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
 };
 use crate::{
     collectors::aws::{
-        client::model::{self, Kind, Operation, Structure},
+        client::{
+            model::{self, Kind, Operation, Structure},
+            path::Step,
+        },
         options::COLLECTORS,
     },
     graph::{self, Schema},
@@ -52,25 +54,19 @@ const ACCOUNT_ITEM: &[&str] = &["account", "role"];
 const TAG: [&str; 2] = ["key", "value"];
 
 fn walk(shape: Shape, steps: &[Step]) -> Result<Shape, String> {
-    steps.iter().try_fold(shape, |shape, step| match (shape, step) {
-        (Shape::Structure(structure), Step::Member(name)) => in_structure(structure, name),
-        (Shape::Kind(Kind::Structure(structure)), Step::Member(name)) => in_structure(structure.get(), name),
-        (Shape::Kind(Kind::Map(map)), Step::Member(_)) => Ok(Shape::Kind(&map.value)),
-        (Shape::Kind(Kind::List(list)), Step::Each) => Ok(Shape::Kind(&list.item)),
-        (Shape::Kind(Kind::List(list)), Step::Where(name, _)) => {
-            walk(Shape::Kind(&list.item), &[Step::Member(name.clone())])?;
-            Ok(Shape::Kind(&list.item))
-        }
-        (Shape::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => Ok(Shape::Code(&[])),
-        // A list that a hook made.
-        (Shape::Code([]), Step::Each) => Ok(Shape::Code(&[])),
-        (_, step) => Err(format!("{step:?} does not fit")),
+    steps.iter().try_fold(shape, |shape, step| {
+        let below = match (shape, step) {
+            (Shape::Structure(structure), _) => structure.step(step),
+            (Shape::Kind(kind), _) => kind.step(step),
+            (Shape::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => {
+                return Ok(Shape::Code(&[]));
+            }
+            // A list that a hook made.
+            (Shape::Code([]), Step::Each) => return Ok(Shape::Code(&[])),
+            (Shape::Code(_), step) => return Err(format!("{step:?} does not fit")),
+        };
+        below.map(Shape::Kind).map_err(|error| error.to_string())
     })
-}
-
-fn in_structure(structure: &'static Structure, name: &str) -> Result<Shape, String> {
-    let member = structure.member(name).ok_or_else(|| format!("{} has no member {name}", structure.name))?;
-    Ok(Shape::Kind(&member.kind))
 }
 
 impl Roots {
@@ -118,12 +114,12 @@ impl Roots {
 
     fn parameters(&self, at: usize, structure: &'static Structure, given: &Input, mistakes: &mut Vec<Mistake>) {
         for member in structure.members.iter().filter(|member| member.required) {
-            if !given.contains_key(member.name) {
+            if !given.keys().any(|name| name.literal() == Some(member.name)) {
                 mistakes.push((at, format!("{} needs {}", structure.name, member.name)));
             }
         }
         for (name, parameter) in given {
-            match structure.member(name) {
+            match name.literal().and_then(|name| structure.member(name)) {
                 Some(member) => self.parameter(at, &member.kind, parameter, mistakes),
                 None => mistakes.push((at, format!("{} has no member {name}", structure.name))),
             }
@@ -500,7 +496,7 @@ fn mistake_is_reported_with_file_and_line() {
         assert!(lines.iter().any(|line| found.contains(line.as_str())), "{wrong} at {line}: {found}");
     }
     let broken = mistakes("ec2.toml", &text.replacen("\"Vpcs[]\"", "\"Vpcs[\"", 1)).join("\n");
-    assert!(broken.contains("is not understood") && broken.contains("line "), "{broken}");
+    assert!(broken.contains("invalid at") && broken.contains("line "), "{broken}");
 }
 
 #[test]

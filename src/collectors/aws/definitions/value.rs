@@ -7,7 +7,8 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::path::{Path, Template};
+use super::Template;
+use crate::collectors::aws::client::Path;
 
 /// The source of a field's value: a path as a string, or a [`SourceTable`].
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use worker_proto::Failure;
 use super::{
     super::{
         client::{CallError, Reply, Tree},
-        definitions::{Batch, Call, path::member},
+        definitions::{Batch, Call},
     },
     eval::{Item, Named, text},
     kind::KindCollection,
@@ -124,7 +124,7 @@ impl<'t> BatchTrees<'t> {
         let mut by_item: HashMap<_, Vec<_>> = HashMap::new();
         for tree in &self.trees {
             let _ = self.batch.items.get_ref().walk(tree, &mut |part| {
-                if let Some(key) = member(part, self.batch.key.get_ref()).and_then(text) {
+                if let Some(key) = part.get(self.batch.key.get_ref()).and_then(text) {
                     by_item.entry(key).or_default().push(part.clone());
                 }
                 ControlFlow::Continue(())

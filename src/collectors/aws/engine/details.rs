@@ -15,7 +15,7 @@ use worker_proto::Failure;
 use super::{
     super::{
         client::{CallError, CallErrorKind, Request, Tree},
-        definitions::{DetailsCall, FromDetails, Service, path::member},
+        definitions::{DetailsCall, FromDetails, Service},
     },
     Run,
     eval::Item,
@@ -90,7 +90,7 @@ impl KindDetails {
     pub(crate) fn lookup(&self) -> Option<Lookup<'_>> {
         let by = self.from.key.as_ref()?.get_ref().as_str();
         let items = self.pages().flatten();
-        let known = items.filter_map(|item| Some((member(item, by)?.text()?, item))).collect();
+        let known = items.filter_map(|item| Some((item.get(by)?.text()?, item))).collect();
         Some(Lookup { by, known })
     }
 }
@@ -98,7 +98,7 @@ impl KindDetails {
 impl<'d> Lookup<'d> {
     /// The details of an item of the list.
     pub(crate) fn of(&self, item: &Tree<'_>) -> Option<&'d Tree<'d>> {
-        self.known.get(member(item, self.by)?.text()?).copied()
+        self.known.get(item.get(self.by)?.text()?).copied()
     }
 }
 

@@ -6,12 +6,12 @@ use aws_smithy_types::DateTime;
 use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 
-use super::super::{
-    client::Tree,
-    definitions::{
-        Condition, Constant, Input, Parameter, Source, SourceTable,
-        path::{Part, Path, Template, member},
+use super::{
+    super::{
+        client::{Path, Tree, path::Visit},
+        definitions::{Condition, Constant, Input, Source, SourceTable, Template},
     },
+    fill::{Filler, OnMissing},
 };
 use crate::graph::{Kind, Value};
 
@@ -41,8 +41,6 @@ impl<'t> Named<'t> {
         Self { name, take: None, pages: std::slice::from_ref(value) }
     }
 }
-
-type Visit<'v, 't> = &'v mut dyn FnMut(&'t Tree<'t>) -> ControlFlow<()>;
 
 impl<'t> Item<'t> {
     /// An item to which nothing was added.
@@ -151,9 +149,7 @@ impl<'t> Item<'t> {
     fn entries(&self, path: &Path, key: &str, value: &str) -> Vec<(String, Value)> {
         let mut entries = Vec::new();
         let _ = self.walk(path, &mut |tree| {
-            if let (Some(key), Some(value)) =
-                (member(tree, key).and_then(text), member(tree, value).and_then(tree_value))
-            {
+            if let (Some(key), Some(value)) = (tree.get(key).and_then(text), tree.get(value).and_then(tree_value)) {
                 entries.push((key.into_owned(), value));
             }
             ControlFlow::Continue(())
@@ -234,40 +230,23 @@ impl<'t> Item<'t> {
         }
     }
 
-    fn fill(&self, template: &Template) -> Option<String> {
-        let mut filled = String::new();
-        for part in &template.0 {
-            match part {
-                Part::Text(text) => filled.push_str(text),
-                Part::Path(path) => filled.push_str(&text(self.first(path)?)?),
-            }
-        }
-        Some(filled)
-    }
-
-    /// The parameters of a call; one whose paths lead to nothing is left out.
+    /// Returns the parameters of a call; one whose path leads to nothing is omitted.
     pub(crate) fn input(&self, input: &Input) -> Map<String, Json> {
-        input.iter().filter_map(|(name, parameter)| Some((name.clone(), self.parameter(parameter)?))).collect()
+        let find = |path: &Path| self.first(path);
+        Filler { find: &find, on_missing: OnMissing::Omit }.input(input).unwrap_or_default()
     }
 
-    fn parameter(&self, parameter: &Parameter) -> Option<Json> {
-        Some(match parameter {
-            Parameter::Bool(value) => Json::Bool(*value),
-            Parameter::Int(number) => Json::from(*number),
-            Parameter::Text(template) => Json::String(self.fill(template)?),
-            Parameter::List(list) => {
-                list.iter().map(|element| self.parameter(element)).collect::<Option<Vec<_>>>()?.into()
-            }
-            Parameter::Map(members) => Json::Object(self.input(members)),
-        })
+    fn fill(&self, template: &Template) -> Option<String> {
+        let find = |path: &Path| self.first(path);
+        Filler { find: &find, on_missing: OnMissing::Fail }.template(template).ok()
     }
 }
 
 fn each_tag(tree: &Tree<'_>, take: &mut dyn FnMut(String, String)) {
     match tree {
         Tree::List(list) => list.iter().for_each(|entry| {
-            let key = member(entry, "Key").or_else(|| member(entry, "key")).and_then(text);
-            let value = member(entry, "Value").or_else(|| member(entry, "value")).and_then(text);
+            let key = entry.get("Key").or_else(|| entry.get("key")).and_then(text);
+            let value = entry.get("Value").or_else(|| entry.get("value")).and_then(text);
             if let Some(key) = key {
                 take(key.into_owned(), value.unwrap_or_default().into_owned());
             }

@@ -10,6 +10,7 @@ mod breaker;
 mod build;
 mod details;
 pub(crate) mod eval;
+pub(crate) mod fill;
 mod kind;
 mod location;
 mod metrics;

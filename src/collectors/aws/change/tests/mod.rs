@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     super::definitions::Input,
-    fields::{Fields, Missing, tree},
+    fields::{Fields, tree},
     *,
 };
 use crate::{collectors::ParentNode, settings::Setting};
@@ -88,11 +88,11 @@ fn a_parameter_without_a_value_ends_the_operation() {
     let address = target("aws_ec2_elastic_ip", json!({ "allocation_id": "", "public_ip": "192.0.2.1" }));
     let fields = Fields::of(&address);
     let release = input("AllocationId = '{allocation_id}'");
-    assert_eq!(fields.input(&release), Err(Missing("allocation_id".into())));
+    assert_eq!(fields.input(&release), Err(MissingValue("allocation_id".into())));
     let list = input("AllocationIds = ['{allocation_id}']");
-    assert_eq!(fields.input(&list), Err(Missing("allocation_id".into())));
-    let nested = input("Filters = [{ Name = 'x', Values = ['a {@arn.tail}'] }]");
-    assert_eq!(fields.input(&nested), Err(Missing("@arn.tail".into())));
+    assert_eq!(fields.input(&list), Err(MissingValue("allocation_id".into())));
+    let nested = input("Filters = [{ Name = 'x', Values = ['a {@arn.resource_id}'] }]");
+    assert_eq!(fields.input(&nested), Err(MissingValue("@arn.resource_id".into())));
 }
 
 #[test]

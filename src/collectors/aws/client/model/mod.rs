@@ -5,9 +5,9 @@
 //! per process. What was parsed is kept for good, as it is bounded by the embedded text.
 
 mod kind;
-mod path;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,9 @@ use std::{
 };
 
 pub use kind::{Binding, Kind, ListShape, MapShape, Member, Structure, StructureRef, TimeForm};
-pub use path::PathError;
+pub use walk::PathError;
+
+use super::path::Path;
 
 /// How a service is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,16 +98,16 @@ pub struct Operation {
 pub struct Paginator {
     /// The parameters that take what [`Paginator::output`] gave, in the same order.
     pub input: Vec<&'static str>,
-    /// Expressions for the tokens of the next page: paths, or alternatives joined by `||`.
-    pub output: Vec<&'static str>,
-    /// The path of a member that says whether there are more pages.
-    pub more: Option<&'static str>,
+    /// The paths to the tokens of the next page; of several alternatives the first that is present counts.
+    pub output: Vec<Vec<Path>>,
+    /// The path to a member that says whether there are more pages.
+    pub more: Option<Path>,
     /// The parameter that sets how many items a page has at most.
     pub limit: Option<&'static str>,
     /// The most that this parameter may be, but for sizes that nobody wants.
     pub size: Option<u32>,
-    /// The paths of what is paged.
-    pub results: Vec<&'static str>,
+    /// The paths to the items of a page.
+    pub results: Vec<Path>,
 }
 
 macro_rules! services {
@@ -259,7 +261,7 @@ impl Operation {
             reply_roots: Vec::new(),
         };
         for (key, value) in fields.filter_map(|field| field.split_once('=')) {
-            operation.set(key, value);
+            operation.set(key, value)?;
         }
         Some(operation)
     }
@@ -273,7 +275,7 @@ impl Operation {
         }
     }
 
-    fn set(&mut self, key: &str, value: &'static str) {
+    fn set(&mut self, key: &str, value: &'static str) -> Option<()> {
         match key {
             "wrapper" => self.wrapper = Some(value),
             "root" => self.root = Some(value),
@@ -281,22 +283,27 @@ impl Operation {
             "checksum" => self.checksum = true,
             "unwrapped" => self.unwrapped = true,
             "reply" => self.reply_roots = value.split(',').collect(),
-            _ => self.paginator.get_or_insert_default().set(key, value),
+            _ => self.paginator.get_or_insert_default().set(key, value)?,
         }
+        Some(())
     }
 }
 
 impl Paginator {
-    fn set(&mut self, key: &str, value: &'static str) {
-        let many = || value.split(',').collect();
+    fn set(&mut self, key: &str, value: &'static str) -> Option<()> {
+        let path = |text: &str| Path::parse(text.trim()).ok();
         match key {
-            "in" => self.input = many(),
-            "out" => self.output = many(),
-            "more" => self.more = Some(value),
+            "in" => self.input = value.split(',').collect(),
+            "out" => {
+                let alternatives = |expression: &str| expression.split("||").map(path).collect();
+                self.output = value.split(',').map(alternatives).collect::<Option<_>>()?;
+            }
+            "more" => self.more = Some(path(value)?),
             "limit" => self.limit = Some(value),
             "size" => self.size = value.parse().ok(),
-            "results" => self.results = many(),
+            "results" => self.results = value.split(',').map(path).collect::<Option<_>>()?,
             _ => {}
         }
+        Some(())
     }
 }

@@ -50,14 +50,14 @@ fn every_paginator_fits_its_operation() {
         paginators += 1;
         assert_eq!(paginator.input.len(), paginator.output.len(), "{}", operation.name);
         for parameter in paginator.input.iter().chain(&paginator.limit) {
-            operation.input_kind(parameter).unwrap();
+            assert!(operation.parameter(parameter).is_some(), "{} {parameter}", operation.name);
         }
         if let Some(size) = paginator.size {
-            let kind = operation.input_kind(paginator.limit.unwrap()).unwrap();
+            let kind = operation.parameter(paginator.limit.unwrap()).unwrap();
             assert_eq!((kind.label(), (1..=1000).contains(&size)), ("integer", true), "{} {size}", operation.name);
         }
-        let tokens = paginator.output.iter().flat_map(|expression| expression.split("||")).map(str::trim);
-        for path in tokens.chain(paginator.more).chain(paginator.results.iter().copied()) {
+        let tokens = paginator.output.iter().flatten();
+        for path in tokens.chain(&paginator.more).chain(&paginator.results) {
             let kind = operation.output_kind(path);
             assert!(kind.is_ok(), "{} {path}: {kind:?}", operation.name);
         }
@@ -65,29 +65,34 @@ fn every_paginator_fits_its_operation() {
     assert!(paginators > 300, "{paginators}");
 }
 
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
 #[test]
-fn paths_are_checked_against_the_model() {
+fn paths_are_checked_against_model() {
     let instances = operation("ec2", "DescribeInstances").unwrap();
-    let label = |path: &str| instances.output_kind(path).map(Kind::label);
+    let label = |text: &str| instances.output_kind(&path(text)).map(Kind::label);
     assert_eq!(label("Reservations"), Ok("list"));
     assert_eq!(label("Reservations[].Instances[]"), Ok("structure"));
+    assert_eq!(label("Reservations[0].Instances[-1]"), Ok("structure"));
+    assert_eq!(label("Reservations[].Instances[].Tags[Key=Name].Value"), Ok("text"));
     assert_eq!(label("Reservations[].Instances[].State.Name"), Ok("text"));
     assert_eq!(label("Reservations[].Instances[].LaunchTime"), Ok("time"));
     assert_eq!(label("Reservations[].Instances[].BlockDeviceMappings[].Ebs.DeleteOnTermination"), Ok("bool"));
     assert_eq!(label("Reservations[].Instances[].CpuOptions.CoreCount"), Ok("integer"));
     let missing = PathError::NoMember { structure: "Instance", member: "Status".into() };
     assert_eq!(label("Reservations[].Instances[].Status.Name"), Err(missing));
-    let unfit = PathError::Unfit { at: "Instances".into(), found: "list" };
-    assert_eq!(label("Reservations.Instances"), Err(unfit));
-    let scalar = PathError::Unfit { at: "ReservationId[]".into(), found: "text" };
-    assert_eq!(label("Reservations[].ReservationId[]"), Err(scalar));
-    let item = instances.output_kind("Reservations[].Instances[]").unwrap();
-    assert_eq!(item.kind_at("Placement.AvailabilityZone").map(Kind::label), Ok("text"));
-    assert_eq!(instances.input_kind("Filters[].Values[]").map(Kind::label), Ok("text"));
+    let unfit = |step: &str, found| Err(PathError::Unfit { step: step.into(), found });
+    assert_eq!(label("Reservations.Instances"), unfit("Instances", "list"));
+    assert_eq!(label("Reservations[].ReservationId[]"), unfit("[]", "text"));
+    assert_eq!(label("[]"), unfit("[]", "structure"));
+    assert_eq!(instances.input_kind(&path("Filters[].Values[]")).map(Kind::label), Ok("text"));
     let summary = operation("iam", "GetAccountSummary").unwrap();
-    assert_eq!(summary.output_kind("SummaryMap.Users").map(Kind::label), Ok("integer"));
+    assert_eq!(summary.output_kind(&path("SummaryMap.Users")).map(Kind::label), Ok("integer"));
     let delete = operation("s3", "DeleteBucket").unwrap();
-    assert_eq!(delete.output_kind("x").map(Kind::label), Err(PathError::Nothing { operation: "DeleteBucket" }));
+    let nothing = PathError::Nothing { operation: "DeleteBucket" };
+    assert_eq!(delete.output_kind(&path("x")).map(Kind::label), Err(nothing));
 }
 
 #[test]

@@ -1,0 +1,305 @@
+//! Paths into an API's response.
+//!
+//! `Placement.Tenancy` goes down members; `Tags[]` takes each element of a list, `Tags[0]` the first and `Tags[-1]` the
+//! last; `Tags[Key=Name].Value` takes the first element whose member has that value; `@name…` starts at a named value
+//! instead of the item; `.` is the item itself. A list without brackets stays whole.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::ControlFlow,
+    sync::{LazyLock, PoisonError, RwLock},
+};
+
+use serde::Deserialize;
+
+use super::Tree;
+
+/// A path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Path {
+    /// The named value at which the path starts, without `@`; the item if `None`.
+    pub root: Option<String>,
+    /// The steps down.
+    pub steps: Vec<Step>,
+}
+
+/// A step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// To a member of a structure.
+    Member(String),
+    /// To each element of a list.
+    Each,
+    /// To the element of a list at an index; a negative one counts from the end.
+    Index(isize),
+    /// To the first element of a list whose member has this value.
+    Where(String, String),
+}
+
+/// A function that receives the values at a path. It breaks to end the walk.
+pub type Visit<'v, 't> = &'v mut dyn FnMut(&'t Tree<'t>) -> ControlFlow<()>;
+
+/// The path literals of the code, parsed once.
+static LITERALS: LazyLock<RwLock<HashMap<&'static str, &'static Path>>> = LazyLock::new(RwLock::default);
+
+impl Path {
+    /// Parses a path.
+    ///
+    /// # Errors
+    /// The part that is malformed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    /// Returns the path of a literal in the code, parsed on first use. A test parses all literals; a malformed one would be
+    /// the item itself.
+    pub(super) fn literal(text: &'static str) -> &'static Self {
+        if let Some(known) = LITERALS.read().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return known;
+        }
+        let path = parse(text).unwrap_or_default();
+        let mut literals = LITERALS.write().unwrap_or_else(PoisonError::into_inner);
+        // Never freed: there are only as many as the code has literals.
+        literals.entry(text).or_insert_with(|| Box::leak(Box::new(path)))
+    }
+
+    /// Returns whether it leads to any number of values.
+    pub(crate) fn is_list(&self) -> bool {
+        self.steps.contains(&Step::Each)
+    }
+
+    /// Returns the member of the item with which the path starts.
+    pub(crate) fn first_member(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::Member(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Calls `visit` with each value to which the steps lead from `tree`, until it breaks.
+    pub(crate) fn walk<'t>(&self, tree: &'t Tree<'t>, visit: Visit<'_, 't>) -> ControlFlow<()> {
+        walk(&self.steps, tree, visit)
+    }
+
+    /// Returns all values to which the steps lead from `tree`.
+    pub(crate) fn values<'t, 'a>(&self, tree: &'t Tree<'a>) -> Vec<&'t Tree<'a>> {
+        let mut found = vec![tree];
+        for step in &self.steps {
+            found = found.into_iter().flat_map(|tree| step.values(tree)).collect();
+        }
+        found
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.root {
+            Some(root) => write!(f, "@{root}")?,
+            None if self.steps.is_empty() => f.write_str(".")?,
+            None => {}
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Member(name) if number == 0 && self.root.is_none() => f.write_str(name)?,
+                Step::Member(name) => write!(f, ".{name}")?,
+                Step::Each => f.write_str("[]")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Where(name, value) => write!(f, "[{name}={value}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    /// Returns the values one step below `tree`. Null counts as absent.
+    fn values<'t, 'a>(&self, tree: &'t Tree<'a>) -> &'t [Tree<'a>] {
+        let found = match self {
+            Self::Member(name) => tree.get(name),
+            Self::Each => return tree.list(),
+            Self::Index(index) => {
+                let index = if *index < 0 {
+                    tree.list().len().checked_sub(index.unsigned_abs())
+                } else {
+                    Some(index.unsigned_abs())
+                };
+                index.and_then(|index| tree.list().get(index))
+            }
+            Self::Where(name, value) => {
+                tree.list().iter().find(|element| element.get(name).and_then(Tree::text) == Some(value))
+            }
+        };
+        found.map(std::slice::from_ref).unwrap_or_default()
+    }
+}
+
+fn walk<'t>(steps: &[Step], tree: &'t Tree<'t>, visit: Visit<'_, 't>) -> ControlFlow<()> {
+    let Some((step, rest)) = steps.split_first() else { return visit(tree) };
+    for value in step.values(tree) {
+        walk(rest, value, visit)?;
+    }
+    ControlFlow::Continue(())
+}
+
+impl TryFrom<String> for Path {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse(&text)
+    }
+}
+
+fn parse(text: &str) -> Result<Path, String> {
+    let mut rest = text;
+    let mut root = None;
+    let mut steps = Vec::new();
+    if let Some(named) = text.strip_prefix('@') {
+        let end = named.find(['.', '[']).unwrap_or(named.len());
+        root = Some(named[..end].to_owned()).filter(|name| !name.is_empty());
+        if root.is_none() {
+            return Err(format!("path {text:?}: the name after @ is missing"));
+        }
+        rest = named[end..].strip_prefix('.').unwrap_or(&named[end..]);
+    }
+    if rest.is_empty() && root.is_some() || rest == "." {
+        return Ok(Path { root, steps });
+    }
+    while !rest.is_empty() {
+        rest = step(rest, &mut steps).ok_or_else(|| format!("path {text:?}: invalid at {rest:?}"))?;
+    }
+    if steps.is_empty() {
+        return Err("a path is empty; \".\" is the item itself".into());
+    }
+    Ok(Path { root, steps })
+}
+
+/// Parses one step, and returns the rest of the path.
+fn step<'t>(rest: &'t str, steps: &mut Vec<Step>) -> Option<&'t str> {
+    if let Some(bracket) = rest.strip_prefix('[') {
+        let (inside, after) = bracket.split_once(']')?;
+        steps.push(match inside.split_once('=') {
+            None if inside.is_empty() => Step::Each,
+            None => Step::Index(inside.parse().ok()?),
+            Some((name, value)) if is_name(name) => Step::Where(name.to_owned(), value.to_owned()),
+            _ => return None,
+        });
+        return match after.strip_prefix('.') {
+            Some(more) if is_name_start(more) => Some(more),
+            None if after.is_empty() || after.starts_with('[') => Some(after),
+            _ => None,
+        };
+    }
+    let end = rest.find(['.', '[']).unwrap_or(rest.len());
+    if !is_name(&rest[..end]) {
+        return None;
+    }
+    steps.push(Step::Member(rest[..end].to_owned()));
+    match rest[end..].strip_prefix('.') {
+        Some(more) if is_name_start(more) => Some(more),
+        Some(_) => None,
+        None => Some(&rest[end..]),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte))
+}
+
+fn is_name_start(text: &str) -> bool {
+    text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn texts(path: &str, tree: &Tree<'_>) -> Vec<String> {
+        let mut found = Vec::new();
+        let _ = parse(path).unwrap().walk(tree, &mut |value| {
+            if let Tree::Text(text) = value {
+                found.push(text.to_string());
+            }
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    fn text(value: &str) -> Tree<'_> {
+        Tree::Text(value.into())
+    }
+
+    #[test]
+    fn paths_go_down_members_and_lists() {
+        let tag = |key, value| Tree::Map(vec![("Key".into(), text(key)), ("Value".into(), text(value))]);
+        let tree = Tree::Map(vec![
+            ("Id".into(), text("i-1")),
+            ("State".into(), Tree::Map(vec![("Name".into(), text("running"))])),
+            ("Tags".into(), Tree::List(vec![tag("owner", "me"), tag("Name", "box")])),
+            ("None".into(), Tree::Null),
+        ]);
+        assert_eq!(texts("Id", &tree), ["i-1"]);
+        assert_eq!(texts("State.Name", &tree), ["running"]);
+        assert_eq!(texts("Tags[].Key", &tree), ["owner", "Name"]);
+        assert_eq!(texts("Tags[Key=Name].Value", &tree), ["box"]);
+        assert_eq!(texts("Tags[Key=x].Value", &tree), [""; 0]);
+        assert_eq!(texts("None.Deeper", &tree), [""; 0]);
+        assert_eq!(texts(".", &text("x")), ["x"]);
+    }
+
+    #[test]
+    fn malformed_paths_are_rejected() {
+        for text in ["", "A.", ".A", "A..B", "A[", "A[x]", "A[1x]", "A[]B", "@", "@.A", "A B", "[=x]"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("@user.Name").unwrap().root.as_deref(), Some("user"));
+        assert!(parse("@user[].Name").unwrap().is_list());
+    }
+
+    #[test]
+    fn index_selects_one_element() {
+        let tree = Tree::Map(vec![("Ids".into(), Tree::List(["a", "b", "c"].map(text).into()))]);
+        for (path, found) in [("Ids[0]", "a"), ("Ids[-1]", "c"), ("Ids[2]", "c")] {
+            assert_eq!(texts(path, &tree), [found], "{path}");
+        }
+        for path in ["Ids[3]", "Ids[-4]", "Id[0]", "Ids[0][0]"] {
+            assert_eq!(texts(path, &tree), [""; 0], "{path}");
+        }
+    }
+
+    #[test]
+    fn display_is_the_parsed_text() {
+        for path in [".", "A", "A.B[].C", "@item", "@item.A[0][-1]", "@item[].B[C=d].E", "[].A"] {
+            assert_eq!(parse(path).unwrap().to_string(), path);
+        }
+    }
+
+    /// All literals given to `Tree::path` and `Tree::at` in the sources of the collector.
+    fn literals(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                literals(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for call in [".path(\"", ".at(\""] {
+                    let calls = text.split(call).skip(1).filter_map(|rest| rest.split_once("\")"));
+                    found.extend(calls.map(|(literal, _)| literal.to_owned()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn literals_in_code_are_paths() {
+        let mut found = Vec::new();
+        literals(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/collectors/aws"), &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for literal in found.iter().filter(|literal| !literal.contains('\\')) {
+            assert!(parse(literal).is_ok(), "{literal}");
+        }
+    }
+}
