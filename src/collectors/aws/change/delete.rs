@@ -12,11 +12,12 @@ use worker_proto::{Failure, Outcome};
 use super::{
     Change, MissingValue,
     detach::{Removed, SHOWN},
+    hooks,
     preconditions::shown,
 };
 use crate::collectors::aws::{
     client::{CallError, Reply, Request, Tree},
-    definitions::{ResourceCall, WaitDeleted},
+    definitions::{Condition, ResourceCall, WaitDeleted},
 };
 
 /// The first pause before a deletion that was refused because something still uses the resource is tried again, and the
@@ -59,13 +60,15 @@ impl Change {
         if let Some(refusal) = self.refusal().await? {
             return Ok(refusal);
         }
-        match self.target.kind.as_str() {
-            "aws_ec2_instance" if self.target.text("instance_status") == Some("terminated") => {
-                return Ok(Outcome::Done);
-            }
-            "aws_s3_bucket" => return self.delete_bucket().await,
-            "aws_ec2_volume" => self.snapshot_if_wanted().await?,
-            _ => {}
+        let is_deleted = |when: &toml::Spanned<Condition>| self.fields.holds_for_node(when.get_ref());
+        if self.definition.deleted_when.as_ref().is_some_and(is_deleted) {
+            return Ok(Outcome::Done);
+        }
+        if let Some(delete) = hooks::find(hooks::DELETE, self.definition.delete_hook.as_ref())? {
+            return delete(self).await;
+        }
+        if let Some(prepare) = hooks::find(hooks::PREPARE, self.definition.prepare_hook.as_ref())? {
+            prepare(self).await?;
         }
         let mut removed = Removed::default();
         match self.delete_and_wait(action, &mut removed).await {

@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use worker_proto::Failure;
 
-use super::{Change, MissingValue, fields::tree, group_rules::GroupRule, preconditions::shown};
+use super::{Change, MissingValue, fields::tree, group_rules::GroupRule, hooks, preconditions::shown};
 use crate::collectors::aws::{
     client::{CallError, Tree},
-    definitions::{Dependant, Detach, Listing, Revoke},
+    definitions::{Dependant, Detach, Listing},
 };
 
 /// The most items of one listing that are removed; beyond, a bound is missing somewhere.
@@ -28,7 +28,7 @@ const DEPENDANT: (Duration, Duration) = (Duration::from_secs(600), Duration::fro
 
 /// What an operation has removed.
 #[derive(Debug, Default)]
-pub(super) struct Removed {
+pub(crate) struct Removed {
     /// Rules that can be put back.
     pub(super) rules: Vec<GroupRule>,
     /// Everything else, for people.
@@ -119,12 +119,13 @@ impl Change {
     pub(super) async fn unblock(&self, removed: &mut Removed) -> Result<bool, Failure> {
         let before = removed.count();
         let mut result = self.detach_all(removed).await;
-        if self.definition.revoke.is_some() || !self.definition.dependants.is_empty() {
+        let revoke = hooks::find(hooks::REVOKE, self.definition.revoke_hook.as_ref())?;
+        if revoke.is_some() || !self.definition.dependants.is_empty() {
             if let Some(blockers) = self.blocked_by().await? {
                 return Err(self.failed(&format!("it is used by {blockers}")));
             }
-            if self.definition.revoke == Some(Revoke::SecurityGroupRules) {
-                result = result.and(self.revoke_rules(&mut removed.rules).await.map(drop));
+            if let Some(revoke) = revoke {
+                result = result.and(revoke(self, removed).await);
             }
             for dependant in &self.definition.dependants {
                 result = result.and(self.delete_dependants(dependant, removed).await);

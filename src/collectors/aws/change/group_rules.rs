@@ -49,13 +49,12 @@ impl GroupRule {
 }
 
 impl Change {
-    /// Removes the rules of other groups that name this one, and returns whether there were any.
-    pub(super) async fn revoke_rules(&self, removed: &mut Vec<GroupRule>) -> Result<bool, Failure> {
+    /// Removes the rules of other groups that name this one.
+    pub(super) async fn revoke_rules(&self, removed: &mut Vec<GroupRule>) -> Result<(), Failure> {
         let rules = self.rules().await.map_err(|error| self.failure(&error))?;
         if rules.len() + removed.len() > MAX_RULES {
             return Err(self.failed(&format!("more than {MAX_RULES} rules name it")));
         }
-        let before = removed.len();
         for rule in rules {
             let operation = rule.operation("Revoke");
             let resource = self.target.label();
@@ -72,7 +71,7 @@ impl Change {
                 Err(error) => return Err(self.failure(&error)),
             }
         }
-        Ok(removed.len() > before)
+        Ok(())
     }
 
     /// Puts rules back, and returns those for which that failed with the reason.

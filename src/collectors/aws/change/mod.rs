@@ -10,6 +10,7 @@ mod delete;
 mod detach;
 mod fields;
 mod group_rules;
+pub(super) mod hooks;
 mod identity;
 mod preconditions;
 mod stack;
@@ -121,7 +122,7 @@ pub(super) async fn run(context: &CollectContext, unit: &Unit, operation: &Opera
 }
 
 /// One operation under way.
-struct Change {
+pub(crate) struct Change {
     client: Client,
     target: Target,
     fields: Fields,

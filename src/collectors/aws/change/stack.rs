@@ -71,10 +71,6 @@ impl Stack {
 }
 
 impl Change {
-    pub(super) fn is_stack(&self) -> bool {
-        self.target.kind == "aws_cloudformation_stack"
-    }
-
     /// Sets a tag of the stack, or removes it. The stack is addressed by its id: its name may be another's by now.
     pub(super) async fn update_stack_tag(&self, key: &str, value: Option<&str>) -> Result<Outcome, Failure> {
         let before = self.settled_stack(key, value).await?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, fields::tree};
+use super::{Change, fields::tree, hooks};
 use crate::collectors::aws::{
     client::Tree,
     definitions::{Constant, CurrentTag, TagCall},
@@ -15,8 +15,8 @@ use crate::collectors::aws::{
 impl Change {
     /// Sets a tag.
     pub(super) async fn update_tag(&self, key: &str, value: &str) -> Result<Outcome, Failure> {
-        if self.is_stack() {
-            return self.update_stack_tag(key, Some(value)).await;
+        if let Some(tag) = hooks::find(hooks::TAG, self.definition.tag_hook.as_ref())? {
+            return tag(self, key, Some(value)).await;
         }
         match self.service.tag.as_ref().filter(|_| self.definition.tagging) {
             Some(action) => self.tag_call(action, key, value).await,
@@ -26,8 +26,8 @@ impl Change {
 
     /// Removes a tag, whether or not the node has it: the cloud may.
     pub(super) async fn delete_tag(&self, key: &str) -> Result<Outcome, Failure> {
-        if self.is_stack() {
-            return self.update_stack_tag(key, None).await;
+        if let Some(tag) = hooks::find(hooks::TAG, self.definition.tag_hook.as_ref())? {
+            return tag(self, key, None).await;
         }
         match self.service.untag.as_ref().filter(|_| self.definition.tagging) {
             Some(action) => self.tag_call(action, key, self.target.tag(key).unwrap_or_default()).await,

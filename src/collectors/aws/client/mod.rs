@@ -184,7 +184,8 @@ impl Client {
             CallError::configuration(format!("the model of {} has no operation {}", service.name, request.operation))
         })?;
         let mut outgoing = request::outgoing(operation, &request.input).map_err(CallError::configuration)?;
-        let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| service.name == "s3");
+        let has_buckets = service.signature == model::Signature::S3;
+        let bucket = request.input.get("Bucket").and_then(Value::as_str).filter(|_| has_buckets);
         let endpoints = &self.inner.endpoints;
         let endpoint = match bucket {
             Some(bucket) => s3::address(operation, endpoints, request.region, &mut outgoing, bucket).map(Arc::new),

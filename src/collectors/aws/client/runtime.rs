@@ -59,7 +59,7 @@ use super::{
     error::{CallError, CallErrorKind, code},
     explain::{MAX_BODY, explain, too_late},
     limiter::Limiter,
-    model::{Operation, Protocol, Service},
+    model::{Operation, Protocol, Service, Signature},
     request::Outgoing,
     response::{Headers, Reply, checked, failure, header},
 };
@@ -197,7 +197,7 @@ impl Runtime {
         let mut signing = SigV4OperationSigningConfig::default();
         signing.region = Some(SigningRegion::from(Region::new(endpoint.signing_region.clone())));
         signing.name = Some(SigningName::from_static(service.signing));
-        if service.name == "s3" {
+        if service.signature == Signature::S3 {
             signing.signing_options.double_uri_encode = false;
             signing.signing_options.normalize_uri_path = false;
             signing.signing_options.content_sha256_header = true;

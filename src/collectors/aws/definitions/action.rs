@@ -90,15 +90,6 @@ pub(crate) struct Dependant {
     pub(crate) wait_deleted: Option<WaitDeleted>,
 }
 
-/// Code that removes references to a resource if they block its deletion, and restores them if the cloud still rejects
-/// the deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Revoke {
-    /// Rules of other security groups that name a security group.
-    SecurityGroupRules,
-}
-
 /// Attachments that block a deletion, and the calls that remove each of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,8 +14,7 @@ use std::{collections::BTreeMap, sync::OnceLock};
 
 use super::client::Path;
 pub(crate) use action::{
-    BlockedBy, CurrentTag, Dependant, Detach, Identity, Listing, ResourceCall, Revoke, TagCall, Undeletable,
-    WaitDeleted,
+    BlockedBy, CurrentTag, Dependant, Detach, Identity, Listing, ResourceCall, TagCall, Undeletable, WaitDeleted,
 };
 use serde::Deserialize;
 pub(crate) use template::{Part, Template};
@@ -170,11 +169,19 @@ pub(crate) struct Definition {
     pub(crate) detach: Vec<Detach>,
     /// Resources that block its deletion and are never removed for it.
     pub(crate) blocked_by: Option<BlockedBy>,
-    /// References that are removed only if they block its deletion, and restored if the deletion fails.
-    pub(crate) revoke: Option<Revoke>,
+    /// Code that removes references to it only if they block its deletion; they are restored if the deletion fails.
+    pub(crate) revoke_hook: Option<Spanned<String>>,
     /// Parts without nodes that are deleted only if they block its deletion.
     #[serde(default)]
     pub(crate) dependants: Vec<Dependant>,
+    /// Code that changes its tags, where that takes more than a call.
+    pub(crate) tag_hook: Option<Spanned<String>>,
+    /// The condition on its node under which it is already deleted.
+    pub(crate) deleted_when: Option<Spanned<Condition>>,
+    /// Code that runs before its deletion, and prevents it by failing.
+    pub(crate) prepare_hook: Option<Spanned<String>>,
+    /// Code that deletes it, where that takes more than a call.
+    pub(crate) delete_hook: Option<Spanned<String>>,
     /// The call that deletes it.
     pub(crate) delete: Option<ResourceCall>,
     /// Kinds whose resources can be deleted only after all of this kind in the region, where no edge expresses that.

@@ -12,15 +12,6 @@ use crate::collectors::aws::client::Path;
 pub(crate) struct Template(pub(crate) Vec<Part>);
 
 impl Template {
-    /// Returns the string, if there are no paths in it.
-    pub(crate) fn literal(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [] => Some(""),
-            [Part::Text(text)] => Some(text),
-            _ => None,
-        }
-    }
-
     /// Iterates over its paths.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().filter_map(|part| if let Part::Path(path) = part { Some(path) } else { None })

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 
 use super::{
     BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Definitions, Dependant, Detach, FILES, Identity,
-    Input, ListCall, Listing, Parameter, Part, Path, ResourceCall, Service, Source, TagCall, Undeletable, WaitDeleted,
+    Input, ListCall, Listing, Parameter, Part, Path, ResourceCall, Service, Source, TagCall, Template, Undeletable,
+    WaitDeleted,
 };
 use crate::{
     collectors::aws::{
+        change::hooks,
         client::{
             model::{self, Kind, Operation, Structure},
             path::Step,
@@ -47,6 +49,14 @@ fn paths(source: &Source) -> Vec<&Path> {
         Part::Text(_) => None,
     }));
     paths
+}
+
+/// Returns the name of a parameter; `None` if there are paths in it.
+fn literal(name: &Template) -> Option<&str> {
+    match name.0.as_slice() {
+        [Part::Text(text)] => Some(text),
+        _ => None,
+    }
 }
 
 /// The members of what code makes.
@@ -114,12 +124,12 @@ impl Roots {
 
     fn parameters(&self, at: usize, structure: &'static Structure, given: &Input, mistakes: &mut Vec<Mistake>) {
         for member in structure.members.iter().filter(|member| member.required) {
-            if !given.keys().any(|name| name.literal() == Some(member.name)) {
+            if !given.keys().any(|name| literal(name) == Some(member.name)) {
                 mistakes.push((at, format!("{} needs {}", structure.name, member.name)));
             }
         }
         for (name, parameter) in given {
-            match name.literal().and_then(|name| structure.member(name)) {
+            match literal(name).and_then(|name| structure.member(name)) {
                 Some(member) => self.parameter(at, &member.kind, parameter, mistakes),
                 None => mistakes.push((at, format!("{} has no member {name}", structure.name))),
             }
@@ -381,12 +391,31 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     definition.undeletable.iter().for_each(|each| undeletable(&service.service, each, kind, mistakes));
     definition.blocked_by.iter().for_each(|each| blocked_by(&service.service, each, kind, mistakes));
     definition.dependants.iter().for_each(|each| dependant(&service.service, each, kind, mistakes));
+    change_hooks(definition, kind, mistakes);
     match (definition.tagging, &service.tag, &service.untag) {
         (false, ..) => {}
         (true, Some(tag), Some(untag)) => {
             [tag, untag].into_iter().for_each(|each| tag_action(&service.service, each, kind, mistakes));
         }
         (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
+    }
+}
+
+/// Checks the hooks of changes and the condition on the node.
+fn change_hooks(definition: &Definition, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
+    fields(kind).condition(definition.deleted_when.as_ref(), mistakes);
+    fn names<H>(hooks: &[(&'static str, H)]) -> Vec<&'static str> {
+        hooks.iter().map(|(name, _)| *name).collect()
+    }
+    for (named, known) in [
+        (&definition.tag_hook, names(hooks::TAG)),
+        (&definition.prepare_hook, names(hooks::PREPARE)),
+        (&definition.delete_hook, names(hooks::DELETE)),
+        (&definition.revoke_hook, names(hooks::REVOKE)),
+    ] {
+        for name in named.iter().filter(|name| !known.contains(&name.get_ref().as_str())) {
+            mistakes.push((name.span().start, format!("there is no hook {}", name.get_ref())));
+        }
     }
 }
 
@@ -486,6 +515,8 @@ fn mistake_is_reported_with_file_and_line() {
         ("path = \"is_default\"", "path = \"is_fault\"", "does not fit"),
         ("Associations[].Main\"", "Associations[].Mein\"", "RouteTableAssociation has no member Mein"),
         ("\"NetworkInterfaces[].NetworkInterfaceId\"", "\"NetworkInterfaces[].Id\"", "has no member Id"),
+        ("\"snapshot_volume\"", "\"snapshot\"", "there is no hook snapshot"),
+        ("path = \"instance_status\"", "path = \"state\"", "does not fit"),
         ("\"@instance_type.cores\"", "\"@instance_typ.cores\"", "there is no @instance_typ"),
     ];
     for (right, wrong, expected) in cases {

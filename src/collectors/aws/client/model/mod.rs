@@ -34,6 +34,16 @@ pub enum Protocol {
     RestXml,
 }
 
+/// The variant of AWS Signature Version 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// The general one.
+    V4,
+    /// That of S3: the path is signed as it is sent, and a header has the hash of the body. The operations address a bucket,
+    /// which may have a host of its own.
+    S3,
+}
+
 /// One service.
 #[derive(Debug)]
 pub struct Service {
@@ -47,6 +57,8 @@ pub struct Service {
     pub version: &'static str,
     /// The name under which requests are signed.
     pub signing: &'static str,
+    /// How requests are signed, and whether they address buckets.
+    pub signature: Signature,
     /// Of [`Protocol::Json`]: `1.0` or `1.1`.
     pub json: &'static str,
     /// Of [`Protocol::Json`]: what stands before the operation in `X-Amz-Target`.
@@ -169,6 +181,7 @@ impl Service {
             protocol: Protocol::parse(value("protocol")?)?,
             version: value("version")?,
             signing: value("signing")?,
+            signature: if value("signature") == Some("s3") { Signature::S3 } else { Signature::V4 },
             json: value("json").unwrap_or_default(),
             target: value("target").unwrap_or_default(),
             query_compatible: value("query-compatible").is_some(),
