@@ -11,12 +11,9 @@ use super::{
     identity::{Secret, causes, endpoint, failure, is_denied, no_credentials},
     official::{ServiceTime, insist},
     official_config,
+    options::Options,
     sdk_settings::{self, ReadSettings, Variables},
     selection::role_arn,
-};
-use crate::{
-    collector_api::{BoxFuture, Broker},
-    settings::Settings,
 };
 
 /// The longest that all sources of base credentials together may take.
@@ -65,8 +62,8 @@ pub(crate) struct AwsBroker {
 
 impl AwsBroker {
     /// A broker that has not contacted anything yet.
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let key = settings.text("aws-access-key-id").zip(settings.text("aws-secret-access-key"));
+    pub(crate) fn new(options: &Options) -> Self {
+        let key = options.access_key();
         let read = sdk_settings::read(&Variables::of_process(), key.is_some());
         for warning in read.iter().flat_map(|read| &read.warnings) {
             tracing::warn!("{warning}");
@@ -74,8 +71,8 @@ impl AwsBroker {
         Self {
             key: key.map(|(id, secret)| (id.to_owned(), secret.to_owned())),
             read,
-            external_id: settings.text("aws-external-id").map(str::to_owned),
-            session_name: settings.text("aws-session-name").map(str::to_owned),
+            external_id: options.external_id.clone(),
+            session_name: options.session_name.clone(),
             provider: OnceCell::new(),
             own: OnceCell::new(),
         }

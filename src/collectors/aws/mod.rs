@@ -25,6 +25,7 @@ mod selection;
 
 use std::sync::{Arc, OnceLock};
 
+use options::Options;
 use sdk_settings::Variables;
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
@@ -66,22 +67,24 @@ impl Collector for Aws {
     }
 
     fn check(&self, settings: &Settings) -> Result<(), String> {
-        options::check(settings)?;
-        let has_key = settings.text("aws-access-key-id").is_some();
-        sdk_settings::read(&Variables::of_process(), has_key).map(|_| ())
+        let options = Options::of(settings);
+        options::check(&options)?;
+        sdk_settings::read(&Variables::of_process(), options.access_key_id.is_some()).map(|_| ())
     }
 
     fn concurrency(&self, settings: &Settings) -> Concurrency {
-        let pool = settings.integer("aws-account-pool-size").and_then(|pool| usize::try_from(pool).ok());
-        Concurrency { fork: settings.flag("aws-fork"), pool: pool.unwrap_or(1).max(1) }
+        let options = Options::of(settings);
+        Concurrency { fork: options.fork, pool: options.account_pool }
     }
 
     fn uncollected(&self, settings: &Settings) -> Uncollected {
-        definitions::Definitions::get().map(|all| engine::unseen::uncollected(all, settings)).unwrap_or_default()
+        definitions::Definitions::get()
+            .map(|all| engine::unseen::uncollected(all, &Options::of(settings)))
+            .unwrap_or_default()
     }
 
     fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>> {
-        Some(Arc::new(broker::AwsBroker::new(settings)))
+        Some(Arc::new(broker::AwsBroker::new(&Options::of(settings))))
     }
 
     fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
@@ -93,7 +96,7 @@ impl Collector for Aws {
     }
 
     fn operator(&self, settings: &Settings, target: &Target) -> Result<Unit, Failure> {
-        change::unit(settings, target)
+        change::unit(&Options::of(settings), target)
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {

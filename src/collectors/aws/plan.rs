@@ -11,9 +11,11 @@ use super::{
     engine::call_failure,
     identity::{Secret, endpoint, failure},
     official::insist,
-    official_config, provider, regions,
+    official_config,
+    options::Options,
+    provider, regions,
     sdk_settings::ORGANIZATIONS,
-    selection::{Account, Identity, Member, is_whole, role_owner, select},
+    selection::{Account, Identity, Member, is_whole, select},
 };
 use crate::collector_api::CollectContext;
 /// The kind of a unit's account node.
@@ -21,28 +23,26 @@ pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 
 /// Finds the accounts and their regions.
 pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
-    let settings = context.settings();
+    let options = Options::of(context.settings());
     let secret = Secret::read(&context.credentials().get().await?)?;
     let identity = who_am_i(context, &secret).await?;
-    let members = match settings.flag("aws-scrape-org") {
+    let members = match options.scrape_org {
         true => Some(members(context, &secret, &identity.account).await?),
         false => None,
     };
-    let is_role_used = members.is_some()
-        || role_owner(settings).is_some()
-        || settings.flag("aws-role-override")
-        || !settings.list("aws-account").is_empty();
-    if settings.text("aws-role").is_some() && !is_role_used {
+    let is_role_used =
+        members.is_some() || options.role_owner().is_some() || options.role_override || !options.accounts.is_empty();
+    if options.role.is_some() && !is_role_used {
         tracing::warn!("--aws-role has no effect without --aws-scrape-org, --aws-account or --aws-role-override");
     }
-    let selection = select(&identity, members.as_deref(), settings)?;
+    let selection = select(&identity, members.as_deref(), &options)?;
     for member in &selection.inactive {
         tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
     }
-    let regions = planned_regions(context, &secret.settings.region).await?;
+    let regions = planned_regions(context, &options, &secret.settings.region).await?;
     tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
-    let is_whole = members.is_some_and(|members| is_whole(&identity, &members, settings));
+    let is_whole = members.is_some_and(|members| is_whole(&identity, &members, &options));
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new(), is_whole })
 }
 
@@ -132,8 +132,8 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
 
 /// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account, with
 /// the one first where that was asked. Each account that is reached by a role asks there again, for its own.
-async fn planned_regions(context: &CollectContext, region: &str) -> Result<Vec<String>, Failure> {
-    let chosen = context.settings().list("aws-region");
+async fn planned_regions(context: &CollectContext, options: &Options, region: &str) -> Result<Vec<String>, Failure> {
+    let chosen = &options.regions;
     if !chosen.is_empty() {
         let mut regions: Vec<String> = Vec::new();
         for region in chosen {

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use worker_proto::{Failure, FailureKind};
 
-use super::role::{Owner, Role};
-use crate::settings::Settings;
+use super::{
+    options::Options,
+    role::{Owner, Role},
+};
 
 /// Who the base credentials belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +61,8 @@ pub(crate) struct Selection {
 ///
 /// # Errors
 /// `Configuration` if no account is left.
-pub(crate) fn select(
-    identity: &Identity,
-    members: Option<&[Member]>,
-    settings: &Settings,
-) -> Result<Selection, Failure> {
-    let given = settings.text("aws-role").map(Role::parse).transpose().map_err(configuration)?;
+pub(crate) fn select(identity: &Identity, members: Option<&[Member]>, options: &Options) -> Result<Selection, Failure> {
+    let given = options.role.as_deref().map(Role::parse).transpose().map_err(configuration)?;
     let role = given.as_ref().map(|role| role.name.as_str());
     if let Some(Owner { partition, account: owner }) = given.as_ref().and_then(|role| role.owner.as_ref()) {
         if *partition != identity.partition {
@@ -78,15 +76,15 @@ pub(crate) fn select(
         return Ok(Selection { accounts, inactive: Vec::new() });
     }
     let mut selection = match (role, members) {
-        (Some(role), Some(members)) => from_organization(identity, members, role, settings),
-        (Some(role), None) if !settings.list("aws-account").is_empty() => {
-            let ids: BTreeSet<&String> = settings.list("aws-account").iter().collect();
+        (Some(role), Some(members)) => from_organization(identity, members, role, options),
+        (Some(role), None) if !options.accounts.is_empty() => {
+            let ids: BTreeSet<&String> = options.accounts.iter().collect();
             let accounts = ids.into_iter().map(|id| account(id, id, Some(role))).collect();
             Selection { accounts, inactive: Vec::new() }
         }
         _ => Selection { accounts: vec![account(&identity.account, &identity.account, None)], inactive: Vec::new() },
     };
-    if settings.flag("aws-role-override") {
+    if options.role_override {
         for account in &mut selection.accounts {
             account.role = role.map(str::to_owned);
         }
@@ -98,37 +96,24 @@ pub(crate) fn select(
 }
 
 /// Whether the selection has all accounts of the organization that can be collected.
-pub(crate) fn is_whole(identity: &Identity, members: &[Member], settings: &Settings) -> bool {
+pub(crate) fn is_whole(identity: &Identity, members: &[Member], options: &Options) -> bool {
     let is_current_known = members.iter().any(|member| member.id == identity.account);
-    let is_selecting = settings.flag("aws-dont-scrape-current")
-        || !settings.list("aws-scrape-exclude-account").is_empty()
-        || !settings.list("aws-account").is_empty();
-    settings.text("aws-role").is_some() && is_current_known && !is_selecting
+    let is_selecting = options.exclude_current || !options.excluded_accounts.is_empty() || !options.accounts.is_empty();
+    options.role.is_some() && is_current_known && !is_selecting
 }
 
 fn configuration(message: String) -> Failure {
     Failure { kind: FailureKind::Configuration, message }
 }
 
-/// The account of `--aws-role`, if that is an ARN: the only one that is collected.
-pub(crate) fn role_owner(settings: &Settings) -> Option<String> {
-    settings
-        .text("aws-role")
-        .and_then(|role| Role::parse(role).ok())
-        .and_then(|role| role.owner)
-        .map(|owner| owner.account)
-}
-
 const NOTHING_LEFT: &str = "no AWS account is left to collect: check --aws-scrape-exclude-account, \
                             --aws-dont-scrape-current and --aws-assume-current";
 
-fn from_organization(identity: &Identity, members: &[Member], role: &str, settings: &Settings) -> Selection {
-    let excluded = settings.list("aws-scrape-exclude-account");
-    let assume_current = settings.flag("aws-assume-current");
+fn from_organization(identity: &Identity, members: &[Member], role: &str, options: &Options) -> Selection {
     let mut selection = Selection::default();
     for member in members {
         let is_current = member.id == identity.account;
-        if excluded.contains(&member.id) || (is_current && !assume_current) {
+        if options.excluded_accounts.contains(&member.id) || (is_current && !options.assume_current) {
             continue;
         }
         if member.active {
@@ -139,7 +124,7 @@ fn from_organization(identity: &Identity, members: &[Member], role: &str, settin
     }
     // The current account is never collected twice: with --aws-assume-current it already has its role.
     let has_current = selection.accounts.iter().any(|account| account.id == identity.account);
-    if !settings.flag("aws-dont-scrape-current") && !has_current {
+    if !options.exclude_current && !has_current {
         let member = members.iter().find(|member| member.id == identity.account);
         let name = member.map_or(identity.account.as_str(), |member| member.name.as_str());
         selection.accounts.push(account(&identity.account, name, None));
@@ -176,7 +161,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::settings::Setting;
+    use crate::settings::{Setting, Settings};
 
     const CURRENT: &str = "111111111111";
 
@@ -190,24 +175,23 @@ mod tests {
             .into()
     }
 
-    fn settings(flags: &[&str]) -> Settings {
+    fn options(flags: &[&str]) -> Options {
         let mut settings = Settings::default();
-        settings.set("aws-role", Setting::Text("Reader".into()));
         for flag in flags {
             settings.set(flag, Setting::Flag(true));
         }
-        settings
+        Options { role: Some("Reader".into()), ..Options::of(&settings) }
     }
 
     fn chosen(flags: &[&str]) -> Vec<(String, bool)> {
-        let selection = select(&identity(), Some(&organization()), &settings(flags)).unwrap();
+        let selection = select(&identity(), Some(&organization()), &options(flags)).unwrap();
         selection.accounts.into_iter().map(|account| (account.id, account.role.is_some())).collect()
     }
 
     #[test]
     fn an_organization_gives_its_active_members_with_the_role_and_the_current_account_without() {
         assert_eq!(chosen(&[]), [("222222222222".into(), true), (CURRENT.into(), false)]);
-        let selection = select(&identity(), Some(&organization()), &settings(&[])).unwrap();
+        let selection = select(&identity(), Some(&organization()), &options(&[])).unwrap();
         assert_eq!(selection.inactive.len(), 1);
         assert_eq!(selection.inactive[0].id, "333333333333");
     }
@@ -223,41 +207,41 @@ mod tests {
     #[test]
     fn arn_selects_its_account_with_its_role() {
         for flags in [&[][..], &["aws-role-override"]] {
-            let mut settings = settings(flags);
-            settings.set("aws-role", Setting::Text("arn:aws:iam::444444444444:role/team/Reader".into()));
-            let selection = select(&identity(), None, &settings).unwrap();
+            let mut options = options(flags);
+            options.role = Some("arn:aws:iam::444444444444:role/team/Reader".into());
+            let selection = select(&identity(), None, &options).unwrap();
             assert_eq!(selection.accounts, [account("444444444444", "444444444444", Some("team/Reader"))]);
-            assert_eq!(role_owner(&settings).as_deref(), Some("444444444444"));
+            assert_eq!(options.role_owner().as_deref(), Some("444444444444"));
         }
-        let mut settings = settings(&[]);
-        assert_eq!(role_owner(&settings), None);
-        settings.set("aws-role", Setting::Text("arn:aws-cn:iam::444444444444:role/Reader".into()));
-        let failure = select(&identity(), None, &settings).unwrap_err();
+        let mut options = options(&[]);
+        assert_eq!(options.role_owner(), None);
+        options.role = Some("arn:aws-cn:iam::444444444444:role/Reader".into());
+        let failure = select(&identity(), None, &options).unwrap_err();
         assert!(failure.message.contains("partition aws-cn"), "{}", failure.message);
     }
 
     #[test]
     fn excluded_members_leave_nothing_behind() {
-        let mut settings = settings(&["aws-dont-scrape-current"]);
-        settings.set("aws-scrape-exclude-account", Setting::List(vec!["222222222222".into()]));
-        let failure = select(&identity(), Some(&organization()), &settings).unwrap_err();
+        let mut options = options(&["aws-dont-scrape-current"]);
+        options.excluded_accounts = vec!["222222222222".into()];
+        let failure = select(&identity(), Some(&organization()), &options).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Configuration);
         assert!(failure.message.contains("--aws-scrape-exclude-account"));
     }
 
     #[test]
     fn listed_accounts_are_taken_with_the_role_and_once() {
-        let mut settings = settings(&[]);
-        settings.set("aws-account", Setting::List(vec!["444444444444".into(), "444444444444".into()]));
-        let selection = select(&identity(), None, &settings).unwrap();
+        let mut options = options(&[]);
+        options.accounts = vec!["444444444444".into(), "444444444444".into()];
+        let selection = select(&identity(), None, &options).unwrap();
         assert_eq!(selection.accounts, [account("444444444444", "444444444444", Some("Reader"))]);
     }
 
     #[test]
     fn a_role_alone_means_the_current_account_unless_overridden() {
-        let plain = select(&identity(), None, &settings(&[])).unwrap();
+        let plain = select(&identity(), None, &options(&[])).unwrap();
         assert_eq!(plain.accounts, [account(CURRENT, CURRENT, None)]);
-        let overridden = select(&identity(), None, &settings(&["aws-role-override"])).unwrap();
+        let overridden = select(&identity(), None, &options(&["aws-role-override"])).unwrap();
         assert_eq!(overridden.accounts, [account(CURRENT, CURRENT, Some("Reader"))]);
     }
 

@@ -32,15 +32,12 @@ use super::{
     client::{self, CallError, Client, Reply, Request},
     definitions::{Definition, Definitions, Scope, Service},
     engine::{call_failure, fill::MissingValue},
+    options::Options,
     plan::ACCOUNT_KIND,
     provider,
     role::Role,
     sdk_settings::DEFAULT_REGION,
     selection::global_region,
-};
-use crate::{
-    collector_api::{CollectContext, Target},
-    settings::Settings,
 };
 
 /// What an operation keeps of its time to say that it is over.
@@ -50,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `Configuration` if nothing of this kind can be changed, or if it is not certain where the resource is.
-pub(super) fn unit(settings: &Settings, target: &Target) -> Result<Unit, Failure> {
+pub(super) fn unit(options: &Options, target: &Target) -> Result<Unit, Failure> {
     let (_, definition) = find(target)?;
     if target.account.id.is_empty() {
         return Err(refused(target, "its account is not known"));
@@ -60,7 +57,7 @@ pub(super) fn unit(settings: &Settings, target: &Target) -> Result<Unit, Failure
     }
     is_where_its_arn_says(target, definition)?;
     let stored = target.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
-    let role = match settings.text("aws-role").filter(|_| settings.flag("aws-role-override")) {
+    let role = match options.role.as_deref().filter(|_| options.role_override) {
         Some(given) => Some(role_in(given, target)?),
         None => stored.map(str::to_owned),
     };

@@ -70,7 +70,7 @@ impl Run<'_> {
     pub(super) async fn regions(&self, account: NodeId) -> Result<Vec<String>, Failure> {
         let planned = &self.payload.regions;
         let is_own = self.payload.role.is_none();
-        if is_own || !self.context.settings().list("aws-region").is_empty() {
+        if is_own || !self.options.regions.is_empty() {
             return Ok(planned.clone());
         }
         // Where the plan could ask: an organization may forbid calls in other regions, the global one among them.

@@ -41,7 +41,8 @@ use super::{
     broker::Payload,
     client::{CallError, Client},
     definitions::Definitions,
-    options, provider,
+    options::Options,
+    provider,
     selection::global_region,
 };
 use crate::{
@@ -55,6 +56,7 @@ const CLOUD: &str = "aws";
 /// One account's collection.
 pub(crate) struct Run<'c> {
     context: &'c CollectContext,
+    options: Options,
     client: Client,
     graph: UnitGraph,
     schema: &'static Schema,
@@ -88,6 +90,7 @@ impl<'c> Run<'c> {
     fn new(context: &'c CollectContext, payload: Payload, client: Client) -> Result<Self, Failure> {
         Ok(Self {
             context,
+            options: Options::of(context.settings()),
             client,
             graph: UnitGraph::new(context.clone()),
             schema: super::schema().map_err(internal)?,
@@ -114,8 +117,7 @@ impl<'c> Run<'c> {
                 Ok(())
             })
         });
-        let pool = self.context.settings().integer("aws-region-pool-size").unwrap_or(1);
-        at_most(usize::try_from(pool).unwrap_or(1), futures.collect()).await?;
+        at_most(self.options.region_pool, futures.collect()).await?;
         self.check_answered(&locations)?;
         let unseen = self.tell_unseen().await?;
         let report = self.graph.finish(&unseen).await?;
@@ -151,7 +153,7 @@ impl<'c> Run<'c> {
     }
 
     fn is_wanted(&self, collector: &str) -> bool {
-        options::is_wanted(self.context.settings(), collector)
+        self.options.is_wanted(collector)
     }
 
     fn kind(&self, name: &str) -> Result<&'static Kind, Failure> {

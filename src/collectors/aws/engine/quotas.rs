@@ -54,8 +54,7 @@ pub(crate) async fn value(
     service: &str,
     names: &[impl AsRef<str>],
 ) -> Result<QuotaValue, Failure> {
-    let unwanted = run.context.settings().list("aws-no-collect");
-    if unwanted.iter().any(|name| name == OPTION) {
+    if run.options.is_excluded(OPTION) {
         return Ok(QuotaValue::default());
     }
     let cell = {

@@ -10,17 +10,14 @@ use super::{
     super::{
         client::Tree,
         definitions::{Definition, Definitions, Hook, Scope, Service, Source, SourceTable},
-        options,
+        options::Options,
     },
     Run,
     eval::Item,
     location::{GLOBAL, Location},
     types,
 };
-use crate::{collector_api::Uncollected, graph::NodeId, settings::Settings};
-
-/// The setting of `--keep-uncollected`.
-const KEEP_UNCOLLECTED: &str = "keep-uncollected";
+use crate::{collectors::Uncollected, graph::NodeId};
 
 /// The kind of a region.
 const REGION: &str = "aws_region";
@@ -152,16 +149,15 @@ impl Run<'_> {
 
     /// Remembers that kinds and regions are not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say.
     pub(super) fn leave_uncollected(&self, account: NodeId, locations: &[Location]) {
-        let settings = self.context.settings();
-        let why = if settings.flag(KEEP_UNCOLLECTED) { Why::Kept } else { Why::LeftOut };
+        let why = if self.options.keep_uncollected { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
-        for (scope, kind, with) in unwanted(self.definitions, settings) {
+        for (scope, kind, with) in unwanted(self.definitions, &self.options) {
             for location in locations.iter().filter(|location| location.scope == scope) {
                 unseen.kinds.entry((location.node.0, kind)).or_insert((location.label.clone(), with.clone(), why));
             }
         }
         drop(unseen);
-        if !settings.list("aws-region").is_empty() {
+        if !self.options.regions.is_empty() {
             self.unseen_regions(account, why);
         }
     }
@@ -194,10 +190,10 @@ impl Run<'_> {
 
 /// The kinds that are not looked for, as `--aws-collect` and `--aws-no-collect` say: where they are listed, the kind, and
 /// the kinds below it.
-fn unwanted(definitions: &'static Definitions, settings: &Settings) -> Vec<(Scope, &'static str, Vec<&'static str>)> {
+fn unwanted(definitions: &'static Definitions, options: &Options) -> Vec<(Scope, &'static str, Vec<&'static str>)> {
     let mut unwanted = Vec::new();
     for (service, definition) in definitions.iter() {
-        let is_wanted = definition.collector().is_none_or(|collector| options::is_wanted(settings, collector));
+        let is_wanted = definition.collector().is_none_or(|collector| options.is_wanted(collector));
         if is_wanted || definition.parent.is_some() {
             continue;
         }
@@ -205,15 +201,15 @@ fn unwanted(definitions: &'static Definitions, settings: &Settings) -> Vec<(Scop
         unwanted.push((definition.scope, definition.kind.get_ref().as_str(), descendants(service, definition)));
         unwanted.extend(made.map(|made| (definition.scope, *made, Vec::new())));
     }
-    let quotas = definitions.quotas().filter(|quota| !options::is_wanted(settings, quota.collector.get_ref()));
+    let quotas = definitions.quotas().filter(|quota| !options.is_wanted(quota.collector.get_ref()));
     unwanted.extend(quotas.map(|quota| (quota.scope, quota.kind.get_ref().as_str(), Vec::new())));
     unwanted
 }
 
 /// What these settings leave out of each account.
-pub(crate) fn uncollected(definitions: &'static Definitions, settings: &Settings) -> Uncollected {
-    let kinds = unwanted(definitions, settings).into_iter().flat_map(|(_, kind, with)| with.into_iter().chain([kind]));
-    let regions = settings.list("aws-region");
+pub(crate) fn uncollected(definitions: &'static Definitions, options: &Options) -> Uncollected {
+    let kinds = unwanted(definitions, options).into_iter().flat_map(|(_, kind, with)| with.into_iter().chain([kind]));
+    let regions = &options.regions;
     Uncollected {
         kinds: kinds.map(str::to_owned).collect(),
         regions: (!regions.is_empty()).then(|| regions.iter().cloned().chain([GLOBAL.to_owned()]).collect()),

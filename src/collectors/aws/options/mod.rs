@@ -1,12 +1,16 @@
-//! The options of the AWS collector, and the checks that span several of them.
+//! The options of the AWS collector: their specification, and their values as one typed struct.
 
-use super::role::{Owner, Role, check_external_id, check_session_name, is_account_id};
+mod check;
+
+pub(super) use check::check;
+
+use super::role::Role;
 use crate::settings::{OptionKind, OptionSpec, Settings};
 
-/// The largest pool that an option accepts; more would only wait for the same limits of the same APIs.
+/// The largest pool size that an option accepts. More calls at once would only be throttled by the same APIs.
 const MAX_POOL: u64 = 1000;
 
-/// The names that `--aws-collect` and `--aws-no-collect` know, in the order in which users read them.
+/// The names that `--aws-collect` and `--aws-no-collect` accept, in the order in which they are shown.
 pub(crate) const COLLECTORS: [&str; 33] = [
     "iam_account_summary",
     "iam_policies",
@@ -43,7 +47,7 @@ pub(crate) const COLLECTORS: [&str; 33] = [
     "quotas",
 ];
 
-/// All options.
+/// The specification of all options.
 pub(crate) const OPTIONS: &[OptionSpec] = &[
     secret("aws-access-key-id", "AWS access key id (default: the usual AWS sources)"),
     secret("aws-secret-access-key", "AWS secret access key"),
@@ -88,116 +92,102 @@ const fn pool(name: &'static str, default: u64, help: &'static str) -> OptionSpe
     option(name, OptionKind::Integer { default, min: 1, max: MAX_POOL }, help)
 }
 
-/// Checks what no single option can check.
+/// The values of all options, read from the settings in this one place.
 ///
-/// # Errors
-/// A sentence that names the options and says what to do.
-pub(crate) fn check(settings: &Settings) -> Result<(), String> {
-    let has_role = settings.text("aws-role").is_some();
-    let key_pair = (settings.text("aws-access-key-id"), settings.text("aws-secret-access-key"));
-    match key_pair {
-        (Some(_), None) => return Err("--aws-access-key-id needs --aws-secret-access-key".into()),
-        (None, Some(_)) => return Err("--aws-secret-access-key needs --aws-access-key-id".into()),
-        _ => {}
-    }
-    for (option, given) in [
-        ("--aws-external-id", settings.text("aws-external-id").is_some()),
-        ("--aws-session-name", settings.text("aws-session-name").is_some()),
-        ("--aws-scrape-org", settings.flag("aws-scrape-org")),
-        ("--aws-account", !settings.list("aws-account").is_empty()),
-        ("--aws-role-override", settings.flag("aws-role-override")),
-    ] {
-        if given && !has_role {
-            return Err(format!("{option} needs --aws-role, the name of the role to assume in each account"));
-        }
-    }
-    if settings.flag("aws-scrape-org") && !settings.list("aws-account").is_empty() {
-        return Err("--aws-scrape-org and --aws-account exclude each other: choose the accounts with \
-                    --aws-account, or all but some with --aws-scrape-exclude-account"
-            .into());
-    }
-    for option in ["aws-account", "aws-scrape-exclude-account"] {
-        if let Some(odd) = settings.list(option).iter().find(|id| !is_account_id(id)) {
-            return Err(format!("--{option} {odd}: an AWS account id has twelve digits"));
-        }
-    }
-    check_role(settings)?;
-    check_regions(settings)?;
-    check_names(settings)
+/// There is no `Debug`: the access key is a secret. A worker's settings do not have it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `--aws-access-key-id`.
+    pub(crate) access_key_id: Option<String>,
+    /// `--aws-secret-access-key`.
+    pub(crate) secret_access_key: Option<String>,
+    /// `--aws-role`, as it was given.
+    pub(crate) role: Option<String>,
+    /// `--aws-external-id`.
+    pub(crate) external_id: Option<String>,
+    /// `--aws-session-name`.
+    pub(crate) session_name: Option<String>,
+    /// `--aws-role-override`.
+    pub(crate) role_override: bool,
+    /// `--aws-account`.
+    pub(crate) accounts: Vec<String>,
+    /// `--aws-region`; all enabled regions if empty.
+    pub(crate) regions: Vec<String>,
+    /// `--aws-scrape-org`.
+    pub(crate) scrape_org: bool,
+    /// `--aws-fork`.
+    pub(crate) fork: bool,
+    /// `--aws-scrape-exclude-account`.
+    pub(crate) excluded_accounts: Vec<String>,
+    /// `--aws-assume-current`.
+    pub(crate) assume_current: bool,
+    /// `--aws-dont-scrape-current`.
+    pub(crate) exclude_current: bool,
+    /// `--aws-account-pool-size`, at least 1.
+    pub(crate) account_pool: usize,
+    /// `--aws-region-pool-size`, at least 1.
+    pub(crate) region_pool: usize,
+    /// `--aws-collect`; everything if empty.
+    pub(crate) collect: Vec<String>,
+    /// `--aws-no-collect`.
+    pub(crate) no_collect: Vec<String>,
+    /// `--keep-uncollected`, an option of the daemon.
+    pub(crate) keep_uncollected: bool,
 }
 
-/// The role and what it is assumed with. An ARN names one account, and no other one can be asked for.
-fn check_role(settings: &Settings) -> Result<(), String> {
-    for (option, check) in [
-        ("aws-external-id", check_external_id as fn(&str) -> Result<(), String>),
-        ("aws-session-name", check_session_name),
-    ] {
-        settings.text(option).map_or(Ok(()), check).map_err(|error| format!("--{option}: {error}"))?;
-    }
-    let Some(text) = settings.text("aws-role") else { return Ok(()) };
-    let role = Role::parse(text).map_err(|error| format!("--aws-role {text}: {error}"))?;
-    let Some(Owner { account, .. }) = role.owner else { return Ok(()) };
-    if settings.flag("aws-scrape-org") {
-        return Err(format!(
-            "--aws-role {text} is a role of the account {account} only, and --aws-scrape-org needs one in each account: give \
-             --aws-role {}",
-            role.name
-        ));
-    }
-    match settings.list("aws-account").iter().find(|id| **id != account) {
-        Some(other) => Err(format!(
-            "--aws-role {text} is a role of the account {account}, not of {other}: leave out --aws-account, or give \
-             --aws-role {}",
-            role.name
-        )),
-        None => Ok(()),
-    }
-}
-
-/// The names look like names of regions. Which there are is AWS's to say: there are new ones now and then.
-fn check_regions(settings: &Settings) -> Result<(), String> {
-    match settings.list("aws-region").iter().find(|region| !is_region(region)) {
-        Some(odd) if odd == "collect" => {
-            Err("collect is a command and goes first: ckworker collect --output FILE [OPTIONS]".into())
-        }
-        Some(odd) => {
-            Err(format!("--aws-region {odd}: names of regions are like us-east-1 eu-central-1, separated by blanks"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Words of small letters, and a number at the end.
-fn is_region(text: &str) -> bool {
-    let Some((words, number)) = text.rsplit_once('-') else { return false };
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    words.contains('-')
-        && words.split('-').all(is_word)
-        && (1..=2).contains(&number.len())
-        && number.parse::<u8>().is_ok()
-}
-
-fn check_names(settings: &Settings) -> Result<(), String> {
-    for option in ["aws-collect", "aws-no-collect"] {
-        let unknown = settings.list(option).iter().find(|name| !COLLECTORS.contains(&name.as_str()));
-        if let Some(unknown) = unknown {
-            return Err(format!("--{option} {unknown}: no such name; there are {}", COLLECTORS.join(", ")));
+impl Options {
+    /// Reads the options. Absent ones have their defaults, a pool has size 1.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let text = |name: &str| settings.text(name).map(str::to_owned);
+        let list = |name: &str| settings.list(name).to_vec();
+        let pool = |name: &str| settings.integer(name).and_then(|size| usize::try_from(size).ok()).unwrap_or(1).max(1);
+        Self {
+            access_key_id: text("aws-access-key-id"),
+            secret_access_key: text("aws-secret-access-key"),
+            role: text("aws-role"),
+            external_id: text("aws-external-id"),
+            session_name: text("aws-session-name"),
+            role_override: settings.flag("aws-role-override"),
+            accounts: list("aws-account"),
+            regions: list("aws-region"),
+            scrape_org: settings.flag("aws-scrape-org"),
+            fork: settings.flag("aws-fork"),
+            excluded_accounts: list("aws-scrape-exclude-account"),
+            assume_current: settings.flag("aws-assume-current"),
+            exclude_current: settings.flag("aws-dont-scrape-current"),
+            account_pool: pool("aws-account-pool-size"),
+            region_pool: pool("aws-region-pool-size"),
+            collect: list("aws-collect"),
+            no_collect: list("aws-no-collect"),
+            keep_uncollected: settings.flag("keep-uncollected"),
         }
     }
-    Ok(())
-}
 
-/// Whether what goes by this name is to be collected.
-pub(crate) fn is_wanted(settings: &Settings, name: &str) -> bool {
-    let only = settings.list("aws-collect");
-    let wanted = only.is_empty() || only.iter().any(|wanted| wanted == name);
-    wanted && !settings.list("aws-no-collect").iter().any(|unwanted| unwanted == name)
+    /// Returns the access key ID and the secret access key, if both are given.
+    pub(crate) fn access_key(&self) -> Option<(&str, &str)> {
+        self.access_key_id.as_deref().zip(self.secret_access_key.as_deref())
+    }
+
+    /// Returns the account of `--aws-role`, if that is an ARN: no other account is collected.
+    pub(crate) fn role_owner(&self) -> Option<String> {
+        let role = self.role.as_deref().and_then(|role| Role::parse(role).ok());
+        role.and_then(|role| role.owner).map(|owner| owner.account)
+    }
+
+    /// Returns whether the collector with this name is selected.
+    pub(crate) fn is_wanted(&self, name: &str) -> bool {
+        let is_selected = self.collect.is_empty() || self.collect.iter().any(|selected| selected == name);
+        is_selected && !self.is_excluded(name)
+    }
+
+    /// Returns whether `--aws-no-collect` has this name.
+    pub(crate) fn is_excluded(&self, name: &str) -> bool {
+        self.no_collect.iter().any(|excluded| excluded == name)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::settings::Setting;
 
@@ -217,73 +207,36 @@ mod tests {
         Setting::List(values.iter().map(|value| (*value).to_owned()).collect())
     }
 
-    const ARN: &str = "arn:aws:iam::123456789012:role/team/Reader";
-
-    #[test]
-    fn defaults_and_arn_of_the_only_account_are_accepted() {
-        assert_eq!(check(&settings(&[])), Ok(()));
-        assert_eq!(check(&settings(&[("aws-role", text(ARN))])), Ok(()));
-        assert_eq!(check(&settings(&[("aws-role", text(ARN)), ("aws-account", list(&["123456789012"]))])), Ok(()));
+    fn options(given: &[(&str, Setting)]) -> Options {
+        Options::of(&settings(given))
     }
 
     #[test]
-    fn conflicts_are_named() {
-        let cases = [
-            (vec![("aws-access-key-id", text("AKIA"))], "--aws-secret-access-key"),
-            (vec![("aws-secret-access-key", text("x"))], "--aws-access-key-id"),
-            (vec![("aws-scrape-org", Setting::Flag(true))], "--aws-role"),
-            (vec![("aws-account", list(&["123456789012"]))], "--aws-role"),
-            (vec![("aws-role", text("r")), ("aws-account", list(&["12"]))], "twelve digits"),
-            (vec![("aws-role", text("two words"))], "--aws-role two words: the name of a role"),
-            (vec![("aws-external-id", text("example-1"))], "--aws-external-id needs --aws-role"),
-            (vec![("aws-session-name", text("audit"))], "--aws-session-name needs --aws-role"),
-            (vec![("aws-role", text("r")), ("aws-external-id", text("a b"))], "--aws-external-id: an external id has"),
-            (vec![("aws-role", text("r")), ("aws-session-name", text("x"))], "--aws-session-name: the name of"),
-            (vec![("aws-role", text(ARN)), ("aws-scrape-org", Setting::Flag(true))], "--aws-role team/Reader"),
-            (
-                vec![("aws-role", text(ARN)), ("aws-account", list(&["123456789012", "222222222222"]))],
-                "not of 222222222222",
-            ),
-            (vec![("aws-collect", list(&["vpc"]))], "there are iam_account_summary, "),
-            (vec![("aws-region", list(&["us-east-1", "collect"]))], "goes first"),
-            (vec![("aws-region", list(&["us-east-1,us-west-2"]))], "separated by blanks"),
-            (vec![("aws-region", list(&["US-EAST-1"]))], "separated by blanks"),
-            (
-                vec![
-                    ("aws-role", text("r")),
-                    ("aws-scrape-org", Setting::Flag(true)),
-                    ("aws-account", list(&["123456789012"])),
-                ],
-                "exclude each other",
-            ),
-        ];
-        for (given, expected) in cases {
-            let error = check(&settings(&given)).unwrap_err();
-            assert!(error.contains(expected), "{error}");
+    fn every_option_is_read() {
+        let default = options(&[]);
+        for spec in OPTIONS {
+            let value = match spec.kind {
+                OptionKind::Flag => Setting::Flag(true),
+                OptionKind::Integer { default, .. } => Setting::Integer(default + 1),
+                OptionKind::Text { .. } => text("x"),
+                OptionKind::List { .. } => list(&["x"]),
+            };
+            assert!(options(&[(spec.name, value)]) != default, "{}", spec.name);
         }
+        assert!(options(&[("keep-uncollected", Setting::Flag(true))]).keep_uncollected);
     }
 
     #[test]
-    fn regions_of_all_partitions_are_regions() {
-        for region in ["us-east-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "ap-southeast-12", "eu-future-7"] {
-            assert!(is_region(region), "{region}");
-        }
-        for odd in ["us-east", "us-1", "us_east-1", "us-east-1a", "-east-1", "us--east-1", ""] {
-            assert!(!is_region(odd), "{odd}");
-        }
+    fn collectors_are_selected_and_excluded_by_name() {
+        let chosen = options(&[("aws-collect", list(&["vpcs", "subnets"])), ("aws-no-collect", list(&["subnets"]))]);
+        assert!(chosen.is_wanted("vpcs"));
+        assert!(!chosen.is_wanted("subnets"));
+        assert!(!chosen.is_wanted("volumes"));
+        assert!(options(&[]).is_wanted("volumes"));
     }
 
     #[test]
-    fn names_restrict_and_exclude() {
-        let chosen = settings(&[("aws-collect", list(&["vpcs", "subnets"])), ("aws-no-collect", list(&["subnets"]))]);
-        assert!(is_wanted(&chosen, "vpcs"));
-        assert!(!is_wanted(&chosen, "subnets"));
-        assert!(!is_wanted(&chosen, "volumes"));
-        assert!(is_wanted(&settings(&[]), "volumes"));
-    }
-
-    #[test]
-    fn both_halves_of_the_key_are_secret() {
+    fn worker_settings_have_no_access_key() {
         let mut given = settings(&[]);
         given.set("aws-access-key-id", text("AKIA"));
         given.set("aws-secret-access-key", text("s"));

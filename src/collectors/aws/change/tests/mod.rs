@@ -13,7 +13,7 @@ use super::{
     fields::{Fields, tree},
     *,
 };
-use crate::{collectors::ParentNode, settings::Setting};
+use crate::collectors::ParentNode;
 
 fn home(id: &str, reported: Value) -> ParentNode {
     ParentNode { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
@@ -31,35 +31,34 @@ fn target(kind: &str, reported: Value) -> Target {
     }
 }
 
-fn payload(settings: &Settings, target: &Target) -> Payload {
-    Payload::read(&unit(settings, target).unwrap()).unwrap()
+fn payload(options: &Options, target: &Target) -> Payload {
+    Payload::read(&unit(options, target).unwrap()).unwrap()
 }
 
 #[test]
 fn the_stored_role_is_assumed_unless_it_is_overridden() {
     let volume = target("aws_ec2_volume", json!({}));
-    let mut settings = Settings::default();
-    settings.set("aws-role", Setting::Text("Given".into()));
-    assert_eq!(payload(&settings, &volume).role.as_deref(), Some("Stored"));
-    settings.set("aws-role-override", Setting::Flag(true));
-    assert_eq!(payload(&settings, &volume).role.as_deref(), Some("Given"));
+    let mut options = Options { role: Some("Given".into()), ..Options::default() };
+    assert_eq!(payload(&options, &volume).role.as_deref(), Some("Stored"));
+    options.role_override = true;
+    assert_eq!(payload(&options, &volume).role.as_deref(), Some("Given"));
     let mut without = volume;
     without.account.reported.clear();
-    assert_eq!(payload(&Settings::default(), &without).role, None);
+    assert_eq!(payload(&Options::default(), &without).role, None);
 }
 
 #[test]
 fn the_partition_comes_from_arn_or_region() {
     let arn = json!({ "arn": "arn:aws-cn:iam::123456789012:user/x" });
-    assert_eq!(payload(&Settings::default(), &target("aws_iam_user", arn)).partition, "aws-cn");
+    assert_eq!(payload(&Options::default(), &target("aws_iam_user", arn)).partition, "aws-cn");
     let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = Some(home("us-gov-west-1", json!({})));
-    assert_eq!(payload(&Settings::default(), &volume).partition, "aws-us-gov");
+    assert_eq!(payload(&Options::default(), &volume).partition, "aws-us-gov");
 }
 
 #[test]
 fn what_is_not_certain_is_refused() {
-    let refused = |target: &Target| unit(&Settings::default(), target).unwrap_err().message;
+    let refused = |target: &Target| unit(&Options::default(), target).unwrap_err().message;
     let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = None;
     assert!(refused(&volume).contains("region is not certain"));
@@ -76,7 +75,7 @@ fn what_is_not_certain_is_refused() {
 fn a_user_needs_no_region() {
     let mut user = target("aws_iam_user", json!({}));
     user.region = None;
-    assert_eq!(unit(&Settings::default(), &user).unwrap().id, "123456789012");
+    assert_eq!(unit(&Options::default(), &user).unwrap().id, "123456789012");
 }
 
 fn input(text: &str) -> Input {

@@ -124,7 +124,7 @@ fn list(values: &[&str]) -> Setting {
 }
 
 fn settings(collectors: &[&str]) -> Settings {
-    let mut settings = Settings::defaults(options::OPTIONS);
+    let mut settings = Settings::defaults(crate::collectors::aws::options::OPTIONS);
     settings.set("aws-collect", list(collectors));
     settings.set("aws-no-collect", list(&["quotas"]));
     settings
