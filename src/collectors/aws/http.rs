@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_bundle_is_refused_with_its_path() {
+    fn unusable_bundle_is_rejected_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         for (content, expected) in [

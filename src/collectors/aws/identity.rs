@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_pass_is_final_and_has_advice_of_its_own() {
+    fn permanent_errors_are_final_with_specific_advice() {
         use FailureKind::{Configuration, Credentials, Unavailable};
         for (status, code, kind, advice, denied) in [
             (400, "AWSOrganizationsNotInUseException", Configuration, "leave out --aws-scrape-org", false),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_the_services_may_pass() {
+    fn foreign_response_is_transient() {
         for status in [200, 403] {
             let (kind, message, is_denied) = answered(status, None);
             assert_eq!((kind, is_denied), (FailureKind::Unavailable, false), "{message}");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_is_off_is_named_with_its_difference() {
+    fn clock_skew_is_reported() {
         let mut answer = HttpResponse::new(http::StatusCode::FORBIDDEN.into(), SdkBody::empty());
         answer.headers_mut().insert("date", "Mon, 01 Nov 2021 00:00:00 GMT");
         let error = ErrorMetadata::builder().code("SignatureDoesNotMatch").message("No.").build();

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn errors_that_may_pass_are_repeated_by_time() {
+    async fn transient_errors_are_retried_for_a_time() {
         use std::io::ErrorKind::{ConnectionReset, Other};
         let temporary = "failed to lookup address information: Temporary failure in name resolution";
         let transient: [&dyn Fn() -> Failed; 5] = [
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn request_signed_for_another_time_is_repeated_once() {
+    async fn request_with_clock_skew_is_retried_once() {
         for code in ["RequestExpired", "SignatureDoesNotMatch"] {
             assert_eq!(insisted(|| answered(403, Some(code), -3600)).await, (2, 0), "{code}");
         }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn list_without_own_or_management_account_is_no_answer() {
+    fn list_without_own_or_management_account_is_rejected() {
         let (own, other, management) = ("111111111111", "222222222222", "333333333333");
         let check = |ids: &[(&str, Option<&str>)]| check_members(&listed(ids), own);
         assert!(check(&[]).is_err_and(|reason| reason.contains("no account")));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_refuse_every_call_are_not_active() {
+    fn suspended_and_closed_members_are_inactive() {
         assert_eq!(is_active(|account| account.status(AccountStatus::Suspended)), Some(false));
         assert_eq!(is_active(|account| account.status(AccountStatus::Active)), Some(true));
         for (state, expected) in [

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_failure_that_may_pass_is_one_for_now() {
+    fn only_transient_failure_means_no_credentials_now() {
         for (kind, is_for_now) in [
             (FailureKind::Unavailable, true),
             (FailureKind::Cancelled, true),

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_that_are_not_enabled_are_left_out() {
+    fn disabled_regions_are_omitted() {
         let regions = vec![
             region("us-east-1", Some("opt-in-not-required")),
             region("ap-east-1", Some("not-opted-in")),

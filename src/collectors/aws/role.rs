@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_roles() {
+    fn invalid_roles_are_rejected() {
         let long = "x".repeat(65);
         for text in [
             "",

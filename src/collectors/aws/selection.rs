@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organization_gives_its_active_members_with_the_role_and_the_current_account_without() {
+    fn organization_selects_active_members_with_role() {
         assert_eq!(chosen(&[]), [("222222222222".into(), true), (CURRENT.into(), false)]);
         let selection = select(&identity(), Some(&organization()), &options(&[])).unwrap();
         assert_eq!(selection.inactive.len(), 1);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_account_is_taken_once_at_most() {
+    fn current_account_is_selected_at_most_once() {
         assert_eq!(chosen(&["aws-dont-scrape-current"]), [("222222222222".into(), true)]);
         assert_eq!(chosen(&["aws-assume-current"]), [(CURRENT.into(), true), ("222222222222".into(), true)]);
         let both = ["aws-assume-current", "aws-dont-scrape-current"];
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn excluded_members_leave_nothing_behind() {
+    fn exclusion_of_all_members_is_an_error() {
         let mut options = options(&["aws-dont-scrape-current"]);
         options.excluded_accounts = vec!["222222222222".into()];
         let failure = select(&identity(), Some(&organization()), &options).unwrap_err();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_alone_means_the_current_account_unless_overridden() {
+    fn role_alone_selects_current_account() {
         let plain = select(&identity(), None, &options(&[])).unwrap();
         assert_eq!(plain.accounts, [account(CURRENT, CURRENT, None)]);
         let overridden = select(&identity(), None, &options(&["aws-role-override"])).unwrap();

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn errors_that_may_pass_are_retried_by_time() {
+    async fn transient_errors_are_retried_for_a_time() {
         use CallErrorKind::{Throttled, Unavailable};
         for (kind, code, time) in [
             (Throttled, "RequestLimitExceeded", 60..64),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unknown_host_is_given_up_within_seconds() {
+    async fn unknown_host_fails_within_seconds() {
         let (made, took) = attempts(&failed(CallErrorKind::Unavailable, code::UNKNOWN_HOST), Timeouts::default()).await;
         assert_eq!(made, 3);
         assert!(took < Duration::from_secs(3), "{took:?}");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_attempts_are_three_whatever_the_time() {
+    async fn slow_attempts_are_at_least_three() {
         let (error, mut attempts) =
             (failed(CallErrorKind::Unavailable, code::TIMEOUT), Attempts::begin(Timeouts::default()));
         let mut made = 1;

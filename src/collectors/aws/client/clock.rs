@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_at_another_time_are_repeated_once() {
+    fn errors_with_clock_skew_are_retried_once() {
         for (code, ahead) in [("RequestExpired", -3600), ("AuthFailure", 3600), ("SignatureDoesNotMatch", 900)] {
             let (clock, error) = (Clock::default(), refused(code, 403));
             assert!(clock.learn(&error, service_time(ahead), 0), "{code}");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_and_small_differences_change_nothing() {
+    fn other_errors_and_small_skew_change_nothing() {
         for (error, date) in [
             (refused("RequestExpired", 400), service_time(200)),
             (refused("RequestExpired", 400), None),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_signature_names_the_difference() {
+    fn rejected_signature_names_clock_skew() {
         let clock = Clock::default();
         clock.learn(&refused("RequestExpired", 400), service_time(-3605), 0);
         let message = clock.explain(refused("RequestExpired", 400)).message;

@@ -76,7 +76,7 @@ async fn pages_have_the_largest_size_unless_items_are_named() {
 }
 
 #[tokio::test]
-async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
+async fn truncation_flag_overrides_token() {
     let users = |more: &str, token: &str| {
         format!(
             "<ListUsersResponse><ListUsersResult><Users><member><UserName>u</UserName></member></Users>\
@@ -90,7 +90,7 @@ async fn a_flag_that_says_no_more_ends_them_whatever_the_token() {
 }
 
 #[tokio::test]
-async fn the_second_of_two_expressions_counts_where_the_first_is_absent() {
+async fn second_alternative_is_used_if_first_is_absent() {
     let first = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents>\
         <Contents><Key>b</Key></Contents></ListBucketResult>";
     let second =
@@ -103,7 +103,7 @@ async fn the_second_of_two_expressions_counts_where_the_first_is_absent() {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_again_is_an_error() {
+async fn repeated_token_is_an_error() {
     let page = |token: &str| (200, vpcs("vpc-1", &format!("<nextToken>{token}</nextToken>")));
     let served = Served::new([page("a"), page("b"), page("a")]);
     let found = all(&served, super::Request::new("ec2", "DescribeVpcs", "eu-central-1"), "Vpcs[].VpcId").await;
@@ -162,14 +162,14 @@ async fn empty_pages_between_others_are_followed() {
 }
 
 #[tokio::test]
-async fn an_error_ends_them() {
+async fn error_ends_paging() {
     let served = Served::new([(200, vpcs("vpc-1", "<nextToken>a</nextToken>")), (403, String::new())]);
     let found = all(&served, super::Request::new("ec2", "DescribeVpcs", "eu-central-1"), "Vpcs[].VpcId").await;
     assert_eq!((found.len(), found[1].is_err()), (2, true));
 }
 
 #[tokio::test]
-async fn an_operation_without_pages_has_one() {
+async fn operation_without_paginator_has_one_page() {
     let served = Served::new([(200, "<{action}Response><regionInfo/></{action}Response>")]);
     let found = all(&served, super::Request::new("ec2", "DescribeRegions", "us-east-1"), "Regions[].RegionName").await;
     assert_eq!(found, [Ok(Vec::new())]);

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn four_calls_in_a_row_without_an_answer_are_enough() {
+    fn four_unavailable_calls_in_a_row_open_breaker() {
         assert!(!after(&[Unavailable; 3]).is_open());
         assert!(after(&[Unavailable; 4]).is_open());
         assert!(!after(&[Throttled; 7]).is_open());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_begins_a_new_row() {
+    fn success_resets_the_failure_weight() {
         let mut breaker = after(&[Unavailable; 3]);
         breaker.answered();
         breaker.failed(Unavailable);
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn denials_count_while_nothing_was_answered() {
+    fn denials_open_breaker_only_without_success() {
         assert!(!after(&[Denied; 19]).is_open());
         assert!(after(&[Denied; 20]).is_open());
         assert!(!after(&[&[NotFound][..], &[Denied; 1000]].concat()).is_open());
     }
 
     #[test]
-    fn what_is_left_out_is_counted_by_operation() {
+    fn skipped_calls_are_counted_by_operation() {
         let breakers = Breakers::default();
         let denied = |breakers: &Breakers| {
             breakers.lock().entry(key("cloudwatch", "ListTagsForResource")).or_default().failed(Denied);

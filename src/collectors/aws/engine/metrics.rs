@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fallback_is_the_window_or_a_later_creation() {
+    fn unused_since_window_start_or_later_creation() {
         let now = at(1_700_000_000);
         let young = now - Duration::days(1);
         assert_eq!(fallback(Some(young), now), Some(young));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_use_is_found() {
+    fn newest_use_is_found() {
         let list = |values: Vec<Tree<'static>>| Tree::List(values);
         let result = Tree::Map(vec![
             ("Timestamps".into(), list([30, 20, 10].map(|time| Tree::Time(DateTime::from_secs(time))).into())),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_page_has_the_rest_and_the_last_word() {
+    fn later_page_adds_values_and_decides_status() {
         let mut found = Measurement::default();
         found.add(&result("PartialData", &[30, 20]));
         assert!(!found.is_complete());

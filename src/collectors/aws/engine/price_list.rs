@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn list_that_throttles_again_and_again_fails_for_the_run() {
+    fn repeatedly_throttled_price_list_fails_for_run() {
         let throttled = || failed(CallErrorKind::Throttled, "ThrottlingException");
         let list = PriceList::default();
         let scopes = [throttled(), throttled(), throttled(), Ok(()), throttled()].map(|answer| list.learn(&answer));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_answers_are_read_as_they_were_told() {
+    fn published_price_round_trips() {
         let read = |answer: &Result<Option<f64>, CallError>| {
             PublishedPrice::of(answer).map(|published| PublishedPrice::read::<f64>(&published))
         };

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_costs_what_its_space_costs() {
+    fn volume_price_is_of_storage() {
         let offer = |family: &str, usd: &str| {
             json!({
                 "product": {"productFamily": family, "attributes": {"volumeApiName": "gp3"}},

@@ -189,7 +189,7 @@ fn endpoint_of_a_service_wins_within_each_source() {
 }
 
 #[test]
-fn refused_settings_are_named_at_the_start() {
+fn rejected_settings_are_reported_at_start() {
     for (variable, key, treatment) in TABLE {
         let Treatment::Refused(value) = treatment else { continue };
         let error = match key.is_empty() {
@@ -209,7 +209,7 @@ fn refused_settings_are_named_at_the_start() {
 }
 
 #[test]
-fn values_that_cannot_be_obeyed_are_refused() {
+fn unsupported_values_are_rejected() {
     for (variable, key, value, expected) in [
         ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", "yes", "true or false"),
         ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint", "1", "true or false"),
@@ -247,7 +247,7 @@ fn values_that_cannot_be_obeyed_are_refused() {
 }
 
 #[test]
-fn variants_without_an_endpoint_are_refused() {
+fn variants_without_endpoint_are_rejected() {
     let url = ("AWS_ENDPOINT_URL_RDS", "http://own:1");
     for variant in ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"] {
         let error = Home::default("", "").error(&[(variant, "true"), url]);

@@ -92,7 +92,7 @@ async fn group_named_by_others_is_deleted_after_their_rules() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_are_put_back_when_group_stays() {
+async fn rules_are_restored_if_group_stays() {
     let mut answers = vec![used()];
     answers.extend(naming());
     answers.extend([ok(DELETED), ok(DELETED), used(), ok(DELETED), ok(DELETED)]);
@@ -109,7 +109,7 @@ async fn rules_are_put_back_when_group_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rule_that_cannot_be_put_back_is_named() {
+async fn unrestored_rule_is_reported() {
     let mut answers = vec![used()];
     answers.extend(naming());
     answers.extend([ok(DELETED), ok(DELETED), denied(), denied(), ok(DELETED)]);
@@ -131,7 +131,7 @@ async fn group_in_use_loses_no_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletion_is_tried_again_although_users_are_unknown() {
+async fn deletion_is_retried_if_users_cannot_be_listed() {
     let served = Served::new([used(), denied(), denied(), ok(DELETED)]);
     assert_eq!(group(&served, MINUTE).delete().await, Ok(Outcome::Done));
     let served = Served::new([used(), denied()]);
@@ -141,7 +141,7 @@ async fn deletion_is_tried_again_although_users_are_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removal_without_effect_ends_with_the_pauses() {
+async fn ineffective_removal_ends_after_pauses() {
     let rounds = (0..6).flat_map(|_| {
         let found = [interfaces(&[]), groups("ipPermissions", &["sg-2"]), no_groups()];
         [used()].into_iter().chain(found).chain([ok(DELETED)])
@@ -167,7 +167,7 @@ async fn refused(kind: &str, reported: Value, answer: Option<(u16, String)>) -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_aws_never_deletes_is_refused_before_any_change() {
+async fn undeletable_resources_are_rejected_before_any_change() {
     let role = |path: &str| json!({ "arn": format!("arn:aws:iam::123456789012:role{path}/x") });
     let policy = json!({ "arn": "arn:aws-cn:iam::aws:policy/AdministratorAccess" });
     for (kind, reported, reason) in [
@@ -196,7 +196,7 @@ async fn what_aws_never_deletes_is_refused_before_any_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_like_an_undeletable_one_is_deleted() {
+async fn similar_deletable_resources_are_deleted() {
     let role = json!({ "arn": "arn:aws:iam::123456789012:role/my-aws-service-role/x" });
     let served = Served::new([iam("GetRole", "<Role><RoleId>the-id</RoleId></Role>"), ok(DELETED)]);
     assert_eq!(change(&served, "aws_iam_role", "the-id", role, MINUTE).delete().await, Ok(Outcome::Done));
@@ -318,7 +318,7 @@ async fn preparation_names_what_it_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bucket_that_cannot_be_deleted_keeps_its_objects() {
+async fn undeletable_bucket_keeps_its_objects() {
     for code in ["AccessDenied", "BucketHasAccessPointsAttached"] {
         let refusal = (403, format!("<Error><Code>{code}</Code><Message>it says</Message></Error>"));
         let served = Served::new([ok("<LocationConstraint>us-west-2</LocationConstraint>"), refusal]);

@@ -36,7 +36,7 @@ fn payload(options: &Options, target: &Target) -> Payload {
 }
 
 #[test]
-fn the_stored_role_is_assumed_unless_it_is_overridden() {
+fn stored_role_is_assumed_unless_overridden() {
     let volume = target("aws_ec2_volume", json!({}));
     let mut options = Options { role: Some("Given".into()), ..Options::default() };
     assert_eq!(payload(&options, &volume).role.as_deref(), Some("Stored"));
@@ -48,7 +48,7 @@ fn the_stored_role_is_assumed_unless_it_is_overridden() {
 }
 
 #[test]
-fn the_partition_comes_from_arn_or_region() {
+fn partition_comes_from_arn_or_region() {
     let arn = json!({ "arn": "arn:aws-cn:iam::123456789012:user/x" });
     assert_eq!(payload(&Options::default(), &target("aws_iam_user", arn)).partition, "aws-cn");
     let mut volume = target("aws_ec2_volume", json!({}));
@@ -57,7 +57,7 @@ fn the_partition_comes_from_arn_or_region() {
 }
 
 #[test]
-fn what_is_not_certain_is_refused() {
+fn uncertain_target_is_rejected() {
     let refused = |target: &Target| unit(&Options::default(), target).unwrap_err().message;
     let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = None;
@@ -72,7 +72,7 @@ fn what_is_not_certain_is_refused() {
 }
 
 #[test]
-fn a_user_needs_no_region() {
+fn user_needs_no_region() {
     let mut user = target("aws_iam_user", json!({}));
     user.region = None;
     assert_eq!(unit(&Options::default(), &user).unwrap().id, "123456789012");
@@ -83,7 +83,7 @@ fn input(text: &str) -> Input {
 }
 
 #[test]
-fn a_parameter_without_a_value_ends_the_operation() {
+fn parameter_without_value_fails_operation() {
     let address = target("aws_ec2_elastic_ip", json!({ "allocation_id": "", "public_ip": "192.0.2.1" }));
     let fields = Fields::of(&address);
     let release = input("AllocationId = '{allocation_id}'");
@@ -95,7 +95,7 @@ fn a_parameter_without_a_value_ends_the_operation() {
 }
 
 #[test]
-fn keys_and_values_of_tags_are_taken_as_they_are() {
+fn tag_keys_and_values_are_literal() {
     let fields = Fields::of(&target("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
     let tag = tree(json!({ "key": "{id}", "value": "" }));
     let filled =
@@ -104,7 +104,7 @@ fn keys_and_values_of_tags_are_taken_as_they_are() {
 }
 
 #[test]
-fn a_part_of_an_answer_goes_back_whole() {
+fn structure_of_a_response_is_sent_back_whole() {
     let fields = Fields::of(&target("aws_ec2_security_group", json!({})));
     let permission = json!({ "FromPort": 443, "UserIdGroupPairs": [{ "GroupId": "sg-1" }], "Open": true });
     let item = tree(permission.clone());
@@ -113,7 +113,7 @@ fn a_part_of_an_answer_goes_back_whole() {
 }
 
 #[test]
-fn only_a_named_absence_counts_as_gone() {
+fn only_explicit_not_found_means_deleted() {
     let error = |kind, code: &str, message: &str| CallError {
         service: "s".into(),
         operation: "o".into(),

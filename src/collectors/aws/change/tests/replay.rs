@@ -80,7 +80,7 @@ fn wanted() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_snapshot_is_none_of_what_was_written_since() {
+async fn old_snapshot_is_not_reused() {
     let made = "<CreateSnapshotResponse><snapshotId>snap-2</snapshotId></CreateSnapshotResponse>";
     let served = Served::new([
         volume_is("available"),
@@ -97,7 +97,7 @@ async fn an_old_snapshot_is_none_of_what_was_written_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
+async fn interrupted_deletion_reuses_its_newest_snapshot() {
     let served = Served::new([
         volume_is("available"),
         snapshots(&[("snap-1", 900, "completed"), ("snap-3", 60, "pending"), ("snap-2", 300, "completed")]),
@@ -109,7 +109,7 @@ async fn an_interrupted_deletion_goes_on_with_its_newest_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
+async fn volume_in_use_is_neither_copied_nor_deleted() {
     let served = Served::new([volume_is("in-use")]);
     let result = change(&served, "aws_ec2_volume", "vol-1", wanted(), Duration::ZERO).delete().await;
     assert!(message(result).contains("it is in-use"));
@@ -117,7 +117,7 @@ async fn a_volume_that_may_be_written_to_is_neither_copied_nor_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_volume_that_is_gone_needs_no_snapshot() {
+async fn deleted_volume_needs_no_snapshot() {
     let gone = || ec2_error(400, "InvalidVolume.NotFound");
     let served = Served::new([gone(), gone()]);
     assert_eq!(change(&served, "aws_ec2_volume", "vol-1", wanted(), MINUTE).delete().await, Ok(Outcome::Done));
@@ -125,7 +125,7 @@ async fn a_volume_that_is_gone_needs_no_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
+async fn transient_failure_does_not_end_deletion_wait() {
     let terminated = "<instanceState><name>terminated</name></instanceState>";
     let terminated = format!(
         "<DescribeInstancesResponse><reservationSet><item><instancesSet><item>{terminated}</item></instancesSet></item>\
@@ -139,7 +139,7 @@ async fn a_look_that_fails_does_not_end_the_wait_for_a_deletion() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_is_deleted_where_a_refusal_says_that_it_is() {
+async fn bucket_is_deleted_in_region_named_by_redirect() {
     let elsewhere = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
     let served = Served::new([(400, elsewhere.into()), (204, String::new())]);
     let served = served.bucket_in("eu-west-1");
@@ -154,7 +154,7 @@ pub(super) fn not_empty() -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
+async fn only_own_bucket_is_emptied() {
     let location =
         r#"<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">us-west-2</LocationConstraint>"#;
     let version = "<Version><Key>a</Key><VersionId>1</VersionId></Version>";
@@ -177,7 +177,7 @@ async fn a_bucket_is_emptied_only_if_it_is_this_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namesake_stays() {
+async fn resource_with_same_name_is_not_deleted() {
     let other = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancerDescriptions><member>\
                  <DNSName>lb-2.elb.example</DNSName></member></LoadBalancerDescriptions>\
                  </DescribeLoadBalancersResult></DescribeLoadBalancersResponse>";
@@ -219,7 +219,7 @@ async fn tagged(after: (u16, String)) -> (Result<Outcome, Failure>, Served) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_is_tagged_when_the_cloud_says_so_or_has_the_update_under_way() {
+async fn stack_tag_is_done_when_updated_or_in_progress() {
     for status in ["UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS"] {
         let (outcome, served) = tagged(stack(status, "bob", AFTER)).await;
         assert_eq!(outcome, Ok(Outcome::Done), "{status}");
@@ -235,7 +235,7 @@ async fn a_stack_is_tagged_when_the_cloud_says_so_or_has_the_update_under_way() 
 }
 
 #[test]
-fn what_is_described_from_before_the_update_says_nothing_about_it() {
+fn stale_stack_description_is_ignored() {
     let stack = |status: &str, owner: &str, updated| Stack {
         status: status.into(),
         updated,

@@ -27,7 +27,7 @@ fn changed() -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn propagation_of_tag_stays_as_it_is() {
+async fn tag_change_keeps_propagation() {
     let tags = [("other", "1", true), ("keep", "2", false), ("hand on", "3", true)];
     for (key, propagate) in [("keep", "false"), ("hand on", "true"), ("new", "true")] {
         let served = Served::new([scaling_group(&tags), changed()]);
@@ -41,7 +41,7 @@ async fn propagation_of_tag_stays_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tag_that_cannot_be_read_is_not_changed() {
+async fn unreadable_tag_is_not_changed() {
     let served = Served::new([ec2_error(403, "AccessDenied")]);
     let group = change(&served, "aws_autoscaling_group", "asg", json!({}), MINUTE);
     assert!(group.update_tag("keep", "9").await.unwrap_err().message.contains("DescribeAutoScalingGroups"));
@@ -61,7 +61,7 @@ fn stack(tags: &[(&str, &str)]) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_of_aws_are_left_out_of_stack_update() {
+async fn stack_update_omits_reserved_tags() {
     let before = [("aws:servicecatalog:id", "s"), ("team", "a"), ("owner", "alice"), ("awsome", "b")];
     let accepted = || ok("<UpdateStackResponse><UpdateStackResult/></UpdateStackResponse>");
     let after = [("aws:servicecatalog:id", "s"), ("team", "a"), ("owner", "bob"), ("awsome", "b")];

@@ -96,7 +96,7 @@ fn paths_are_checked_against_model() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn unknown_names_are_not_found() {
     assert!(service("ec").is_none());
     assert!(operation("ec2", "DescribeInstance").is_none());
     assert!(operation("ec2", "").is_none());
@@ -104,7 +104,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn what_cleanup_and_tags_need_is_there() {
+fn operations_of_cleanup_and_tags_exist() {
     for (service, operations) in [
         ("ec2", &["CreateTags", "TerminateInstances", "RevokeSecurityGroupEgress", "CreateSnapshot"][..]),
         ("s3", &["DeleteObjects", "ListObjectVersions", "DeleteBucket"]),
@@ -117,7 +117,7 @@ fn what_cleanup_and_tags_need_is_there() {
 }
 
 #[test]
-fn a_line_is_found_wherever_it_stands() {
+fn line_is_found_at_any_position() {
     let text = "a 1\nab 2\nb\nc 4";
     let find = |name| find_line(text, name, ' ');
     assert_eq!(["a", "ab", "b", "c"].map(find), [Some("a 1"), Some("ab 2"), Some("b"), Some("c 4")]);
@@ -125,7 +125,7 @@ fn a_line_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn wire_names_places_and_flags_are_read() {
+fn wire_names_bindings_and_flags_are_read() {
     let service = service("s3").unwrap();
     let request = service.structure("DeleteObjectsRequest").unwrap();
     assert_eq!(request.payload, Some("Delete"));

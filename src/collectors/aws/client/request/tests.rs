@@ -121,7 +121,7 @@ fn rest_xml_writes_payload_and_checksum() {
 }
 
 #[test]
-fn xml_text_arrives_unchanged_or_is_refused() {
+fn xml_text_arrives_unchanged_or_is_rejected() {
     let keys = |key: &str| {
         let input = json!({"Bucket": "b", "Delete": {"Objects": [{"Key": key}]}});
         build("s3", "DeleteObjects", input).map(|outgoing| String::from_utf8(outgoing.body).unwrap())

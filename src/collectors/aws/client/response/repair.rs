@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         for (given, expected) in [
             (&b"<a>x\xffy</a>"[..], "<a>x\u{fffd}y</a>"),
             (b"<a>\xed\xa0\x80</a>", "<a>\u{fffd}\u{fffd}\u{fffd}</a>"),

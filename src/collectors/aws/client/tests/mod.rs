@@ -21,7 +21,7 @@ fn at(service: &str, region: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn endpoints_are_aws_own() {
+fn endpoints_are_those_of_aws() {
     for (service, region, host, signing) in [
         ("ec2", "eu-central-1", "ec2.eu-central-1.amazonaws.com", "eu-central-1"),
         ("ec2", "cn-north-1", "ec2.cn-north-1.amazonaws.com.cn", "cn-north-1"),
@@ -83,7 +83,7 @@ async fn requests_are_signed_for_service_and_region() {
 }
 
 #[tokio::test]
-async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
+async fn bucket_is_in_host_at_aws_and_in_path_elsewhere() {
     let request = || Request::new("s3", "GetBucketTagging", "eu-central-1").with("Bucket", "my-bucket");
     let served = Served::new([(404, String::new()), (404, String::new())]);
     client_with(&served, EndpointSettings::default(), false).call(request()).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn a_bucket_is_part_of_the_host_at_aws_and_of_the_path_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
+async fn only_transient_errors_are_retried() {
     let empty = || "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned();
     let overrides = || EndpointSettings::all("http://127.0.0.1:1");
     let served = Served::new([(503, String::new()), (200, empty())]);
@@ -106,7 +106,7 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_tried_again_whatever_the_code() {
+async fn throttling_is_retried_for_every_code() {
     let served = Served::new([
         (429, "<R/>".to_owned()),
         (200, "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>".to_owned()),
@@ -118,7 +118,7 @@ async fn too_many_calls_are_tried_again_whatever_the_code() {
 }
 
 #[tokio::test]
-async fn where_a_bucket_is_can_be_asked_anywhere() {
+async fn bucket_location_is_answered_in_any_region() {
     let location = "<LocationConstraint>eu-west-1</LocationConstraint>".to_owned();
     let served = Served::new([(200, location)]);
     let request = Request::new("s3", "GetBucketLocation", "us-east-1").with("Bucket", "my-bucket");
@@ -127,7 +127,7 @@ async fn where_a_bucket_is_can_be_asked_anywhere() {
 }
 
 #[tokio::test]
-async fn an_error_names_the_call_and_no_secret() {
+async fn error_names_call_without_secrets() {
     let body =
         "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>";
     let served = Served::new([(403, body.to_owned())]);
@@ -153,7 +153,7 @@ async fn mistakes_are_found_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn s3_that_fails_after_it_said_200_has_failed() {
+async fn s3_error_with_status_200_is_a_failure() {
     let body = "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>";
     let served = Served::new([(200, body.to_owned())]);
     let error = client(&served).call(Request::new("s3", "ListBuckets", "us-east-1")).await.unwrap_err();
@@ -161,7 +161,7 @@ async fn s3_that_fails_after_it_said_200_has_failed() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_too_large_is_refused() {
+async fn response_above_limit_is_rejected() {
     let body = "x".repeat((64 << 20) + 1);
     let served = Served::new([(200, body)]);
     let error = client(&served).call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
@@ -182,7 +182,7 @@ impl ProvideCredentials for Nobody {
 }
 
 #[tokio::test]
-async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
+async fn missing_credentials_and_closed_port_are_classified() {
     let config = |credentials: SharedCredentialsProvider| ClientConfig {
         credentials,
         endpoints: EndpointSettings::all("http://127.0.0.1:1"),
@@ -209,7 +209,7 @@ async fn missing_credentials_and_a_closed_port_have_kinds_of_their_own() {
 const SLOW: &str = "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>";
 
 #[tokio::test]
-async fn a_service_that_asks_for_fewer_calls_gets_fewer_in_that_region() {
+async fn throttling_lowers_limit_of_service_and_region() {
     let served = Served::new([(503, SLOW.to_owned())]);
     let client = client(&served);
     let error = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();

@@ -101,7 +101,7 @@ async fn attempts_that_fail_at_random_lose_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_stays_foreign_is_unreadable_in_the_end() {
+async fn persistent_foreign_response_is_invalid() {
     for way in [4, 5, 6, 7] {
         let began = Instant::now();
         let asked = Arc::new(AtomicU32::new(0));
@@ -119,7 +119,7 @@ async fn answer_that_stays_foreign_is_unreadable_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn host_that_does_not_exist_is_known_within_seconds() {
+async fn unknown_host_is_reported_within_seconds() {
     for (said, code, seconds) in [
         ("Name or service not known", "UnknownHost", 0..5),
         ("Name does not resolve", "UnknownHost", 0..5),
@@ -160,7 +160,7 @@ fn date(ahead: i64) -> Option<String> {
 }
 
 #[tokio::test]
-async fn clock_that_is_off_is_corrected_for_every_service() {
+async fn clock_skew_is_corrected_for_every_service() {
     let refusals = [
         (
             "ec2",
@@ -198,7 +198,7 @@ async fn clock_that_is_off_is_corrected_for_every_service() {
 }
 
 #[tokio::test]
-async fn refusal_in_spite_of_the_right_time_names_the_difference() {
+async fn rejection_after_correction_names_clock_skew() {
     let refusal =
         "<Response><Errors><Error><Code>RequestExpired</Code><Message>old</Message></Error></Errors></Response>";
     let answer = move |_: &HttpRequest, _| Ok((400, refusal, date(-7200)));

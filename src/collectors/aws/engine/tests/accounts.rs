@@ -13,7 +13,7 @@ const REGIONS: &str = "<DescribeRegionsResponse><regionInfo>\
     <item><regionName>eu-west-1</regionName></item></regionInfo></DescribeRegionsResponse>";
 
 #[tokio::test]
-async fn a_denied_alias_costs_the_alias_only() {
+async fn denied_alias_is_a_gap() {
     let collected = collect_only(&["vpcs"], |call, _| match call {
         "ec2:DescribeVpcs" => (200, VPCS),
         _ => (403, IAM_DENIED),
@@ -26,7 +26,7 @@ async fn a_denied_alias_costs_the_alias_only() {
 }
 
 #[tokio::test]
-async fn an_account_whose_name_cannot_be_told_is_tried_again_and_not_renamed() {
+async fn unavailable_alias_fails_account_instead_of_renaming_it() {
     let clouds: [Cloud; 3] = [
         |call, _| if call == "iam:ListAccountAliases" { (400, THROTTLED) } else { NOTHING },
         |call, _| if call == "iam:ListAccountAliases" { (503, "") } else { NOTHING },
@@ -45,7 +45,7 @@ async fn an_account_whose_name_cannot_be_told_is_tried_again_and_not_renamed() {
 }
 
 #[tokio::test]
-async fn counts_that_cannot_be_told_are_a_gap() {
+async fn failed_account_summary_is_a_gap() {
     let collected = collect_only(&["iam_account_summary"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "iam:GetAccountSummary" => (503, ""),
@@ -69,7 +69,7 @@ fn regions(collected: &Collected) -> (Vec<&str>, usize) {
 }
 
 #[tokio::test]
-async fn an_account_behind_a_role_has_the_regions_that_it_has_enabled() {
+async fn role_account_has_its_own_enabled_regions() {
     let cloud: Cloud = |call, _| if call == "ec2:DescribeRegions" { (200, REGIONS) } else { NOTHING };
     let collected = anywhere(Some("Reader"), cloud).await;
     assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
@@ -82,7 +82,7 @@ async fn an_account_behind_a_role_has_the_regions_that_it_has_enabled() {
 }
 
 #[tokio::test]
-async fn regions_are_asked_for_where_the_plan_could_ask() {
+async fn regions_are_listed_in_the_planned_region() {
     let payload = Payload { role: Some("Reader".into()), ..payload("aws", &["eu-central-1", "us-east-1"]) };
     let collected = run(settings(&["vpcs"]), payload, |call, region| match (call, region) {
         ("ec2:DescribeRegions", "eu-central-1") => (200, REGIONS),
@@ -95,7 +95,7 @@ async fn regions_are_asked_for_where_the_plan_could_ask() {
 }
 
 #[tokio::test]
-async fn a_role_that_must_not_ask_for_regions_gets_the_planned_ones_and_a_gap() {
+async fn denied_region_list_falls_back_to_planned_regions() {
     let collected = anywhere(Some("Reader"), |call, _| match call {
         "ec2:DescribeRegions" => (403, EC2_DENIED),
         _ => NOTHING,
@@ -107,7 +107,7 @@ async fn a_role_that_must_not_ask_for_regions_gets_the_planned_ones_and_a_gap() 
 }
 
 #[tokio::test]
-async fn without_an_answer_about_regions_the_account_is_tried_again() {
+async fn unavailable_region_list_fails_account() {
     for cloud in [(|call, _| if call == "ec2:DescribeRegions" { (503, "") } else { NOTHING }) as Cloud, |_, _| NOTHING]
     {
         let failure = anywhere(Some("Reader"), cloud).await.result.unwrap_err();

@@ -52,7 +52,7 @@ fn are_as_documented(collected: &Collected) {
 }
 
 #[tokio::test]
-async fn details_of_users_groups_and_roles_come_from_one_call() {
+async fn details_of_iam_come_from_one_call() {
     let collected = collect_only(&["iam_users", "iam_groups", "iam_roles"], |call, _| match call {
         "iam:GetAccountAuthorizationDetails" => (200, DETAILS),
         "iam:ListUsers" => (200, USERS),
@@ -64,7 +64,7 @@ async fn details_of_users_groups_and_roles_come_from_one_call() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_that_call_each_is_asked_for() {
+async fn denied_details_fall_back_to_single_calls() {
     let collected = collect_only(&["iam_users", "iam_groups", "iam_roles"], |call, _| match call {
         "iam:GetAccountAuthorizationDetails" => (403, IAM_DENIED),
         "iam:ListUsers" => (200, USERS),
@@ -95,7 +95,7 @@ async fn empty_answers_are_no_gaps() {
 }
 
 #[tokio::test]
-async fn foreign_answers_are_gaps_of_every_kind() {
+async fn foreign_responses_are_gaps_of_every_kind() {
     const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body/></html>";
     let answers: [Cloud; 3] = [
         |call, _| if call.starts_with("iam:") { NOTHING } else { (200, "") },
@@ -134,7 +134,7 @@ async fn other_partitions_have_their_own_regions_and_no_price_list() {
 const DEDICATED: &str = r#"{"PriceList":["{\"product\":{\"attributes\":{\"instanceType\":\"m5.large\",\"vcpu\":\"2\",\"memory\":\"1,952 GiB\",\"tenancy\":\"Dedicated\"}},\"terms\":{}}"]}"#;
 
 #[tokio::test]
-async fn a_type_that_is_not_shared_has_no_price_but_its_cores() {
+async fn dedicated_only_instance_type_has_cores_without_price() {
     let collected = collect_in("aws", &["eu-west-1"], &["instances"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "ec2:DescribeInstances" => (200, INSTANCES),
@@ -169,7 +169,7 @@ const BALANCER_GONE: &str =
     "<ErrorResponse><Error><Code>LoadBalancerNotFound</Code><Message>gone</Message></Error></ErrorResponse>";
 
 #[tokio::test]
-async fn what_is_being_made_or_is_from_before_networks_is_collected_without_what_it_lacks() {
+async fn incomplete_and_classic_resources_are_collected() {
     let collectors = ["rds_instances", "elastic_ips", "security_groups", "elbs"];
     let collected = collect_in("aws", &["us-east-1"], &collectors, |call, _| match call {
         "rds:DescribeDBInstances" => (200, DATABASES),
@@ -202,7 +202,7 @@ const GROUP_GONE: &str =
     "<ErrorResponse><Error><Code>TargetGroupNotFound</Code><Message>gone</Message></Error></ErrorResponse>";
 
 #[tokio::test]
-async fn a_target_group_that_vanishes_meanwhile_is_no_gap() {
+async fn target_group_deleted_during_collection_is_no_gap() {
     let collected = collect_in("aws", &["us-east-1"], &["alb_target_groups"], |call, _| match call {
         "elasticloadbalancing:DescribeTargetGroups" => (200, TARGET_GROUPS),
         "elasticloadbalancing:DescribeTargetHealth" | "elasticloadbalancing:DescribeTags" => (400, GROUP_GONE),
@@ -216,7 +216,7 @@ async fn a_target_group_that_vanishes_meanwhile_is_no_gap() {
 const REFUSED_AS_JSON: &str = r#"{"__type":"UnrecognizedClientException","message":"no"}"#;
 
 #[tokio::test]
-async fn every_service_says_in_its_own_words_that_a_region_is_not_enabled() {
+async fn disabled_region_is_recognized_by_each_service_code() {
     for (collector, call) in [("vpcs", "ec2"), ("rds_instances", "rds"), ("cloudwatch_alarms", "monitoring")] {
         let collected = collect_only(&[collector], |call, region| match (call.split(':').next(), region) {
             (Some("iam"), _) => (200, ALIASES),
@@ -246,7 +246,7 @@ const SCALING_GROUPS: &str = "<DescribeAutoScalingGroupsResponse><DescribeAutoSc
     </AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>";
 
 #[tokio::test]
-async fn balancers_say_their_type_and_hang_below_their_network_and_groups_have_sizes() {
+async fn load_balancers_have_type_and_vpc_and_groups_have_sizes() {
     let collected = collect_in("aws", &["us-east-1"], &["vpcs", "albs", "autoscaling_groups"], |call, _| match call {
         "ec2:DescribeVpcs" => (200, VPCS),
         "elasticloadbalancing:DescribeLoadBalancers" => (200, BALANCERS),
@@ -266,7 +266,7 @@ async fn balancers_say_their_type_and_hang_below_their_network_and_groups_have_s
 }
 
 #[tokio::test]
-async fn characters_that_cannot_be_read_cost_values_and_ids_their_item() {
+async fn unreadable_ids_skip_their_item() {
     const DAMAGED: &str = "<DescribeVpcsResponse><vpcSet>\
         <item><vpcId>vpc-1</vpcId><tagSet><item><key>owner</key><value>a&#xD83D;b</value></item></tagSet></item>\
         <item><vpcId>vpc-2</vpcId></item><item><vpcId>vpc-&#xDC00;3</vpcId></item></vpcSet></DescribeVpcsResponse>";

@@ -20,7 +20,7 @@ fn codes(collected: &Collected) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_complete_answer_without_a_use_means_that_there_was_none() {
+async fn complete_result_without_use_means_unused() {
     let collected = measured(|call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         "monitoring:GetMetricData" => (
@@ -34,7 +34,7 @@ async fn a_complete_answer_without_a_use_means_that_there_was_none() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_complete_is_no_measurement() {
+async fn incomplete_result_is_a_gap() {
     let collected = measured(|call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         "monitoring:GetMetricData" => (
@@ -53,7 +53,7 @@ async fn an_answer_that_is_not_complete_is_no_measurement() {
 }
 
 #[tokio::test]
-async fn each_metric_needs_a_result_of_its_own() {
+async fn each_metric_needs_its_own_result() {
     let collected = measured(|call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         "monitoring:GetMetricData" => (200, r#"{"MetricDataResults":[{"Id":"m0_0","StatusCode":"Complete"}]}"#),
@@ -64,7 +64,7 @@ async fn each_metric_needs_a_result_of_its_own() {
 }
 
 #[tokio::test]
-async fn part_of_the_data_without_a_rest_is_no_measurement() {
+async fn partial_data_without_rest_is_a_gap() {
     let collected = measured(|call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         "monitoring:GetMetricData" => (

@@ -195,7 +195,7 @@ const IAM_REFUSED: &str =
     "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error></ErrorResponse>";
 
 #[tokio::test]
-async fn what_is_there_is_collected_and_connected() {
+async fn resources_are_collected_and_connected() {
     let collected = collect_only(&["vpcs", "subnets"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "ec2:DescribeVpcs" => (200, VPCS),
@@ -215,7 +215,7 @@ async fn what_is_there_is_collected_and_connected() {
 }
 
 #[tokio::test]
-async fn a_denied_call_costs_its_kind_in_its_region() {
+async fn denied_call_skips_its_kind_in_its_region() {
     let collected = collect_only(&["vpcs", "subnets"], |call, region| match (call, region) {
         ("iam:ListAccountAliases", _) => (200, ALIASES),
         ("ec2:DescribeVpcs", _) => (200, VPCS),
@@ -231,7 +231,7 @@ async fn a_denied_call_costs_its_kind_in_its_region() {
 }
 
 #[tokio::test]
-async fn a_region_that_is_not_enabled_is_one_gap() {
+async fn disabled_region_is_one_gap() {
     let collected = collect_only(&["vpcs", "subnets", "keypairs"], |call, region| match (call, region) {
         ("iam:ListAccountAliases", _) => (200, ALIASES),
         (_, "us-west-2") => (401, EC2_REFUSED),
@@ -247,7 +247,7 @@ async fn a_region_that_is_not_enabled_is_one_gap() {
 }
 
 #[tokio::test]
-async fn credentials_refused_at_once_fail_the_account() {
+async fn rejected_credentials_fail_account() {
     let collected = collect_only(&["vpcs"], |_, _| (403, IAM_REFUSED)).await;
     let failure = collected.result.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Credentials);
@@ -256,7 +256,7 @@ async fn credentials_refused_at_once_fail_the_account() {
 }
 
 #[tokio::test]
-async fn what_two_services_call_by_the_same_name_are_two_gaps() {
+async fn same_operation_of_two_services_gives_two_gaps() {
     let collected =
         collect_in("aws", &["us-east-1"], &["elbs", "albs", "alb_target_groups", "vpcs"], |call, _| match call {
             "iam:ListAccountAliases" => (200, ALIASES),
@@ -274,7 +274,7 @@ async fn what_two_services_call_by_the_same_name_are_two_gaps() {
 }
 
 #[tokio::test]
-async fn a_failure_that_comes_again_is_counted_and_no_second_gap() {
+async fn repeated_failure_is_counted_and_one_gap() {
     let collected = collect_in("aws", &["us-east-1"], &["iam_groups"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "iam:ListGroups" => (
@@ -292,7 +292,7 @@ async fn a_failure_that_comes_again_is_counted_and_no_second_gap() {
 }
 
 #[tokio::test]
-async fn a_region_that_does_not_answer_is_given_up() {
+async fn unresponsive_region_is_given_up() {
     let collected = collect_only(&[], |call, region| match (call, region) {
         ("iam:ListAccountAliases", _) => (200, ALIASES),
         ("ec2:DescribeVpcs", "us-east-1") => (200, VPCS),
@@ -307,7 +307,7 @@ async fn a_region_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_costs_only_what_comes_after_it() {
+async fn failed_page_loses_only_later_pages() {
     let collected = collect_only(&["iam_groups"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "iam:ListGroups" => (

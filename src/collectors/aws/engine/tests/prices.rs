@@ -33,7 +33,7 @@ macro_rules! product {
 }
 
 #[tokio::test]
-async fn instances_do_not_hang_on_prices() {
+async fn instances_are_collected_without_prices() {
     let collected = collect_only(&["instances"], |call, _| match call {
         "iam:ListAccountAliases" => (200, ALIASES),
         "ec2:DescribeInstances" => {
@@ -61,7 +61,7 @@ async fn instances_do_not_hang_on_prices() {
 }
 
 #[tokio::test]
-async fn a_type_whose_price_cannot_be_asked_says_nothing_about_the_others() {
+async fn failed_price_of_one_type_leaves_others_priced() {
     let orders: [Cloud; 2] = [
         |call, _| price(call, instances!("a1.large", "m5.large", "z1.large")),
         |call, _| price(call, instances!("z1.large", "m5.large", "a1.large")),
@@ -92,7 +92,7 @@ fn price(call: &str, instances: &'static str) -> (u16, &'static str) {
 }
 
 #[tokio::test]
-async fn prices_are_those_of_the_region_itself_also_where_it_is_a_new_one() {
+async fn prices_are_of_the_region_itself() {
     let collected = collect_in("aws", &["eu-west-1", "eu-west-9"], &["instances", "volumes"], |call, _| match call {
         "ec2:DescribeInstances" => (200, INSTANCES),
         "pricing:GetProducts of m5.large" => (
@@ -132,7 +132,7 @@ const VOLUME_PRICES: &str = r#"{"PriceList":[
 ]}"#;
 
 #[tokio::test]
-async fn a_volume_type_costs_what_its_space_costs() {
+async fn volume_type_price_is_of_storage() {
     let collected = collect_in("aws", &["us-east-1"], &["volumes"], |call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         "pricing:GetProducts of gp3" => (200, VOLUME_PRICES),
@@ -145,7 +145,7 @@ async fn a_volume_type_costs_what_its_space_costs() {
 }
 
 #[tokio::test]
-async fn a_volume_type_that_cannot_be_priced_is_there() {
+async fn volume_type_without_price_has_a_node() {
     let collected = collect_in("aws", &["us-east-1"], &["volumes"], |call, _| match call {
         "ec2:DescribeVolumes" => (200, VOLUMES),
         call if call.starts_with("pricing:") => (500, ""),
@@ -180,7 +180,7 @@ async fn accounts_sharing(count: usize, cloud: Cloud) -> (usize, Vec<Vec<String>
 const THREE: &str = instances!("a1.large", "c5.large", "m5.large");
 
 #[tokio::test]
-async fn failing_price_list_costs_the_run_one_question() {
+async fn failing_price_list_is_called_once_per_run() {
     let answers: [Cloud; 3] = [
         |call, _| if call.starts_with("pricing:") { (500, "") } else { listed(call) },
         |call, _| if call.starts_with("pricing:") { (200, "") } else { listed(call) },
@@ -194,7 +194,7 @@ async fn failing_price_list_costs_the_run_one_question() {
 }
 
 #[tokio::test]
-async fn price_list_that_fails_later_is_given_up_by_all() {
+async fn price_list_failure_stops_calls_of_all_accounts() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let (asked, gaps) = accounts_sharing(5, |call, _| match call {
         call if call.starts_with("pricing:") && ASKED.fetch_add(1, Ordering::Relaxed) > 0 => (500, ""),
@@ -209,7 +209,7 @@ async fn price_list_that_fails_later_is_given_up_by_all() {
 }
 
 #[tokio::test]
-async fn account_that_is_denied_keeps_no_other_from_asking() {
+async fn denied_account_does_not_stop_calls_of_others() {
     let (asked, gaps) =
         accounts_sharing(3, |call, _| if call.starts_with("pricing:") { (400, DENIED) } else { listed(call) }).await;
     assert_eq!(asked, 3, "each account once");

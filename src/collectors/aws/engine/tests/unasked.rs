@@ -37,7 +37,7 @@ async fn alarms(cloud: Cloud, asked: &AtomicU32) -> (u32, Vec<(String, String)>)
 }
 
 #[tokio::test]
-async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
+async fn unresponsive_operation_is_skipped_and_kind_continues() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let cloud: Cloud = |call, _| listed_or(call, &ASKED, (503, ""));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
@@ -48,7 +48,7 @@ async fn an_operation_that_does_not_answer_is_given_up_and_the_kind_goes_on() {
 }
 
 #[tokio::test]
-async fn an_operation_that_is_denied_again_and_again_is_given_up() {
+async fn repeatedly_denied_operation_is_skipped() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let cloud: Cloud = |call, _| listed_or(call, &ASKED, (400, r#"{"__type":"AccessDeniedException","message":"no"}"#));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
@@ -57,7 +57,7 @@ async fn an_operation_that_is_denied_again_and_again_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_region_that_is_given_up_names_the_kinds_that_were_not_asked_for() {
+async fn given_up_region_names_its_skipped_kinds() {
     let collected = collect_only(&[], |call, region| match (call, region) {
         ("iam:ListAccountAliases", _) => (200, ALIASES),
         ("ec2:DescribeVpcs", "us-east-1") => (200, VPCS),
@@ -75,7 +75,7 @@ async fn a_region_that_is_given_up_names_the_kinds_that_were_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_region_whose_credentials_end_names_what_is_left() {
+async fn region_with_expired_credentials_names_skipped_kinds() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let collected = collect_in(
         "aws",
@@ -93,7 +93,7 @@ async fn a_region_whose_credentials_end_names_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_listing_for_several_collectors_is_asked_once_also_if_it_fails() {
+async fn shared_listing_is_called_once_even_if_it_fails() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     const BALANCERS: &str = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers><member>\
         <LoadBalancerArn>arn:aws:elasticloadbalancing:x:1:loadbalancer/app/a/1</LoadBalancerArn>\

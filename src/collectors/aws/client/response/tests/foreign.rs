@@ -31,7 +31,7 @@ fn refusal(service: &str, name: &str, status: u16, headers: &[(&str, &str)], bod
 }
 
 #[test]
-fn answer_of_the_service_is_accepted() {
+fn response_of_the_service_is_accepted() {
     for (service, name, body) in NOTHING {
         let types = match operation(service, name).unwrap().service.protocol {
             Protocol::Json | Protocol::RestJson => ["application/json", "application/x-amz-json-1.1", ""],
@@ -50,7 +50,7 @@ fn answer_of_the_service_is_accepted() {
 }
 
 #[test]
-fn answer_without_output_may_be_empty() {
+fn response_without_output_may_be_empty() {
     for (service, name) in [
         ("s3", "DeleteBucket"),
         ("s3", "HeadBucket"),
@@ -69,7 +69,7 @@ fn answer_without_output_may_be_empty() {
 }
 
 #[test]
-fn empty_answer_is_none_where_there_is_output() {
+fn empty_response_with_output_is_rejected() {
     for (service, name, _) in NOTHING {
         for body in ["", " \n"] {
             let error = check(service, name, 200, &[], body.as_bytes()).unwrap_err();
@@ -79,7 +79,7 @@ fn empty_answer_is_none_where_there_is_output() {
 }
 
 #[test]
-fn body_of_another_kind_is_no_answer() {
+fn body_of_wrong_type_is_rejected() {
     let foreign = [
         "<!DOCTYPE html><html><head><title>Sign in</title><meta charset=x></head><body>Hello",
         "<html><body>Hello</body></html>",
@@ -127,7 +127,7 @@ fn body_of_another_kind_is_no_answer() {
 }
 
 #[test]
-fn every_xml_answer_has_a_root_that_the_model_names() {
+fn every_xml_response_has_a_root_of_the_model() {
     for service in super::super::super::model::services().filter_map(super::super::super::model::service) {
         for operation in service.operations().filter_map(|name| service.operation(name)) {
             let has_members = operation.output.as_ref().is_some_and(|output| {
@@ -142,7 +142,7 @@ fn every_xml_answer_has_a_root_that_the_model_names() {
 }
 
 #[test]
-fn refusal_without_a_code_is_not_the_services() {
+fn error_without_code_is_foreign() {
     for (service, name, _) in NOTHING {
         for (status, body) in [
             (403, "<html><body>Forbidden by policy</body></html>"),
@@ -164,7 +164,7 @@ fn refusal_without_a_code_is_not_the_services() {
 }
 
 #[test]
-fn redirect_of_s3_is_an_answer() {
+fn redirect_of_s3_is_accepted() {
     let moved = "<Error><Code>TemporaryRedirect</Code><Endpoint>b.s3.eu-west-1.amazonaws.com</Endpoint></Error>";
     let error = refusal("s3", "GetBucketTagging", 307, &[], moved);
     assert_eq!((error.kind, error.code.as_str()), (Unexpected, "TemporaryRedirect"));

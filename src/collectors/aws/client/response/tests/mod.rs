@@ -155,7 +155,7 @@ fn json_follows_the_model_too() {
 }
 
 #[test]
-fn what_is_broken_is_odd_and_says_so() {
+fn malformed_responses_are_unexpected_with_reason() {
     let truncated = &INSTANCES[..INSTANCES.len() - 60];
     for (service, name, body, expected) in [
         ("ec2", "DescribeInstances", truncated, "the XML ends too early"),
@@ -182,7 +182,7 @@ fn what_is_broken_is_odd_and_says_so() {
 }
 
 #[test]
-fn unreadable_characters_cost_their_value_only() {
+fn unreadable_characters_are_replaced_in_values() {
     for damage in ["&#xD83D;", "&#57005;", "&#x110000;", "&bomb;"] {
         let item = |id: &str, name: &str| format!("<item><vpcId>{id}</vpcId><cidrBlock>{name}</cidrBlock></item>");
         let items = item("vpc-1", &format!("a{damage}b")) + &item("vpc-2", "c");
@@ -206,7 +206,7 @@ fn unreadable_characters_cost_their_value_only() {
 }
 
 #[test]
-fn xml_that_nests_without_end_does_not_end_the_stack() {
+fn deeply_nested_xml_does_not_overflow_stack() {
     let deep = "<configurations><item>".repeat(10_000);
     let body = format!("<r><instanceTypeSet><item>{deep}");
     assert!(reply("ec2", "DescribeInstanceTypes", &body).tree().is_err());
@@ -254,7 +254,7 @@ fn refusals_in_xml_give_code_and_message() {
 }
 
 #[test]
-fn a_bucket_elsewhere_is_told_from_other_refusals_that_name_its_region() {
+fn bucket_in_other_region_is_recognized() {
     let refused =
         |status, body| refusal("s3", "GetBucketLocation", status, &[("x-amz-bucket-region", "eu-west-1")], body);
     for (status, body) in [
