@@ -163,13 +163,13 @@ pub trait Collector: Send + Sync {
 
     /// Returns the kinds that can be deleted only after all resources of this kind in the same account and region, where the
     /// graph has no edge for that.
-    fn deleted_before(&self, _kind: &str) -> &'static [String] {
+    fn delete_before(&self, _kind: &str) -> &'static [String] {
         &[]
     }
 
     /// Returns the kinds that are deleted together with a resource of this kind, if an edge connects them. A protected
     /// resource among them prevents the deletion.
-    fn takes_along(&self, _kind: &str) -> &'static [String] {
+    fn cascades_to(&self, _kind: &str) -> &'static [String] {
         &[]
     }
 

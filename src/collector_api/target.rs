@@ -1,46 +1,47 @@
-//! The target of an operation: a resource as stored in the core, with its account and region.
+//! The target of an operation: a resource as the core has it, and its location.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use worker_proto::{Failure, FailureKind};
 
-/// A resource to be tagged or deleted.
+/// A resource whose tags are changed or that is deleted.
 ///
-/// It has the core's state, which may be hours old. An operation reads the resource's dependencies from the cloud.
+/// Its fields are those that the core has stored. Related resources are listed in the cloud when they are needed,
+/// because the graph may be hours old.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// Its kind, such as `aws_ec2_volume`.
+    /// The kind, such as `aws_ec2_volume`.
     pub kind: String,
-    /// The resource's ID in the cloud.
+    /// The ID in the cloud.
     pub id: String,
-    /// The resource's name, or its ID if it has none.
+    /// The name; the ID if there is none.
     pub name: String,
-    /// The resource's fields, including its tags.
+    /// The fields, tags among them.
     pub reported: Map<String, Value>,
     /// The cloud's ID, which is the collector's name.
     pub cloud: String,
-    /// The account that it belongs to.
+    /// The account.
     pub account: ParentNode,
-    /// The region that it is in, if that is certain.
+    /// The region, if it is certain.
     pub region: Option<ParentNode>,
 }
 
 /// The account or the region of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParentNode {
-    /// Its id in the cloud.
+    /// The ID in the cloud.
     pub id: String,
-    /// The node's name, if known.
+    /// The name, if known.
     pub name: Option<String>,
-    /// The node's fields; may be empty.
+    /// The fields; may be empty.
     pub reported: Map<String, Value>,
 }
 
 impl Target {
-    /// Reads the target of an operation.
+    /// Parses the target of an operation.
     ///
     /// # Errors
-    /// `Internal` if the JSON is not a target.
+    /// `Internal` if it is malformed.
     pub fn read(json: &str) -> Result<Self, Failure> {
         serde_json::from_str(json).map_err(|error| Failure {
             kind: FailureKind::Internal,
@@ -48,7 +49,7 @@ impl Target {
         })
     }
 
-    /// Returns a field that is a non-empty string.
+    /// Returns a field that is a string and not empty.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<&str> {
         self.reported.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
@@ -60,7 +61,7 @@ impl Target {
         self.reported.get("tags")?.get(key)?.as_str()
     }
 
-    /// Returns kind, name and ID for messages.
+    /// Returns kind, name and ID, as users read them.
     #[must_use]
     pub fn label(&self) -> String {
         if self.name == self.id {

@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 
 use crate::{
-    ckcore::{Ancestor, Stored, StoredGraph},
-    collectors::{ParentNode, Target},
-    graph::Schema,
+    ckcore::{Ancestor, StoredGraph, StoredNode},
+    collector_api::{ParentNode, Target},
+    collectors,
 };
 
 /// The nodes of a stored graph by id, and who is above whom.
@@ -161,7 +161,7 @@ impl<'g> Places<'g> {
         }
         let node = self.node(index);
         let stored = node.ancestors.get("account").map(of_ancestor);
-        let named = || arn(node).map(|(_, account)| account).filter(|account| !account.is_empty());
+        let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
         let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
         // Whoever it is, the graph knows more of it.
         let found = self.all_above(index, Rank::Account).into_iter().find(|above| self.id(*above) == said.id);
@@ -214,26 +214,20 @@ enum Place {
 ///
 /// # Errors
 /// What about its place is not known.
-pub(super) fn subject_of_task(node: &Stored) -> Result<Target, String> {
+pub(super) fn subject_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;
     let region = node.ancestors.get("region").map(of_ancestor);
     Ok(subject(node, cloud.id.clone(), of_ancestor(account), region))
 }
 
-fn subject(node: &Stored, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {
+fn subject(node: &StoredNode, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {
     let id = resource_id(node).to_owned();
     let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
     Target { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
 }
 
-/// Region and account of an ARN.
-fn arn(node: &Stored) -> Option<(&str, &str)> {
-    let mut parts = text(node, "arn").filter(|arn| arn.starts_with("arn:"))?.split(':').skip(3);
-    Some((parts.next()?, parts.next()?))
-}
-
-fn home(node: &Stored) -> ParentNode {
+fn home(node: &StoredNode) -> ParentNode {
     ParentNode {
         id: resource_id(node).to_owned(),
         name: text(node, "name").map(str::to_owned),

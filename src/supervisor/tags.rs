@@ -18,8 +18,8 @@ use super::{
     place,
 };
 use crate::{
-    ckcore::{Stored, Task, TaskResult},
-    collectors::Target,
+    ckcore::{StoredNode, Task, TaskResult},
+    collector_api::Target,
 };
 
 /// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.
@@ -98,7 +98,7 @@ fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
 }
 
 /// The subject with the tags that it has by now.
-fn current(subject: &Target, node: &Stored) -> Target {
+fn current(subject: &Target, node: &StoredNode) -> Target {
     Target { reported: node.reported.clone(), ..subject.clone() }
 }
 

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ckworker::{
     ckcore::{self, CoreConfig},
-    collectors::{self, BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
+    collectors,
+    delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
     process::{Program, reaper},
     report::{CoreStatus, StatusSnapshot},

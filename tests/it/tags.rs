@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ckworker::{
-    collectors::{self, ParentNode, Target},
+    collector_api::{ParentNode, Target},
+    collectors,
     process::{self, Program},
     settings::Settings,
 };

@@ -1,4 +1,4 @@
-//! The holder of the base credentials: lives in the supervisor and gives each account's worker only its own.
+//! The broker of credentials: it holds the base credentials in the supervisor and issues each unit its own.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,35 +15,37 @@ use super::{
     sdk_settings::{self, ReadSettings, Variables},
     selection::role_arn,
 };
+use crate::collector_api::{BoxFuture, Broker};
 
-/// The longest that all sources of base credentials together may take.
+/// The timeout of all sources of base credentials together.
 const SOURCES_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a unit's payload says, as JSON.
+/// The payload of a unit, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Payload {
-    /// The account id.
+    /// The account ID.
     pub(crate) account: String,
-    /// The role to assume; none means the base credentials.
+    /// The role to assume; `None` means the base credentials.
     pub(crate) role: Option<String>,
     /// The partition of the account.
     pub(crate) partition: String,
     /// The regions to collect.
     pub(crate) regions: Vec<String>,
-    /// Whether the account was read from a graph and not from the cloud: base credentials must prove to be of it.
+    /// Whether the account comes from a graph and not from the cloud, so that the base credentials must be verified to
+    /// belong to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) verify: bool,
 }
 
 impl Payload {
-    /// Reads the payload of a unit.
+    /// Parses the payload of a unit.
     ///
     /// # Errors
-    /// `Internal` if it is not one of ours.
+    /// `Internal` if it is malformed.
     pub(crate) fn read(unit: &Unit) -> Result<Self, Failure> {
         serde_json::from_str(&unit.payload).map_err(|error| Failure {
             kind: FailureKind::Internal,
-            message: format!("the payload of AWS account {} cannot be read: {error}", unit.id),
+            message: format!("cannot read the payload of AWS account {}: {error}", unit.id),
         })
     }
 }
@@ -51,7 +53,7 @@ impl Payload {
 /// The broker of the AWS collector.
 pub(crate) struct AwsBroker {
     key: Option<(String, String)>,
-    /// The settings of AWS's tools, or why they cannot be obeyed.
+    /// The settings of AWS's tools, or why they are rejected.
     read: Result<ReadSettings, String>,
     external_id: Option<String>,
     session_name: Option<String>,
@@ -61,7 +63,7 @@ pub(crate) struct AwsBroker {
 }
 
 impl AwsBroker {
-    /// A broker that has not contacted anything yet.
+    /// Returns a broker; contacts nothing.
     pub(crate) fn new(options: &Options) -> Self {
         let key = options.access_key();
         let read = sdk_settings::read(&Variables::of_process(), key.is_some());
@@ -101,7 +103,7 @@ impl AwsBroker {
     async fn base(&self) -> Result<Credentials, Failure> {
         let provider = self.provider().await?;
         let found = timeout(SOURCES_TIMEOUT, provider.provide_credentials()).await;
-        let found = found.map_err(|_| no_credentials("the sources did not answer in time"))?;
+        let found = found.map_err(|_| no_credentials("the sources did not respond in time"))?;
         let found = found.map_err(|error| no_credentials(&causes(&error)))?;
         let secret = Secret {
             access_key_id: found.access_key_id().to_owned(),
@@ -112,7 +114,7 @@ impl AwsBroker {
         Ok(Credentials { secret: write(&secret)?, expires: found.expiry().and_then(seconds) })
     }
 
-    /// The base credentials, if they are of this account.
+    /// Returns the base credentials, if they belong to this account.
     async fn base_of(&self, account: &str) -> Result<Credentials, Failure> {
         let credentials = self.base().await?;
         let own = self.own.get_or_try_init(|| self.own_account()).await?;
@@ -130,7 +132,7 @@ impl AwsBroker {
 
     async fn own_account(&self) -> Result<String, Failure> {
         let endpoint = endpoint(&self.read()?.settings, "sts");
-        let what = "the AWS credentials cannot be verified";
+        let what = "cannot verify the AWS credentials";
         let client = self.sts().await?;
         let answer = insist(|| client.get_caller_identity().send()).await;
         let answer = answer.map_err(|error| failure(what, &endpoint, &error))?;
@@ -159,7 +161,7 @@ impl AwsBroker {
             if is_denied(&error) {
                 failure.message.push_str("; the role must exist there, and its trust policy must name who you are");
                 if self.external_id.is_none() {
-                    failure.message.push_str(" (and if it wants an external id, give --aws-external-id)");
+                    failure.message.push_str(" (if it requires an external ID, give --aws-external-id)");
                 }
             }
             failure
@@ -180,7 +182,7 @@ impl AwsBroker {
 
 fn write(secret: &Secret) -> Result<String, Failure> {
     serde_json::to_string(secret)
-        .map_err(|_| Failure { kind: FailureKind::Internal, message: "credentials cannot be written as JSON".into() })
+        .map_err(|_| Failure { kind: FailureKind::Internal, message: "cannot write credentials as JSON".into() })
 }
 
 fn seconds(time: SystemTime) -> Option<i64> {

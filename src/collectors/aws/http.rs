@@ -1,7 +1,7 @@
-//! One HTTP client for both schemes, which reads trusted certificates only when it first meets `https`.
+//! An HTTP client for both schemes. It loads trusted certificates on the first `https` request.
 //!
-//! Reading the system's takes longer than everything else at the start of a process, and a server on this machine needs
-//! none. Proxies come from the environment; the metadata services of instances and containers are called without one.
+//! Loading the system's certificates takes longer than all other start-up work, and a server on this machine needs
+//! none. Proxies come from the environment; metadata services of instances and containers are called without a proxy.
 
 use std::{net::IpAddr, path::Path, sync::OnceLock};
 
@@ -22,7 +22,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// The content of a file of certificates, which was checked.
+/// The content of a validated file of certificates.
 #[derive(Clone, Debug)]
 pub(super) struct Bundle(Vec<u8>);
 
@@ -44,7 +44,7 @@ pub(super) fn trusted(path: &Path) -> Result<Bundle, String> {
     Ok(Bundle(text))
 }
 
-/// The client. It trusts the certificates of the bundle, or without one those of the system.
+/// Returns the client. It trusts the certificates of the bundle, or else those of the system.
 pub(super) fn client(bundle: Option<&Bundle>) -> Result<SharedHttpClient, String> {
     let mut context = TlsContext::builder();
     if let Some(Bundle(pem)) = bundle {
@@ -71,7 +71,7 @@ pub(super) fn client(bundle: Option<&Bundle>) -> Result<SharedHttpClient, String
     Ok(SharedHttpClient::new(ByAddress { direct: plain(true), plain: plain(false), secure }))
 }
 
-/// Chooses by the address of each request.
+/// Selects the client by the address of each request.
 #[derive(Debug)]
 struct ByAddress {
     direct: SharedHttpClient,
@@ -112,7 +112,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Whether an address without scheme begins with a host that only this machine can reach in this way.
+/// Returns whether an address without scheme begins with a link-local or loopback host.
 fn is_link_local(rest: &str) -> bool {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = authority

@@ -1,4 +1,4 @@
-//! The form of a secret, and what the errors of the official crates mean to a user.
+//! The format of secrets, and the failures of official crates as users read them.
 
 use std::error::Error;
 
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::certificates;
 
-/// No more causes are added to a line of this length in bytes.
+/// The length of a line in bytes after which no more causes are added.
 const MAX_CAUSES: usize = 300;
 
-/// The collector's form of [`Credentials::secret`].
+/// The collector's format of [`Credentials::secret`].
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Secret {
-    /// The access key id.
+    /// The access key ID.
     pub(crate) access_key_id: String,
     /// The secret access key.
     pub(crate) secret_access_key: String,
@@ -37,18 +37,18 @@ pub(crate) struct Secret {
 }
 
 impl Secret {
-    /// Reads what a broker wrote.
+    /// Parses a broker's secret.
     ///
     /// # Errors
-    /// `Internal` if it is not of this form; the text says nothing of its content.
+    /// `Internal` if it is malformed; the message does not contain it.
     pub(crate) fn read(credentials: &Credentials) -> Result<Self, Failure> {
         serde_json::from_str(&credentials.secret).map_err(|_| Failure {
             kind: FailureKind::Internal,
-            message: "the credentials received are not of the AWS collector's form".into(),
+            message: "cannot parse the received AWS credentials".into(),
         })
     }
 
-    /// The official crates' form.
+    /// Converts to the format of the official crates.
     pub(crate) fn to_aws(&self) -> AwsCredentials {
         AwsCredentials::new(
             &*self.access_key_id,
@@ -60,13 +60,13 @@ impl Secret {
     }
 }
 
-/// Which endpoint a call to `service` goes to, for messages.
+/// Returns the endpoint of a service, for messages.
 pub(crate) fn endpoint(settings: &SdkSettings, service: &str) -> String {
     let own = settings.endpoints.url(service).map(str::to_owned);
     own.unwrap_or_else(|| format!("the AWS endpoint of {service} in {}", settings.region))
 }
 
-/// What is wrong with credentials, and what to do about it.
+/// Returns the failure for unusable credentials, with a remedy.
 pub(crate) fn no_credentials(detail: &str) -> Failure {
     let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
     no_credentials_of(profile.as_deref(), detail)
@@ -87,12 +87,12 @@ fn no_credentials_of(profile: Option<&str>, detail: &str) -> Failure {
     Failure { kind: FailureKind::Credentials, message }
 }
 
-/// Whether the official crates say that somebody has to sign in to SSO: there is no token, or it has expired or is refused.
+/// Returns whether the user must sign in to SSO: the token is missing, expired or rejected.
 fn needs_login(detail: &str) -> bool {
     detail.contains("SSO token") || detail.contains("Session token not found or invalid")
 }
 
-/// What a failed call of the official crates means. `what` says what was tried, `endpoint` where.
+/// Returns the failure of an official crate's call. `what` is the attempted action, `endpoint` its address.
 pub(crate) fn failure<E>(what: &str, endpoint: &str, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -118,26 +118,27 @@ where
                     return failure;
                 }
                 // Something else than the service, such as a proxy.
-                None => format!("{endpoint} answered oddly: status {status} without a code"),
+                None => format!("unexpected response from {endpoint}: status {status} without a code"),
             }
         }
-        SdkError::TimeoutError(_) => format!("no answer from {endpoint} in time"),
+        SdkError::TimeoutError(_) => format!("no response from {endpoint} in time"),
         SdkError::DispatchFailure(_) if is_unknown_host(error) => format!("the host of {endpoint} does not exist"),
-        SdkError::DispatchFailure(_) => format!("{endpoint} cannot be reached: {}", root_cause(error)),
-        _ => format!("{endpoint} answered oddly: {}", root_cause(error)),
+        SdkError::DispatchFailure(_) => format!("cannot reach {endpoint}: {}", root_cause(error)),
+        _ => format!("unexpected response from {endpoint}: {}", root_cause(error)),
     };
     let advice = "check the network and AWS_ENDPOINT_URL if it is set";
     Failure { kind: FailureKind::Unavailable, message: format!("{what}: {detail}; {advice}") }
 }
 
-/// Whether the service says that who asked must not do this.
+/// Returns whether the service denies the call.
 pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(answer) = error else { return false };
     let Some(code) = answer.err().code() else { return false };
     CallErrorKind::of(code, answer.raw().status().as_u16()) == CallErrorKind::Denied && !is_setting(code)
 }
 
-/// A refusal of the service. The codes mean what they mean to the collector's own client; what cannot pass is final.
+/// Returns the failure of a service's error. Codes have the same meaning as in the collector's own client; permanent
+/// errors are final.
 fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
     let kind = match is_setting(code) {
         true => FailureKind::Configuration,
@@ -154,15 +155,15 @@ fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
         }
         "ValidationError" | "ValidationException" => "check the names that were given, such as --aws-role",
         _ => match kind {
-            FailureKind::Credentials => "check that the credentials are current and are allowed to do this",
-            FailureKind::Unavailable => "AWS is busy or has trouble, which may pass",
-            _ => "AWS does not take this call as it is: check the AWS options",
+            FailureKind::Credentials => "check that the credentials are current and have the permission",
+            FailureKind::Unavailable => "AWS is throttling or unavailable; retry later",
+            _ => "AWS rejects this call: check the AWS options",
         },
     };
     Failure { kind, message: format!("{what}: {code}: {text}; {advice}") }
 }
 
-/// Whether a code speaks of how an account is set up, although its status says that the call is forbidden.
+/// Returns whether a code concerns the setup of an account, although its status means a denied call.
 fn is_setting(code: &str) -> bool {
     matches!(code, "AWSOrganizationsNotInUseException" | "RegionDisabledException")
 }
@@ -178,7 +179,7 @@ fn credentials_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
-/// An error and its causes in one line of bounded length. The official crates list every source on a line of its own.
+/// Joins an error and its causes in one line of bounded length. The official crates list each source on its own line.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     let mut next = Some(error);
@@ -210,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// What a service that answers this status and this code is taken to say.
+    /// Returns the failure for a service's status and code.
     fn answered(status: u16, code: Option<&str>) -> (FailureKind, String, bool) {
         let answer = HttpResponse::new(status.try_into().expect("a status"), SdkBody::empty());
         let error = ErrorMetadata::builder().message("No.");

@@ -1,9 +1,9 @@
-//! The aws collector: accounts of an organization, one unit each, described by definitions and collected by an engine.
+//! The AWS collector: the accounts of an organization, one unit each.
 //!
-//! `options`, `role` and `selection` decide what is collected, `sdk_settings` reads the settings of AWS's own tools, `broker` and
-//! `identity` hold and verify credentials through `official` and `official_config`, `plan` makes
-//! the units, `regions` says where an account can be; `definitions` say what a kind is, `engine` carries them out through `client`, and `change` changes tags and
-//! deletes.
+//! `options`, `role` and `selection` decide what is collected. `sdk_settings` reads the settings of AWS's own tools.
+//! `broker` and `identity` hold and verify credentials, with `official` and `official_config` for the official crates.
+//! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, `engine` collects
+//! them through `client`, and `change` changes tags and deletes resources.
 
 mod broker;
 mod change;
@@ -31,10 +31,26 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Target, Uncollected};
-use crate::settings::{OptionSpec, Settings};
+use crate::{
+    collector_api::{
+        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Target, Uncollected,
+    },
+    graph::{KindFile, Schema, SchemaError},
+    settings::{OptionSpec, Settings},
+    telemetry::Announced,
+};
 
-/// The aws collector.
+/// The kinds of AWS's nodes.
+const KINDS: &str = include_str!("kinds.json");
+
+/// Returns the base kinds and those of AWS, parsed at the first call.
+fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    let read = || Schema::read(&[KindFile { plugin: "aws", json: KINDS }]);
+    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+}
+
+/// The AWS collector.
 pub struct Aws;
 
 impl Collector for Aws {

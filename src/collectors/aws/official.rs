@@ -1,4 +1,4 @@
-//! Calls of the official crates: how long they are repeated, and what time it is where they are answered.
+//! Calls of the official crates: retries, and the clock of the services.
 
 use std::{
     error::Error,
@@ -28,14 +28,15 @@ use super::client::{
     explain::{is_unknown_host, is_untrusted},
 };
 
-/// How long a call is repeated beyond the few attempts of the official crates. A plan and a unit as a whole are retried too.
+/// How long a call is retried beyond the few attempts of the official crates. Plans and units are retried as a whole
+/// too.
 const RETRY: Duration = Duration::from_secs(20);
 
 /// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Sends a request until it succeeds, fails for good, or the time is over. All attempts are to be made with the same
-/// client: it learns the time of the service from each answer.
+/// Sends a request until it succeeds, fails permanently, or the time is over. All attempts must use the same client,
+/// which measures the service's time with each response.
 pub(crate) async fn insist<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -62,14 +63,14 @@ where
     }
 }
 
-/// What the code of a refusal means; `None` if there is no code, or something else failed.
+/// Returns the meaning of an error's code; `None` if there is no code, or something else failed.
 fn refused_kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<CallErrorKind> {
     let SdkError::ServiceError(answer) = error else { return None };
     Some(CallErrorKind::of(answer.err().code()?, answer.raw().status().as_u16()))
 }
 
-/// Whether another attempt may succeed. A call that was late has had its time, and a port or a host that is not there or a
-/// certificate that is not trusted has had a few attempts.
+/// Returns whether another attempt may succeed. A timeout has used its time already, and a closed port, an unknown host
+/// or an untrusted certificate has had a few attempts.
 fn may_pass<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(_) => refused_kind(error).is_none_or(CallErrorKind::is_transient),
@@ -81,7 +82,7 @@ fn may_pass<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E, HttpR
     }
 }
 
-/// Whether nobody listens at the other end.
+/// Returns whether the connection was refused.
 fn is_refused(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| Error::source(*error)).any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -89,19 +90,19 @@ fn is_refused(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// How far the service's clock is ahead of this machine's, in seconds, if that is enough to have a signature refused.
+/// Returns how far the service's clock is ahead of this machine's, in seconds, if that invalidates a signature.
 pub(crate) fn clock_difference<E>(error: &SdkError<E, HttpResponse>) -> Option<i64> {
     let SdkError::ServiceError(answer) = error else { return None };
     let ahead = clock::difference(clock::date(answer.raw().headers().get("date")?)?, SystemTime::now());
     (ahead.abs() >= TOLERANCE).then_some(ahead)
 }
 
-/// Notes how far the clock of the service that answers is ahead of this machine's.
+/// Records how far the service's clock is ahead of this machine's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServiceTime(Arc<AtomicI64>);
 
 impl ServiceTime {
-    /// A time of the service in seconds since 1970, as this machine's clock shows it.
+    /// Converts a service's time in seconds since 1970 to this machine's clock.
     pub(crate) fn here(&self, there: i64) -> i64 {
         there.saturating_sub(self.0.load(Ordering::Relaxed))
     }
@@ -150,7 +151,7 @@ mod tests {
         SdkError::dispatch_failure(ConnectorError::io(Box::new(std::io::Error::new(kind, text))))
     }
 
-    /// How often a call is made that fails like this, and for how many seconds.
+    /// Returns the number of calls that fail like this, and the seconds they take.
     async fn insisted(error: impl Fn() -> Failed) -> (u32, u64) {
         let (made, began) = (AtomicU32::new(0), Instant::now());
         let result: Result<(), Failed> = insist(|| {

@@ -1,4 +1,4 @@
-//! What the clients of the official crates are made from: the user's settings, and our bounds on time and attempts.
+//! The configuration of the official crates' clients: the user's settings, and bounds on time and attempts.
 
 use std::{
     path::PathBuf,
@@ -23,7 +23,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 4;
 
-/// The configuration of a client of one service. Nothing but the settings decides where it calls.
+/// Returns the configuration of a client of one service. Only the settings decide about its endpoint.
 ///
 /// # Errors
 /// `Configuration` if the service has no endpoint with these settings, or trusted certificates cannot be read.
@@ -55,7 +55,7 @@ pub(super) fn with_client(
     Ok(builder)
 }
 
-/// The base credentials: the given key, or the usual chain of sources.
+/// Returns the base credentials: the given key, or the usual chain of sources.
 ///
 /// # Errors
 /// `Configuration` if trusted certificates cannot be read, `Credentials` if there is no source.
@@ -73,7 +73,7 @@ pub(crate) async fn base_credentials(
         .http_client(connections(settings)?)
         .profile_files(read.files.clone())
         .profile_name(&read.profile)
-        // Given here, the metadata of an instance are not asked, which elsewhere would be waiting for a timeout.
+        // Without it, the metadata of an instance would be requested, which times out elsewhere.
         .region(Region::new(settings.region.clone()))
         .use_fips(settings.endpoints.use_fips)
         .use_dual_stack(settings.endpoints.use_dual_stack);
@@ -83,7 +83,7 @@ pub(crate) async fn base_credentials(
     Ok(loader.load().await.credentials_provider())
 }
 
-/// The connections of this process: reading the system's certificates once is enough.
+/// Returns the connections of this process. The system's certificates are loaded once.
 ///
 /// # Errors
 /// `Configuration` if trusted certificates cannot be read.

@@ -1,4 +1,4 @@
-//! Planning: who am I, which accounts, which regions.
+//! Planning: the identity, the accounts and the regions.
 
 use std::collections::HashSet;
 
@@ -37,16 +37,16 @@ pub(crate) async fn plan(context: &CollectContext) -> Result<Plan, Failure> {
     }
     let selection = select(&identity, members.as_deref(), &options)?;
     for member in &selection.inactive {
-        tracing::warn!(account = member.id, name = member.name, "AWS account is not active and is left out");
+        tracing::warn!(account = member.id, name = member.name, "skipped inactive AWS account");
     }
     let regions = planned_regions(context, &options, &secret.settings.region).await?;
-    tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "AWS plan is ready");
+    tracing::info!(accounts = selection.accounts.len(), regions = regions.len(), "planned AWS collection");
     let units = selection.accounts.into_iter().map(|account| unit(account, &identity.partition, &regions));
     let is_whole = members.is_some_and(|members| is_whole(&identity, &members, &options));
     Ok(Plan { units: units.collect::<Result<_, _>>()?, gaps: Vec::new(), is_whole })
 }
 
-/// The configuration of an official client for a service.
+/// Returns the configuration of an official client for a service.
 fn config(secret: &Secret, service: &str) -> Result<SdkConfig, Failure> {
     official_config::config(&secret.settings, service, SharedCredentialsProvider::new(secret.to_aws()))
 }
@@ -55,7 +55,7 @@ async fn who_am_i(context: &CollectContext, secret: &Secret) -> Result<Identity,
     let _call = context.waiting("sts GetCallerIdentity");
     let client = aws_sdk_sts::Client::new(&config(secret, "sts")?);
     let answer = insist(|| client.get_caller_identity().send()).await;
-    let what = "the AWS credentials cannot be verified";
+    let what = "cannot verify the AWS credentials";
     let answer = answer.map_err(|error| failure(what, &endpoint(&secret.settings, "sts"), &error))?;
     match (answer.account(), answer.arn()) {
         (Some(account), arn) => Ok(Identity::new(account, arn.unwrap_or_default())),
@@ -66,14 +66,14 @@ async fn who_am_i(context: &CollectContext, secret: &Secret) -> Result<Identity,
     }
 }
 
-/// The members of the organization.
+/// Returns the members of the organization.
 ///
-/// A refusal ends the plan: going on without the members would delete what is known of them. So does a list that cannot be
+/// An error fails the plan: without the members, the core would delete their accounts. So does a list that cannot be
 /// the organization's.
 async fn members(context: &CollectContext, secret: &Secret, own: &str) -> Result<Vec<Member>, Failure> {
     let _call = context.waiting("organizations ListAccounts");
     let client = aws_sdk_organizations::Client::new(&config(secret, ORGANIZATIONS.0)?);
-    let what = "the accounts of the AWS organization cannot be listed (--aws-scrape-org)";
+    let what = "cannot list the accounts of the AWS organization (--aws-scrape-org)";
     let (mut accounts, mut token, mut seen) = (Vec::new(), None, HashSet::new());
     loop {
         let page = insist(|| client.list_accounts().set_next_token(token.clone()).send()).await;
@@ -81,38 +81,39 @@ async fn members(context: &CollectContext, secret: &Secret, own: &str) -> Result
         accounts.extend_from_slice(page.accounts());
         token = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
         match &token {
-            Some(token) if !seen.insert(token.clone()) => return Err(no_list(what, "the same page came twice")),
+            Some(token) if !seen.insert(token.clone()) => return Err(implausible(what, "a page was repeated")),
             Some(_) => {}
             None => break,
         }
     }
-    check_members(&accounts, own).map_err(|reason| no_list(what, &reason))?;
+    check_members(&accounts, own).map_err(|reason| implausible(what, &reason))?;
     Ok(accounts.iter().filter_map(member).collect())
 }
 
-/// A list of members that cannot be believed. It may be another one the next time.
-fn no_list(what: &str, reason: &str) -> Failure {
+/// Returns the failure for an implausible list of members. It is transient: the next list may differ.
+fn implausible(what: &str, reason: &str) -> Failure {
     Failure { kind: FailureKind::Unavailable, message: format!("{what}: {reason}") }
 }
 
-/// Checks that a list of members has the account of the credentials, which is in the organization, and the management
-/// account, which the ARNs of all members name.
+/// Checks that a list of members has the account of the credentials and the management account, which the ARNs of all
+/// members name.
 fn check_members(accounts: &[aws_sdk_organizations::types::Account], own: &str) -> Result<(), String> {
     if accounts.is_empty() {
-        return Err("the answer names no account".to_owned());
+        return Err("the response has no account".to_owned());
     }
     let is_listed = |id: &str| accounts.iter().any(|account| account.id() == Some(id));
     if !is_listed(own) {
-        return Err(format!("the answer lacks account {own}, to which the credentials belong"));
+        return Err(format!("the response lacks account {own} of the credentials"));
     }
     let management = accounts.iter().filter_map(|account| management_account(account.arn()?));
     match management.into_iter().find(|id| !is_listed(id)) {
-        Some(id) => Err(format!("the answer lacks the management account {id}")),
+        Some(id) => Err(format!("the response lacks the management account {id}")),
         None => Ok(()),
     }
 }
 
-/// The management account in the ARN of a member, such as `arn:aws:organizations::MANAGEMENT:account/o-1/MEMBER`.
+/// Returns the management account in the ARN of a member, such as
+/// `arn:aws:organizations::MANAGEMENT:account/o-1/MEMBER`.
 fn management_account(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let id = parts.nth(4).filter(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -120,7 +121,7 @@ fn management_account(arn: &str) -> Option<&str> {
 }
 
 fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
-    // Older servers answer the old field only.
+    // Older servers have the old field only.
     let old = account.status().map(|status| status.as_str());
     let state = account.state().map(|state| state.as_str()).or(old);
     Some(Member {
@@ -130,8 +131,8 @@ fn member(account: &aws_sdk_organizations::types::Account) -> Option<Member> {
     })
 }
 
-/// The regions to collect: those that were asked for, or all that are enabled for the base credentials' account, with
-/// the one first where that was asked. Each account that is reached by a role asks there again, for its own.
+/// Returns the regions to collect: the selected ones, or all that are enabled for the base credentials' account, with
+/// the called region first. Each account that is reached by a role lists its own regions there again.
 async fn planned_regions(context: &CollectContext, options: &Options, region: &str) -> Result<Vec<String>, Failure> {
     let chosen = &options.regions;
     if !chosen.is_empty() {
@@ -144,7 +145,7 @@ async fn planned_regions(context: &CollectContext, options: &Options, region: &s
         return Ok(regions);
     }
     let client = provider::client(context).await?;
-    let what = "the AWS regions cannot be listed; name them with --aws-region";
+    let what = "cannot list the AWS regions; name them with --aws-region";
     let mut regions = regions::enabled(&client, region).await.map_err(|error| call_failure(what, &error))?;
     regions.sort_by_key(|enabled| enabled != region);
     Ok(regions)
@@ -160,9 +161,9 @@ fn unit(account: Account, partition: &str, regions: &[String]) -> Result<Unit, F
     };
     let payload = serde_json::to_string(&payload).map_err(|error| Failure {
         kind: FailureKind::Internal,
-        message: format!("the plan of AWS account {} cannot be written: {error}", account.id),
+        message: format!("cannot write the plan of AWS account {}: {error}", account.id),
     })?;
-    // The pseudo region "global" is a part of its own.
+    // The pseudo region "global" is a part as well.
     let parts = u32::try_from(regions.len()).unwrap_or(u32::MAX).saturating_add(1);
     Ok(Unit { id: account.id, label: account.label, kind: ACCOUNT_KIND.to_owned(), parts, payload })
 }
@@ -222,11 +223,11 @@ mod tests {
             (AccountState::PendingClosure, true),
             (AccountState::Active, true),
         ] {
-            // The newer field decides where both are given.
+            // The newer field decides if both are given.
             let active = is_active(|account| account.state(state.clone()).status(AccountStatus::Active));
             assert_eq!(active, Some(expected), "{state:?}");
         }
-        assert_eq!(is_active(|account| account), Some(true), "nothing is known against it");
+        assert_eq!(is_active(|account| account), Some(true), "no state means active");
         assert_eq!(member(&Account::builder().name("no id").build()), None);
     }
 }

@@ -15,10 +15,10 @@ use super::{
 };
 use crate::collector_api::{CollectContext, CredentialSource};
 
-/// A client with the credentials of the context's unit.
+/// Returns a client with the credentials of the context's unit.
 ///
 /// # Errors
-/// Why there are no credentials, as their holder says it; `Configuration` if trusted certificates cannot be read.
+/// The broker's failure if there are no credentials; `Configuration` if trusted certificates cannot be read.
 pub(crate) async fn client(context: &CollectContext) -> Result<Client, Failure> {
     let secret = Secret::read(&context.credentials().get().await?)?;
     let settings = secret.settings;
@@ -34,7 +34,7 @@ pub(crate) async fn client(context: &CollectContext) -> Result<Client, Failure> 
     }))
 }
 
-/// Asks the unit's context, which asks the supervisor whenever what it has is near its end.
+/// A provider that requests credentials from the unit's context, which renews them from the supervisor.
 struct Provider(CredentialSource);
 
 impl fmt::Debug for Provider {
@@ -52,13 +52,13 @@ impl ProvideCredentials for Provider {
             let given = self.0.get().await.map_err(error)?;
             let secret = Secret::read(&given).map_err(error)?;
             let (id, key) = (secret.access_key_id, secret.secret_access_key);
-            // Without an expiry: the source knows it, and is asked for each attempt.
+            // Without an expiry: the source knows it, and is asked before each attempt.
             Ok(AwsCredentials::new(id, key, secret.session_token, None, "ckworker"))
         })
     }
 }
 
-/// What a failure to get credentials means for the calls that need them.
+/// Converts a failure to get credentials to a provider's error.
 fn error(failure: Failure) -> CredentialsError {
     match failure.kind {
         FailureKind::Unavailable | FailureKind::Cancelled => {

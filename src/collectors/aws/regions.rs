@@ -1,23 +1,20 @@
-//! The regions that an account may use: those of AWS that need no opting in, and those that it has opted in to.
+//! The enabled regions of an account: those without opt-in, and those with opt-in that it has enabled.
 
 use super::client::{CallError, CallErrorKind, Client, Request, Tree, code};
 
-/// The states of regions that can be collected. A region without a state is one that was listed before there were any.
+/// The states of enabled regions. Regions without a state date from before opt-in existed.
 const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
 
-/// The regions that are enabled for the account of the client's credentials, as `region` says.
+/// Returns the enabled regions of the client's account, listed in `region`.
 ///
 /// # Errors
-/// Why they cannot be listed; `Unexpected` if the answer names none.
+/// Why they cannot be listed; `Unexpected` if there is none.
 pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>, CallError> {
     let (service, operation) = ("ec2", "DescribeRegions");
     let names = names(&client.call(Request::new(service, operation, region)).await?.tree()?);
     if names.is_empty() {
-        let none = CallError::new(
-            CallErrorKind::Unexpected,
-            code::MISSING_REGIONS,
-            "the answer names no region that is enabled",
-        );
+        let none =
+            CallError::new(CallErrorKind::Unexpected, code::MISSING_REGIONS, "the response has no enabled region");
         return Err(none.of(service, operation, region));
     }
     Ok(names)

@@ -1,20 +1,20 @@
-//! The role that `--aws-role` names: a name, a path and a name, or a whole ARN.
+//! The role of `--aws-role`: a name, a path and a name, or an ARN.
 
-/// A role as it was given.
+/// A role as given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Role {
-    /// The path, if it has one, and the name.
+    /// The path, if any, and the name.
     pub(crate) name: String,
-    /// The partition and the account of an ARN. The role is of this account only.
+    /// The partition and the account of an ARN; the role exists in this account only.
     pub(crate) owner: Option<Owner>,
 }
 
-/// Where the role of an ARN is.
+/// The location of an ARN's role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The partition, such as `aws` or `aws-cn`.
     pub(crate) partition: String,
-    /// The account id.
+    /// The account ID.
     pub(crate) account: String,
 }
 
@@ -22,10 +22,10 @@ const FORMS: &str = "expected the name of a role (Cloudkeeper), a path and a nam
                      (arn:aws:iam::123456789012:role/Cloudkeeper)";
 
 impl Role {
-    /// Reads what an option gives.
+    /// Parses the value of an option.
     ///
     /// # Errors
-    /// A part of a sentence that says what is wrong with it.
+    /// A part of a sentence that says what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with("arn:") {
             return Ok(Self { name: path_and_name(text)?, owner: None });
@@ -43,12 +43,12 @@ impl Role {
     }
 }
 
-/// Whether a text is the id of an account.
+/// Returns whether a string is an account ID.
 pub(crate) fn is_account_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The path without a slash at its beginning, and the name, within IAM's limits.
+/// Returns the path without leading slash, and the name, within IAM's limits.
 fn path_and_name(text: &str) -> Result<String, String> {
     let text = text.strip_prefix('/').unwrap_or(text);
     let (path, name) = text.rsplit_once('/').map_or((None, text), |(path, name)| (Some(path), name));
@@ -64,24 +64,24 @@ fn path_and_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether IAM allows a character in the names of roles and sessions.
+/// Returns whether IAM allows a character in the names of roles and sessions.
 fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || "+=,.@_-".contains(character)
 }
 
-/// Checks an external id.
+/// Checks an external ID.
 ///
 /// # Errors
-/// A part of a sentence that says what is wrong with it.
+/// A part of a sentence that says what is wrong.
 pub(crate) fn check_external_id(text: &str) -> Result<(), String> {
     let fits = (2..=1224).contains(&text.len()) && text.chars().all(|c| is_name_character(c) || ":/".contains(c));
-    fits.then_some(()).ok_or_else(|| "an external id has 2 to 1224 letters, digits and +=,.@:/_-".to_owned())
+    fits.then_some(()).ok_or_else(|| "an external ID has 2 to 1224 letters, digits and +=,.@:/_-".to_owned())
 }
 
 /// Checks the name of a session.
 ///
 /// # Errors
-/// A part of a sentence that says what is wrong with it.
+/// A part of a sentence that says what is wrong.
 pub(crate) fn check_session_name(text: &str) -> Result<(), String> {
     let fits = (2..=64).contains(&text.len()) && text.chars().all(is_name_character);
     fits.then_some(()).ok_or_else(|| "the name of a session has 2 to 64 letters, digits and +=,.@_-".to_owned())

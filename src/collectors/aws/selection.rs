@@ -1,4 +1,4 @@
-//! Which accounts are collected, with which role: a pure function over identity, organization and settings.
+//! The selection of accounts and roles: a pure function of identity, organization and options.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use super::{
     role::{Owner, Role},
 };
 
-/// Who the base credentials belong to.
+/// The owner of the base credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The account id.
+    /// The account ID.
     pub(crate) account: String,
     /// The partition, such as `aws` or `aws-us-gov`.
     pub(crate) partition: String,
 }
 
 impl Identity {
-    /// The identity behind the ARN that GetCallerIdentity answers, such as `arn:aws-cn:sts::123456789012:…`.
+    /// Returns the identity with the ARN of GetCallerIdentity, such as `arn:aws-cn:sts::123456789012:…`.
     pub(crate) fn new(account: &str, arn: &str) -> Self {
         let partition = arn.split(':').nth(1).filter(|partition| !partition.is_empty()).unwrap_or("aws");
         Self { account: account.to_owned(), partition: partition.to_owned() }
@@ -29,35 +29,35 @@ impl Identity {
 /// A member of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// The account id.
+    /// The account ID.
     pub(crate) id: String,
-    /// Its name in the organization.
+    /// The name in the organization.
     pub(crate) name: String,
-    /// Whether it can be collected at all; suspended accounts refuse every call.
+    /// Whether it can be collected: suspended accounts reject every call.
     pub(crate) active: bool,
 }
 
-/// An account that is to be collected.
+/// A selected account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// The account id.
+    /// The account ID.
     pub(crate) id: String,
-    /// Its name for people; the id if there is no better one.
+    /// The name; the ID if there is none.
     pub(crate) label: String,
-    /// The role to assume in it; none means the base credentials.
+    /// The role to assume; `None` means the base credentials.
     pub(crate) role: Option<String>,
 }
 
-/// What was chosen.
+/// The selected accounts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
-    /// What is to be collected; at least one.
+    /// The accounts to collect; at least one.
     pub(crate) accounts: Vec<Account>,
-    /// Members that are left out because they are not active.
+    /// Members that are skipped because they are not active.
     pub(crate) inactive: Vec<Member>,
 }
 
-/// Chooses accounts. `members` is the organization, if it was asked for.
+/// Selects accounts. `members` is the organization, if it was listed.
 ///
 /// # Errors
 /// `Configuration` if no account is left.
@@ -95,7 +95,7 @@ pub(crate) fn select(identity: &Identity, members: Option<&[Member]>, options: &
     Ok(selection)
 }
 
-/// Whether the selection has all accounts of the organization that can be collected.
+/// Returns whether the selection has all accounts of the organization that can be collected.
 pub(crate) fn is_whole(identity: &Identity, members: &[Member], options: &Options) -> bool {
     let is_current_known = members.iter().any(|member| member.id == identity.account);
     let is_selecting = options.exclude_current || !options.excluded_accounts.is_empty() || !options.accounts.is_empty();
@@ -122,7 +122,7 @@ fn from_organization(identity: &Identity, members: &[Member], role: &str, option
             selection.inactive.push(member.clone());
         }
     }
-    // The current account is never collected twice: with --aws-assume-current it already has its role.
+    // With --aws-assume-current, the current account already has its role.
     let has_current = selection.accounts.iter().any(|account| account.id == identity.account);
     if !options.exclude_current && !has_current {
         let member = members.iter().find(|member| member.id == identity.account);
@@ -137,12 +137,12 @@ fn account(id: &str, name: &str, role: Option<&str>) -> Account {
     Account { id: id.to_owned(), label: label.to_owned(), role: role.map(str::to_owned) }
 }
 
-/// The ARN of a role in an account.
+/// Returns the ARN of a role in an account.
 pub(crate) fn role_arn(partition: &str, account: &str, role: &str) -> String {
     format!("arn:{partition}:iam::{account}:role/{}", role.trim_start_matches('/'))
 }
 
-/// The region that serves what a partition has only once, such as IAM.
+/// Returns the region of a partition's global services, such as IAM.
 pub(crate) fn global_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",

@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 
 use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
-use super::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target};
 use crate::{
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
     graph::{KindFile, Schema, SchemaError},
@@ -89,7 +88,7 @@ impl Collector for Example {
     }
 
     fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
-        let is_resource = Schema::of("example")?.kind(&target.kind).is_some_and(|kind| kind.is_a("example_resource"));
+        let is_resource = schema()?.kind(&target.kind).is_some_and(|kind| kind.is_a("example_resource"));
         if !is_resource {
             let message = format!("{} cannot be changed: only resources of the account can", target.label());
             return Err(Failure { kind: FailureKind::Configuration, message });

@@ -11,7 +11,7 @@ mod run;
 mod teller;
 
 use crate::{
-    collectors::{Collector, Target},
+    collector_api::{Collector, Target},
     settings::Settings,
 };
 

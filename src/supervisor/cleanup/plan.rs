@@ -10,8 +10,8 @@ use worker_proto::Unit;
 
 use super::Operable;
 use crate::{
-    ckcore::{Stored, StoredGraph},
-    collectors::Target,
+    ckcore::{StoredGraph, StoredNode},
+    collector_api::Target,
     supervisor::place::{Barrier, Places, Rank},
 };
 

@@ -1,26 +1,27 @@
-//! Buckets: each has a region of its own, and must be empty, versions, delete markers and open uploads included.
+//! Deletion of buckets. Each bucket has its own region, and must be empty: versions, delete markers and multipart
+//! uploads included.
 //!
-//! The deletion is tried before anything is removed: S3 checks rights and the bucket's policy first, so a bucket that
-//! would be refused when it is empty keeps its objects.
+//! The bucket is deleted before anything in it is removed: S3 checks permissions and the bucket's policy first, so that
+//! a bucket that cannot be deleted keeps its objects.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value, json};
 use worker_proto::{Failure, Outcome};
 
 use super::Change;
-use crate::collectors::aws::client::{CallError, Reply, Request, Tree};
+use crate::collectors::aws::client::{CallError, Request, Response, Tree};
 
-/// Objects that one call deletes, at most.
+/// The most objects that one call deletes.
 const BATCH: usize = 1000;
-/// Calls for single objects at the same time.
+/// The calls for single objects at the same time.
 const SINGLE_CALLS: usize = 8;
 
 impl Change {
-    /// Empties the bucket and deletes it.
+    /// Empties and deletes the bucket.
     pub(super) async fn delete_bucket(&self) -> Result<Outcome, Failure> {
         let bucket = self.target.id.as_str();
         if bucket.is_empty() {
-            return Err(self.failed("a bucket without a name"));
+            return Err(self.failed("the bucket has no name"));
         }
         match self.empty_and_delete(bucket).await {
             Ok(result) => result.map(|()| Outcome::Done),
@@ -43,18 +44,18 @@ impl Change {
         self.bucket_call("DeleteBucket", &region, self.own(bucket)).await.map(|_| Ok(()))
     }
 
-    /// The list of buckets does not say where they are.
+    /// Returns the bucket's region, which the list of buckets does not have.
     async fn bucket_region(&self, bucket: &str) -> Result<String, CallError> {
-        let reply = match self.bucket_call("GetBucketLocation", &self.region, with_bucket(bucket)).await {
-            Ok(reply) => reply,
+        let response = match self.bucket_call("GetBucketLocation", &self.region, with_bucket(bucket)).await {
+            Ok(response) => response,
             Err(CallError { moved_to: Some(region), .. }) => return Ok(region.into()),
             Err(error) => return Err(error),
         };
-        let tree = reply.tree()?;
+        let tree = response.tree()?;
         let location = tree.at("LocationConstraint").and_then(Tree::text).filter(|location| !location.is_empty());
         Ok(match location {
             None => self.region.clone(),
-            // Its name before regions had names.
+            // The name of the region before regions had names.
             Some("EU") => "eu-west-1".to_owned(),
             Some(location) => location.to_owned(),
         })
@@ -70,19 +71,19 @@ impl Change {
             for batch in objects.chunks(BATCH) {
                 let mut input = self.own(bucket);
                 input.insert("Delete".into(), json!({ "Objects": batch, "Quiet": true }));
-                let reply = self.bucket_call("DeleteObjects", region, input).await?;
-                let tree = reply.tree()?;
+                let response = self.bucket_call("DeleteObjects", region, input).await?;
+                let tree = response.tree()?;
                 if let Some(refusal) = tree.at("Errors[0]") {
                     let part = |name| refusal.get(name).and_then(Tree::text).unwrap_or_default();
                     let (key, code, message) = (part("Key"), part("Code"), part("Message"));
-                    return Ok(Err(self.failed(&format!("its object {key} cannot be deleted: {code}: {message}"))));
+                    return Ok(Err(self.failed(&format!("cannot delete its object {key}: {code}: {message}"))));
                 }
             }
         }
         Ok(Ok(()))
     }
 
-    /// Deletes objects by their paths, which hold any key.
+    /// Deletes objects one by one: a path can hold any key.
     async fn delete_singly(&self, bucket: &str, region: &str, objects: Vec<Value>) -> Result<(), CallError> {
         let calls = objects.into_iter().map(|object| {
             let mut input = self.own(bucket);
@@ -120,14 +121,20 @@ impl Change {
         Ok(())
     }
 
-    /// The bucket, if it is this account's: names are global, and after a deletion anybody may take one.
+    /// Returns the parameters of a call that fails unless the bucket is this account's. Names are global, and after a
+    /// deletion any account may use one.
     fn own(&self, bucket: &str) -> Map<String, Value> {
         let mut input = with_bucket(bucket);
         input.insert("ExpectedBucketOwner".into(), self.target.account.id.as_str().into());
         input
     }
 
-    async fn bucket_call(&self, operation: &str, region: &str, input: Map<String, Value>) -> Result<Reply, CallError> {
+    async fn bucket_call(
+        &self,
+        operation: &str,
+        region: &str,
+        input: Map<String, Value>,
+    ) -> Result<Response, CallError> {
         self.client.call(self.bucket_request(operation, region, input)).await
     }
 
@@ -140,7 +147,7 @@ fn with_bucket(bucket: &str) -> Map<String, Value> {
     Map::from_iter([("Bucket".to_owned(), Value::from(bucket))])
 }
 
-/// Versions and delete markers of a page, as a deletion wants them.
+/// Returns the versions and delete markers of a page as `DeleteObjects` expects them.
 fn versions(page: &Tree<'_>) -> Vec<Value> {
     let objects = page.path("Versions[]").into_iter().chain(page.path("DeleteMarkers[]"));
     objects
@@ -154,8 +161,8 @@ fn versions(page: &Tree<'_>) -> Vec<Value> {
         .collect()
 }
 
-/// Whether the key of an object can be in an XML document and is the same afterwards. XML has no control characters and two
-/// others, and readers change ends of lines.
+/// Returns whether an XML document can hold the key of an object unchanged. XML has no control characters and lacks two
+/// other characters, and parsers normalize line ends.
 fn fits_xml(object: &Value) -> bool {
     let key = object.get("Key").and_then(Value::as_str).unwrap_or_default();
     !key.chars().any(|character| character < ' ' || matches!(character, '\u{fffe}' | '\u{ffff}'))

@@ -1,7 +1,7 @@
-//! Deletion: what AWS never deletes is refused, the resource is deleted, what keeps it is removed only if it does, and
-//! where others depend on the deletion, it is waited for.
+//! Deletion. Undeletable resources are rejected first. Whatever blocks the deletion is removed only after the cloud has
+//! rejected the deletion because of it. If other deletions depend on this one, its end is awaited.
 //!
-//! Something that is gone already counts as deleted, so that a cleanup that was cut short can be repeated.
+//! A resource that no longer exists counts as deleted, so that an interrupted cleanup can be repeated.
 
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ use super::{
     preconditions::shown,
 };
 use crate::collectors::aws::{
-    client::{CallError, Reply, Request, Tree},
+    client::{CallError, Request, Response, Tree},
     definitions::{Condition, ResourceCall, WaitDeleted},
 };
 
-/// The first pause before a deletion that was refused because something still uses the resource is tried again, and the
-/// last one: each is twice the one before. In these 31 seconds EC2 notices what was deleted before; beyond, something
-/// else uses it, and waiting for many such resources would take the time of all others.
+/// The first and the last pause before the deletion of a resource in use is retried; each pause is twice the previous
+/// one. Within these 31 seconds EC2 notices earlier deletions. After them, something else uses the resource, and more
+/// waiting would only delay the other deletions.
 const CONFLICT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
-/// The first pause between two looks at something that is going, and the longest.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// What is kept of the time of a deletion to put back what was removed for it.
-const RESTORE: Duration = Duration::from_secs(5);
+/// The first pause between two checks of a deletion in progress, and the longest.
+const CHECK_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// The part of the deletion's time that is reserved for restoring what was removed for it.
+const RESTORE_RESERVE: Duration = Duration::from_secs(5);
 
 impl Change {
-    /// Takes away what keeps the resource from being deleted.
+    /// Removes the attachments that block the resource's deletion.
     pub(super) async fn pre_delete(&self) -> Result<Outcome, Failure> {
         if self.definition.detach.is_empty() {
-            return Ok(self.nothing("nothing keeps it from being deleted"));
+            return Ok(self.nothing("nothing blocks its deletion"));
         }
         if let Some(refusal) = self.refusal().await? {
             return Ok(refusal);
@@ -46,13 +46,13 @@ impl Change {
             Ok(()) => Ok(Outcome::Detached(entries)),
             Err(failure) if entries.is_empty() => Err(failure),
             Err(failure) => {
-                let message = format!("{}; removed before: {}", failure.message, shown(&entries, SHOWN));
+                let message = format!("{}; already removed: {}", failure.message, shown(&entries, SHOWN));
                 Err(Failure { message, ..failure })
             }
         }
     }
 
-    /// Deletes it.
+    /// Deletes the resource.
     pub(super) async fn delete(&self) -> Result<Outcome, Failure> {
         let Some(action) = &self.definition.delete else {
             return Ok(self.nothing("ckworker does not delete this kind"));
@@ -85,38 +85,39 @@ impl Change {
         }
     }
 
-    /// Calls again while something still uses the resource: at once if that has been removed, else after pauses.
+    /// Retries the deletion while the resource is in use: at once if a user was removed, else after pauses.
     async fn delete_call(&self, action: &ResourceCall, removed: &mut Removed) -> Result<(), Failure> {
         let input = self.parameters(self.fields.input(action.input.get_ref()))?;
         let mut pauses = std::iter::once(Duration::ZERO).chain(conflict_pauses());
-        let mut room = Ok(false);
+        let mut unblocked = Ok(false);
         loop {
             let error = match self.call(action.operation.get_ref(), input.clone()).await {
-                Ok(reply) => return self.accepted(&reply),
+                Ok(response) => return self.accepted(&response),
                 Err(error) if error.means_deleted() => return Ok(()),
                 Err(error) => error,
             };
             loop {
-                let pause = pauses.next().filter(|pause| error.means_in_use() && self.has_time_for(*pause + RESTORE));
-                let Some(pause) = pause else { return Err(both(self.failure(&error), room)) };
+                let pause =
+                    pauses.next().filter(|pause| error.means_in_use() && self.has_time_for(*pause + RESTORE_RESERVE));
+                let Some(pause) = pause else { return Err(with_blocker(self.failure(&error), unblocked)) };
                 sleep(pause).await;
-                // What cannot be removed now may not matter, or may be removed after the next pause.
-                room = self.unblock(removed).await;
-                if !pause.is_zero() || room == Ok(true) {
+                // A failed removal may not matter, or may succeed after the next pause.
+                unblocked = self.unblock(removed).await;
+                if !pause.is_zero() || unblocked == Ok(true) {
                     break;
                 }
             }
         }
     }
 
-    /// Whether there is time for a pause and something after it.
+    /// Returns whether there is time for a pause and a call after it.
     pub(super) fn has_time_for(&self, pause: Duration) -> bool {
         Instant::now() + pause < self.deadline
     }
 
-    /// Some calls say in a good answer that they did not do it.
-    fn accepted(&self, reply: &Reply) -> Result<(), Failure> {
-        let tree = reply.tree().map_err(|error| self.failure(&error))?;
+    /// Fails if a successful response reports a failed deletion.
+    fn accepted(&self, response: &Response) -> Result<(), Failure> {
+        let tree = response.tree().map_err(|error| self.failure(&error))?;
         let Some(refusal) = tree.at("Unsuccessful[0].Error") else { return Ok(()) };
         let part = |name| refusal.get(name).and_then(Tree::text).unwrap_or_default();
         if part("Code").contains("NotFound") {
@@ -125,7 +126,7 @@ impl Change {
         Err(self.failed(&format!("{}: {}", part("Code"), part("Message"))))
     }
 
-    /// Looks again and again until it is gone, at most until the operation's time is over.
+    /// Checks the resource until it is deleted, at most until the operation's deadline.
     pub(super) async fn wait_deleted(
         &self,
         wait: &WaitDeleted,
@@ -133,14 +134,14 @@ impl Change {
     ) -> Result<(), Failure> {
         let input = self.parameters(input)?;
         let asked = wait.operation.get_ref();
-        let mut pause = LOOKS.0;
+        let mut pause = CHECK_PAUSES.0;
         loop {
             let state = match self.state(wait, input.clone()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(state)) if wait.failed.contains(&state) => {
-                    return Err(self.failed(&format!("the deletion failed: {asked} says {state}")));
+                    return Err(self.failed(&format!("the deletion failed: {asked} reports {state}")));
                 }
-                Ok(Some(state)) => format!("{asked} still says {state}"),
+                Ok(Some(state)) => format!("{asked} still reports {state}"),
                 Err(error) if error.means_deleted() => return Ok(()),
                 Err(error) if error.kind.is_transient() => error.to_string(),
                 Err(error) => return Err(self.failure(&error)),
@@ -149,16 +150,16 @@ impl Change {
                 return Err(self.failed(&format!("the deletion is not complete: {state}")));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LOOKS.1);
+            pause = (pause * 2).min(CHECK_PAUSES.1);
         }
     }
 
-    /// The state of what is still there.
+    /// Returns the state of what still exists; `None` if it is deleted.
     async fn state(&self, wait: &WaitDeleted, input: Map<String, Value>) -> Result<Option<String>, CallError> {
         let service = wait.service.as_deref().unwrap_or(&self.service.service);
         let request = Request { service, operation: wait.operation.get_ref(), region: &self.region, input };
-        let reply = self.client.call(request).await?;
-        let tree = reply.tree()?;
+        let response = self.client.call(request).await?;
+        let tree = response.tree()?;
         let mut left = None;
         let _ = wait.states.get_ref().walk(&tree, &mut |state| {
             let state = state.text().unwrap_or("there");
@@ -171,18 +172,18 @@ impl Change {
     }
 }
 
-/// How long to wait each time before something that is still in use is tried again.
+/// Returns the pauses before retries of a deletion of a resource in use.
 pub(super) fn conflict_pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(CONFLICT_PAUSES.0), |pause| Some(*pause * 2))
         .take_while(|pause| *pause <= CONFLICT_PAUSES.1)
 }
 
-/// Why it was not deleted, and why what keeps it was not taken away, if that failed too.
-fn both(failure: Failure, room: Result<bool, Failure>) -> Failure {
-    match room {
+/// Adds the failure to remove the resource's users to the failure of its deletion.
+fn with_blocker(failure: Failure, unblocked: Result<bool, Failure>) -> Failure {
+    match unblocked {
         Ok(_) => failure,
         Err(why) => {
-            let message = format!("{}; what keeps it cannot be taken away: {}", failure.message, why.message);
+            let message = format!("{}; cannot remove what uses it: {}", failure.message, why.message);
             Failure { message, ..failure }
         }
     }

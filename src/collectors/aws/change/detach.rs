@@ -1,8 +1,8 @@
-//! What is removed so that a resource can be deleted, and the record of it for the case that the resource stays.
+//! Removal of whatever blocks a deletion, and the record of it in case the deletion fails.
 //!
-//! What keeps a resource is removed at two times. A preparation (`loosen`) comes before all deletions of a cleanup.
-//! Dependants and rules are removed only after the cloud has refused the deletion because of them: a deletion that is
-//! refused for another reason removes nothing.
+//! There are two times of removal. A preparation (`detach`) precedes all deletions of a cleanup. Dependants and rules
+//! are removed only after the cloud has rejected the deletion because of them: a deletion that fails for another reason
+//! removes nothing.
 
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ use crate::collectors::aws::{
     definitions::{Dependant, Detach, Listing},
 };
 
-/// The most items of one listing that are removed; beyond, a bound is missing somewhere.
+/// The most items of one listing that are removed. More indicate a missing filter.
 const MAX_ITEMS: usize = 10_000;
 /// The most entries of a record, and the most bytes of each.
 const RECORD: (usize, usize) = (100, 256);
 /// The most entries that a message lists.
 pub(super) const SHOWN: usize = 10;
-/// How long a dependant that is in use is tried again, and the pause: another one may be on its way, and some services
-/// delete one at a time.
+/// How long the deletion of a dependant in use is retried, and the pause: another dependant's deletion may be in
+/// progress, and some services delete one at a time.
 const DEPENDANT: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(5));
 
-/// What an operation has removed.
+/// The removals of an operation.
 #[derive(Debug, Default)]
 pub(crate) struct Removed {
-    /// Rules that can be put back.
+    /// Rules that can be restored.
     pub(super) rules: Vec<GroupRule>,
-    /// Everything else, for people.
+    /// All other removals, as users read them.
     record: Vec<String>,
-    /// Entries that the record has no room for.
+    /// The number of entries beyond the record's limit.
     more: usize,
 }
 
@@ -52,7 +52,7 @@ impl Removed {
         self.record.push(entry);
     }
 
-    /// The record: calls with their parameters.
+    /// Returns the record: the calls with their parameters.
     pub(super) fn entries(mut self) -> Vec<String> {
         if self.more > 0 {
             self.record.push(format!("and {} more", self.more));
@@ -66,7 +66,7 @@ impl Removed {
 }
 
 impl Change {
-    /// Removes everything that can be; the first failure is reported after all was tried.
+    /// Removes all attachments. The first failure is returned after all were tried.
     pub(super) async fn detach_all(&self, removed: &mut Removed) -> Result<(), Failure> {
         let mut result = Ok(());
         for detach in &self.definition.detach {
@@ -80,7 +80,7 @@ impl Change {
             Ok(items) => items,
             Err(error) if error.means_deleted() => return Ok(()),
             Err(error) if detach.optional => {
-                tracing::debug!(%error, "what may keep a resource cannot be listed");
+                tracing::debug!(%error, "cannot list what may block a deletion");
                 return Ok(());
             }
             Err(error) => return Err(self.failure(&error)),
@@ -108,14 +108,14 @@ impl Change {
 
     /// Makes a call that removes something, and records it.
     async fn remove(&self, operation: &str, input: Map<String, Value>, removed: &mut Removed) -> Result<(), CallError> {
-        tracing::info!(operation, resource = self.target.label(), "taking away what keeps a resource");
+        tracing::info!(operation, resource = self.target.label(), "removing what blocks a deletion");
         self.call(operation, input.clone()).await?;
         removed.note(operation, &input);
         Ok(())
     }
 
-    /// Removes what made the cloud refuse the deletion, unless something keeps the resource that stays. Returns whether
-    /// anything was removed.
+    /// Removes the users of a resource whose deletion was rejected, unless others block it that are never removed.
+    /// Returns whether anything was removed.
     pub(super) async fn unblock(&self, removed: &mut Removed) -> Result<bool, Failure> {
         let before = removed.count();
         let mut result = self.detach_all(removed).await;
@@ -153,7 +153,7 @@ impl Change {
         Ok(())
     }
 
-    /// Deletes a dependant, and tries again for a while if it is in use.
+    /// Deletes a dependant, and retries for a while if it is in use.
     async fn delete_dependant(
         &self,
         operation: &str,
@@ -172,19 +172,19 @@ impl Change {
         }
     }
 
-    /// Puts back what can be put back for a resource that stays, and adds to the failure what stays removed.
+    /// Restores rules of a resource whose deletion failed, and adds the other removals to the failure.
     pub(super) async fn restore(&self, failure: Failure, removed: Removed) -> Failure {
         let Removed { rules, record, more } = removed;
-        let mut left = self.put_back(rules).await;
+        let mut left = self.restore_rules(rules).await;
         left.extend(Removed { rules: Vec::new(), record, more }.entries());
         if left.is_empty() {
             return failure;
         }
-        let message = format!("{}; removed for it and not put back: {}", failure.message, shown(&left, SHOWN));
+        let message = format!("{}; removed for it and not restored: {}", failure.message, shown(&left, SHOWN));
         Failure { message, ..failure }
     }
 
-    /// The items of a listing, all pages of it, before any is removed: that would shift the pages.
+    /// Returns the items of a listing. All pages are read before any item is removed, which would shift the pages.
     async fn items(&self, list: &Listing) -> Result<Result<Vec<Tree<'static>>, CallError>, Failure> {
         let input = self.parameters(self.fields.input(list.input.get_ref()))?;
         let mut pages = self.client.pages(self.request(list.operation.get_ref(), input));
@@ -207,6 +207,6 @@ impl Change {
     }
 
     pub(super) fn parameters<T>(&self, filled: Result<T, MissingValue>) -> Result<T, Failure> {
-        filled.map_err(|missing| self.failed(&format!("the core knows no {} of it", missing.0)))
+        filled.map_err(|missing| self.failed(&format!("the core has no {} of it", missing.0)))
     }
 }

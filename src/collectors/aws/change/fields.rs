@@ -1,11 +1,10 @@
-//! Parameters of calls from a node's fields. Unlike when listing, a missing field is an error.
+//! Parameters of calls from a node's fields. Other than in collection, a missing field is an error.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Number, Value};
 
 use super::super::{
-    super::Target,
     client::{Path, Tree},
     definitions::{Condition, Input},
     engine::{
@@ -15,14 +14,14 @@ use super::super::{
 };
 use crate::collector_api::Target;
 
-/// The fields of a node, in the form that paths lead into.
+/// The fields of a node, as the root of paths.
 pub(super) struct Fields {
     node: Tree<'static>,
     arn: Tree<'static>,
 }
 
 impl Fields {
-    /// The fields of a node; its tags are not among them.
+    /// Returns the fields of a node without its tags.
     pub(super) fn of(target: &Target) -> Self {
         let mut node = target.reported.clone();
         node.remove("tags");
@@ -33,17 +32,18 @@ impl Fields {
         Self { node: tree(Value::Object(node)), arn: tree(Value::Object(arn)) }
     }
 
-    /// The parameters of a call.
+    /// Returns the parameters of a call.
     pub(super) fn input(&self, input: &Input) -> Result<Map<String, Value>, MissingValue> {
         self.roots(None, None).input(input)
     }
 
-    /// The parameters of a call for an item of a listing.
+    /// Returns the parameters of a call for an item of a listing.
     pub(super) fn input_for(&self, item: &Tree<'_>, input: &Input) -> Result<Map<String, Value>, MissingValue> {
         self.roots(None, Some(("item", item))).input(input)
     }
 
-    /// The parameters of a call about a tag, a structure with `key` and `value`; `current` is the tag before the change.
+    /// Returns the parameters of a call for a tag, a structure with `key` and `value`; `current` is the tag before the
+    /// change.
     pub(super) fn input_for_tag(
         &self,
         tag: &Tree<'_>,
@@ -53,17 +53,17 @@ impl Fields {
         self.roots(Some(tag), current.map(|current| ("current", current))).input(input)
     }
 
-    /// Whether a condition holds for an item of a listing.
+    /// Returns whether a condition holds for an item of a listing.
     pub(super) fn holds(&self, item: &Tree<'_>, condition: &Condition) -> bool {
         self.roots(None, Some(("item", item))).holds(condition)
     }
 
-    /// Whether a condition holds for the node.
+    /// Returns whether a condition holds for the node.
     pub(super) fn holds_for_node(&self, condition: &Condition) -> bool {
         self.roots(None, None).holds(condition)
     }
 
-    /// Whether a condition holds for the answer `@response` of a call.
+    /// Returns whether a condition holds for the response `@response` of a call.
     pub(super) fn holds_for_response(&self, answer: &Tree<'_>, condition: &Condition) -> bool {
         self.roots(None, Some(("response", answer))).holds(condition)
     }
@@ -76,7 +76,7 @@ impl Fields {
     }
 }
 
-/// Where paths begin: at a tag if it has the member, else at the node and at named values.
+/// The roots of paths: the tag if it has the member, else the node and the named values.
 struct Roots<'t> {
     node: Item<'t>,
     tag: Option<Item<'t>>,
@@ -93,13 +93,13 @@ impl<'t> Roots<'t> {
     }
 
     fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
-        // Empty fields name nothing, but the value of a tag may be empty.
+        // Empty fields identify nothing, but the value of a tag may be empty.
         let of_tag = self.tag.as_ref().filter(|_| path.root.is_none()).and_then(|tag| tag.first(path));
         of_tag.or_else(|| self.node.first(path).filter(|found| !found.is_empty()))
     }
 }
 
-/// JSON in the form that paths lead into.
+/// Converts JSON to a tree.
 pub(super) fn tree(value: Value) -> Tree<'static> {
     match value {
         Value::Null => Tree::Null,

@@ -1,8 +1,8 @@
-//! Rules of security groups that name another group: AWS does not delete a group that a rule of another one names.
+//! Rules of security groups that name another group: AWS does not delete a group that a rule of another group names.
 //!
-//! A rule is removed only after AWS has refused the deletion, and only the part of it that names the group; ranges of
-//! addresses and other groups in the same permission stay. If the group is not deleted in the end, the rule is put back
-//! with its description.
+//! Rules are removed only after AWS has rejected the deletion, and only the part that names the group: address ranges
+//! and other groups in the same permission stay. If the deletion fails in the end, the rules are restored with their
+//! descriptions.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,15 @@ use worker_proto::Failure;
 use super::Change;
 use crate::collectors::aws::client::{CallError, Tree};
 
-/// The filters that find groups with incoming and outgoing rules that name a group.
+/// The filters for groups with incoming and outgoing rules that name a group.
 const FILTERS: [&str; 2] = ["ip-permission.group-id", "egress.ip-permission.group-id"];
 /// The most rules that one deletion removes.
 const MAX_RULES: usize = 1000;
 
-/// A part of a rule that names a security group.
+/// The part of a rule that names a security group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupRule {
-    /// The group that has the rule.
+    /// The group with the rule.
     group: String,
     is_egress: bool,
     /// The permission with this part alone, as JSON.
@@ -28,7 +28,7 @@ pub(super) struct GroupRule {
 }
 
 impl GroupRule {
-    /// The operation that does this to it: `Revoke` or `Authorize`.
+    /// Returns the operation with this verb: `Revoke` or `Authorize`.
     fn operation(&self, verb: &str) -> String {
         format!("{verb}SecurityGroup{}", if self.is_egress { "Egress" } else { "Ingress" })
     }
@@ -41,7 +41,7 @@ impl GroupRule {
         ])
     }
 
-    /// The rule for people.
+    /// Returns the rule as users read it.
     pub(super) fn label(&self) -> String {
         let direction = if self.is_egress { "outgoing" } else { "incoming" };
         format!("{direction} rule of {}: {}", self.group, self.permission)
@@ -58,11 +58,16 @@ impl Change {
         for rule in rules {
             let operation = rule.operation("Revoke");
             let resource = self.target.label();
-            tracing::info!(operation, resource, rule = rule.label(), "removing a rule that keeps a security group");
+            tracing::info!(
+                operation,
+                resource,
+                rule = rule.label(),
+                "removing a rule that blocks the deletion of a security group"
+            );
             match self.call(&operation, rule.input()).await {
-                Ok(reply) => {
-                    let answer = reply.tree().map_err(|error| self.failure(&error))?;
-                    // Removed by another operation in the meantime, which also puts it back.
+                Ok(response) => {
+                    let answer = response.tree().map_err(|error| self.failure(&error))?;
+                    // If another operation has removed the rule meanwhile, that one also restores it.
                     if answer.at("UnknownIpPermissions[0]").is_none() {
                         removed.push(rule);
                     }
@@ -74,19 +79,21 @@ impl Change {
         Ok(())
     }
 
-    /// Puts rules back, and returns those for which that failed with the reason.
-    pub(super) async fn put_back(&self, removed: Vec<GroupRule>) -> Vec<String> {
-        let mut lost = Vec::new();
+    /// Restores rules, and returns those that could not be restored, with the reason.
+    pub(super) async fn restore_rules(&self, removed: Vec<GroupRule>) -> Vec<String> {
+        let mut unrestored = Vec::new();
         for rule in removed {
             match self.call(&rule.operation("Authorize"), rule.input()).await {
-                Ok(_) => tracing::info!(rule = rule.label(), "put a rule back: its security group is not deleted"),
+                Ok(_) => {
+                    tracing::info!(rule = rule.label(), "restored a rule of a security group that was not deleted")
+                }
                 Err(error) if error.code == "InvalidPermission.Duplicate" => {}
-                // One of the two groups has been deleted by another operation.
+                // Another operation has deleted one of the two groups.
                 Err(error) if error.means_deleted() => {}
-                Err(error) => lost.push(format!("{} ({})", rule.label(), error.code)),
+                Err(error) => unrestored.push(format!("{} ({})", rule.label(), error.code)),
             }
         }
-        lost
+        unrestored
     }
 
     async fn rules(&self) -> Result<BTreeSet<GroupRule>, CallError> {
@@ -106,7 +113,7 @@ impl Change {
     }
 }
 
-/// Adds the parts of a group's rules that name the wanted group. A group's own rules do not keep it.
+/// Adds the parts of a group's rules that name the wanted group. A group's own rules do not block its deletion.
 fn of_group(group: &Tree<'_>, wanted: &str, rules: &mut BTreeSet<GroupRule>) {
     let Some(id) = group.get("GroupId").and_then(Tree::text).filter(|id| *id != wanted) else { return };
     for (path, is_egress) in [("IpPermissions[]", false), ("IpPermissionsEgress[]", true)] {
@@ -123,13 +130,13 @@ fn of_group(group: &Tree<'_>, wanted: &str, rules: &mut BTreeSet<GroupRule>) {
     }
 }
 
-/// A permission with nothing but this pair.
+/// Returns a permission with this pair alone.
 fn part(permission: &Tree<'_>, pair: &Tree<'_>) -> Value {
     let mut part = Map::new();
     for name in ["IpProtocol", "FromPort", "ToPort"] {
         part.extend(permission.get(name).map(|value| (name.to_owned(), json!(value))));
     }
-    // The status of a peering connection is told and not taken.
+    // Responses have the status of a peering connection, requests do not.
     let members = pair.entries().iter().filter(|(name, _)| name != "PeeringStatus");
     let pair: Map<String, Value> = members.map(|(name, value)| (name.to_string(), json!(value))).collect();
     part.insert("UserIdGroupPairs".into(), json!([pair]));

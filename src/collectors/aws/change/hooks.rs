@@ -5,7 +5,7 @@
 use worker_proto::{Failure, Outcome};
 
 use super::{Change, detach::Removed};
-use crate::collectors::BoxFuture;
+use crate::collector_api::BoxFuture;
 
 /// Sets a tag to a value, or removes it.
 type Tag = for<'c> fn(&'c Change, &'c str, Option<&'c str>) -> BoxFuture<'c, Result<Outcome, Failure>>;

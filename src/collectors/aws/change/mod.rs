@@ -1,9 +1,9 @@
-//! Operations: tags, deletion, and what deletion needs before and after.
+//! Operations that change resources: tags, deletion, and what precedes and follows a deletion.
 //!
-//! The definitions say which calls a kind takes; code is here only for what they cannot say (`bucket`, `rules`, `stack`,
-//! `volume`). Parameters come from the node as the core has it, and one that is missing there ends the operation before
-//! a call: a call with a parameter left out may mean everything. Names are checked before anything is deleted by them. What hangs on a resource is asked of the cloud at the
-//! moment, because the graph may be hours old. Every operation bears being done twice.
+//! The definitions name the calls; code is here only for what they cannot express (`hooks`). Parameters come from the
+//! node as the core has it, and a missing one fails the operation before any call: a call without a parameter may
+//! concern everything. Identities are checked before a resource is deleted by name. The users of a resource are listed
+//! in the cloud, because the graph may be hours old. All operations are idempotent.
 
 mod bucket;
 mod delete;
@@ -27,9 +27,8 @@ use worker_proto::{Failure, FailureKind, Operation, Outcome, Unit, Verb};
 
 use self::fields::Fields;
 use super::{
-    super::{CollectContext, Target},
     broker::Payload,
-    client::{self, CallError, Client, Reply, Request},
+    client::{self, CallError, Client, Request, Response},
     definitions::{Definition, Definitions, Scope, Service},
     engine::{call_failure, fill::MissingValue},
     options::Options,
@@ -39,21 +38,22 @@ use super::{
     sdk_settings::DEFAULT_REGION,
     selection::global_region,
 };
+use crate::collector_api::{CollectContext, Target};
 
-/// What an operation keeps of its time to say that it is over.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The part of an operation's time that is reserved for its result.
+const RESULT_RESERVE: Duration = Duration::from_secs(1);
 
-/// The unit of the account that a resource belongs to.
+/// Returns the unit of the account to which a resource belongs.
 ///
 /// # Errors
-/// `Configuration` if nothing of this kind can be changed, or if it is not certain where the resource is.
+/// `Configuration` if this kind cannot be changed, or if the resource's location is uncertain.
 pub(super) fn unit(options: &Options, target: &Target) -> Result<Unit, Failure> {
     let (_, definition) = find(target)?;
     if target.account.id.is_empty() {
-        return Err(refused(target, "its account is not known"));
+        return Err(rejected(target, "its account is unknown"));
     }
     if definition.scope == Scope::Region && target.region.is_none() {
-        return Err(refused(target, "its region is not certain"));
+        return Err(rejected(target, "its region is uncertain"));
     }
     is_where_its_arn_says(target, definition)?;
     let stored = target.account.reported.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
@@ -77,27 +77,27 @@ pub(super) fn unit(options: &Options, target: &Target) -> Result<Unit, Failure> 
     })
 }
 
-/// The role that `--aws-role` names, if it can be one of the resource's account.
+/// Returns the role of `--aws-role`, unless it belongs to another account.
 fn role_in(given: &str, target: &Target) -> Result<String, Failure> {
-    let role = Role::parse(given).map_err(|error| refused(target, &format!("--aws-role {given}: {error}")))?;
+    let role = Role::parse(given).map_err(|error| rejected(target, &format!("--aws-role {given}: {error}")))?;
     match role.owner {
         Some(owner) if owner.account != target.account.id => {
-            Err(refused(target, &format!("--aws-role is a role of the account {} only", owner.account)))
+            Err(rejected(target, &format!("--aws-role is a role of account {}", owner.account)))
         }
         _ => Ok(role.name),
     }
 }
 
-/// Carries out one operation.
+/// Performs one operation.
 pub(super) async fn run(context: &CollectContext, unit: &Unit, operation: &Operation) -> Result<Outcome, Failure> {
     let payload = Payload::read(unit)?;
     let target = Target::read(&operation.subject)?;
-    // Asked for first: the holder of the credentials says best why there are none.
+    // First, as the broker explains best why there are no credentials.
     context.credentials().get().await?;
     let (service, definition) = find(&target)?;
     let region = match (definition.scope, &target.region) {
         (Scope::Region, Some(region)) => region.id.clone(),
-        (Scope::Region, None) => return Err(refused(&target, "its region is not certain")),
+        (Scope::Region, None) => return Err(rejected(&target, "its region is uncertain")),
         (Scope::Global, _) => global_region(&payload.partition).to_owned(),
     };
     let limit = Duration::from_millis(operation.limit_ms);
@@ -108,7 +108,7 @@ pub(super) async fn run(context: &CollectContext, unit: &Unit, operation: &Opera
         region,
         service,
         definition,
-        deadline: Instant::now() + limit.saturating_sub(LAST_WORDS),
+        deadline: Instant::now() + limit.saturating_sub(RESULT_RESERVE),
     };
     match &operation.verb {
         Verb::UpdateTag { key, value } => change.update_tag(key, value).await,
@@ -118,7 +118,7 @@ pub(super) async fn run(context: &CollectContext, unit: &Unit, operation: &Opera
     }
 }
 
-/// One operation under way.
+/// An operation in progress.
 pub(crate) struct Change {
     client: Client,
     target: Target,
@@ -131,8 +131,8 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// A call to the kind's service.
-    async fn call(&self, operation: &str, input: Map<String, Value>) -> Result<Reply, CallError> {
+    /// Makes a call to the kind's service.
+    async fn call(&self, operation: &str, input: Map<String, Value>) -> Result<Response, CallError> {
         self.client.call(self.request(operation, input)).await
     }
 
@@ -140,12 +140,12 @@ impl Change {
         Request { service: &self.service.service, operation, region: &self.region, input }
     }
 
-    /// A call that failed, with the resource's name.
+    /// Returns the failure of a call, with the resource's name.
     fn failure(&self, error: &CallError) -> Failure {
         call_failure(&self.target.label(), error)
     }
 
-    /// Something of ours that does not hold.
+    /// Returns a failure that no call reports.
     fn failed(&self, reason: &str) -> Failure {
         Failure { kind: FailureKind::Unavailable, message: format!("{}: {reason}", self.target.label()) }
     }
@@ -155,7 +155,7 @@ impl Change {
     }
 }
 
-/// Why AWS never deletes a resource, as far as its node shows that.
+/// Returns why AWS never deletes a resource, as far as its node shows that.
 pub(super) fn undeletable(target: &Target) -> Option<&'static str> {
     let (_, definition) = find(target).ok()?;
     let fields = Fields::of(target);
@@ -166,21 +166,21 @@ pub(super) fn undeletable(target: &Target) -> Option<&'static str> {
 fn find(target: &Target) -> Result<(&'static Service, &'static Definition), Failure> {
     let found = Definitions::get().map_err(internal)?.find(&target.kind);
     let found = found.filter(|(_, definition)| definition.kind.get_ref() != ACCOUNT_KIND);
-    found.ok_or_else(|| refused(target, "nothing of this kind can be changed"))
+    found.ok_or_else(|| rejected(target, "this kind cannot be changed"))
 }
 
-/// An ARN names account and region. One that disagrees with the graph means that one of them is wrong.
+/// Checks account and region in the resource's ARN. If they differ from the graph, one of both is wrong.
 fn is_where_its_arn_says(target: &Target, definition: &Definition) -> Result<(), Failure> {
     let Some(arn) = target.text("arn").filter(|arn| arn.starts_with("arn:")) else { return Ok(()) };
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, _, _, region, account, _] = parts.as_slice() else { return Ok(()) };
     if !account.is_empty() && *account != "aws" && *account != target.account.id {
         let why = format!("its ARN is of account {account}, but the core has it in {}", target.account.id);
-        return Err(refused(target, &why));
+        return Err(rejected(target, &why));
     }
     match &target.region {
         Some(stored) if definition.scope == Scope::Region && !region.is_empty() && *region != stored.id => {
-            Err(refused(target, &format!("its ARN is of region {region}, but the core has it in {}", stored.id)))
+            Err(rejected(target, &format!("its ARN is of region {region}, but the core has it in {}", stored.id)))
         }
         _ => Ok(()),
     }
@@ -192,8 +192,8 @@ fn partition(target: &Target) -> &str {
     arn.filter(|partition| !partition.is_empty()).or_else(|| client::partition(region)).unwrap_or("aws")
 }
 
-fn refused(target: &Target, why: &str) -> Failure {
-    Failure { kind: FailureKind::Configuration, message: format!("{} stays as it is: {why}", target.label()) }
+fn rejected(target: &Target, why: &str) -> Failure {
+    Failure { kind: FailureKind::Configuration, message: format!("cannot change {}: {why}", target.label()) }
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {

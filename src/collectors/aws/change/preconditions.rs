@@ -11,8 +11,8 @@ use crate::collectors::aws::client::Request;
 const SHOWN: usize = 5;
 
 impl Change {
-    /// The outcome of an operation that must not begin: the resource is one that AWS never deletes, or a namesake has
-    /// taken its place.
+    /// Returns the outcome of an operation that must not start: AWS never deletes the resource, or another resource has
+    /// its name.
     pub(super) async fn refusal(&self) -> Result<Option<Outcome>, Failure> {
         if let Some(reason) = super::undeletable(&self.target) {
             return Ok(Some(self.nothing(reason)));
@@ -23,12 +23,12 @@ impl Change {
         for state in &self.definition.undeletable {
             let Some(call) = &state.call else { continue };
             let input = self.parameters(self.fields.input(call.input.get_ref()))?;
-            let reply = match self.call(call.operation.get_ref(), input).await {
-                // The deletion finds that too.
+            let response = match self.call(call.operation.get_ref(), input).await {
+                // The deletion will report that.
                 Err(error) if error.means_deleted() => continue,
-                reply => reply.map_err(|error| self.failure(&error))?,
+                response => response.map_err(|error| self.failure(&error))?,
             };
-            let answer = reply.tree().map_err(|error| self.failure(&error))?;
+            let answer = response.tree().map_err(|error| self.failure(&error))?;
             if self.fields.holds_for_response(&answer, state.when.get_ref()) {
                 return Ok(Some(self.nothing(&state.reason)));
             }
@@ -36,7 +36,7 @@ impl Change {
         Ok(None)
     }
 
-    /// Names what keeps the resource and is not removed for it, such as `node group a, b and 3 more`.
+    /// Returns the resources that block the deletion and are never removed, such as `node group a, b and 3 more`.
     pub(super) async fn blocked_by(&self) -> Result<Option<String>, Failure> {
         let Some(blocked) = &self.definition.blocked_by else { return Ok(None) };
         let input = self.parameters(self.fields.input(blocked.input.get_ref()))?;
@@ -64,7 +64,7 @@ impl Change {
     }
 }
 
-/// The first of many texts, for people.
+/// Joins the first strings for users, and counts the others.
 pub(super) fn shown(texts: &[String], most: usize) -> String {
     let first = texts.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     if texts.len() > most { format!("{first} and {} more", texts.len() - most) } else { first }

@@ -1,5 +1,5 @@
-//! Tags: one call of the service, or an update of a stack. A call that would replace more than the value of one tag gets
-//! the rest as the cloud has it now.
+//! Tags: one call of the service, or a hook. A call that would replace more than the value of one tag gets the rest as
+//! the cloud has it now.
 
 use std::ops::ControlFlow;
 
@@ -24,7 +24,7 @@ impl Change {
         }
     }
 
-    /// Removes a tag, whether or not the node has it: the cloud may.
+    /// Removes a tag, also if the node does not have it: the cloud may.
     pub(super) async fn delete_tag(&self, key: &str) -> Result<Outcome, Failure> {
         if let Some(tag) = hooks::find(hooks::TAG, self.definition.tag_hook.as_ref())? {
             return tag(self, key, None).await;
@@ -47,7 +47,7 @@ impl Change {
         Ok(Outcome::Done)
     }
 
-    /// The tag as the cloud has it now, or the members of a new one.
+    /// Returns the tag as the cloud has it now, or the members of a new one.
     async fn current_tag(&self, current: &CurrentTag, key: &str) -> Result<Tree<'static>, Failure> {
         let input = self.parameters(self.fields.input(current.input.get_ref()))?;
         let mut pages = self.client.pages(self.request(current.operation.get_ref(), input));

@@ -1,7 +1,7 @@
-//! A volume that wants a snapshot of itself before it is deleted.
+//! Snapshots of volumes before their deletion.
 //!
-//! The snapshot has to hold all that was ever written. So it is made when nothing can write any more, and an earlier one
-//! is taken for it only if this deletion may have made it itself before it was interrupted.
+//! The snapshot must contain all data. So it is made when nothing can write any more, and an earlier one is reused only
+//! if an interrupted attempt at this deletion may have made it.
 
 use std::time::Duration;
 
@@ -13,18 +13,19 @@ use worker_proto::Failure;
 use super::{Change, delete::conflict_pauses};
 use crate::collectors::aws::client::{CallError, Tree};
 
-/// Between two looks at a snapshot that is being made.
-const LOOK: Duration = Duration::from_secs(5);
-/// How old a snapshot of an earlier attempt may be: one deletion takes no longer. What was written since an older one is
-/// in none.
+/// The pause between two checks of a snapshot in progress.
+const CHECK_PAUSE: Duration = Duration::from_secs(5);
+/// The highest age of a reused snapshot: one deletion takes no longer. An older one lacks the data written since.
 const REUSABLE: time::Duration = time::Duration::hours(1);
-/// How far the clock of AWS may be ahead; requests are refused beyond.
+/// How far the clock of AWS may be ahead; requests with a larger difference are rejected.
 const SKEW: time::Duration = time::Duration::minutes(5);
 
 impl Change {
-    /// Makes a snapshot if the node asks for one, and waits until it is complete: without it nothing is deleted.
+    /// Makes a snapshot if the node asks for one, and waits until it is complete. A failure prevents the deletion.
     pub(super) async fn snapshot_if_wanted(&self) -> Result<(), Failure> {
-        if self.target.reported.get("snapshot_before_delete") != Some(&Value::Bool(true)) || !self.at_rest().await? {
+        if self.target.reported.get("snapshot_before_delete") != Some(&Value::Bool(true))
+            || !self.wait_at_rest().await?
+        {
             return Ok(());
         }
         let snapshot = match self.earlier_snapshot().await? {
@@ -41,18 +42,18 @@ impl Change {
             match state.as_str() {
                 "completed" => return Ok(()),
                 "error" => return Err(self.failed(&format!("its snapshot {snapshot} failed, so it is not deleted"))),
-                _ if !self.has_time_for(LOOK) => {
+                _ if !self.has_time_for(CHECK_PAUSE) => {
                     let why = format!("its snapshot {snapshot} is not complete ({state}), so it is not deleted");
                     return Err(self.failed(&why));
                 }
-                _ => sleep(LOOK).await,
+                _ => sleep(CHECK_PAUSE).await,
             }
         }
     }
 
-    /// Waits until nothing can write to the volume, and says whether it is there. One in use could not be deleted anyway,
-    /// and each attempt would leave a snapshot.
-    async fn at_rest(&self) -> Result<bool, Failure> {
+    /// Waits until nothing can write to the volume, and returns whether it exists. A volume in use could not be
+    /// deleted, and each attempt would leave a snapshot.
+    async fn wait_at_rest(&self) -> Result<bool, Failure> {
         let mut pauses = conflict_pauses();
         loop {
             let state = match self.first_text("DescribeVolumes", "VolumeIds", &self.target.id, "Volumes[0].State").await
@@ -68,13 +69,13 @@ impl Change {
                 return Ok(true);
             }
             let Some(pause) = pauses.next().filter(|pause| self.has_time_for(*pause)) else {
-                return Err(self.failed(&format!("it is {state}, so there is neither a snapshot nor a deletion")));
+                return Err(self.failed(&format!("it is {state}: neither a snapshot nor a deletion is possible")));
             };
             sleep(pause).await;
         }
     }
 
-    /// What an earlier attempt at this deletion made.
+    /// Returns the snapshot of an earlier attempt at this deletion.
     async fn earlier_snapshot(&self) -> Result<Option<String>, Failure> {
         let filters = json!([
             { "Name": "volume-id", "Values": [self.target.id] },
@@ -82,8 +83,8 @@ impl Change {
             { "Name": "status", "Values": ["pending", "completed"] },
         ]);
         let input = Map::from_iter([("OwnerIds".to_owned(), json!(["self"])), ("Filters".to_owned(), filters)]);
-        let reply = self.call("DescribeSnapshots", input).await.map_err(|error| self.failure(&error))?;
-        let tree = reply.tree().map_err(|error| self.failure(&error))?;
+        let response = self.call("DescribeSnapshots", input).await.map_err(|error| self.failure(&error))?;
+        let tree = response.tree().map_err(|error| self.failure(&error))?;
         Ok(reusable(&tree, OffsetDateTime::now_utc()))
     }
 
@@ -95,13 +96,13 @@ impl Change {
             ("Description".to_owned(), Value::from(self.description())),
             ("TagSpecifications".to_owned(), json!([{ "ResourceType": "snapshot", "Tags": tags }])),
         ]);
-        let reply = self.call("CreateSnapshot", input).await.map_err(|error| self.failure(&error))?;
-        let tree = reply.tree().map_err(|error| self.failure(&error))?;
+        let response = self.call("CreateSnapshot", input).await.map_err(|error| self.failure(&error))?;
+        let tree = response.tree().map_err(|error| self.failure(&error))?;
         let id = tree.at("SnapshotId").and_then(Tree::text).map(str::to_owned);
-        id.ok_or_else(|| self.failed("the answer to CreateSnapshot names no snapshot"))
+        id.ok_or_else(|| self.failed("the response of CreateSnapshot has no snapshot ID"))
     }
 
-    /// A text of the answer about one id.
+    /// Returns a string of the response about one ID.
     async fn first_text(
         &self,
         operation: &str,
@@ -109,8 +110,8 @@ impl Change {
         id: &str,
         at: &'static str,
     ) -> Result<Option<String>, CallError> {
-        let reply = self.call(operation, Map::from_iter([(ids.to_owned(), json!([id]))])).await?;
-        Ok(reply.tree()?.at(at).and_then(Tree::text).map(str::to_owned))
+        let response = self.call(operation, Map::from_iter([(ids.to_owned(), json!([id]))])).await?;
+        Ok(response.tree()?.at(at).and_then(Tree::text).map(str::to_owned))
     }
 
     fn description(&self) -> String {
@@ -118,7 +119,7 @@ impl Change {
     }
 }
 
-/// The newest of these snapshots, unless it is too old.
+/// Returns the newest of these snapshots, unless it is too old.
 pub(super) fn reusable(page: &Tree<'_>, now: OffsetDateTime) -> Option<String> {
     let snapshots = page.path("Snapshots[]").into_iter().filter_map(|snapshot| {
         let started = snapshot.get("StartTime").and_then(Tree::time)?.secs();

@@ -1,9 +1,9 @@
-//! Which failed attempts are repeated, after which pause, and for how long.
+//! Retries: which failed attempts are retried, after which pause, and for how long.
 //!
-//! What may pass is bounded by time and not by a number of attempts: if each attempt of a thousand calls fails with a
-//! probability of one half, eight attempts are too few for some of them. The pauses are short, so that the time is
-//! enough for some thirty attempts; that a service gets fewer calls is the task of the limiter. A service that throttles has
-//! more time than one that fails: it answers, and says that it will do what it is asked.
+//! Transient failures are retried for a time and not for a number of attempts: if each attempt of a thousand calls
+//! fails with a probability of one half, eight attempts are too few for some of them. The pauses are short enough for
+//! some thirty attempts; the limiter reduces the rate of calls. Throttling is retried longer than other failures, as
+//! the service is available.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use super::{
 /// The longest pause between two attempts, after a throttled one and after any other.
 const MAX_PAUSES: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(2)];
 
-/// The part of the time for retries that is for anything but throttling.
-const FAILING: f64 = 2.0 / 3.0;
+/// The part of the time for retries that failures other than throttling have.
+const FAILURE_PART: f64 = 2.0 / 3.0;
 
-/// So many attempts are made even if each takes long.
-const LEAST: u32 = 3;
+/// The least number of attempts, even if each takes long.
+const MIN_ATTEMPTS: u32 = 3;
 
-/// A host name that does not exist is looked up so often: a resolver may have been restarted just now.
+/// The lookups of an unknown host: a resolver may be restarting.
 const LOOKUPS: u32 = 3;
 
-/// How often a call is repeated because it was signed for a wrong time.
+/// The most retries because of clock skew.
 const CORRECTIONS: u32 = 2;
 
 /// The attempts of one call.
@@ -38,31 +38,31 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// The attempts of a call that begins now.
+    /// Starts the attempts of a call.
     pub(super) fn begin(timeouts: Timeouts) -> Self {
         Self { timeouts, began: Instant::now(), made: 0, corrected: 0 }
     }
 
-    /// The time that the call has left.
+    /// Returns the time that the call has left.
     pub(super) fn left(&self) -> Duration {
         self.timeouts.operation.saturating_sub(self.began.elapsed())
     }
 
-    /// Whether an attempt that was signed for a wrong time is repeated; at once, as the time is known by now.
-    pub(super) fn correct(&mut self) -> bool {
+    /// Returns whether an attempt with clock skew is retried; at once, as the clock is corrected by now.
+    pub(super) fn may_correct(&mut self) -> bool {
         self.corrected += 1;
         self.corrected <= CORRECTIONS
     }
 
-    /// The pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1.
+    /// Returns the pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1.
     pub(super) fn pause(&mut self, error: &CallError, random: f64) -> Option<Duration> {
         self.made += 1;
         let is_throttled = error.kind == CallErrorKind::Throttled;
-        let time = self.timeouts.retry.mul_f64(if is_throttled { 1.0 } else { FAILING });
+        let time = self.timeouts.retry.mul_f64(if is_throttled { 1.0 } else { FAILURE_PART });
         let is_over = match error.code.as_str() {
             _ if !error.is_retryable() || self.timeouts.retry.is_zero() => true,
             code::UNKNOWN_HOST => self.made >= LOOKUPS,
-            _ => self.began.elapsed() >= time && self.made >= LEAST,
+            _ => self.began.elapsed() >= time && self.made >= MIN_ATTEMPTS,
         };
         let doubled = self.timeouts.pause.saturating_mul(1 << (self.made - 1).min(16));
         let longest = doubled.min(MAX_PAUSES[usize::from(!is_throttled)]);
@@ -78,7 +78,7 @@ mod tests {
         CallError::new(kind, code, "")
     }
 
-    /// How many attempts an error has if each fails at once, and how long they take.
+    /// Returns the number of attempts if each fails at once with this error, and how long they take.
     async fn attempts(error: &CallError, timeouts: Timeouts) -> (u32, Duration) {
         let mut random = fastrand::Rng::with_seed(7);
         let (began, mut attempts) = (Instant::now(), Attempts::begin(timeouts));
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn wrong_time_is_corrected_twice() {
         let mut attempts = Attempts::begin(Timeouts::default());
-        assert!(attempts.correct() && attempts.correct());
-        assert!(!attempts.correct());
+        assert!(attempts.may_correct() && attempts.may_correct());
+        assert!(!attempts.may_correct());
     }
 }

@@ -1,8 +1,8 @@
-//! The clock of the services, as far as it differs from that of this machine.
+//! Clock skew between this machine and the services.
 //!
-//! Signatures name the time, and a service refuses one that is some minutes off. Each refusal that may have this reason
-//! is compared with the time that the service gives with it; from then on all requests are signed with the service's
-//! time. Lifetimes are not measured with this clock.
+//! Signatures contain the time, and a service rejects one that is some minutes off. If clock skew may be the reason,
+//! the response's time is compared with this machine's, and from then on all requests are signed with the service's
+//! time. Lifetimes of credentials are not measured with this clock.
 
 use std::{
     fmt,
@@ -18,13 +18,13 @@ use aws_smithy_types::{DateTime, date_time::Format};
 
 use super::error::{CallError, CallErrorKind};
 
-/// A service accepts signatures that are less than this off, in seconds.
+/// The difference in seconds below which a service accepts signatures.
 pub(crate) const TOLERANCE: i64 = 240;
 
 /// Differences are rounded to whole seconds.
 const HALF: Duration = Duration::from_millis(500);
 
-/// How far the services' clock is ahead of this machine's, in seconds. Clones share what was learned.
+/// How far the services' clock is ahead of this machine's, in seconds. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock(Arc<AtomicI64>);
 
@@ -35,14 +35,14 @@ impl TimeSource for Clock {
 }
 
 impl Clock {
-    /// How far the services are ahead, as far as that is known.
+    /// Returns how far the services are ahead, in seconds, as far as that is known.
     pub(super) fn ahead(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Learns from a refusal, and returns whether the call is worth another attempt: it was signed for a time that was
-    /// `ahead` of this machine's, and the service's own is another one.
-    pub(super) fn learn(&self, error: &CallError, date: Option<SystemTime>, ahead: i64) -> bool {
+    /// Corrects the clock after a rejected signature, and returns whether the call is worth another attempt: it was
+    /// signed with a time that was `ahead` of this machine's, and the service's time differs from it.
+    pub(super) fn correct(&self, error: &CallError, date: Option<SystemTime>, ahead: i64) -> bool {
         let Some(measured) = date.filter(|_| error.may_be_clock_skew()).map(|date| difference(date, SystemTime::now()))
         else {
             return false;
@@ -56,7 +56,7 @@ impl Clock {
         true
     }
 
-    /// Names the difference in a refusal that may have it as its reason.
+    /// Adds the skew to the message of an error that it may have caused.
     pub(super) fn explain(&self, mut error: CallError) -> CallError {
         let ahead = self.ahead();
         if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && error.may_be_clock_skew() {
@@ -66,12 +66,12 @@ impl Clock {
     }
 }
 
-/// The time that a `Date` header gives.
+/// Parses a `Date` header.
 pub(crate) fn date(header: &str) -> Option<SystemTime> {
     SystemTime::try_from(DateTime::from_str(header, Format::HttpDate).ok()?).ok()
 }
 
-/// How far the first is after the second, in seconds.
+/// Returns how far `date` is after `now`, in seconds.
 pub(crate) fn difference(date: SystemTime, now: SystemTime) -> i64 {
     let seconds = |duration: Duration| i64::try_from((duration + HALF).as_secs()).unwrap_or(i64::MAX);
     date.duration_since(now).map_or_else(|error| -seconds(error.duration()), seconds)
@@ -83,7 +83,7 @@ fn shifted(time: SystemTime, by: i64) -> SystemTime {
     shifted.unwrap_or(time)
 }
 
-/// How far this machine's clock is off, in words.
+/// The skew of this machine's clock, as users read it.
 pub(crate) struct Off(
     /// How far the services are ahead, in seconds.
     pub(crate) i64,
@@ -112,12 +112,12 @@ mod tests {
     fn errors_with_clock_skew_are_retried_once() {
         for (code, ahead) in [("RequestExpired", -3600), ("AuthFailure", 3600), ("SignatureDoesNotMatch", 900)] {
             let (clock, error) = (Clock::default(), refused(code, 403));
-            assert!(clock.learn(&error, service_time(ahead), 0), "{code}");
+            assert!(clock.correct(&error, service_time(ahead), 0), "{code}");
             assert!((clock.ahead() - ahead).abs() <= 1, "{}", clock.ahead());
             assert!((difference(clock.now(), SystemTime::now()) - ahead).abs() <= 1);
-            assert!(!clock.learn(&error, service_time(ahead), clock.ahead()), "{code}");
-            // Another call was signed before the time was known.
-            assert!(clock.learn(&error, service_time(ahead), 0), "{code}");
+            assert!(!clock.correct(&error, service_time(ahead), clock.ahead()), "{code}");
+            // Another call was signed before the correction.
+            assert!(clock.correct(&error, service_time(ahead), 0), "{code}");
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
             (refused("InternalError", 500), service_time(3600)),
         ] {
             let clock = Clock::default();
-            assert!(!clock.learn(&error, date, 0), "{error}");
+            assert!(!clock.correct(&error, date, 0), "{error}");
             assert_eq!(clock.ahead(), 0);
             assert_eq!(clock.explain(error.clone()), error);
         }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn rejected_signature_names_clock_skew() {
         let clock = Clock::default();
-        clock.learn(&refused("RequestExpired", 400), service_time(-3605), 0);
+        clock.correct(&refused("RequestExpired", 400), service_time(-3605), 0);
         let message = clock.explain(refused("RequestExpired", 400)).message;
         assert!(message.starts_with("no; the clock of this machine is 360"), "{message}");
         assert!(message.ends_with(" s ahead of that of AWS"), "{message}");

@@ -1,4 +1,4 @@
-//! What an error of the official runtime means.
+//! Turns errors of the official runtime into errors of calls.
 
 use std::error::Error;
 
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::certificates;
 
-/// No body of a reply may be larger, in bytes.
+/// The largest body of a response, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// What resolvers say of a name that does not exist: those of glibc, of musl, and of glibc for a name without addresses.
+/// The messages of resolvers for unknown names: of glibc, of musl, and of glibc for a name without addresses.
 const UNKNOWN_HOST: [&str; 3] =
     ["Name or service not known", "Name does not resolve", "No address associated with hostname"];
 
-/// What an error of the orchestrator means that is no refusal of the service.
+/// Returns the meaning of an orchestrator's error, which no service has reported.
 pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endpoint: &Endpoint) -> CallError {
     use CallErrorKind::{Configuration, Credentials, Unavailable, Unexpected};
     match error {
-        SdkError::TimeoutError(_) => CallError::new(Unavailable, code::TIMEOUT, "no complete answer in time"),
+        SdkError::TimeoutError(_) => CallError::new(Unavailable, code::TIMEOUT, "no complete response in time"),
         SdkError::DispatchFailure(_) if is_unknown_host(&error) => {
             CallError::new(Unavailable, code::UNKNOWN_HOST, unknown_host(endpoint))
         }
@@ -33,7 +33,7 @@ pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endp
         SdkError::ResponseError(_) if mentions::<LengthLimitError>(&error) => CallError::new(
             Unexpected,
             code::RESPONSE_TOO_LARGE,
-            format!("the reply is larger than {} MiB", MAX_BODY >> 20),
+            format!("the response is larger than {} MiB", MAX_BODY >> 20),
         ),
         SdkError::ResponseError(_) => CallError::new(Unavailable, code::CONNECTION_LOST, chain(&error)),
         _ if mentions::<NoCredentialsNow>(&error) => CallError::new(Unavailable, code::NO_CREDENTIALS, chain(&error)),
@@ -49,29 +49,30 @@ fn unknown_host(endpoint: &Endpoint) -> String {
     let host = endpoint.url.split_once("://").map_or(endpoint.url.as_str(), |(_, host)| host);
     match endpoint.overridden {
         true => format!("the host of {} does not exist; correct the endpoint URL in the settings", endpoint.url),
-        false => format!("the host {host} does not exist, as this machine's resolver says"),
+        false => format!("the resolver of this machine does not know the host {host}"),
     }
 }
 
-/// The end of a call whose time is over.
-pub(super) fn too_late(timeouts: Timeouts) -> CallError {
+/// Returns the error of a call that exceeded its timeout.
+pub(super) fn timed_out(timeouts: Timeouts) -> CallError {
     let seconds = timeouts.operation.as_secs_f32();
-    let message = format!("no complete answer in time (at most {seconds:.1} s in all, a part of what --timeout left)");
+    let message =
+        format!("no complete response in time (at most {seconds:.1} s in all, a part of the time left by --timeout)");
     CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message)
 }
 
-/// Whether the resolver says that a name does not exist. One that says nothing or is broken says something else.
+/// Returns whether the resolver reports that a name does not exist. An unavailable resolver has other messages.
 pub(crate) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
     let text = chain(error);
     text.contains("failed to lookup address") && UNKNOWN_HOST.iter().any(|known| text.contains(known))
 }
 
-/// Whether the certificate at the other end is not trusted, or not valid. Another attempt meets the same one.
+/// Returns whether the certificate is not trusted or not valid, which no retry changes.
 pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     chain(error).contains("invalid peer certificate")
 }
 
-/// The messages of an error and its causes, each once.
+/// Joins the messages of an error and its causes, each once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for cause in causes(error) {

@@ -1,8 +1,8 @@
-//! The client for all of AWS: one for every service, driven by compact models of their APIs.
+//! The client for all services of AWS, driven by compact models of their APIs.
 //!
-//! A [`Request`] names service, operation, region and parameters; the [`model`] says how they become an HTTP request
-//! (`request`) and how the answer becomes a [`Tree`] (`response`). What the official crates can do, they do: signing,
-//! credentials, timeouts and connections, all in `runtime`; which attempts are repeated says `attempts`.
+//! A [`Request`] names service, operation, region and parameters. The [`model`] defines how they become an HTTP request
+//! (`request`) and how the response becomes a [`Tree`] (`response`). The official crates do the signing, credentials,
+//! timeouts and connections, all in `runtime`; `attempts` decides about retries.
 
 mod attempts;
 pub(super) mod clock;
@@ -33,7 +33,7 @@ pub(super) use endpoint::{check_url, resolve};
 pub use error::{CallError, CallErrorKind, NoCredentialsNow, code};
 pub use pages::Pages;
 pub use path::Path;
-pub use response::Reply;
+pub use response::Response;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 pub use tree::Tree;
@@ -41,11 +41,11 @@ use worker_proto::WaitOn;
 
 use crate::collector_api::UnitWaits;
 
-/// Calls the services of AWS for one account. Cloning is cheap, and clones share connections, credentials and rates.
+/// Calls the services of AWS for one account. Clones are cheap, and share connections, credentials and limiters.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
-    /// The longest that a call may take, if that is less than usual.
+    /// The timeout of a call, if shorter than usual.
     limit: Option<Duration>,
 }
 
@@ -56,45 +56,45 @@ struct Inner {
     runtime: runtime::Runtime,
 }
 
-/// What a [`Client`] is made from.
+/// The parts of a [`Client`].
 pub struct ClientConfig {
-    /// Gives the credentials, fresh ones whenever the old ones come near their end; asked before each attempt.
+    /// The provider of the credentials, which is asked before each attempt and renews them.
     pub credentials: SharedCredentialsProvider,
-    /// What the user's settings say about addresses.
+    /// The endpoints of the user's settings.
     pub endpoints: EndpointSettings,
     /// The user's name for this application, sent to the services.
     pub app_id: Option<String>,
-    /// How long to wait.
+    /// The timeouts of calls.
     pub timeouts: Timeouts,
-    /// The connections, to be shared by all clients of a process.
+    /// The connections, shared by all clients of a process.
     pub http: SharedHttpClient,
-    /// Where calls in progress are registered.
+    /// The registry of calls in progress.
     pub waits: UnitWaits,
 }
 
-/// How long to wait.
+/// The timeouts of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection.
+    /// The timeout of a connection attempt.
     pub connect: Duration,
-    /// For one attempt, from sending to the last byte.
+    /// The timeout of an attempt, from sending to the last byte.
     pub attempt: Duration,
-    /// For a call with all its attempts and the pauses between them.
+    /// The timeout of a call with all its attempts and the pauses between them.
     pub operation: Duration,
-    /// Before the second attempt, at most; the most doubles with each attempt, up to a few seconds.
+    /// The longest pause before the second attempt. It doubles with each attempt, up to a few seconds.
     pub pause: Duration,
-    /// How long after its beginning a call that is throttled may begin another attempt, and one that fails for two thirds of
-    /// it; nothing is tried again if this is zero.
+    /// The time after its start in which a throttled call may start another attempt; other transient failures have two
+    /// thirds of it. Zero means no retries.
     pub retry: Duration,
-    /// When everything has to be over. Nothing waits for more than a part of what is left until then, so that what hangs
-    /// costs its own time only.
+    /// When the unit must end. A call may take only a part of the time left until then, so that a hanging one leaves
+    /// time for others.
     pub deadline: Option<Instant>,
 }
 
-/// The part of the time left that one call may take with all its attempts.
+/// The divisor of the time left that gives the timeout of a call with all its attempts.
 const OPERATION_PART: u32 = 5;
 
-/// The part of a call's time that one attempt may take.
+/// The divisor of a call's timeout that gives the timeout of an attempt.
 const ATTEMPT_PART: u32 = 2;
 
 impl Default for Timeouts {
@@ -106,7 +106,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The same for a call that begins now and may take no longer than this.
+    /// Returns the timeouts of a call that starts now and may take at most `limit`.
     pub(super) fn now(self, limit: Option<Duration>) -> Self {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
         let Some(limit) = left.into_iter().chain(limit).min() else { return self };
@@ -116,21 +116,21 @@ impl Timeouts {
     }
 }
 
-/// One call.
+/// A call.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// The service as `botocore` names it, such as `ec2`.
+    /// The service's name in `botocore`, such as `ec2`.
     pub service: &'a str,
     /// The operation, such as `DescribeInstances`.
     pub operation: &'a str,
-    /// The region to ask. Global services answer for their partition, whatever its region.
+    /// The region of the call. Global services respond for their partition, whatever its region.
     pub region: &'a str,
-    /// Parameters by their names in the model. Times in ISO 8601 or seconds since 1970, bytes in base64.
+    /// The parameters by their names in the model: times in ISO 8601 or seconds since 1970, bytes in base64.
     pub input: Map<String, Value>,
 }
 
 impl<'a> Request<'a> {
-    /// A call without parameters.
+    /// Returns a call without parameters.
     #[must_use]
     pub fn new(service: &'a str, operation: &'a str, region: &'a str) -> Self {
         Self { service, operation, region, input: Map::new() }
@@ -145,7 +145,7 @@ impl<'a> Request<'a> {
 }
 
 impl Client {
-    /// Makes a client; contacts nothing.
+    /// Returns a client; contacts nothing.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let (endpoints, waits) = (Endpoints::new(config.endpoints.clone()), config.waits.clone());
@@ -154,32 +154,32 @@ impl Client {
         Self { inner: Arc::new(inner), limit: None }
     }
 
-    /// The same client for calls that may take no longer than this, with all their attempts.
+    /// Returns the same client for calls that may take at most `limit`, with all their attempts.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         Self { inner: Arc::clone(&self.inner), limit: Some(limit) }
     }
 
-    /// Makes one call, with retries.
+    /// Makes a call, with retries.
     ///
     /// # Errors
-    /// What the service says, or why it said nothing, after the last attempt.
-    pub async fn call(&self, request: Request<'_>) -> Result<Reply, CallError> {
+    /// The service's error, or the reason for its absence, after the last attempt.
+    pub async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
         let Request { service, operation, region, .. } = request;
         let _call = self.inner.waits.begin(WaitOn::Call, format!("{service} {operation} in {region}"));
         let answer = self.send(&request).await;
         answer.map_err(|error| error.of(request.service, request.operation, request.region))
     }
 
-    /// The pages of an operation, from the first one on; nothing is sent before the first [`Pages::next`].
+    /// Returns the pages of an operation; nothing is sent before the first [`Pages::next`].
     #[must_use]
     pub fn pages(&self, request: Request<'_>) -> Pages {
         Pages::new(self.clone(), request)
     }
 
-    async fn send(&self, request: &Request<'_>) -> Result<Reply, CallError> {
+    async fn send(&self, request: &Request<'_>) -> Result<Response, CallError> {
         let service = model::service(request.service)
-            .ok_or_else(|| CallError::configuration(format!("there is no model of a service {}", request.service)))?;
+            .ok_or_else(|| CallError::configuration(format!("there is no model of the service {}", request.service)))?;
         let operation = service.operation(request.operation).ok_or_else(|| {
             CallError::configuration(format!("the model of {} has no operation {}", service.name, request.operation))
         })?;
@@ -197,7 +197,7 @@ impl Client {
     }
 }
 
-/// The name under which the services know the calls: the program, and what the user calls it.
+/// Returns the user agent: the program, and the user's name for it.
 fn user_agent(app_id: Option<&str>) -> String {
     let program = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
     app_id.map_or_else(|| program.to_owned(), |app_id| format!("{program} app/{app_id}"))

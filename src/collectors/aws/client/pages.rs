@@ -1,4 +1,4 @@
-//! Pages: the calls that follow each other until a service has no more to say.
+//! Paging: a sequence of calls that follow the tokens of the responses.
 
 use std::{
     collections::HashSet,
@@ -13,28 +13,28 @@ use super::{
     model::{self, Operation, Paginator},
     path::Path,
     request::Input,
-    response::Reply,
+    response::Response,
     tree::Tree,
 };
 
-/// More pages than any account has; what comes then is a service that goes round in circles.
+/// The most pages of an operation. More indicate a service that repeats itself.
 const MAX_PAGES: usize = 10_000;
-/// More pages without an item, one after the other, than a service that filters what it finds sends.
+/// The most consecutive pages without an item. A service that filters its results sends fewer.
 const MAX_EMPTY_PAGES: usize = 1000;
-/// A page without items is shorter than this, in bytes. Longer ones are not looked through.
+/// The size in bytes below which a page may be empty. Larger ones are not examined.
 const EMPTY_PAGE: usize = 64 * 1024;
 
-/// The pages of one operation. Operations without pages have exactly one.
+/// The pages of an operation. Operations without a paginator have exactly one.
 pub struct Pages {
     client: Client,
     service: String,
     operation: String,
     region: String,
     input: Input,
-    /// Hashes of the tokens that were followed. A token may have any length.
+    /// Hashes of the followed tokens, which may have any length.
     seen: HashSet<u64>,
     hasher: RandomState,
-    /// Pages without an item, since the last one with any.
+    /// The number of consecutive pages without an item.
     empty: usize,
     done: bool,
 }
@@ -59,8 +59,8 @@ impl Pages {
         }
     }
 
-    /// The next page; `None` after the last one and after an error.
-    pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
+    /// Returns the next page; `None` after the last one and after an error.
+    pub async fn next(&mut self) -> Option<Result<Response, CallError>> {
         if self.done {
             return None;
         }
@@ -71,47 +71,47 @@ impl Pages {
             region: &self.region,
             input: self.input.clone(),
         };
-        let reply = match self.client.call(request).await {
-            Ok(reply) => reply,
+        let response = match self.client.call(request).await {
+            Ok(response) => response,
             Err(error) => return Some(Err(error)),
         };
-        match self.advance(&reply) {
-            Ok(()) => Some(Ok(reply)),
+        match self.advance(&response) {
+            Ok(()) => Some(Ok(response)),
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Whether the last page is followed by others and has no items, so that nobody needs to keep it.
+    /// Returns whether the last page is empty and another one follows, so that it need not be kept.
     pub fn is_empty(&self) -> bool {
         self.empty > 0
     }
 
-    /// Prepares the call for the page after this one, if there is one.
-    fn advance(&mut self, reply: &Reply) -> Result<(), CallError> {
-        let Some(paginator) = &reply.operation().paginator else { return Ok(()) };
-        let tokens = next_tokens(reply, paginator)?;
+    /// Prepares the call for the next page, if there is one.
+    fn advance(&mut self, response: &Response) -> Result<(), CallError> {
+        let Some(paginator) = &response.operation().paginator else { return Ok(()) };
+        let tokens = next_tokens(response, paginator)?;
         if tokens.iter().all(Option::is_none) {
             self.empty = 0;
             return Ok(());
         }
-        self.empty = if is_empty(reply, paginator)? { self.empty + 1 } else { 0 };
-        let odd =
+        self.empty = if is_empty(response, paginator)? { self.empty + 1 } else { 0 };
+        let unexpected =
             |message: &str| CallError::unexpected_response(message).of(&self.service, &self.operation, &self.region);
         if !self.seen.insert(self.hasher.hash_one(&tokens)) {
-            return Err(odd("the same token for the next page came twice"));
+            return Err(unexpected("the token for the next page was repeated"));
         }
         if self.seen.len() >= MAX_PAGES {
-            return Err(odd(&format!("more than {MAX_PAGES} pages")));
+            return Err(unexpected(&format!("more than {MAX_PAGES} pages")));
         }
         if self.empty >= MAX_EMPTY_PAGES {
-            return Err(odd(&format!(
-                "{MAX_EMPTY_PAGES} pages in a row without an item, and still a token for the next"
+            return Err(unexpected(&format!(
+                "{MAX_EMPTY_PAGES} consecutive pages without an item, and still a token for the next"
             )));
         }
         for (parameter, token) in paginator.input.iter().zip(tokens) {
             match token {
                 Some(token) => {
-                    drop(self.input.insert((*parameter).to_owned(), number_or_text(reply, parameter, token)))
+                    drop(self.input.insert((*parameter).to_owned(), number_or_text(response, parameter, token)))
                 }
                 None => drop(self.input.remove(*parameter)),
             }
@@ -121,8 +121,8 @@ impl Pages {
     }
 }
 
-/// Asks for pages of a size. Without one a service may answer with everything at once, in a reply of any length, and bears
-/// fewer such calls.
+/// Sets the page size. Without one, a service may return everything in one response of any length, and throttles
+/// sooner.
 fn limit(input: &mut Input, paginator: &Paginator) {
     let Some((limit, size)) = paginator.limit.zip(paginator.size) else { return };
     if !input.contains_key(limit) && !input.keys().any(|parameter| names_items(parameter)) {
@@ -130,15 +130,15 @@ fn limit(input: &mut Input, paginator: &Paginator) {
     }
 }
 
-/// Whether a parameter names what is wanted, one by one. Some operations refuse a size of pages beside that, and none needs
-/// it. What belongs to owners may be any number.
+/// Returns whether a parameter lists the requested items. Some operations reject a page size beside it, and none needs
+/// one. A list of owners may match any number of items.
 fn names_items(parameter: &str) -> bool {
     ["Ids", "Names", "Arns"].iter().any(|end| parameter.ends_with(end)) && parameter != "OwnerIds"
 }
 
-/// A token in the type that its parameter has.
-fn number_or_text(reply: &Reply, parameter: &str, token: String) -> Value {
-    let number = || matches!(reply.operation().parameter(parameter), Some(model::Kind::Integer));
+/// Converts a token to the type of its parameter.
+fn number_or_text(response: &Response, parameter: &str, token: String) -> Value {
+    let number = || matches!(response.operation().parameter(parameter), Some(model::Kind::Integer));
     match token.parse::<i64>() {
         Ok(value) if number() => value.into(),
         _ => Value::String(token),
@@ -146,14 +146,14 @@ fn number_or_text(reply: &Reply, parameter: &str, token: String) -> Value {
 }
 
 /// Returns the tokens of the next page, one for each of the paginator's parameters; all `None` on the last page.
-fn next_tokens(reply: &Reply, paginator: &Paginator) -> Result<Vec<Option<String>>, CallError> {
+fn next_tokens(response: &Response, paginator: &Paginator) -> Result<Vec<Option<String>>, CallError> {
     let paths = paginator.output.iter().flatten().chain(&paginator.more);
     let members: Vec<&str> = paths.filter_map(Path::first_member).collect();
     let none = || vec![None; paginator.output.len()];
-    if !mentions_any(reply, &members) {
+    if !mentions_any(response, &members) {
         return Ok(none());
     }
-    let tree = reply.members(Some(&members))?;
+    let tree = response.members(Some(&members))?;
     let is_more = |path: &Path| path.values(&tree).first().and_then(|more| more.bool()).unwrap_or_default();
     if paginator.more.as_ref().is_some_and(|path| !is_more(path)) {
         return Ok(none());
@@ -162,12 +162,12 @@ fn next_tokens(reply: &Reply, paginator: &Paginator) -> Result<Vec<Option<String
 }
 
 /// Returns whether a page has none of the items that its operation lists.
-fn is_empty(reply: &Reply, paginator: &Paginator) -> Result<bool, CallError> {
-    if paginator.results.is_empty() || reply.body().len() > EMPTY_PAGE {
+fn is_empty(response: &Response, paginator: &Paginator) -> Result<bool, CallError> {
+    if paginator.results.is_empty() || response.body().len() > EMPTY_PAGE {
         return Ok(false);
     }
     let members: Vec<&str> = paginator.results.iter().filter_map(Path::first_member).collect();
-    let tree = reply.members(Some(&members))?;
+    let tree = response.members(Some(&members))?;
     let has_items = |path: &Path| {
         path.values(&tree).iter().any(|found| match found {
             Tree::Null => false,
@@ -179,15 +179,16 @@ fn is_empty(reply: &Reply, paginator: &Paginator) -> Result<bool, CallError> {
     Ok(!paginator.results.iter().any(has_items))
 }
 
-/// Whether any of these members can be in the reply: most last pages do not name a token at all, and need no parsing.
-fn mentions_any(reply: &Reply, wanted: &[&str]) -> bool {
-    let operation: &Operation = reply.operation();
+/// Returns whether any of these members may be in the response: most last pages have no token at all and need no
+/// parsing.
+fn mentions_any(response: &Response, wanted: &[&str]) -> bool {
+    let operation: &Operation = response.operation();
     let Some(output) = &operation.output else { return false };
     let members = output.get().members.iter().filter(|member| wanted.contains(&member.name));
-    members.into_iter().any(|member| contains(reply.body(), member.wire.as_bytes()))
+    members.into_iter().any(|member| contains(response.body(), member.wire.as_bytes()))
 }
 
-/// Whether bytes contain others. Looks from the end, where tokens mostly are.
+/// Returns whether bytes contain others. The search starts at the end, where tokens usually are.
 fn contains(body: &[u8], needle: &[u8]) -> bool {
     let Some((first, _)) = needle.split_first() else { return true };
     body.windows(needle.len()).rev().any(|window| window.first() == Some(first) && window == needle)

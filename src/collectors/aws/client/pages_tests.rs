@@ -8,13 +8,13 @@ fn vpcs(id: &str, token: &str) -> String {
     format!("<DescribeVpcsResponse><vpcSet><item><vpcId>{id}</vpcId></item></vpcSet>{token}</DescribeVpcsResponse>")
 }
 
-/// The values at a path on each page, or the error that ended them.
+/// Returns the values at a path on each page, or the error that ended the pages.
 async fn all(served: &Served, request: super::Request<'_>, path: &'static str) -> Vec<Result<Vec<String>, String>> {
     let mut pages = client(served).pages(request);
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        found.push(page.map_err(|error| error.message).map(|reply| {
-            let tree = reply.tree().unwrap();
+        found.push(page.map_err(|error| error.message).map(|response| {
+            let tree = response.tree().unwrap();
             tree.path(path).iter().filter_map(|value| value.text()).map(str::to_owned).collect()
         }));
     }
@@ -37,7 +37,7 @@ async fn pages_follow_the_token() {
     assert!(served.bodies().iter().all(|body| body.contains("MaxResults=5")));
 }
 
-/// What the only page of a request was asked with.
+/// Returns the parameters of a request with one page.
 async fn asked(request: super::Request<'_>) -> String {
     let served = Served::new([(400, "")]);
     client(&served).pages(request).next().await.unwrap().unwrap_err();
@@ -107,11 +107,11 @@ async fn repeated_token_is_an_error() {
     let page = |token: &str| (200, vpcs("vpc-1", &format!("<nextToken>{token}</nextToken>")));
     let served = Served::new([page("a"), page("b"), page("a")]);
     let found = all(&served, super::Request::new("ec2", "DescribeVpcs", "eu-central-1"), "Vpcs[].VpcId").await;
-    assert_eq!(found.last().unwrap(), &Err("the same token for the next page came twice".to_owned()));
+    assert_eq!(found.last().unwrap(), &Err("the token for the next page was repeated".to_owned()));
     assert_eq!(found.len(), 3);
 }
 
-/// How many pages an endless list has before it ends with an error, and the error.
+/// Returns the number of pages of an endless list before its error, and the error.
 async fn endless(request: super::Request<'_>, page: impl Fn(usize) -> String) -> (usize, String) {
     let served = Served::new((0..3000).map(|number| (200, page(number))));
     let mut pages = client(&served).pages(request);

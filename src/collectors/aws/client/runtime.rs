@@ -1,7 +1,7 @@
-//! The glue to the official runtime: signing, credentials, retries, timeouts, connections.
+//! The adapter to the official runtime: signing, credentials, timeouts, connections.
 //!
-//! The only file that knows it. One operation of the orchestrator is built per service, region and host and then used
-//! for all calls there: the request comes in ready made, and the reply goes out as bytes.
+//! No other file names it. One operation of the orchestrator is built per service, region and host and used for all
+//! calls there: it receives complete requests and returns unparsed responses.
 
 use std::{
     collections::HashMap,
@@ -57,18 +57,18 @@ use super::{
     clock::{self, Clock},
     endpoint::Endpoint,
     error::{CallError, CallErrorKind, code},
-    explain::{MAX_BODY, explain, too_late},
+    explain::{MAX_BODY, explain, timed_out},
     limiter::Limiter,
     model::{Operation, Protocol, Service, Signature},
     request::Outgoing,
-    response::{Headers, Reply, checked, failure, header},
+    response::{Headers, Response, checked, failure, header},
 };
 
-/// How long a reply may stand still.
+/// How long a response may make no progress.
 const STALL: Duration = Duration::from_secs(20);
 
-/// The statuses after which a connection is not used again: too many calls, and failures inside the service.
-const PASSING: &[u16] = &[429, 500, 502, 503, 504];
+/// The statuses after which a connection is not reused: throttling, and failures inside the service.
+const POISONING_STATUSES: &[u16] = &[429, 500, 502, 503, 504];
 
 /// The official runtime with one account's settings.
 pub(super) struct Runtime {
@@ -77,7 +77,7 @@ pub(super) struct Runtime {
     http: SharedHttpClient,
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
-    /// By service, region and URL. Buckets with hosts of their own are not kept: there may be many.
+    /// By service, region and URL. Buckets with their own hosts are not kept, as there may be many.
     targets: Mutex<HashMap<(&'static str, String, String), ServiceCaller>>,
     /// By service and region.
     limiters: Mutex<HashMap<(&'static str, String), Arc<Limiter>>>,
@@ -100,7 +100,7 @@ impl Runtime {
             timeouts: config.timeouts,
             clock: Clock::default(),
             http: config.http,
-            // Who gives the credentials keeps them, and knows best when they need to be fresh.
+            // The provider caches the credentials, and knows when they must be renewed.
             identities: IdentityCache::no_cache(),
             resolver: SharedIdentityResolver::new(config.credentials),
             targets: Mutex::default(),
@@ -115,7 +115,7 @@ impl Runtime {
         endpoint: &Endpoint,
         outgoing: Outgoing,
         limit: Option<Duration>,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<Response, CallError> {
         let limiter = self.limiter(operation.service, region);
         let waited =
             tokio::time::timeout(self.timeouts.now(limit).operation, Arc::clone(&limiter).acquire(operation.name))
@@ -124,7 +124,7 @@ impl Runtime {
             CallError::new(
                 CallErrorKind::Throttled,
                 code::QUEUE_TIMEOUT,
-                "other calls of it that are slowed down took all the time",
+                "throttled calls of the same operation took all the time",
             )
         })?;
         let target = self.target(operation, region, endpoint);
@@ -134,19 +134,19 @@ impl Runtime {
         loop {
             let ahead = self.clock.ahead();
             let Ok(answer) = tokio::time::timeout(attempts.left(), target.invoke(outgoing.clone())).await else {
-                return Err(last.unwrap_or_else(|| too_late(timeouts)));
+                return Err(last.unwrap_or_else(|| timed_out(timeouts)));
             };
             let date = answer.as_ref().ok().and_then(|answer| clock::date(header(&answer.headers, "date")?));
-            let reply = match answer {
-                Ok(answer) => read(operation, region, answer),
+            let response = match answer {
+                Ok(answer) => parse(operation, region, answer),
                 Err(error) => Err(explain(error, endpoint)),
             };
-            adjust(&limiter, operation.service, &reply);
-            let error = match reply {
-                Ok(reply) => return Ok(reply),
+            adjust(&limiter, operation.service, &response);
+            let error = match response {
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            if self.clock.learn(&error, date, ahead) && attempts.correct() {
+            if self.clock.correct(&error, date, ahead) && attempts.may_correct() {
                 continue;
             }
             let Some(pause) = attempts.pause(&error, fastrand::f64()) else { return Err(self.clock.explain(error)) };
@@ -181,7 +181,7 @@ impl Runtime {
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .endpoint_url(&endpoint.url)
-            // Its retries are bounded by a number of attempts; `attempts` has those that are bounded by time.
+            // Its retries are bounded by a number of attempts, those of `attempts` by time.
             .no_retry()
             .timeout_config(timeout_config(self.timeouts))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
@@ -192,7 +192,7 @@ impl Runtime {
             .build()
     }
 
-    /// Signing, credentials, after what a connection is not used again, and the bound of the body.
+    /// Sets up signing, credentials, the statuses after which a connection is not reused, and the limit of the body.
     fn plugin(&self, service: &'static Service, endpoint: &Endpoint) -> StaticRuntimePlugin {
         let mut signing = SigV4OperationSigningConfig::default();
         signing.region = Some(SigningRegion::from(Region::new(endpoint.signing_region.clone())));
@@ -216,7 +216,7 @@ impl Runtime {
             .with_interceptor(BoundedBody)
             .with_interceptor(TimeLeft(self.timeouts))
             .with_retry_classifier(TransientErrorClassifier::<Infallible>::new())
-            .with_retry_classifier(HttpStatusCodeClassifier::new_from_codes(PASSING));
+            .with_retry_classifier(HttpStatusCodeClassifier::new_from_codes(POISONING_STATUSES));
         StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components)
     }
 }
@@ -232,30 +232,30 @@ fn http_request(outgoing: Outgoing) -> Result<HttpRequest, BoxError> {
     Ok(request.body(SdkBody::from(outgoing.body))?.try_into()?)
 }
 
-/// What came, whatever it is: the target is used for all operations of its service, which say what it means.
+/// Takes the response as it is: the caller serves all operations of its service, which interpret it.
 fn answer(response: &HttpResponse) -> RawResponse {
     let headers = response.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    RawResponse { status: response.status().as_u16(), headers, body: loaded(response) }
+    RawResponse { status: response.status().as_u16(), headers, body: body_of(response) }
 }
 
-/// What an answer means for an operation.
-fn read(operation: &'static Operation, region: &str, answer: RawResponse) -> Result<Reply, CallError> {
+/// Parses a response of an operation.
+fn parse(operation: &'static Operation, region: &str, answer: RawResponse) -> Result<Response, CallError> {
     let RawResponse { status, headers, body } = answer;
-    // S3 may find out that it failed after it has said 200.
+    // S3 may fail after it has sent status 200.
     let failed_late = operation.service.protocol == Protocol::RestXml && starts_with_error(&body);
     if status >= 300 || failed_late {
         return Err(failure(operation, status, &headers, &body));
     }
     let size = body.len();
     match checked(operation, status, &headers, body) {
-        Ok(body) => Ok(Reply { operation, region: region.to_owned(), status, headers, body }),
-        Err(message) => Err(CallError::foreign_response(format!("{message} (a reply of {size} bytes)"))),
+        Ok(body) => Ok(Response { operation, region: region.to_owned(), status, headers, body }),
+        Err(message) => Err(CallError::foreign_response(format!("{message} (a response of {size} bytes)"))),
     }
 }
 
 /// Raises or lowers the limit by the result of an attempt.
-fn adjust(limiter: &Arc<Limiter>, service: &Service, reply: &Result<Reply, CallError>) {
-    match reply {
+fn adjust(limiter: &Arc<Limiter>, service: &Service, response: &Result<Response, CallError>) {
+    match response {
         Ok(_) => limiter.raise(),
         Err(error) if error.kind == CallErrorKind::Throttled => {
             if let Some(limit) = limiter.lower(std::time::Instant::now()) {
@@ -266,8 +266,8 @@ fn adjust(limiter: &Arc<Limiter>, service: &Service, reply: &Result<Reply, CallE
     }
 }
 
-/// The body, which the orchestrator has loaded before; cloning it costs nothing.
-fn loaded(response: &HttpResponse) -> Bytes {
+/// Returns the body, which the orchestrator has loaded before; the clone shares it.
+fn body_of(response: &HttpResponse) -> Bytes {
     let body = response.body().try_clone().map(BodyExt::collect).and_then(FutureExt::now_or_never);
     body.and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default()
 }
@@ -287,7 +287,7 @@ fn timeout_config(timeouts: Timeouts) -> TimeoutConfig {
         .build()
 }
 
-/// Lets each call wait for a part of the time that is left when it begins.
+/// Limits each call to a part of the time that is left when it starts.
 #[derive(Debug)]
 struct TimeLeft(Timeouts);
 
@@ -307,7 +307,7 @@ impl Intercept for TimeLeft {
     }
 }
 
-/// Ends a body that is too large.
+/// Limits the size of a body.
 #[derive(Debug)]
 struct BoundedBody;
 

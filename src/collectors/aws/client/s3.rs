@@ -1,4 +1,4 @@
-//! How buckets are addressed.
+//! Addresses of buckets.
 
 use super::{
     endpoint::{Endpoint, Endpoints},
@@ -6,11 +6,11 @@ use super::{
     request::Outgoing,
 };
 
-/// The operation that tells the region of a bucket. The host of a bucket leads to the bucket's region, which rejects what
-/// is signed for another one, so that this question keeps the bucket in the path.
+/// The operation that returns the region of a bucket. A bucket's host leads to the bucket's region, which rejects
+/// signatures for another one, so that this call keeps the bucket in the path.
 const LOCATION: &str = "GetBucketLocation";
 
-/// Moves the bucket from the request's path to where the endpoint has it, and returns that endpoint.
+/// Moves the bucket from the request's path to its place in the endpoint, and returns the endpoint.
 ///
 /// # Errors
 /// Why there is no such endpoint, or that the bucket is given as an ARN.
@@ -25,7 +25,7 @@ pub(super) fn address(
         return Err(format!("the bucket {bucket} is an access point, which is not supported"));
     }
     let found = endpoints.of_bucket(bucket, region, operation.name == LOCATION)?;
-    // The scheme is followed by two slashes, the host by the next one.
+    // Two slashes follow the scheme, the next one follows the host.
     let path = found.url.match_indices('/').nth(2).map_or(found.url.len(), |(at, _)| at);
     let (origin, path) = found.url.split_at(path);
     let rest = outgoing.target.get(bucket.len() + 1..).unwrap_or_default();

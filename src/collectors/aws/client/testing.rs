@@ -1,4 +1,4 @@
-//! A client whose answers are given beforehand and whose requests are kept.
+//! A client with prepared responses and recorded requests.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -18,30 +18,30 @@ use aws_smithy_types::body::SdkBody;
 use super::{Client, ClientConfig, EndpointSettings, Timeouts};
 use crate::collector_api::Waits;
 
-/// Answers in their order, and what was asked.
+/// Responses in their order, and the recorded requests.
 #[derive(Clone, Debug, Default)]
 pub(in crate::collectors::aws) struct Served(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<(u16, Vec<u8>)>,
-    /// Said in a header of all answers that are refusals: where the bucket is.
+    /// The region of the bucket in a header of all error responses.
     region: Option<&'static str>,
     asked: Vec<Asked>,
 }
 
-/// One request as it went out.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(in crate::collectors::aws) struct Asked {
     pub url: String,
     pub authorization: String,
-    /// All that the request says about who sends it.
+    /// All headers that identify the sender.
     pub agent: String,
     pub body: String,
 }
 
 impl Served {
-    /// Answers of a status and a body; `{action}` in a body stands for the action that is asked for.
+    /// Returns responses of a status and a body; `{action}` in a body stands for the requested action.
     pub(in crate::collectors::aws) fn new<B: Into<Vec<u8>>>(answers: impl IntoIterator<Item = (u16, B)>) -> Self {
         let served = Self::default();
         let answers = answers.into_iter().map(|(status, body)| (status, body.into()));
@@ -49,13 +49,13 @@ impl Served {
         served
     }
 
-    /// The same with refusals that name the region of the bucket.
+    /// Returns the same with error responses that name the region of the bucket.
     pub(in crate::collectors::aws) fn bucket_in(self, region: &'static str) -> Self {
         self.0.lock().unwrap().region = Some(region);
         self
     }
 
-    /// An HTTP client whose requests come here.
+    /// Returns an HTTP client whose requests are recorded here.
     pub(in crate::collectors::aws) fn http(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(self.clone());
         http_client_fn(move |_, _| connector.clone())
@@ -97,7 +97,7 @@ impl HttpConnector for Served {
     }
 }
 
-/// A body with the action of the request in it.
+/// Fills in the action of the request.
 fn named(request: &HttpRequest, body: &[u8]) -> Vec<u8> {
     let form = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
     let action = form.split('&').find_map(|field| field.strip_prefix("Action="));
@@ -107,18 +107,18 @@ fn named(request: &HttpRequest, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A client of a server that settings name.
+/// Returns a client of a server that the settings name.
 pub(in crate::collectors::aws) fn client(served: &Served) -> Client {
     client_with(served, EndpointSettings::all("http://127.0.0.1:1"), false)
 }
 
-/// A client with these endpoints that retries without pauses, or does not.
+/// Returns a client with these endpoints that retries without pauses, or not at all.
 pub(in crate::collectors::aws) fn client_with(served: &Served, endpoints: EndpointSettings, retries: bool) -> Client {
     let retry = if retries { Timeouts::default().retry } else { Duration::ZERO };
     connected(served.clone(), endpoints, Timeouts { pause: Duration::ZERO, retry, ..Timeouts::default() })
 }
 
-/// A client of this connector.
+/// Returns a client of this connector.
 pub(in crate::collectors::aws) fn connected(
     connector: impl HttpConnector + 'static,
     endpoints: EndpointSettings,
@@ -127,7 +127,7 @@ pub(in crate::collectors::aws) fn connected(
     Client::new(config(connector, endpoints, timeouts))
 }
 
-/// A client with these endpoints that names an application.
+/// Returns a client with these endpoints and an application name.
 pub(in crate::collectors::aws) fn client_of(
     served: &Served,
     endpoints: EndpointSettings,

@@ -1,4 +1,4 @@
-//! A reply as a tree that borrows from the reply's bytes; its keys are the member names of the service's model.
+//! A response as a tree that borrows from the response's bytes; its keys are the member names of the service's model.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,29 +7,29 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Path;
 
-/// A value in a reply.
+/// A value in a response.
 ///
-/// What a service left out is not there: a structure has the members that came, and no `Null`s among them.
+/// Members that the service omitted are absent: there are no `Null`s among the members of a structure.
 #[derive(Clone, Default, PartialEq)]
 pub enum Tree<'a> {
-    /// Nothing: an item of a JSON list that was `null`, or an empty body.
+    /// Null: an item of a JSON list, or an empty body.
     #[default]
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number.
+    /// A floating-point number.
     Float(f64),
-    /// Characters.
+    /// A string.
     Text(Cow<'a, str>),
     /// A point in time.
     Time(DateTime),
     /// Bytes.
     Blob(Vec<u8>),
-    /// Many of one kind.
+    /// A list of values of one kind.
     List(Vec<Tree<'a>>),
-    /// The members of a structure, or the entries of a map, in the order in which they came.
+    /// The members of a structure, or the entries of a map, in the order of the response.
     Map(Vec<(Cow<'a, str>, Tree<'a>)>),
 }
 
@@ -53,7 +53,7 @@ impl<'a> Tree<'a> {
         self.path(path).into_iter().next()
     }
 
-    /// The characters of a text.
+    /// Returns a string.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -62,7 +62,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A whole number.
+    /// Returns an integer.
     #[must_use]
     pub fn int(&self) -> Option<i64> {
         match self {
@@ -71,7 +71,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A number, whole or not.
+    /// Returns a number.
     #[must_use]
     pub fn float(&self) -> Option<f64> {
         match self {
@@ -82,7 +82,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// True or false.
+    /// Returns a boolean.
     #[must_use]
     pub fn bool(&self) -> Option<bool> {
         match self {
@@ -91,7 +91,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A point in time.
+    /// Returns a point in time.
     #[must_use]
     pub fn time(&self) -> Option<DateTime> {
         match self {
@@ -100,7 +100,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The items of a list; empty for anything else.
+    /// Returns the items of a list; empty for anything else.
     #[must_use]
     pub fn list(&self) -> &[Tree<'a>] {
         match self {
@@ -109,7 +109,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The members of a structure or the entries of a map; empty for anything else.
+    /// Returns the members of a structure or the entries of a map; empty for anything else.
     #[must_use]
     pub fn entries(&self) -> &[(Cow<'a, str>, Tree<'a>)] {
         match self {
@@ -118,7 +118,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Whether there is nothing in it: null, no characters, no items, no entries.
+    /// Returns whether it is null, an empty string, or has no items or entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -132,7 +132,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// As JSON: points in time as text in ISO 8601, bytes in base64.
+/// JSON: points in time as strings in ISO 8601, bytes in base64.
 impl Serialize for Tree<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -4,6 +4,7 @@
 //! `docs/collectors.md` documents the format. The files are compiled in and parsed once.
 
 mod action;
+mod hook;
 mod template;
 mod value;
 
@@ -16,6 +17,7 @@ use super::client::Path;
 pub(crate) use action::{
     BlockedBy, CurrentTag, Dependant, Detach, Identity, Listing, ResourceCall, TagCall, Undeletable, WaitDeleted,
 };
+pub(crate) use hook::Hook;
 use serde::Deserialize;
 pub(crate) use template::{Part, Template};
 use toml::Spanned;
@@ -247,38 +249,6 @@ pub(crate) struct Call {
     pub(crate) without_details: bool,
     /// The batch form: lists among the parameters are joined, and `result` starts at a part.
     pub(crate) batch: Option<Batch>,
-}
-
-/// Code that adds values to the items of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Hook {
-    /// Facts from the price list about instance types; sends the nodes of the types.
-    InstanceType,
-    /// Sends the nodes of volume types.
-    VolumeType,
-    /// The times of a volume's last read and write.
-    VolumeUse,
-    /// The time of the last connection to a database.
-    DatabaseUse,
-    /// The instances of a target group.
-    Targets,
-    /// The instances behind a load balancer.
-    Backends,
-}
-
-impl Hook {
-    /// Returns its name in paths and the names of its values.
-    pub(crate) fn values(self) -> (&'static str, &'static [&'static str]) {
-        match self {
-            Self::InstanceType => ("instance_type", &["cores", "memory"]),
-            Self::VolumeType => ("volume_type", &[]),
-            Self::VolumeUse => ("volume_use", &["read", "written"]),
-            Self::DatabaseUse => ("database_use", &["connected"]),
-            Self::Targets => ("targets", &["instances"]),
-            Self::Backends => ("backends", &["instances"]),
-        }
-    }
 }
 
 /// The parameters of a call.

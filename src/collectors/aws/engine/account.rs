@@ -1,8 +1,8 @@
-//! The account's own node and its regions. The first call shows whether the credentials work.
+//! The account's own node and its regions. The first call verifies the credentials.
 //!
-//! The node's id is made of the account's name, so that an account whose alias is not known would be another one in the
-//! core, without a history. A refusal is a state that stays, and the account goes by its number then; anything else may
-//! be over in a moment, and fails the unit, which is tried again.
+//! The node's ID contains the account's name. With an unknown alias, the core would see another account, without a
+//! history. If the alias is denied, which is permanent, the account is named by its number. Any other failure may be
+//! transient: it fails the unit, which is retried.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use worker_proto::{Failure, Why};
 
 use super::{
     super::{
-        client::{CallError, CallErrorKind, Reply, Tree},
+        client::{CallError, CallErrorKind, Response, Tree},
         definitions::{Call, Definition, Service},
         plan::ACCOUNT_KIND,
         regions,
@@ -25,14 +25,14 @@ use super::{
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
-/// What the account's node is called in gaps and metrics.
+/// The name of the account's node in gaps and metrics.
 const LABEL: &str = "account";
 
 impl Run<'_> {
     /// Makes the account's calls and sends its node.
     ///
     /// # Errors
-    /// `Credentials` if they are refused, `Unavailable` if what the node is called cannot be told.
+    /// `Credentials` if they are rejected, `Unavailable` if the account's name cannot be determined.
     pub(super) async fn account(&mut self) -> Result<NodeId, Failure> {
         let tree = self.account_item();
         let item = Item::plain(&tree);
@@ -47,10 +47,10 @@ impl Run<'_> {
         let item = Item { tree: &tree, named: named.collect(), failed };
         let definition = self.account_definition()?.1;
         let mut parts = UnknownParts::of(definition, &item);
-        // Where its name cannot be told, it stays the node that the core knows.
+        // Without a name, it stays the node that the core has.
         parts.add_name(definition, &item);
         let Some((resource, name)) = collection.resource(&item).await? else {
-            return Err(internal("the definition of the account has no id"));
+            return Err(internal("the definition of the account has no ID"));
         };
         let scope = Ancestors { cloud: CLOUD, account: &self.payload.account, region: UNDEFINED, zone: UNDEFINED };
         let node = resource.finish(&scope).map_err(internal)?;
@@ -61,33 +61,34 @@ impl Run<'_> {
         Ok(node)
     }
 
-    /// The regions to collect: those that were chosen, or all that are enabled for the account.
+    /// Returns the regions to collect: the selected ones, or all that are enabled for the account.
     ///
-    /// What was planned are the regions of the base credentials' account. They stand in where a role must not ask.
+    /// The planned regions are those of the base credentials' account. They are used if the role may not list regions.
     ///
     /// # Errors
-    /// `Unavailable` if there is no answer: with other regions than last time, the core would lose what is in them.
+    /// `Unavailable` if the list fails: with other regions than last time, the core would delete their resources.
     pub(super) async fn regions(&self, account: NodeId) -> Result<Vec<String>, Failure> {
         let planned = &self.payload.regions;
         let is_own = self.payload.role.is_none();
         if is_own || !self.options.regions.is_empty() {
             return Ok(planned.clone());
         }
-        // Where the plan could ask: an organization may forbid calls in other regions, the global one among them.
+        // The region in which the plan has listed them: an organization may forbid calls in other regions, also in the
+        // global one.
         let asked = planned.first().map_or(global_region(&self.payload.partition), String::as_str);
         match regions::enabled(&self.client, asked).await {
             Ok(regions) => Ok(regions),
             Err(error) if error.kind == CallErrorKind::Denied => {
-                self.lost(GLOBAL, LABEL, &error).await?;
-                // The account may have enabled more of them.
+                self.report_failure(GLOBAL, LABEL, &error).await?;
+                // The account may have enabled more regions.
                 self.unseen_regions(account, Why::Unseen);
                 Ok(planned.clone())
             }
-            Err(error) => Err(call_failure(&self.what("its regions cannot be listed"), &error)),
+            Err(error) => Err(call_failure(&self.message("cannot list its regions"), &error)),
         }
     }
 
-    fn what(&self, what: &str) -> String {
+    fn message(&self, what: &str) -> String {
         format!("AWS account {}: {what}", self.payload.account)
     }
 
@@ -107,12 +108,13 @@ impl Run<'_> {
         Tree::Map(members)
     }
 
-    /// The answers to the account's calls. Failed ones are gaps, but for refused credentials and what its name hangs on.
+    /// Makes the account's calls. A failed one is a gap, unless the credentials are rejected or the account's name
+    /// depends on it.
     async fn account_answers(
         &self,
         item: &Item<'_>,
         failed: &mut Vec<&'static str>,
-    ) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
+    ) -> Result<Vec<(&'static Call, Vec<Response>)>, Failure> {
         let (service, definition) = self.account_definition()?;
         let location = self.account_location();
         let collection = KindCollection::new(self, &location, service, definition)?;
@@ -123,18 +125,18 @@ impl Run<'_> {
                 continue;
             }
             match collection.answer(call, item).await.and_then(readable) {
-                Ok(replies) => answers.push((call, replies)),
+                Ok(responses) => answers.push((call, responses)),
                 Err(error) if error.has_code(&call.not_found_codes) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
-                    let what = self.what("its credentials are refused; check the role and its trust policy");
+                    let what = self.message("its credentials are rejected; check the role and its trust policy");
                     return Err(call_failure(&what, &error));
                 }
                 Err(error) if error.kind != CallErrorKind::Denied && definition.is_named_by(call) => {
-                    return Err(call_failure(&self.what("what it is called cannot be told"), &error));
+                    return Err(call_failure(&self.message("cannot read its alias"), &error));
                 }
                 Err(error) => {
                     failed.push(&call.name);
-                    self.lost(&location.label, call.collector().unwrap_or(LABEL), &error).await?;
+                    self.report_failure(&location.label, call.collector().unwrap_or(LABEL), &error).await?;
                 }
             }
         }
@@ -143,10 +145,10 @@ impl Run<'_> {
     }
 }
 
-/// Replies that can be read, all of them.
-fn readable(replies: Vec<Reply>) -> Result<Vec<Reply>, CallError> {
-    for reply in &replies {
-        reply.tree()?;
+/// Returns the responses if all of them can be parsed.
+fn readable(responses: Vec<Response>) -> Result<Vec<Response>, CallError> {
+    for response in &responses {
+        response.tree()?;
     }
-    Ok(replies)
+    Ok(responses)
 }

@@ -1,4 +1,4 @@
-//! Calls that answer for many items at once, such as for the tags of twenty load balancers.
+//! Calls that describe several items at once, such as the tags of twenty load balancers.
 
 use std::{borrow::Cow, collections::HashMap, ops::ControlFlow};
 
@@ -7,28 +7,28 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        client::{CallError, Reply, Tree},
+        client::{CallError, Response, Tree},
         definitions::{Batch, Call},
     },
     eval::{Item, Named, text},
     kind::KindCollection,
 };
 
-/// The answers to one such call for a page of items.
+/// The responses to such a call for a page of items.
 pub(crate) struct BatchReplies {
     call: &'static Call,
     batch: &'static Batch,
-    replies: Vec<Reply>,
+    responses: Vec<Response>,
 }
 
-/// The same as trees.
+/// The parsed responses.
 pub(crate) struct BatchTrees<'a> {
     call: &'static Call,
     batch: &'static Batch,
     trees: Vec<Tree<'a>>,
 }
 
-/// The parts of the answers, by the item that they are for.
+/// The parts of the responses by item.
 pub(crate) struct BatchParts<'a> {
     call: &'static Call,
     batch: &'static Batch,
@@ -36,7 +36,7 @@ pub(crate) struct BatchParts<'a> {
 }
 
 impl KindCollection<'_> {
-    /// Makes the calls of the definition that are for many items; failed ones are reported and named in `failed`, item by item.
+    /// Makes the batch calls of the definition. Failed ones are reported and added to `failed` for each of their items.
     pub(crate) async fn batches(
         &self,
         items: &[&Tree<'_>],
@@ -44,67 +44,68 @@ impl KindCollection<'_> {
     ) -> Result<Vec<BatchReplies>, Failure> {
         let mut answers = Vec::new();
         for (call, batch) in self.batch_calls() {
-            let mut replies = Vec::new();
+            let mut responses = Vec::new();
             let size = batch.size.max(1);
             for (chunk, failed) in items.chunks(size).zip(failed.chunks_mut(size)) {
-                // Each that is not made counts.
+                // Each skipped call counts.
                 if self.is_over() || !self.allows_call(call) {
                     fail(failed, call);
                     continue;
                 }
                 match self.batch(call, chunk).await {
                     Ok(found) => {
-                        self.answered(call);
-                        replies.extend(found);
+                        self.record_success(call);
+                        responses.extend(found);
                     }
                     Err(error) => {
                         fail(failed, call);
-                        self.lost(call, &error).await?;
+                        self.report_failure(call, &error).await?;
                     }
                 }
             }
-            answers.push(BatchReplies { call, batch, replies });
+            answers.push(BatchReplies { call, batch, responses });
         }
         Ok(answers)
     }
 
-    /// One call for some items. One that has vanished makes it fail for all, so that each is then asked by itself.
-    async fn batch(&self, call: &'static Call, items: &[&Tree<'_>]) -> Result<Vec<Reply>, CallError> {
+    /// Makes one call for several items. A deleted item makes the call fail for all, so that each is then requested
+    /// alone.
+    async fn batch(&self, call: &'static Call, items: &[&Tree<'_>]) -> Result<Vec<Response>, CallError> {
         match self.answer_with(call, joined(items.iter().map(|item| self.call_input(call, item)))).await {
             Err(error) if error.has_code(&call.not_found_codes) && items.len() > 1 => {}
             Err(error) if error.has_code(&call.not_found_codes) => return Ok(Vec::new()),
             done => return done,
         }
-        let mut replies = Vec::new();
+        let mut responses = Vec::new();
         for item in items {
             match self.answer_with(call, self.call_input(call, item)).await {
-                Ok(found) => replies.extend(found),
+                Ok(found) => responses.extend(found),
                 Err(error) if error.has_code(&call.not_found_codes) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(replies)
+        Ok(responses)
     }
 
     fn call_input(&self, call: &Call, item: &Tree<'_>) -> Map<String, Json> {
         call.input.as_ref().map(|input| Item::plain(item).input(input.get_ref())).unwrap_or_default()
     }
 
-    /// The trees of the answers; unreadable ones are reported and named in `failed`, for all items that they may be about.
+    /// Parses the responses. Unreadable ones are reported and added to `failed` for all items.
     pub(crate) async fn batch_trees<'a>(
         &self,
         answers: &'a [BatchReplies],
         failed: &mut [Vec<&'static str>],
     ) -> Result<Vec<BatchTrees<'a>>, Failure> {
         let mut all = Vec::with_capacity(answers.len());
-        for BatchReplies { call, batch, replies } in answers {
-            let mut trees = Vec::with_capacity(replies.len());
-            for reply in replies {
-                match reply.tree() {
+        for BatchReplies { call, batch, responses } in answers {
+            let mut trees = Vec::with_capacity(responses.len());
+            for response in responses {
+                match response.tree() {
                     Ok(tree) => trees.push(tree),
                     Err(error) => {
                         fail(failed, call);
-                        self.lost(call, &error).await?;
+                        self.report_failure(call, &error).await?;
                     }
                 }
             }
@@ -119,7 +120,7 @@ fn fail(failed: &mut [Vec<&'static str>], call: &'static Call) {
 }
 
 impl<'t> BatchTrees<'t> {
-    /// Sorts the parts of the answers by the items that they are for.
+    /// Groups the parts of the responses by item.
     pub(crate) fn parts(&'t self) -> BatchParts<'t> {
         let mut by_item: HashMap<_, Vec<_>> = HashMap::new();
         for tree in &self.trees {
@@ -135,7 +136,7 @@ impl<'t> BatchTrees<'t> {
 }
 
 impl BatchParts<'_> {
-    /// What came for an item.
+    /// Returns the parts for an item.
     pub(crate) fn of(&self, item: &Tree<'_>) -> Named<'_> {
         let key = Item::plain(item).path_text(self.batch.item_key.get_ref());
         let pages = key.and_then(|key| self.by_item.get(key.as_str())).map(Vec::as_slice).unwrap_or_default();
@@ -143,7 +144,7 @@ impl BatchParts<'_> {
     }
 }
 
-/// The parameters of many items as those of one call.
+/// Joins the parameters of several items to those of one call.
 fn joined(inputs: impl Iterator<Item = Map<String, Json>>) -> Map<String, Json> {
     let mut all = Map::new();
     for (name, value) in inputs.flatten() {

@@ -1,5 +1,5 @@
-//! A circuit breaker for each operation in a location: one that hangs or is refused for item after item is not called for
-//! the rest. A thousand items would otherwise wait for it one after the other, until the unit has no time left.
+//! A circuit breaker for each operation in a location: after repeated timeouts or denials, its remaining calls are
+//! skipped. Otherwise a thousand items could wait one after the other until the unit's deadline.
 
 use std::{
     collections::BTreeMap,
@@ -8,17 +8,17 @@ use std::{
 
 use super::super::client::{CallError, CallErrorKind};
 
-/// What a row of failed calls may weigh before no more are made.
-const MOST_WEIGHT: u32 = 8;
+/// The weight of consecutive failures at which the breaker opens.
+const MAX_WEIGHT: u32 = 8;
 
-/// A call without an answer has waited through all its attempts. Four in a row open the breaker.
-const SILENT: u32 = 2;
+/// The weight of a call without a response, which has waited through all its attempts: four in a row open the breaker.
+const UNAVAILABLE_WEIGHT: u32 = 2;
 
-/// A call that is throttled to the end has waited too, but the next one may be luckier.
-const THROTTLED: u32 = 1;
+/// The weight of a call that was throttled to the end: it has waited as well, but the next one may succeed.
+const THROTTLED_WEIGHT: u32 = 1;
 
-/// So many denials open the breaker if no call was answered: rights may differ between items.
-const MOST_DENIED: u32 = 20;
+/// The denials that open the breaker if no call has succeeded: permissions may differ between items.
+const MAX_DENIED: u32 = 20;
 
 /// The breakers of a location.
 #[derive(Default)]
@@ -27,36 +27,36 @@ pub(crate) struct Breakers(Mutex<BTreeMap<OperationKey, Breaker>>);
 /// A service and an operation.
 type OperationKey = (String, String);
 
-/// What became of the calls of one operation.
+/// The results of one operation's calls.
 #[derive(Debug, Default)]
 struct Breaker {
     weight: u32,
     denied: u32,
-    answered: bool,
+    succeeded: bool,
     skipped: u64,
     collector: &'static str,
 }
 
 impl Breaker {
     fn is_open(&self) -> bool {
-        self.weight >= MOST_WEIGHT || self.is_denied()
+        self.weight >= MAX_WEIGHT || self.is_denied()
     }
 
     fn is_denied(&self) -> bool {
-        self.denied >= MOST_DENIED && !self.answered
+        self.denied >= MAX_DENIED && !self.succeeded
     }
 
-    fn answered(&mut self) {
+    fn record_success(&mut self) {
         self.weight = 0;
-        self.answered = true;
+        self.succeeded = true;
     }
 
-    fn failed(&mut self, kind: CallErrorKind) {
+    fn record_failure(&mut self, kind: CallErrorKind) {
         match kind {
-            CallErrorKind::Unavailable => self.weight += SILENT,
-            CallErrorKind::Throttled => self.weight += THROTTLED,
-            // What is not there could be asked for.
-            CallErrorKind::NotFound => self.answered(),
+            CallErrorKind::Unavailable => self.weight += UNAVAILABLE_WEIGHT,
+            CallErrorKind::Throttled => self.weight += THROTTLED_WEIGHT,
+            // The operation itself works.
+            CallErrorKind::NotFound => self.record_success(),
             CallErrorKind::Denied => {
                 self.weight = 0;
                 self.denied += 1;
@@ -65,16 +65,16 @@ impl Breaker {
         }
     }
 
-    /// Why no more calls are made.
+    /// Returns why the breaker is open.
     fn reason(&self) -> String {
         match self.is_denied() {
-            true => format!("{} were denied and none was answered", self.denied),
-            false => "several in a row had no answer".to_owned(),
+            true => format!("{} were denied and none succeeded", self.denied),
+            false => "several in a row had no response".to_owned(),
         }
     }
 }
 
-/// Calls of an operation that were not made.
+/// The skipped calls of an operation.
 pub(crate) struct SkippedCalls {
     pub(crate) service: String,
     pub(crate) operation: String,
@@ -83,7 +83,7 @@ pub(crate) struct SkippedCalls {
 }
 
 impl Breakers {
-    /// Whether a call is worth making. One that is not counts as left out, on behalf of the collector.
+    /// Returns whether a call may be made. Otherwise the call counts as skipped, for this collector.
     pub(crate) fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
         let mut breakers = self.lock();
         let Some(breaker) = breakers.get_mut(&key(service, operation)).filter(|breaker| breaker.is_open()) else {
@@ -94,27 +94,27 @@ impl Breakers {
         false
     }
 
-    /// A call was answered.
-    pub(crate) fn answered(&self, service: &str, operation: &str) {
-        self.lock().entry(key(service, operation)).or_default().answered();
+    /// Records a success.
+    pub(crate) fn record_success(&self, service: &str, operation: &str) {
+        self.lock().entry(key(service, operation)).or_default().record_success();
     }
 
-    /// A call failed.
-    pub(crate) fn failed(&self, error: &CallError) {
-        self.lock().entry(key(&error.service, &error.operation)).or_default().failed(error.kind);
+    /// Records a failure.
+    pub(crate) fn record_failure(&self, error: &CallError) {
+        self.lock().entry(key(&error.service, &error.operation)).or_default().record_failure(error.kind);
     }
 
-    /// What was left out.
+    /// Returns the skipped calls by operation.
     pub(crate) fn skipped(&self) -> Vec<SkippedCalls> {
         let breakers = self.lock();
         let skipped = breakers.iter().filter(|(_, breaker)| breaker.skipped > 0);
-        let told = skipped.map(|((service, operation), breaker)| SkippedCalls {
+        let calls = skipped.map(|((service, operation), breaker)| SkippedCalls {
             service: service.clone(),
             operation: operation.clone(),
             collector: breaker.collector,
-            message: format!("{} more calls were not made, as {}", breaker.skipped, breaker.reason()),
+            message: format!("skipped {} more calls: {}", breaker.skipped, breaker.reason()),
         });
-        told.collect()
+        calls.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationKey, Breaker>> {
@@ -134,7 +134,7 @@ mod tests {
 
     fn after(kinds: &[CallErrorKind]) -> Breaker {
         let mut breaker = Breaker::default();
-        kinds.iter().for_each(|kind| breaker.failed(*kind));
+        kinds.iter().for_each(|kind| breaker.record_failure(*kind));
         breaker
     }
 
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn success_resets_the_failure_weight() {
         let mut breaker = after(&[Unavailable; 3]);
-        breaker.answered();
-        breaker.failed(Unavailable);
+        breaker.record_success();
+        breaker.record_failure(Unavailable);
         assert!(!breaker.is_open());
     }
 
@@ -168,7 +168,7 @@ mod tests {
     fn skipped_calls_are_counted_by_operation() {
         let breakers = Breakers::default();
         let denied = |breakers: &Breakers| {
-            breakers.lock().entry(key("cloudwatch", "ListTagsForResource")).or_default().failed(Denied);
+            breakers.lock().entry(key("cloudwatch", "ListTagsForResource")).or_default().record_failure(Denied);
         };
         (0..20).for_each(|_| denied(&breakers));
         assert!(breakers.allows("cloudwatch", "DescribeAlarms", "alarms"));
@@ -176,6 +176,6 @@ mod tests {
         let skipped = breakers.skipped();
         assert_eq!(skipped.len(), 1);
         assert_eq!(skipped[0].operation, "ListTagsForResource");
-        assert_eq!(skipped[0].message, "3 more calls were not made, as 20 were denied and none was answered");
+        assert_eq!(skipped[0].message, "skipped 3 more calls: 20 were denied and none succeeded");
     }
 }

@@ -1,4 +1,4 @@
-//! From an item to a node of the graph: its resource, the keys that others find it by, and its edges.
+//! Turns an item into a node of the graph: its resource, the keys by which others refer to it, and its edges.
 
 use toml::Spanned;
 use worker_proto::Failure;
@@ -18,18 +18,18 @@ use crate::{
     graph::{NodeId, Resource, Value},
 };
 
-/// What became of an item.
+/// The result of building a node.
 pub(super) enum Built {
-    /// Its node was sent.
+    /// The node was sent.
     Node(NodeId),
-    /// It stands for nothing: a call that was to give its id says that it is gone.
+    /// There is no node: the call for the item's ID returned that it does not exist.
     Nothing,
-    /// It cannot be told what it is.
+    /// The item cannot be identified.
     Unknown,
 }
 
 impl KindCollection<'_> {
-    /// Sends the node of an item and declares its edges; an item without id is reported and skipped.
+    /// Sends the node of an item and declares its edges. An item without an ID is reported and skipped.
     pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built, Failure> {
         let definition = self.definition;
         let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten();
@@ -56,19 +56,19 @@ impl KindCollection<'_> {
         Ok(Built::Node(node))
     }
 
-    /// Builds the resource of an item; answers its name too.
+    /// Builds the resource of an item, and returns its name too.
     pub(crate) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
         let definition = self.definition;
         let Some(id) = item.text(definition.id.get_ref()) else {
-            // A call that was to give it has failed, which is a gap already, or has said that there is none.
+            // The call for it has failed, which is already a gap, or has returned that nothing exists.
             if !item.lacks(definition.id.get_ref()) {
-                self.unexpected(code::MISSING_ID, "an item without id".to_owned()).await?;
+                self.unexpected(code::MISSING_ID, "an item without an ID".to_owned()).await?;
             }
             return Ok(None);
         };
-        // A character of it could not be read. Another id would be another resource.
+        // A character was unreadable. With another ID it would be another resource.
         if id.contains(char::REPLACEMENT_CHARACTER) {
-            self.unexpected(code::INVALID_RESPONSE, format!("an item whose id cannot be read: {id}")).await?;
+            self.unexpected(code::INVALID_RESPONSE, format!("an item with an unreadable ID: {id}")).await?;
             return Ok(None);
         }
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
@@ -93,7 +93,7 @@ impl KindCollection<'_> {
         Ok(Some((resource, name)))
     }
 
-    /// Reports an answer that makes no sense; it costs the item or the field, not the kind.
+    /// Reports an invalid item or field. The other items of the kind are not affected.
     async fn unexpected(&self, code: &str, message: String) -> Result<(), Failure> {
         let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
         let message = format!("{}: {message}", self.kind.fqn);
@@ -102,10 +102,10 @@ impl KindCollection<'_> {
             &operation,
             &self.location.region,
         );
-        self.location.lost(self.run, self.collector(), &error).await
+        self.location.report_failure(self.run, self.collector(), &error).await
     }
 
-    /// The keys under which references find a resource.
+    /// Returns the keys by which references find a resource.
     fn keys(&self, resource: &Resource<'_>, name: &str) -> Vec<Key> {
         let attributes = self.run.definitions.referenced(self.kind.fqn);
         let value = |attribute: &str| match attribute {

@@ -1,7 +1,7 @@
-//! The details of several kinds from one call: asked for once in a location, kept without what nothing needs.
+//! Details of several kinds from one call, made once in a location; members that nothing uses are dropped.
 //!
-//! A role that was made for an earlier version may lack the right to this call. That costs more calls and no more, so it
-//! is no gap.
+//! A role for an earlier version may lack the permission for this call. Then each kind makes its own calls, which is no
+//! gap.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use super::{
     location::Location,
 };
 
-/// The answers in a location by service; none where the call failed.
+/// The responses in a location by service; `None` where the call failed.
 #[derive(Default)]
 pub(crate) struct DetailsCache(Mutex<HashMap<String, Arc<OnceCell<Option<DetailPages>>>>>);
 
@@ -34,14 +34,14 @@ pub(crate) struct KindDetails {
     from: &'static FromDetails,
 }
 
-/// The details of one kind, where an item of its list finds its own.
+/// The details of one kind by the key of its items.
 pub(crate) struct Lookup<'d> {
     by: &'static str,
     known: HashMap<&'d str, &'d Tree<'d>>,
 }
 
 impl KindDetails {
-    /// The details of a kind; `None` if it has none, or the call was refused or failed.
+    /// Returns the details of a kind; `None` if it has none, or the call was denied or failed.
     pub(crate) async fn of(
         run: &Run<'_>,
         location: &Location,
@@ -54,14 +54,14 @@ impl KindDetails {
             Arc::clone(known.entry(service.service.clone()).or_default())
         };
         let pages = cell.get_or_try_init(|| async {
-            match ask(run, location, &service.service, details).await {
+            match request(run, location, &service.service, details).await {
                 Ok(pages) => Ok(Some(Arc::new(pages))),
                 Err(error) if error.kind == CallErrorKind::Credentials => {
-                    location.lost(run, &service.service, &error).await.map(|()| None)
+                    location.report_failure(run, &service.service, &error).await.map(|()| None)
                 }
                 Err(error) => {
                     let account = run.payload.account.as_str();
-                    tracing::info!(account, %error, "each item is asked for by itself");
+                    tracing::info!(account, %error, "cannot list details at once, calling for each item");
                     Ok(None)
                 }
             }
@@ -69,12 +69,12 @@ impl KindDetails {
         Ok(pages.await?.clone().map(|pages| Self { pages, from }))
     }
 
-    /// Whether they stand in for the list.
+    /// Returns whether they replace the list.
     pub(crate) fn are_the_list(&self) -> bool {
         self.from.key.is_none()
     }
 
-    /// The items of each page.
+    /// Iterates over the items of each page.
     pub(crate) fn pages<'d>(&'d self) -> impl Iterator<Item = Vec<&'d Tree<'d>>> {
         self.pages.iter().map(|page| {
             let mut items = Vec::new();
@@ -86,7 +86,7 @@ impl KindDetails {
         })
     }
 
-    /// Where an item of the list finds its own.
+    /// Indexes the details by the key of the list's items.
     pub(crate) fn lookup(&self) -> Option<Lookup<'_>> {
         let by = self.from.key.as_ref()?.get_ref().as_str();
         let items = self.pages().flatten();
@@ -96,13 +96,13 @@ impl KindDetails {
 }
 
 impl<'d> Lookup<'d> {
-    /// The details of an item of the list.
+    /// Returns the details of an item of the list.
     pub(crate) fn of(&self, item: &Tree<'_>) -> Option<&'d Tree<'d>> {
         self.known.get(item.get(self.by)?.text()?).copied()
     }
 }
 
-async fn ask(
+async fn request(
     run: &Run<'_>,
     location: &Location,
     service: &str,
@@ -119,7 +119,7 @@ async fn ask(
     Ok(kept)
 }
 
-/// A copy that lives by itself, without the members that are left out.
+/// Returns an owned copy without the excluded members.
 fn keep(tree: &Tree<'_>, leave_out: &[String]) -> Tree<'static> {
     match tree {
         Tree::Null => Tree::Null,

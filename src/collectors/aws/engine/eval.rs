@@ -1,4 +1,4 @@
-//! From an API's answer to values: sources, conditions and parameters of definitions applied to an item.
+//! Evaluates sources, conditions and parameters of definitions for an item.
 
 use std::{borrow::Cow, ops::ControlFlow};
 
@@ -15,35 +15,35 @@ use super::{
 };
 use crate::graph::{Kind, Value};
 
-/// What paths of one item lead into: the item, and the values that calls and hooks added.
+/// An item and the values that calls and hooks have added, as the roots of paths.
 pub(crate) struct Item<'t> {
-    /// The item as its list call gave it.
+    /// The item as returned by its list call.
     pub(crate) tree: &'t Tree<'t>,
-    /// The added ones: name, the part of the answer, the answer's pages.
+    /// The added values.
     pub(crate) named: Vec<Named<'t>>,
-    /// The names of values that could not be had.
+    /// The names of the values whose calls failed.
     pub(crate) failed: Vec<&'t str>,
 }
 
-/// A named value: what `take` leads to in each of the pages.
+/// A named value: the part of a response at `take`, in each of its pages.
 pub(crate) struct Named<'t> {
     /// The name, without `@`.
     pub(crate) name: &'t str,
-    /// The part that the name stands for; all of it if none.
+    /// The path to the part; the whole page if `None`.
     pub(crate) take: Option<&'t Path>,
-    /// The pages of the answer.
+    /// The pages of the response.
     pub(crate) pages: &'t [Tree<'t>],
 }
 
 impl<'t> Named<'t> {
-    /// A name for all of a value.
+    /// Names a whole value.
     pub(crate) fn whole(name: &'t str, value: &'t Tree<'t>) -> Self {
         Self { name, take: None, pages: std::slice::from_ref(value) }
     }
 }
 
 impl<'t> Item<'t> {
-    /// An item to which nothing was added.
+    /// Returns an item without added values.
     pub(crate) fn plain(tree: &'t Tree<'t>) -> Self {
         Self { tree, named: Vec::new(), failed: Vec::new() }
     }
@@ -61,7 +61,7 @@ impl<'t> Item<'t> {
         ControlFlow::Continue(())
     }
 
-    /// The first value that a path leads to.
+    /// Returns the first value at a path.
     pub(crate) fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
         let mut found = None;
         let _ = self.walk(path, &mut |tree| {
@@ -74,7 +74,7 @@ impl<'t> Item<'t> {
         found
     }
 
-    /// The value of a field of this kind; `None` if it is absent.
+    /// Returns the value of a field of this kind; `None` if it is absent.
     pub(crate) fn value(&self, source: &Source, kind: &Kind) -> Option<Value> {
         let table = &source.0;
         if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
@@ -87,8 +87,8 @@ impl<'t> Item<'t> {
         value.or_else(|| table.default.as_ref().map(constant))
     }
 
-    /// Whether a source that depends on a failed answer leads to nothing complete here: to nothing at all, apart from what
-    /// stands in for an absent value, or to a list or a map, which may lack something.
+    /// Returns whether a source that depends on a failed call has no reliable value: none apart from its default, or a
+    /// list or map that may be incomplete.
     pub(crate) fn is_unset(&self, source: &Source) -> bool {
         let table = &source.0;
         if table.condition.is_some() || table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
@@ -157,18 +157,18 @@ impl<'t> Item<'t> {
         entries
     }
 
-    /// Whether a source starts at a named value that the item does not have.
+    /// Returns whether a source starts at a named value that the item does not have.
     pub(crate) fn lacks(&self, source: &Source) -> bool {
         let root = source.0.path.as_ref().and_then(|path| path.root.as_ref());
         root.is_some_and(|root| !self.named.iter().any(|named| named.name == root))
     }
 
-    /// The first text at a path.
+    /// Returns the first string at a path.
     pub(crate) fn path_text(&self, path: &Path) -> Option<String> {
         self.first(path).and_then(text).map(Cow::into_owned)
     }
 
-    /// The text of a source, for ids, names and the values of references.
+    /// Returns the string of a source, for IDs, names and the values of references.
     pub(crate) fn text(&self, source: &Source) -> Option<String> {
         let mut found = None;
         self.texts(source, &mut |text| {
@@ -177,7 +177,7 @@ impl<'t> Item<'t> {
         found
     }
 
-    /// Gives each text of a source to `take`.
+    /// Passes each string of a source to `take`.
     pub(crate) fn texts(&self, source: &Source, take: &mut dyn FnMut(String)) {
         let table = &source.0;
         if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
@@ -197,7 +197,7 @@ impl<'t> Item<'t> {
         }
     }
 
-    /// The tags of a source: a list of structures with key and value, or a map.
+    /// Passes the tags of a source to `take`: from a list of structures with key and value, or from a map.
     pub(crate) fn tags(&self, source: &Source, take: &mut dyn FnMut(String, String)) {
         let table = &source.0;
         let first = table.first.iter().flatten().find(|path| self.first(path).is_some());
@@ -209,7 +209,7 @@ impl<'t> Item<'t> {
         }
     }
 
-    /// Whether a condition holds.
+    /// Returns whether a condition holds.
     pub(crate) fn holds(&self, condition: &Condition) -> bool {
         let mut found = false;
         let mut holds = false;
@@ -276,7 +276,7 @@ fn constant(constant: &Constant) -> Value {
     }
 }
 
-/// A scalar as text.
+/// Returns a scalar as a string.
 pub(crate) fn text<'t>(tree: &'t Tree<'_>) -> Option<Cow<'t, str>> {
     match tree {
         Tree::Text(text) => Some(Cow::Borrowed(text)),
@@ -286,7 +286,7 @@ pub(crate) fn text<'t>(tree: &'t Tree<'_>) -> Option<Cow<'t, str>> {
     }
 }
 
-/// The field value of a part of an answer; nulls and bytes have none.
+/// Converts a part of a response to a field's value; nulls and bytes have none.
 fn tree_value(tree: &Tree<'_>) -> Option<Value> {
     Some(match tree {
         Tree::Bool(value) => Value::Bool(*value),
@@ -303,7 +303,7 @@ fn tree_value(tree: &Tree<'_>) -> Option<Value> {
     })
 }
 
-/// A point in time, to the microsecond as the cores keep it.
+/// Converts a point in time, truncated to microseconds as in the core.
 pub(crate) fn time_value(time: DateTime) -> Option<OffsetDateTime> {
     let seconds = OffsetDateTime::from_unix_timestamp(time.secs()).ok()?;
     Some(seconds + time::Duration::microseconds(i64::from(time.subsec_nanos() / 1000)))

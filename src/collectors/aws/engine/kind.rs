@@ -1,4 +1,4 @@
-//! One kind in one location: list, complete, build, connect.
+//! Collects one kind in one location: list, fetch details, build nodes and edges.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        client::{CallError, Reply, Request, Tree},
+        client::{CallError, Request, Response, Tree},
         definitions::{Batch, Call, Definition, Hook, Input, ListCall, Service},
     },
     Run,
@@ -25,13 +25,13 @@ use crate::{
     graph::{Kind, NodeId},
 };
 
-/// How many items of a kind are completed with further calls at the same time.
+/// The items of a kind whose calls are made at the same time.
 const ITEMS_AT_ONCE: usize = 4;
 
 /// The name of an item's details in paths.
 const DETAILS: &str = "details";
 
-/// One kind in one location.
+/// The collection of one kind in one location.
 #[derive(Clone, Copy)]
 pub(crate) struct KindCollection<'r> {
     pub(super) run: &'r Run<'r>,
@@ -41,7 +41,7 @@ pub(crate) struct KindCollection<'r> {
     pub(super) kind: &'static Kind,
 }
 
-/// What a kind hangs below: the item of that node, and the node.
+/// The parent of listed items: its item and its node.
 #[derive(Clone, Copy)]
 pub(crate) struct ParentItem<'t> {
     pub(super) item: &'t Item<'t>,
@@ -49,14 +49,14 @@ pub(crate) struct ParentItem<'t> {
 }
 
 impl<'t> ParentItem<'t> {
-    /// Its item as a named value.
+    /// Returns the item as a named value.
     fn named(self) -> Named<'t> {
         Named::whole("parent", self.item.tree)
     }
 }
 
 impl<'r> KindCollection<'r> {
-    /// A collection that has done nothing yet.
+    /// Returns a collection that has not started.
     ///
     /// # Errors
     /// `Internal` if the schema does not have the kind.
@@ -74,8 +74,8 @@ impl<'r> KindCollection<'r> {
         self.definition.collector().unwrap_or_default()
     }
 
-    /// Lists the kind and makes nodes of what comes. What could not be listed is remembered as unseen. Boxed, as a kind
-    /// below a kind is a listing inside a listing.
+    /// Lists the kind and sends its nodes. An incomplete list is recorded as unseen. The future is boxed, as a kind
+    /// with a parent is listed inside the parent's listing.
     pub(crate) fn list<'a>(self, parent: Option<ParentItem<'a>>) -> BoxFuture<'a, Result<(), Failure>>
     where
         'r: 'a,
@@ -88,12 +88,12 @@ impl<'r> KindCollection<'r> {
         })
     }
 
-    /// Remembers that some nodes of the kind may be missing below a node.
+    /// Records that nodes of the kind may be missing below a node.
     pub(crate) fn unseen(&self, below: NodeId) {
         self.run.unseen(self.location, self.service, self.definition, below);
     }
 
-    /// Answers whether the list is complete.
+    /// Returns whether the list is complete.
     async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let Some(list) = &self.definition.list else { return Ok(true) };
         if list.shared {
@@ -116,17 +116,17 @@ impl<'r> KindCollection<'r> {
             inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
         };
         for input in inputs {
-            // Each that is not made counts.
+            // Each skipped call counts.
             if !self.allows(list.operation.get_ref(), None) {
                 is_complete = false;
                 continue;
             }
             let mut pages = self.run.client.pages(self.request(list.operation.get_ref(), input));
-            while let Some(page) = if self.location.is_refused() { None } else { pages.next().await } {
+            while let Some(page) = if self.location.has_ended() { None } else { pages.next().await } {
                 let done = match page {
-                    Ok(reply) => {
-                        self.location.answered(&self.service.service, list.operation.get_ref());
-                        self.page(&reply, parent, lookup.as_ref()).await?
+                    Ok(response) => {
+                        self.location.record_success(&self.service.service, list.operation.get_ref());
+                        self.page(&response, parent, lookup.as_ref()).await?
                     }
                     Err(error) => Err(error),
                 };
@@ -139,16 +139,16 @@ impl<'r> KindCollection<'r> {
                 }
             }
         }
-        // What ended the location may have ended this list too.
-        Ok(is_complete && !self.location.is_refused())
+        // The end of the location may have ended this list too.
+        Ok(is_complete && !self.location.has_ended())
     }
 
     async fn list_shared(&self, list: &'static ListCall) -> Result<bool, Failure> {
         match self.location.shared(self.run, &self.service.service, list.operation.get_ref()).await {
-            Ok(replies) => {
+            Ok(responses) => {
                 let mut is_complete = true;
-                for reply in replies.iter() {
-                    is_complete &= match self.page(reply, None, None).await? {
+                for response in responses.iter() {
+                    is_complete &= match self.page(response, None, None).await? {
                         Ok(all) => all,
                         Err(error) => self.failed(list, &error).await?,
                     };
@@ -159,60 +159,61 @@ impl<'r> KindCollection<'r> {
         }
     }
 
-    /// Reports a failed list; answers whether it says that there is nothing.
+    /// Reports a failed list, unless the error means that nothing exists; returns whether it does.
     async fn failed(&self, list: &ListCall, error: &CallError) -> Result<bool, Failure> {
         let is_absent = error.has_code(&list.not_found_codes);
         if is_absent {
-            self.location.answered(&self.service.service, list.operation.get_ref());
+            self.location.record_success(&self.service.service, list.operation.get_ref());
         } else {
-            self.location.lost(self.run, self.collector(), error).await?;
+            self.location.report_failure(self.run, self.collector(), error).await?;
         }
         Ok(is_absent)
     }
 
-    /// Whether a call of this operation is worth making here, for the kind or for a call's own collector.
+    /// Returns whether a call of this operation may be made here, for the kind or for the call's own collector.
     fn allows(&self, operation: &str, collector: Option<&'static str>) -> bool {
         self.location.allows(&self.service.service, operation, collector.unwrap_or(self.collector()))
     }
 
-    /// Whether a call of the definition is worth making here.
+    /// Returns whether a call of the definition may be made here.
     pub(crate) fn allows_call(&self, call: &'static Call) -> bool {
         self.allows(call.operation.get_ref(), call.collector())
     }
 
-    /// Remembers that a call of the definition was answered, if only with the word that there is nothing.
-    pub(crate) fn answered(&self, call: &Call) {
-        self.location.answered(&self.service.service, call.operation.get_ref());
+    /// Records a response to a call of the definition, also one that means that nothing exists.
+    pub(crate) fn record_success(&self, call: &Call) {
+        self.location.record_success(&self.service.service, call.operation.get_ref());
     }
 
     /// Reports a failed call.
-    pub(crate) async fn lost(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
-        self.location.lost(self.run, call.collector().unwrap_or(self.collector()), error).await
+    pub(crate) async fn report_failure(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
+        self.location.report_failure(self.run, call.collector().unwrap_or(self.collector()), error).await
     }
 
-    /// The calls of the definition that are for many items at once.
+    /// Iterates over the batch calls of the definition.
     pub(crate) fn batch_calls(&self) -> impl Iterator<Item = (&'static Call, &'static Batch)> + use<> {
         self.definition.calls.iter().filter_map(|call| Some((call, call.batch.as_ref()?)))
     }
 
-    /// Whether it is of no use to go on here.
+    /// Returns whether the location has ended.
     pub(crate) fn is_over(&self) -> bool {
-        self.location.is_refused()
+        self.location.has_ended()
     }
 
     fn request(&self, operation: &'static str, input: Map<String, Json>) -> Request<'r> {
         Request { service: &self.service.service, operation, region: &self.location.region, input }
     }
 
-    /// Makes nodes of a page; answers whether of all its items. The outer error ends the unit, the inner one this listing.
+    /// Sends the nodes of a page, and returns whether all items have one. The outer error ends the unit, the inner one
+    /// this listing.
     async fn page(
         &self,
-        reply: &Reply,
+        response: &Response,
         parent: Option<ParentItem<'_>>,
         details: Option<&Lookup<'_>>,
     ) -> Result<Result<bool, CallError>, Failure> {
         let Some(list) = &self.definition.list else { return Ok(Ok(true)) };
-        let tree = match reply.tree() {
+        let tree = match response.tree() {
             Ok(tree) => tree,
             Err(error) => return Ok(Err(error)),
         };
@@ -224,7 +225,7 @@ impl<'r> KindCollection<'r> {
         self.items(&items, parent, &|item| details?.of(item)).await.map(Ok)
     }
 
-    /// Makes nodes of items, each of which may have details; answers whether of all.
+    /// Sends the nodes of items, with their details if any, and returns whether all items have one.
     async fn items<'t>(
         &self,
         items: &[&'t Tree<'t>],
@@ -276,7 +277,7 @@ impl<'r> KindCollection<'r> {
         }
     }
 
-    /// The kinds that hang below this one.
+    /// Iterates over the kinds whose parent this one is.
     fn children(&self) -> impl Iterator<Item = &'static Definition> + use<> {
         let kind = self.definition.kind.get_ref();
         self.service
@@ -285,8 +286,8 @@ impl<'r> KindCollection<'r> {
             .filter(move |child| child.parent.as_ref().is_some_and(|below| below.get_ref() == kind))
     }
 
-    /// Completes one item with the calls of its definition, sends its node and edges, and lists what hangs below it.
-    /// Answers whether there is a node of it, or rightly none.
+    /// Makes the calls for one item, sends its node and edges, and lists its children. Returns `false` if the item has
+    /// no node although it exists.
     async fn item(&self, item: Item<'_>, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let mut failed = Vec::new();
         let answers = self.answers(&item, &mut failed).await?;
@@ -312,12 +313,12 @@ impl<'r> KindCollection<'r> {
         Ok(true)
     }
 
-    /// The answers to the calls of the definition; failed ones are reported and named in `failed`.
+    /// Makes the calls for an item. Failed ones are reported and added to `failed`.
     pub(crate) async fn answers(
         &self,
         item: &Item<'_>,
         failed: &mut Vec<&'static str>,
-    ) -> Result<Vec<(&'static Call, Vec<Reply>)>, Failure> {
+    ) -> Result<Vec<(&'static Call, Vec<Response>)>, Failure> {
         let mut answers = Vec::with_capacity(self.definition.calls.len());
         for call in &self.definition.calls {
             let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
@@ -330,53 +331,53 @@ impl<'r> KindCollection<'r> {
                 continue;
             }
             match self.answer(call, item).await {
-                Ok(replies) => {
-                    self.answered(call);
-                    answers.push((call, replies));
+                Ok(responses) => {
+                    self.record_success(call);
+                    answers.push((call, responses));
                 }
-                Err(error) if error.has_code(&call.not_found_codes) => self.answered(call),
+                Err(error) if error.has_code(&call.not_found_codes) => self.record_success(call),
                 Err(error) => {
                     failed.push(&call.name);
-                    self.lost(call, &error).await?;
+                    self.report_failure(call, &error).await?;
                 }
             }
         }
         Ok(answers)
     }
 
-    /// All pages of one call.
-    pub(crate) async fn answer(&self, call: &'static Call, item: &Item<'_>) -> Result<Vec<Reply>, CallError> {
+    /// Returns all pages of a call.
+    pub(crate) async fn answer(&self, call: &'static Call, item: &Item<'_>) -> Result<Vec<Response>, CallError> {
         let none = Input::new();
         self.answer_with(call, item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()))).await
     }
 
-    /// All pages of one call with these parameters.
+    /// Returns all pages of a call with these parameters.
     pub(crate) async fn answer_with(
         &self,
         call: &'static Call,
         input: Map<String, Json>,
-    ) -> Result<Vec<Reply>, CallError> {
+    ) -> Result<Vec<Response>, CallError> {
         let mut pages = self.run.client.pages(self.request(call.operation.get_ref(), input));
-        let mut replies = Vec::new();
+        let mut responses = Vec::new();
         while let Some(page) = pages.next().await {
-            replies.push(page?);
+            responses.push(page?);
         }
-        Ok(replies)
+        Ok(responses)
     }
 
-    /// The trees of answers; unreadable ones are reported and named in `failed`.
+    /// Parses responses. Unreadable ones are reported and added to `failed`.
     pub(crate) async fn trees<'a>(
         &self,
-        answers: &'a [(&'static Call, Vec<Reply>)],
+        answers: &'a [(&'static Call, Vec<Response>)],
         failed: &mut Vec<&'static str>,
     ) -> Result<Vec<(&'static Call, Vec<Tree<'a>>)>, Failure> {
         let mut trees = Vec::with_capacity(answers.len());
-        for (call, replies) in answers {
-            match replies.iter().map(Reply::tree).collect() {
+        for (call, responses) in answers {
+            match responses.iter().map(Response::tree).collect() {
                 Ok(pages) => trees.push((*call, pages)),
                 Err(error) => {
                     failed.push(&call.name);
-                    self.location.lost(self.run, self.collector(), &error).await?;
+                    self.location.report_failure(self.run, self.collector(), &error).await?;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A region, or the pseudo region of what an account has only once.
+//! A region, or the pseudo region of global resources.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,7 @@ use worker_proto::Failure;
 
 use super::{
     super::{
-        super::BoxFuture,
-        client::{CallError, CallErrorKind, Reply, Request, code},
+        client::{CallError, CallErrorKind, Request, Response, code},
         definitions::{Definition, Scope, Service},
     },
     CLOUD, Run, at_most,
@@ -31,13 +30,13 @@ use crate::{
     graph::{NodeId, Resource, Scope as Ancestors, UNDEFINED},
 };
 
-/// How many collectors of a region run at the same time. More would only meet the API's limits sooner.
+/// The collectors of a region that run at the same time. More would only be throttled sooner.
 const COLLECTORS_AT_ONCE: usize = 4;
 
-/// A region that has answered none of so many calls is not asked any further.
-const UNANSWERED_CALLS: u32 = 4;
+/// The failed calls after which a region without any response is given up.
+const UNRESPONSIVE_CALLS: u32 = 4;
 
-/// What a region as a whole is called in metrics.
+/// The name of the region itself in metrics.
 const REGION: &str = "region";
 
 /// The name of the pseudo region, and of its scope in references.
@@ -45,48 +44,48 @@ pub(crate) const GLOBAL: &str = "global";
 
 /// A region or the pseudo region.
 pub(crate) struct Location {
-    /// The region that is called, and the id of the region node.
+    /// The region that is called, and the ID of the region node.
     pub(crate) region: String,
     /// The region's name, or `global`.
     pub(crate) label: String,
-    /// What is listed here.
+    /// The scope of the kinds that are listed here.
     pub(crate) scope: Scope,
     /// The region's node, once it was sent.
     pub(crate) node: NodeId,
-    /// Why it is of no use to go on here, as in a region that is not enabled.
+    /// Why the location has ended, such as a disabled region.
     ended: OnceLock<CallError>,
-    /// The kinds that were not asked for after that.
-    unasked: Mutex<Vec<&'static str>>,
-    /// The operations that are of no use here.
+    /// The kinds that were skipped after the end.
+    skipped_kinds: Mutex<Vec<&'static str>>,
+    /// The breakers of the operations.
     breakers: Breakers,
-    /// Whether any listing was answered here.
-    answered: AtomicBool,
-    /// How many calls had no answer.
-    unanswered: AtomicU32,
-    /// How many losses were reported, and the first of them.
-    losses: AtomicU32,
-    first_loss: OnceLock<CallError>,
-    /// The service quotas that were asked for here.
+    /// Whether any call has succeeded here.
+    succeeded: AtomicBool,
+    /// The number of calls without a response.
+    unresponsive: AtomicU32,
+    /// The number of reported failures, and the first of them.
+    failures: AtomicU32,
+    first_failure: OnceLock<CallError>,
+    /// The service quotas, once they were requested.
     pub(crate) quotas: Quotas,
-    /// The reserved instances by type, once they were asked for; `None` if they could not be listed.
+    /// The reserved instances by type, once they were listed; `None` if the list failed.
     pub(crate) reservations: OnceCell<Option<HashMap<String, i64>>>,
-    /// The details of kinds, once they were asked for.
+    /// The details of kinds, once they were requested.
     pub(crate) details: DetailsCache,
-    /// The target groups, once they were asked for.
+    /// The target groups, once they were listed.
     pub(crate) groups: OnceCell<TargetGroups>,
     shared: Mutex<HashMap<(String, String), SharedListing>>,
 }
 
-/// The pages of a listing that more than one collector needs, or why there are none.
-type SharedListing = Arc<OnceCell<Result<Arc<Vec<Reply>>, CallError>>>;
+/// The pages of a listing that several collectors need, or why it failed.
+type SharedListing = Arc<OnceCell<Result<Arc<Vec<Response>>, CallError>>>;
 
 impl Location {
-    /// The pseudo region, served by `region`.
+    /// Returns the pseudo region, whose calls go to `region`.
     pub(crate) fn global(region: &str) -> Self {
         Self::new(region, GLOBAL, Scope::Global)
     }
 
-    /// A region.
+    /// Returns a region.
     pub(crate) fn region(region: &str) -> Self {
         Self::new(region, region, Scope::Region)
     }
@@ -99,12 +98,12 @@ impl Location {
             scope,
             node: NodeId([0; 16]),
             ended: OnceLock::new(),
-            unasked: Mutex::default(),
+            skipped_kinds: Mutex::default(),
             breakers: Breakers::default(),
-            answered: AtomicBool::new(false),
-            unanswered: AtomicU32::new(0),
-            losses: AtomicU32::new(0),
-            first_loss: OnceLock::new(),
+            succeeded: AtomicBool::new(false),
+            unresponsive: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            first_failure: OnceLock::new(),
             quotas: Quotas::default(),
             reservations: OnceCell::new(),
             details: DetailsCache::default(),
@@ -113,8 +112,8 @@ impl Location {
         }
     }
 
-    /// Sends the region's node and hangs it below the account.
-    pub(crate) async fn announce(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
+    /// Sends the region's node as a child of the account.
+    pub(crate) async fn send_node(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
         let mut resource = Resource::new(run.kind("aws_region")?, self.region.as_str());
         resource.name(self.label.as_str());
         let node = resource.finish(&self.ancestors(run)).map_err(internal)?;
@@ -123,23 +122,23 @@ impl Location {
         Ok(())
     }
 
-    /// The ancestors of what is collected here.
+    /// Returns the ancestors of the resources here.
     pub(crate) fn ancestors<'a>(&'a self, run: &'a Run<'_>) -> Ancestors<'a> {
         Ancestors { cloud: CLOUD, account: &run.payload.account, region: &self.region, zone: UNDEFINED }
     }
 
-    /// Collects all that is wanted here.
+    /// Collects all selected kinds here.
     pub(crate) async fn collect(&self, run: &Run<'_>) -> Result<(), Failure> {
-        tracing::info!(account = run.payload.account, region = self.label, "collecting AWS");
+        tracing::info!(account = run.payload.account, region = self.label, "collecting AWS region");
         let futures =
             self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
                 Box::pin(self.run(run, collector, kinds))
             });
         at_most(COLLECTORS_AT_ONCE, futures.collect()).await?;
-        self.report_unasked(run).await
+        self.report_skipped(run).await
     }
 
-    /// The collectors that have something here, each with its kinds in the order of definition.
+    /// Returns the selected collectors with their kinds here, in the order of the definitions.
     fn collectors(&self, run: &Run<'_>) -> Vec<(&'static str, Vec<(&'static Service, &'static Definition)>)> {
         let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
         for (service, definition) in run.definitions.iter() {
@@ -164,16 +163,16 @@ impl Location {
         let started = Instant::now();
         let quotas = run.definitions.quotas();
         for quota in quotas.filter(|quota| quota.scope == self.scope && quota.collector.get_ref() == collector) {
-            if self.is_refused() {
+            if self.has_ended() {
                 run.unseen_kind(self, quota.kind.get_ref(), Vec::new(), self.node);
                 continue;
             }
-            quotas::announce(run, self, quota).await?;
+            quotas::send_node(run, self, quota).await?;
         }
         for (service, definition) in kinds {
-            if self.is_refused() {
+            if self.has_ended() {
                 let kind: &str = definition.kind.get_ref();
-                self.unasked.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
                 run.unseen(self, service, definition, self.node);
                 continue;
             }
@@ -182,97 +181,101 @@ impl Location {
         run.context.duration(&format!("plugin_aws_collect_{collector}"), started.elapsed()).await
     }
 
-    /// The pages of a listing without parameters. It is asked for once, also if that fails: it has been tried often then.
+    /// Returns the pages of a listing without parameters. It is made once, also if it fails after its retries.
     pub(crate) async fn shared(
         &self,
         run: &Run<'_>,
         service: &str,
         operation: &str,
-    ) -> Result<Arc<Vec<Reply>>, CallError> {
+    ) -> Result<Arc<Vec<Response>>, CallError> {
         let cell = {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(shared.entry((service.to_owned(), operation.to_owned())).or_default())
         };
-        let replies = cell.get_or_init(|| async {
+        let responses = cell.get_or_init(|| async {
             let mut pages = run.client.pages(Request::new(service, operation, &self.region));
-            let mut replies = Vec::new();
+            let mut responses = Vec::new();
             while let Some(page) = pages.next().await {
-                let reply = page?;
+                let response = page?;
                 if !pages.is_empty() {
-                    replies.push(reply);
+                    responses.push(response);
                 }
-                self.answered(service, operation);
+                self.record_success(service, operation);
             }
-            Ok(Arc::new(replies))
+            Ok(Arc::new(responses))
         });
-        replies.await.clone()
+        responses.await.clone()
     }
 
-    /// Whether any call was answered here.
-    pub(crate) fn has_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
+    /// Returns whether any call has succeeded here.
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.succeeded.load(Ordering::Relaxed)
     }
 
-    /// How many losses were reported here so far.
-    pub(crate) fn losses(&self) -> u32 {
-        self.losses.load(Ordering::Relaxed)
+    /// Returns the number of reported failures.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
     }
 
-    /// The first of them.
-    pub(crate) fn first_loss(&self) -> Option<CallError> {
-        self.first_loss.get().cloned()
+    /// Returns the first reported failure.
+    pub(crate) fn first_failure(&self) -> Option<CallError> {
+        self.first_failure.get().cloned()
     }
 
-    /// Whether nothing here can be collected any more.
-    pub(crate) fn is_refused(&self) -> bool {
+    /// Returns whether the location has ended.
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.get().is_some()
     }
 
-    /// Whether a call is worth making here: not if the calls of its operation hang or are refused one after the other.
+    /// Returns whether a call may be made: not if the breaker of its operation is open.
     pub(crate) fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
         self.breakers.allows(service, operation, collector)
     }
 
-    /// Remembers that the region answers, and the operation.
-    pub(crate) fn answered(&self, service: &str, operation: &str) {
-        self.answered.store(true, Ordering::Relaxed);
-        self.breakers.answered(service, operation);
+    /// Records a success of the location and the operation.
+    pub(crate) fn record_success(&self, service: &str, operation: &str) {
+        self.succeeded.store(true, Ordering::Relaxed);
+        self.breakers.record_success(service, operation);
     }
 
-    /// Reports a failed call; refused credentials end the region with this one gap, and a region that has answered
-    /// nothing so far ends after a few, as each waits for all its attempts.
-    pub(crate) async fn lost(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
-        self.losses.fetch_add(1, Ordering::Relaxed);
-        self.first_loss.get_or_init(|| error.clone());
+    /// Reports a failed call. Rejected credentials end the region, with this one gap. A region without any response
+    /// ends after a few failures, as each call waits for all its attempts.
+    pub(crate) async fn report_failure(
+        &self,
+        run: &Run<'_>,
+        collector: &str,
+        error: &CallError,
+    ) -> Result<(), Failure> {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.first_failure.get_or_init(|| error.clone());
         if error.rejects_credentials() && self.ended.set(error.clone()).is_err() {
             return Ok(());
         }
-        self.breakers.failed(error);
-        if error.kind == CallErrorKind::Unavailable && !self.answered.load(Ordering::Relaxed) {
-            let unanswered = self.unanswered.fetch_add(1, Ordering::Relaxed) + 1;
-            if unanswered >= UNANSWERED_CALLS {
-                // Only the first reason counts.
+        self.breakers.record_failure(error);
+        if error.kind == CallErrorKind::Unavailable && !self.succeeded.load(Ordering::Relaxed) {
+            let unresponsive = self.unresponsive.fetch_add(1, Ordering::Relaxed) + 1;
+            if unresponsive >= UNRESPONSIVE_CALLS {
+                // The first reason is kept.
                 let _ = self.ended.set(error.clone());
             }
         }
-        run.lost(&self.label, collector, error).await
+        run.report_failure(&self.label, collector, error).await
     }
 
-    /// Reports what was not asked for: the kinds after the end of the region, and the calls of operations that were of no
-    /// use.
-    async fn report_unasked(&self, run: &Run<'_>) -> Result<(), Failure> {
+    /// Reports what was skipped: kinds after the end of the region, and calls after a breaker opened.
+    async fn report_skipped(&self, run: &Run<'_>) -> Result<(), Failure> {
         for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
-            run.lost(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
+            run.report_failure(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
         }
         let Some(ended) = self.ended.get() else { return Ok(()) };
-        let kinds = self.unasked.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
-        // A region that is not enabled refuses everybody and has nothing.
-        let is_not_enabled = ended.rejects_credentials() && !self.answered.load(Ordering::Relaxed);
+        let kinds = self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        // A disabled region rejects all calls and has no resources.
+        let is_not_enabled = ended.rejects_credentials() && !self.succeeded.load(Ordering::Relaxed);
         if is_not_enabled || kinds.is_empty() {
             return Ok(());
         }
-        let message = format!("nothing more was asked for here, which leaves out {kinds}");
-        run.lost(&self.label, REGION, &skipped(&ended.service, &ended.operation, &self.region, message)).await
+        let message = format!("the region was given up; skipped kinds: {kinds}");
+        run.report_failure(&self.label, REGION, &skipped(&ended.service, &ended.operation, &self.region, message)).await
     }
 }
 

@@ -1,7 +1,8 @@
-//! When volumes and databases were last used, from CloudWatch.
+//! The last use of volumes and databases, from CloudWatch.
 //!
-//! What CloudWatch knows nothing of counts as not used for as long as is looked back: such volumes get deleted. So that is
-//! believed only if the answer for this very metric says that it is complete; otherwise there is no time, and a gap.
+//! A metric without data means that the resource was not used during the window, and unused volumes may be deleted. So
+//! a result counts only if its status says that it is complete. Otherwise the resource has no time of use, which is a
+//! gap.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,32 +22,32 @@ use super::{
     unseen::HookValue,
 };
 
-/// How far back is looked; what lies before that counts as not used.
+/// The window that is queried; any use before it is unknown.
 const WINDOW: Duration = Duration::days(60);
 
-/// The length of a measurement in seconds.
+/// The length of a period in seconds.
 const PERIOD: i64 = 3600;
 
 /// The queries of one call.
 const QUERIES_PER_CALL: usize = 500;
 
-/// The operation that gives measurements.
+/// The operation that returns metrics.
 const OPERATION: (&str, &str) = ("cloudwatch", "GetMetricData");
 
-/// The status of a result that lacks nothing. The others are `PartialData`, `InternalError` and `Forbidden`.
+/// The status of a complete result. The others are `PartialData`, `InternalError` and `Forbidden`.
 const COMPLETE: &str = "Complete";
 
-/// What is measured of a kind of resources.
+/// The metrics of a kind.
 struct Metrics {
     namespace: &'static str,
-    /// The dimension that has the resource's id, and the member of the item that has it.
+    /// The dimension with the resource's ID, and the item's member with the ID.
     dimension: &'static str,
     id: &'static str,
-    /// The member that has the time of creation.
+    /// The item's member with the time of creation.
     created: &'static str,
-    /// The name in paths, and the metric.
+    /// The names in paths, with their metrics.
     metrics: &'static [(&'static str, &'static str)],
-    /// The name of the duration that is measured.
+    /// The name of the duration in the worker's metrics.
     duration: &'static str,
 }
 
@@ -68,14 +69,14 @@ const DATABASES: Metrics = Metrics {
     duration: "plugin_aws_collect_rds_metrics",
 };
 
-/// What came for one metric of one resource, from all pages.
+/// The results for one metric of one resource, from all pages.
 #[derive(Debug, Default)]
 struct Measurement {
     /// The newest use.
     newest: Option<OffsetDateTime>,
-    /// What the last page that has it says: a page may have a part of the data, and a later one the rest.
+    /// The status on the last page of the metric: a page may have a part of the data, and a later one the rest.
     status: Option<String>,
-    /// What CloudWatch has to say about it.
+    /// CloudWatch's message about the metric.
     message: Option<String>,
 }
 
@@ -91,13 +92,13 @@ impl Measurement {
     }
 }
 
-/// What was measured, by the item's id and the metric's location.
+/// The measurements by the item's ID and the metric's index.
 type Measured = HashMap<(String, usize), Measurement>;
 
-/// When each volume was last used, as the values `read` and `written`.
+/// Adds the last use of each volume, as the values `read` and `written`.
 ///
-/// An attached volume is in use now. One that is not has what was measured, or the beginning of the window, or its own
-/// creation if that is later. If it could not be measured it has nothing, as a guess might get it deleted.
+/// An attached volume is in use now. A detached one has the measured time, or the start of the window, or its creation
+/// if that is later. A failed measurement gives no time, as a guess might get the volume deleted.
 pub(crate) async fn volume_use(
     run: &Run<'_>,
     location: &Location,
@@ -111,8 +112,8 @@ pub(crate) async fn volume_use(
     Ok(items.iter().map(of_item).collect())
 }
 
-/// When somebody was last connected to each database, as the value `connected`, with the same fallbacks. One that is still
-/// being created has none.
+/// Adds the time of the last connection to each database, as the value `connected`, with the same fallbacks. A database
+/// in creation has none.
 pub(crate) async fn database_use(
     run: &Run<'_>,
     location: &Location,
@@ -135,11 +136,11 @@ async fn last_uses(
         match measure(run, location, what, ids, &mut measured).await {
             Ok(message) => {
                 for error in incomplete(location, what, ids, &measured, message.as_ref()) {
-                    location.lost(run, collector, &error).await?;
+                    location.report_failure(run, collector, &error).await?;
                 }
             }
             Err(error) => {
-                location.lost(run, collector, &error).await?;
+                location.report_failure(run, collector, &error).await?;
                 break;
             }
         }
@@ -164,12 +165,12 @@ fn tree(time: OffsetDateTime) -> Tree<'static> {
     Tree::Time(DateTime::from_secs_and_nanos(time.unix_timestamp(), time.nanosecond()))
 }
 
-/// When something that was not used in the window counts as used; never if it is only being created.
+/// Returns the assumed last use of a resource without use in the window; `None` while it is in creation.
 fn fallback(created: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<OffsetDateTime> {
     created.map(|created| created.max(now - WINDOW))
 }
 
-/// Asks for the metrics of some resources. Answers what CloudWatch has to say about the whole call.
+/// Requests the metrics of some resources, and returns CloudWatch's message about the whole call.
 async fn measure(
     run: &Run<'_>,
     location: &Location,
@@ -194,14 +195,14 @@ async fn measure(
     Ok(about)
 }
 
-/// The first of the messages of an answer or of a result.
+/// Returns the first message of a response or of a result.
 fn message(tree: &Tree<'_>) -> Option<String> {
     let first = tree.get("Messages")?.list().first()?;
     let text = |member: &str| first.get(member).and_then(Tree::text).unwrap_or_default();
     Some(format!("{}: {}", text("Code"), text("Value")))
 }
 
-/// The metrics without a complete result as failures of the call, one for each status.
+/// Returns the metrics without a complete result as errors of the call, one for each status.
 fn incomplete(
     location: &Location,
     what: &Metrics,
@@ -226,7 +227,7 @@ fn incomplete(
     missing.into_iter().map(failure).collect()
 }
 
-/// The newest time with a value above zero.
+/// Returns the newest time with a value above zero.
 fn newest(result: &Tree<'_>) -> Option<OffsetDateTime> {
     let times = result.get("Timestamps").map(Tree::list).unwrap_or_default();
     let values = result.get("Values").map(Tree::list).unwrap_or_default();
@@ -251,7 +252,7 @@ fn query(what: &Metrics, ids: &[&str], now: OffsetDateTime) -> serde_json::Map<S
     input
 }
 
-/// The resource and the metric of a query's id, such as `m1_0`.
+/// Returns the resource and the metric of a query's ID, such as `m1_0`.
 fn parse_id<'v>(id: &str, ids: &[&'v str]) -> Option<(&'v str, usize)> {
     let (metric, index) = id.strip_prefix('m')?.split_once('_')?;
     Some((ids.get(index.parse::<usize>().ok()?)?, metric.parse().ok()?))

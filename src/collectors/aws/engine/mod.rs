@@ -1,8 +1,8 @@
-//! The engine: carries out the definitions for one account.
+//! The engine: collects one account by the definitions.
 //!
-//! The account's own calls come first and show whether the credentials work. Then the pseudo region and the regions are
-//! collected at the same time; in each, collectors run side by side under a small bound, and every page of a listing
-//! becomes nodes at once. What fails costs its kind in its region and is reported as a gap.
+//! The account's own calls come first and verify the credentials. Then the pseudo region and the regions are collected
+//! concurrently. In each, a bounded number of collectors runs, and every page of a listing becomes nodes at once. A
+//! failed call skips its kind in its region and is reported as a gap.
 
 mod account;
 mod batch;
@@ -50,7 +50,7 @@ use crate::{
     graph::{Kind, NodeId, Schema},
 };
 
-/// The name of the plugin: the id of its cloud, and of its kinds in the schema.
+/// The collector's name: the ID of its cloud, and the name of its kinds in the schema.
 const CLOUD: &str = "aws";
 
 /// One account's collection.
@@ -62,24 +62,24 @@ pub(crate) struct Run<'c> {
     schema: &'static Schema,
     definitions: &'static Definitions,
     payload: Payload,
-    /// `alias (id)`, as metrics have always called an account.
+    /// `alias (id)`, the account's name in metrics.
     display: String,
-    /// The one moment that all fallbacks refer to.
+    /// The time to which all fallbacks refer.
     now: OffsetDateTime,
     prices: Prices,
-    /// The gaps that were reported: a thousand users give one gap, not a thousand.
+    /// The gaps reported so far: the same failure for a thousand users is one gap.
     reported: Mutex<HashSet<GapKey>>,
     unseen: Mutex<Unseen>,
 }
 
-/// What a gap is known by: region, service, operation and code. Two services may share the name of an operation.
+/// The identity of a gap: region, service, operation and code. Two services may have an operation of the same name.
 type GapKey = [String; 4];
 
-/// Collects one account.
+/// Collects one account. All failures but these are gaps.
 ///
 /// # Errors
-/// `Credentials` if the account's credentials are refused at once, `Unavailable` if it cannot be told what the account is
-/// called or which regions it has, `Cancelled` if the session is ending, `Internal` for a fault of ours. All else is a gap.
+/// `Credentials` if the account's credentials are rejected at the start, `Unavailable` if its name or its regions
+/// cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
     let payload = Payload::read(unit)?;
     let client = provider::client(context).await?;
@@ -107,7 +107,7 @@ impl<'c> Run<'c> {
     async fn collect(mut self) -> Result<(), Failure> {
         let account = self.account().await?;
         let locations = self.locations(account).await?;
-        self.leave_uncollected(account, &locations);
+        self.record_uncollected(account, &locations);
         let parts = u32::try_from(locations.len()).unwrap_or(u32::MAX);
         let (run, done) = (&self, &AtomicU32::new(0));
         let futures = locations.iter().map(|location| -> BoxFuture<'_, Result<(), Failure>> {
@@ -118,33 +118,33 @@ impl<'c> Run<'c> {
             })
         });
         at_most(self.options.region_pool, futures.collect()).await?;
-        self.check_answered(&locations)?;
-        let unseen = self.tell_unseen().await?;
+        self.check_any_success(&locations)?;
+        let unseen = self.send_unseen().await?;
         let report = self.graph.finish(&unseen).await?;
-        tracing::info!(account = self.payload.account, edges = report.sent, "AWS account is collected");
+        tracing::info!(account = self.payload.account, edges = report.sent, "collected AWS account");
         Ok(())
     }
 
-    /// The pseudo region and the regions, with their nodes sent.
+    /// Returns the pseudo region and the regions, with their nodes sent.
     async fn locations(&self, account: NodeId) -> Result<Vec<Location>, Failure> {
         let global = Location::global(global_region(&self.payload.partition));
         let mut locations = vec![global];
         locations.extend(self.regions(account).await?.iter().map(|region| Location::region(region)));
         for location in &mut locations {
-            location.announce(self, account).await?;
+            location.send_node(self, account).await?;
         }
         Ok(locations)
     }
 
     /// # Errors
-    /// If no call for resources was answered: an account that refuses everything was not collected.
-    fn check_answered(&self, locations: &[Location]) -> Result<(), Failure> {
-        let losses: u32 = locations.iter().map(Location::losses).sum();
-        if losses == 0 || locations.iter().any(Location::has_answered) {
+    /// If no call for resources has succeeded: such an account was not collected.
+    fn check_any_success(&self, locations: &[Location]) -> Result<(), Failure> {
+        let failures: u32 = locations.iter().map(Location::failures).sum();
+        if failures == 0 || locations.iter().any(Location::has_succeeded) {
             return Ok(());
         }
-        let refusal = locations.iter().find_map(Location::first_loss);
-        let what = format!("AWS account {}: none of its calls was answered", self.payload.account);
+        let refusal = locations.iter().find_map(Location::first_failure);
+        let what = format!("AWS account {}: none of its calls succeeded", self.payload.account);
         Err(refusal.map_or_else(|| internal(&what), |error| call_failure(&what, &error)))
     }
 
@@ -160,8 +160,8 @@ impl<'c> Run<'c> {
         self.schema.kind(name).ok_or_else(|| internal(format!("there is no kind {name}")))
     }
 
-    /// Reports what a failed call costs. Each is counted, but the same failure in the same region is one gap.
-    async fn lost(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
+    /// Reports a failed call. Each failure is counted, but the same failure in the same region is one gap.
+    async fn report_failure(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
         let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
         self.context.count("plugin_aws_unhandled_collector_exceptions", &labels, 1).await?;
         let key = [label, &error.service, &error.operation, &error.code].map(str::to_owned);
@@ -169,7 +169,7 @@ impl<'c> Run<'c> {
             return Ok(());
         }
         let account = self.payload.account.as_str();
-        tracing::debug!(account, region = label, collector, %error, "a part of an AWS account is left out");
+        tracing::debug!(account, region = label, collector, %error, "skipped a part of an AWS account");
         let gap = Gap {
             account: account.to_owned(),
             region: label.to_owned(),
@@ -182,12 +182,13 @@ impl<'c> Run<'c> {
     }
 }
 
-/// Runs futures, at most so many at a time; the first failure ends all.
+/// Runs futures, at most `limit` at a time; the first failure ends all.
 async fn at_most(limit: usize, futures: Vec<BoxFuture<'_, Result<(), Failure>>>) -> Result<(), Failure> {
     gather(limit, futures).await.map(drop)
 }
 
-/// The same for futures that give something; in the order in which they are done.
+/// Runs futures, at most `limit` at a time, and returns their results in order of completion; the first failure ends
+/// all.
 async fn gather<T>(limit: usize, futures: Vec<BoxFuture<'_, Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
     stream::iter(futures).buffer_unordered(limit.max(1)).try_collect().await
 }
@@ -196,7 +197,7 @@ fn internal(reason: impl std::fmt::Display) -> Failure {
     Failure { kind: FailureKind::Internal, message: format!("AWS collector: {reason}") }
 }
 
-/// What a failed call means where nothing can go on without it.
+/// Returns the failure of a unit or an operation that cannot continue without the call.
 pub(crate) fn call_failure(what: &str, error: &CallError) -> Failure {
     Failure { kind: error.kind.failure(), message: format!("{what}: {error}") }
 }

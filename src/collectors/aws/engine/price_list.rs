@@ -1,8 +1,9 @@
-//! How the price list is asked: by one account first, and not at all once it has failed for the run.
+//! Access to the price list: one account makes the first call of a run, and a failure stops all accounts.
 //!
-//! The list is the same for all accounts and is served in one region. If it hangs or fails, each account would wait for it
-//! in turn. So the first question of a run is asked by one account while the others wait; and the first account that gets
-//! no answer says so to all. What only this account is refused is not shared, nor is one type's failure any other's.
+//! The list is the same for all accounts and is served in one region. If it hangs or fails, each account would wait for
+//! it in turn. So one account makes the first call of a run while the others wait, and an account that gets no response
+//! publishes that to all. Denials concern only the account and are not shared, and neither is a failure for a single
+//! type.
 
 use std::{
     sync::{
@@ -16,48 +17,46 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
-use super::super::{
-    super::{CollectContext, Shared},
-    client::{CallError, CallErrorKind, code},
-};
+use super::super::client::{CallError, CallErrorKind, code};
+use crate::collector_api::{CollectContext, Shared};
 
-/// How long one question may take with all its attempts: everything else can do without prices.
+/// The timeout of a call with all its attempts: prices are not essential.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A list that throttles so many questions in a row to the end is not asked any further.
+/// The consecutive calls, each throttled to the end, after which the list is not called any more.
 const THROTTLED: u32 = 4;
 
-/// The shared value that says that the list answers, or why not. Who fetches it asks the first question.
+/// The shared value that says whether the list responds. Its fetcher makes the first call.
 const ANSWERS: &str = "price list";
 
-/// The shared value that says why the list no longer answers. Nobody fetches it: it is published, or absent.
+/// The shared value with the reason why the list stopped responding. It is published or absent, never fetched.
 const FAILED: &str = "price list failed";
 
-/// What one account knows of the price list.
+/// One account's knowledge of the price list.
 #[derive(Default)]
 pub(super) struct PriceList {
-    /// Whether the first question of the run was answered.
+    /// Set once the first call of the run has returned.
     open: OnceCell<()>,
-    /// Why the list is not asked any further.
+    /// Why the list is not called any more.
     refusal: OnceLock<CallError>,
-    /// How many questions in a row were throttled to the end.
+    /// The number of consecutive calls that were throttled to the end.
     throttled: AtomicU32,
 }
 
-/// Whom a failure concerns.
+/// What a failure concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FailureScope {
-    /// All questions of all accounts.
+    /// All calls of all accounts.
     Run,
-    /// All questions of this account.
+    /// All calls of this account.
     Account,
-    /// This question, whoever asks it.
+    /// This call, in every account.
     Question,
 }
 
 impl PriceList {
-    /// Asks the list, unless it is of no use. The outer error ends the unit.
-    pub(super) async fn ask<T, F>(
+    /// Calls the list, unless it has failed before. The outer error ends the unit.
+    pub(super) async fn call<T, F>(
         &self,
         context: &CollectContext,
         question: impl FnOnce() -> F,
@@ -88,7 +87,7 @@ impl PriceList {
         Ok(answer)
     }
 
-    /// Waits until the list is known to answer or not. If nobody has asked it yet, asks this question.
+    /// Waits until the first call of the run has returned, and makes it if no account has.
     async fn first<T, F>(
         &self,
         context: &CollectContext,
@@ -110,7 +109,7 @@ impl PriceList {
         let Some(question) = question.take() else { return Ok(()) };
         let answer = question().await;
         let state = match (self.learn(&answer), &answer) {
-            // The next account may be allowed to ask.
+            // The next account may have the permission.
             (Some(FailureScope::Account), _) => None,
             (Some(FailureScope::Run), Err(error)) => PublishedPrice::of::<()>(&Err(error.clone())),
             _ => PublishedPrice::of(&Ok(Some(()))),
@@ -122,7 +121,7 @@ impl PriceList {
         Ok(())
     }
 
-    /// Learns from an answer whether it is of use to go on asking; returns whom a failure concerns.
+    /// Records the result; stops further calls after a denial or repeated failures. Returns what a failure concerns.
     fn learn<T>(&self, answer: &Result<T, CallError>) -> Option<FailureScope> {
         let Err(error) = answer else {
             self.throttled.store(0, Ordering::Relaxed);
@@ -137,23 +136,23 @@ impl PriceList {
             _ => FailureScope::Question,
         };
         if scope != FailureScope::Question {
-            // Whoever was first has said why.
+            // The first reason is kept.
             let _ = self.refusal.set(error.clone());
         }
         Some(scope)
     }
 }
 
-/// Why the list no longer answers, if somebody has said so.
+/// Returns the published reason why the list stopped responding, if any.
 async fn peek(context: &CollectContext) -> Result<Option<CallError>, Failure> {
     match context.shared(FAILED).await? {
         Shared::Value(value) => Ok(PublishedPrice::read::<()>(&value).err()),
-        // Dropping the lease lets the next one look.
+        // Dropping the lease passes it to the next waiter.
         Shared::Fetch(_) => Ok(None),
     }
 }
 
-/// Says to all accounts that the list no longer answers.
+/// Publishes to all accounts that the list stopped responding.
 async fn publish(context: &CollectContext, error: &CallError) -> Result<(), Failure> {
     if let (Shared::Fetch(lease), Some(published)) =
         (context.shared(FAILED).await?, PublishedPrice::of::<()>(&Err(error.clone())))
@@ -164,20 +163,20 @@ async fn publish(context: &CollectContext, error: &CallError) -> Result<(), Fail
 }
 
 fn unknown() -> CallError {
-    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, "the price list was not asked")
+    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, "the price list was not called")
 }
 
-/// A shared answer of the list.
+/// A shared result of a call.
 #[derive(Serialize, Deserialize)]
 pub(super) enum PublishedPrice<T> {
-    /// What it says of a type, if anything.
+    /// The price of the type, if the list has it.
     Found(Option<T>),
-    /// How the call failed that asked for it.
+    /// The failure of the call.
     Failed { operation: String, region: String, code: String, message: String, is_throttled: bool },
 }
 
 impl PublishedPrice<()> {
-    /// The text of an answer for all accounts; `None` if it concerns this account only.
+    /// Serializes a result for all accounts; `None` if it concerns this account only.
     pub(super) fn of<T: Serialize>(answer: &Result<Option<T>, CallError>) -> Option<String> {
         let published = match answer {
             Ok(found) => PublishedPrice::Found(found.as_ref()),
@@ -193,7 +192,7 @@ impl PublishedPrice<()> {
         serde_json::to_string(&published).ok()
     }
 
-    /// Reads such a text.
+    /// Parses a serialized result.
     pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<Option<T>, CallError> {
         match serde_json::from_str(text) {
             Ok(PublishedPrice::Found(found)) => Ok(found),

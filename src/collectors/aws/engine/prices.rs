@@ -1,9 +1,9 @@
-//! The AWS price list: what instance types have and what types cost.
+//! The AWS price list: properties of instance types, and the prices of instance and volume types.
 //!
-//! A type is asked for once per run and region, by whichever account needs it first. Nothing hangs on the answer but
-//! these facts: an instance or a volume whose type has no entry is collected without them, and so is a type that cannot
-//! be asked for. `price_list` says how long the list is asked and what a failure means for the other types and accounts;
-//! each region that needed it has a gap, and what other accounts found is used all the same.
+//! The first account that needs a type in a region requests it once per run. Only these properties depend on it:
+//! instances and volumes are collected without them if the list has no entry or fails. `price_list` decides when the
+//! list is called and what a failure concerns. Each region that needed a failed type has a gap, and prices that other
+//! accounts have fetched are still used.
 
 use std::{
     collections::HashMap,
@@ -23,19 +23,20 @@ use super::{
 };
 use crate::collector_api::Shared;
 
-/// The price list is served here for all regions of the partition `aws`; the others have none that answers this.
+/// The region that serves the price list for all regions of the partition `aws`. The other partitions have no such
+/// list.
 const PRICE_REGION: &str = "us-east-1";
 const PRICE_PARTITION: &str = "aws";
 
-/// Where products are offered. Local zones, wavelength zones and outposts have the code of their region and prices of
-/// their own.
+/// The type of location with regular prices. Local zones, wavelength zones and outposts have the code of their region
+/// and their own prices.
 const LOCATION_TYPE: &str = "AWS Region";
 
-/// The products whose price is for the space of a volume. Its operations and its throughput are products of other
-/// families that name the same volume type.
+/// The product family with the price of a volume's storage. Operations and throughput belong to other families with the
+/// same volume type.
 const STORAGE: &str = "Storage";
 
-/// What was asked so far.
+/// The prices requested so far.
 #[derive(Default)]
 pub(crate) struct Prices {
     instances: PriceCache<InstanceType>,
@@ -43,18 +44,18 @@ pub(crate) struct Prices {
     list: PriceList,
 }
 
-/// What is known of a type.
+/// The price list's entry for a type.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Price<T> {
-    /// What the list says.
+    /// The entry.
     Known(T),
-    /// The list has no entry for it.
+    /// The list has no entry.
     Unlisted,
-    /// The list could not be asked.
+    /// The call failed.
     Failed,
 }
 
-/// Answers by type and region, failures too; whoever asks while one is on its way waits for it.
+/// The results by type and region, failures included. Concurrent requests for a type share one call.
 struct PriceCache<T>(Mutex<HashMap<(String, String), PriceCell<T>>>);
 
 type PriceCell<T> = Arc<OnceCell<Result<Option<T>, CallError>>>;
@@ -72,17 +73,17 @@ impl<T> PriceCache<T> {
     }
 }
 
-/// What the price list says about an instance type.
+/// The price list's properties of an instance type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct InstanceType {
     pub(crate) cores: i64,
     /// In GiB.
     pub(crate) memory: f64,
-    /// In US dollars an hour.
+    /// In US dollars per hour.
     pub(crate) cost: Option<f64>,
 }
 
-/// The facts about an instance type in a region, if the price list has them.
+/// Returns the properties of an instance type in a region.
 pub(crate) async fn instance_type(
     run: &Run<'_>,
     location: &Location,
@@ -102,14 +103,14 @@ pub(crate) async fn instance_type(
     .await
 }
 
-/// What a GiB of a volume type costs in a month in a region, in US dollars, if the price list says.
+/// Returns the monthly price of a GiB of a volume type in a region, in US dollars.
 pub(crate) async fn volume_type(run: &Run<'_>, location: &Location, wanted: &str) -> Result<Price<f64>, Failure> {
     let Some(name) = volume_type_name(wanted) else { return Ok(Price::Unlisted) };
     let fields = [("productFamily", STORAGE), ("volumeType", name), ("volumeApiName", wanted)];
     find(run, location, &run.prices.volumes, wanted, &fields, storage_cost).await
 }
 
-/// What the price list calls a volume type.
+/// Returns the price list's name of a volume type.
 fn volume_type_name(wanted: &str) -> Option<&'static str> {
     Some(match wanted {
         "standard" => "Magnetic",
@@ -133,16 +134,17 @@ async fn find<T: Clone + Serialize + DeserializeOwned>(
         return Ok(Price::Unlisted);
     }
     let cell = known.cell(wanted, &location.region);
-    let answer = cell.get_or_try_init(|| ask(run, &location.region, wanted, fields, choose));
+    let answer = cell.get_or_try_init(|| request(run, &location.region, wanted, fields, choose));
     match answer.await? {
         Ok(Some(found)) => Ok(Price::Known(found.clone())),
         Ok(None) => Ok(Price::Unlisted),
-        Err(error) => run.lost(&location.label, "pricing", error).await.map(|()| Price::Failed),
+        Err(error) => run.report_failure(&location.label, "pricing", error).await.map(|()| Price::Failed),
     }
 }
 
-/// What another account has found, or the list says. The outer error ends the unit, the inner one is the list's.
-async fn ask<T: Serialize + DeserializeOwned>(
+/// Returns the result that another account has published, or calls the list. The outer error ends the unit, the inner
+/// one is the call's.
+async fn request<T: Serialize + DeserializeOwned>(
     run: &Run<'_>,
     region: &str,
     wanted: &str,
@@ -153,10 +155,10 @@ async fn ask<T: Serialize + DeserializeOwned>(
         Shared::Value(value) => return Ok(PublishedPrice::read(&value)),
         Shared::Fetch(lease) => lease,
     };
-    let products = run.prices.list.ask(run.context, || products(run, fields, region)).await?;
+    let products = run.prices.list.call(run.context, || products(run, fields, region)).await?;
     let found = products.map(|products| choose(&products));
-    if let Some(told) = PublishedPrice::of(&found) {
-        lease.publish(told).await;
+    if let Some(published) = PublishedPrice::of(&found) {
+        lease.publish(published).await;
     }
     Ok(found)
 }
@@ -179,12 +181,12 @@ async fn products(run: &Run<'_>, fields: &[(&str, &str)], region: &str) -> Resul
     Ok(products)
 }
 
-/// Each product is a JSON text. One that is none says nothing of its type, and least of all that there is no price.
+/// Each product is a JSON string. A malformed one is a failure: it does not mean that the type has no price.
 fn unreadable(error: &serde_json::Error) -> CallError {
-    CallError::foreign_response(format!("a product of the price list is no JSON: {error}"))
+    CallError::foreign_response(format!("cannot parse a product of the price list: {error}"))
 }
 
-/// Reads a product; whether it is for shared tenancy, the one that instances have unless told otherwise.
+/// Parses a product, and returns whether its tenancy is shared, which is the default of instances.
 fn read_instance_type(product: &Json, wanted: &str) -> Option<(InstanceType, bool)> {
     let attributes = product.get("product")?.get("attributes")?;
     let attribute = |name: &str| attributes.get(name).and_then(Json::as_str);
@@ -200,21 +202,21 @@ fn read_instance_type(product: &Json, wanted: &str) -> Option<(InstanceType, boo
     Some((found, attribute("tenancy") == Some("Shared")))
 }
 
-/// What a GiB costs in a month: the first price that is one, as a free offer comes before the one that costs.
+/// Returns the monthly price of a GiB: the first that is not zero, as free offers may come first.
 fn storage_cost(products: &[Json]) -> Option<f64> {
     let family = |product: &Json| product.get("product")?.get("productFamily")?.as_str().map(str::to_owned);
     let storage = products.iter().filter(|product| family(product).as_deref() == Some(STORAGE));
     storage.filter_map(on_demand).find(|cost| *cost > 0.0)
 }
 
-/// The first price in US dollars of the first on-demand offer.
+/// Returns the first price in US dollars of the first on-demand offer.
 fn on_demand(product: &Json) -> Option<f64> {
     let offer = product.get("terms")?.get("OnDemand")?.as_object()?.values().next()?;
     let dimension = offer.get("priceDimensions")?.as_object()?.values().next()?;
     dimension.get("pricePerUnit")?.get("USD")?.as_str()?.parse().ok()
 }
 
-/// A size such as `1,952 GiB`.
+/// Parses a size such as `1,952 GiB`.
 fn gibibytes(text: &str) -> Option<f64> {
     let number = text.strip_suffix("GiB")?.trim_end();
     number.replace(',', "").parse().ok().filter(|size: &f64| size.is_finite())

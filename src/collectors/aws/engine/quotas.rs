@@ -1,4 +1,4 @@
-//! Service quotas: asked once per service and region, kept by their names.
+//! Service quotas, listed once per service and region and indexed by name.
 
 use std::{
     collections::HashMap,
@@ -22,32 +22,32 @@ use crate::{
     graph::{Resource, Value},
 };
 
-/// What quotas are called in `--aws-no-collect`.
+/// The name of all quotas in `--aws-no-collect`.
 const OPTION: &str = "quotas";
 
-/// What they are called in metrics.
+/// The name of quotas in metrics.
 const LABEL: &str = "Service Quota";
 
-/// The value of a quota that is not known.
+/// The value of an unknown quota.
 const UNKNOWN: f64 = -1.0;
 
-/// The quotas of a service by name; none where they could not be listed.
+/// The quotas of a service by name; `None` if the list failed.
 type Values = Option<HashMap<String, f64>>;
 
-/// What is known of a quota.
+/// A quota's value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct QuotaValue {
-    /// Its value, if there is such a quota.
+    /// The value, if the quota exists.
     pub(crate) value: Option<f64>,
     /// Whether the quotas of its service could not be listed.
     pub(crate) is_unknown: bool,
 }
 
-/// What was asked so far in one region, by service.
+/// The quotas listed so far in one region, by service.
 #[derive(Default)]
 pub(crate) struct Quotas(Mutex<HashMap<String, Arc<OnceCell<Values>>>>);
 
-/// The value of the first of these quotas that the service has here.
+/// Returns the value of the first of these quotas that the service has here.
 pub(crate) async fn value(
     run: &Run<'_>,
     location: &Location,
@@ -62,9 +62,9 @@ pub(crate) async fn value(
         Arc::clone(known.entry(service.to_owned()).or_default())
     };
     let values = cell.get_or_try_init(|| async {
-        match ask(run, location, service).await {
+        match list(run, location, service).await {
             Ok(values) => Ok(Some(values)),
-            Err(error) => location.lost(run, LABEL, &error).await.map(|()| None),
+            Err(error) => location.report_failure(run, LABEL, &error).await.map(|()| None),
         }
     });
     let values = values.await?.as_ref();
@@ -72,7 +72,7 @@ pub(crate) async fn value(
     Ok(QuotaValue { value, is_unknown: values.is_none() })
 }
 
-async fn ask(run: &Run<'_>, location: &Location, service: &str) -> Result<HashMap<String, f64>, CallError> {
+async fn list(run: &Run<'_>, location: &Location, service: &str) -> Result<HashMap<String, f64>, CallError> {
     let request = Request::new("service-quotas", "ListServiceQuotas", &location.region).with("ServiceCode", service);
     let mut pages = run.client.pages(request);
     let mut values = HashMap::new();
@@ -89,7 +89,7 @@ async fn ask(run: &Run<'_>, location: &Location, service: &str) -> Result<HashMa
 }
 
 /// Sends the node of a quota that a definition file names.
-pub(crate) async fn announce(run: &Run<'_>, location: &Location, quota: &Quota) -> Result<(), Failure> {
+pub(crate) async fn send_node(run: &Run<'_>, location: &Location, quota: &Quota) -> Result<(), Failure> {
     let limit = match &quota.service {
         Some(service) => value(run, location, service, &quota.names).await?,
         None => QuotaValue::default(),
@@ -99,7 +99,8 @@ pub(crate) async fn announce(run: &Run<'_>, location: &Location, quota: &Quota) 
     send(run, location, resource, if limit.is_unknown { &["quota"] } else { &[] }).await
 }
 
-/// Sends a node that code made, below the region and known by its id; names the properties that could not be had.
+/// Sends a node made by code, as a child of the region with its ID as key. `unknown` names the properties whose calls
+/// failed.
 pub(crate) async fn send(
     run: &Run<'_>,
     location: &Location,

@@ -1,4 +1,4 @@
-//! Which instances stand behind target groups, and so behind load balancers: asked once per group.
+//! The instances behind target groups and load balancers; one call per group.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use super::{
     unseen::HookValue,
 };
 
-/// How many groups are asked at the same time.
+/// The groups whose targets are requested at the same time.
 const GROUPS_AT_ONCE: usize = 4;
 
-/// What chooses target groups in `--aws-collect`; without them nothing is known of backends.
+/// The collector of target groups in `--aws-collect`. Without it, backends are unknown.
 const TARGET_GROUPS: &str = "alb_target_groups";
 
-/// The service of groups and balancers, and its call for the targets of a group.
+/// The service, and the operation for a group's targets.
 const SERVICE: &str = "elbv2";
 const HEALTH: &str = "DescribeTargetHealth";
 
@@ -26,7 +26,7 @@ const HEALTH: &str = "DescribeTargetHealth";
 pub(crate) struct TargetGroup {
     arn: String,
     balancers: Vec<String>,
-    /// The ids of registered instances, healthy or not.
+    /// The IDs of registered instances, healthy or not.
     instances: Vec<String>,
     /// Whether its instances could not be listed.
     is_unknown: bool,
@@ -40,7 +40,7 @@ pub(crate) struct TargetGroups {
     is_unknown: bool,
 }
 
-/// The instances of each target group, as the value `instances`.
+/// Adds the instances of each target group, as the value `instances`.
 pub(crate) async fn targets(
     run: &Run<'_>,
     location: &Location,
@@ -56,7 +56,7 @@ pub(crate) async fn targets(
     Ok(items.iter().map(instances).collect())
 }
 
-/// The instances behind each load balancer, as the value `instances`.
+/// Adds the instances behind each load balancer, as the value `instances`.
 pub(crate) async fn backends(
     run: &Run<'_>,
     location: &Location,
@@ -86,32 +86,32 @@ fn list<'a>(instances: impl Iterator<Item = &'a String>) -> Tree<'static> {
     Tree::Map(vec![("instances".into(), Tree::List(instances))])
 }
 
-/// The target groups of a region. A group that vanishes while it is asked has no instances.
+/// Returns the target groups of a region. A group that is deleted meanwhile has no instances.
 async fn groups<'p>(run: &Run<'_>, location: &'p Location) -> Result<&'p TargetGroups, Failure> {
     let groups = location.groups.get_or_try_init(|| async {
         let mut groups = match list_groups(run, location).await {
             Ok(groups) => groups,
             Err(error) => {
-                location.lost(run, TARGET_GROUPS, &error).await?;
+                location.report_failure(run, TARGET_GROUPS, &error).await?;
                 return Ok(TargetGroups { groups: Vec::new(), is_unknown: true });
             }
         };
         let futures = groups.iter_mut().filter(|(_, of_instances)| *of_instances);
         let futures = futures.map(|(group, _)| -> super::BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
-                if location.is_refused() || !location.allows(SERVICE, HEALTH, TARGET_GROUPS) {
+                if location.has_ended() || !location.allows(SERVICE, HEALTH, TARGET_GROUPS) {
                     group.is_unknown = true;
                     return Ok(());
                 }
                 match health(run, location, &group.arn).await {
                     Ok(instances) => {
-                        location.answered(SERVICE, HEALTH);
+                        location.record_success(SERVICE, HEALTH);
                         group.instances = instances;
                     }
-                    Err(error) if &*error.code == "TargetGroupNotFound" => location.answered(SERVICE, HEALTH),
+                    Err(error) if &*error.code == "TargetGroupNotFound" => location.record_success(SERVICE, HEALTH),
                     Err(error) => {
                         group.is_unknown = true;
-                        location.lost(run, TARGET_GROUPS, &error).await?;
+                        location.report_failure(run, TARGET_GROUPS, &error).await?;
                     }
                 }
                 Ok(())
@@ -123,7 +123,7 @@ async fn groups<'p>(run: &Run<'_>, location: &'p Location) -> Result<&'p TargetG
     groups.await
 }
 
-/// All groups, and whether their targets are instances.
+/// Lists all groups, with whether their targets are instances.
 async fn list_groups(run: &Run<'_>, location: &Location) -> Result<Vec<(TargetGroup, bool)>, CallError> {
     let mut groups = Vec::new();
     for page in location.shared(run, SERVICE, "DescribeTargetGroups").await?.iter() {
@@ -143,8 +143,8 @@ async fn list_groups(run: &Run<'_>, location: &Location) -> Result<Vec<(TargetGr
 
 async fn health(run: &Run<'_>, location: &Location, arn: &str) -> Result<Vec<String>, CallError> {
     let request = Request::new(SERVICE, HEALTH, &location.region).with("TargetGroupArn", json!(arn));
-    let reply = run.client.call(request).await?;
-    let tree = reply.tree()?;
+    let response = run.client.call(request).await?;
+    let tree = response.tree()?;
     Ok(tree
         .path("TargetHealthDescriptions[].Target.Id")
         .into_iter()

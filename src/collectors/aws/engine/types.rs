@@ -1,4 +1,5 @@
-//! The nodes of instance types and volume types, which no call lists: they are what instances and volumes mention.
+//! Nodes of instance types and volume types. No call lists them: they are the types of the collected instances and
+//! volumes.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,13 +22,13 @@ pub(crate) const INSTANCE_TYPE: &str = "aws_ec2_instance_type";
 pub(crate) const INSTANCE_QUOTA: &str = "aws_ec2_instance_quota";
 pub(crate) const VOLUME_TYPE: &str = "aws_ec2_volume_type";
 
-/// How many types are looked up at the same time: a page of instances waits for all of its types.
+/// The types that are looked up at the same time: a page of instances waits for all of its types.
 const TYPES_AT_ONCE: usize = 4;
 
-/// What chooses the reservations in `--aws-collect`.
+/// The collector of reservations in `--aws-collect`.
 const RESERVATIONS: &str = "reserved_instances";
 
-/// The facts about the type of each instance, as the values `cores` and `memory`; sends the nodes of the types.
+/// Adds the properties of each instance's type, as the values `cores` and `memory`; sends the nodes of the types.
 pub(crate) async fn instance_types(
     run: &Run<'_>,
     location: &Location,
@@ -51,7 +52,7 @@ pub(crate) async fn instance_types(
     Ok(items.iter().map(facts).collect())
 }
 
-/// Sends the nodes of the types of volumes; adds no values.
+/// Sends the nodes of volume types; adds no values.
 pub(crate) async fn volume_types(
     run: &Run<'_>,
     location: &Location,
@@ -64,19 +65,19 @@ pub(crate) async fn volume_types(
     Ok(Vec::new())
 }
 
-/// The facts about an instance type, and its node if there are any. A type that cannot be asked for has a node without
-/// these facts: it is there, as an instance has it.
+/// Returns the properties of an instance type, and sends its node if the price list has it. If the call failed, the
+/// node lacks the properties: the type exists, as an instance has it.
 async fn instance_type(run: &Run<'_>, location: &Location, name: &str) -> Result<Price<InstanceType>, Failure> {
     let price = prices::instance_type(run, location, name).await?;
     match &price {
-        Price::Known(found) => announce_instance_type(run, location, name, Some(found)).await?,
-        Price::Failed => announce_instance_type(run, location, name, None).await?,
+        Price::Known(found) => send_instance_type(run, location, name, Some(found)).await?,
+        Price::Failed => send_instance_type(run, location, name, None).await?,
         Price::Unlisted => {}
     }
     Ok(price)
 }
 
-/// The node of a volume type, unless the list has no price for it.
+/// Sends the node of a volume type, unless the list has no price for it.
 async fn volume_type(run: &Run<'_>, location: &Location, name: &str) -> Result<(), Failure> {
     let cost = match prices::volume_type(run, location, name).await? {
         Price::Known(cost) => Some(cost),
@@ -96,7 +97,7 @@ async fn volume_type(run: &Run<'_>, location: &Location, name: &str) -> Result<(
     quotas::send(run, location, resource, &named(&unknown)).await
 }
 
-/// The names of what is unknown.
+/// Returns the names of the unknown properties.
 fn named<'n>(names: &[(&'n str, bool)]) -> Vec<&'n str> {
     names.iter().filter(|(_, is_unknown)| *is_unknown).map(|(name, _)| *name).collect()
 }
@@ -112,7 +113,7 @@ fn set<const N: usize>(resource: &mut Resource<'_>, fields: [(&str, Value); N]) 
     Ok(())
 }
 
-async fn announce_instance_type(
+async fn send_instance_type(
     run: &Run<'_>,
     location: &Location,
     name: &str,
@@ -157,7 +158,8 @@ async fn announce_instance_type(
     Ok(())
 }
 
-/// The quota that counts an instance type: its key, and the names that AWS has given it. A type of its own has none.
+/// Returns the quota that counts an instance type: its key, and the names that AWS has used for it. Other families have
+/// none.
 fn instance_quota(name: &str) -> (&str, Option<&'static [&'static str]>) {
     match name.as_bytes().first() {
         Some(b'a' | b'c' | b'd' | b'h' | b'i' | b'm' | b'r' | b't' | b'z') => {
@@ -171,7 +173,7 @@ fn instance_quota(name: &str) -> (&str, Option<&'static [&'static str]>) {
     }
 }
 
-/// The names that AWS has given the quota of a volume type.
+/// Returns the names that AWS has used for the quota of a volume type.
 fn volume_quotas(name: &str) -> Option<[&'static str; 2]> {
     Some(match name {
         "gp2" => ["General Purpose (SSD) volume storage", "Storage for General Purpose SSD (gp2) volumes, in TiB"],
@@ -185,22 +187,22 @@ fn volume_quotas(name: &str) -> Option<[&'static str; 2]> {
     })
 }
 
-/// How many instances of a type are reserved here; none if there is none, or nobody wants to know. `None` if the
-/// reservations could not be listed.
+/// Returns the number of reserved instances of a type; the inner `None` if there is none or reservations are not
+/// selected, the outer `None` if they could not be listed.
 async fn reservations(run: &Run<'_>, location: &Location, name: &str) -> Result<Option<Option<i64>>, Failure> {
     if !run.is_wanted(RESERVATIONS) {
         return Ok(Some(None));
     }
     let known = location.reservations.get_or_try_init(|| async {
-        match ask_reservations(run, location).await {
+        match list_reservations(run, location).await {
             Ok(known) => Ok(Some(known)),
-            Err(error) => location.lost(run, RESERVATIONS, &error).await.map(|()| None),
+            Err(error) => location.report_failure(run, RESERVATIONS, &error).await.map(|()| None),
         }
     });
     Ok(known.await?.as_ref().map(|known| known.get(name).copied()))
 }
 
-async fn ask_reservations(run: &Run<'_>, location: &Location) -> Result<HashMap<String, i64>, CallError> {
+async fn list_reservations(run: &Run<'_>, location: &Location) -> Result<HashMap<String, i64>, CallError> {
     let mut known = HashMap::new();
     let mut pages = run.client.pages(Request::new("ec2", "DescribeReservedInstances", &location.region));
     while let Some(page) = pages.next().await {

@@ -1,6 +1,8 @@
-//! What an account's collection could not see: kinds whose lists were not complete, and parts of nodes whose calls failed.
+//! The parts of an account that its collection could not see: kinds with incomplete lists, and properties and edges
+//! with failed calls.
 //!
-//! A core replaces what it has of an account, so whatever is not sent is deleted there. This says what must not be.
+//! An upload replaces the account in the core, so that the core deletes whatever is not sent. These records name what
+//! it must keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,42 +19,42 @@ use super::{
     location::{GLOBAL, Location},
     types,
 };
-use crate::{collectors::Uncollected, graph::NodeId};
+use crate::{collector_api::Uncollected, graph::NodeId};
 
 /// The kind of a region.
 const REGION: &str = "aws_region";
 
-/// Nodes in one message, so that it stays below the size of a batch.
+/// The most nodes in one message, which must fit into a batch.
 const NODES: usize = 8192;
 
-/// What a hook adds to an item.
+/// The value that a hook adds to an item.
 #[derive(Debug, Default)]
 pub(crate) struct HookValue {
     /// The value, known by the hook's name.
     pub(crate) value: Tree<'static>,
-    /// Whether it lacks something because a call failed.
+    /// Whether it is incomplete because a call failed.
     pub(crate) is_unknown: bool,
 }
 
 impl HookValue {
-    /// A value that lacks nothing.
+    /// Returns a complete value.
     pub(crate) fn known(value: Tree<'static>) -> Self {
         Self { value, is_unknown: false }
     }
 }
 
-/// What was not seen so far.
+/// The records so far.
 #[derive(Default)]
 pub(crate) struct Unseen {
-    /// By node and kind.
+    /// By parent node and kind.
     kinds: BTreeMap<([u8; 16], &'static str), UnseenListing>,
     parts: BTreeMap<UnknownParts, Vec<[u8; 16]>>,
 }
 
-/// The scope of references to a kind, the kinds that are listed below it, and why it is missing.
+/// The scope of references to a kind, its descendants, and why it is missing.
 type UnseenListing = (String, Vec<&'static str>, Why);
 
-/// The parts of a node that are not known.
+/// The unknown parts of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnknownParts {
     properties: Vec<String>,
@@ -60,12 +62,12 @@ pub(crate) struct UnknownParts {
 }
 
 impl UnknownParts {
-    /// Properties only.
+    /// Returns unknown properties.
     pub(crate) fn properties(names: &[&str]) -> Self {
         Self { properties: names.iter().map(|name| (*name).to_owned()).collect(), edges: Vec::new() }
     }
 
-    /// Adds the name, if it is not known.
+    /// Adds the name, if it is unknown.
     pub(crate) fn add_name(&mut self, definition: &Definition, item: &Item<'_>) {
         let name = definition.name.as_ref().map(|name| name.get_ref());
         if name.is_some_and(|name| is_affected(item, name) && item.text(name).is_none()) {
@@ -73,7 +75,7 @@ impl UnknownParts {
         }
     }
 
-    /// What a node lacks because of the failed answers of its item.
+    /// Returns the parts that a node lacks because calls for its item failed.
     pub(crate) fn of(definition: &Definition, item: &Item<'_>) -> Self {
         let mut parts = Self::default();
         if item.failed.is_empty() {
@@ -91,7 +93,7 @@ impl UnknownParts {
     }
 }
 
-/// Whether a source depends on an answer of the item that failed.
+/// Returns whether a source depends on a failed call of the item.
 pub(crate) fn is_affected(item: &Item<'_>, source: &Source) -> bool {
     roots(&source.0).any(|root| item.failed.contains(&root))
 }
@@ -104,7 +106,7 @@ fn roots(rule: &SourceTable) -> impl Iterator<Item = &str> {
 }
 
 impl Unseen {
-    /// The kinds of which some may be missing and stay in the core.
+    /// Returns the incomplete kinds, which stay in the core.
     pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
         let kinds = self.kinds.iter().filter(|(_, (_, _, why))| *why != Why::LeftOut);
         kinds.flat_map(|((_, kind), (_, with, _))| with.iter().copied().chain([*kind])).collect()
@@ -126,8 +128,8 @@ impl Unseen {
 }
 
 impl Run<'_> {
-    /// Remembers that a kind was not listed completely below a node, and so nor were the kinds below it and the nodes that
-    /// its hooks make.
+    /// Records that a kind was not listed completely below a node, and so neither were its descendants and the nodes of
+    /// its hooks.
     pub(crate) fn unseen(
         &self,
         location: &Location,
@@ -136,19 +138,19 @@ impl Run<'_> {
         below: NodeId,
     ) {
         self.unseen_kind(location, kind.kind.get_ref(), descendants(service, kind), below);
-        for made in kind.hooks.iter().flat_map(|hook| made_by(*hook)) {
+        for made in kind.hooks.iter().flat_map(|hook| kinds_of_hook(*hook)) {
             self.unseen_kind(location, made, Vec::new(), location.node);
         }
     }
 
-    /// The same for a kind that code makes.
+    /// Records that a kind made by code was not listed completely below a node.
     pub(crate) fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
         let scope = location.label.clone();
         self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
     }
 
-    /// Remembers that kinds and regions are not looked for, as `--aws-collect`, `--aws-no-collect` and `--aws-region` say.
-    pub(super) fn leave_uncollected(&self, account: NodeId, locations: &[Location]) {
+    /// Records the kinds and regions that `--aws-collect`, `--aws-no-collect` and `--aws-region` exclude.
+    pub(super) fn record_uncollected(&self, account: NodeId, locations: &[Location]) {
         let why = if self.options.keep_uncollected { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
         for (scope, kind, with) in unwanted(self.definitions, &self.options) {
@@ -162,21 +164,21 @@ impl Run<'_> {
         }
     }
 
-    /// Remembers that an account may have more regions than those that are collected.
+    /// Records that an account may have more regions than the collected ones.
     pub(super) fn unseen_regions(&self, account: NodeId, why: Why) {
         let kinds = self.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != REGION).collect();
         self.lock_unseen().kinds.insert((account.0, REGION), (String::new(), kinds, why));
     }
 
-    /// Remembers what is not known of a node that was sent.
+    /// Records the unknown parts of a node that was sent.
     pub(crate) fn unseen_parts(&self, node: NodeId, parts: UnknownParts) {
         if parts != UnknownParts::default() {
             self.lock_unseen().parts.entry(parts).or_default().push(node.0);
         }
     }
 
-    /// Tells the supervisor, and returns the kinds of which some may be missing.
-    pub(super) async fn tell_unseen(&self) -> Result<BTreeSet<&'static str>, Failure> {
+    /// Sends the records to the supervisor, and returns the incomplete kinds.
+    pub(super) async fn send_unseen(&self) -> Result<BTreeSet<&'static str>, Failure> {
         let (kinds, messages) = {
             let unseen = self.lock_unseen();
             (unseen.kinds(), unseen.messages())
@@ -188,8 +190,7 @@ impl Run<'_> {
     }
 }
 
-/// The kinds that are not looked for, as `--aws-collect` and `--aws-no-collect` say: where they are listed, the kind, and
-/// the kinds below it.
+/// Returns the kinds that `--aws-collect` and `--aws-no-collect` exclude: their scope, the kind, and its descendants.
 fn unwanted(definitions: &'static Definitions, options: &Options) -> Vec<(Scope, &'static str, Vec<&'static str>)> {
     let mut unwanted = Vec::new();
     for (service, definition) in definitions.iter() {
@@ -197,7 +198,7 @@ fn unwanted(definitions: &'static Definitions, options: &Options) -> Vec<(Scope,
         if is_wanted || definition.parent.is_some() {
             continue;
         }
-        let made = definition.hooks.iter().flat_map(|hook| made_by(*hook));
+        let made = definition.hooks.iter().flat_map(|hook| kinds_of_hook(*hook));
         unwanted.push((definition.scope, definition.kind.get_ref().as_str(), descendants(service, definition)));
         unwanted.extend(made.map(|made| (definition.scope, *made, Vec::new())));
     }
@@ -206,7 +207,7 @@ fn unwanted(definitions: &'static Definitions, options: &Options) -> Vec<(Scope,
     unwanted
 }
 
-/// What these settings leave out of each account.
+/// Returns what these options exclude from each account.
 pub(crate) fn uncollected(definitions: &'static Definitions, options: &Options) -> Uncollected {
     let kinds = unwanted(definitions, options).into_iter().flat_map(|(_, kind, with)| with.into_iter().chain([kind]));
     let regions = &options.regions;
@@ -216,7 +217,7 @@ pub(crate) fn uncollected(definitions: &'static Definitions, options: &Options) 
     }
 }
 
-/// The kinds that are listed below a kind, and below those in turn.
+/// Returns the descendants of a kind.
 fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'static str> {
     let mut found = vec![kind.kind.get_ref().as_str()];
     let mut next = 0;
@@ -229,8 +230,8 @@ fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'st
     found.split_off(1)
 }
 
-/// The kinds of the nodes that a hook makes below the region.
-fn made_by(hook: Hook) -> &'static [&'static str] {
+/// Returns the kinds of the nodes that a hook sends below the region.
+fn kinds_of_hook(hook: Hook) -> &'static [&'static str] {
     match hook {
         Hook::InstanceType => &[types::INSTANCE_TYPE, types::INSTANCE_QUOTA],
         Hook::VolumeType => &[types::VOLUME_TYPE],

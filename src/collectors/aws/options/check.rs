@@ -8,7 +8,7 @@ use super::{
 /// Checks what no single option can check.
 ///
 /// # Errors
-/// A sentence that names the options and says what to do.
+/// A sentence that names the options and the remedy.
 pub(in super::super) fn check(options: &Options) -> Result<(), String> {
     let has_role = options.role.is_some();
     let key_pair = (&options.access_key_id, &options.secret_access_key);
@@ -37,7 +37,7 @@ pub(in super::super) fn check(options: &Options) -> Result<(), String> {
         [("aws-account", &options.accounts), ("aws-scrape-exclude-account", &options.excluded_accounts)]
     {
         if let Some(id) = ids.iter().find(|id| !is_account_id(id)) {
-            return Err(format!("--{option} {id}: an AWS account id has twelve digits"));
+            return Err(format!("--{option} {id}: expected a 12-digit AWS account ID"));
         }
     }
     check_role(options)?;
@@ -45,7 +45,7 @@ pub(in super::super) fn check(options: &Options) -> Result<(), String> {
     check_names(options)
 }
 
-/// The role and what it is assumed with. An ARN names one account, and no other one can be asked for.
+/// Checks the role and the parameters of its assumption. An ARN names one account, and no other one can be selected.
 fn check_role(options: &Options) -> Result<(), String> {
     for (option, text, check) in [
         ("aws-external-id", &options.external_id, check_external_id as fn(&str) -> Result<(), String>),
@@ -58,14 +58,14 @@ fn check_role(options: &Options) -> Result<(), String> {
     let Some(Owner { account, .. }) = role.owner else { return Ok(()) };
     if options.scrape_org {
         return Err(format!(
-            "--aws-role {text} is a role of the account {account} only, and --aws-scrape-org needs one in each account: give \
+            "--aws-role {text} exists in account {account} only, and --aws-scrape-org needs a role in each account: give \
              --aws-role {}",
             role.name
         ));
     }
     match options.accounts.iter().find(|id| **id != account) {
         Some(other) => Err(format!(
-            "--aws-role {text} is a role of the account {account}, not of {other}: leave out --aws-account, or give \
+            "--aws-role {text} is a role of account {account}, not of {other}: omit --aws-account, or give \
              --aws-role {}",
             role.name
         )),
@@ -73,20 +73,20 @@ fn check_role(options: &Options) -> Result<(), String> {
     }
 }
 
-/// The names look like names of regions. Which there are is AWS's to say: there are new ones now and then.
+/// Checks the format of region names. The names themselves are not checked, as AWS adds regions.
 fn check_regions(options: &Options) -> Result<(), String> {
     match options.regions.iter().find(|region| !is_region(region)) {
         Some(region) if region == "collect" => {
             Err("collect is a command and goes first: ckworker collect --output FILE [OPTIONS]".into())
         }
-        Some(region) => {
-            Err(format!("--aws-region {region}: names of regions are like us-east-1 eu-central-1, separated by blanks"))
-        }
+        Some(region) => Err(format!(
+            "--aws-region {region}: expected names of regions separated by spaces, such as us-east-1 eu-central-1"
+        )),
         None => Ok(()),
     }
 }
 
-/// Words of small letters, and a number at the end.
+/// Returns whether a string is lower-case words and a number, joined by dashes.
 fn is_region(text: &str) -> bool {
     let Some((words, number)) = text.rsplit_once('-') else { return false };
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -100,7 +100,7 @@ fn check_names(options: &Options) -> Result<(), String> {
     for (option, names) in [("aws-collect", &options.collect), ("aws-no-collect", &options.no_collect)] {
         let unknown = names.iter().find(|name| !COLLECTORS.contains(&name.as_str()));
         if let Some(unknown) = unknown {
-            return Err(format!("--{option} {unknown}: no such name; there are {}", COLLECTORS.join(", ")));
+            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", COLLECTORS.join(", ")));
         }
     }
     Ok(())
@@ -145,21 +145,21 @@ mod tests {
             (vec![("aws-secret-access-key", text("x"))], "--aws-access-key-id"),
             (vec![("aws-scrape-org", Setting::Flag(true))], "--aws-role"),
             (vec![("aws-account", list(&["123456789012"]))], "--aws-role"),
-            (vec![("aws-role", text("r")), ("aws-account", list(&["12"]))], "twelve digits"),
+            (vec![("aws-role", text("r")), ("aws-account", list(&["12"]))], "12-digit AWS account ID"),
             (vec![("aws-role", text("two words"))], "--aws-role two words: the name of a role"),
             (vec![("aws-external-id", text("example-1"))], "--aws-external-id needs --aws-role"),
             (vec![("aws-session-name", text("audit"))], "--aws-session-name needs --aws-role"),
-            (vec![("aws-role", text("r")), ("aws-external-id", text("a b"))], "--aws-external-id: an external id has"),
+            (vec![("aws-role", text("r")), ("aws-external-id", text("a b"))], "--aws-external-id: an external ID has"),
             (vec![("aws-role", text("r")), ("aws-session-name", text("x"))], "--aws-session-name: the name of"),
             (vec![("aws-role", text(ARN)), ("aws-scrape-org", Setting::Flag(true))], "--aws-role team/Reader"),
             (
                 vec![("aws-role", text(ARN)), ("aws-account", list(&["123456789012", "222222222222"]))],
                 "not of 222222222222",
             ),
-            (vec![("aws-collect", list(&["vpc"]))], "there are iam_account_summary, "),
+            (vec![("aws-collect", list(&["vpc"]))], "expected one of iam_account_summary, "),
             (vec![("aws-region", list(&["us-east-1", "collect"]))], "goes first"),
-            (vec![("aws-region", list(&["us-east-1,us-west-2"]))], "separated by blanks"),
-            (vec![("aws-region", list(&["US-EAST-1"]))], "separated by blanks"),
+            (vec![("aws-region", list(&["us-east-1,us-west-2"]))], "separated by spaces"),
+            (vec![("aws-region", list(&["US-EAST-1"]))], "separated by spaces"),
             (
                 vec![
                     ("aws-role", text("r")),

@@ -49,23 +49,23 @@ pub(crate) const COLLECTORS: [&str; 33] = [
 
 /// The specification of all options.
 pub(crate) const OPTIONS: &[OptionSpec] = &[
-    secret("aws-access-key-id", "AWS access key id (default: the usual AWS sources)"),
+    secret("aws-access-key-id", "AWS access key ID (default: the usual AWS sources)"),
     secret("aws-secret-access-key", "AWS secret access key"),
     text("aws-role", "IAM role to assume in each account: name, path and name, or the ARN of the role in one account"),
-    text("aws-external-id", "external id that the trust policy of --aws-role wants"),
-    text("aws-session-name", "name of the sessions of --aws-role (default: account and a random number)"),
-    flag("aws-role-override", "assume --aws-role in every account, also where another role or none is known"),
-    list("aws-account", "AWS account ids to collect with --aws-role"),
+    text("aws-external-id", "External ID that the trust policy of --aws-role requires"),
+    text("aws-session-name", "Name of the sessions of --aws-role (default: account and a random number)"),
+    flag("aws-role-override", "Assume --aws-role in every account, even if another role or none is known"),
+    list("aws-account", "AWS account IDs to collect with --aws-role"),
     list("aws-region", "AWS regions to collect (default: all that are enabled)"),
-    flag("aws-scrape-org", "collect all accounts of the AWS organization with --aws-role"),
-    flag("aws-fork", "collect each AWS account in a process of its own"),
-    list("aws-scrape-exclude-account", "AWS account ids to leave out of the organization"),
-    flag("aws-assume-current", "assume --aws-role in the current account as well"),
-    flag("aws-dont-scrape-current", "leave out the current account when the organization is collected"),
-    pool("aws-account-pool-size", 5, "AWS accounts that are collected at the same time"),
-    pool("aws-region-pool-size", 20, "regions of an AWS account that are collected at the same time"),
-    list("aws-collect", "what to collect, by name (default: everything)"),
-    list("aws-no-collect", "what not to collect, by name; \"quotas\" leaves out all service quotas"),
+    flag("aws-scrape-org", "Collect all accounts of the AWS organization with --aws-role"),
+    flag("aws-fork", "Collect each AWS account in its own process"),
+    list("aws-scrape-exclude-account", "AWS account IDs of the organization to exclude"),
+    flag("aws-assume-current", "Assume --aws-role in the current account as well"),
+    flag("aws-dont-scrape-current", "Exclude the current account from the organization"),
+    pool("aws-account-pool-size", 5, "AWS accounts to collect at the same time"),
+    pool("aws-region-pool-size", 20, "Regions of an AWS account to collect at the same time"),
+    list("aws-collect", "What to collect, by name (default: everything)"),
+    list("aws-no-collect", "What not to collect, by name; \"quotas\" excludes all service quotas"),
 ];
 
 const fn option(name: &'static str, kind: OptionKind, help: &'static str) -> OptionSpec {

@@ -1,4 +1,4 @@
-//! The configuration files of AWS's tools, and the profile in force.
+//! The configuration files of AWS's tools, and the selected profile.
 
 use std::{
     borrow::Cow,
@@ -16,26 +16,26 @@ use futures_util::FutureExt;
 
 use super::Variables;
 
-/// The profile that holds without a choice. It need not exist.
+/// The default profile. It need not exist.
 const DEFAULT_PROFILE: &str = "default";
 
-/// The two files: kind, the variable that names it, its usual place below the home directory.
+/// The two files: kind, the variable with its path, the default path below the home directory.
 const FILES: [(EnvConfigFileKind, &str, &str); 2] = [
     (EnvConfigFileKind::Config, "AWS_CONFIG_FILE", ".aws/config"),
     (EnvConfigFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
 ];
 
-/// A profile and what belongs to it. Not `Debug`, as files contain secrets.
+/// A profile and its related sections. Not `Debug`, as files contain secrets.
 pub(super) struct Profile {
     name: String,
     sections: ProfileSet,
     contents: EnvConfigFiles,
-    /// What is to be logged.
+    /// Messages to log.
     pub(super) warnings: Vec<String>,
 }
 
 impl Profile {
-    /// Reads the files and chooses the profile.
+    /// Reads the files and selects the profile.
     ///
     /// # Errors
     /// The file that cannot be read or parsed, or the profile that does not exist.
@@ -53,12 +53,12 @@ impl Profile {
             _ => (None, DEFAULT_PROFILE),
         };
         let contents = builder.build();
-        // Contents that are given are read without waiting.
+        // The contents are given, so that the future is ready at once.
         let loaded = load(&Fs::real(), &Env::real(), &contents, Some(Cow::Owned(name.to_owned()))).now_or_never();
         let places = paths.join(" or ");
         let sections = loaded
             .ok_or_else(|| format!("cannot read {places}"))?
-            // The text of the error may quote the line.
+            // The error's message may quote the line.
             .map_err(|_| format!("cannot read {places}: not the format of AWS configuration files"))?;
         if let Some(variable) = source.filter(|_| sections.get_profile(name).is_none() && name != DEFAULT_PROFILE) {
             let place = if places.is_empty() { "the AWS configuration files" } else { &places };
@@ -69,29 +69,29 @@ impl Profile {
         Ok(Self { name: name.to_owned(), sections, contents, warnings })
     }
 
-    /// The name of the profile.
+    /// Returns the name of the profile.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The files as they were read, for the official crates.
+    /// Returns the files for the official crates.
     pub(super) fn contents(&self) -> EnvConfigFiles {
         self.contents.clone()
     }
 
-    /// A value of the profile. An empty one counts as absent.
+    /// Returns a value of the profile. An empty one counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.sections.get(key).map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// A value of an indented block of the profile, such as `addressing_style` of `s3`.
+    /// Returns a value of an indented block of the profile, such as `addressing_style` of `s3`.
     pub(super) fn nested(&self, key: &str, inner: &str) -> Option<&str> {
         let lines = self.get(key)?.lines().filter_map(|line| line.split_once('='));
         let mut values = lines.filter(|(name, _)| name.trim() == inner).map(|(_, value)| value.trim());
         values.rfind(|value| !value.is_empty())
     }
 
-    /// The endpoint of a service in the section that the profile names as its `services`.
+    /// Returns the endpoint of a service in the section that the profile names as its `services`.
     pub(super) fn service_endpoint(&self, service: &str) -> Option<&str> {
         let key = PropertiesKey::builder()
             .section_key("services")
@@ -102,7 +102,7 @@ impl Profile {
         Some(value.trim())
     }
 
-    /// Whether the profile has a key, or one of the profiles that its credentials come from.
+    /// Returns whether the profile, or one of its source profiles, has a key.
     pub(super) fn chain_has(&self, key: &str) -> bool {
         let mut seen = Vec::new();
         let mut next = Some(self.name.as_str());
@@ -118,7 +118,7 @@ impl Profile {
     }
 }
 
-/// The text of a file, empty if it does not exist, and its path.
+/// Returns the text of a file, empty if it does not exist, and its path.
 fn content(
     variables: &Variables,
     variable: &str,
@@ -143,7 +143,7 @@ fn content(
         Err(error) if is_named => {
             return Err(format!("cannot read {} ({variable}): {error}; correct or unset {variable}", path.display()));
         }
-        // Under a service manager the home directory may be hidden, which looks like this.
+        // A service manager may hide the home directory, with the same error.
         Err(error) => {
             warnings.push(format!("ignoring {}: {error}", path.display()));
             String::new()
@@ -153,7 +153,7 @@ fn content(
 }
 
 impl Variables {
-    /// The variables of this process.
+    /// Returns the variables of this process.
     pub(crate) fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -161,13 +161,13 @@ impl Variables {
         Self(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// These variables.
+    /// Returns these variables.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// A value. An empty one counts as absent.
+    /// Returns a value. An empty one counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
@@ -176,7 +176,7 @@ impl Variables {
         self.get("HOME").map(Path::new)
     }
 
-    /// A path whose `~/` stands for the home directory.
+    /// Expands `~/` to the home directory.
     pub(super) fn expanded(&self, path: &str) -> PathBuf {
         match (path.strip_prefix("~/"), self.home()) {
             (Some(rest), Some(home)) => home.join(rest),

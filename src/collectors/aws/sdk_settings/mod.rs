@@ -1,8 +1,8 @@
-//! The settings of AWS's own tools, from variables and profile: the one place that reads them.
+//! The settings of AWS's own tools, from variables and profile. No other code reads them.
 //!
-//! The supervisor reads them once. What is no secret goes to workers as [`SdkSettings`] inside the credentials, and the
-//! collector's client and the clients of the official crates use nothing else. `table` lists every setting and how it is
-//! treated; `docs/aws.md` has the same table for users.
+//! The supervisor reads them once. All but secrets goes to workers as [`SdkSettings`] inside the credentials. The
+//! collector's client and those of the official crates use nothing else. `table` lists every setting and its treatment;
+//! `docs/aws.md` has the same table for users.
 
 mod files;
 #[cfg(test)]
@@ -21,33 +21,33 @@ use super::{
     http,
 };
 
-/// The region that is used where no setting names one.
+/// The region if no setting names one.
 pub(crate) const DEFAULT_REGION: &str = "us-east-1";
 
-/// The service that only the official crates call: name and official id.
+/// The service that only the official crates call: name and official ID.
 pub(crate) const ORGANIZATIONS: (&str, &str) = ("organizations", "Organizations");
 
-/// The beginning of the variables that name endpoints.
+/// The prefix of the variables with endpoints.
 const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
 
-/// The services that the sources of credentials call, as their endpoints are named in a profile.
+/// The services that sources of credentials call, by their names in the endpoint section of a profile.
 const CREDENTIAL_SERVICES: [&str; 2] = ["sso", "sso_oidc"];
 
-/// The longest name of an application in bytes.
+/// The longest application name in bytes.
 const MAX_APP_ID: usize = 50;
 
 /// Environment variables.
 pub(crate) struct Variables(BTreeMap<String, String>);
 
-/// What clients need to know of the settings. Contains no secret.
+/// The settings of clients. Contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct SdkSettings {
-    /// The region of calls that belong to no other one.
+    /// The region of calls that belong to no other region.
     pub(crate) region: String,
-    /// What decides about addresses.
+    /// The endpoint settings.
     pub(crate) endpoints: EndpointSettings,
-    /// The file of the certificates that are trusted instead of the system's, with its whole path.
+    /// The absolute path of the file with certificates that are trusted instead of the system's.
     pub(crate) ca_bundle: Option<PathBuf>,
     /// The user's name for this application.
     pub(crate) app_id: Option<String>,
@@ -64,22 +64,22 @@ impl Default for SdkSettings {
     }
 }
 
-/// All that was read: the settings, and where credentials come from.
+/// The settings, and the sources of credentials.
 pub(crate) struct ReadSettings {
     /// The settings.
     pub(crate) settings: SdkSettings,
     /// The name of the profile.
     pub(crate) profile: String,
-    /// The configuration files as they were read. They contain secrets.
+    /// The parsed configuration files. They contain secrets.
     pub(crate) files: EnvConfigFiles,
-    /// What is to be logged.
+    /// Messages to log.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads all settings and checks them. `has_key` says that an option gives the credentials.
+/// Reads and checks all settings. `has_key` means that options give the credentials.
 ///
 /// # Errors
-/// The setting that cannot be obeyed, and what to do about it.
+/// The rejected setting, and the remedy.
 pub(crate) fn read(variables: &Variables, has_key: bool) -> Result<ReadSettings, String> {
     let profile = Profile::read(variables)?;
     let reader = Reader { variables, profile: &profile };
@@ -95,7 +95,7 @@ pub(crate) fn read(variables: &Variables, has_key: bool) -> Result<ReadSettings,
     Ok(ReadSettings { settings, profile: name, files, warnings: profile.warnings })
 }
 
-/// Every service that is called must have an endpoint in the region of the settings.
+/// Checks that every service has an endpoint in the region of the settings.
 fn check_endpoints(settings: &SdkSettings) -> Result<(), String> {
     for service in model::services().chain([ORGANIZATIONS.0]) {
         resolve(service, &settings.region, &settings.endpoints).map_err(|error| {
@@ -115,13 +115,13 @@ fn app_id(given: &str) -> String {
     given.chars().take(MAX_APP_ID).map(|character| if fits(character) { character } else { '-' }).collect()
 }
 
-/// A value and where it was given, for messages.
+/// A value and its place, for messages.
 struct Given<'a> {
     value: &'a str,
     place: String,
 }
 
-/// Reads single settings: a variable wins over the profile.
+/// Reads single settings: a variable overrides the profile.
 struct Reader<'a> {
     variables: &'a Variables,
     profile: &'a Profile,
@@ -177,9 +177,10 @@ impl<'a> Reader<'a> {
         Ok(settings)
     }
 
-    /// The URLs of services: a variable of the service, the variable for all, the profile's section, the profile's key.
+    /// Returns the URLs of services: from the service's variable, the variable for all, the profile's section, the
+    /// profile's key.
     fn urls(&self, settings: &mut EndpointSettings) -> Result<(), String> {
-        // The official crates, which the sources of credentials use, do not bear an empty one.
+        // The official crates, which the sources of credentials use, fail with an empty one.
         for (name, value) in self.variables.0.range(ENDPOINT_VARIABLE.to_owned()..) {
             if !name.starts_with(ENDPOINT_VARIABLE) {
                 break;
@@ -220,7 +221,7 @@ impl<'a> Reader<'a> {
         Ok(Some(path))
     }
 
-    /// Sources of credentials that a daemon cannot use.
+    /// Rejects sources of credentials that a daemon cannot use.
     fn check_sources(&self, has_key: bool) -> Result<(), String> {
         if has_key || self.variables.get("AWS_ACCESS_KEY_ID").is_some() {
             return Ok(());
@@ -255,12 +256,12 @@ fn boolean(given: &Given<'_>) -> Result<bool, String> {
     one_of(given, ["true", "false"], [true, false])
 }
 
-/// Whether a choice between the endpoint of a region and the one that was there before regions is for the latter.
+/// Returns whether a choice between regional and legacy endpoints is for the legacy ones.
 fn is_legacy(given: &Given<'_>) -> Result<bool, String> {
     one_of(given, ["legacy", "regional"], [true, false])
 }
 
-/// The meaning of a word in any case.
+/// Returns the meaning of a word in any case.
 fn one_of<T: Copy, const N: usize>(given: &Given<'_>, words: [&str; N], meanings: [T; N]) -> Result<T, String> {
     let found = words.iter().position(|word| word.eq_ignore_ascii_case(given.value.trim()));
     found

@@ -1,24 +1,24 @@
-//! Every setting of AWS's own tools, and how it is treated. `docs/aws.md` has the same rows.
+//! All settings of AWS's own tools and their treatment. `docs/aws.md` has the same rows.
 
-/// How a setting is treated.
+/// The treatment of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Treatment {
-    /// Read here. The value is one that changes the settings.
+    /// Read here. The value changes the settings.
     Obeyed(&'static str),
     /// Obeyed by the official crates, which find the credentials, or by the HTTP client.
     Elsewhere,
-    /// Refused at the start, with this value at least.
+    /// Rejected at the start, at least with this value.
     Refused(&'static str),
-    /// Without effect; the document says why.
+    /// Without effect; the document gives the reason.
     Ignored,
 }
 
 use Treatment::{Elsewhere, Ignored, Obeyed, Refused};
 
-/// Stands for a file of certificates.
+/// A placeholder for a file of certificates.
 pub(super) const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/authority.pem");
 
-/// Variable, key of the profile (a dot leads into a block of it), treatment. Empty where there is none.
+/// Variable, key of the profile (a dot separates a block and its key), treatment. Empty if there is none.
 pub(super) const TABLE: &[(&str, &str, Treatment)] = &[
     ("AWS_REGION", "", Obeyed("eu-west-1")),
     ("AWS_DEFAULT_REGION", "region", Obeyed("eu-west-1")),

@@ -1,4 +1,4 @@
-//! The table of settings, walked: each one as a variable and in a profile, as both clients act on it.
+//! Each setting of the table as a variable and in a profile, and its effect on both clients.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -24,11 +24,11 @@ use super::{
     *,
 };
 
-/// A folder with configuration files.
+/// A directory with configuration files.
 struct Home(TempDir);
 
 impl Home {
-    /// With this file of configuration, below a profile that others can be told from.
+    /// Writes this configuration file, in which the profile is distinguishable from others.
     fn with(config: &str) -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         fs::create_dir(home.0.path().join(".aws")).unwrap();
@@ -36,7 +36,7 @@ impl Home {
         home
     }
 
-    /// With these lines in the default profile, and these below it in sections.
+    /// Writes these lines to the default profile, and these sections after it.
     fn default(lines: &str, sections: &str) -> Self {
         Self::with(&format!("[default]\n{lines}\n{sections}"))
     }
@@ -70,7 +70,7 @@ fn in_profile(key: &str, value: &str) -> (String, String) {
     }
 }
 
-/// What a setting is seen against: a URL, where it decides whether URLs count.
+/// Returns settings that make the effect visible: a URL, if the setting decides whether URLs count.
 fn background(variable: &str) -> &'static [(&'static str, &'static str)] {
     if variable == "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" {
         &[("AWS_ENDPOINT_URL", "http://own.example:3")]
@@ -79,13 +79,13 @@ fn background(variable: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The first request of a call: address, region and service in the signature, name of the application.
+/// The first request of a call: address, region and service in the signature, application name.
 fn seen(asked: &Asked) -> (String, String, bool) {
     let scope = asked.authorization.split('/').skip(2).take(2).collect::<Vec<_>>().join("/");
     (asked.url.trim_end_matches('/').to_owned(), scope, asked.agent.contains("app/audit"))
 }
 
-/// What both clients send for the same call.
+/// Returns the requests of both clients for the same call.
 async fn sent(settings: &SdkSettings) -> [(String, String, bool); 2] {
     let served = Served::new([(400, String::new()), (400, String::new())]);
     let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
@@ -97,7 +97,7 @@ async fn sent(settings: &SdkSettings) -> [(String, String, bool); 2] {
     [seen(&asked[0]), seen(&asked[1])]
 }
 
-/// The settings as they arrive in a worker.
+/// Returns the settings as a worker receives them.
 fn in_worker(settings: &SdkSettings) -> SdkSettings {
     let secret = Secret {
         access_key_id: "AKID".into(),
@@ -281,7 +281,7 @@ fn document_has_the_table() {
     };
     let code = |name: &str| if name.is_empty() { String::new() } else { format!("`{name}`") };
     let rows = TABLE.iter().map(|(variable, key, treatment)| {
-        // The row of one service stands for all.
+        // One service stands for all.
         let variable = variable.replace("_URL_STS", "_URL_<SERVICE>");
         let key = key.replace("services.sts", "services");
         format!("| {} | {} | {} |", code(&variable), code(&key), word(treatment)).replace("|  |", "| |")
@@ -311,7 +311,7 @@ fn files_are_read_as_the_tools_read_them() {
     assert!(error.contains(".aws/config") && !error.contains("hidden"), "{error}");
     fs::write(home.file(), [0xff, 0xfe]).unwrap();
     assert!(home.error(&[]).contains("UTF-8"));
-    // A usual place that cannot be read, as below a home that a service manager hides.
+    // A default path that cannot be read, as below a home that a service manager hides.
     fs::remove_file(home.file()).unwrap();
     fs::create_dir(home.file()).unwrap();
     assert_eq!(home.read(&[]).unwrap().warnings.len(), 1);
@@ -329,7 +329,7 @@ fn worker_gets_whole_path_and_clean_name() {
     assert_eq!((found.len(), &found[..13]), (50, "n-me-of-ours-"));
 }
 
-/// The address that the official crates' own copy of the rules decides.
+/// Returns the address by the official crates' own copy of the rules.
 macro_rules! official_address {
     ($sdk:ident, $region:expr, $settings:expr) => {{
         use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};

@@ -1,4 +1,4 @@
-//! Whether and in which order things are removed for a deletion, and what is put back or named if it is refused.
+//! The order of removals for a deletion, and what is restored or reported if the deletion fails.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -17,7 +17,7 @@ fn denied() -> (u16, String) {
     ec2_error(403, "UnauthorizedOperation")
 }
 
-/// The answer to a call of EC2.
+/// A response of EC2.
 fn ec2(operation: &str, inner: &str) -> (u16, String) {
     ok(format!("<{operation}Response>{inner}</{operation}Response>"))
 }
@@ -44,7 +44,7 @@ fn interfaces(ids: &[&str]) -> (u16, String) {
     ec2("DescribeNetworkInterfaces", &format!("<networkInterfaceSet>{items}</networkInterfaceSet>"))
 }
 
-/// Groups that have this rule, which names `sg-1` beside another group and a range of addresses.
+/// Groups with this rule, which names `sg-1` beside another group and an address range.
 fn groups(direction: &str, ids: &[&str]) -> (u16, String) {
     let pair = |id: &str, about: &str| {
         let about = format!("<description>{about}</description>");
@@ -64,7 +64,7 @@ fn no_groups() -> (u16, String) {
     groups("ipPermissions", &[])
 }
 
-/// What finds one incoming rule of `sg-2` and one outgoing rule of `sg-3`; its own rules do not count.
+/// Responses with one incoming rule of `sg-2` and one outgoing rule of `sg-3`; the group's own rules do not count.
 fn naming() -> [(u16, String); 3] {
     [interfaces(&[]), groups("ipPermissions", &["sg-1", "sg-2"]), groups("ipPermissionsEgress", &["sg-3"])]
 }
@@ -73,7 +73,7 @@ fn group(served: &Served, time: Duration) -> Change {
     change(served, "aws_ec2_security_group", "sg-1", json!({}), time)
 }
 
-/// The time that is enough for one attempt after a refusal and not for a pause.
+/// Time for one retry without a pause.
 const ONE_MORE: Duration = Duration::from_millis(5500);
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +98,7 @@ async fn rules_are_restored_if_group_stays() {
     answers.extend([ok(DELETED), ok(DELETED), used(), ok(DELETED), ok(DELETED)]);
     let served = Served::new(answers);
     let message = message(group(&served, ONE_MORE).delete().await);
-    assert!(message.contains("DependencyViolation") && !message.contains("not put back"), "{message}");
+    assert!(message.contains("DependencyViolation") && !message.contains("not restored"), "{message}");
     let (calls, bodies) = (actions(&served), served.bodies());
     assert_eq!(calls[7..], ["AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress"]);
     for (revoked, restored) in [(4, 7), (5, 8)] {
@@ -115,7 +115,7 @@ async fn unrestored_rule_is_reported() {
     answers.extend([ok(DELETED), ok(DELETED), denied(), denied(), ok(DELETED)]);
     let served = Served::new(answers);
     let message = message(group(&served, MINUTE).delete().await);
-    assert!(message.contains("not put back: incoming rule of sg-2"), "{message}");
+    assert!(message.contains("not restored: incoming rule of sg-2"), "{message}");
     assert!(message.contains("(UnauthorizedOperation)") && !message.contains("sg-3"), "{message}");
 }
 
@@ -125,7 +125,7 @@ async fn group_in_use_loses_no_rule() {
     let message = message(group(&served, ONE_MORE).delete().await);
     assert!(message.contains("it is used by network interface eni-1, eni-2"), "{message}");
     assert_eq!(actions(&served), ["DeleteSecurityGroup", "DescribeNetworkInterfaces"]);
-    // The refusal of another kind is not about rules.
+    // An error of another kind does not concern rules.
     let served = Served::new([denied()]);
     assert!(group(&served, MINUTE).delete().await.is_err());
 }
@@ -137,7 +137,7 @@ async fn deletion_is_retried_if_users_cannot_be_listed() {
     let served = Served::new([used(), denied()]);
     let message = message(group(&served, ONE_MORE).delete().await);
     assert!(message.contains("DeleteSecurityGroup in us-west-2 failed: DependencyViolation"), "{message}");
-    assert!(message.contains("cannot be taken away") && message.contains("UnauthorizedOperation"), "{message}");
+    assert!(message.contains("cannot remove what uses it") && message.contains("UnauthorizedOperation"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,8 +150,8 @@ async fn ineffective_removal_ends_after_pauses() {
     assert!(group(&served, MINUTE).delete().await.is_err());
 }
 
-/// Why neither step of a deletion does anything, with this answer to each call that looks.
-async fn refused(kind: &str, reported: Value, answer: Option<(u16, String)>) -> String {
+/// Returns why neither step of a deletion changes anything, with this response to each call.
+async fn rejected(kind: &str, reported: Value, answer: Option<(u16, String)>) -> String {
     let served = Served::new(std::iter::repeat_n(answer, 2).flatten());
     let mut change = change(&served, kind, "the-id", reported, MINUTE);
     if let Some(name) = change.target.text("name").map(str::to_owned) {
@@ -178,7 +178,7 @@ async fn undeletable_resources_are_rejected_before_any_change() {
         ("aws_iam_role", role("/aws-reserved/sso.amazonaws.com/eu-west-1"), "Identity Center"),
         ("aws_iam_policy", policy, "belongs to AWS"),
     ] {
-        let why = refused(kind, reported, None).await;
+        let why = rejected(kind, reported, None).await;
         assert!(why.contains(reason), "{kind}: {why}");
     }
     let main = "<associationSet><item><main>false</main></item><item><main>true</main></item></associationSet>";
@@ -190,7 +190,7 @@ async fn undeletable_resources_are_rejected_before_any_change() {
         ("aws_vpc_endpoint", "DescribeVpcEndpoints", endpoint, "belongs to the AWS service"),
         ("aws_ec2_elastic_ip", "DescribeAddresses", address, "belongs to the AWS service"),
     ] {
-        let why = refused(kind, json!({ "allocation_id": "a" }), Some(ec2(operation, answer))).await;
+        let why = rejected(kind, json!({ "allocation_id": "a" }), Some(ec2(operation, answer))).await;
         assert!(why.contains(reason), "{kind}: {why}");
     }
 }
@@ -227,7 +227,7 @@ async fn dependants_of_cluster_are_deleted_one_after_the_other() {
         nothing(),
         deleting(),
         gone(),
-        // Another one may still be on its way.
+        // Another deletion may be in progress.
         eks_error("ResourceInUseException"),
         nothing(),
         gone(),
@@ -254,7 +254,7 @@ async fn cluster_with_node_groups_keeps_its_dependants() {
     let message = message(cluster(&served, ONE_MORE).delete().await);
     assert!(message.contains("it is used by node group ng"), "{message}");
     assert_eq!(served.targets().len(), 2);
-    // So does one whose deletion is refused for another reason.
+    // So does one whose deletion fails for another reason.
     let served =
         Served::new([(400, json!({ "__type": "InvalidRequestException", "message": "protected" }).to_string())]);
     assert!(cluster(&served, MINUTE).delete().await.is_err());
@@ -274,7 +274,7 @@ async fn dependants_of_cluster_that_stays_are_named() {
         (403, json!({ "__type": "AccessDeniedException", "message": "no" }).to_string()),
     ]);
     let message = message(cluster(&served, MINUTE).delete().await);
-    let removed = "not put back: DeleteFargateProfile clusterName=the-name fargateProfileName=one";
+    let removed = "not restored: DeleteFargateProfile clusterName=the-name fargateProfileName=one";
     assert!(message.contains("AccessDeniedException") && message.contains(removed), "{message}");
 }
 

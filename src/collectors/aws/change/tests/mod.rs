@@ -1,4 +1,4 @@
-//! Which account, which parameters: what decides about the target of a call.
+//! The account and the parameters of calls.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use super::{
     fields::{Fields, tree},
     *,
 };
-use crate::collectors::ParentNode;
+use crate::collector_api::ParentNode;
 
 fn home(id: &str, reported: Value) -> ParentNode {
     ParentNode { id: id.into(), name: None, reported: reported.as_object().unwrap().clone() }
@@ -58,16 +58,16 @@ fn partition_comes_from_arn_or_region() {
 
 #[test]
 fn uncertain_target_is_rejected() {
-    let refused = |target: &Target| unit(&Options::default(), target).unwrap_err().message;
+    let rejected = |target: &Target| unit(&Options::default(), target).unwrap_err().message;
     let mut volume = target("aws_ec2_volume", json!({}));
     volume.region = None;
-    assert!(refused(&volume).contains("region is not certain"));
+    assert!(rejected(&volume).contains("region is uncertain"));
     let elsewhere = json!({ "arn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/a/1" });
-    assert!(refused(&target("aws_alb", elsewhere)).contains("region us-east-1"));
+    assert!(rejected(&target("aws_alb", elsewhere)).contains("region us-east-1"));
     let foreign = json!({ "arn": "arn:aws:elasticloadbalancing:eu-west-1:210987654321:loadbalancer/app/a/1" });
-    assert!(refused(&target("aws_alb", foreign)).contains("account 210987654321"));
+    assert!(rejected(&target("aws_alb", foreign)).contains("account 210987654321"));
     for kind in ["aws_account", "aws_region", "aws_ec2_instance_type", "aws_vpc_quota", "no_such_kind"] {
-        assert!(refused(&target(kind, json!({}))).contains("nothing of this kind"), "{kind}");
+        assert!(rejected(&target(kind, json!({}))).contains("this kind cannot be changed"), "{kind}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whole operations against recorded answers: which calls are made, and what comes of it. The clock of the runtime is
-//! paused, so that waiting for the cloud takes no time.
+//! Whole operations with recorded responses: their calls and outcomes. The clock of the runtime is paused, so that
+//! waiting takes no time.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -11,12 +11,12 @@ use super::super::{
     stack::{Progress, Stack},
     *,
 };
-use crate::collectors::ParentNode;
+use crate::collector_api::ParentNode;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DELETED: &str = "<{action}Response><return>true</return></{action}Response>";
 
-/// A change about a resource of this kind, with so much time.
+/// Returns a change of a resource of this kind, with this much time.
 pub(super) fn change(served: &Served, kind: &str, id: &str, reported: Value, time: Duration) -> Change {
     let home = |id: &str| ParentNode { id: id.into(), name: None, reported: Map::new() };
     let target = Target {
@@ -49,7 +49,7 @@ pub(super) fn ec2_error(status: u16, code: &str) -> (u16, String) {
     (status, format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"))
 }
 
-/// The actions of the query protocols that were asked for.
+/// Returns the actions of the calls in the query protocols.
 pub(super) fn actions(served: &Served) -> Vec<String> {
     let action = |body: String| body.split('&').find_map(|part| part.strip_prefix("Action=").map(str::to_owned));
     served.bodies().into_iter().map(|body| action(body).unwrap_or_default()).collect()
@@ -64,7 +64,7 @@ fn volume_is(state: &str) -> (u16, String) {
     ok(format!("<DescribeVolumesResponse><volumeSet>{item}</volumeSet></DescribeVolumesResponse>"))
 }
 
-/// Snapshots of these ids, ages in seconds and states.
+/// Snapshots with these IDs, ages in seconds and states.
 fn snapshots(all: &[(&str, i64, &str)]) -> (u16, String) {
     let items = all.iter().map(|(id, age, state)| {
         let started = time::OffsetDateTime::now_utc() - time::Duration::seconds(*age);
@@ -184,7 +184,7 @@ async fn resource_with_same_name_is_not_deleted() {
     let served = Served::new([ok(other)]);
     let balancer = change(&served, "aws_elb", "lb-1.elb.example", json!({}), MINUTE);
     let Ok(Outcome::Nothing(why)) = balancer.delete().await else { panic!() };
-    assert!(why.contains("another one, with the id lb-2.elb.example"), "{why}");
+    assert!(why.contains("another resource has its name now, with the id lb-2.elb.example"), "{why}");
     assert_eq!(actions(&served), ["DescribeLoadBalancers"]);
     let user = "<GetUserResponse><GetUserResult><User><UserId>AIDA2</UserId></User></GetUserResult></GetUserResponse>";
     let served = Served::new([ok(user)]);
@@ -193,7 +193,7 @@ async fn resource_with_same_name_is_not_deleted() {
     assert_eq!(actions(&served), ["GetUser"]);
 }
 
-/// A stack as it is described.
+/// The description of a stack.
 fn stack(status: &str, owner: &str, updated: &str) -> (u16, String) {
     let tag = |key: &str, value: &str| format!("<member><Key>{key}</Key><Value>{value}</Value></member>");
     let tags = tag("team", "a") + &tag("owner", owner);
@@ -210,7 +210,7 @@ fn stack(status: &str, owner: &str, updated: &str) -> (u16, String) {
 const BEFORE: &str = "2021-11-01T00:00:00Z";
 const AFTER: &str = "2021-11-02T00:00:00Z";
 
-/// Sets the tag of a stack that looks so after the update, with no time to look twice.
+/// Sets a tag of a stack with this description after the update, with time for one check.
 async fn tagged(after: (u16, String)) -> (Result<Outcome, Failure>, Served) {
     let accepted = ok("<UpdateStackResponse><UpdateStackResult/></UpdateStackResponse>");
     let served = Served::new([stack("CREATE_COMPLETE", "alice", BEFORE), accepted, after]);

@@ -1,4 +1,4 @@
-//! A change of a tag changes that tag and nothing else.
+//! Changing a tag changes nothing else.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -72,7 +72,7 @@ async fn stack_update_omits_reserved_tags() {
     assert!(!update.contains("servicecatalog") && update.contains("Tags.member.2.Key=awsome"), "{update}");
     assert!(update.contains("Tags.member.3.Value=bob") && !update.contains("Tags.member.4"), "{update}");
     assert!(update.contains("UsePreviousTemplate=true") && update.contains("UsePreviousValue=true"), "{update}");
-    // The last tag goes by an empty list; without the list all tags would stay.
+    // The last tag is removed by an empty list; without the list all tags would stay.
     let served = Served::new([stack(&[before[0], before[1]]), accepted(), stack(&[before[0]])]);
     assert_eq!(change_of(&served).delete_tag("team").await, Ok(Outcome::Done));
     assert!(served.bodies()[1].contains("&Tags=&") || served.bodies()[1].ends_with("&Tags="), "{}", served.bodies()[1]);

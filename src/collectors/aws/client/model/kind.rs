@@ -1,35 +1,35 @@
-//! What a value looks like: scalars, lists, maps and structures, parsed from the models' lines.
+//! The kinds of values: scalars, lists, maps and structures, parsed from the models' lines.
 
 use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use super::Service;
 
-/// What a member, an item or a value is.
+/// The kind of a member, an item or a value.
 #[derive(Debug)]
 pub enum Kind {
-    /// Characters.
+    /// A string.
     Text,
-    /// A whole number.
+    /// An integer.
     Integer,
-    /// A number.
+    /// A floating-point number.
     Float,
-    /// True or false.
+    /// A boolean.
     Bool,
-    /// A point in time. `None` means the form that is usual at its place.
+    /// A point in time; `None` means the usual format at its binding.
     Time(Option<TimeForm>),
     /// Bytes.
     Blob,
     /// Any JSON.
     Document,
-    /// Many of one kind.
+    /// A list.
     List(Box<ListShape>),
-    /// Values by name.
+    /// A map.
     Map(Box<MapShape>),
-    /// Named members.
+    /// A structure.
     Structure(StructureRef),
 }
 
-/// How a point in time is written.
+/// The format of a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeForm {
     /// `2021-11-01T00:00:00Z`
@@ -40,31 +40,31 @@ pub enum TimeForm {
     Rfc822,
 }
 
-/// Of a list.
+/// A list.
 #[derive(Debug)]
 pub struct ListShape {
-    /// What the items are.
+    /// The kind of the items.
     pub item: Kind,
-    /// What the items are called on the wire, where that is not the usual name.
+    /// The wire name of the items, if it is not the usual one.
     pub wire: Option<&'static str>,
-    /// Whether the items stand without an element around them.
+    /// Whether the items have no element around them.
     pub flat: bool,
 }
 
-/// Of a map; its keys are texts.
+/// A map; its keys are strings.
 #[derive(Debug)]
 pub struct MapShape {
-    /// What the values are.
+    /// The kind of the values.
     pub value: Kind,
-    /// What the key is called on the wire.
+    /// The wire name of the key.
     pub key_wire: &'static str,
-    /// What the value is called on the wire.
+    /// The wire name of the value.
     pub value_wire: &'static str,
-    /// Whether the entries stand without an element around them.
+    /// Whether the entries have no element around them.
     pub flat: bool,
 }
 
-/// A structure that is looked up when it is first needed, as structures may contain themselves.
+/// A reference to a structure, which is looked up on first use, as structures may contain themselves.
 pub struct StructureRef {
     service: &'static Service,
     name: &'static str,
@@ -74,9 +74,9 @@ pub struct StructureRef {
 /// A structure.
 #[derive(Debug)]
 pub struct Structure {
-    /// Its name in the service's model.
+    /// The name in the service's model.
     pub name: &'static str,
-    /// Its members in the model's order.
+    /// The members in the model's order.
     pub members: Vec<Member>,
     /// The member that alone is the body.
     pub payload: Option<&'static str>,
@@ -85,28 +85,28 @@ pub struct Structure {
 /// A member of a structure.
 #[derive(Debug)]
 pub struct Member {
-    /// Its name in the model: the one that callers use.
+    /// The name in the model, which callers use.
     pub name: &'static str,
-    /// What it is.
+    /// The kind of its value.
     pub kind: Kind,
-    /// What it is called on the wire.
+    /// The wire name.
     pub wire: Cow<'static, str>,
-    /// Whether the wire name was given and is not just the member's own.
+    /// Whether the model gives the wire name, other than the member's name.
     pub(in super::super) named: bool,
-    /// What it is called in requests of the EC2 protocol, where that is not made from the wire name.
+    /// The name in requests of the EC2 protocol, if it is not derived from the wire name.
     pub query: Option<&'static str>,
-    /// Where it stands.
+    /// The part of the HTTP message that has the member.
     pub binding: Binding,
-    /// Whether it must be given.
+    /// Whether it is required.
     pub required: bool,
     /// The namespace of its element.
     pub namespace: Option<&'static str>,
 }
 
-/// Where a member stands.
+/// The part of the HTTP message that has a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// In the body.
+    /// The body.
     Body,
     /// An attribute of the element in the body.
     Attribute,
@@ -123,16 +123,16 @@ pub enum Binding {
 }
 
 impl StructureRef {
-    /// A reference by name; `-` stands for none.
+    /// Returns a reference by name; `-` means none.
     pub(super) fn of(service: &'static Service, name: &'static str) -> Option<Self> {
         (name != "-").then(|| Self { service, name, found: OnceLock::new() })
     }
 
-    /// The structure.
+    /// Returns the structure.
     #[must_use]
     pub fn get(&self) -> &'static Structure {
         self.found.get_or_init(|| {
-            // The generator writes every structure that it refers to; a test looks at all of them.
+            // The generator writes every structure to which it refers; a test checks all of them.
             static NOTHING: Structure = Structure { name: "", members: Vec::new(), payload: None };
             self.service.structure(self.name).unwrap_or(&NOTHING)
         })
@@ -146,7 +146,7 @@ impl fmt::Debug for StructureRef {
 }
 
 impl Structure {
-    /// The member of this name.
+    /// Returns the member with this name.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
@@ -176,7 +176,7 @@ impl Member {
         let mut member =
             Self { name, kind, wire, named, query, binding: Binding::Body, required: false, namespace: None };
         flags.for_each(|flag| member.set(flag));
-        // The items of a list without an element of its own carry the name.
+        // The items of a flat list have the wire name.
         if let Kind::List(list) = &member.kind
             && let (true, Some(wire)) = (list.flat, list.wire)
         {
@@ -199,8 +199,8 @@ impl Member {
     }
 }
 
-/// The wire name from what stands behind the kind: nothing, `@` for the member's name with a small first letter, or
-/// `@name`; and whether any was given.
+/// Returns the wire name from the text after the kind: nothing, `@` for the member's name with a lower-case first
+/// letter, or `@name`; and whether any was given.
 fn wire_name(name: &'static str, text: &'static str) -> (Cow<'static, str>, bool) {
     match text.strip_prefix('@') {
         None => (Cow::Borrowed(name), false),
@@ -216,7 +216,7 @@ fn wire_name(name: &'static str, text: &'static str) -> (Cow<'static, str>, bool
 }
 
 impl Kind {
-    /// Parses a kind at the beginning of a text; answers what is left.
+    /// Parses a kind at the start of a text, and returns the rest.
     fn parse(service: &'static Service, text: &'static str) -> Option<(Self, &'static str)> {
         match text.as_bytes().first()? {
             b'[' => Self::list(service, &text[1..], false),

@@ -1,8 +1,8 @@
-//! The service models: which operations a service has, how they are called, and what they take and give.
+//! The service models: operations, their inputs and outputs.
 //!
-//! The models are text embedded in the binary (`../../models`, with a README that describes the format). Nothing is
-//! parsed before it is used: an operation or structure is found by binary search in the sorted lines and parsed once
-//! per process. What was parsed is kept for good, as it is bounded by the embedded text.
+//! The models are text embedded in the binary (`../../models`, with a README that describes the format). An operation
+//! or structure is found by binary search in the sorted lines when it is first needed, and parsed once per process.
+//! Parsed ones are never freed, as the embedded text bounds them.
 
 mod kind;
 #[cfg(test)]
@@ -19,7 +19,7 @@ pub use walk::PathError;
 
 use super::path::Path;
 
-/// How a service is spoken to.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// Form fields in, XML out.
@@ -37,31 +37,31 @@ pub enum Protocol {
 /// The variant of AWS Signature Version 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// The general one.
+    /// The general variant.
     V4,
-    /// That of S3: the path is signed as it is sent, and a header has the hash of the body. The operations address a bucket,
-    /// which may have a host of its own.
+    /// The variant of S3: the path is signed as it is sent, and a header has the hash of the body. The operations
+    /// address a bucket, which may have its own host.
     S3,
 }
 
-/// One service.
+/// A service.
 #[derive(Debug)]
 pub struct Service {
-    /// The name that `botocore` uses, such as `elbv2`.
+    /// The name in `botocore`, such as `elbv2`.
     pub name: &'static str,
-    /// The official id, such as `Elastic Load Balancing v2`, from which the names of settings are made.
+    /// The official ID, such as `Elastic Load Balancing v2`, from which the names of settings are derived.
     pub id: &'static str,
-    /// How it is spoken to.
+    /// The protocol of its API.
     pub protocol: Protocol,
     /// The version of its API, a date.
     pub version: &'static str,
-    /// The name under which requests are signed.
+    /// The service name in signatures.
     pub signing: &'static str,
     /// How requests are signed, and whether they address buckets.
     pub signature: Signature,
-    /// Of [`Protocol::Json`]: `1.0` or `1.1`.
+    /// For [`Protocol::Json`]: `1.0` or `1.1`.
     pub json: &'static str,
-    /// Of [`Protocol::Json`]: what stands before the operation in `X-Amz-Target`.
+    /// For [`Protocol::Json`]: the prefix of the operation in `X-Amz-Target`.
     pub target: &'static str,
     /// Whether error codes are those of an earlier query protocol, given in a header.
     pub query_compatible: bool,
@@ -71,25 +71,25 @@ pub struct Service {
     parsed_structures: Parsed<Structure>,
 }
 
-/// What was parsed, by name.
+/// Parsed lines by name.
 type Parsed<T> = RwLock<HashMap<&'static str, &'static T>>;
 
-/// One operation of a service.
+/// An operation of a service.
 #[derive(Debug)]
 pub struct Operation {
-    /// The service it belongs to.
+    /// The operation's service.
     pub service: &'static Service,
-    /// Its name, such as `DescribeInstances`.
+    /// The name, such as `DescribeInstances`.
     pub name: &'static str,
     /// The HTTP method.
     pub method: &'static str,
     /// The path and query with `{Parameters}` in braces.
     pub uri: &'static str,
-    /// What it takes, if anything.
+    /// The structure of its parameters.
     pub input: Option<StructureRef>,
-    /// What it gives, if anything.
+    /// The structure of its response.
     pub output: Option<StructureRef>,
-    /// How pages follow each other, if it gives pages.
+    /// How to follow pages; `None` if there is one page.
     pub paginator: Option<Paginator>,
     /// The element around the output, in XML of [`Protocol::Query`].
     pub(super) wrapper: Option<&'static str>,
@@ -97,26 +97,26 @@ pub struct Operation {
     pub(super) root: Option<&'static str>,
     /// The namespace of that element.
     pub(super) namespace: Option<&'static str>,
-    /// Whether the body must come with a checksum.
+    /// Whether the body must have a checksum.
     pub(super) checksum: bool,
-    /// Whether the root element of the reply is itself the only member.
+    /// Whether the root element of the response is itself the only member.
     pub(super) unwrapped: bool,
-    /// The root elements that a reply of [`Protocol::RestXml`] may have.
+    /// The possible root elements of a response of [`Protocol::RestXml`].
     reply_roots: Vec<&'static str>,
 }
 
-/// How pages follow each other.
+/// How to follow the pages of an operation.
 #[derive(Debug, Default)]
 pub struct Paginator {
-    /// The parameters that take what [`Paginator::output`] gave, in the same order.
+    /// The parameters for the tokens of [`Paginator::output`], in the same order.
     pub input: Vec<&'static str>,
     /// The paths to the tokens of the next page; of several alternatives the first that is present counts.
     pub output: Vec<Vec<Path>>,
     /// The path to a member that says whether there are more pages.
     pub more: Option<Path>,
-    /// The parameter that sets how many items a page has at most.
+    /// The parameter for the page size.
     pub limit: Option<&'static str>,
-    /// The most that this parameter may be, but for sizes that nobody wants.
+    /// The largest page size, at most 1000.
     pub size: Option<u32>,
     /// The paths to the items of a page.
     pub results: Vec<Path>,
@@ -124,7 +124,7 @@ pub struct Paginator {
 
 macro_rules! services {
     ($($name:literal),* $(,)?) => {
-        /// The text of each service, sorted by name, and the service once it was used.
+        /// The text of each service, sorted by name, and the parsed service.
         static SERVICES: &[(&str, &str, &OnceLock<Option<Service>>)] = &[$({
             static SERVICE: OnceLock<Option<Service>> = OnceLock::new();
             ($name, include_str!(concat!("../../models/", $name, ".txt")), &SERVICE)
@@ -148,12 +148,12 @@ services!(
     "sts",
 );
 
-/// The names of all services.
+/// Iterates over the names of all services.
 pub fn services() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|(name, ..)| *name)
 }
 
-/// The service of this name.
+/// Returns the service with this name.
 #[must_use]
 pub fn service(name: &str) -> Option<&'static Service> {
     let at = SERVICES.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
@@ -161,7 +161,7 @@ pub fn service(name: &str) -> Option<&'static Service> {
     service.get_or_init(|| Service::parse(text)).as_ref()
 }
 
-/// The operation of this name in the service of this name.
+/// Returns the operation of a service by name.
 #[must_use]
 pub fn operation(service_name: &str, name: &str) -> Option<&'static Operation> {
     service(service_name)?.operation(name)
@@ -192,7 +192,7 @@ impl Service {
         })
     }
 
-    /// The operation of this name.
+    /// Returns the operation with this name.
     #[must_use]
     pub fn operation(&'static self, name: &str) -> Option<&'static Operation> {
         parsed(&self.parsed_operations, name, || {
@@ -200,12 +200,12 @@ impl Service {
         })
     }
 
-    /// The names of all operations.
+    /// Iterates over the names of all operations.
     pub fn operations(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.operations.lines().filter_map(|line| line.split('\t').next())
     }
 
-    /// The structure of this name.
+    /// Returns the structure with this name.
     #[must_use]
     pub fn structure(&'static self, name: &str) -> Option<&'static Structure> {
         parsed(&self.parsed_structures, name, || {
@@ -215,18 +215,18 @@ impl Service {
     }
 }
 
-/// Answers from what was parsed, or parses and keeps.
+/// Returns a parsed line from the cache, or parses it.
 fn parsed<T>(cache: &Parsed<T>, name: &str, parse: impl FnOnce() -> Option<(&'static str, T)>) -> Option<&'static T> {
     if let Some(known) = cache.read().unwrap_or_else(PoisonError::into_inner).get(name) {
         return Some(known);
     }
     let (name, value) = parse()?;
     let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
-    // Somebody else may have been faster; theirs stays.
+    // Another thread may have been faster; its value stays.
     Some(cache.entry(name).or_insert_with(|| Box::leak(Box::new(value))))
 }
 
-/// The line that begins with `name` and the separator, or is `name`, among lines sorted by name.
+/// Returns the line that begins with `name` and the separator, or is `name`, among lines sorted by name.
 fn find_line(mut text: &'static str, name: &str, separator: char) -> Option<&'static str> {
     while !text.is_empty() {
         let middle = text.floor_char_boundary(text.len() / 2);
@@ -279,7 +279,8 @@ impl Operation {
         Some(operation)
     }
 
-    /// Whether an XML reply of this operation has this root element. Where the model names none, it only is no page.
+    /// Returns whether an XML response of this operation has this root element. If the model names none, any but HTML's
+    /// is accepted.
     pub(super) fn is_reply_root(&self, name: &str) -> bool {
         match self.service.protocol {
             Protocol::Ec2 | Protocol::Query => name.strip_suffix("Response") == Some(self.name),
@@ -295,7 +296,7 @@ impl Operation {
             "xmlns" => self.namespace = Some(value),
             "checksum" => self.checksum = true,
             "unwrapped" => self.unwrapped = true,
-            "reply" => self.reply_roots = value.split(',').collect(),
+            "response" => self.reply_roots = value.split(',').collect(),
             _ => self.paginator.get_or_insert_default().set(key, value)?,
         }
         Some(())

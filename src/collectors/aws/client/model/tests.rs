@@ -1,4 +1,4 @@
-//! The embedded models can be read, all of them.
+//! All embedded models.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-/// Every structure that can be reached from a kind, checked to be in the model.
+/// Visits every structure that can be reached from a kind, and checks that the model has it.
 fn reach(kind: &'static Kind, seen: &mut HashSet<*const Structure>) {
     match kind {
         Kind::List(list) => reach(&list.item, seen),

@@ -1,4 +1,4 @@
-//! Form fields, as the query protocol and EC2's dialect of it want them.
+//! Form fields of the query protocol and EC2's dialect of it.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub(super) fn outgoing(
     Ok(Outgoing { method: operation.method, target: "/".to_owned(), headers, body: form.body.into_bytes() })
 }
 
-/// Fields so far.
+/// The fields so far.
 struct Form {
     body: String,
     ec2: bool,
@@ -49,10 +49,10 @@ impl Form {
         Ok(())
     }
 
-    /// What a member is called in a request: EC2 has names of its own there, or capital first letters.
+    /// Returns the name of a member in a request: EC2 has separate names, or capitalizes the first letter.
     fn wire<'m>(&self, member: &'m Member) -> Cow<'m, str> {
         if !self.ec2 {
-            // A flat list's items are numbered below the last part of the name, which is theirs.
+            // The last part of the name of a flat list is the name of its items.
             return Cow::Borrowed(&member.wire);
         }
         match member.query {

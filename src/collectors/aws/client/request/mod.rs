@@ -1,7 +1,7 @@
 //! Requests: from parameters by name to method, path, headers and body of any protocol.
 //!
 //! Parameters are checked against the model: an unknown one or one of the wrong type is a `Configuration` error, as it
-//! is a mistake in this program.
+//! is a bug.
 
 mod form;
 mod rest;
@@ -16,14 +16,14 @@ use serde_json::{Map, Value};
 
 use super::model::{Kind, Operation, Protocol, Structure};
 
-/// What is sent, without host and signature.
+/// A request without host and signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outgoing {
     /// The HTTP method.
     pub method: &'static str,
     /// Path and query, escaped.
     pub target: String,
-    /// Headers by name.
+    /// The headers by name.
     pub headers: Vec<(String, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,
@@ -51,7 +51,7 @@ pub(super) fn outgoing(operation: &'static Operation, input: &Input) -> Result<O
     Ok(outgoing)
 }
 
-/// The operation's input, if all parameters are known and none is missing.
+/// Returns the operation's input, if all parameters are known and none is missing.
 fn check(operation: &'static Operation, input: &Input) -> Result<Option<&'static Structure>, String> {
     let Some(shape) = operation.input.as_ref().map(super::model::StructureRef::get) else {
         return match input.keys().next() {
@@ -82,7 +82,7 @@ fn json(operation: &Operation, shape: Option<&'static Structure>, input: &Input)
     Ok(Outgoing { method: operation.method, target: "/".to_owned(), headers, body: body.to_string().into_bytes() })
 }
 
-/// The members under their wire names.
+/// Returns the members by their wire names.
 fn json_structure(shape: &'static Structure, input: &Input) -> Result<Value, String> {
     let mut members = Map::with_capacity(input.len());
     for (name, value) in input {

@@ -1,4 +1,4 @@
-//! Requests whose parameters stand in path, query, headers and body.
+//! Requests with parameters in path, query, headers and body.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{
     Input, Outgoing, array, inside, json_structure, json_value, object, scalar, unknown, xml,
 };
 
-/// Parts of a request, as far as they are known.
+/// The parts of a request so far.
 #[derive(Default)]
 struct Parts {
     path: Vec<(String, String)>,
@@ -114,7 +114,7 @@ fn body(operation: &'static Operation, shape: Option<&'static Structure>, input:
     }
 }
 
-/// The path and query with the parameters filled in.
+/// Returns the path and query with the parameters filled in.
 fn target(uri: &str, path: &[(String, String)], query: &[(String, String)]) -> Result<String, String> {
     let (template, fixed) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
     let mut target = String::new();

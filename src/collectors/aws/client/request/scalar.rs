@@ -1,4 +1,4 @@
-//! Scalars of requests as text.
+//! Scalars of requests as strings.
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(super) fn check(kind: &Kind, value: &Value) -> Result<(), String> {
     if fits { Ok(()) } else { Err(unfit(&format!("of type {}", kind.label()), value)) }
 }
 
-/// A scalar as text; `usual` is how the place writes points in time. Blobs are given in base64 already.
+/// Returns a scalar as a string; `usual` is the default format of points in time. Blobs are given in base64.
 pub(super) fn text(kind: &Kind, value: &Value, usual: TimeForm) -> Result<String, String> {
     check(kind, value)?;
     match (kind, value) {
@@ -32,7 +32,7 @@ pub(super) fn text(kind: &Kind, value: &Value, usual: TimeForm) -> Result<String
     }
 }
 
-/// A point in time, given in ISO 8601 or in seconds since 1970.
+/// Parses a point in time in ISO 8601 or seconds since 1970.
 pub(super) fn time(value: &Value, form: TimeForm) -> Result<String, String> {
     let unreadable = || unfit("a time in ISO 8601 or seconds since 1970", value);
     let time = match value {
@@ -48,7 +48,7 @@ pub(super) fn time(value: &Value, form: TimeForm) -> Result<String, String> {
     time.ok_or_else(unreadable)?.fmt(format).map_err(|_| unreadable())
 }
 
-/// Appends a text with everything escaped that is not unreserved; `keep` is left as it is.
+/// Appends a string, with all but unreserved characters and those of `keep` escaped.
 pub(super) fn escape(text: &str, keep: &[u8], out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || keep.contains(&byte) {

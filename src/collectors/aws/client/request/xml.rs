@@ -8,14 +8,14 @@ use super::{
     Input, array, inside, object, scalar, unknown,
 };
 
-/// A member as a document of its own.
+/// Returns a member as a document.
 pub(super) fn element(member: &'static Member, value: &Value) -> Result<Vec<u8>, String> {
     let mut out = String::new();
     write(&mut out, &member.wire, member.namespace, &member.kind, value).map_err(|why| inside(member.name, &why))?;
     Ok(out.into_bytes())
 }
 
-/// The body members of a structure below a root element.
+/// Returns the body members of a structure below a root element.
 pub(super) fn root(
     name: &str,
     namespace: Option<&str>,
@@ -91,7 +91,7 @@ fn structure(
     if let Some(name) = input.keys().find(|name| shape.member(name).is_none()) {
         return Err(unknown(shape, name));
     }
-    // In the model's order, which some services insist on.
+    // In the model's order, which some services require.
     for member in shape.members.iter().filter(|member| member.binding == Binding::Body) {
         if let Some(value) = input.get(member.name) {
             let written = write(out, &member.wire, member.namespace, &member.kind, value);
@@ -102,13 +102,13 @@ fn structure(
     Ok(())
 }
 
-/// Writes a text so that a reader gets the same one.
+/// Writes a string so that parsers return the same one.
 fn text(out: &mut String, text: &str) -> Result<(), String> {
     let never = |character: char| character < ' ' && !"\t\n\r".contains(character);
     if let Some(character) = text.chars().find(|each| never(*each) || matches!(each, '\u{fffe}' | '\u{ffff}')) {
         return Err(format!("XML cannot hold the character U+{:04X}", u32::from(character)));
     }
-    // A reader takes a bare one for the end of a line.
+    // Parsers take a bare one for a line end.
     out.push_str(&partial_escape(text).replace('\r', "&#13;"));
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Whether a reply is one of the service: what a proxy, a portal or a cut connection sends instead is no answer.
+//! Checks that a response is the service's: proxies, portals and broken connections send others.
 //!
-//! A list that is missing in a reply is an empty list, so nothing may count as a reply that the service did not send. The
-//! status must be one of success, the content type one that the protocol can have, the body whole, and its outermost
-//! element or object the one that the model names.
+//! A missing list in a response is an empty list, so a response from elsewhere must not count. The status must mean
+//! success, the content type must be one of the protocol, the body must be complete, and its root element or object
+//! must be that of the model.
 
 use bytes::Bytes;
 use http::Method;
@@ -12,7 +12,7 @@ use super::{
     Headers, header, json, repair, xml,
 };
 
-/// Types of content that no API has, by their beginnings: those of pages for people and of media.
+/// Prefixes of content types that no API has: those of web pages and media.
 const NO_API: [&str; 10] = [
     "application/javascript",
     "application/pdf",
@@ -26,16 +26,16 @@ const NO_API: [&str; 10] = [
     "video/",
 ];
 
-/// The status of a reply without a body, which has no type.
+/// The status of a response without a body, which has no content type.
 const NO_CONTENT: u16 = 204;
 
 /// The members of JSON objects that report an error.
 const ERROR_MEMBERS: [&str; 8] = ["__type", "Code", "Message", "code", "error", "errorMessage", "errors", "message"];
 
-/// The body of a reply of the service, with characters that cannot be read replaced.
+/// Returns the body of a response of the service, with unreadable characters replaced.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it.
+/// A sentence that says what is wrong.
 pub(in super::super) fn checked(
     operation: &Operation,
     status: u16,
@@ -43,7 +43,7 @@ pub(in super::super) fn checked(
     body: Bytes,
 ) -> Result<Bytes, String> {
     if !(200..300).contains(&status) {
-        return Err(format!("HTTP status {status} that the service does not have"));
+        return Err(format!("unexpected HTTP status {status}"));
     }
     if operation.method == Method::HEAD.as_str() {
         return Ok(body);
@@ -75,14 +75,14 @@ pub(in super::super) fn checked(
     Ok(body)
 }
 
-/// What the body of a reply holds.
+/// The content of a response's body.
 #[derive(Clone, Copy)]
 enum Content<'s> {
-    /// Nothing: there is no output, or it stands in the headers.
+    /// Nothing: there is no output, or it is in the headers.
     Nothing,
     /// The members of a structure.
     Members(&'s Structure),
-    /// Bytes or text that are one member, of any form.
+    /// Bytes or a string that are one member, in any format.
     Raw,
 }
 
@@ -109,7 +109,7 @@ fn check_type(protocol: Protocol, content: Content<'_>, headers: &Headers) -> Re
         _ => false,
     };
     match is_impossible || NO_API.iter().any(|unfit| essence.starts_with(unfit)) {
-        true => Err(format!("the content type {essence} that the service does not have")),
+        true => Err(format!("unexpected content type {essence}")),
         false => Ok(()),
     }
 }

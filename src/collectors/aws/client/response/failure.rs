@@ -1,4 +1,4 @@
-//! Refusals: the error code and message of each protocol.
+//! Error responses: code and message in each protocol.
 
 use serde_json::Value;
 
@@ -11,10 +11,10 @@ use super::{
     xml::{Document, local},
 };
 
-/// No message of a service is longer than this in an error of ours.
+/// The longest message of a service in an error, in bytes.
 const MAX_MESSAGE: usize = 2000;
 
-/// The refusal that a status, headers and body mean.
+/// Returns the error of a response.
 pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &Headers, body: &[u8]) -> CallError {
     let (code, message) = match operation.service.protocol {
         Protocol::Json | Protocol::RestJson => json(operation, headers, body),
@@ -22,7 +22,7 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
     };
     if let Some(region) = header(headers, "x-amz-bucket-region").filter(|_| is_elsewhere(status, code.as_deref())) {
         let code = code.unwrap_or_else(|| "PermanentRedirect".to_owned());
-        let message = format!("the bucket is in region {region}; ask there");
+        let message = format!("the bucket is in region {region}; call that region");
         let error = CallError::new(CallErrorKind::Unexpected, &code, message);
         return CallError { moved_to: Some(region.into()), ..error };
     }
@@ -33,14 +33,14 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
             leads_to(headers)
         ));
     }
-    // An answer to HEAD has no body.
+    // A response to HEAD has no body.
     let code = code.unwrap_or_else(|| status.to_string());
     let message = message.unwrap_or_else(|| named(status));
     CallError::new(CallErrorKind::of(&code, status), &code, shortened(message))
 }
 
-/// Whether a refusal comes from something between us and the service: the service names a code wherever it has room for
-/// one, and only S3 redirects. A failure of a gateway may well be the service's.
+/// Returns whether an error response comes from something between here and the service: the service has a code wherever
+/// there is room for one, and only S3 redirects. A gateway's failure may be the service's.
 fn is_foreign(operation: &Operation, status: u16, code: Option<&str>, body: &[u8]) -> bool {
     match status {
         400..500 => code.is_none() && !body.trim_ascii().is_empty(),
@@ -49,24 +49,24 @@ fn is_foreign(operation: &Operation, status: u16, code: Option<&str>, body: &[u8
     }
 }
 
-/// The status in words.
+/// Returns the status in words.
 fn named(status: u16) -> String {
     let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     format!("HTTP status {status} {}", reason.unwrap_or("without a message"))
 }
 
-/// The host to which a redirect leads. Its path may have a secret in it.
+/// Returns the host of a redirect. Its path may contain a secret.
 fn leads_to(headers: &Headers) -> String {
     let host = header(headers, "location").and_then(|target| target.parse::<http::Uri>().ok());
     let host = host.as_ref().and_then(http::Uri::host);
     host.map(|host| format!(": a redirect to {}", shortened(host.to_owned()))).unwrap_or_default()
 }
 
-/// Whether a refusal of S3 means that the bucket is in another region. It names the region in others too.
+/// Returns whether an error of S3 means that the bucket is in another region. Other errors name the region too.
 fn is_elsewhere(status: u16, code: Option<&str>) -> bool {
     match code {
         Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect") => true,
-        // An answer to HEAD has no body.
+        // A response to HEAD has no body.
         None => matches!(status, 301 | 307 | 400),
         Some(_) => matches!(status, 301 | 307),
     }
@@ -102,12 +102,13 @@ fn json(operation: &Operation, headers: &Headers, body: &[u8]) -> (Option<String
     (earlier.filter(|code| !code.is_empty()).or(code).filter(|code| !code.is_empty()), message)
 }
 
-/// Code and message are the first elements of these names, however deep: the protocols differ in what is around them.
+/// Returns the first elements with the names of code and message at any depth: the protocols differ in what is around
+/// them.
 fn xml(body: &[u8]) -> (Option<String>, Option<String>) {
     let mut found = (None, None);
     if let Ok(text) = std::str::from_utf8(body) {
         let mut document = Document::new(text);
-        // What was found before the XML broke is still better than nothing.
+        // The elements before broken XML still count.
         let _ = document.open_root().and_then(|_| search(&mut document, &mut found, 0));
     }
     found

@@ -1,4 +1,4 @@
-//! JSON to a [`Tree`], guided by the model: unknown members are skipped, text is borrowed where it can be.
+//! JSON to a [`Tree`], guided by the model: unknown members are skipped, strings are borrowed where possible.
 
 use std::{borrow::Cow, fmt};
 
@@ -16,17 +16,17 @@ use super::{
     Only, scalar,
 };
 
-/// A structure from a whole document.
+/// Parses a document as a structure.
 pub(super) fn structure<'a>(body: &'a [u8], structure: &'static Structure, only: Only<'_>) -> Result<Tree<'a>, String> {
     document(body, Shape { kind: None, structure: Some(structure), only })
 }
 
-/// A value of this kind from a whole document.
+/// Parses a document as a value of this kind.
 pub(super) fn value<'a>(body: &'a [u8], kind: &'static Kind) -> Result<Tree<'a>, String> {
     document(body, Shape::of(kind))
 }
 
-/// The keys of a document that is one object; the rest of it is only checked for its form.
+/// Returns the keys of a document that is one object; the rest is only checked for its syntax.
 pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
     let object: Keys = serde_json::from_slice(body).map_err(|error| format!("broken JSON: {error}"))?;
     Ok(object.0)
@@ -39,7 +39,7 @@ fn document<'a>(body: &'a [u8], shape: Shape<'_>) -> Result<Tree<'a>, String> {
     Ok(tree)
 }
 
-/// What is expected; without a kind and a structure, anything.
+/// The expected value; anything, without a kind and a structure.
 #[derive(Clone, Copy)]
 struct Shape<'o> {
     kind: Option<&'static Kind>,
@@ -172,7 +172,7 @@ impl Shape<'_> {
         match self.kind {
             Some(Kind::Text) | None => Ok(Tree::Text(text)),
             Some(Kind::Blob) => base64::decode(&*text).map(Tree::Blob).map_err(|_| E::custom("bytes not in base64")),
-            // Some services write numbers and times as text, and a number may be NaN or infinite.
+            // Some services write numbers and times as strings, and a number may be NaN or infinite.
             Some(kind @ (Kind::Time(_) | Kind::Float | Kind::Integer | Kind::Bool)) => {
                 scalar::value(Cow::Owned(text.into_owned()), kind).map_err(E::custom)
             }
@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for Keys {
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed if it has no escapes.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {

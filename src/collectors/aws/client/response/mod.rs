@@ -1,4 +1,4 @@
-//! Replies: from the bytes of any protocol to a [`Tree`], and from a refusal to its code and message.
+//! Responses: from the bytes of any protocol to a [`Tree`], and from an error to its code and message.
 
 mod check;
 mod failure;
@@ -21,17 +21,17 @@ use super::{
     tree::Tree,
 };
 
-/// Headers by name in small letters.
+/// Headers by name in lower case.
 pub(super) type Headers = Vec<(String, String)>;
 
-/// The value of a header.
+/// Returns the value of a header.
 pub(super) fn header<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// An answer that is not a refusal.
+/// A successful response.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct Response {
     pub(super) operation: &'static Operation,
     pub(super) region: String,
     pub(super) status: u16,
@@ -39,35 +39,35 @@ pub struct Reply {
     pub(super) body: Bytes,
 }
 
-/// Which members of the output are wanted; the others are skipped as fast as possible.
+/// The members of the output to parse; the others are skipped.
 pub(super) type Only<'o> = Option<&'o [&'o str]>;
 
-impl Reply {
-    /// The operation that was called.
+impl Response {
+    /// Returns the operation of the call.
     #[must_use]
     pub fn operation(&self) -> &'static Operation {
         self.operation
     }
 
-    /// The body as it came.
+    /// Returns the unparsed body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The reply as a tree that borrows from it. Parses each time it is called.
+    /// Returns the response as a tree that borrows from it. Parses on each call.
     ///
     /// # Errors
-    /// `Unexpected` if the body is not what the service's model says.
+    /// `Unexpected` if the body does not fit the service's model.
     pub fn tree(&self) -> Result<Tree<'_>, CallError> {
         self.members(None)
     }
 
-    /// The reply without the members that are not wanted.
+    /// Returns the response with only some members.
     pub(super) fn members(&self, only: Only<'_>) -> Result<Tree<'_>, CallError> {
         let Some(output) = &self.operation.output else { return Ok(Tree::Map(Vec::new())) };
         self.parse(output.get(), only).map_err(|message| {
-            CallError::unexpected_response(format!("{message} (a reply of {} bytes)", self.body.len())).of(
+            CallError::unexpected_response(format!("{message} (a response of {} bytes)", self.body.len())).of(
                 self.operation.service.name,
                 self.operation.name,
                 &self.region,
@@ -102,7 +102,7 @@ impl Reply {
         }
     }
 
-    /// The member that is the whole body.
+    /// Returns the member that is the whole body.
     fn payload(&self, member: &'static Member) -> Result<Entries<'_>, String> {
         if self.body.is_empty() {
             return Ok(Vec::new());
@@ -118,7 +118,7 @@ impl Reply {
         Ok(vec![(Cow::Borrowed(member.name), value)])
     }
 
-    /// A member that stands in the headers or is the status, if it came.
+    /// Returns a member from the headers or the status, if present.
     fn outside(&self, member: &'static Member) -> Option<Result<Tree<'_>, String>> {
         match member.binding {
             Binding::Status => Some(Ok(Tree::Int(self.status.into()))),
@@ -131,7 +131,7 @@ impl Reply {
         }
     }
 
-    /// The headers whose names begin with the prefix, by what follows it.
+    /// Returns the headers whose names begin with the prefix, by the rest of the name.
     fn prefixed(&self, prefix: &str) -> Entries<'_> {
         let matching = |name: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let headers = self.headers.iter().filter(|(name, _)| matching(name));

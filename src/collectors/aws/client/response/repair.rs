@@ -1,11 +1,11 @@
-//! Characters that cannot be read become U+FFFD, so that one of them costs its value and not the whole reply.
+//! Replaces unreadable characters by U+FFFD, so that only their value is affected and not the whole response.
 //!
 //! These are bytes that are not UTF-8 and, in JSON, escapes of half a surrogate pair. References in XML are resolved
 //! later, see `xml`.
 
 use bytes::Bytes;
 
-/// An XML document in UTF-8.
+/// Returns an XML document in UTF-8.
 pub(super) fn xml(body: Bytes) -> Bytes {
     match String::from_utf8_lossy(&body) {
         std::borrow::Cow::Borrowed(_) => body,
@@ -13,7 +13,7 @@ pub(super) fn xml(body: Bytes) -> Bytes {
     }
 }
 
-/// A JSON document in UTF-8 whose escapes are all characters.
+/// Returns a JSON document in UTF-8 whose escapes are all characters.
 pub(super) fn json(body: Bytes) -> Bytes {
     let body = xml(body);
     let mut parts = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn json(body: Bytes) -> Bytes {
     Bytes::from(parts)
 }
 
-/// The UTF-16 code unit of an escape such as `\ud83d` at this place.
+/// Returns the UTF-16 code unit of an escape such as `\ud83d` at this position.
 fn unit(body: &[u8], at: usize) -> Option<u16> {
     let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

@@ -1,4 +1,4 @@
-//! Scalars from text, as they stand in XML and in headers.
+//! Scalars from strings, as in XML and headers.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use aws_smithy_types::{DateTime, base64, date_time::Format};
 
 use super::super::{model::Kind, tree::Tree};
 
-/// A scalar from its text; `Null` for an empty text where that is no value.
+/// Parses a scalar; an empty string is `Null` where it is no value.
 pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, String> {
     let trimmed = text.trim();
     match kind {
@@ -27,7 +27,7 @@ pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, Str
     }
 }
 
-/// A member that came as a header; lists are separated by commas.
+/// Parses a member from a header; lists are separated by commas.
 pub(super) fn header<'a>(text: &'a str, kind: &Kind) -> Result<Tree<'a>, String> {
     match kind {
         Kind::List(list) => {
@@ -43,7 +43,7 @@ fn unfit(wanted: &str, found: &str) -> String {
     format!("{found:?} is not {wanted}")
 }
 
-/// A whole number, also where a service writes it with a fraction of zero.
+/// Parses an integer, also one with a fraction of zero.
 fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| {
         let (whole, fraction) = text.split_once('.')?;
@@ -51,7 +51,7 @@ fn integer(text: &str) -> Option<i64> {
     })
 }
 
-/// A point in time in any of the forms that services use: ISO 8601 with or without zone, seconds since 1970, RFC 822.
+/// Parses a point in time in any format of the services: ISO 8601 with or without zone, seconds since 1970, RFC 822.
 pub(super) fn time(text: &str) -> Option<DateTime> {
     let bytes = text.as_bytes();
     if text.is_ascii() && bytes.len() >= 19 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') {
@@ -66,8 +66,8 @@ pub(super) fn time(text: &str) -> Option<DateTime> {
     }
 }
 
-/// Seconds since 1970 to the nearest microsecond: a fraction in binary is mostly a little less or more than what was meant.
-/// Halves go to the even one, as with the original.
+/// Converts seconds since 1970 to the nearest microsecond, as a binary fraction is rarely exact. Halves are rounded to
+/// even, as in the Python worker.
 pub(super) fn seconds(value: f64) -> Option<DateTime> {
     let whole = value.floor();
     let micros = ((value - whole) * 1e6).round_ties_even();
@@ -79,7 +79,7 @@ pub(super) fn seconds(value: f64) -> Option<DateTime> {
     value.is_finite().then(|| DateTime::from_secs_and_nanos(whole, micros * 1000))
 }
 
-/// ISO 8601; a blank may stand for the `T`, and no zone means UTC.
+/// Parses ISO 8601; a space may replace the `T`, and no zone means UTC.
 fn iso8601(text: &str) -> Option<DateTime> {
     if text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') {
         return DateTime::from_str(text, Format::DateTime).ok();
@@ -90,14 +90,14 @@ fn iso8601(text: &str) -> Option<DateTime> {
     if !zoned {
         text.push('Z');
     }
-    // `+0000` without a colon is legal ISO 8601 too.
+    // `+0000` without a colon is valid ISO 8601 too.
     if let Some(zone) = text.rfind(['+', '-']).filter(|at| *at >= 19 && text.len() == at + 5) {
         text.insert(zone + 3, ':');
     }
     DateTime::from_str(&text, Format::DateTimeWithOffset).ok()
 }
 
-/// A day without a time.
+/// Parses a date without a time.
 fn date(text: &str) -> Option<DateTime> {
     let day = text.len() == 10 && text.as_bytes().get(4) == Some(&b'-');
     day.then(|| DateTime::from_str(&format!("{text}T00:00:00Z"), Format::DateTime).ok())?

@@ -1,4 +1,4 @@
-//! XML to a [`Tree`], guided by the model: unknown elements are skipped, text is borrowed where it can be.
+//! XML to a [`Tree`], guided by the model: unknown elements are skipped, strings are borrowed where possible.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use super::{
     Entries, Only, scalar,
 };
 
-/// No reply of AWS is nested deeper, and no attacker shall end the stack.
+/// The deepest nesting. Responses of AWS are not deeper, and the stack must not overflow.
 const MAX_DEPTH: usize = 64;
 
-/// The output of an operation from a whole document.
+/// Parses a document as the output of an operation.
 pub(super) fn output<'a>(text: &'a str, operation: &'static Operation, only: Only<'_>) -> Result<Tree<'a>, String> {
     let Some(output) = &operation.output else { return Ok(Tree::Null) };
     let mut document = Document::new(text);
@@ -35,17 +35,17 @@ pub(super) fn output<'a>(text: &'a str, operation: &'static Operation, only: Onl
                 }
                 document.skip(&element)?;
             }
-            Err(format!("there is no {wrapper} in the reply"))
+            Err(format!("there is no {wrapper} in the response"))
         }
     }
 }
 
-/// Checks that a document is whole, and its root and the element around the output are those of the operation.
+/// Checks that a document is complete, and that its root and the element around the output are those of the operation.
 pub(super) fn check(text: &str, operation: &Operation, wrapper: Option<&str>) -> Result<(), String> {
     let mut document = Document::new(text);
     let root = document.open_root()?;
     if !operation.is_reply_root(local(&root)) {
-        return Err(format!("the root element is {}, which {} does not have", local(&root), operation.name));
+        return Err(format!("unexpected root element {} of {}", local(&root), operation.name));
     }
     let mut is_wrapped = wrapper.is_none();
     while let Some(element) = document.next_child()? {
@@ -53,7 +53,7 @@ pub(super) fn check(text: &str, operation: &Operation, wrapper: Option<&str>) ->
         document.skip(&element)?;
     }
     if let Some(wrapper) = wrapper.filter(|_| !is_wrapped) {
-        return Err(format!("there is no {wrapper} in the reply"));
+        return Err(format!("there is no {wrapper} in the response"));
     }
     loop {
         match document.event()? {
@@ -64,14 +64,14 @@ pub(super) fn check(text: &str, operation: &Operation, wrapper: Option<&str>) ->
     }
 }
 
-/// A value whose element is the root of a document.
+/// Parses a document whose root is the element of a value.
 pub(super) fn root<'a>(text: &'a str, kind: &'static Kind) -> Result<Tree<'a>, String> {
     let mut document = Document::new(text);
     let root = document.open_root()?;
     document.value(kind, &root)
 }
 
-/// A reader in the middle of a document.
+/// A parser inside a document.
 pub(super) struct Document<'a> {
     reader: Reader<&'a [u8]>,
     depth: usize,
@@ -80,12 +80,12 @@ pub(super) struct Document<'a> {
 impl<'a> Document<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let mut reader = Reader::from_str(text);
-        // An empty element is then an element without content, and nothing else.
+        // So that an empty element is an element without content.
         reader.config_mut().expand_empty_elements = true;
         Self { reader, depth: 0 }
     }
 
-    /// The root element.
+    /// Returns the root element.
     pub(super) fn open_root(&mut self) -> Result<BytesStart<'a>, String> {
         loop {
             match self.event()? {
@@ -97,7 +97,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The next element inside the current one, or `None` at its end.
+    /// Returns the next element inside the current one, or `None` at its end.
     pub(super) fn next_child(&mut self) -> Result<Option<BytesStart<'a>>, String> {
         loop {
             match self.event()? {
@@ -109,7 +109,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The text of the current element up to its end; elements inside it are skipped.
+    /// Returns the text of the current element up to its end; elements inside it are skipped.
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, String> {
         let mut text = Cow::Borrowed("");
         loop {
@@ -127,7 +127,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Passes over the rest of an element.
+    /// Skips the rest of an element.
     pub(super) fn skip(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
         self.reader.read_to_end(element.name()).map(|_| ()).map_err(|error| format!("broken XML: {error}"))
     }
@@ -217,7 +217,7 @@ impl<'a> Document<'a> {
         Ok(Tree::Map(pairs))
     }
 
-    /// One entry of a map; `None` if it has no key.
+    /// Parses an entry of a map; `None` if it has no key.
     fn pair(&mut self, map: &'static MapShape) -> Result<Option<(Cow<'a, str>, Tree<'a>)>, String> {
         let (mut key, mut value) = (None, Tree::Null);
         while let Some(child) = self.next_child()? {
@@ -230,36 +230,37 @@ impl<'a> Document<'a> {
         Ok(key.map(|key| (key, value)))
     }
 
-    /// The only body member of a structure, whose element is the root itself.
+    /// Parses the only body member of a structure, whose element is the root itself.
     fn unwrapped(&mut self, structure: &'static Structure) -> Result<Tree<'a>, String> {
         let Some(member) = structure.members.iter().find(|member| member.binding == Binding::Body) else {
             return Ok(Tree::Map(Vec::new()));
         };
         let text = self.text()?;
-        // Nothing in it means that the member is absent: a bucket in the oldest region has no constraint.
+        // An empty element means that the member is absent: a bucket in the oldest region has no constraint.
         let value = if text.is_empty() { None } else { Some(scalar::value(text, &member.kind)?) };
         Ok(Tree::Map(value.map(|value| (Cow::Borrowed(member.name), value)).into_iter().collect()))
     }
 }
 
-/// The name of an element without its namespace.
+/// Returns the name of an element without its namespace.
 pub(super) fn local<'e>(element: &'e BytesStart<'_>) -> &'e str {
     element.local_name().into_inner()
 }
 
-/// The member with this wire name. Elements come mostly in the model's order, so the search begins behind the last hit.
+/// Returns the member with this wire name. Elements usually come in the model's order, so that the search starts after
+/// the last one.
 fn find(structure: &'static Structure, wire: &str, expected: &mut usize) -> Option<&'static Member> {
     let members = &structure.members;
     let (before, behind) = members.split_at(*expected.min(&mut members.len()));
     let fits = |member: &&Member| member.binding == Binding::Body && member.wire == wire;
     let hit = behind.iter().position(|member| fits(&member)).map(|at| at + before.len());
     let hit = hit.or_else(|| before.iter().position(|member| fits(&member)))?;
-    // A flat list comes again under the same name.
+    // A flat list continues under the same name.
     *expected = hit;
     members.get(hit)
 }
 
-/// The value under a name, made if it is not there.
+/// Returns the value with a name, adding it if absent.
 fn entry<'e, 'a>(
     entries: &'e mut Entries<'a>,
     name: &'static str,
@@ -281,7 +282,7 @@ fn attributes(
         let found = element.try_get_attribute(member.wire.as_ref()).map_err(|error| format!("broken XML: {error}"))?;
         if let Some(attribute) = found {
             let raw = attribute.value.as_ref();
-            // One that refers to no character stays as it is written.
+            // A reference to no character stays as it is.
             let text = quick_xml::escape::unescape(raw).unwrap_or(Cow::Borrowed(raw));
             entries.push((Cow::Borrowed(member.name), Tree::Text(Cow::Owned(text.into_owned()))));
         }
@@ -297,8 +298,8 @@ fn append<'a>(text: &mut Cow<'a, str>, part: Cow<'a, str>) {
     }
 }
 
-/// The character of a predefined or numeric entity, given without `&` and `;`; `None` for half a surrogate pair, a number
-/// beyond all characters and a name that XML does not define.
+/// Returns the character of a predefined or numeric entity, given without `&` and `;`; `None` for half a surrogate
+/// pair, a number beyond all characters and an undefined name.
 fn entity(name: &str) -> Option<char> {
     Some(match name {
         "lt" => '<',

@@ -1,4 +1,4 @@
-//! Endpoints, and calls through the official runtime with recorded answers.
+//! Endpoints, and calls through the official runtime with recorded responses.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -168,7 +168,7 @@ async fn response_above_limit_is_rejected() {
     assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unexpected, "ResponseTooLarge"));
 }
 
-/// Has no credentials, for this reason.
+/// A provider without credentials, for this reason.
 #[derive(Debug)]
 struct Nobody(fn() -> CredentialsError);
 
@@ -205,7 +205,7 @@ async fn missing_credentials_and_closed_port_are_classified() {
     assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Unavailable, "ConnectionFailed"), "{error}");
 }
 
-/// The answer of a service that asks for fewer calls.
+/// A throttled response.
 const SLOW: &str = "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>";
 
 #[tokio::test]

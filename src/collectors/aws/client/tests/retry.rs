@@ -1,4 +1,4 @@
-//! Calls through the official runtime whose attempts fail: at random, without a host, and at another time.
+//! Failing attempts through the official runtime: at random, with an unknown host, and with clock skew.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -20,7 +20,7 @@ use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
 
 use super::super::{testing::connected, *};
 
-/// Answers with what a function says of a request and of the number of requests before it.
+/// Responds with a function's result for a request and the number of requests before it.
 struct Answering<F>(F, AtomicU32);
 
 type Said = Result<(u16, &'static str, Option<String>), ConnectorError>;
@@ -58,7 +58,7 @@ fn vpcs() -> Request<'static> {
 
 const VPCS: &str = "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet></DescribeVpcsResponse>";
 
-/// A way in which an attempt fails that may succeed the next time.
+/// Returns a transient failure of an attempt.
 fn failed(way: usize) -> Said {
     match way {
         0 => Ok((503, "<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>", None)),
@@ -92,8 +92,8 @@ async fn attempts_that_fail_at_random_lose_no_call() {
         };
         let client = connected(Answering(answer, AtomicU32::new(0)), here(), at_once());
         for call in 0..800 {
-            let reply = client.call(vpcs()).await;
-            let found = reply.as_ref().map(|reply| reply.tree().unwrap().path("Vpcs[].VpcId").len());
+            let response = client.call(vpcs()).await;
+            let found = response.as_ref().map(|response| response.tree().unwrap().path("Vpcs[].VpcId").len());
             assert_eq!(found, Ok(1), "seed {seed}, call {call}");
         }
         assert!(longest.load(Ordering::Relaxed) > 8, "eight attempts are too few for one of them");
@@ -143,7 +143,7 @@ async fn unknown_host_is_reported_within_seconds() {
     }
 }
 
-/// The time in a signature, as far ahead of this machine's clock in seconds.
+/// Returns how far the time in a signature is ahead of this machine's clock, in seconds.
 fn signed_ahead(request: &HttpRequest) -> i64 {
     let text = request.headers().get("x-amz-date").unwrap();
     let part = |from: usize, to: usize| &text[from..to];
@@ -153,7 +153,7 @@ fn signed_ahead(request: &HttpRequest) -> i64 {
     signed.secs() - DateTime::from(SystemTime::now()).secs()
 }
 
-/// The header of a service whose clock is ahead so much.
+/// The header of a service whose clock is ahead by this time.
 fn date(ahead: i64) -> Option<String> {
     let now = DateTime::from(SystemTime::now()).secs();
     Some(DateTime::from_secs(now + ahead).fmt(Format::HttpDate).unwrap())

@@ -1,11 +1,11 @@
-//! What an account is called and which regions it has.
+//! The account's name and its regions.
 
 use super::*;
 
 const GARBAGE: &str = "\u{fffd}<<< {not a document";
 const THROTTLED: &str = "<ErrorResponse><Error><Code>Throttling</Code><Message>later</Message></Error></ErrorResponse>";
 
-/// Of the regions in the answer, three are enabled, and one of them is in no plan.
+/// Three of the regions are enabled, and one of them is not planned.
 const REGIONS: &str = "<DescribeRegionsResponse><regionInfo>\
     <item><regionName>us-east-1</regionName><optInStatus>opt-in-not-required</optInStatus></item>\
     <item><regionName>ap-east-1</regionName><optInStatus>not-opted-in</optInStatus></item>\
@@ -61,7 +61,7 @@ async fn anywhere(role: Option<&str>, cloud: Cloud) -> Collected {
     run(settings(&["vpcs"]), payload, cloud).await
 }
 
-/// The regions besides the pseudo region, and how often anybody was asked for them.
+/// Returns the regions besides the pseudo region, and the number of calls for them.
 fn regions(collected: &Collected) -> (Vec<&str>, usize) {
     let mut regions = collected.ids("aws_region");
     regions.remove(0);
@@ -75,9 +75,9 @@ async fn role_account_has_its_own_enabled_regions() {
     assert_eq!((collected.result.clone(), collected.gaps()), (Ok(()), vec![]));
     assert_eq!(regions(&collected), (vec!["us-east-1", "me-south-1", "eu-west-1"], 1));
     assert_eq!(collected.asked("ec2:DescribeVpcs").len(), 3);
-    // The plan has asked for those of the base credentials.
+    // The plan has listed those of the base credentials.
     assert_eq!(regions(&anywhere(None, cloud).await), (vec!["us-east-1", "us-west-2"], 0));
-    // Whoever names regions means them.
+    // Regions of the options are not checked.
     assert_eq!(regions(&collect_only(&["vpcs"], cloud).await), (vec!["us-east-1", "us-west-2"], 0));
 }
 

@@ -1,10 +1,10 @@
-//! What AWS itself does and no local server shows, by its documentation.
+//! Responses of AWS by its documentation that no local server gives.
 
 use super::*;
 
 const NOT_THERE: (u16, &str) = (404, "");
 
-/// An answer of IAM's documentation, with the members that only this call has.
+/// A response of IAM's documentation, with the members that only this call has.
 const DETAILS: &str = "<GetAccountAuthorizationDetailsResponse><GetAccountAuthorizationDetailsResult>\
     <IsTruncated>false</IsTruncated>\
     <UserDetailList><member><UserId>AIDA1</UserId><UserName>ann</UserName><Arn>arn:aws:iam::123456789012:user/ann</Arn>\
@@ -38,7 +38,7 @@ const GROUPS: &str = "<ListGroupsResponse><ListGroupsResult><Groups><member><Gro
 const GROUPS_OF_USER: &str = "<ListGroupsForUserResponse><ListGroupsForUserResult><Groups><member><GroupId>AGPA1</GroupId>\
     <GroupName>admins</GroupName></member></Groups></ListGroupsForUserResult></ListGroupsForUserResponse>";
 
-/// Whoever is asked, the answer about these is the same.
+/// The response about these does not depend on the account.
 fn are_as_documented(collected: &Collected) {
     assert_eq!(collected.result, Ok(()));
     assert_eq!(collected.gaps(), []);
@@ -47,7 +47,7 @@ fn are_as_documented(collected: &Collected) {
     assert_eq!(user["atime"], "2021-09-01T12:00:00+00:00");
     assert_eq!((&role["tags"]["team"], &role["role_policies"][0]), (&"b".into(), &"own".into()));
     assert_eq!(role["atime"], "2021-10-01T12:00:00+00:00");
-    // The account's three regions, in the pseudo region three nodes, and the group of the user.
+    // The account's three regions, in the pseudo region three nodes, and the user's group.
     assert_eq!(collected.edges, 3 + 3 + 1);
 }
 
@@ -176,7 +176,7 @@ async fn incomplete_and_classic_resources_are_collected() {
         "ec2:DescribeAddresses" => (200, ADDRESSES),
         "ec2:DescribeSecurityGroups" => (200, CLASSIC_GROUPS),
         "elasticloadbalancing:DescribeLoadBalancers" => (200, CLASSIC_BALANCERS),
-        // One that has vanished fails the call for all of them.
+        // A deleted one makes the call fail for all.
         "elasticloadbalancing:DescribeTags of many" => (400, BALANCER_GONE),
         "elasticloadbalancing:DescribeTags" => (200, CLASSIC_TAGS),
         "monitoring:GetMetricData" => (200, UNUSED),
@@ -233,7 +233,7 @@ async fn disabled_region_is_recognized_by_each_service_code() {
     }
 }
 
-/// Of each type one, of the same network; the last is of a type that is newer than this program.
+/// One of each type in the same network; the last type is newer than this program.
 const BALANCERS: &str = "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers>\
     <member><LoadBalancerName>a</LoadBalancerName><LoadBalancerArn>arn:a</LoadBalancerArn><Type>application</Type><VpcId>vpc-1</VpcId></member>\
     <member><LoadBalancerName>n</LoadBalancerName><LoadBalancerArn>arn:n</LoadBalancerArn><Type>network</Type><VpcId>vpc-1</VpcId></member>\
@@ -261,7 +261,8 @@ async fn load_balancers_have_type_and_vpc_and_groups_have_sizes() {
     }
     let group = &collected.node("asg")["reported"];
     assert_eq!((&group["min_size"], &group["max_size"]), (&0.into(), &7.into()));
-    // Two regions; in one of them two quotas, the network, the group; below region, quota and network the balancers.
+    // Two regions; in one of them two quotas, the network and the group; below region, quota and network the load
+    // balancers.
     assert_eq!(collected.edges, 2 + 4 + (1 + 5 + 5 + 4));
 }
 

@@ -1,4 +1,4 @@
-//! When volumes and databases were last used: what CloudWatch does not say for certain is no time.
+//! The last use of volumes and databases: only complete results count.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn measured(cloud: Cloud) -> Collected {
     collect_in("aws", &["us-east-1"], &["volumes"], cloud).await
 }
 
-/// Whether there are an atime and an mtime.
+/// Returns whether there are an atime and an mtime.
 fn times(collected: &Collected) -> [bool; 2] {
     assert_eq!(collected.result, Ok(()));
     ["atime", "mtime"].map(|field| collected.node("vol-1")["reported"][field].is_string())

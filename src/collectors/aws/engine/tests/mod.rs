@@ -1,4 +1,4 @@
-//! The engine over recorded answers: what fails costs its kind in its region, and is a gap.
+//! The engine with recorded responses: a failed call skips its kind in its region, and is a gap.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -27,18 +27,17 @@ mod accounts;
 mod documented;
 mod measured;
 mod prices;
-mod unasked;
+mod skipped;
 
-/// A cloud: answers `service:Action` in a region with a status and a body. The tags of several things at once are
-/// `service:DescribeTags of many`, and products `pricing:GetProducts of m5.large`. `{action}` in the body stands for the
-/// action.
+/// A cloud: returns status and body of `service:Action` in a region. A batch of tags is `service:DescribeTags of many`,
+/// and a product is `pricing:GetProducts of m5.large`. `{action}` in the body stands for the action.
 type Cloud = fn(&str, &str) -> (u16, &'static str);
 
-/// A cloud, and what it was asked.
+/// A cloud and its recorded calls.
 #[derive(Debug, Clone)]
 struct Fake(Arc<Cloud>, Arc<Mutex<Vec<Asked>>>);
 
-/// A call as a [`Cloud`] gets it, with the body of the request.
+/// A call of a [`Cloud`], with the body of the request.
 #[derive(Debug, Clone)]
 struct Asked {
     call: String,
@@ -63,7 +62,7 @@ impl HttpConnector for Fake {
     }
 }
 
-/// What a call is about, where its name does not say it.
+/// Returns the subject of a call whose name does not say it.
 fn object(action: &str, body: &str) -> String {
     match action {
         "DescribeTags" if body.contains("member.2=") => " of many".to_owned(),
@@ -79,7 +78,7 @@ fn object(action: &str, body: &str) -> String {
     }
 }
 
-/// What came of a collection.
+/// The result of a collection.
 struct Collected {
     result: Result<(), Failure>,
     nodes: Vec<Json>,
@@ -99,7 +98,7 @@ impl Collected {
         self.nodes.iter().find(|node| node["reported"]["id"] == id).unwrap()
     }
 
-    /// The calls whose names begin like this.
+    /// Returns the calls whose names begin like this.
     fn asked(&self, call: &str) -> Vec<&Asked> {
         self.asked.iter().filter(|asked| asked.call.starts_with(call)).collect()
     }
@@ -175,7 +174,7 @@ async fn run_sharing(settings: Settings, payload: Payload, cloud: Cloud, shared:
     collected
 }
 
-/// An answer with nothing in it, in XML.
+/// An empty response in XML.
 const NOTHING: (u16, &str) = (200, "<{action}Response><{action}Result/></{action}Response>");
 const ALIASES: &str = "<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases><member>prod</member>\
     </AccountAliases></ListAccountAliasesResult></ListAccountAliasesResponse>";
@@ -210,7 +209,7 @@ async fn resources_are_collected_and_connected() {
     assert_eq!((account["name"].as_str(), account["role"].as_str()), (Some("prod"), Some("Reader")));
     let vpc = collected.nodes.iter().find(|node| node["reported"]["kind"] == "aws_vpc").unwrap();
     assert_eq!(vpc["metadata"]["protected"], true);
-    // The account's three regions; in each of two the quota, its vpc, the subnet, and quota to vpc to subnet.
+    // The account's three regions; in each of two the quota, its VPC, the subnet, and quota to VPC to subnet.
     assert_eq!(collected.edges, 3 + 2 * 5);
 }
 
@@ -286,7 +285,7 @@ async fn repeated_failure_is_counted_and_one_gap() {
     })
     .await;
     assert_eq!(collected.ids("aws_iam_group").len(), 2);
-    // The right to the details of all is lacking too, which is no gap.
+    // The permission for the details of all is missing too, which is no gap.
     assert_eq!(collected.gaps.len(), 2, "{:?}", collected.gaps());
     assert_eq!(collected.counted, 4);
 }
@@ -319,7 +318,7 @@ async fn failed_page_loses_only_later_pages() {
     })
     .await;
     assert_eq!(collected.result, Ok(()));
-    // The second page is the first again, which the client takes for a circle; details of a vanished group are none.
+    // The second page is the first again, which the client takes for an endless list; a deleted group has no details.
     assert_eq!(collected.ids("aws_iam_group"), ["g1"]);
     assert_eq!(collected.gaps.len(), 1, "{:?}", collected.gaps());
 }

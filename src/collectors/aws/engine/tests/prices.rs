@@ -1,4 +1,4 @@
-//! The price list: what it says, and what happens when it does not.
+//! The price list and its failures.
 
 use std::sync::atomic::AtomicU32;
 
@@ -125,7 +125,7 @@ async fn prices_are_of_the_region_itself() {
 const VOLUMES: &str = "<DescribeVolumesResponse><volumeSet><item><volumeId>vol-1</volumeId><volumeType>gp3</volumeType>\
     <status>in-use</status></item></volumeSet></DescribeVolumesResponse>";
 
-/// As AWS lists them: what operations and throughput cost, and then the space.
+/// In the order of AWS: the prices of operations and throughput, then of storage.
 const VOLUME_PRICES: &str = r#"{"PriceList":[
     "{\"product\":{\"productFamily\":\"System Operation\",\"attributes\":{\"volumeApiName\":\"gp3\"}},\"terms\":{\"OnDemand\":{\"a\":{\"priceDimensions\":{\"b\":{\"pricePerUnit\":{\"USD\":\"0.005\"}}}}}}}",
     "{\"product\":{\"productFamily\":\"Storage\",\"attributes\":{\"volumeApiName\":\"gp3\"}},\"terms\":{\"OnDemand\":{\"a\":{\"priceDimensions\":{\"b\":{\"pricePerUnit\":{\"USD\":\"0.08\"}}}}}}}"
@@ -157,8 +157,8 @@ async fn volume_type_without_price_has_a_node() {
     assert!(collected.node("gp3")["reported"]["ondemand_cost"].is_null());
 }
 
-/// Collects accounts that share values through one table, as a supervisor's workers do; answers how often the list was
-/// asked, and the gaps of each account.
+/// Collects accounts that share values through one table, as a supervisor's workers do. Returns the number of calls to
+/// the list, and the gaps of each account.
 async fn accounts_sharing(count: usize, cloud: Cloud) -> (usize, Vec<Vec<String>>) {
     const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
     let shared = Arc::new(SharedTable::default());

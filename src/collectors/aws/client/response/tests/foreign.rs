@@ -1,4 +1,4 @@
-//! Replies that come from something else than the service, in each protocol.
+//! Responses from something else than the service, in each protocol.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -10,7 +10,7 @@ use super::super::{
     *,
 };
 
-/// An operation of each protocol with an answer that has nothing in it.
+/// An operation of each protocol with an empty response.
 const NOTHING: [(&str, &str, &str); 6] = [
     ("ec2", "DescribeVpcs", "<DescribeVpcsResponse><requestId>1</requestId></DescribeVpcsResponse>"),
     ("iam", "ListUsers", "<ListUsersResponse xmlns='x'><ListUsersResult/></ListUsersResponse>"),

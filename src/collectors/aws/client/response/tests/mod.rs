@@ -1,4 +1,4 @@
-//! Replies and refusals of each protocol.
+//! Responses and errors of each protocol.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -14,14 +14,14 @@ use super::{
     *,
 };
 
-fn reply(service: &str, name: &str, body: &str) -> Reply {
+fn response(service: &str, name: &str, body: &str) -> Response {
     let body = Bytes::copy_from_slice(body.as_bytes());
     let operation = operation(service, name).unwrap();
-    Reply { operation, region: "eu-central-1".into(), status: 200, headers: Vec::new(), body }
+    Response { operation, region: "eu-central-1".into(), status: 200, headers: Vec::new(), body }
 }
 
 fn parsed(service: &str, name: &str, body: &str) -> Value {
-    serde_json::to_value(reply(service, name, body).tree().unwrap()).unwrap()
+    serde_json::to_value(response(service, name, body).tree().unwrap()).unwrap()
 }
 
 const INSTANCES: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -69,8 +69,8 @@ fn ec2_becomes_a_tree_of_the_models_names() {
 
 #[test]
 fn text_without_entities_is_borrowed() {
-    let reply = reply("ec2", "DescribeInstances", INSTANCES);
-    let tree = reply.tree().unwrap();
+    let response = response("ec2", "DescribeInstances", INSTANCES);
+    let tree = response.tree().unwrap();
     let id = tree.at("Reservations[].Instances[].InstanceId").unwrap();
     assert!(matches!(id, Tree::Text(Cow::Borrowed("i-1"))));
     let groups = tree.path("Reservations[].Instances[].SecurityGroups[].GroupId");
@@ -121,7 +121,7 @@ fn s3_has_flat_lists_attributes_headers_and_a_lone_root() {
     assert_eq!(parsed("s3", "GetBucketLocation", location), json!({"LocationConstraint": "eu-central-1"}));
     assert_eq!(parsed("s3", "GetBucketLocation", "<LocationConstraint/>"), json!({}));
     assert_eq!(parsed("s3", "GetBucketPolicy", "{\"a\": 1}"), json!({"Policy": "{\"a\": 1}"}));
-    let mut head = reply("s3", "HeadObject", "");
+    let mut head = response("s3", "HeadObject", "");
     head.headers = [("content-length", "5"), ("x-amz-meta-a", "b"), ("last-modified", "Mon, 01 Nov 2021 00:00:00 GMT")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
@@ -135,8 +135,8 @@ fn json_follows_the_model_too() {
     let expected = json!({"FormatVersion": "aws_v1", "PriceList": ["{\"a\":1}", "x"]});
     assert_eq!(parsed("pricing", "GetProducts", products), expected);
     let metrics = r#"{"MetricDataResults":[{"Id":"a","Timestamps":[1635724800.5,"2021-11-01T00:00:00Z"],"Values":[1,2.5,"NaN"]}]}"#;
-    let reply = reply("cloudwatch", "GetMetricData", metrics);
-    let tree = reply.tree().unwrap();
+    let response = response("cloudwatch", "GetMetricData", metrics);
+    let tree = response.tree().unwrap();
     let times: Vec<_> = tree.path("MetricDataResults[].Timestamps[]").iter().filter_map(|time| time.time()).collect();
     assert_eq!(times.iter().map(|time| time.as_secs_f64()).collect::<Vec<_>>(), [1_635_724_800.5, 1_635_724_800.0]);
     let values: Vec<_> = tree.path("MetricDataResults[].Values[]").iter().filter_map(|value| value.float()).collect();
@@ -174,8 +174,8 @@ fn malformed_responses_are_unexpected_with_reason() {
         ("eks", "ListClusters", "<html>", "broken JSON"),
         ("eks", "ListClusters", "{} {}", "trailing"),
     ] {
-        let reply = reply(service, name, body);
-        let error = reply.tree().unwrap_err();
+        let response = response(service, name, body);
+        let error = response.tree().unwrap_err();
         assert_eq!((error.kind, &*error.service, &*error.operation), (Unexpected, service, name));
         assert!(error.message.contains(expected), "{expected}: {}", error.message);
     }
@@ -199,7 +199,7 @@ fn unreadable_characters_are_replaced_in_values() {
     ] {
         let operation = operation(service, name).unwrap();
         let body = checked(operation, 200, &Vec::new(), Bytes::copy_from_slice(body)).unwrap();
-        let found = Reply { body, ..reply(service, name, "") };
+        let found = Response { body, ..response(service, name, "") };
         let found = serde_json::to_value(found.tree().unwrap()).unwrap();
         assert_eq!(found, json!({"clusters": ["a\u{fffd}", "b"]}));
     }
@@ -209,9 +209,9 @@ fn unreadable_characters_are_replaced_in_values() {
 fn deeply_nested_xml_does_not_overflow_stack() {
     let deep = "<configurations><item>".repeat(10_000);
     let body = format!("<r><instanceTypeSet><item>{deep}");
-    assert!(reply("ec2", "DescribeInstanceTypes", &body).tree().is_err());
+    assert!(response("ec2", "DescribeInstanceTypes", &body).tree().is_err());
     let json = format!("{{\"PriceList\":{}", "[".repeat(100_000));
-    assert!(reply("pricing", "GetProducts", &json).tree().is_err());
+    assert!(response("pricing", "GetProducts", &json).tree().is_err());
 }
 
 fn refusal(service: &str, name: &str, status: u16, headers: &[(&str, &str)], body: &str) -> CallError {
@@ -249,7 +249,7 @@ fn refusals_in_xml_give_code_and_message() {
         &[("x-amz-bucket-region", "eu-west-1")],
         "<Error><Code>PermanentRedirect</Code></Error>",
     );
-    check(&moved, "PermanentRedirect", "the bucket is in region eu-west-1; ask there", Unexpected);
+    check(&moved, "PermanentRedirect", "the bucket is in region eu-west-1; call that region", Unexpected);
     assert_eq!(moved.moved_to.as_deref(), Some("eu-west-1"));
 }
 
@@ -281,8 +281,8 @@ fn seconds_with_a_fraction_are_read_to_the_nearest_microsecond() {
         let text = format!("1635724800.{milli:03}");
         assert_eq!(nanos(&text), Some((1_635_724_800, milli * 1_000_000)), "{text}");
         let body = format!(r#"{{"cluster":{{"createdAt":{text}}}}}"#);
-        let reply = reply("eks", "DescribeCluster", &body);
-        let tree = reply.tree().unwrap();
+        let response = response("eks", "DescribeCluster", &body);
+        let tree = response.tree().unwrap();
         let time = scalar::time(&text).unwrap();
         assert!(matches!(tree.at("cluster.createdAt"), Some(Tree::Time(found)) if *found == time), "{text}: {tree:?}");
     }

@@ -1,4 +1,4 @@
-//! What is not asked for any more where it is of no use, and that it is named.
+//! Skipped calls and kinds, and their gaps.
 
 use std::sync::{
     LazyLock,
@@ -15,7 +15,7 @@ static ALARMS: LazyLock<String> = LazyLock::new(|| {
     format!(r#"{{"MetricAlarms":[{}]}}"#, alarms.join(","))
 });
 
-/// The answer to a listing, or this one to any other call, which is counted.
+/// Returns the response to a listing, or `other` to any other call, which is counted.
 fn listed_or(call: &str, asked: &AtomicU32, other: (u16, &'static str)) -> (u16, &'static str) {
     match call {
         "iam:ListAccountAliases" => (200, ALIASES),
@@ -27,7 +27,7 @@ fn listed_or(call: &str, asked: &AtomicU32, other: (u16, &'static str)) -> (u16,
     }
 }
 
-/// How often the tags of an alarm were asked for, and the gaps of the calls.
+/// Returns the number of calls for an alarm's tags, and their gaps.
 async fn alarms(cloud: Cloud, asked: &AtomicU32) -> (u32, Vec<(String, String)>) {
     let collected = collect_in("aws", &["us-east-1"], &["cloudwatch_alarms"], cloud).await;
     assert_eq!(collected.result, Ok(()));
@@ -42,7 +42,7 @@ async fn unresponsive_operation_is_skipped_and_kind_continues() {
     let cloud: Cloud = |call, _| listed_or(call, &ASKED, (503, ""));
     let (asked, gaps) = alarms(cloud, &ASKED).await;
     assert!((4..=8).contains(&asked), "{asked}");
-    let message = format!("{} more calls were not made, as several in a row had no answer", 1000 - asked);
+    let message = format!("skipped {} more calls: several in a row had no response", 1000 - asked);
     assert_eq!(gaps.len(), 2, "{gaps:?}");
     assert!(gaps.contains(&("Skipped".to_owned(), message)), "{gaps:?}");
 }
@@ -69,7 +69,7 @@ async fn given_up_region_names_its_skipped_kinds() {
     };
     let silent = of_region("us-west-2");
     assert_eq!(silent.len(), 1, "{silent:?}");
-    assert!(silent[0].message.contains("leaves out "), "{silent:?}");
+    assert!(silent[0].message.contains("skipped kinds: "), "{silent:?}");
     assert!(silent[0].message.contains("aws_rds_instance"), "{silent:?}");
     assert!(of_region("us-east-1").is_empty());
 }
