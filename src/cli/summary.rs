@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn answers_of_others_and_unknown_hosts_have_their_advice() {
-        assert!(advice("InvalidResponse", "ec2:DescribeVpcs").contains("proxy"));
-        assert!(advice("UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
+        assert!(advice("aws", "InvalidResponse", "ec2:DescribeVpcs").contains("proxy"));
+        assert!(advice("aws", "UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
     }
 
     #[test]
