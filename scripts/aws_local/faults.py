@@ -1,12 +1,16 @@
 """Faults for tests: operations that are denied, throttled, hang, answer rubbish and the like.
 
 A fault matches calls by service, operation, region and account, each of which may be left open. The first fault that
-matches a call and is due decides. Which calls are hit under a `ratio` is not left to chance: 0.25 is every fourth.
+matches a call and is due decides. Which calls are hit under a `ratio` is not left to chance: 0.25 is every fourth. With a
+`seed`, it is the probability of each call, drawn from a generator that begins with the seed.
 """
 
 from __future__ import annotations
 
+import random
 import threading
+import time
+from calendar import timegm
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +27,12 @@ MODES = {
     "empty": "success with an empty body",
     "page": "success with a page for people, as a proxy or a portal answers",
     "redirect": "a redirect to another host, as a portal answers",
+    "cut": "the first half of the right answer, as if that were all",
     "disconnect": "the connection is closed without an answer",
     "hang": "no answer until the fault is cleared or the client hangs up",
     "slow": "the right answer after `ms` milliseconds",
+    "ahead": "the right answer by a clock that is `ms` milliseconds ahead; refuses what was signed for another time",
+    "behind": "the right answer by a clock that is `ms` milliseconds behind; refuses what was signed for another time",
 }
 
 # Status and code of each failing mode by wire protocol; `*` is any other.
@@ -56,9 +63,20 @@ ERRORS: dict[str, dict[str, tuple[int, str]]] = {
         "rest-xml": (400, "ExpiredToken"),
         "*": (400, "ExpiredTokenException"),
     },
+    "ahead": {
+        "ec2": (400, "RequestExpired"),
+        "query": (403, "SignatureDoesNotMatch"),
+        "rest-xml": (403, "RequestTimeTooSkewed"),
+        "*": (400, "InvalidSignatureException"),
+    },
 }
+ERRORS["behind"] = ERRORS["ahead"]
+MESSAGES = MODES | dict.fromkeys(("ahead", "behind"), "the request was signed for another time")
 GARBAGE = b"\x00\xff<<< {not a document"
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in</body></html>"
+SIGNATURE_SECONDS = 300
+"""A request that was signed for a time further away is refused."""
+SIGNED_TIME = "%Y%m%dT%H%M%SZ"
 MATCHERS = ("service", "operation", "region", "account")
 
 
@@ -79,6 +97,8 @@ class Fault:
     ratio: float = 1.0
     times: int | None = None
     """After so many strikes it is over."""
+    seed: int | None = None
+    """Leaves it to chance which calls are hit: to a generator that begins with this."""
     code: str | None = None
     """The error code instead of the usual one."""
     ms: float = 1000.0
@@ -86,6 +106,12 @@ class Fault:
     strikes: int = 0
     matches: int = 0
     cleared: threading.Event = field(default_factory=threading.Event, repr=False)
+    chance: random.Random | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Makes the generator."""
+        if self.seed is not None:
+            self.chance = random.Random(self.seed)
 
     def covers(self, call: Call) -> bool:
         """Whether the call is one that it is about."""
@@ -99,7 +125,10 @@ class Fault:
         if self.times is not None and self.strikes >= self.times:
             return False
         self.matches += 1
-        due = int(self.matches * self.ratio) > int((self.matches - 1) * self.ratio)
+        if self.chance is not None:
+            due = self.chance.random() < self.ratio
+        else:
+            due = int(self.matches * self.ratio) > int((self.matches - 1) * self.ratio)
         self.strikes += due
         return due
 
@@ -109,11 +138,24 @@ class Fault:
             return None
         table = ERRORS[self.mode]
         status, code = table.get(call.protocol, table["*"])
-        return replies.error(call, status, self.code or code, f"{MODES[self.mode]} ({call.name}, fault {self.id})")
+        return replies.error(call, status, self.code or code, f"{MESSAGES[self.mode]} ({call.name}, fault {self.id})")
+
+    @property
+    def clock_seconds(self) -> float:
+        """How far the clock that answers is ahead of the real one."""
+        return {"ahead": 1.0, "behind": -1.0}.get(self.mode, 0.0) * self.ms / 1000
+
+    def refuses_time(self, signed: str) -> bool:
+        """Whether a request with this `X-Amz-Date` was signed for another time than its clock shows."""
+        try:
+            at = timegm(time.strptime(signed, SIGNED_TIME))
+        except ValueError:
+            return False
+        return abs(at - time.time() - self.clock_seconds) > SIGNATURE_SECONDS
 
     def report(self) -> dict[str, Any]:
         """What the control endpoint shows."""
-        return {name: value for name, value in vars(self).items() if name != "cleared"}
+        return {name: value for name, value in vars(self).items() if name not in ("cleared", "chance")}
 
 
 class Faults:
@@ -162,7 +204,7 @@ def parse(wish: object) -> Fault:
     """A fault from what a test asked for."""
     if not isinstance(wish, dict):
         raise BadFault("a fault is a JSON object")
-    known = {*MATCHERS, "mode", "ratio", "times", "code", "ms"}
+    known = {*MATCHERS, "mode", "ratio", "times", "seed", "code", "ms"}
     if unknown := sorted(set(wish) - known):
         raise BadFault(f"unknown members {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     if wish.get("mode") not in MODES:
@@ -175,6 +217,8 @@ def parse(wish: object) -> Fault:
         raise BadFault("ratio must be above 0 and at most 1")
     if times is not None and (not isinstance(times, int) or times < 1):
         raise BadFault("times must be a whole number above 0, or null")
+    if not isinstance(wish.get("seed"), (int, type(None))):
+        raise BadFault("seed must be a whole number or null")
     if not isinstance(ms, (int, float)) or ms < 0:
         raise BadFault("ms must not be negative")
     fault = Fault(**wish)

@@ -31,6 +31,8 @@ BACKLOG = 256
 LONGEST_HANG_SECONDS = 900.0
 HANG_CHECK_SECONDS = 0.1
 NO_ANSWER = 0
+CLOCK_SECONDS = "aws_local.clock_seconds"
+"""Where a request has how far the clock that answers it is ahead of the real one."""
 
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
@@ -110,25 +112,49 @@ class Front:
                 return None
             if fault.mode == "slow":
                 fault.cleared.wait(fault.ms / 1000)
+            if fault.clock_seconds:
+                return self._by_other_clock(environ, call, body, fault)
+            if fault.mode == "cut":
+                return cut(self._right(environ, call, body))
         reply = broken(fault, call) if fault is not None else None
         if reply is not None:
             return reply.status_line, reply.header_list, reply.body
+        return self._right(environ, call, body)
+
+    def _by_other_clock(
+        self, environ: Environ, call: Call, body: bytes, fault: Fault
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
+        """The right answer, or the refusal of what was signed for another time, with the time of the fault's clock."""
+        environ[CLOCK_SECONDS] = fault.clock_seconds
+        reply = fault.error(call) if fault.refuses_time(environ.get("HTTP_X_AMZ_DATE", "")) else None
+        if reply is not None:
+            return reply.status_line, reply.header_list, reply.body
+        return self._right(environ, call, body, fault.clock_seconds)
+
+    def _right(
+        self, environ: Environ, call: Call, body: bytes, clock_seconds: float = 0.0
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
+        """What the service answers, by a clock that is so far ahead, in pages if they are asked for."""
         opened = self.control.pages.open(environ, call, body)
         if isinstance(opened, Reply):
             return opened.status_line, opened.header_list, opened.body
         if opened is None:
-            return self._complete(environ, call, body)
+            return self._complete(environ, call, body, clock_seconds)
         body = environ["wsgi.input"].getvalue()
-        return opened.cut(self._complete(environ, call, body))
+        return opened.cut(self._complete(environ, call, body, clock_seconds))
 
-    def _complete(self, environ: Environ, call: Call, body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _complete(
+        self, environ: Environ, call: Call, body: bytes, clock_seconds: float
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
         """The answer to a request, whole."""
         reply = refusals.refuse(call, environ["PATH_INFO"], body) or shims.answer(call, body, self._reserved)
         if reply is not None:
             return reply.status_line, reply.header_list, reply.body
-        return self._ask_moto(environ, call, body)
+        return self._ask_moto(environ, call, body, clock_seconds)
 
-    def _ask_moto(self, environ: Environ, call: Call, body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _ask_moto(
+        self, environ: Environ, call: Call, body: bytes, clock_seconds: float
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
         given: list[Any] = ["500 Internal Server Error", []]
 
         def capture(line: str, headers: list[tuple[str, str]], *_: Any) -> None:
@@ -141,11 +167,19 @@ class Front:
         line, headers = given
         if call.service == "sts" and call.role_account and line.startswith("200"):
             self._keys.learn(call, content)
-            if self._clock.is_frozen:
-                content = shims.with_real_expiration(body, content)
+            if self._clock.is_frozen or clock_seconds:
+                content = shims.with_real_expiration(body, content, clock_seconds)
                 headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
                 headers.append(("Content-Length", str(len(content))))
         return line, headers, content
+
+
+def cut(whole: tuple[str, list[tuple[str, str]], bytes]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """The first half of a reply, with the length of the half."""
+    line, headers, content = whole
+    half = content[: len(content) // 2]
+    kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    return line, [*kept, ("Content-Length", str(len(half)))], half
 
 
 def broken(fault: Fault, call: Call) -> Reply | None:
@@ -184,6 +218,11 @@ class Handler(WSGIRequestHandler):
     """Handles one connection, silently (the log is made elsewhere) and without waiting to fill packets."""
 
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The time of a reply, by the clock that answers."""
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.environ.get(CLOCK_SECONDS, 0.0))
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Keeps werkzeug quiet."""

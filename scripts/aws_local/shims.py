@@ -183,15 +183,15 @@ def delete_key_pair(call: Call, key_pair: str) -> Reply:
     return Reply(200, "text/xml", f'<DeleteKeyPairResponse xmlns="{space}">{body}</DeleteKeyPairResponse>'.encode())
 
 
-def with_real_expiration(request: bytes, reply: bytes) -> bytes:
-    """The answer to AssumeRole with an end that lies in the real future.
+def with_real_expiration(request: bytes, reply: bytes, clock_seconds: float) -> bytes:
+    """The answer to AssumeRole with an end that lies in the future of a clock that is so far ahead of the real one.
 
     Under a frozen clock moto's would lie in the past, and clients would take the credentials for expired.
     """
     asked = parse_qs(request.decode("utf-8", "replace")).get("DurationSeconds", [])
     seconds = int(asked[0]) if asked and asked[0].isdigit() else DEFAULT_SESSION_SECONDS
     # By `time`, as `datetime` is frozen for everybody.
-    end = time.gmtime(time.time() + seconds)
+    end = time.gmtime(time.time() + clock_seconds + seconds)
     stamp = time.strftime("<Expiration>%Y-%m-%dT%H:%M:%SZ</Expiration>", end)
     return re.sub(rb"<Expiration>[^<]*</Expiration>", stamp.encode(), reply)
 

@@ -181,8 +181,10 @@ fn tests_with_the_real_core_are_named_for_their_group() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| source.path.starts_with("tests/it/")) {
         let module = source.path.rsplit('/').next().unwrap_or_default();
-        for function in source.functions().iter().filter(|function| function.code.contains("LocalCore::start(")) {
-            if !module.contains("core4") && !function.name.contains("core4") {
+        let starts_core = |code: &str| ["LocalCore::start(", "Cores::start("].iter().any(|start| code.contains(start));
+        for function in source.functions().iter().filter(|function| starts_core(&function.code)) {
+            let is_helper = function.name == "start";
+            if !is_helper && !module.contains("core4") && !function.name.contains("core4") {
                 let place = format!("{}:{}", source.path, function.name);
                 faults.push((place.clone(), place));
             }

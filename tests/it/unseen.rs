@@ -1,20 +1,21 @@
 //! Not seen is not gone: whatever a fault hides stays in the core as it was, and the answer says that it was not seen.
 //!
-//! Each case runs on both cores: the first collection is complete, the next one meets the fault. Afterwards the core has the
-//! same nodes, properties and edges.
+//! Each case runs on both cores, the model of core 2.0 and the real core 4.1.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+mod both;
+mod cases;
+mod mixture;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use both::{Cores, Daemons, graph_of};
 
 use serde_json::{Value, json};
 
 use crate::support::{
     aws::LocalAws,
     core::TestCore,
-    core4::LocalCore,
-    daemon::{Daemon, SUBSCRIBER, have},
+    daemon::{Daemon, have},
 };
 
 const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
@@ -22,13 +23,37 @@ const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 const MEMBER: &str = "812205225875";
 
 /// What a core has: what was reported of each node, and the edges.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Graph {
     nodes: BTreeMap<String, Value>,
     edges: BTreeSet<(String, String)>,
 }
 
 impl Graph {
+    /// The nodes with this name or id in the cloud.
+    fn named(&self, name: &str) -> BTreeSet<&String> {
+        let is_named = |node: &Value| node["name"] == name || node["id"] == name;
+        self.nodes.iter().filter(|(_, node)| is_named(node)).map(|(id, _)| id).collect()
+    }
+
+    /// The graph without a node and its edges.
+    fn without(mut self, name: &str) -> Graph {
+        let gone: BTreeSet<String> = self.named(name).into_iter().cloned().collect();
+        assert_eq!(gone.len(), 1, "{name} must be one node");
+        self.nodes.retain(|id, _| !gone.contains(id));
+        self.edges.retain(|(from, to)| !gone.contains(from) && !gone.contains(to));
+        self
+    }
+
+    /// The graph without the edge between two nodes.
+    fn without_edge(mut self, from: &str, to: &str) -> Graph {
+        let ends = [from, to].map(|name| self.named(name).into_iter().cloned().collect::<BTreeSet<_>>());
+        let before = self.edges.len();
+        self.edges.retain(|(from, to)| !(ends[0].contains(from) && ends[1].contains(to)));
+        assert_eq!(self.edges.len() + 1, before, "{from} -> {to} must be one edge");
+        self
+    }
+
     /// Fails with what is different, if anything is.
     fn assert_same(&self, other: &Graph, what: &str) {
         let name = |id: &String, nodes: &BTreeMap<String, Value>| {
@@ -60,160 +85,6 @@ fn reported(node: &Value) -> Value {
         members.entry("atime").and_modify(|time| *time = json!(true));
     }
     reported
-}
-
-fn daemon(uri: &str, aws: &LocalAws) -> Daemon {
-    Daemon::at(uri, |command: &mut Command| {
-        command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper", "--aws-scrape-org"]);
-        aws.serve(command.arg("--aws-region").args(REGIONS))
-    })
-}
-
-/// Faults, and what the answer has to name of them.
-fn cases() -> Vec<(&'static str, Vec<Value>, &'static str)> {
-    let deny = |fault: Value| {
-        let mut fault = fault;
-        fault["mode"] = json!("deny");
-        fault
-    };
-    let services = ["autoscaling", "cloudformation", "cloudwatch", "ec2", "eks", "elb", "elbv2", "iam", "rds", "s3"];
-    vec![
-        (
-            "one kind in one region",
-            vec![deny(json!({"operation": "DescribeInstances", "region": "us-west-2"}))],
-            "DescribeInstances",
-        ),
-        (
-            "a kind that others lead to",
-            vec![deny(json!({"operation": "DescribeVpcs", "account": MEMBER}))],
-            "DescribeVpcs",
-        ),
-        ("one region", vec![deny(json!({"region": "us-west-2", "account": MEMBER}))], "us-west-2"),
-        (
-            "the calls for items",
-            vec![
-                deny(json!({"operation": "DescribeNodegroup"})),
-                deny(json!({"operation": "DescribeTags", "service": "elbv2"})),
-                deny(json!({"operation": "DescribeTargetHealth"})),
-                deny(json!({"operation": "ListServiceQuotas"})),
-                deny(json!({"operation": "GetMetricData"})),
-            ],
-            "more; ",
-        ),
-        ("IAM", vec![deny(json!({"service": "iam", "account": MEMBER}))], "iam"),
-        (
-            "all calls of one account",
-            services.iter().map(|service| deny(json!({"service": service, "account": MEMBER}))).collect(),
-            MEMBER,
-        ),
-    ]
-}
-
-#[tokio::test]
-async fn core2_keeps_what_a_fault_hides() {
-    let (aws, core) = (LocalAws::start(2, &REGIONS), TestCore::start(None).await);
-    let daemon = daemon(&core.uri(), &aws);
-    let graph = || Graph {
-        nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
-        edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
-    };
-    core.connected(SUBSCRIBER).await;
-    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
-    let truth = graph();
-    for (what, faults, named) in cases() {
-        for fault in faults {
-            aws.fault(fault).await;
-        }
-        let (kind, error) = have(&core, "collect").await;
-        assert_eq!(kind, "action_error", "{what}");
-        assert!(error.contains("incomplete") && error.contains(named), "{what}: {error}");
-        truth.assert_same(&graph(), what);
-        aws.reset().await;
-    }
-    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
-    truth.assert_same(&graph(), "without a fault");
-    assert_eq!(daemon.stop().await.0.code, 0);
-}
-
-/// The target of a fault, and how it fails.
-fn random_fault(random: &mut fastrand::Rng) -> Value {
-    let targets = [
-        json!({"operation": "DescribeInstances"}),
-        json!({"operation": "DescribeVolumes", "region": REGIONS[0]}),
-        json!({"operation": "DescribeSecurityGroups", "account": MEMBER}),
-        json!({"operation": "ListServiceQuotas"}),
-        json!({"operation": "GetProducts"}),
-        json!({"service": "iam", "account": MEMBER}),
-        json!({"service": "s3"}),
-        json!({"service": "eks"}),
-        json!({"service": "elbv2", "region": REGIONS[1]}),
-        json!({"service": "rds"}),
-    ];
-    let modes = [
-        ("deny", 1.0),
-        ("empty", 1.0),
-        ("page", 1.0),
-        ("redirect", 1.0),
-        ("garbage", 1.0),
-        ("error500", 1.0),
-        ("throttle", 0.5),
-        ("disconnect", 0.5),
-    ];
-    let (mode, ratio) = modes[random.usize(..modes.len())];
-    let mut fault = targets[random.usize(..targets.len())].clone();
-    fault["mode"] = json!(mode);
-    fault["ratio"] = json!(ratio);
-    fault
-}
-
-#[tokio::test]
-async fn random_faults_over_ten_collections_end_with_the_truth() {
-    let (aws, core) = (LocalAws::start(2, &REGIONS), TestCore::start(None).await);
-    // A call that fails to the end has a fifth of what is left of this.
-    let started = |core: &TestCore| {
-        Daemon::start(core, |command| {
-            command.args([
-                "--fork",
-                "--collector",
-                "aws",
-                "--aws-fork",
-                "--aws-role",
-                "Cloudkeeper",
-                "--aws-scrape-org",
-            ]);
-            aws.serve(command.args(["--timeout", "60", "--aws-region"]).args(REGIONS))
-        })
-    };
-    let graph = |core: &TestCore| Graph {
-        nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
-        edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
-    };
-    let daemon = started(&core);
-    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
-    let before = graph(&core);
-    let mut random = fastrand::Rng::with_seed(20_211_101);
-    for round in 0..10 {
-        let faults: Vec<Value> = (0..random.usize(1..4)).map(|_| random_fault(&mut random)).collect();
-        for fault in &faults {
-            aws.fault(fault.clone()).await;
-        }
-        // What is new may be seen or not; what was there stays.
-        aws.call("ec2", REGIONS[0], &[("Action", "CreateKeyPair"), ("KeyName", &format!("new-{round}"))]).await;
-        have(&core, "collect").await;
-        aws.reset().await;
-        let after = graph(&core);
-        let lost: Vec<_> = before.nodes.keys().filter(|id| !after.nodes.contains_key(*id)).collect();
-        assert!(lost.is_empty(), "round {round} with {faults:?} lost {lost:?}: {}", daemon.log());
-        let lost: Vec<_> = before.edges.difference(&after.edges).collect();
-        assert!(lost.is_empty(), "round {round} with {faults:?} lost edges {lost:?}: {}", daemon.log());
-    }
-    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
-    let fresh = TestCore::start(None).await;
-    let other = started(&fresh);
-    assert_eq!(have(&fresh, "collect").await.0, "action_done", "{}", other.log());
-    graph(&fresh).assert_same(&graph(&core), "after ten collections with faults");
-    assert_eq!(daemon.stop().await.0.code, 0);
-    assert_eq!(other.stop().await.0.code, 0);
 }
 
 #[tokio::test]
@@ -259,10 +130,7 @@ async fn kinds_and_regions_left_out_by_options_stay_if_asked_for() {
         assert_eq!(output.code, 0);
         let named = log.contains("options leave these out") && log.contains(" aws_ec2_instance,");
         assert_eq!(named, more == fewer, "{more:?}: {log}");
-        Graph {
-            nodes: core.nodes("ck").into_iter().map(|(id, node)| (id, reported(&node.reported))).collect(),
-            edges: core.edges("ck").into_iter().map(|(from, to, _)| (from, to)).collect(),
-        }
+        graph_of(&core)
     };
     let all: &[&str] = &["--aws-region", REGIONS[0], REGIONS[1]];
     let truth = collect(all).await;
@@ -274,129 +142,61 @@ async fn kinds_and_regions_left_out_by_options_stay_if_asked_for() {
 
 #[tokio::test]
 async fn core2_and_core4_hold_loss_without_gap_for_one_run() {
-    let aws = LocalAws::start(1, &REGIONS[..1]);
-    let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
-    let start = |uri: &str| {
-        Daemon::at(uri, |command| {
-            command.args(["--collector", "aws", "--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
-            aws.serve(command)
-        })
-    };
+    let (aws, cores) = (LocalAws::start(2, &REGIONS[..1]), Cores::start().await);
+    let start = || cores.daemons(&aws, &["--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
     // The nodes in both cores, after a collection that ends so in both.
-    let collect = async |daemons: &[Daemon; 2], expected: &str| {
-        let (kind, error) = have(&core2, "collect").await;
-        assert_eq!(kind, format!("action_{expected}"), "{}", daemons[0].log());
-        assert_eq!(error.contains("keep their last known state"), expected == "error", "{error}");
-        connected(&core4).await;
-        run_workflow(&core4).await;
-        let (_, metrics) = daemons[1].get("/metrics").await;
-        let line = format!("ckworker_actions_total{{action=\"collect\",result=\"{expected}\"}} 1");
-        assert!(metrics.contains(&line), "{}", daemons[1].log());
-        [core2.nodes("ck").len(), core4.nodes().await.len()]
+    let collect = async |daemons: &Daemons, expected: &str| {
+        for (kind, error) in cores.collect(daemons).await {
+            assert_eq!(kind, expected, "{error}: {}", daemons.logs());
+            assert_eq!(error.contains("keep their last known state"), expected == "action_error", "{error}");
+        }
+        cores.graphs().await.map(|graph| graph.nodes.len())
     };
     let keys: Vec<String> = (0..60).map(|number| format!("many-{number}")).collect();
     for key in &keys {
         aws.call("ec2", REGIONS[0], &[("Action", "CreateKeyPair"), ("KeyName", key)]).await;
     }
-    let daemons = [start(&core2.uri()), start(&core4.uri)];
-    let before = collect(&daemons, "done").await;
+    let daemons = start();
+    let before = collect(&daemons, "action_done").await;
     // What was there before is what the core has, and not what this process saw.
-    for daemon in daemons {
-        assert_eq!(daemon.stop().await.0.code, 0);
-    }
+    cores.stop(daemons).await;
     for key in &keys {
         aws.call("ec2", REGIONS[0], &[("Action", "DeleteKeyPair"), ("KeyName", key)]).await;
     }
-    let daemons = [start(&core2.uri()), start(&core4.uri)];
-    assert_eq!(collect(&daemons, "error").await, before);
-    for daemon in &daemons {
+    let daemons = start();
+    assert_eq!(collect(&daemons, "action_error").await, before);
+    for daemon in [&daemons.two, &daemons.four] {
         let (_, metrics) = daemon.get("/metrics").await;
         assert!(metrics.contains("ckworker_sudden_losses_total{collector=\"aws\"}"), "{}", daemon.log());
     }
-    assert_eq!(collect(&daemons, "done").await, before.map(|nodes| nodes - keys.len()), "confirmed");
-    for daemon in daemons {
-        assert_eq!(daemon.stop().await.0.code, 0);
-    }
+    let after = collect(&daemons, "action_done").await;
+    assert_eq!(after, before.map(|nodes| nodes - keys.len()), "confirmed");
+    cores.stop(daemons).await;
 }
 
 #[tokio::test]
 async fn core2_and_core4_forget_accounts_that_left() {
-    let (core2, core4) = (TestCore::start(None).await, LocalCore::start(&[]));
-    let aws = LocalAws::start(2, &REGIONS[..1]);
-    let two = daemon(&core2.uri(), &aws);
-    let four = daemon(&core4.uri, &aws);
-    connected(&core4).await;
+    let (aws, cores) = (LocalAws::start(2, &REGIONS[..1]), Cores::start().await);
+    let daemons = cores.daemons(&aws, &["--aws-region", REGIONS[0]]);
     let collect = async || {
-        assert_eq!(have(&core2, "collect").await.0, "action_done", "{}", two.log());
-        run_workflow(&core4).await;
+        for (kind, error) in cores.collect(&daemons).await {
+            assert_eq!(kind, "action_done", "{error}: {}", daemons.logs());
+        }
     };
     let counts = async || {
-        let in_core2 = core2.nodes("ck").into_values().map(|node| node.reported).collect::<Vec<_>>();
-        let in_core4 = core4.nodes().await.into_iter().map(|node| node["reported"].clone()).collect();
-        [in_core2, in_core4].map(|nodes: Vec<Value>| {
-            let of_kind = |kind: &str| nodes.iter().filter(|node| node["kind"] == kind).count();
+        cores.graphs().await.map(|graph| {
+            let of_kind = |kind: &str| graph.nodes.values().filter(|node| node["kind"] == kind).count();
             (of_kind("aws_account"), of_kind("aws_ec2_volume"))
         })
     };
     collect().await;
     let [both, in_core4] = counts().await;
-    assert_eq!((both.0, in_core4), (2, both), "{}", four.log());
+    assert_eq!((both.0, in_core4), (2, both), "{}", daemons.logs());
     aws.leave_organization(MEMBER).await;
     collect().await;
-    for (left, log) in counts().await.into_iter().zip([two.log(), four.log()]) {
+    for (left, log) in counts().await.into_iter().zip([daemons.two.log(), daemons.four.log()]) {
         assert!(left.0 == 1 && left.1 < both.1, "{left:?} of {both:?}: {log}");
         assert!(log.contains(MEMBER) && log.contains("no longer in the cloud"), "{log}");
     }
-    assert_eq!(two.stop().await.0.code, 0);
-    assert_eq!(four.stop().await.0.code, 0);
-}
-
-async fn connected(core: &LocalCore) {
-    core.until("workers", |workers| workers["connected"].as_array().is_some_and(|all| !all.is_empty())).await;
-}
-
-/// Has the core collect, and waits until that is over.
-async fn run_workflow(core: &LocalCore) {
-    let task = core.workflow("collect").await;
-    let is_over =
-        |tasks: &Value| tasks["running"].as_array().is_some_and(|running| running.iter().all(|one| one["id"] != task));
-    core.until("tasks", is_over).await;
-}
-
-#[tokio::test]
-async fn core4_keeps_what_a_fault_hides() {
-    let (aws, core) = (LocalAws::start(2, &REGIONS), LocalCore::start(&[]));
-    let daemon = daemon(&core.uri, &aws);
-    connected(&core).await;
-    let collect = async |result: &str, times: usize| {
-        run_workflow(&core).await;
-        let line = format!("ckworker_actions_total{{action=\"collect\",result=\"{result}\"}} {times}");
-        let (_, metrics) = daemon.get("/metrics").await;
-        assert!(metrics.contains(&line), "{line} is missing: {}", daemon.log());
-    };
-    let graph = async || {
-        let all = core.look("graph/fix").await;
-        let nodes = all["nodes"].as_array().unwrap().iter();
-        let edges = all["edges"]["default"].as_array().unwrap().iter();
-        Graph {
-            nodes: nodes.map(|node| (node["_key"].as_str().unwrap().into(), reported(&node["reported"]))).collect(),
-            edges: edges
-                .map(|edge| [&edge["from"], &edge["to"]].map(|end| end.as_str().unwrap().into()).into())
-                .collect(),
-        }
-    };
-    collect("done", 1).await;
-    let truth = graph().await;
-    assert!(truth.nodes.len() > 300 && truth.edges.len() > 600, "{} {}", truth.nodes.len(), truth.edges.len());
-    for (number, (what, faults, _)) in cases().into_iter().enumerate() {
-        for fault in faults {
-            aws.fault(fault).await;
-        }
-        collect("error", number + 1).await;
-        truth.assert_same(&graph().await, what);
-        aws.reset().await;
-    }
-    collect("done", 2).await;
-    truth.assert_same(&graph().await, "without a fault");
-    assert_eq!(daemon.stop().await.0.code, 0);
+    cores.stop(daemons).await;
 }

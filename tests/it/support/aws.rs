@@ -7,6 +7,8 @@ use std::{
 
 /// The account that is asked without a role, the only one of a server with one account.
 pub const ACCOUNT: &str = "123456789012";
+/// The access key of that account.
+const KEY: &str = "testing";
 
 /// A call that changed something, or tried to.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -135,11 +137,26 @@ impl LocalAws {
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// An access key of an account of the organization.
+    pub async fn key(&self, account: &str) -> String {
+        if account == ACCOUNT {
+            return KEY.to_owned();
+        }
+        let role = format!("arn:aws:iam::{account}:role/Cloudkeeper");
+        let parameters = [("Action", "AssumeRole"), ("RoleArn", role.as_str()), ("RoleSessionName", "test")];
+        element(&self.call("sts", "us-east-1", &parameters).await, "AccessKeyId").to_owned()
+    }
+
     /// Makes a call of a service with a query protocol, and answers status and body.
     pub async fn ask(&self, service: &str, region: &str, parameters: &[(&str, &str)]) -> (u16, String) {
+        self.ask_as(KEY, service, region, parameters).await
+    }
+
+    async fn ask_as(&self, key: &str, service: &str, region: &str, parameters: &[(&str, &str)]) -> (u16, String) {
         let version = match service {
             "ec2" => "2016-11-15",
             "iam" => "2010-05-08",
+            "sts" => "2011-06-15",
             "elasticloadbalancing" => "2012-06-01",
             _ => panic!("which version has {service}?"),
         };
@@ -147,12 +164,17 @@ impl LocalAws {
         let form = [&[("Version", version)], parameters].concat();
         let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(form.join("&"));
-        answered(signed(request, service, region)).await
+        answered(signed(request, key, service, region)).await
     }
 
     /// The same for a call that must succeed.
     pub async fn call(&self, service: &str, region: &str, parameters: &[(&str, &str)]) -> String {
-        let (status, body) = self.ask(service, region, parameters).await;
+        self.call_as(KEY, service, region, parameters).await
+    }
+
+    /// The same with an access key.
+    pub async fn call_as(&self, key: &str, service: &str, region: &str, parameters: &[(&str, &str)]) -> String {
+        let (status, body) = self.ask_as(key, service, region, parameters).await;
         assert_eq!(status, 200, "{parameters:?}: {body}");
         body
     }
@@ -163,7 +185,7 @@ impl LocalAws {
         let request = request.header("X-Amz-Target", "AWSOrganizationsV20161128.RemoveAccountFromOrganization");
         let request = request.header("Content-Type", "application/x-amz-json-1.1");
         let request = request.body(serde_json::json!({ "AccountId": account }).to_string());
-        let (status, body) = answered(signed(request, "organizations", "us-east-1")).await;
+        let (status, body) = answered(signed(request, KEY, "organizations", "us-east-1")).await;
         assert_eq!(status, 200, "{body}");
     }
 
@@ -176,7 +198,7 @@ impl LocalAws {
     pub async fn rest(&self, service: &str, region: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let request = reqwest::Client::new().request(method, format!("{}/{path}", self.endpoint));
-        answered(signed(request, service, region).body(body.to_owned())).await
+        answered(signed(request, KEY, service, region).body(body.to_owned())).await
     }
 
     /// The counts of requests.
@@ -187,8 +209,8 @@ impl LocalAws {
 }
 
 /// The server looks at who signs for what, and at no signature.
-fn signed(request: reqwest::RequestBuilder, service: &str, region: &str) -> reqwest::RequestBuilder {
-    let scope = format!("testing/20211101/{region}/{service}/aws4_request");
+fn signed(request: reqwest::RequestBuilder, key: &str, service: &str, region: &str) -> reqwest::RequestBuilder {
+    let scope = format!("{key}/20211101/{region}/{service}/aws4_request");
     request.header("Authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"))
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::poll::becomes;
 
 /// How long a test waits for something that must happen; the core looks at its work every second only.
-pub const HANG_GUARD: Duration = Duration::from_secs(60);
+pub const HANG_GUARD: Duration = Duration::from_secs(120);
 
 /// A running core. Dropping it ends it.
 pub struct LocalCore {
@@ -110,11 +110,29 @@ pub struct Events(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Events {
     /// Waits for an event of this type with this text in it.
     pub async fn wait(&mut self, message_type: &str, text: &str) -> Value {
+        let what = format!("{message_type} with {text:?}");
+        self.wait_for(&what, |event, frame| event["message_type"] == message_type && frame.contains(text)).await
+    }
+
+    /// Waits for the end of a workflow. Returns the messages of its errors until then.
+    pub async fn errors_until_end(&mut self, task: &str) -> Vec<String> {
+        let mut errors = Vec::new();
+        let is_end = |event: &Value, frame: &str| {
+            if event["message_type"] == "error" && frame.contains(task) {
+                errors.extend(event["data"]["message"].as_str().map(str::to_owned));
+            }
+            event["message_type"] == "task_end" && frame.contains(task)
+        };
+        self.wait_for(&format!("the end of {task}"), is_end).await;
+        errors
+    }
+
+    async fn wait_for(&mut self, what: &str, mut is_it: impl FnMut(&Value, &str) -> bool) -> Value {
         let search = async {
             while let Some(message) = self.0.next().await {
                 let Ok(frame) = message.unwrap().into_text() else { continue };
                 let Ok(event) = serde_json::from_str::<Value>(&frame) else { continue };
-                if event["message_type"] == message_type && frame.contains(text) {
+                if is_it(&event, &frame) {
                     return event;
                 }
             }
@@ -122,7 +140,7 @@ impl Events {
         };
         match timeout(HANG_GUARD, search).await {
             Ok(event) => event,
-            Err(_) => panic!("waited in vain for {message_type} with {text:?}"),
+            Err(_) => panic!("waited in vain for {what}"),
         }
     }
 }

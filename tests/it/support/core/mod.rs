@@ -33,7 +33,7 @@ pub use work::{Work, in_task};
 use super::poll::poll;
 
 /// How long a test waits for something that must happen.
-pub const HANG_GUARD: Duration = Duration::from_secs(60);
+pub const HANG_GUARD: Duration = Duration::from_secs(120);
 
 /// What all tasks of a test core share.
 pub(crate) struct Shared {
