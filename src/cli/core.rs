@@ -1,4 +1,4 @@
-//! The typed settings of everything but the collectors, and the checks that need more than one value.
+//! Typed settings of everything but the collectors, with the checks that need more than one value.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,27 +13,27 @@ use crate::{
 /// The settings of everything but the collectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreSettings {
-    /// Where ckcore is; `None` means that there is none.
+    /// The connection to the core; `None` means no core.
     pub ckcore: Option<CoreConfig>,
-    /// Edges between accounts are left out.
+    /// Whether edges between accounts are omitted.
     pub ignore_deferred_connections: bool,
-    /// Each collector gets a process of its own.
+    /// Whether each collector gets its own process.
     pub fork: bool,
-    /// How many collectors run at the same time, at least one.
+    /// The number of collectors that run at the same time, at least one.
     pub pool_size: usize,
-    /// Resources that are marked for it are cleaned up.
+    /// Whether marked resources are deleted.
     pub cleanup: bool,
-    /// How many resources are cleaned up at the same time, at least one.
+    /// The number of resources that are deleted at the same time, at least one.
     pub cleanup_pool_size: usize,
-    /// Clean-up is only logged.
+    /// Whether deletions are only logged.
     pub cleanup_dry_run: bool,
     /// `--keep-uncollected`.
     pub keep_uncollected: bool,
     /// `--hold-sudden-loss`: in percent, `None` if no loss is held.
     pub hold_sudden_loss: Option<u64>,
-    /// Graph and model of each collection are written to files.
+    /// Whether graph and model of each collection are written to files.
     pub debug_dump_json: bool,
-    /// The longest time that a collection or a clean-up may take.
+    /// The timeout of a collection or a cleanup.
     pub timeout: Duration,
     /// The address or host name to listen on.
     pub web_host: String,
@@ -65,7 +65,7 @@ impl CoreSettings {
     }
 }
 
-/// The connection to the core, or `None` if there is to be none.
+/// Returns the configuration of the core connection, or `None` without a core.
 fn core_config(settings: &Settings) -> Result<Option<CoreConfig>, CliError> {
     let Some(uri) = settings.text("ckcore-uri") else { return Ok(None) };
     let uri = address("ckcore-uri", uri, &["http", "https"])?;
@@ -111,12 +111,12 @@ fn generation(settings: &Settings) -> Result<Generation, CliError> {
     }
 }
 
-/// A text like that of [`named`], or `None` if the option was not given at all.
+/// Returns a string like that of [`named`], or `None` if the option was not given.
 fn given(settings: &Settings, name: &str, accepts: impl Fn(char) -> bool) -> Result<Option<String>, CliError> {
     settings.get(name).map(|_| named(settings, name, accepts)).transpose()
 }
 
-/// A text that must not be empty and goes into paths and names as it is.
+/// Returns a non-empty string of accepted characters, for paths and names.
 fn named(settings: &Settings, name: &str, accepts: impl Fn(char) -> bool) -> Result<String, CliError> {
     let Some(text) = settings.text(name) else { return Err(CliError::new(format!("--{name} must not be empty"))) };
     match text.chars().find(|c| !accepts(*c)) {
@@ -125,7 +125,7 @@ fn named(settings: &Settings, name: &str, accepts: impl Fn(char) -> bool) -> Res
     }
 }
 
-/// A web address without a trailing slash.
+/// Returns a web address without a trailing slash.
 fn address(name: &str, text: &str, schemes: &[&str]) -> Result<String, CliError> {
     let wrong = |why: String| CliError::new(format!("--{name} {why}, such as {}://localhost:8900", schemes[0]));
     let uri: Uri = text.parse().map_err(|_| wrong("must be a web address".into()))?;
@@ -135,7 +135,7 @@ fn address(name: &str, text: &str, schemes: &[&str]) -> Result<String, CliError>
     if uri.host().is_none_or(str::is_empty) || uri.port().is_some_and(|port| port.as_str().is_empty()) {
         return Err(wrong("must name a host".into()));
     }
-    // Nothing of it is repeated: it may hold a password.
+    // The message does not repeat the address: it may have a password.
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(wrong("must have no user name and no password (a key goes into CKWORKER_PSK)".into()));
     }

@@ -1,17 +1,17 @@
-//! What is wrong with a command line or an environment.
+//! Errors in the command line or the environment.
 
-/// One sentence or more that say which option or variable is wrong and what it takes; ready for a terminal.
+/// An error that names the option or variable and its valid values, formatted for a terminal.
 #[derive(Debug, thiserror::Error)]
 #[error("error: {0}\n\nFor more information, try 'ckworker --help'.")]
 pub struct CliError(String);
 
 impl CliError {
-    /// An error with this text, which begins in lower case and names the option.
+    /// Creates an error. The message begins in lower case and names the option.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The same error with its text rewritten.
+    /// Rewrites the message.
     pub(super) fn map(self, rewrite: impl FnOnce(&str) -> String) -> Self {
         Self(rewrite(&self.0))
     }

@@ -1,21 +1,21 @@
-//! Exit codes: the contract with service managers, scripts and people.
+//! Exit codes: the contract with service managers, scripts and users.
 
 use std::fmt::Write;
 
 use crate::report::RunReport;
 
-/// How the program ends.
+/// The exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
     /// Everything was collected and delivered, or a daemon was stopped by SIGTERM or SIGINT.
     Complete,
-    /// A fault in the program or in the system it runs on.
+    /// A bug in the program, or an error of the system.
     Internal,
-    /// An option, a variable or a combination of them is wrong; nothing was contacted.
+    /// Options or variables are invalid; nothing was contacted.
     Usage,
-    /// The result was delivered, but an account or a part of one is missing in it.
+    /// The result was delivered, but an account or a part of one is missing.
     Incomplete,
-    /// Nothing could be collected: credentials or endpoint are wrong, or every account failed.
+    /// No account could be collected.
     Nothing,
     /// The result could not be written or uploaded.
     Undelivered,
@@ -25,11 +25,11 @@ pub enum ExitCode {
     Signal(u8),
 }
 
-/// What each code means, for `--help`; `docs/operations.md` has the same table.
+/// The meaning of each code for `--help`; `docs/operations.md` has the same table.
 const TABLE: &[(&str, &str)] = &[
     ("0", "complete, or a daemon that was stopped by SIGTERM or SIGINT"),
-    ("1", "a fault in the program or the system"),
-    ("2", "wrong options or configuration; nothing was contacted"),
+    ("1", "a bug in ckworker, or an error of the system"),
+    ("2", "invalid options or configuration; nothing was contacted"),
     ("3", "incomplete: an account or a part of one is missing"),
     ("4", "nothing could be collected (credentials, endpoint, or every account failed)"),
     ("5", "the output or the upload could not be written"),
@@ -38,7 +38,7 @@ const TABLE: &[(&str, &str)] = &[
 ];
 
 impl ExitCode {
-    /// The number that the operating system gets.
+    /// Returns the number for the operating system.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -53,7 +53,7 @@ impl ExitCode {
         }
     }
 
-    /// What a delivered run is worth.
+    /// Returns the exit code of a delivered run.
     #[must_use]
     pub fn of(report: &RunReport) -> Self {
         if report.is_complete() {
@@ -65,7 +65,7 @@ impl ExitCode {
         }
     }
 
-    /// The table for people, two blanks before each line.
+    /// Returns the table for the help text, indented by two spaces.
     pub(super) fn table() -> String {
         TABLE.iter().fold(String::new(), |mut text, (code, meaning)| {
             // Writing to a String cannot fail.

@@ -1,4 +1,4 @@
-//! What the program was asked to do.
+//! The parsed command line: what to run, with which settings.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -9,12 +9,12 @@ use crate::{
     settings::{OptionSpec, Setting, Settings},
 };
 
-/// What the program was asked to do.
+/// A parsed command line.
 #[derive(Debug)]
 pub enum Invocation {
     /// Print this text to standard output and end with success.
     Print(String),
-    /// Be a worker on standard input and output. Takes no options, for all it needs comes in frames.
+    /// Run as a worker on standard input and output. Its settings arrive in frames.
     Worker,
     /// Collect, as a daemon or once.
     Run(Box<Run>),
@@ -29,11 +29,11 @@ pub struct Run {
     pub core: CoreSettings,
     /// The enabled collectors, at least one, in the order in which they were named.
     pub collectors: Vec<Enabled>,
-    /// How much is logged.
+    /// The verbosity of the log.
     pub verbosity: Verbosity,
-    /// Where the log goes instead of standard error.
+    /// The log file, instead of standard error.
     pub logfile: Option<PathBuf>,
-    /// What is to be logged as warnings once logging is up.
+    /// Warnings for the log, once it is set up.
     pub warnings: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Run {
 /// How long the program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Until it is stopped; ckcore gives the work.
+    /// Until it is stopped; the core issues the work.
     Daemon,
     /// One collection without a core.
     Collect {
@@ -74,9 +74,9 @@ pub enum Output {
 pub enum Verbosity {
     /// Errors only, no progress.
     Quiet,
-    /// What a user wants to follow.
+    /// Messages at level INFO.
     Normal,
-    /// What helps to find a fault.
+    /// Messages at level DEBUG.
     Verbose,
 }
 
@@ -84,7 +84,7 @@ pub enum Verbosity {
 pub struct Enabled {
     /// The collector.
     pub collector: &'static dyn Collector,
-    /// Its settings, secrets included.
+    /// The collector's settings, including secrets.
     pub settings: Settings,
 }
 
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Enabled {
 /// Reads the arguments, without the program's name, and the environment.
 ///
 /// # Errors
-/// What is wrong, for standard error; the exit code is [`ExitCode::Usage`](super::ExitCode::Usage).
+/// The error message for standard error; the exit code is [`ExitCode::Usage`](super::ExitCode::Usage).
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -105,7 +105,7 @@ pub fn parse(
     parse_with(collectors::all(), arguments, variables)
 }
 
-/// The same with other collectors than the registered ones.
+/// Parses the command line for other collectors than the registered ones.
 ///
 /// # Errors
 /// As [`parse`].
@@ -144,7 +144,7 @@ fn worker(arguments: &[OsString]) -> Result<Invocation, CliError> {
     }
 }
 
-/// The parser's error, with a hint where it cannot know what was meant.
+/// Returns the parser's error, with a hint for a misplaced command.
 fn explained(error: clap::Error, arguments: &[OsString]) -> CliError {
     if error.kind() == clap::error::ErrorKind::UnknownArgument && arguments.iter().any(|word| word == "collect") {
         return CliError::new("collect is a command and goes first: ckworker collect --output FILE [OPTIONS]");
@@ -248,7 +248,7 @@ fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Ve
     with_settings.collect()
 }
 
-/// The two flags say the same; the command line wins over the environment, where either may be true or false.
+/// Returns whether certificates are verified. The two flags are opposites; the command line takes precedence.
 fn verify_certs(settings: &Settings, given: &Given) -> Result<bool, CliError> {
     if given.on_command_line("verify-certs") || given.on_command_line("no-verify-certs") {
         return Ok(given.on_command_line("verify-certs"));
@@ -263,7 +263,7 @@ fn verify_certs(settings: &Settings, given: &Given) -> Result<bool, CliError> {
     }
 }
 
-/// The command line wins over the environment as a whole: `--quiet` silences `CKWORKER_VERBOSE=true`.
+/// Returns the verbosity. The command line takes precedence as a whole: `--quiet` overrides `CKWORKER_VERBOSE=true`.
 fn verbosity(settings: &Settings, given: &Given) -> Result<Verbosity, CliError> {
     let (verbose, quiet) = (settings.flag("verbose"), settings.flag("quiet"));
     match (verbose, quiet) {

@@ -1,4 +1,4 @@
-//! Secrets on the command line, which every user of the machine can read: they are moved into the environment.
+//! Moves secrets from the command line, which every user of the machine can read, into the environment.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,19 +15,19 @@ use crate::{collector_api::Collector, collectors};
 /// A command line without secrets.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// What is left of the arguments.
+    /// The remaining arguments.
     pub arguments: Vec<OsString>,
-    /// What has to be added to the environment.
+    /// The variables to add to the environment.
     pub variables: Vec<(String, OsString)>,
 }
 
-/// The arguments, which the parser has accepted, without secrets; `None` if there are none among them.
+/// Returns the accepted arguments without secrets; `None` if they have none.
 #[must_use]
 pub fn without_secrets(arguments: &[OsString]) -> Option<Moved> {
     without_secrets_of(collectors::all(), arguments)
 }
 
-/// The same with other collectors than the registered ones.
+/// Does so for other collectors than the registered ones.
 pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], arguments: &[OsString]) -> Option<Moved> {
     let known = command::command(registered);
     let names: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
@@ -45,7 +45,7 @@ pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], argument
         };
         let value = joined.or_else(|| rest.next().cloned()).unwrap_or_default();
         let variable = variable(secret);
-        // The last one counts, as on the command line.
+        // The last value takes precedence, as on the command line.
         moved.variables.retain(|(other, _)| *other != variable);
         moved.variables.push((variable, value));
         options.retain(|other| *other != secret);
@@ -70,7 +70,7 @@ fn split(argument: &OsStr) -> (Option<&str>, Option<OsString>) {
     (name.filter(|name| !name.is_empty()), value)
 }
 
-/// The option that a name or its beginning stands for.
+/// Returns the option that a name or its prefix stands for.
 fn meant<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let exact = names.iter().find(|known| **known == name);
     let mut begun = names.iter().filter(|known| known.starts_with(name));

@@ -1,11 +1,11 @@
-//! From what was given to the values of options: command line, else environment, else default.
+//! Values of options: from the command line, else the environment, else the default.
 
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{CliError, environment::Environment};
 use crate::settings::{OptionKind, OptionSpec, Setting, Settings};
 
-/// What was given, and by what means.
+/// The command line and the environment.
 pub(super) struct Given {
     pub(super) matches: ArgMatches,
     pub(super) environment: Environment,
@@ -17,7 +17,7 @@ impl Given {
         self.matches.value_source(name) == Some(ValueSource::CommandLine)
     }
 
-    /// The values of these options, with defaults.
+    /// Returns the values of these options, with defaults.
     pub(super) fn settings(&self, specs: &[OptionSpec]) -> Result<Settings, CliError> {
         let mut settings = Settings::defaults(specs);
         for spec in specs {
@@ -28,7 +28,7 @@ impl Given {
         Ok(settings)
     }
 
-    /// The value of one option, if one was given.
+    /// Returns the value of an option, if one was given.
     pub(super) fn setting(&self, spec: &OptionSpec) -> Result<Option<Setting>, CliError> {
         if self.on_command_line(spec.name) {
             return self.converted_argument(spec).map(Some);
@@ -37,7 +37,7 @@ impl Given {
         converted(spec, &found.variable, found.values).map(Some)
     }
 
-    /// An error about these options; where a value came from the environment, the variable is named instead.
+    /// Rewrites an error to name the variable instead of the option, where the value came from the environment.
     pub(super) fn explained(&self, error: CliError, specs: &[OptionSpec]) -> CliError {
         error.map(|text| self.with_variables(text, specs))
     }
@@ -56,7 +56,7 @@ impl Given {
         named + rest
     }
 
-    /// The variable that the value of this option came from.
+    /// Returns the variable that the value of this option came from.
     fn variable(&self, spec: &OptionSpec) -> Option<String> {
         let found = self.environment.find(spec).ok().flatten().filter(|_| !self.on_command_line(spec.name));
         found.map(|found| found.variable)

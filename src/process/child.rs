@@ -11,8 +11,8 @@ use tokio::{process::Child, time::timeout};
 
 use super::reaper;
 
-/// How long the kernel may take to end a killed process before the owner stops waiting for it.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which the owner stops waiting for a killed process.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a worker is stopped by its supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +171,7 @@ impl WorkerProcess {
             }
         }
         self.signal(Signal::SIGKILL);
-        let status = timeout(KILL_PATIENCE, self.child.wait()).await;
+        let status = timeout(KILL_TIMEOUT, self.child.wait()).await;
         self.after_exit();
         match status {
             Ok(Ok(status)) => status.into(),

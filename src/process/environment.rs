@@ -1,4 +1,4 @@
-//! What of the environment a worker gets: what it needs to reach the network, and no secret.
+//! The allow-list of a worker's environment: network settings, and no secrets.
 
 use std::ffi::{OsStr, OsString};
 

@@ -1,4 +1,4 @@
-//! The first statements of a worker process.
+//! The first statements of a worker process: streams, limits and privileges.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use nix::{
 };
 use thiserror::Error;
 
-/// How much rather the kernel should take a worker than its supervisor when memory runs out (-1000 to 1000).
+/// The preference of the kernel's out-of-memory killer for a worker over its supervisor (-1000 to 1000).
 const OOM_SCORE_ADJ: &str = "500";
 
 /// A worker could not take over its descriptors.
 #[derive(Debug, Error)]
 pub enum GuardError {
-    /// It was started by hand.
-    #[error("`ckworker worker` is started by ckworker itself; there is nothing to do by hand")]
+    /// The process was not started by a supervisor.
+    #[error("`ckworker worker` is started by ckworker itself; it cannot be started by hand")]
     NotAWorker,
     /// The system refused.
     #[error("cannot set up the streams of a worker: {0}")]
@@ -44,7 +44,7 @@ pub fn take_frames() -> Result<UnixStream, GuardError> {
     if frames.local_addr().is_err() {
         return Err(GuardError::NotAWorker);
     }
-    // The end of a pipe that nobody writes to reads as the end of a file, also on a system without /dev/null.
+    // A pipe without writers reads as the end of a file, also on a system without /dev/null.
     let (nothing, _) = io::pipe()?;
     dup2_stdin(&nothing).map_err(io::Error::from)?;
     dup2_stdout(io::stderr()).map_err(io::Error::from)?;
@@ -52,9 +52,9 @@ pub fn take_frames() -> Result<UnixStream, GuardError> {
     Ok(frames)
 }
 
-/// Makes this worker die with its supervisor, be the first to go when memory is short, and leave no core dump.
+/// Makes the kernel kill this worker when its supervisor exits or memory runs out, and disables core dumps.
 ///
-/// None of these is vital: the end of the frames' stream ends a worker in any case.
+/// Failures are ignored: the end of the frame stream ends a worker in any case.
 pub fn restrain() {
     let parent = getppid();
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
@@ -67,12 +67,12 @@ pub fn restrain() {
     forbid_core_dumps();
 }
 
-/// The name in lists of processes, which is `exe` after a start by way of `/proc`.
+/// Sets the name in process lists, which is `exe` after a start through `/proc`.
 pub fn take_name() {
     let _ = prctl::set_name(c"ckworker");
 }
 
-/// Credentials are in memory: neither a core dump nor another user's debugger may have them.
+/// Disables core dumps and debuggers of other users, because credentials are in memory.
 pub fn forbid_core_dumps() {
     let _ = prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);

@@ -60,7 +60,7 @@ impl WorkerLog {
 }
 
 fn lost(lines: u64) -> Event {
-    let message = format!("{lines} log lines were dropped because they came too fast");
+    let message = format!("dropped {lines} log lines: the queue was full");
     Event::Log { level: Level::Warn, target: "telemetry".to_owned(), message }
 }
 

@@ -18,11 +18,11 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What is listed on the first page.
+/// The pages that the first page lists.
 const PAGES: &[(&str, &str)] = &[
-    ("health", "whether the process lives"),
-    ("ready", "whether ckcore can give work"),
-    ("metrics", "measurements for Prometheus"),
+    ("health", "whether the process is running"),
+    ("ready", "whether the core is connected"),
+    ("metrics", "metrics for Prometheus"),
     ("jobs", "the state of every job, as JSON"),
 ];
 

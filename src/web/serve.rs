@@ -1,9 +1,8 @@
-//! Accepting connections, within bounds.
+//! Accepts connections, within bounds.
 //!
-//! A connection first waits for its request's head. Connections that wait are not served yet, so their number says nothing
-//! about load: when there are too many, the oldest one is dropped. Whoever sends a head is then served in one of two places:
-//! probes (`/health`, `/ready`) have one of their own, all other pages share the second. So probes are answered whatever
-//! other clients do.
+//! A connection first waits for its request's head. When too many connections wait, the oldest is dropped. A request is then
+//! served within one of two limits: probes (`/health`, `/ready`) have their own, all other pages share the second. So probes
+//! are served regardless of other clients.
 
 use std::{
     collections::VecDeque,
@@ -33,12 +32,12 @@ use crate::{
 /// The largest head of a request in bytes; hyper wants 8 KiB at least.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// How long to wait after the system refused a connection, which it does when descriptors run out.
+/// The pause after a failed accept, such as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// How long open requests may take once the server is to end.
+/// The grace period of open requests at shutdown.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the pages are made from. Cloning is cheap.
+/// The state that the pages show. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct WebState {
     /// The measurements.
@@ -80,7 +79,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The usual limits for at most so many descriptors. A probe has its place in any case.
+    /// Returns the usual limits, scaled down to a number of descriptors; at least two of each.
     #[must_use]
     pub fn within(descriptors: usize) -> Self {
         let usual = Self::default();
@@ -177,7 +176,7 @@ impl Waiting {
             && let Some((_, _, handle)) = self.0.pop_front()
         {
             handle.abort();
-            tracing::debug!(peer = "client", "dropped a silent client, to make room for another one");
+            tracing::debug!(peer = "client", "dropping a silent client for a new one");
         }
     }
 }
@@ -235,8 +234,8 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service);
         match timeout(limits.connection, serving).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(peer = "client", %error, "a client's request broke off"),
-            Err(_) => tracing::debug!(peer = "client", "a client was too slow"),
+            Ok(Err(error)) => tracing::debug!(peer = "client", %error, "request of a client failed"),
+            Err(_) => tracing::debug!(peer = "client", "client exceeded its timeout"),
         }
     }
 }

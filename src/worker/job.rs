@@ -1,4 +1,4 @@
-//! One job: plan, collect one unit, or both.
+//! Execution of one job: plan, collect one unit, or both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 /// A unit that computes does not count, as the timer runs in the same thread.
 const STALL: Duration = Duration::from_secs(30);
 
-/// Makes the contexts of one job.
+/// Creates the contexts of one job.
 struct Contexts {
     settings: Arc<Settings>,
     requests: mpsc::Sender<Request>,
@@ -32,19 +32,19 @@ impl Contexts {
     }
 }
 
-/// How a job reaches its session.
+/// The channels between a job and its session.
 pub(super) struct Links {
-    /// Questions to the supervisor.
+    /// Requests to the supervisor.
     pub(super) requests: mpsc::Sender<Request>,
-    /// What a worker with [`Task::Operate`] has to do; ends when no more will come.
+    /// The operations of a worker with [`Task::Operate`]; closed when there are no more.
     pub(super) operations: mpsc::Receiver<Operation>,
     /// Frames to the supervisor.
     pub(super) out: mpsc::Sender<FromWorker>,
-    /// Where waits are registered.
+    /// The registry of waits.
     pub(super) waits: Waits,
 }
 
-/// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error is one of the job as a whole.
+/// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error fails the job as a whole.
 pub(super) async fn run(
     job: Arc<Job>,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
@@ -96,7 +96,7 @@ async fn collect_all(
     Ok(())
 }
 
-/// Collects one unit and says how it went; an error means that nobody listens any more.
+/// Collects one unit and sends its outcome. An error means that the session has ended.
 async fn collect(collector: &dyn Collector, contexts: &Contexts, index: u32, unit: &Unit) -> Result<(), Failure> {
     send(&contexts.out, FromWorker::UnitStarted { unit: index }).await?;
     let context = contexts.of(index);
@@ -116,13 +116,13 @@ async fn collect(collector: &dyn Collector, contexts: &Contexts, index: u32, uni
 fn stalled(unit: &str) -> Failure {
     let seconds = STALL.as_secs();
     let message = format!(
-        "{unit} made no progress for {seconds} s and waited for nothing outside the worker: a bug in its collector, \
+        "{unit} made no progress for {seconds} s and waited for nothing outside the worker: a bug in its collector; \
          please report it"
     );
     Failure { kind: FailureKind::Stalled, message }
 }
 
 async fn send(out: &mpsc::Sender<FromWorker>, frame: FromWorker) -> Result<(), Failure> {
-    let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() };
+    let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is stopping".into() };
     out.send(frame).await.map_err(over)
 }

@@ -1,14 +1,13 @@
-//! The inside of a worker: handshake, one job, frames out, exit.
+//! The inside of a worker: handshake, one job, frames, exit.
 //!
 //! # Theory of operation
 //!
-//! A [`session`] talks over any pair of a reader and a writer: the socket of a child process, or an in-memory pipe when
-//! nothing is forked. It never relies on the supervisor to be ended: it stops by itself when its request stream ends,
-//! when it is cancelled, and at its soft deadline.
+//! A [`session`] uses any pair of a reader and a writer: the socket of a child process, or an in-memory pipe for a thread.
+//! It stops by itself when its request stream ends, when it is cancelled, and at its soft deadline.
 
-mod desk;
 mod job;
 mod operate;
+mod pending_requests;
 mod session;
 
 use std::{process::ExitCode, time::Duration};
@@ -16,11 +15,11 @@ use std::{process::ExitCode, time::Duration};
 use tokio::net::UnixStream;
 use worker_proto::{EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER};
 
-pub use session::{Place, SessionError, run};
+pub use session::{Isolation, SessionError, run};
 
 use crate::{collectors, process::guard, telemetry};
 
-/// How long the runtime may take to wind down after the last frame.
+/// The timeout of the runtime's shutdown after the last frame.
 const WIND_DOWN: Duration = Duration::from_millis(200);
 
 /// The hidden `worker` command: the whole life of a worker process.
@@ -44,7 +43,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         let (reader, writer) = UnixStream::from_std(frames)?.into_split();
-        run(reader, writer, &collectors::find, Place::Process).await
+        run(reader, writer, &collectors::find, Isolation::Process).await
     });
     runtime.shutdown_timeout(WIND_DOWN);
     match result {

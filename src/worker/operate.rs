@@ -1,4 +1,4 @@
-//! Operations on the resources of one account, side by side, each within its own limit.
+//! Concurrent operations on the resources of one account, each with its own timeout.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use worker_proto::{Failure, FailureKind, FromWorker, Operation, Outcome, Unit};
 
 use crate::collector_api::{CollectContext, Collector};
 
-/// Operations that run at the same time; more wait.
+/// The number of operations that run at the same time.
 const PARALLEL: usize = 64;
 
-/// Carries out what comes until no more will and all have ended.
+/// Executes operations until the channel is closed and all have ended.
 ///
 /// # Errors
-/// If nobody listens any more. A failed operation is no error: it is reported.
+/// If the session has ended. A failed operation is sent as its outcome.
 pub(super) async fn run(
     collector: &dyn Collector,
     context: &CollectContext,
@@ -39,7 +39,7 @@ pub(super) async fn run(
 
 async fn report(ended: impl Future<Output = (u64, Outcome)>, out: &mpsc::Sender<FromWorker>) -> Result<(), Failure> {
     let (id, outcome) = ended.await;
-    let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is ending".into() };
+    let over = |_| Failure { kind: FailureKind::Cancelled, message: "the worker is stopping".into() };
     out.send(FromWorker::Operated { id, outcome }).await.map_err(over)
 }
 
@@ -50,7 +50,7 @@ async fn one(collector: &dyn Collector, context: &CollectContext, unit: &Unit, o
         Ok(Err(failure)) => Outcome::Failed(failure),
         Err(_) => Outcome::Failed(Failure {
             kind: FailureKind::Cancelled,
-            message: format!("it did not end within {} seconds", limit.as_secs()),
+            message: format!("operation timed out after {} s", limit.as_secs()),
         }),
     };
     (operation.id, outcome)

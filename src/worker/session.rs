@@ -1,4 +1,4 @@
-//! One session: greeting, job, frames in both directions, end.
+//! One session: handshake, job, frames in both directions, end.
 
 use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use worker_proto::{
 };
 
 use super::{
-    desk::Desk,
     job::{self, Links},
+    pending_requests::PendingRequests,
 };
 use crate::{
     collector_api::{BoxFuture, Collector, Request, TICK, Waits},
@@ -24,47 +24,47 @@ use crate::{
     telemetry::WorkerLog,
 };
 
-/// How long a worker waits for its greeting and its job.
+/// The timeout for the greeting and for the job.
 const GREETING: Duration = Duration::from_secs(30);
-/// Between two signs of life. The supervisor ends a worker after a minute of silence, so that eleven may be late on a
-/// machine that is overloaded; more often would wake hundreds of waiting workers for nothing.
+/// The interval of `Alive` frames. The supervisor kills a worker after a minute without a frame, so an overloaded machine
+/// may delay eleven of them; a shorter interval would wake hundreds of idle workers.
 const ALIVE: Duration = TICK;
-/// Questions that may wait for room; more stay with those who ask.
+/// The capacity of the request queue.
 const QUESTIONS: usize = 64;
-/// Frames that may wait for the pipe; each is at most about a batch.
+/// The capacity of the frame queue; each frame is at most about a batch.
 const QUEUE: usize = 8;
-/// Log lines and measurements that may wait; beyond, they are dropped.
+/// The capacity of the log queue; further lines and measurements are dropped.
 const LOG_QUEUE: usize = 256;
-/// Operations that may wait for being begun; the supervisor has fewer open.
+/// The capacity of the operation queue; the supervisor has fewer open.
 const OPERATIONS: usize = 256;
-/// How long the last frames may take to be written.
+/// The timeout for writing the last frames.
 const LAST_FRAMES: Duration = Duration::from_secs(10);
 
-/// Where a session runs.
+/// The isolation of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In a process of its own: limits apply, and log lines travel as frames.
+pub enum Isolation {
+    /// A process: limits apply, and log lines are sent as frames.
     Process,
-    /// In the supervisor's process.
-    Inside,
+    /// A thread of the supervisor's process.
+    Thread,
 }
 
-/// A session could not go on. What it had to say about its job was said in frames.
+/// A session failed. Results of its job were sent as frames before.
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// The stream of frames broke.
     #[error(transparent)]
     Protocol(#[from] ProtoError),
-    /// Nothing came in time.
+    /// A frame did not arrive in time.
     #[error("no {0} within {1:?}")]
     Silence(&'static str, Duration),
-    /// Something else than expected came.
+    /// An unexpected frame arrived.
     #[error("expected {0}")]
     Unexpected(&'static str),
-    /// The other side let go before the job was given.
-    #[error("the supervisor is gone")]
+    /// The supervisor closed the connection before it sent the job.
+    #[error("the supervisor closed the connection")]
     Gone,
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -72,12 +72,12 @@ pub enum SessionError {
 /// Runs one session to its end.
 ///
 /// # Errors
-/// If the streams break or the peer does not follow the protocol. A failed job is no error: it was reported.
+/// If a stream breaks or the supervisor violates the protocol. A failed job is sent as a frame.
 pub async fn run<R, W>(
     reader: R,
     writer: W,
     find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    place: Place,
+    isolation: Isolation,
 ) -> Result<(), SessionError>
 where
     R: AsyncRead + Unpin + Send + 'static,
@@ -89,7 +89,7 @@ where
     let ToWorker::Hello { memory_limit, .. } = incoming.first("greeting").await? else {
         return Err(SessionError::Unexpected("a greeting first"));
     };
-    if place == Place::Process {
+    if isolation == Isolation::Process {
         guard::limit_memory(memory_limit);
     }
     let ToWorker::Job(job) = incoming.first("job").await? else {
@@ -98,7 +98,7 @@ where
     let (out, frames) = mpsc::channel(QUEUE);
     let (log, events) = mpsc::channel(LOG_QUEUE);
     let libraries = find(&job.collector).map_or(&[][..], |collector| collector.library_levels());
-    let _log = (place == Place::Process).then(|| WorkerLog::init(job.level, libraries, log.clone()));
+    let _log = (isolation == Isolation::Process).then(|| WorkerLog::init(job.level, libraries, log.clone()));
     drop(log);
     let waits = Waits::default();
     let writing = tokio::spawn(write_frames(writer, frames, events, waits.clone()));
@@ -124,17 +124,17 @@ async fn drive(
     let links = Links { requests, operations, out: out.clone(), waits: waits.clone() };
     let work = job::run(Arc::new(job), find, links, deadline);
     tokio::pin!(work);
-    let mut desk = Desk::default();
+    let mut pending = PendingRequests::default();
     let mut questions = Questions::new(out.clone());
     let mut beat = interval(ALIVE);
     loop {
         tokio::select! {
             result = &mut work => return Ok(result),
-            Some(request) = asked.recv(), if questions.have_room() => questions.extend(desk.take(request)),
+            Some(request) = asked.recv(), if questions.have_room() => questions.extend(pending.take(request)),
             () = questions.send_next() => {}
             frame = incoming.next() => match frame? {
-                Some(ToWorker::Credentials { unit, credentials }) => desk.credentials(unit, &credentials),
-                Some(ToWorker::Shared { key, value }) => desk.shared(&key, value),
+                Some(ToWorker::Credentials { unit, credentials }) => pending.credentials(unit, &credentials),
+                Some(ToWorker::Shared { key, value }) => pending.shared(&key, value),
                 Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
                 Some(ToWorker::Finish) => orders = None,
                 Some(ToWorker::Cancel) => return Ok(Err(cancelled_because("the supervisor cancelled the job"))),

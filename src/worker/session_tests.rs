@@ -162,7 +162,7 @@ impl Supervisor {
     async fn start(task: Task) -> Self {
         let (ours, theirs) = duplex(16 * 1024);
         let (reader, writer) = split(theirs);
-        let session = tokio::spawn(async move { run(reader, writer, &find, Place::Inside).await });
+        let session = tokio::spawn(async move { run(reader, writer, &find, Isolation::Thread).await });
         let (reader, writer) = split(ours);
         let mut supervisor = Self {
             reader: FrameReader::new(reader),

@@ -39,16 +39,16 @@ fn certificate_with_signed_fingerprint_is_trusted() {
 }
 
 #[test]
-fn everything_else_is_not_and_says_why() {
+fn unproved_certificate_is_rejected_with_the_reason() {
     let good = colons(SHA256);
     let other = colons(&SHA256.replace('8', "9"));
     for (pem, header, why) in [
         (PEM, None, "without a pre-shared key"),
         (PEM, Some(token("another", &good, 60)), "the same --psk"),
-        (PEM, Some(token("key", &other, 60)), "somebody may be between"),
+        (PEM, Some(token("key", &other, 60)), "attacker"),
         (PEM, Some(token("key", &good, -3600)), "clocks"),
         (PEM, Some("Bearer nonsense".to_owned()), "is invalid"),
-        ("no certificate", Some(token("key", &good, 60)), "no certificate"),
+        ("no certificate", Some(token("key", &good, 60)), "not a certificate"),
     ] {
         let error = check(pem.as_bytes(), header.as_deref(), &psk("key")).unwrap_err();
         assert!(error.message.contains(why) && !error.retryable, "{error}");

@@ -62,7 +62,7 @@ fn start_thread(order: &JobOrder, context: &LinkContext) -> io::Result<Peer> {
         let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let (reader, writer) = split(theirs);
-                let result = runtime.block_on(worker::run(reader, writer, &find, worker::Place::Inside));
+                let result = runtime.block_on(worker::run(reader, writer, &find, worker::Isolation::Thread));
                 if let Err(error) = &result {
                     tracing::debug!(peer = "worker", %error, "a worker inside this process ended early");
                 }

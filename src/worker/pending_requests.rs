@@ -1,4 +1,4 @@
-//! What a job asks of the supervisor, and who waits for the answer.
+//! A worker's pending requests to the supervisor.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::{
 
 type CredentialWaiter = (u32, oneshot::Sender<Result<Credentials, Failure>>);
 
-/// The open questions of one worker; bounded by the number of units that run and of what they do at the same time.
+/// The pending requests of one worker. Their number is bounded by the concurrency of its units.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct PendingRequests {
     credentials: Vec<CredentialWaiter>,
     shared: SingleFlight<SharedWaiter>,
-    /// Who asked first in this worker, until the supervisor has answered.
+    /// The first requesters in this worker, until the supervisor has answered.
     first: BTreeMap<String, (u64, SharedWaiter)>,
     asked: u64,
 }
 
-impl Desk {
-    /// Takes a request, and answers what has to be said to the supervisor about it.
+impl PendingRequests {
+    /// Adds a request, and returns the frame for the supervisor, if one is needed.
     pub(super) fn take(&mut self, request: Request) -> Option<FromWorker> {
         match request {
             Request::Credentials(unit, waiter) => {
@@ -36,7 +36,7 @@ impl Desk {
                 let told = self.shared.publish(&key, who, value.clone());
                 let passed_on = told.iter().any(|(_, answer)| *answer == Answer::Fetch);
                 tell(told);
-                // If another unit of this worker fetches next, the supervisor need not know.
+                // If the lease passes to another unit of this worker, the supervisor is not involved.
                 (!passed_on).then_some(FromWorker::Publish { key, value })
             }
         }
@@ -59,15 +59,15 @@ impl Desk {
         }
     }
 
-    /// The supervisor has credentials, or none.
+    /// Delivers the supervisor's answer to requests for credentials.
     pub(super) fn credentials(&mut self, unit: u32, credentials: &Result<Credentials, Failure>) {
         for (_, waiter) in self.credentials.extract_if(.., |(waiting, _)| *waiting == unit) {
-            // One that no longer waits needs no answer.
+            // The waiter may have been dropped.
             let _ = waiter.send(credentials.clone());
         }
     }
 
-    /// The supervisor has a value, or nobody has it.
+    /// Delivers the supervisor's answer to a request for a shared value: the value, or a lease.
     pub(super) fn shared(&mut self, key: &str, value: Option<String>) {
         let Some((who, waiter)) = self.first.remove(key) else { return };
         match value {
