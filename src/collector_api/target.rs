@@ -1,55 +1,54 @@
-//! The target of an operation: a resource as the core has it, and its location.
+//! The target of an operation: a resource as stored in the core, with its account and region.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use worker_proto::{Failure, FailureKind};
 
-/// A resource whose tags are changed or that is deleted.
+/// A resource to be tagged or deleted.
 ///
-/// Its fields are those that the core has stored. Related resources are listed in the cloud when they are needed,
-/// because the graph may be hours old.
+/// It has the core's state, which may be hours old. An operation reads the resource's dependencies from the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// The kind, such as `aws_ec2_volume`.
+    /// The resource's kind.
     pub kind: String,
-    /// The ID in the cloud.
+    /// The resource's ID in the cloud.
     pub id: String,
-    /// The name; the ID if there is none.
+    /// The resource's name, or its ID if it has none.
     pub name: String,
-    /// The fields, tags among them.
+    /// The resource's fields, including its tags.
     pub reported: Map<String, Value>,
     /// The cloud's ID, which is the collector's name.
     pub cloud: String,
-    /// The account.
+    /// The resource's account.
     pub account: ParentNode,
-    /// The region, if it is certain.
+    /// The resource's region, if it is certain.
     pub region: Option<ParentNode>,
 }
 
 /// The account or the region of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParentNode {
-    /// The ID in the cloud.
+    /// The node's ID in the cloud.
     pub id: String,
-    /// The name, if known.
+    /// The node's name, if known.
     pub name: Option<String>,
-    /// The fields; may be empty.
+    /// The node's fields; may be empty.
     pub reported: Map<String, Value>,
 }
 
 impl Target {
-    /// Parses the target of an operation.
+    /// Reads the target of an operation from JSON.
     ///
     /// # Errors
-    /// `Internal` if it is malformed.
+    /// `Internal` if the JSON is not a target.
     pub fn read(json: &str) -> Result<Self, Failure> {
         serde_json::from_str(json).map_err(|error| Failure {
             kind: FailureKind::Internal,
-            message: format!("the target of an operation cannot be read: {error}"),
+            message: format!("cannot read the target of an operation: {error}; please report this bug"),
         })
     }
 
-    /// Returns a field that is a string and not empty.
+    /// Returns a field that is a non-empty string.
     #[must_use]
     pub fn text(&self, field: &str) -> Option<&str> {
         self.reported.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
@@ -61,7 +60,7 @@ impl Target {
         self.reported.get("tags")?.get(key)?.as_str()
     }
 
-    /// Returns kind, name and ID, as users read them.
+    /// Returns kind, name and ID for messages.
     #[must_use]
     pub fn label(&self) -> String {
         if self.name == self.id {

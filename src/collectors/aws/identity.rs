@@ -230,11 +230,11 @@ mod tests {
             (403, "RegionDisabledException", Configuration, "AWS_REGION", false),
             (400, "RequestExpired", Credentials, "clock", false),
             (403, "InvalidSignatureException", Credentials, "secret access key", false),
-            (403, "AccessDenied", Credentials, "are allowed to do this", true),
+            (403, "AccessDenied", Credentials, "have the permission", true),
             (403, "InvalidClientTokenId", Credentials, "are current", false),
             (400, "SomethingNewException", Configuration, "AWS options", false),
-            (400, "ThrottlingException", Unavailable, "may pass", false),
-            (503, "ServiceUnavailable", Unavailable, "may pass", false),
+            (400, "ThrottlingException", Unavailable, "retry later", false),
+            (503, "ServiceUnavailable", Unavailable, "retry later", false),
         ] {
             let (found, message, is_denied) = answered(status, Some(code));
             assert_eq!((found, is_denied), (kind, denied), "{message}");

@@ -87,10 +87,10 @@ impl Collector for Example {
         Box::pin(resources::collect(context))
     }
 
-    fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
-        let is_resource = schema()?.kind(&target.kind).is_some_and(|kind| kind.is_a("example_resource"));
+    fn operator(&self, _settings: &Settings, subject: &Target) -> Result<Unit, Failure> {
+        let is_resource = schema()?.kind(&subject.kind).is_some_and(|kind| kind.is_a("example_resource"));
         if !is_resource {
-            let message = format!("{} cannot be changed: only resources of the account can", target.label());
+            let message = format!("{} cannot be changed: only resources of the account can", subject.label());
             return Err(Failure { kind: FailureKind::Configuration, message });
         }
         Ok(Unit {

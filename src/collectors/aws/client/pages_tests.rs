@@ -146,7 +146,7 @@ async fn endless_empty_pages_end_with_error() {
         ("eks without list", endless(of("eks", "ListClusters"), absent).await),
     ] {
         assert_eq!(pages, 999, "{name}: {error}");
-        assert!(error.contains("1000 pages in a row without an item"), "{name}: {error}");
+        assert!(error.contains("1000 consecutive pages without an item"), "{name}: {error}");
     }
 }
 

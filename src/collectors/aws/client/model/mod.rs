@@ -296,7 +296,7 @@ impl Operation {
             "xmlns" => self.namespace = Some(value),
             "checksum" => self.checksum = true,
             "unwrapped" => self.unwrapped = true,
-            "response" => self.reply_roots = value.split(',').collect(),
+            "reply" => self.reply_roots = value.split(',').collect(),
             _ => self.paginator.get_or_insert_default().set(key, value)?,
         }
         Some(())
