@@ -118,8 +118,7 @@ pub(super) async fn run(
     let mut reaping = interval(REAP);
     reaping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !dispatcher.is_over() {
-        let now = Instant::now();
-        let wake = dispatcher.state.wake_at(now);
+        let wake = dispatcher.state.wake_at();
         tokio::select! {
             Some(signal) = signals.next() => {
                 tracing::info!(signal, "stopping");

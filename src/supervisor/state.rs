@@ -44,6 +44,8 @@ pub struct State {
     runs: VecDeque<Run>,
     jobs: BTreeMap<JobId, Assignment>,
     next_job: u64,
+    /// The time of the last event.
+    decided_at: Option<Instant>,
     stopping: bool,
     exited: bool,
 }
@@ -61,6 +63,7 @@ pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect
         Event::StopNow => state.stop(Duration::ZERO, &mut effects),
     }
     state.advance(now, &mut effects);
+    state.decided_at = Some(now);
     effects
 }
 
@@ -69,7 +72,7 @@ impl State {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let (runs, jobs) = (VecDeque::new(), BTreeMap::new());
-        Self { policy, runs, jobs, next_job: 0, stopping: false, exited: false }
+        Self { policy, runs, jobs, next_job: 0, decided_at: None, stopping: false, exited: false }
     }
 
     /// What it was told.
@@ -78,9 +81,10 @@ impl State {
         &self.policy
     }
 
-    /// When the next [`Event::Tick`] is wanted. What is due already waits for a place and not for the clock.
+    /// Returns when the next [`Event::Tick`] is needed. A retry that was due at the last event waits for room in its
+    /// pool and not for the clock; one that came due since then needs a tick at once.
     #[must_use]
-    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+    pub fn wake_at(&self) -> Option<Instant> {
         let run = self.runs.front()?;
         if run.delivering {
             return run.limits.map(|limits| limits.end);
@@ -98,7 +102,7 @@ impl State {
         });
         let overdue = self.jobs.values().all(|job| job.stopped.is_some());
         let hard = run.limits.filter(|_| !overdue).map(|limits| limits.hard);
-        retries.filter(|at| *at > now).chain(hard).min()
+        retries.filter(|at| self.decided_at.is_none_or(|decided| *at > decided)).chain(hard).min()
     }
 
     fn collect(&mut self, id: RunId, now: Instant, effects: &mut Vec<Effect>) {

@@ -144,7 +144,7 @@ fn a_killed_worker_is_tried_again_later_and_then_given_up() {
         let effects = bench.job(order.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
         assert!(starts(&effects).is_empty(), "attempt {attempt}: not at once");
         if attempt < 3 {
-            let wake = bench.state.wake_at(bench.now).unwrap();
+            let wake = bench.state.wake_at().unwrap();
             assert!(wake > bench.now);
             order = starts(&bench.pass(wake - bench.now)).remove(0);
         } else {
@@ -155,6 +155,21 @@ fn a_killed_worker_is_tried_again_later_and_then_given_up() {
             assert!(detail.contains("SIGKILL"), "{detail}");
         }
     }
+}
+
+#[test]
+fn retry_that_came_due_after_the_last_event_is_woken() {
+    let (mut bench, orders) = Bench::forked(2);
+    let crashed = || JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9)));
+    let due = bench.now + Duration::from_secs(1);
+    bench.job(orders[0].id, crashed());
+    // Carrying out the effects of an event takes time, in which the retry comes due.
+    bench.pass(Duration::from_millis(999));
+    bench.now += Duration::from_millis(2);
+    assert_eq!(bench.state.wake_at(), Some(due), "the retry was not started yet");
+    assert_eq!(starts(&bench.pass(Duration::ZERO)).len(), 1);
+    let wake = bench.state.wake_at().unwrap();
+    assert!(wake > bench.now, "nothing is left to wake for but the deadline");
 }
 
 #[test]
@@ -184,7 +199,7 @@ fn at_the_deadline_workers_are_ended_and_the_rest_is_delivered() {
     bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
     let second = starts(&bench.complete(&first)).remove(0);
     bench.job(second.id, JobEvent::UnitStarted(1));
-    let wake = bench.state.wake_at(bench.now).unwrap();
+    let wake = bench.state.wake_at().unwrap();
     assert!(wake < bench.now + TIMEOUT, "there must be time left for the delivery");
     let effects = bench.pass(wake - bench.now);
     assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Deadline, _) if *job == second.id)));
@@ -262,7 +277,7 @@ fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
     assert!(due.unwrap() < began + TIMEOUT, "it can still say why");
     assert!(bench.pass(TIMEOUT / 2).is_empty());
     assert!(bench.send(Event::Collect(RunId(2))).is_empty());
-    let wake = bench.state.wake_at(bench.now).unwrap();
+    let wake = bench.state.wake_at().unwrap();
     assert_eq!(wake, began + TIMEOUT);
     let effects = bench.pass(wake - bench.now);
     assert!(matches!(effects[0], Effect::CancelDelivery(RunId(1))));
