@@ -33,6 +33,8 @@ pub(super) struct Board {
     notices: Notices,
     /// Where each job is in the published list.
     places: BTreeMap<Key, usize>,
+    /// The worker of each job that has one.
+    workers: BTreeMap<Key, JobId>,
     /// The ids of the planned units.
     units: HashMap<&'static str, Vec<String>>,
     attempts: BTreeMap<JobId, Attempt>,
@@ -51,7 +53,13 @@ struct Attempt {
 
 impl Board {
     pub(super) fn new(notices: Notices) -> Self {
-        Self { notices, places: BTreeMap::new(), units: HashMap::new(), attempts: BTreeMap::new() }
+        Self {
+            notices,
+            places: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            units: HashMap::new(),
+            attempts: BTreeMap::new(),
+        }
     }
 
     pub(super) fn core(&self, lost: Option<String>) {
@@ -83,7 +91,9 @@ impl Board {
             },
         );
         // Of the worker before nothing more is to be heard.
-        self.attempts.retain(|_, attempt| attempt.key != key);
+        if let Some(before) = self.workers.insert(key, order.id) {
+            self.attempts.remove(&before);
+        }
         let plans = matches!(order.work, Work::Plan);
         let attempt = Attempt { key, plans, nodes: HashMap::new(), total: 0, kept: false, failed: false };
         self.attempts.insert(order.id, attempt);
@@ -178,6 +188,7 @@ impl Board {
 
     fn ended(&mut self, id: JobId, outcome: &Outcome) {
         let Some(attempt) = self.attempts.remove(&id) else { return };
+        self.workers.remove(&attempt.key);
         // A unit that was kept counts, however its worker ended.
         let is_kept = attempt.kept && attempt.key.1.is_some();
         let is_complete = !attempt.failed && (*outcome == Outcome::Finished || is_kept);
@@ -199,6 +210,7 @@ impl Board {
     fn turn_to(&mut self, run: RunId) {
         if self.notices.status.borrow().run != Some(run.0) {
             self.places.clear();
+            self.workers.clear();
             self.units.clear();
             self.attempts.clear();
             self.notices.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });

@@ -1,13 +1,16 @@
 //! One run: its collectors, their units, and how far each of them is.
 
+mod units;
+
 use std::time::{Duration, Instant};
 
-use worker_proto::{Failure, FailureKind, Gap, Unit};
+use worker_proto::{Failure, FailureKind, Gap};
 
+pub(super) use self::units::{UnitRun, UnitState, Units};
 use super::{
-    event::{self, JobId, RunId, UnitStats},
+    event::{self, RunId},
     policy::{CollectorPolicy, Policy},
-    report::{CollectorReport, Outcome, RunReport, UnitReport},
+    report::{CollectorReport, Outcome, RunReport},
 };
 
 /// The largest number of gaps that a unit or a plan keeps; the rest is only counted.
@@ -22,6 +25,8 @@ pub(super) struct Run {
     pub(super) limits: Option<RunLimits>,
     pub(super) collectors: Vec<CollectorRun>,
     pub(super) delivering: bool,
+    /// Its time to collect is over, and its workers were told to stop.
+    pub(super) overdue: bool,
 }
 
 /// The times of a run.
@@ -68,7 +73,11 @@ pub(super) struct CollectorRun {
     pub(super) policy: CollectorPolicy,
     pub(super) phase: Phase,
     pub(super) attempts: u32,
-    pub(super) units: Vec<UnitRun>,
+    pub(super) units: Units,
+    /// Workers that have not ended.
+    pub(super) jobs: usize,
+    /// Those among them that have one unit each.
+    pub(super) unit_jobs: usize,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
     pub(super) is_whole: bool,
@@ -82,7 +91,9 @@ impl CollectorRun {
             policy,
             phase: Phase::Queued(now),
             attempts: 0,
-            units: Vec::new(),
+            units: Units::default(),
+            jobs: 0,
+            unit_jobs: 0,
             failure: None,
             gaps: Vec::new(),
             is_whole: false,
@@ -101,34 +112,22 @@ impl CollectorRun {
         matches!(self.phase, Phase::Planning | Phase::Collecting)
     }
 
-    pub(super) fn running(&self) -> usize {
-        self.units.iter().filter(|unit| matches!(unit.state, UnitState::Running(_))).count()
+    /// Returns how many workers its units have. A worker keeps its place until it has ended, also when its unit is
+    /// complete; one that has all units counts once for each unit that is not settled.
+    pub(super) fn places_taken(&self) -> usize {
+        self.units.running_count().max(self.unit_jobs)
     }
 
     fn report(&self) -> CollectorReport {
-        let units = self.units.iter().map(UnitRun::report).collect();
         CollectorReport {
             name: self.policy.name.to_owned(),
-            units,
+            units: self.units.reports(),
             failure: self.failure.clone(),
             gaps: self.gaps.clone(),
             is_whole: self.is_whole,
             took: self.took,
         }
     }
-}
-
-/// How far a unit is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum UnitState {
-    /// It waits for its turn or for its next attempt.
-    Queued(Instant),
-    /// A worker has it.
-    Running(JobId),
-    /// It is kept.
-    Complete(UnitStats),
-    /// It is given up, and why.
-    Failed(Trouble),
 }
 
 /// Why something did not work, and whether to try again.
@@ -189,60 +188,6 @@ impl From<event::Outcome> for Trouble {
     }
 }
 
-/// One unit of a collector.
-#[derive(Debug)]
-pub(super) struct UnitRun {
-    pub(super) unit: Unit,
-    pub(super) state: UnitState,
-    pub(super) attempts: u32,
-    pub(super) gaps: Vec<Gap>,
-    pub(super) began: Option<Instant>,
-    pub(super) took: Duration,
-}
-
-impl UnitRun {
-    pub(super) fn new(unit: Unit, state: UnitState) -> Self {
-        Self { unit, state, attempts: 0, gaps: Vec::new(), began: None, took: Duration::ZERO }
-    }
-
-    /// A worker takes it up; what an earlier attempt lacked no longer counts.
-    pub(super) fn begin(&mut self, job: JobId, now: Instant) {
-        self.state = UnitState::Running(job);
-        self.attempts += 1;
-        self.gaps.clear();
-        self.began = Some(now);
-    }
-
-    pub(super) fn settle(&mut self, state: UnitState, now: Instant) {
-        self.took += self.began.take().map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-        self.state = state;
-    }
-
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.state, UnitState::Complete(_) | UnitState::Failed(_))
-    }
-
-    fn report(&self) -> UnitReport {
-        let (outcome, stats) = match &self.state {
-            UnitState::Complete(stats) => (Outcome::Complete, stats.clone()),
-            UnitState::Failed(trouble) => (trouble.outcome(), UnitStats::default()),
-            UnitState::Queued(_) | UnitState::Running(_) => (Trouble::unfinished().outcome(), UnitStats::default()),
-        };
-        UnitReport {
-            id: self.unit.id.clone(),
-            label: self.unit.label.clone(),
-            kind: self.unit.kind.clone(),
-            outcome,
-            attempts: self.attempts,
-            nodes_by_kind: stats.nodes_by_kind,
-            edges: stats.edges,
-            gaps: self.gaps.clone(),
-            kept: 0,
-            took: self.took,
-        }
-    }
-}
-
 /// Keeps a gap unless there are too many.
 pub(super) fn keep_gap(gaps: &mut Vec<Gap>, gap: Gap) {
     if gaps.len() < MAX_GAPS {
@@ -253,11 +198,16 @@ pub(super) fn keep_gap(gaps: &mut Vec<Gap>, gap: Gap) {
 impl Run {
     pub(super) fn new(id: RunId, policy: &Policy, now: Instant) -> Self {
         let collectors = policy.collectors.iter().map(|collector| CollectorRun::new(*collector, now)).collect();
-        Self { id, received: now, limits: None, collectors, delivering: false }
+        Self { id, received: now, limits: None, collectors, delivering: false, overdue: false }
     }
 
     pub(super) fn is_collected(&self) -> bool {
         self.collectors.iter().all(|collector| collector.phase == Phase::Done)
+    }
+
+    /// Whether no worker of this run is left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.collectors.iter().all(|collector| collector.jobs == 0)
     }
 
     pub(super) fn report(&self, now: Instant) -> RunReport {

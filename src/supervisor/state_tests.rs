@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use worker_proto::{Failure, FailureKind, Gap, Plan, Unit};
 
@@ -367,4 +370,51 @@ fn a_delivery_is_called_off() {
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));
     let effects = bench.send(Event::Abort(RunId(1)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
+}
+
+/// Collects many accounts with crashes, retries and failures, and returns the report and how many units were looked at.
+fn run_of(accounts: usize) -> (RunReport, usize) {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 50)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
+    let mut orders = VecDeque::from(starts(&bench.job(plan.id, JobEvent::Planned(units(accounts)))));
+    bench.job(plan.id, JobEvent::Ended(Outcome::Finished));
+    let mut crashed = vec![false; accounts];
+    loop {
+        let Some(order) = orders.pop_front() else {
+            let wake = bench.state.wake_at().unwrap();
+            orders.extend(starts(&bench.pass(wake - bench.now)));
+            continue;
+        };
+        let Work::Unit(unit, _) = order.work else { panic!("not a unit: {order:?}") };
+        let crashes = unit % 10 == 0 && !std::mem::replace(&mut crashed[unit as usize], true);
+        let mut events = vec![JobEvent::Started(Some(1)), JobEvent::UnitStarted(unit)];
+        if unit % 100 == 1 {
+            events.push(JobEvent::UnitFailed(unit, failure(FailureKind::Unavailable)));
+        } else if !crashes {
+            events.push(JobEvent::UnitComplete(unit, UnitStats::default()));
+        }
+        let end = if crashes { Outcome::Crashed(ExitReason::Signal(9)) } else { Outcome::Finished };
+        events.push(JobEvent::Ended(end));
+        for event in events {
+            bench.now += Duration::from_micros(100);
+            let effects = bench.job(order.id, event);
+            assert!(bench.state.wake_at().is_some_and(|at| at > bench.now), "something is going on");
+            orders.extend(starts(&effects));
+            if let Some(report) = delivery(&effects) {
+                return (report, bench.state.looks());
+            }
+        }
+    }
+}
+
+#[test]
+fn units_looked_at_grow_linearly_with_accounts() {
+    for accounts in [1_000, 10_000] {
+        let (report, looks) = run_of(accounts);
+        let failed = report.collectors[0].units.iter().filter(|unit| !unit.counts()).count();
+        assert_eq!(failed, accounts / 100);
+        let attempts: u32 = report.collectors[0].units.iter().map(|unit| unit.attempts).sum();
+        assert_eq!(attempts as usize, accounts + accounts / 10 + 2 * accounts / 100);
+        assert!(looks <= 16 * accounts, "{looks} units were looked at for {accounts} accounts");
+    }
 }

@@ -18,8 +18,7 @@ const SHOWN: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     run: Option<RunId>,
-    /// The units of each collector by label: how much is done, and how much there is.
-    collectors: BTreeMap<&'static str, BTreeMap<String, (u64, u64)>>,
+    collectors: BTreeMap<&'static str, Units>,
     /// The labels of units that are under way.
     labels: BTreeMap<(&'static str, u32), String>,
     is_news: bool,
@@ -28,13 +27,30 @@ pub(super) struct Tracker {
     told: Option<Instant>,
 }
 
+/// The units of one collector.
+#[derive(Debug, Default)]
+struct Units {
+    /// By label: how much is done, and how much there is.
+    parts: BTreeMap<String, (u64, u64)>,
+    /// How many units have nothing left to do.
+    done: usize,
+}
+
+impl Units {
+    fn set(&mut self, label: String, part: (u64, u64)) {
+        let is_done = |(current, total): (u64, u64)| usize::from(current == total);
+        let before = self.parts.insert(label, part).map_or(0, is_done);
+        self.done = self.done + is_done(part) - before;
+    }
+}
+
 impl Tracker {
     /// Takes note of what happened.
     pub(super) fn shown(&mut self, shown: &Shown) {
         match shown {
             Shown::Planned { collector, units } => {
-                let units = units.iter().map(|label| (label.clone(), (0, 1))).collect();
-                self.collectors.insert(collector, units);
+                let parts = units.iter().map(|label| (label.clone(), (0, 1))).collect();
+                self.collectors.insert(collector, Units { parts, done: 0 });
                 self.is_news = true;
             }
             Shown::UnitStarted { key, label, .. } => {
@@ -51,8 +67,8 @@ impl Tracker {
             }
             Shown::UnitFinished { key, label, .. } => {
                 self.labels.remove(&(key.collector, key.unit));
-                let total =
-                    self.collectors.get(key.collector).and_then(|units| units.get(label)).map_or(1, |part| part.1);
+                let units = self.collectors.get(key.collector);
+                let total = units.and_then(|units| units.parts.get(label)).map_or(1, |part| part.1);
                 self.set(key.collector, Some(label.clone()), (total, total));
                 (self.is_news, self.is_minor) = (true, false);
             }
@@ -75,13 +91,13 @@ impl Tracker {
 
     fn set(&mut self, collector: &'static str, label: Option<String>, part: (u64, u64)) {
         if let Some(label) = label {
-            self.collectors.entry(collector).or_default().insert(label, part);
+            self.collectors.entry(collector).or_default().set(label, part);
         }
     }
 
     fn tree(&self) -> ProgressTree {
-        let units: usize = self.collectors.values().map(BTreeMap::len).sum();
-        let parts = self.collectors.iter().flat_map(|(collector, units_of)| {
+        let count: usize = self.collectors.values().map(|units| units.parts.len()).sum();
+        let parts = self.collectors.iter().flat_map(|(collector, units)| {
             let path = vec![(*collector).to_owned()];
             let part = |name: &str, (current, total): (u64, u64)| ProgressPart {
                 path: path.clone(),
@@ -89,11 +105,10 @@ impl Tracker {
                 current,
                 total,
             };
-            if units > SHOWN {
-                let done = units_of.values().filter(|(current, total)| current == total).count();
-                vec![part("accounts", (done as u64, units_of.len().max(1) as u64))]
+            if count > SHOWN {
+                vec![part("accounts", (units.done as u64, units.parts.len().max(1) as u64))]
             } else {
-                units_of.iter().map(|(label, progress)| part(label, *progress)).collect()
+                units.parts.iter().map(|(label, progress)| part(label, *progress)).collect()
             }
         });
         ProgressTree { name: "collect".to_owned(), parts: parts.collect() }
@@ -150,9 +165,14 @@ mod tests {
         let units: Vec<String> = (0..1000).map(|unit| format!("account {unit}")).collect();
         tracker.shown(&Shown::Planned { collector: "aws", units });
         tracker.shown(&Shown::UnitStarted { key: key(0), label: "account 0".into(), pid: None });
-        let result = Ok(UnitStats::default());
-        tracker.shown(&Shown::UnitFinished { key: key(0), label: "account 0".into(), gaps: 0, result });
+        let finished = || {
+            let result = Ok(UnitStats::default());
+            Shown::UnitFinished { key: key(0), label: "account 0".into(), gaps: 0, result }
+        };
+        tracker.shown(&finished());
         let (_, tree) = tracker.news(Instant::now()).unwrap();
         assert_eq!((tree.parts.len(), part(&tree, "accounts")), (1, (1, 1000)));
+        tracker.shown(&finished());
+        assert_eq!(part(&tracker.tree(), "accounts"), (1, 1000), "a unit counts once");
     }
 }

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Conclusion, DeliveryError, Effect, JobId, RunId, State, StopReason};
+use super::{Conclusion, DeliveryError, Effect, JobId, Jobs, Phase, Run, RunId, State, StopReason, Trouble};
 
 impl State {
     pub(super) fn stop(&mut self, grace: Duration, effects: &mut Vec<Effect>) {
         self.stopping = true;
-        for (id, job) in &mut self.jobs {
-            job.stopped = Some(StopReason::Shutdown);
-            effects.push(Effect::Stop(*id, StopReason::Shutdown, grace));
-        }
+        let stopped = self.jobs.stop_all(StopReason::Shutdown);
+        effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Shutdown, grace)));
         for run in self.runs.drain(..) {
             if run.delivering {
                 effects.push(Effect::CancelDelivery(run.id));
@@ -21,15 +19,14 @@ impl State {
 
     /// Ends a worker whose answer is of no use.
     pub(super) fn stop_job(&mut self, id: JobId, reason: StopReason, grace: Duration, effects: &mut Vec<Effect>) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.stopped = Some(reason);
+        if self.jobs.stop(id, reason) {
             effects.push(Effect::Stop(id, reason, grace));
         }
     }
 
     /// Gives up a delivery that did not end in its time. It should have, by itself; this holds also if it hangs.
     pub(super) fn give_up_delivery(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let late = |run: &mut super::Run| run.delivering && run.limits.is_some_and(|limits| now >= limits.end);
+        let late = |run: &mut Run| run.delivering && run.limits.is_some_and(|limits| now >= limits.end);
         let Some(run) = self.runs.pop_front_if(late) else { return };
         effects.push(Effect::CancelDelivery(run.id));
         let message = "the time was over before the graph was delivered (see --timeout)".to_owned();
@@ -42,13 +39,29 @@ impl State {
         let Some(run) = self.runs.iter().position(|run| run.id == id).and_then(|at| self.runs.remove(at)) else {
             return;
         };
-        for (job, assignment) in self.jobs.iter_mut().filter(|(_, job)| job.run == id && job.stopped.is_none()) {
-            assignment.stopped = Some(StopReason::Abandoned);
-            effects.push(Effect::Stop(*job, StopReason::Abandoned, self.policy.grace));
-        }
+        let stopped = self.jobs.stop_run(id, StopReason::Abandoned).into_iter();
+        effects.extend(stopped.map(|job| Effect::Stop(job, StopReason::Abandoned, self.policy.grace)));
         if run.delivering {
             effects.push(Effect::CancelDelivery(id));
         }
         effects.push(Effect::Conclude(id, Conclusion::Refused("the core called the collection off".into())));
+    }
+}
+
+/// Ends the workers of a run whose time is over; what has not begun will not begin.
+pub(super) fn overdue(run: &mut Run, jobs: &mut Jobs, grace: Duration, now: Instant, effects: &mut Vec<Effect>) {
+    // No worker is started any more, so that there are none to stop after the first time.
+    if !run.overdue {
+        run.overdue = true;
+        let stopped = jobs.stop_run(run.id, StopReason::Deadline).into_iter();
+        effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Deadline, grace)));
+    }
+    let late = Trouble::late();
+    for collector in &mut run.collectors {
+        if matches!(collector.phase, Phase::Queued(_)) {
+            collector.failure = Some(late.reason.clone());
+            collector.finish(now);
+        }
+        collector.units.fail_queued(&late, now);
     }
 }
