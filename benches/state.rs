@@ -13,13 +13,13 @@ use ckworker::{
     process::ExitReason,
     report::RunReport,
     supervisor::{
-        event::{Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, UnitStats, Work},
+        event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, Effect, Event, RunId, UnitStats},
         policy::{CollectorPolicy, Policy},
         state::{State, handle_event},
     },
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use worker_proto::{Failure, FailureKind, Gap, Plan, Progress, Unit};
+use worker_proto::{Failure, FailureKind, Gap, JobKind, Plan, Progress, Unit};
 
 const ACCOUNTS: [u32; 4] = [1_000, 5_000, 10_000, 50_000];
 const POOL: usize = 200;
@@ -58,7 +58,7 @@ fn gap() -> Gap {
 struct Collection {
     state: State,
     now: Instant,
-    orders: VecDeque<JobOrder>,
+    started: VecDeque<AttemptSpec>,
     delivery: Option<RunReport>,
 }
 
@@ -66,13 +66,13 @@ impl Collection {
     fn new() -> Self {
         let collector = CollectorPolicy { name: "aws", process: true, units: Concurrency { fork: true, pool: POOL } };
         let state = State::new(Policy::new(vec![collector], 1, Duration::from_secs(1_000_000)));
-        Self { state, now: Instant::now(), orders: VecDeque::new(), delivery: None }
+        Self { state, now: Instant::now(), started: VecDeque::new(), delivery: None }
     }
 
     fn send(&mut self, event: Event) {
         for effect in handle_event(&mut self.state, event, self.now) {
             match effect {
-                Effect::Start(order) => self.orders.push_back(order),
+                Effect::Start(attempt) => self.started.push_back(attempt),
                 Effect::Deliver(_, report, _) => self.delivery = Some(report),
                 _ => {}
             }
@@ -81,46 +81,46 @@ impl Collection {
         self.now += Duration::from_micros(50);
     }
 
-    fn job(&mut self, job: JobId, event: JobEvent) {
-        self.send(Event::Job(job, event));
+    fn attempt(&mut self, id: AttemptId, event: AttemptEvent) {
+        self.send(Event::Attempt(id, event));
     }
 
     /// Collects one account: most are complete, every tenth worker crashes once, every hundredth account fails.
-    fn unit(&mut self, job: JobId, unit: u32, attempt: u32) {
-        self.job(job, JobEvent::Started(Some(1)));
-        self.job(job, JobEvent::UnitStarted(unit));
+    fn unit(&mut self, id: AttemptId, unit: u32, number: u32) {
+        self.attempt(id, AttemptEvent::Started(Some(1)));
+        self.attempt(id, AttemptEvent::UnitStarted(unit));
         for parts_done in 1..=REGIONS {
-            self.job(job, JobEvent::Progress(Progress { unit, parts_done, parts: REGIONS, nodes: 1 }));
+            self.attempt(id, AttemptEvent::Progress(Progress { unit, parts_done, parts: REGIONS, nodes: 1 }));
         }
-        self.job(job, JobEvent::Gap(unit, gap()));
+        self.attempt(id, AttemptEvent::Gap(unit, gap()));
         if unit % 100 == 1 {
             let failure = Failure { kind: FailureKind::Unavailable, message: "not available".into() };
-            self.job(job, JobEvent::UnitFailed(unit, failure));
-        } else if unit % 10 != 0 || attempt > 1 {
-            self.job(job, JobEvent::UnitComplete(unit, stats()));
+            self.attempt(id, AttemptEvent::UnitFailed(unit, failure));
+        } else if unit % 10 != 0 || number > 1 {
+            self.attempt(id, AttemptEvent::UnitComplete(unit, stats()));
         } else {
-            return self.job(job, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+            return self.attempt(id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
         }
-        self.job(job, JobEvent::Ended(Outcome::Finished));
+        self.attempt(id, AttemptEvent::Ended(AttemptOutcome::Finished));
     }
 
     fn run(mut self, plan: Plan) -> RunReport {
         let mut attempts = BTreeMap::<u32, u32>::new();
         self.send(Event::Collect(RunId(1)));
-        let planner = self.orders.pop_front().unwrap();
-        self.job(planner.id, JobEvent::Planned(plan));
-        self.job(planner.id, JobEvent::Ended(Outcome::Finished));
+        let planner = self.started.pop_front().unwrap();
+        self.attempt(planner.id, AttemptEvent::Planned(plan));
+        self.attempt(planner.id, AttemptEvent::Ended(AttemptOutcome::Finished));
         loop {
             if let Some(report) = self.delivery.take() {
                 self.send(Event::Delivered(RunId(1), Ok(())));
                 return report;
             }
-            match self.orders.pop_front() {
-                Some(JobOrder { id, work: Work::Unit(unit, _), .. }) => {
-                    let attempt = *attempts.entry(unit).and_modify(|attempt| *attempt += 1).or_insert(1);
-                    self.unit(id, unit, attempt);
+            match self.started.pop_front() {
+                Some(AttemptSpec { id, kind: JobKind::Unit { index: unit, .. }, .. }) => {
+                    let number = *attempts.entry(unit).and_modify(|number| *number += 1).or_insert(1);
+                    self.unit(id, unit, number);
                 }
-                Some(order) => panic!("not a unit: {order:?}"),
+                Some(other) => panic!("not a unit: {other:?}"),
                 None => {
                     self.now = self.state.wake_at().unwrap();
                     self.send(Event::Tick);

@@ -9,10 +9,10 @@ use std::{
 };
 
 use tokio::sync::watch;
-use worker_proto::Plan;
+use worker_proto::{JobKind, Plan};
 
 use super::{
-    event::{Conclusion, JobEvent, JobId, JobOrder, Outcome, RunId, Shown, Work},
+    event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, RunId, RunOutcome, Shown},
     report::{self, RunReport},
 };
 use crate::report::{CoreStatus, JobState, JobStatus, StatusSnapshot};
@@ -34,10 +34,10 @@ pub(super) struct Board {
     /// Where each job is in the published list.
     places: BTreeMap<Key, usize>,
     /// The worker of each job that has one.
-    workers: BTreeMap<Key, JobId>,
+    workers: BTreeMap<Key, AttemptId>,
     /// The ids of the planned units.
     units: HashMap<&'static str, Vec<String>>,
-    attempts: BTreeMap<JobId, Attempt>,
+    attempts: BTreeMap<AttemptId, Attempt>,
 }
 
 /// What one worker has done so far.
@@ -68,12 +68,12 @@ impl Board {
     }
 
     /// A worker is being started; a later attempt takes the place of an earlier one.
-    pub(super) fn job_started(&mut self, order: &JobOrder, name: String) {
+    pub(super) fn job_started(&mut self, order: &AttemptSpec, name: String) {
         self.turn_to(order.run);
-        let (unit, id) = match &order.work {
-            Work::Unit(index, unit) => (Some(*index), Some(unit.id.as_str())),
-            Work::Operate(unit) => (None, Some(unit.id.as_str())),
-            Work::Plan | Work::Whole(_) => (None, None),
+        let (unit, id) = match &order.kind {
+            JobKind::Unit { index, unit } => (Some(*index), Some(unit.id.as_str())),
+            JobKind::Operate { unit } => (None, Some(unit.id.as_str())),
+            JobKind::Plan | JobKind::PlanAndCollect { .. } => (None, None),
         };
         let key = (order.collector, unit);
         let deadline = epoch(order.soft_deadline.saturating_duration_since(Instant::now()));
@@ -94,27 +94,27 @@ impl Board {
         if let Some(before) = self.workers.insert(key, order.id) {
             self.attempts.remove(&before);
         }
-        let plans = matches!(order.work, Work::Plan);
+        let plans = matches!(order.kind, JobKind::Plan);
         let attempt = Attempt { key, plans, nodes: HashMap::new(), total: 0, kept: false, failed: false };
         self.attempts.insert(order.id, attempt);
     }
 
-    pub(super) fn job_event(&mut self, id: JobId, event: &JobEvent) {
+    pub(super) fn job_event(&mut self, id: AttemptId, event: &AttemptEvent) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let key = attempt.key;
         match event {
-            JobEvent::Started(pid) => self.update(key, |job| job.pid = *pid),
-            JobEvent::Planned(plan) => self.planned(id, plan),
-            JobEvent::Progress(progress) => {
+            AttemptEvent::Started(pid) => self.update(key, |job| job.pid = *pid),
+            AttemptEvent::Planned(plan) => self.planned(id, plan),
+            AttemptEvent::Progress(progress) => {
                 let total = attempt.found(progress.unit, progress.nodes);
                 self.update(key, |job| job.nodes = total);
             }
-            JobEvent::UnitComplete(unit, stats) => {
+            AttemptEvent::UnitComplete(unit, stats) => {
                 attempt.kept = true;
                 let total = attempt.found(*unit, stats.nodes_by_kind.values().sum());
                 self.update(key, |job| job.nodes = total);
             }
-            JobEvent::UnitFailed(unit, failure) => {
+            AttemptEvent::UnitFailed(unit, failure) => {
                 attempt.failed = true;
                 let total = attempt.found(*unit, 0);
                 self.update(key, |job| {
@@ -122,13 +122,13 @@ impl Board {
                     job.reason = Some(failure.message.clone());
                 });
             }
-            JobEvent::Quiet(_, waits_for) => self.update(key, |job| job.waits_for.clone_from(waits_for)),
-            JobEvent::Ended(outcome) => self.ended(id, outcome),
-            JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => {}
+            AttemptEvent::Quiet(_, waits_for) => self.update(key, |job| job.waits_for.clone_from(waits_for)),
+            AttemptEvent::Ended(outcome) => self.ended(id, outcome),
+            AttemptEvent::UnitStarted(_) | AttemptEvent::Gap(..) | AttemptEvent::Operated(..) => {}
         }
     }
 
-    pub(super) fn job_stopping(&mut self, id: JobId) {
+    pub(super) fn job_stopping(&mut self, id: AttemptId) {
         if let Some(attempt) = self.attempts.get(&id) {
             self.update(attempt.key, |job| job.state = JobState::Stopping);
         }
@@ -150,7 +150,7 @@ impl Board {
     }
 
     /// Nothing of this run will change any more.
-    pub(super) fn run_over(&mut self, run: RunId, conclusion: &Conclusion) {
+    pub(super) fn run_over(&mut self, run: RunId, conclusion: &RunOutcome) {
         if self.notices.status.borrow().run != Some(run.0) {
             return;
         }
@@ -159,16 +159,16 @@ impl Board {
             for (key, place) in places {
                 let Some(job) = snapshot.jobs.get_mut(*place) else { continue };
                 match conclusion {
-                    Conclusion::Ended(report, _) => settle(job, *key, report),
-                    Conclusion::Refused(reason) if job.state == JobState::Waiting => give_up(job, reason),
-                    Conclusion::Refused(_) => {}
+                    RunOutcome::Ended(report, _) => settle(job, *key, report),
+                    RunOutcome::Refused(reason) if job.state == JobState::Waiting => give_up(job, reason),
+                    RunOutcome::Refused(_) => {}
                 }
             }
         });
     }
 
     /// The units of a plan wait for workers of their own, unless their planner goes on with them.
-    fn planned(&mut self, id: JobId, plan: &Plan) {
+    fn planned(&mut self, id: AttemptId, plan: &Plan) {
         let Some(Attempt { key: (collector, _), plans, .. }) = self.attempts.get(&id) else { return };
         let (collector, plans) = (*collector, *plans);
         self.units.insert(collector, plan.units.iter().map(|unit| unit.id.clone()).collect());
@@ -186,12 +186,12 @@ impl Board {
         });
     }
 
-    fn ended(&mut self, id: JobId, outcome: &Outcome) {
+    fn ended(&mut self, id: AttemptId, outcome: &AttemptOutcome) {
         let Some(attempt) = self.attempts.remove(&id) else { return };
         self.workers.remove(&attempt.key);
         // A unit that was kept counts, however its worker ended.
         let is_kept = attempt.kept && attempt.key.1.is_some();
-        let is_complete = !attempt.failed && (*outcome == Outcome::Finished || is_kept);
+        let is_complete = !attempt.failed && (*outcome == AttemptOutcome::Finished || is_kept);
         let reason = reason(outcome);
         self.update(attempt.key, |job| {
             job.pid = None;
@@ -293,14 +293,14 @@ fn give_up(job: &mut JobStatus, reason: &str) {
     job.reason = Some(reason.to_owned());
 }
 
-fn reason(outcome: &Outcome) -> Option<String> {
+fn reason(outcome: &AttemptOutcome) -> Option<String> {
     Some(match outcome {
-        Outcome::Finished => return None,
-        Outcome::Failed(failure) => failure.message.clone(),
-        Outcome::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
-        Outcome::Stopped(reason, detail) => format!("{reason}: {detail}"),
-        Outcome::Crashed(exit) => format!("ended by {exit}"),
-        Outcome::NotStarted(reason) | Outcome::Version(reason) => reason.clone(),
+        AttemptOutcome::Finished => return None,
+        AttemptOutcome::Failed(failure) => failure.message.clone(),
+        AttemptOutcome::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
+        AttemptOutcome::Stopped(reason, detail) => format!("{reason}: {detail}"),
+        AttemptOutcome::Crashed(exit) => format!("ended by {exit}"),
+        AttemptOutcome::NotStarted(reason) | AttemptOutcome::Version(reason) => reason.clone(),
     })
 }
 

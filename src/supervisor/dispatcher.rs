@@ -23,7 +23,9 @@ use super::{
     Ended, Setup,
     board::{Board, Notices},
     duties::Duties,
-    event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
+    event::{
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
+    },
     keep::Keep,
     link::{self, Command, LinkCollector, LinkContext, job_name},
     report::ProgressEvent,
@@ -74,8 +76,8 @@ pub(super) struct Dispatcher {
     told: bool,
     /// Lines about gaps in the run that is under way.
     gaps: Cell<usize>,
-    links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
-    orders: HashMap<JobId, JobOrder>,
+    links: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
+    orders: HashMap<AttemptId, AttemptSpec>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
     /// What names at the start of a run what it will lose.
     announcements: JoinSet<()>,
@@ -169,7 +171,7 @@ impl Dispatcher {
     fn new(
         setup: Setup,
         core: Option<Arc<Core>>,
-        events: mpsc::Sender<(JobId, JobEvent)>,
+        events: mpsc::Sender<(AttemptId, AttemptEvent)>,
         delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
         notices: Notices,
     ) -> Self {
@@ -224,25 +226,25 @@ impl Dispatcher {
         }
     }
 
-    fn job_event(&mut self, job: JobId, event: JobEvent) {
+    fn job_event(&mut self, job: AttemptId, event: AttemptEvent) {
         let ended = match &event {
-            JobEvent::Ended(outcome) => Some(outcome.clone()),
+            AttemptEvent::Ended(outcome) => Some(outcome.clone()),
             _ => None,
         };
-        if let JobEvent::Planned(plan) = &event {
+        if let AttemptEvent::Planned(plan) = &event {
             self.announce(job, plan);
         }
         self.board.job_event(job, &event);
         if let Some(order) = self.orders.get(&job) {
             match &event {
-                JobEvent::Gap(_, gap) => self.log_gap(order.collector, gap),
-                JobEvent::UnitFailed(_, failure) | JobEvent::Ended(Outcome::Failed(failure)) => {
+                AttemptEvent::Gap(_, gap) => self.log_gap(order.collector, gap),
+                AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
                     self.metrics.failure(order.collector, failure);
                 }
                 _ => {}
             }
         }
-        self.handle(Event::Job(job, event));
+        self.handle(Event::Attempt(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
         }
@@ -257,7 +259,7 @@ impl Dispatcher {
         }
     }
 
-    fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
+    fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
         self.links.remove(&job);
         if let Some(order) = self.orders.remove(&job) {
             self.metrics.worker_exited(order.collector, show::exit_label(outcome));
@@ -287,13 +289,13 @@ impl Dispatcher {
                     delivery.abort();
                 }
             }
-            Effect::Conclude(run, conclusion) => self.conclude(run, conclusion),
+            Effect::FinishRun(run, conclusion) => self.conclude(run, conclusion),
             Effect::Show(shown) => self.show(&shown),
             Effect::Exit => self.ended.over = true,
         }
     }
 
-    fn start(&mut self, order: JobOrder) {
+    fn start(&mut self, order: AttemptSpec) {
         let Some(collector) = self.collectors.get(order.collector).cloned() else {
             tracing::error!(collector = order.collector, "a job for a collector that is not enabled");
             return;
@@ -318,15 +320,15 @@ impl Dispatcher {
         }
     }
 
-    fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
+    fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
         self.context.keep.take_run(run);
         self.context.shelf.forget(run);
         self.tracker.over();
         self.board.run_over(run, &conclusion);
         self.gaps.set(0);
         let answer = match conclusion {
-            Conclusion::Refused(reason) => Answer::Error(reason),
-            Conclusion::Ended(mut report, result) => {
+            RunOutcome::Refused(reason) => Answer::Error(reason),
+            RunOutcome::Ended(mut report, result) => {
                 self.arrived.remove(&run).unwrap_or_default().record_in(&mut report);
                 self.metrics.run_finished(&report);
                 if !self.told {

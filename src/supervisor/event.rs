@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use worker_proto::{Failure, Gap, Plan, Progress, Unit};
+use worker_proto::{Failure, Gap, JobKind, Plan, Progress};
 
 use super::report::RunReport;
 pub use crate::delivery::DeliveryError;
@@ -15,9 +15,9 @@ use crate::process::{ExitReason, StopReason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 
-/// A job: one worker with one task.
+/// An attempt: one execution of a job by one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobId(pub u64);
+pub struct AttemptId(pub u64);
 
 /// What happened.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum Event {
     /// A collection is wanted.
     Collect(RunId),
     /// A worker said or did something.
-    Job(JobId, JobEvent),
+    Attempt(AttemptId, AttemptEvent),
     /// A run's graph was delivered, or could not be.
     Delivered(RunId, Result<(), DeliveryError>),
     /// A collection is no longer wanted.
@@ -40,7 +40,7 @@ pub enum Event {
 
 /// What a worker said or did.
 #[derive(Debug)]
-pub enum JobEvent {
+pub enum AttemptEvent {
     /// It greeted and got its job; the process id, if it is a process.
     Started(Option<u32>),
     /// It made a plan.
@@ -59,13 +59,13 @@ pub enum JobEvent {
     UnitFailed(u32, Failure),
     /// An operation has ended.
     Operated(u64, worker_proto::Outcome),
-    /// It is over; always the last event of a job.
-    Ended(Outcome),
+    /// It is over; always the last event of an attempt.
+    Ended(AttemptOutcome),
 }
 
-/// How a job ended.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// It said that it was done.
     Finished,
     /// It said why it failed.
@@ -84,9 +84,9 @@ pub enum Outcome {
 #[derive(Debug)]
 pub enum Effect {
     /// Start a worker.
-    Start(JobOrder),
+    Start(AttemptSpec),
     /// End a worker: TERM, the grace, KILL.
-    Stop(JobId, StopReason, Duration),
+    Stop(AttemptId, StopReason, Duration),
     /// Drop what was kept of a unit.
     Drop(UnitKey),
     /// Merge what was kept and deliver it before the deadline.
@@ -94,7 +94,7 @@ pub enum Effect {
     /// Give up a delivery that is under way.
     CancelDelivery(RunId),
     /// A run is over: report it, and answer whoever wanted it.
-    Conclude(RunId, Conclusion),
+    FinishRun(RunId, RunOutcome),
     /// Tell people how it goes.
     Show(Shown),
     /// Everything has ended.
@@ -121,39 +121,26 @@ pub struct UnitStats {
     pub edges: u64,
 }
 
-/// A job to start.
+/// An attempt to start.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JobOrder {
+pub struct AttemptSpec {
     /// Its id.
-    pub id: JobId,
+    pub id: AttemptId,
     /// Its run.
     pub run: RunId,
     /// Its collector.
     pub collector: &'static str,
-    /// Its part.
-    pub work: Work,
+    /// What its worker does.
+    pub kind: JobKind,
     /// Whether it gets a process of its own.
     pub process: bool,
     /// When the worker must have ended by itself.
     pub soft_deadline: Instant,
 }
 
-/// The part of a collector that a job does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// Plan only.
-    Plan,
-    /// Plan, then all units, this many at the same time.
-    Whole(usize),
-    /// One unit of the plan.
-    Unit(u32, Unit),
-    /// Operations on the resources of one account.
-    Operate(Unit),
-}
-
 /// How a run ended.
 #[derive(Debug)]
-pub enum Conclusion {
+pub enum RunOutcome {
     /// It went to its end; the report says what is missing.
     Ended(RunReport, Result<(), DeliveryError>),
     /// It was not begun or was given up, and why.

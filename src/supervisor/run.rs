@@ -75,9 +75,9 @@ pub(super) struct CollectorRun {
     pub(super) attempts: u32,
     pub(super) units: Units,
     /// Workers that have not ended.
-    pub(super) jobs: usize,
+    pub(super) workers: usize,
     /// Those among them that have one unit each.
-    pub(super) unit_jobs: usize,
+    pub(super) unit_workers: usize,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
     pub(super) is_whole: bool,
@@ -92,8 +92,8 @@ impl CollectorRun {
             phase: Phase::Queued(now),
             attempts: 0,
             units: Units::default(),
-            jobs: 0,
-            unit_jobs: 0,
+            workers: 0,
+            unit_workers: 0,
             failure: None,
             gaps: Vec::new(),
             is_whole: false,
@@ -115,7 +115,7 @@ impl CollectorRun {
     /// Returns how many workers its units have. A worker keeps its place until it has ended, also when its unit is
     /// complete; one that has all units counts once for each unit that is not settled.
     pub(super) fn places_taken(&self) -> usize {
-        self.units.running_count().max(self.unit_jobs)
+        self.units.running_count().max(self.unit_workers)
     }
 
     fn report(&self) -> CollectorReport {
@@ -170,9 +170,9 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<event::Outcome> for Trouble {
-    fn from(outcome: event::Outcome) -> Self {
-        use event::Outcome as Ended;
+impl From<event::AttemptOutcome> for Trouble {
+    fn from(outcome: event::AttemptOutcome) -> Self {
+        use event::AttemptOutcome as Ended;
         let (label, reason, retry) = match outcome {
             Ended::Finished => ("unfinished", "its worker ended without collecting it".into(), true),
             Ended::Failed(failure) => return failure.into(),
@@ -207,7 +207,7 @@ impl Run {
 
     /// Whether no worker of this run is left.
     pub(super) fn is_idle(&self) -> bool {
-        self.collectors.iter().all(|collector| collector.jobs == 0)
+        self.collectors.iter().all(|collector| collector.workers == 0)
     }
 
     pub(super) fn report(&self, now: Instant) -> RunReport {

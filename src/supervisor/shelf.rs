@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::event::{JobId, JobOrder, RunId};
+use super::event::{AttemptId, AttemptSpec, RunId};
 use crate::collector_api::shared_values::{Answer, SingleFlight, Told};
 
 type Waiter = oneshot::Sender<Answer>;
@@ -19,7 +19,7 @@ pub struct Shelf(Mutex<Shelves>);
 
 impl Shelf {
     /// Asks for a value on behalf of a job; waits while another job fetches it.
-    pub(super) fn ask(&self, order: &JobOrder, key: &str) -> impl Future<Output = Answer> + Send + 'static {
+    pub(super) fn ask(&self, order: &AttemptSpec, key: &str) -> impl Future<Output = Answer> + Send + 'static {
         let (waiter, answer) = oneshot::channel();
         let told = self.lock().entry((order.run, order.collector)).or_default().ask(key, order.id.0, waiter);
         tell(told);
@@ -28,14 +28,14 @@ impl Shelf {
     }
 
     /// A job has a value, or could not fetch it.
-    pub(super) fn publish(&self, order: &JobOrder, key: &str, value: Option<String>) {
+    pub(super) fn publish(&self, order: &AttemptSpec, key: &str, value: Option<String>) {
         if let Some(leases) = self.lock().get_mut(&(order.run, order.collector)) {
             tell(leases.publish(key, order.id.0, value));
         }
     }
 
     /// A job is over: what it was to fetch is for another one.
-    pub(super) fn release(&self, run: RunId, collector: &'static str, job: JobId) {
+    pub(super) fn release(&self, run: RunId, collector: &'static str, job: AttemptId) {
         if let Some(leases) = self.lock().get_mut(&(run, collector)) {
             tell(leases.release(job.0));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use worker_proto::{FailureKind, Gap};
 
 use super::{
-    event::{DeliveryError, Outcome, Shown},
+    event::{AttemptOutcome, DeliveryError, Shown},
     report::{self, ProgressEvent, RunReport},
 };
 use crate::ckcore::Answer;
@@ -14,18 +14,18 @@ use crate::ckcore::Answer;
 const NAMED: usize = 10;
 
 /// The label of a worker's end in metrics.
-pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
+pub(super) fn exit_label(outcome: &AttemptOutcome) -> &'static str {
     use crate::process::ExitReason;
     match outcome {
-        Outcome::Finished => "finished",
+        AttemptOutcome::Finished => "finished",
         // A worker that ends by itself when its time is over says so; the label is that of one that has to be ended.
-        Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled => "deadline",
-        Outcome::Failed(_) => "failed",
-        Outcome::Stopped(reason, _) => reason.label(),
-        Outcome::Crashed(ExitReason::Signal(_)) => "signal",
-        Outcome::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
-        Outcome::NotStarted(_) => "not_started",
-        Outcome::Version(_) => "version",
+        AttemptOutcome::Failed(failure) if failure.kind == FailureKind::Cancelled => "deadline",
+        AttemptOutcome::Failed(_) => "failed",
+        AttemptOutcome::Stopped(reason, _) => reason.label(),
+        AttemptOutcome::Crashed(ExitReason::Signal(_)) => "signal",
+        AttemptOutcome::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
+        AttemptOutcome::NotStarted(_) => "not_started",
+        AttemptOutcome::Version(_) => "version",
     }
 }
 

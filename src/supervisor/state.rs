@@ -5,19 +5,22 @@
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
 //! unfinished when it crashed is taken up by workers of single units.
 
-mod endings;
-mod job_event;
-mod jobs;
+mod attempt_event;
+mod attempts;
+mod cancellation;
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use self::{job_event::Scope, jobs::Jobs};
+use worker_proto::JobKind;
+
+use self::{attempt_event::Scope, attempts::Attempts};
 use super::{
     event::{
-        Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown, UnitStats, Work,
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
+        UnitStats,
     },
     policy::Policy,
     run::{CollectorRun, Phase, Run, RunLimits, Trouble},
@@ -29,7 +32,7 @@ use crate::process::StopReason;
 pub struct State {
     policy: Policy,
     runs: VecDeque<Run>,
-    jobs: Jobs,
+    attempts: Attempts,
     /// The time of the last event.
     decided_at: Option<Instant>,
     stopping: bool,
@@ -41,7 +44,7 @@ pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect
     let mut effects = Vec::new();
     match event {
         Event::Collect(run) => state.collect(run, now, &mut effects),
-        Event::Job(job, event) => state.job(job, event, now, &mut effects),
+        Event::Attempt(attempt, event) => state.attempt(attempt, event, now, &mut effects),
         Event::Delivered(run, result) => state.delivered(run, result, now, &mut effects),
         Event::Abort(run) => state.abort(run, &mut effects),
         Event::Tick => {}
@@ -57,8 +60,8 @@ impl State {
     /// A supervisor that has nothing to do yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let (runs, jobs) = (VecDeque::new(), Jobs::default());
-        Self { policy, runs, jobs, decided_at: None, stopping: false, exited: false }
+        let (runs, attempts) = (VecDeque::new(), Attempts::default());
+        Self { policy, runs, attempts, decided_at: None, stopping: false, exited: false }
     }
 
     /// What it was told.
@@ -80,7 +83,7 @@ impl State {
             Phase::Collecting => collector.units.next_retry(),
             Phase::Planning | Phase::Done => None,
         });
-        let hard = run.limits.filter(|_| self.jobs.has_live()).map(|limits| limits.hard);
+        let hard = run.limits.filter(|_| self.attempts.has_live()).map(|limits| limits.hard);
         retries.chain(hard).min()
     }
 
@@ -93,10 +96,10 @@ impl State {
 
     fn collect(&mut self, id: RunId, now: Instant, effects: &mut Vec<Effect>) {
         if self.stopping {
-            effects.push(Effect::Conclude(id, Conclusion::Refused("ckworker is stopping".into())));
+            effects.push(Effect::FinishRun(id, RunOutcome::Refused("ckworker is stopping".into())));
         } else if self.runs.len() > self.policy.queue {
             let message = format!("{} collections are waiting already", self.policy.queue);
-            effects.push(Effect::Conclude(id, Conclusion::Refused(message)));
+            effects.push(Effect::FinishRun(id, RunOutcome::Refused(message)));
         } else {
             self.runs.push_back(Run::new(id, &self.policy, now));
         }
@@ -104,38 +107,38 @@ impl State {
 
     fn delivered(&mut self, id: RunId, result: Result<(), DeliveryError>, now: Instant, effects: &mut Vec<Effect>) {
         if let Some(run) = self.runs.pop_front_if(|run| run.id == id) {
-            effects.push(Effect::Conclude(id, Conclusion::Ended(run.report(now), result)));
+            effects.push(Effect::FinishRun(id, RunOutcome::Ended(run.report(now), result)));
         }
     }
 
-    fn job(&mut self, id: JobId, event: JobEvent, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        if let JobEvent::Started(pid) = event {
-            job.pid = pid;
+    fn attempt(&mut self, id: AttemptId, event: AttemptEvent, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        if let AttemptEvent::Started(pid) = event {
+            attempt.pid = pid;
             return;
         }
-        let assignment = *job;
-        let ended = matches!(event, JobEvent::Ended(_));
+        let assignment = *attempt;
+        let ended = matches!(event, AttemptEvent::Ended(_));
         if ended {
-            self.jobs.remove(id);
+            self.attempts.remove(id);
         }
         let Some(run) = self.runs.iter_mut().find(|run| run.id == assignment.run) else { return };
         let run_id = run.id;
         let Some(collector) = run.collectors.get_mut(assignment.collector) else { return };
         if ended {
-            collector.jobs -= 1;
-            collector.unit_jobs -= usize::from(assignment.unit.is_some());
+            collector.workers -= 1;
+            collector.unit_workers -= usize::from(assignment.unit.is_some());
         }
-        let scope = Scope { policy: &self.policy, run: run_id, collector, job: id, assignment, now, effects };
+        let scope = Scope { policy: &self.policy, run: run_id, collector, attempt: id, assignment, now, effects };
         if !scope.handle(event) {
-            self.stop_job(id, StopReason::Excess, Duration::ZERO, effects);
+            self.stop_attempt(id, StopReason::Excess, Duration::ZERO, effects);
         }
     }
 
     /// Starts what can be started, ends what is overdue, and moves on what is finished.
     fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.stopping {
-            if self.jobs.is_empty() && !self.exited {
+            if self.attempts.is_empty() && !self.exited {
                 self.exited = true;
                 effects.push(Effect::Exit);
             }
@@ -145,15 +148,21 @@ impl State {
         let Some(run) = self.runs.front_mut() else { return };
         let limits = *run.limits.get_or_insert_with(|| RunLimits::new(run.received, &self.policy));
         if now >= limits.hard {
-            endings::overdue(run, &mut self.jobs, self.policy.grace.min(self.policy.timeout / 10), now, effects);
+            cancellation::overdue(
+                run,
+                &mut self.attempts,
+                self.policy.grace.min(self.policy.timeout / 10),
+                now,
+                effects,
+            );
         }
         for collector in &mut run.collectors {
-            if collector.phase == Phase::Collecting && collector.jobs == 0 && collector.units.are_settled() {
+            if collector.phase == Phase::Collecting && collector.workers == 0 && collector.units.are_settled() {
                 collector.finish(now);
             }
         }
         if !run.delivering {
-            start(run, &self.policy, &mut self.jobs, limits, now, effects);
+            start(run, &self.policy, &mut self.attempts, limits, now, effects);
         }
         if run.is_collected() && run.is_idle() && !run.delivering {
             run.delivering = true;
@@ -167,36 +176,44 @@ impl State {
 }
 
 /// Starts collectors and units up to the sizes of their pools.
-fn start(run: &mut Run, policy: &Policy, jobs: &mut Jobs, limits: RunLimits, now: Instant, effects: &mut Vec<Effect>) {
+fn start(
+    run: &mut Run,
+    policy: &Policy,
+    attempts: &mut Attempts,
+    limits: RunLimits,
+    now: Instant,
+    effects: &mut Vec<Effect>,
+) {
     let mut active = run.collectors.iter().filter(|collector| collector.is_active()).count();
     let (run_id, soft_deadline) = (run.id, limits.soft);
-    let mut launch = |index: usize, collector: &mut CollectorRun, work: Work, process: bool| {
-        let unit = match &work {
-            Work::Unit(unit, _) => Some(*unit),
-            Work::Plan | Work::Whole(_) | Work::Operate(_) => None,
+    let mut launch = |number: usize, collector: &mut CollectorRun, kind: JobKind, process: bool| {
+        let unit = match &kind {
+            JobKind::Unit { index, .. } => Some(*index),
+            JobKind::Plan | JobKind::PlanAndCollect { .. } | JobKind::Operate { .. } => None,
         };
-        collector.jobs += 1;
-        collector.unit_jobs += usize::from(unit.is_some());
-        let id = jobs.add(run_id, index, unit);
+        collector.workers += 1;
+        collector.unit_workers += usize::from(unit.is_some());
+        let id = attempts.add(run_id, number, unit);
         let collector = collector.policy.name;
-        effects.push(Effect::Start(JobOrder { id, run: run_id, collector, work, process, soft_deadline }));
+        effects.push(Effect::Start(AttemptSpec { id, run: run_id, collector, kind, process, soft_deadline }));
         id
     };
-    for (index, collector) in run.collectors.iter_mut().enumerate() {
+    for (number, collector) in run.collectors.iter_mut().enumerate() {
         let CollectorRun { policy: own, .. } = *collector;
         if matches!(collector.phase, Phase::Queued(at) if at <= now) && active < policy.pool_size {
             active += 1;
             collector.phase = Phase::Planning;
             collector.began.get_or_insert(now);
             collector.attempts += 1;
-            let work = if own.units.fork { Work::Plan } else { Work::Whole(own.units.pool) };
-            launch(index, collector, work, own.process);
+            let pool = u32::try_from(own.units.pool).unwrap_or(u32::MAX);
+            let kind = if own.units.fork { JobKind::Plan } else { JobKind::PlanAndCollect { pool } };
+            launch(number, collector, kind, own.process);
         }
         collector.units.release_due(now);
         for _ in collector.places_taken()..own.units.pool {
-            let Some((unit, of_plan)) = collector.units.pop_ready() else { break };
-            let job = launch(index, collector, Work::Unit(unit, of_plan), own.process || own.units.fork);
-            collector.units.begin(unit, job, now);
+            let Some((index, unit)) = collector.units.pop_ready() else { break };
+            let attempt = launch(number, collector, JobKind::Unit { index, unit }, own.process || own.units.fork);
+            collector.units.begin(index, attempt, now);
         }
     }
 }

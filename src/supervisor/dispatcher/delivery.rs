@@ -9,12 +9,12 @@ use super::Dispatcher;
 use crate::{
     delivery::{Delivered, Delivery},
     report::RunReport,
-    supervisor::event::{DeliveryError, Event, JobId, RunId},
+    supervisor::event::{AttemptId, DeliveryError, Event, RunId},
 };
 
 impl Dispatcher {
     /// Has named what is going to be lost, before it is.
-    pub(super) fn announce(&mut self, job: JobId, plan: &Plan) {
+    pub(super) fn announce(&mut self, job: AttemptId, plan: &Plan) {
         let Some(order) = self.orders.get(&job) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
         if let Some(announcement) = self.sink.announce(order.collector, accounts) {

@@ -19,13 +19,13 @@ use super::{
 use crate::{
     graph::StoreError,
     process::{ExitReason, StopReason},
-    supervisor::event::Outcome,
+    supervisor::event::AttemptOutcome,
 };
 
 /// Why the conversation is over.
 pub(super) enum End {
     /// The worker's last word.
-    Said(Outcome),
+    Said(AttemptOutcome),
     /// The stream ended without one.
     Silent,
     /// The supervisor ends it.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use worker_proto::{Counts, Gap, Unit};
+use worker_proto::{Counts, Gap, JobKind, Unit};
 
 use super::{
     Bounds,
@@ -16,7 +16,6 @@ use super::{
 use crate::{
     graph::{Account, CompleteUnit, Spool, StoreError, UnitStore},
     process::StopReason,
-    supervisor::event::Work,
 };
 
 /// The units of one worker.
@@ -38,12 +37,12 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(work: &Work, bounds: Bounds, spool: &Spool, advice: Option<&'static str>) -> Self {
-        let (units, pool) = match work {
-            Work::Unit(index, unit) => (BTreeMap::from([(*index, unit.clone())]), 1),
-            Work::Operate(unit) => (BTreeMap::from([(0, unit.clone())]), 0),
-            Work::Plan => (BTreeMap::new(), 0),
-            Work::Whole(pool) => (BTreeMap::new(), (*pool).max(1)),
+    pub(super) fn new(kind: &JobKind, bounds: Bounds, spool: &Spool, advice: Option<&'static str>) -> Self {
+        let (units, pool) = match kind {
+            JobKind::Unit { index, unit } => (BTreeMap::from([(*index, unit.clone())]), 1),
+            JobKind::Operate { unit } => (BTreeMap::from([(0, unit.clone())]), 0),
+            JobKind::Plan => (BTreeMap::new(), 0),
+            JobKind::PlanAndCollect { pool } => (BTreeMap::new(), usize::try_from(*pool).unwrap_or(usize::MAX).max(1)),
         };
         Self { bounds, spool: spool.clone(), advice, pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
     }
@@ -156,9 +155,10 @@ mod tests {
         Unit { id: "a".into(), label: "a".into(), kind: "k".into(), parts: 0, payload: String::new() }
     }
 
-    fn held(pool: usize, unit_bound: u64) -> Held {
+    fn held(pool: u32, unit_bound: u64) -> Held {
         let bounds = Bounds { unit: unit_bound, worker: 4 * unit_bound, lines: MIB };
-        let mut held = Held::new(&Work::Whole(pool), bounds, &Spool::new(MIB), Some("--aws-region, or --aws-fork"));
+        let mut held =
+            Held::new(&JobKind::PlanAndCollect { pool }, bounds, &Spool::new(MIB), Some("--aws-region, or --aws-fork"));
         held.plan(&[unit(), unit(), unit()]);
         held
     }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_account_of_a_million_resources_is_far_from_the_bound() {
-        let mut held = Held::new(&Work::Unit(0, unit()), Bounds::default(), &Spool::new(MIB), None);
+        let mut held = Held::new(&JobKind::Unit { index: 0, unit: unit() }, Bounds::default(), &Spool::new(MIB), None);
         assert!(held.begin(0).is_ok());
         let (arn, mut edges) = ("r".repeat(150), EdgeList::default());
         (0..10_000).for_each(|_| edges.push([1; 16], [2; 16]));

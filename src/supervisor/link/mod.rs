@@ -2,7 +2,7 @@
 //!
 //! A link is one task that owns one worker from start to end. It trusts nothing that the worker says: frames are
 //! bounded, units must be the job's own, counts must match, and silence has a limit. What it hears it tells the
-//! dispatcher as [`JobEvent`]s; the last of them is always [`JobEvent::Ended`].
+//! dispatcher as [`AttemptEvent`]s; the last of them is always [`AttemptEvent::Ended`].
 
 mod chatter;
 mod end;
@@ -18,11 +18,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use worker_proto::{Failure, FailureKind, Job, Task};
+use worker_proto::{Failure, FailureKind, Job, JobKind};
 
 pub use self::talk::Command;
 use super::{
-    event::{JobEvent, JobId, JobOrder, Outcome, UnitKey, Work},
+    event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, UnitKey},
     keep::Keep,
     shelf::Shelf,
 };
@@ -110,7 +110,7 @@ pub struct LinkContext {
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
     /// Where events go.
-    pub events: mpsc::Sender<(JobId, JobEvent)>,
+    pub events: mpsc::Sender<(AttemptId, AttemptEvent)>,
 }
 
 /// What a link needs to know of its collector.
@@ -124,18 +124,18 @@ pub struct LinkCollector {
 
 /// The name of a job in logs, metrics and the process list of `/jobs`.
 #[must_use]
-pub fn job_name(order: &JobOrder) -> String {
-    match &order.work {
-        Work::Plan => format!("{}/plan", order.collector),
-        Work::Whole(_) => order.collector.to_owned(),
-        Work::Unit(_, unit) => format!("{}/{}", order.collector, unit.id),
-        Work::Operate(unit) => format!("{}/{}/operations", order.collector, unit.id),
+pub fn job_name(order: &AttemptSpec) -> String {
+    match &order.kind {
+        JobKind::Plan => format!("{}/plan", order.collector),
+        JobKind::PlanAndCollect { .. } => order.collector.to_owned(),
+        JobKind::Unit { unit, .. } => format!("{}/{}", order.collector, unit.id),
+        JobKind::Operate { unit } => format!("{}/{}/operations", order.collector, unit.id),
     }
 }
 
 /// Runs one job from start to end.
 pub async fn run(
-    order: JobOrder,
+    order: AttemptSpec,
     collector: LinkCollector,
     context: Arc<LinkContext>,
     commands: mpsc::Receiver<Command>,
@@ -145,38 +145,33 @@ pub async fn run(
     let talk = async {
         match peer::start(&order, &context) {
             Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
-            Err(error) => Outcome::NotStarted(error.to_string()),
+            Err(error) => AttemptOutcome::NotStarted(error.to_string()),
         }
     };
     let outcome = guarded(talk).await;
     context.shelf.release(run, from, id);
     // A dispatcher that is gone needs to know nothing.
-    let _ = context.events.send((id, JobEvent::Ended(outcome))).await;
+    let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
 
 /// The outcome, also if the conversation panics: a job that never ends would hold up its run for ever.
-async fn guarded(talk: impl Future<Output = Outcome>) -> Outcome {
+async fn guarded(talk: impl Future<Output = AttemptOutcome>) -> AttemptOutcome {
     AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| fault())
 }
 
 /// The outcome of a job that ended by a fault of the supervisor.
-fn fault() -> Outcome {
+fn fault() -> AttemptOutcome {
     let message = "the supervisor's end of the conversation panicked: a fault in ckworker, please report it".to_owned();
-    Outcome::Failed(Failure { kind: FailureKind::Internal, message })
+    AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message })
 }
 
 /// The job as the worker gets it.
-fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_proto::Level) -> Job {
+fn job_frame(name: &str, order: &AttemptSpec, settings: &Settings, level: worker_proto::Level) -> Job {
     let soft = order.soft_deadline.saturating_duration_since(std::time::Instant::now());
     Job {
         name: name.to_owned(),
         collector: order.collector.to_owned(),
-        task: match &order.work {
-            Work::Plan => Task::Plan,
-            Work::Whole(pool) => Task::Whole { pool: u32::try_from(*pool).unwrap_or(u32::MAX) },
-            Work::Unit(index, unit) => Task::Unit { index: *index, unit: unit.clone() },
-            Work::Operate(unit) => Task::Operate { unit: unit.clone() },
-        },
+        kind: order.kind.clone(),
         settings: serde_json::to_string(settings).unwrap_or_default(),
         soft_deadline_ms: u64::try_from(soft.as_millis()).unwrap_or(u64::MAX),
         level,
@@ -184,7 +179,7 @@ fn job_frame(name: &str, order: &JobOrder, settings: &Settings, level: worker_pr
 }
 
 /// Where the nodes of a unit of this job are kept.
-fn unit_key(order: &JobOrder, unit: u32) -> UnitKey {
+fn unit_key(order: &AttemptSpec, unit: u32) -> UnitKey {
     UnitKey { run: order.run, collector: order.collector, unit }
 }
 
@@ -215,7 +210,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_conversation_is_an_outcome() {
         let outcome = guarded(async { panic!("a fault") }).await;
-        let Outcome::Failed(Failure { kind: FailureKind::Internal, message }) = outcome else { panic!("{outcome:?}") };
+        let AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message }) = outcome else {
+            panic!("{outcome:?}")
+        };
         assert!(message.contains("report"), "{message}");
     }
 }

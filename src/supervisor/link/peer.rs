@@ -12,7 +12,7 @@ use tokio::{
 use super::LinkContext;
 use crate::{
     process::{self, ExitReason, WorkerProcess},
-    supervisor::event::JobOrder,
+    supervisor::event::AttemptSpec,
     worker,
 };
 
@@ -38,7 +38,7 @@ pub(super) enum Body {
 }
 
 /// Starts the worker of a job.
-pub(super) fn start(order: &JobOrder, context: &LinkContext) -> io::Result<Peer> {
+pub(super) fn start(order: &AttemptSpec, context: &LinkContext) -> io::Result<Peer> {
     if order.process {
         let spawned = process::spawn(&context.program).map_err(io::Error::other)?;
         let (reader, writer) = spawned.frames.into_split();
@@ -54,7 +54,7 @@ pub(super) fn start(order: &JobOrder, context: &LinkContext) -> io::Result<Peer>
 }
 
 /// One thread with a runtime of its own, so that a collector that computes for long delays nobody else.
-fn start_thread(order: &JobOrder, context: &LinkContext) -> io::Result<Peer> {
+fn start_thread(order: &AttemptSpec, context: &LinkContext) -> io::Result<Peer> {
     let (ours, theirs) = duplex(INSIDE_BUFFER);
     let (ended, end) = oneshot::channel();
     let find = context.find;

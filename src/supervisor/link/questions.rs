@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::{sync::mpsc, task::JoinError, time::timeout};
-use worker_proto::{COLLECTOR_INDEX, Failure, FailureKind, ToWorker};
+use worker_proto::{COLLECTOR_INDEX, Failure, FailureKind, JobKind, ToWorker};
 
 use super::{
     end::{End, protocol},
@@ -12,7 +12,6 @@ use super::{
 use crate::{
     collector_api::shared_values::{Answer, MAX_KEY},
     process::StopReason,
-    supervisor::event::Work,
 };
 
 /// Questions for shared values that a worker may have open; it asks for each key once.
@@ -27,7 +26,7 @@ impl Talk<'_> {
         };
         let has = self.held.is_open(unit) || self.operates();
         let subject = match (unit, self.held.unit(unit)) {
-            (COLLECTOR_INDEX, _) if matches!(self.order.work, Work::Plan | Work::Whole(_)) => None,
+            (COLLECTOR_INDEX, _) if matches!(self.order.kind, JobKind::Plan | JobKind::PlanAndCollect { .. }) => None,
             (_, Some(unit)) if has => Some(unit.clone()),
             _ => return Err(protocol(format!("it wants credentials of unit {unit}, which it is not at work on"))),
         };

@@ -9,8 +9,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use worker_proto::{
-    Activity, COLLECTOR_INDEX, Event, FrameReader, FrameWriter, FromWorker, Operation, PROTOCOL_VERSION, ProtoError,
-    ToWorker,
+    Activity, COLLECTOR_INDEX, Event, FrameReader, FrameWriter, FromWorker, JobKind, Operation, PROTOCOL_VERSION,
+    ProtoError, ToWorker,
 };
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     collector_api::limits,
     process::{ExitReason, StopReason},
-    supervisor::event::{JobEvent, JobOrder, Outcome, Work},
+    supervisor::event::{AttemptEvent, AttemptOutcome, AttemptSpec},
 };
 
 /// What a link is told while it runs.
@@ -44,7 +44,7 @@ pub enum Command {
 /// The state of one conversation.
 pub(super) struct Talk<'a> {
     name: &'a str,
-    pub(super) order: JobOrder,
+    pub(super) order: AttemptSpec,
     pub(super) collector: LinkCollector,
     pub(super) context: &'a LinkContext,
     planned: bool,
@@ -59,9 +59,9 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(name: &'a str, order: JobOrder, collector: LinkCollector, context: &'a LinkContext) -> Self {
+    pub(super) fn new(name: &'a str, order: AttemptSpec, collector: LinkCollector, context: &'a LinkContext) -> Self {
         let advice = (context.find)(order.collector).and_then(|collector| collector.advice(limits::RESULT_SIZE));
-        let held = Held::new(&order.work, context.bounds, &context.spool, advice);
+        let held = Held::new(&order.kind, context.bounds, &context.spool, advice);
         Self {
             name,
             order,
@@ -77,7 +77,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Talks until the worker is over, ends it, and says how it ended.
-    pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> Outcome {
+    pub(super) async fn run(mut self, peer: Peer, mut commands: mpsc::Receiver<Command>) -> AttemptOutcome {
         let Peer { reader, writer, stderr, mut body } = peer;
         let (mut frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
         let (out, writing) = write_frames(FrameWriter::new(writer), Arc::clone(&self.context.metrics));
@@ -105,11 +105,11 @@ impl<'a> Talk<'a> {
         self.outcome(end, exit, &last)
     }
 
-    fn outcome(&self, end: End, exit: ExitReason, last: &str) -> Outcome {
+    fn outcome(&self, end: End, exit: ExitReason, last: &str) -> AttemptOutcome {
         match end {
             End::Said(outcome) => outcome,
-            End::Version(message) => Outcome::Version(message),
-            End::Stop(reason, _, detail) => Outcome::Stopped(reason, detail),
+            End::Version(message) => AttemptOutcome::Version(message),
+            End::Stop(reason, _, detail) => AttemptOutcome::Stopped(reason, detail),
             End::Silent => {
                 tracing::warn!(peer = "worker", job = self.name, %exit, last, "a worker ended without a last word");
                 if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
@@ -118,9 +118,9 @@ impl<'a> Talk<'a> {
                     let advice = advice.map_or_else(String::new, |options| format!(", such as by {options}"));
                     let limit = self.context.memory_limit >> 20;
                     let detail = format!("it may have {limit} MiB: let it collect less at the same time{advice}");
-                    return Outcome::Stopped(StopReason::Memory, detail);
+                    return AttemptOutcome::Stopped(StopReason::Memory, detail);
                 }
-                Outcome::Crashed(exit)
+                AttemptOutcome::Crashed(exit)
             }
         }
     }
@@ -196,7 +196,7 @@ impl<'a> Talk<'a> {
         match frame {
             Some(Some(Ok(FromWorker::Ready { .. }))) if !*greeted => {
                 *greeted = true;
-                self.tell(JobEvent::Started(pid)).await;
+                self.tell(AttemptEvent::Started(pid)).await;
                 None
             }
             Some(Some(Ok(frame))) if *greeted => self.frame(frame, out).await,
@@ -217,25 +217,25 @@ impl<'a> Talk<'a> {
             FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
             FromWorker::Alive(activity) => return self.alive(&activity).await,
             FromWorker::Operated { id, outcome } if self.operates() => {
-                self.tell(JobEvent::Operated(id, texts::outcome(outcome))).await;
+                self.tell(AttemptEvent::Operated(id, texts::outcome(outcome))).await;
             }
             FromWorker::Plan(plan) => {
-                if self.planned || !matches!(self.order.work, Work::Plan | Work::Whole(_)) {
+                if self.planned || !matches!(self.order.kind, JobKind::Plan | JobKind::PlanAndCollect { .. }) {
                     return Some(protocol("it sent a plan that was not asked for"));
                 }
                 self.planned = true;
                 let plan = texts::plan(plan);
-                if matches!(self.order.work, Work::Whole(_)) {
+                if matches!(self.order.kind, JobKind::PlanAndCollect { .. }) {
                     self.held.plan(&plan.units);
                 }
-                self.tell(JobEvent::Planned(plan)).await;
+                self.tell(AttemptEvent::Planned(plan)).await;
             }
             FromWorker::Event(event) => self.event(event),
             FromWorker::NeedCredentials { unit } => return self.need_credentials(unit, out).err(),
             FromWorker::NeedShared { key } => return self.need_shared(key).err(),
             FromWorker::Publish { key, value } => self.context.shelf.publish(&self.order, &key, value),
-            FromWorker::Done => return Some(End::Said(Outcome::Finished)),
-            FromWorker::Failed(failure) => return Some(End::Said(Outcome::Failed(texts::failure(failure)))),
+            FromWorker::Done => return Some(End::Said(AttemptOutcome::Finished)),
+            FromWorker::Failed(failure) => return Some(End::Said(AttemptOutcome::Failed(texts::failure(failure)))),
             FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
             _ if self.operates() => return Some(protocol("it collects, but was asked for operations")),
             FromWorker::UnitStarted { unit }
@@ -267,17 +267,17 @@ impl<'a> Talk<'a> {
             let account = self.held.unit(unit).map_or("", |unit| unit.id.as_str());
             let seconds = time.as_secs();
             tracing::warn!(peer = "worker", job = self.name, account, seconds, waits_for = waits, "no progress");
-            self.tell(JobEvent::Quiet(unit, Some(waits))).await;
+            self.tell(AttemptEvent::Quiet(unit, Some(waits))).await;
         }
         for unit in judgement.resumed {
-            self.tell(JobEvent::Quiet(unit, None)).await;
+            self.tell(AttemptEvent::Quiet(unit, None)).await;
         }
         let stalled = judgement.stalled?;
         Some(End::Stop(StopReason::Stalled, Duration::ZERO, texts::message(stalled)))
     }
 
     pub(super) fn operates(&self) -> bool {
-        matches!(self.order.work, Work::Operate(_))
+        matches!(self.order.kind, JobKind::Operate { .. })
     }
 
     /// A frame about one of the worker's own units.
@@ -285,13 +285,13 @@ impl<'a> Talk<'a> {
         let kept = match frame {
             FromWorker::UnitStarted { unit } => match self.held.begin(unit) {
                 Ok(()) => {
-                    self.tell(JobEvent::UnitStarted(unit)).await;
+                    self.tell(AttemptEvent::UnitStarted(unit)).await;
                     Ok(())
                 }
                 Err(end) => Err(end),
             },
             FromWorker::Progress(progress) => {
-                self.tell(JobEvent::Progress(progress)).await;
+                self.tell(AttemptEvent::Progress(progress)).await;
                 Ok(())
             }
             FromWorker::Nodes { unit, nodes } => self.held.add(unit, |store| store.nodes(&nodes)),
@@ -311,13 +311,13 @@ impl<'a> Talk<'a> {
                 let gap = texts::gap(gap);
                 self.context.metrics.gap(self.order.collector, &gap);
                 let kept = self.held.gap(&gap);
-                self.tell(JobEvent::Gap(unit, gap)).await;
+                self.tell(AttemptEvent::Gap(unit, gap)).await;
                 kept
             }
             FromWorker::UnitDone { unit, counts } => return self.unit_done(unit, counts).await,
             FromWorker::UnitFailed { unit, failure } => {
                 self.held.fail(unit);
-                self.tell(JobEvent::UnitFailed(unit, texts::failure(failure))).await;
+                self.tell(AttemptEvent::UnitFailed(unit, texts::failure(failure))).await;
                 Ok(())
             }
             _ => Err(protocol("an unexpected frame")),
@@ -329,7 +329,7 @@ impl<'a> Talk<'a> {
         match self.held.complete(unit, counts) {
             Ok(complete) => {
                 let stats = self.context.keep.put(unit_key(&self.order, unit), complete);
-                self.tell(JobEvent::UnitComplete(unit, stats)).await;
+                self.tell(AttemptEvent::UnitComplete(unit, stats)).await;
                 None
             }
             Err(end) => Some(end),
@@ -344,7 +344,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn tell(&self, event: JobEvent) {
+    async fn tell(&self, event: AttemptEvent) {
         // A dispatcher that is gone drops this task with everything else.
         let _ = self.context.events.send((self.order.id, event)).await;
     }

@@ -26,7 +26,7 @@ use worker_proto::Outcome;
 use self::pool::{Act, Input, Limit, Pool, Wanted, stopping};
 pub use self::pool::{Lives, Wish};
 use super::{
-    event::{JobEvent, JobId, Outcome as Ended},
+    event::{AttemptEvent, AttemptId, AttemptOutcome as Ended},
     link::{self, Command, LinkCollector, LinkContext},
     policy::Policy,
     show,
@@ -163,7 +163,7 @@ struct Actor {
     metrics: Arc<Metrics>,
     context: Arc<LinkContext>,
     collectors: BTreeMap<&'static str, LinkCollector>,
-    links: HashMap<JobId, Link>,
+    links: HashMap<AttemptId, Link>,
     answers: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
@@ -184,7 +184,7 @@ impl Actor {
     async fn run(
         mut self,
         mut ordered: mpsc::Receiver<Order>,
-        mut heard: mpsc::Receiver<(JobId, JobEvent)>,
+        mut heard: mpsc::Receiver<(AttemptId, AttemptEvent)>,
         mut stops: mpsc::Receiver<Duration>,
     ) {
         let mut owned = true;
@@ -192,8 +192,8 @@ impl Actor {
             let wake = self.pool.wake_at();
             let input = tokio::select! {
                 Some((job, event)) = heard.recv() => match event {
-                    JobEvent::Operated(id, outcome) => Input::Operated(job, id, outcome),
-                    JobEvent::Ended(outcome) => self.ended(job, outcome),
+                    AttemptEvent::Operated(id, outcome) => Input::Operated(job, id, outcome),
+                    AttemptEvent::Ended(outcome) => self.ended(job, outcome),
                     _ => continue,
                 },
                 Some(order) = ordered.recv() => self.ordered(order),
@@ -235,7 +235,7 @@ impl Actor {
         }
     }
 
-    fn ended(&mut self, job: JobId, outcome: Ended) -> Input {
+    fn ended(&mut self, job: AttemptId, outcome: Ended) -> Input {
         if let Some(link) = self.links.remove(&job) {
             self.metrics.worker_exited(link.collector, show::exit_label(&outcome));
         }
@@ -269,7 +269,7 @@ impl Actor {
         }
     }
 
-    fn tell(&self, job: JobId, command: Command) {
+    fn tell(&self, job: AttemptId, command: Command) {
         if let Some(link) = self.links.get(&job) {
             // The queue holds more than a worker may have open; one that is gone says so by an event.
             let _ = link.commands.try_send(command);

@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use worker_proto::{Failure, FailureKind, Operation, Outcome, Unit, Verb};
+use worker_proto::{Failure, FailureKind, JobKind, Operation, Outcome, Unit, Verb};
 
 use crate::{
     process::StopReason,
-    supervisor::event::{self, JobId, JobOrder, RunId, Work},
+    supervisor::event::{self, AttemptId, AttemptSpec, RunId},
 };
 
 /// Operations that one worker has open at the same time.
@@ -91,8 +91,8 @@ pub(super) enum Input {
     CalledOff(u64),
     /// Nobody waits for it any more.
     Forsaken(u64),
-    Operated(JobId, u64, Outcome),
-    Ended(JobId, event::Outcome),
+    Operated(AttemptId, u64, Outcome),
+    Ended(AttemptId, event::AttemptOutcome),
     Tick,
     /// To end everything, with this time until KILL.
     Stop(Duration),
@@ -101,10 +101,10 @@ pub(super) enum Input {
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Act {
-    Start(JobOrder),
-    Send(JobId, Operation),
-    Finish(JobId),
-    Kill(JobId, StopReason, Duration),
+    Start(AttemptSpec),
+    Send(AttemptId, Operation),
+    Finish(AttemptId),
+    Kill(AttemptId, StopReason, Duration),
     Answer(u64, Outcome),
 }
 
@@ -122,7 +122,7 @@ struct Worker {
 pub(super) struct Pool {
     limits: BTreeMap<&'static str, Limit>,
     lives: Lives,
-    workers: BTreeMap<JobId, Worker>,
+    workers: BTreeMap<AttemptId, Worker>,
     waiting: VecDeque<Wanted>,
     next_job: u64,
     stopped: bool,
@@ -189,7 +189,7 @@ impl Pool {
         }
     }
 
-    fn operated(&mut self, job: JobId, id: u64, outcome: Outcome, now: Instant, acts: &mut Vec<Act>) {
+    fn operated(&mut self, job: AttemptId, id: u64, outcome: Outcome, now: Instant, acts: &mut Vec<Act>) {
         let grace = self.lives.stop_grace;
         let Some(worker) = self.workers.get_mut(&job) else { return };
         if worker.open.remove(&id).is_none() {
@@ -200,7 +200,7 @@ impl Pool {
         acts.push(Act::Answer(id, outcome));
     }
 
-    fn ended(&mut self, job: JobId, outcome: &event::Outcome, now: Instant, acts: &mut Vec<Act>) {
+    fn ended(&mut self, job: AttemptId, outcome: &event::AttemptOutcome, now: Instant, acts: &mut Vec<Act>) {
         let Some(worker) = self.workers.remove(&job) else { return };
         let (failure, again) = why(outcome);
         for (id, wanted) in worker.open.into_iter().rev() {
@@ -272,7 +272,7 @@ impl Pool {
     }
 
     /// A worker that has room, started if there is room for it.
-    fn worker_for(&mut self, wanted: &Wish, now: Instant, acts: &mut Vec<Act>) -> Option<JobId> {
+    fn worker_for(&mut self, wanted: &Wish, now: Instant, acts: &mut Vec<Act>) -> Option<AttemptId> {
         let limit = self.limits.get(wanted.collector).copied()?;
         let of_collector = || self.workers.iter().filter(|(_, worker)| worker.collector == wanted.collector);
         let takes_more = |worker: &Worker| worker.ending.is_none() && now < worker.born + self.lives.age;
@@ -297,18 +297,18 @@ impl Pool {
         None
     }
 
-    fn start(&mut self, wanted: &Wish, limit: Limit, now: Instant, acts: &mut Vec<Act>) -> JobId {
-        let id = JobId(self.next_job);
+    fn start(&mut self, wanted: &Wish, limit: Limit, now: Instant, acts: &mut Vec<Act>) -> AttemptId {
+        let id = AttemptId(self.next_job);
         self.next_job += 1;
         let Wish { collector, unit, .. } = wanted;
         let worker =
             Worker { collector, unit: unit.clone(), open: BTreeMap::new(), born: now, idle_since: now, ending: None };
         self.workers.insert(id, worker);
-        acts.push(Act::Start(JobOrder {
+        acts.push(Act::Start(AttemptSpec {
             id,
             run: RunId(0),
             collector,
-            work: Work::Operate(unit.clone()),
+            kind: JobKind::Operate { unit: unit.clone() },
             process: limit.process,
             soft_deadline: now + self.lives.age * 2,
         }));
@@ -326,8 +326,8 @@ fn cancelled(why: &str) -> Outcome {
 }
 
 /// What the end of a worker means for its open operations, and whether another worker may do better.
-fn why(outcome: &event::Outcome) -> (Failure, bool) {
-    use event::Outcome as Ended;
+fn why(outcome: &event::AttemptOutcome) -> (Failure, bool) {
+    use event::AttemptOutcome as Ended;
     let internal = |message: String| Failure { kind: FailureKind::Internal, message };
     match outcome {
         Ended::Finished => (internal("its worker ended without an answer".into()), true),

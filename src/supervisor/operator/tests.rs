@@ -46,7 +46,7 @@ impl Play {
     }
 
     fn crashed(&mut self, job: u64) -> Vec<String> {
-        self.step(Input::Ended(JobId(job), Ended::Crashed(ExitReason::Signal(9))))
+        self.step(Input::Ended(AttemptId(job), Ended::Crashed(ExitReason::Signal(9))))
     }
 
     fn later(&mut self, seconds: u32) -> Vec<String> {
@@ -72,7 +72,7 @@ fn an_account_has_one_worker_for_all_its_operations() {
     assert_eq!(play.wanted(1, "a"), ["start 0", "send 1 to 0"]);
     assert_eq!(play.wanted(2, "a"), ["send 2 to 0"]);
     assert_eq!(play.wanted(3, "b"), ["start 1", "send 3 to 1"]);
-    assert_eq!(play.step(Input::Operated(JobId(0), 2, Outcome::Done)), ["2 Done"]);
+    assert_eq!(play.step(Input::Operated(AttemptId(0), 2, Outcome::Done)), ["2 Done"]);
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn an_account_without_room_waits_for_an_idle_worker_to_end() {
     let mut play = Play::new(1);
     play.wanted(1, "a");
     assert_eq!(play.wanted(2, "b"), [""; 0]);
-    assert_eq!(play.step(Input::Operated(JobId(0), 1, Outcome::Done)), ["1 Done", "finish 0"]);
-    assert_eq!(play.step(Input::Ended(JobId(0), Ended::Finished)), ["start 1", "send 2 to 1"]);
+    assert_eq!(play.step(Input::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done", "finish 0"]);
+    assert_eq!(play.step(Input::Ended(AttemptId(0), Ended::Finished)), ["start 1", "send 2 to 1"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_operations_of_a_dead_worker_are_given_to_another_once() {
     play.wanted(1, "a");
     play.wanted(2, "a");
     assert_eq!(play.crashed(0), ["start 1", "send 1 to 1", "send 2 to 1"]);
-    play.step(Input::Operated(JobId(1), 2, Outcome::Done));
+    play.step(Input::Operated(AttemptId(1), 2, Outcome::Done));
     assert_eq!(play.crashed(1), ["1 failed: its worker ended by signal SIGKILL"]);
 }
 
@@ -98,7 +98,7 @@ fn the_operations_of_a_dead_worker_are_given_to_another_once() {
 fn another_version_is_not_tried_again() {
     let mut play = Play::new(1);
     play.wanted(1, "a");
-    let ended = Input::Ended(JobId(0), Ended::Version("another version".into()));
+    let ended = Input::Ended(AttemptId(0), Ended::Version("another version".into()));
     assert_eq!(play.step(ended), ["1 failed: another version"]);
 }
 
@@ -106,7 +106,7 @@ fn another_version_is_not_tried_again() {
 fn a_worker_that_is_idle_for_long_ends() {
     let mut play = Play::new(1);
     play.wanted(1, "a");
-    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    play.step(Input::Operated(AttemptId(0), 1, Outcome::Done));
     assert_eq!(play.later(9), [""; 0]);
     assert_eq!(play.later(1), ["finish 0"]);
     assert_eq!(play.later(6), ["kill 0 deadline"], "one that does not end is ended");
@@ -118,7 +118,7 @@ fn an_operation_that_is_late_costs_the_worker() {
     play.wanted(1, "a");
     assert_eq!(play.later(104), [""; 0]);
     assert_eq!(play.later(1), ["kill 0 overdue"]);
-    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Overdue, String::new()));
+    let ended = Input::Ended(AttemptId(0), Ended::Stopped(StopReason::Overdue, String::new()));
     let Some(answer) = play.step(ended).pop() else { panic!("no answer") };
     assert!(answer.starts_with("1 failed: its worker was ended"), "{answer}");
 }
@@ -135,7 +135,7 @@ fn what_waits_too_long_is_answered() {
 fn an_answer_that_nobody_asked_for_costs_the_worker() {
     let mut play = Play::new(1);
     play.wanted(1, "a");
-    assert_eq!(play.step(Input::Operated(JobId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.step(Input::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn an_old_worker_is_replaced_when_it_has_no_work() {
     let mut play = Play::new(2);
     play.wanted(1, "a");
     play.now += 50 * SECOND;
-    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    play.step(Input::Operated(AttemptId(0), 1, Outcome::Done));
     play.now += 1000 * SECOND;
     assert_eq!(play.wanted(2, "a"), ["start 1", "send 2 to 1"]);
 }
@@ -170,7 +170,7 @@ fn what_is_called_off_is_not_begun_and_what_was_begun_is_waited_for() {
     play.wanted(2, "b");
     assert_eq!(play.step(Input::CalledOff(2)), ["2 failed: it was called off before it could begin"]);
     assert_eq!(play.step(Input::CalledOff(1)), [""; 0]);
-    assert_eq!(play.step(Input::Operated(JobId(0), 1, Outcome::Done)), ["1 Done"]);
+    assert_eq!(play.step(Input::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done"]);
     assert_eq!(play.step(Input::CalledOff(1)), [""; 0], "an outcome that came first stands");
 }
 
@@ -193,7 +193,7 @@ fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
     assert_eq!(play.step(Input::Forsaken(2)), ["kill 0 abandoned"]);
     // What is wanted next, perhaps of the same resources, waits until the worker is gone.
     assert_eq!(play.wanted(4, "a"), [""; 0]);
-    let ended = Input::Ended(JobId(0), Ended::Stopped(StopReason::Abandoned, String::new()));
+    let ended = Input::Ended(AttemptId(0), Ended::Stopped(StopReason::Abandoned, String::new()));
     let acts = play.step(ended);
     assert_eq!(acts[acts.len() - 2..], ["start 1", "send 4 to 1"], "{acts:?}");
 }
@@ -202,7 +202,7 @@ fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
 fn an_account_has_no_second_worker_while_the_first_is_being_ended() {
     let mut play = Play::new(2);
     play.wanted(1, "a");
-    assert_eq!(play.step(Input::Operated(JobId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.step(Input::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
     assert_eq!(play.wanted(2, "a"), [""; 0]);
     assert_eq!(play.wanted(3, "b"), ["start 1", "send 3 to 1"]);
 }
@@ -214,8 +214,8 @@ fn the_limit_of_an_operation_begins_with_its_worker() {
     let wish = play.wish("b", 30 * SECOND);
     play.step(Input::Wanted(Wanted::new(2, wish)));
     play.now += 50 * SECOND;
-    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
-    let acts = play.pool.step(Input::Ended(JobId(0), Ended::Finished), play.now);
+    play.step(Input::Operated(AttemptId(0), 1, Outcome::Done));
+    let acts = play.pool.step(Input::Ended(AttemptId(0), Ended::Finished), play.now);
     let Some(Act::Send(_, operation)) = acts.last() else { panic!("{acts:?}") };
     assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
     assert_eq!(play.later(34), [""; 0]);
@@ -247,7 +247,7 @@ fn what_no_worker_can_do_is_not_given_to_another() {
     ] {
         let mut play = Play::new(1);
         play.wanted(1, "a");
-        let acts = play.step(Input::Ended(JobId(0), Ended::Stopped(reason, String::new())));
+        let acts = play.step(Input::Ended(AttemptId(0), Ended::Stopped(reason, String::new())));
         assert_eq!(acts.contains(&"send 1 to 1".to_owned()), is_given, "{acts:?}");
         assert_eq!(acts.iter().any(|act| act.starts_with("1 failed: its worker was ended")), !is_given, "{acts:?}");
     }
@@ -258,7 +258,7 @@ fn an_old_idle_worker_does_not_stand_before_its_successor() {
     let mut play = Play::new(2);
     play.wanted(1, "a");
     play.now += 1000 * SECOND;
-    play.step(Input::Operated(JobId(0), 1, Outcome::Done));
+    play.step(Input::Operated(AttemptId(0), 1, Outcome::Done));
     assert_eq!(play.wanted(2, "a"), ["start 1", "send 2 to 1"]);
     assert_eq!(play.wanted(3, "a"), ["send 3 to 1"]);
 }

@@ -13,7 +13,7 @@ use worker_proto::{Gap, Unit};
 
 use super::Trouble;
 use crate::supervisor::{
-    event::{JobId, UnitStats},
+    event::{AttemptId, UnitStats},
     report::{Outcome, UnitReport},
 };
 
@@ -23,7 +23,7 @@ pub(in crate::supervisor) enum UnitState {
     /// It waits for its turn or for its next attempt.
     Queued(Instant),
     /// A worker has it.
-    Running(JobId),
+    Running(AttemptId),
     /// It is kept.
     Complete(UnitStats),
     /// It is given up, and why.
@@ -96,8 +96,8 @@ impl Units {
     }
 
     /// Units that one worker has.
-    pub(in crate::supervisor) fn running(plan: Vec<Unit>, job: JobId) -> Self {
-        let units = Self::new(plan, &UnitState::Running(job));
+    pub(in crate::supervisor) fn running(plan: Vec<Unit>, attempt: AttemptId) -> Self {
+        let units = Self::new(plan, &UnitState::Running(attempt));
         Self { running: units.len(), units, ..Self::default() }
     }
 
@@ -148,21 +148,21 @@ impl Units {
     }
 
     /// Returns a unit if this worker has it.
-    pub(in crate::supervisor) fn held_by(&mut self, job: JobId, index: u32) -> Option<&mut UnitRun> {
+    pub(in crate::supervisor) fn held_by(&mut self, attempt: AttemptId, index: u32) -> Option<&mut UnitRun> {
         self.look(1);
-        self.units.get_mut(index as usize).filter(|unit| unit.state == UnitState::Running(job))
+        self.units.get_mut(index as usize).filter(|unit| unit.state == UnitState::Running(attempt))
     }
 
     /// Returns the indices of all units that a worker has; looks at all units.
-    pub(in crate::supervisor) fn all_held_by(&self, job: JobId) -> Vec<u32> {
+    pub(in crate::supervisor) fn all_held_by(&self, attempt: AttemptId) -> Vec<u32> {
         self.look(self.units.len());
-        let held = (0..).zip(&self.units).filter(|(_, unit)| unit.state == UnitState::Running(job));
+        let held = (0..).zip(&self.units).filter(|(_, unit)| unit.state == UnitState::Running(attempt));
         held.map(|(index, _)| index).collect()
     }
 
     /// A worker takes a unit up; what an earlier attempt lacked no longer counts.
-    pub(in crate::supervisor) fn begin(&mut self, index: u32, job: JobId, now: Instant) {
-        if let Some(unit) = self.set(index, UnitState::Running(job)) {
+    pub(in crate::supervisor) fn begin(&mut self, index: u32, attempt: AttemptId, now: Instant) {
+        if let Some(unit) = self.set(index, UnitState::Running(attempt)) {
             unit.attempts += 1;
             unit.gaps.clear();
             unit.began = Some(now);

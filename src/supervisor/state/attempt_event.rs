@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use worker_proto::Plan;
 
-use super::{Effect, JobEvent, JobId, Outcome, Policy, RunId, Shown, UnitStats, jobs::Assignment};
+use super::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Policy, RunId, Shown, UnitStats, attempts::Assignment};
 use crate::supervisor::{
     event::UnitKey,
     run::{CollectorRun, Phase, Trouble, UnitRun, UnitState, Units, keep_gap},
@@ -18,7 +18,7 @@ pub(super) struct Scope<'a> {
     pub(super) policy: &'a Policy,
     pub(super) run: RunId,
     pub(super) collector: &'a mut CollectorRun,
-    pub(super) job: JobId,
+    pub(super) attempt: AttemptId,
     pub(super) assignment: Assignment,
     pub(super) now: Instant,
     pub(super) effects: &'a mut Vec<Effect>,
@@ -26,25 +26,25 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Handles the event; false if the worker has to be stopped because its plan is too large.
-    pub(super) fn handle(mut self, event: JobEvent) -> bool {
+    pub(super) fn handle(mut self, event: AttemptEvent) -> bool {
         match event {
-            JobEvent::Started(_) | JobEvent::Quiet(..) => {}
-            JobEvent::Planned(plan) => return self.planned(plan),
-            JobEvent::UnitStarted(unit) => self.unit_started(unit),
-            JobEvent::Progress(progress) => {
+            AttemptEvent::Started(_) | AttemptEvent::Quiet(..) => {}
+            AttemptEvent::Planned(plan) => return self.planned(plan),
+            AttemptEvent::UnitStarted(unit) => self.unit_started(unit),
+            AttemptEvent::Progress(progress) => {
                 let key = self.key(progress.unit);
                 self.effects.push(Effect::Show(Shown::UnitProgress { key, progress }));
             }
-            JobEvent::Gap(unit, gap) => {
+            AttemptEvent::Gap(unit, gap) => {
                 if let Some(unit) = self.own_unit(unit) {
                     keep_gap(&mut unit.gaps, gap);
                 }
             }
-            JobEvent::UnitComplete(unit, stats) => self.unit_complete(unit, stats),
-            JobEvent::UnitFailed(unit, failure) => self.unit_failed(unit, &Trouble::from(failure)),
-            JobEvent::Ended(outcome) => self.ended(outcome),
+            AttemptEvent::UnitComplete(unit, stats) => self.unit_complete(unit, stats),
+            AttemptEvent::UnitFailed(unit, failure) => self.unit_failed(unit, &Trouble::from(failure)),
+            AttemptEvent::Ended(outcome) => self.ended(outcome),
             // Workers that operate are the operator's.
-            JobEvent::Operated(..) => {}
+            AttemptEvent::Operated(..) => {}
         }
         true
     }
@@ -53,9 +53,9 @@ impl Scope<'_> {
         UnitKey { run: self.run, collector: self.collector.policy.name, unit }
     }
 
-    /// The unit, if it is this job's to speak of.
+    /// The unit, if it is this attempt's to speak of.
     fn own_unit(&mut self, unit: u32) -> Option<&mut UnitRun> {
-        self.collector.units.held_by(self.job, unit)
+        self.collector.units.held_by(self.attempt, unit)
     }
 
     /// Takes a plan; false if it is none to work on.
@@ -74,7 +74,7 @@ impl Scope<'_> {
         self.collector.units = if self.collector.policy.units.fork {
             Units::queued(plan.units, self.now)
         } else {
-            Units::running(plan.units, self.job)
+            Units::running(plan.units, self.attempt)
         };
         for gap in plan.gaps {
             keep_gap(&mut self.collector.gaps, gap);
@@ -85,12 +85,12 @@ impl Scope<'_> {
     }
 
     fn unit_started(&mut self, index: u32) {
-        let (key, pid, job, now) = (self.key(index), self.assignment.pid, self.job, self.now);
+        let (key, pid, attempt, now) = (self.key(index), self.assignment.pid, self.attempt, self.now);
         let forked = self.assignment.unit.is_some();
         if let Some(unit) = self.own_unit(index) {
             let label = unit.unit.label.clone();
             if !forked {
-                self.collector.units.begin(index, job, now);
+                self.collector.units.begin(index, attempt, now);
             }
             self.effects.push(Effect::Show(Shown::UnitStarted { key, label, pid }));
         }
@@ -126,10 +126,10 @@ impl Scope<'_> {
         self.effects.push(Effect::Show(shown));
     }
 
-    fn ended(&mut self, outcome: Outcome) {
+    fn ended(&mut self, outcome: AttemptOutcome) {
         let mine = match self.assignment.unit {
             Some(unit) => self.own_unit(unit).map(|_| unit).into_iter().collect(),
-            None => self.collector.units.all_held_by(self.job),
+            None => self.collector.units.all_held_by(self.attempt),
         };
         let planning = self.assignment.unit.is_none() && self.collector.phase == Phase::Planning;
         if mine.is_empty() && !planning {

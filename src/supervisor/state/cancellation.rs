@@ -1,25 +1,31 @@
-//! Ends that come from outside: of the supervisor, of a single run, of a job, and of a delivery whose time is over.
+//! External termination: shutdown, cancellation of a run or an attempt, and the timeouts of collection and delivery.
 
 use std::time::{Duration, Instant};
 
-use super::{Conclusion, DeliveryError, Effect, JobId, Jobs, Phase, Run, RunId, State, StopReason, Trouble};
+use super::{AttemptId, Attempts, DeliveryError, Effect, Phase, Run, RunId, RunOutcome, State, StopReason, Trouble};
 
 impl State {
     pub(super) fn stop(&mut self, grace: Duration, effects: &mut Vec<Effect>) {
         self.stopping = true;
-        let stopped = self.jobs.stop_all(StopReason::Shutdown);
+        let stopped = self.attempts.stop_all(StopReason::Shutdown);
         effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Shutdown, grace)));
         for run in self.runs.drain(..) {
             if run.delivering {
                 effects.push(Effect::CancelDelivery(run.id));
             }
-            effects.push(Effect::Conclude(run.id, Conclusion::Refused("ckworker was stopped".into())));
+            effects.push(Effect::FinishRun(run.id, RunOutcome::Refused("ckworker was stopped".into())));
         }
     }
 
     /// Ends a worker whose answer is of no use.
-    pub(super) fn stop_job(&mut self, id: JobId, reason: StopReason, grace: Duration, effects: &mut Vec<Effect>) {
-        if self.jobs.stop(id, reason) {
+    pub(super) fn stop_attempt(
+        &mut self,
+        id: AttemptId,
+        reason: StopReason,
+        grace: Duration,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.attempts.stop(id, reason) {
             effects.push(Effect::Stop(id, reason, grace));
         }
     }
@@ -31,7 +37,7 @@ impl State {
         effects.push(Effect::CancelDelivery(run.id));
         let message = "the time was over before the graph was delivered (see --timeout)".to_owned();
         let error = DeliveryError { message, nothing: false };
-        effects.push(Effect::Conclude(run.id, Conclusion::Ended(run.report(now), Err(error))));
+        effects.push(Effect::FinishRun(run.id, RunOutcome::Ended(run.report(now), Err(error))));
     }
 
     /// Gives up a run; its workers get the usual grace.
@@ -39,21 +45,27 @@ impl State {
         let Some(run) = self.runs.iter().position(|run| run.id == id).and_then(|at| self.runs.remove(at)) else {
             return;
         };
-        let stopped = self.jobs.stop_run(id, StopReason::Abandoned).into_iter();
-        effects.extend(stopped.map(|job| Effect::Stop(job, StopReason::Abandoned, self.policy.grace)));
+        let stopped = self.attempts.stop_run(id, StopReason::Abandoned).into_iter();
+        effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Abandoned, self.policy.grace)));
         if run.delivering {
             effects.push(Effect::CancelDelivery(id));
         }
-        effects.push(Effect::Conclude(id, Conclusion::Refused("the core called the collection off".into())));
+        effects.push(Effect::FinishRun(id, RunOutcome::Refused("the core called the collection off".into())));
     }
 }
 
 /// Ends the workers of a run whose time is over; what has not begun will not begin.
-pub(super) fn overdue(run: &mut Run, jobs: &mut Jobs, grace: Duration, now: Instant, effects: &mut Vec<Effect>) {
+pub(super) fn overdue(
+    run: &mut Run,
+    attempts: &mut Attempts,
+    grace: Duration,
+    now: Instant,
+    effects: &mut Vec<Effect>,
+) {
     // No worker is started any more, so that there are none to stop after the first time.
     if !run.overdue {
         run.overdue = true;
-        let stopped = jobs.stop_run(run.id, StopReason::Deadline).into_iter();
+        let stopped = attempts.stop_run(run.id, StopReason::Deadline).into_iter();
         effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Deadline, grace)));
     }
     let late = Trouble::late();
