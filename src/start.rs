@@ -45,8 +45,8 @@ use crate::{
     settings::Setting,
     supervisor::{
         self, Ended, Notices, Setup, Source,
-        link::{Bounds, LinkCollector, Patience},
         policy::Policy,
+        worker_session::{Limits, SessionCollector, Timeouts},
     },
     telemetry::{self, LogFile, Metrics},
     web::{self, WebState},
@@ -306,7 +306,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
         .map(|Enabled { collector, settings }| {
             let mut public = settings.public(collector.options());
             public.set("keep-uncollected", Setting::Flag(run.core.keep_uncollected));
-            (collector.name(), LinkCollector { settings: public, broker: collector.broker(settings) })
+            (collector.name(), SessionCollector { settings: public, broker: collector.broker(settings) })
         })
         .collect();
     Setup {
@@ -315,8 +315,8 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
         program: Program::this(),
         memory_limit: WORKER_MEMORY,
         spool: Spool::new(SPOOL_MEMORY),
-        patience: Patience::default(),
-        bounds: Bounds::default(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
         find: collectors::find,
         level: worker_level(run),
         sink,

@@ -68,18 +68,18 @@ impl Board {
     }
 
     /// A worker is being started; a later attempt takes the place of an earlier one.
-    pub(super) fn job_started(&mut self, order: &AttemptSpec, name: String) {
-        self.turn_to(order.run);
-        let (unit, id) = match &order.kind {
+    pub(super) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
+        self.turn_to(spec.run);
+        let (unit, id) = match &spec.kind {
             JobKind::Unit { index, unit } => (Some(*index), Some(unit.id.as_str())),
             JobKind::Operate { unit } => (None, Some(unit.id.as_str())),
             JobKind::Plan | JobKind::PlanAndCollect { .. } => (None, None),
         };
-        let key = (order.collector, unit);
-        let deadline = epoch(order.soft_deadline.saturating_duration_since(Instant::now()));
+        let key = (spec.collector, unit);
+        let deadline = epoch(spec.soft_deadline.saturating_duration_since(Instant::now()));
         self.change(
             key,
-            || waiting(order.collector, name, id),
+            || waiting(spec.collector, name, id),
             |job| {
                 job.state = JobState::Running;
                 job.started = Some(epoch(Duration::ZERO));
@@ -91,12 +91,12 @@ impl Board {
             },
         );
         // Of the worker before nothing more is to be heard.
-        if let Some(before) = self.workers.insert(key, order.id) {
+        if let Some(before) = self.workers.insert(key, spec.id) {
             self.attempts.remove(&before);
         }
-        let plans = matches!(order.kind, JobKind::Plan);
+        let plans = matches!(spec.kind, JobKind::Plan);
         let attempt = Attempt { key, plans, nodes: HashMap::new(), total: 0, kept: false, failed: false };
-        self.attempts.insert(order.id, attempt);
+        self.attempts.insert(spec.id, attempt);
     }
 
     pub(super) fn job_event(&mut self, id: AttemptId, event: &AttemptEvent) {

@@ -43,8 +43,8 @@ impl Bench {
         };
         let soft_deadline = Instant::now() + Duration::from_secs(60);
         let (id, run, process) = (AttemptId(id), RunId(1), true);
-        let order = AttemptSpec { id, run, collector: "aws", kind, process, soft_deadline };
-        self.board.job_started(&order, name);
+        let spec = AttemptSpec { id, run, collector: "aws", kind, process, soft_deadline };
+        self.board.job_started(&spec, name);
     }
 
     fn start_unit(&mut self, id: u64, index: u32) {
@@ -222,7 +222,7 @@ fn nothing_waits_after_a_run() {
 #[test]
 fn a_new_run_begins_with_an_empty_board() {
     let mut bench = Bench::planned();
-    let order = AttemptSpec {
+    let spec = AttemptSpec {
         id: AttemptId(9),
         run: RunId(2),
         collector: "aws",
@@ -230,7 +230,7 @@ fn a_new_run_begins_with_an_empty_board() {
         process: true,
         soft_deadline: Instant::now(),
     };
-    bench.board.job_started(&order, "aws/plan".into());
+    bench.board.job_started(&spec, "aws/plan".into());
     assert_eq!(bench.states(), [("aws/plan".to_owned(), JobState::Running)]);
     assert_eq!(bench.status.borrow().run, Some(2));
 }

@@ -27,11 +27,11 @@ use super::{
         AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
     },
     keep::Keep,
-    link::{self, Command, LinkCollector, LinkContext, job_name},
     report::ProgressEvent,
     show,
     state::{State, handle_event},
     tracker::Tracker,
+    worker_session::{self, Command, SessionCollector, SessionContext, job_name},
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreEvent},
@@ -67,8 +67,8 @@ pub enum Source {
 /// What carries out the decisions.
 pub(super) struct Dispatcher {
     state: State,
-    collectors: BTreeMap<&'static str, LinkCollector>,
-    context: Arc<LinkContext>,
+    collectors: BTreeMap<&'static str, SessionCollector>,
+    context: Arc<SessionContext>,
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
     board: Board,
@@ -76,8 +76,8 @@ pub(super) struct Dispatcher {
     told: bool,
     /// Lines about gaps in the run that is under way.
     gaps: Cell<usize>,
-    links: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
-    orders: HashMap<AttemptId, AttemptSpec>,
+    sessions: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
+    attempts: HashMap<AttemptId, AttemptSpec>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
     /// What names at the start of a run what it will lose.
     announcements: JoinSet<()>,
@@ -175,11 +175,11 @@ impl Dispatcher {
         delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
         notices: Notices,
     ) -> Self {
-        let context = LinkContext {
+        let context = SessionContext {
             program: setup.program,
             memory_limit: setup.memory_limit,
-            patience: setup.patience,
-            bounds: setup.bounds,
+            timeouts: setup.timeouts,
+            limits: setup.limits,
             find: setup.find,
             level: setup.level,
             spool: setup.spool,
@@ -198,8 +198,8 @@ impl Dispatcher {
             show: setup.show,
             told: setup.told,
             gaps: Cell::new(0),
-            links: HashMap::new(),
-            orders: HashMap::new(),
+            sessions: HashMap::new(),
+            attempts: HashMap::new(),
             deliveries: HashMap::new(),
             announcements: JoinSet::new(),
             delivered,
@@ -235,11 +235,11 @@ impl Dispatcher {
             self.announce(job, plan);
         }
         self.board.job_event(job, &event);
-        if let Some(order) = self.orders.get(&job) {
+        if let Some(spec) = self.attempts.get(&job) {
             match &event {
-                AttemptEvent::Gap(_, gap) => self.log_gap(order.collector, gap),
+                AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
                 AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
-                    self.metrics.failure(order.collector, failure);
+                    self.metrics.failure(spec.collector, failure);
                 }
                 _ => {}
             }
@@ -260,9 +260,9 @@ impl Dispatcher {
     }
 
     fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
-        self.links.remove(&job);
-        if let Some(order) = self.orders.remove(&job) {
-            self.metrics.worker_exited(order.collector, show::exit_label(outcome));
+        self.sessions.remove(&job);
+        if let Some(spec) = self.attempts.remove(&job) {
+            self.metrics.worker_exited(spec.collector, show::exit_label(outcome));
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
@@ -274,10 +274,10 @@ impl Dispatcher {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Start(order) => self.start(order),
+            Effect::Start(spec) => self.start(spec),
             Effect::Stop(job, reason, grace) => {
                 self.board.job_stopping(job);
-                if let Some((commands, _)) = self.links.get(&job) {
+                if let Some((commands, _)) = self.sessions.get(&job) {
                     // A full queue holds the same command already.
                     let _ = commands.try_send(Command::Stop(reason, grace));
                 }
@@ -295,17 +295,17 @@ impl Dispatcher {
         }
     }
 
-    fn start(&mut self, order: AttemptSpec) {
-        let Some(collector) = self.collectors.get(order.collector).cloned() else {
-            tracing::error!(collector = order.collector, "a job for a collector that is not enabled");
+    fn start(&mut self, spec: AttemptSpec) {
+        let Some(collector) = self.collectors.get(spec.collector).cloned() else {
+            tracing::error!(collector = spec.collector, "a job for a collector that is not enabled");
             return;
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        self.board.job_started(&order, job_name(&order));
-        self.orders.insert(order.id, order.clone());
-        let id = order.id;
-        let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
-        self.links.insert(id, (commands, task));
+        self.board.job_started(&spec, job_name(&spec));
+        self.attempts.insert(spec.id, spec.clone());
+        let id = spec.id;
+        let task = tokio::spawn(worker_session::run(spec, collector, Arc::clone(&self.context), receiver));
+        self.sessions.insert(id, (commands, task));
     }
 
     fn show(&mut self, shown: &Shown) {
@@ -352,13 +352,13 @@ impl Dispatcher {
         }
     }
 
-    /// Ends what is left: dropping a link kills its worker.
+    /// Ends what is left: dropping a session kills its worker.
     async fn finish(mut self) -> Ended {
         if let Some(duties) = self.duties.take() {
             duties.abort_all().await;
         }
-        let links = self.links.drain().map(|(_, (_, task))| task);
-        for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
+        let sessions = self.sessions.drain().map(|(_, (_, task))| task);
+        for task in sessions.chain(self.deliveries.drain().map(|(_, task)| task)) {
             task.abort();
             // Aborted or not, it is over.
             let _ = task.await;

@@ -17,10 +17,10 @@ use tokio::{
 
 use super::{
     cleanup::{Cleanup, Operable},
-    link::{LinkCollector, LinkContext},
     operator::{Lives, OperatorTask},
     policy::Policy,
     tags::{self, Tags},
+    worker_session::{SessionCollector, SessionContext},
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, Task, TaskResult},
@@ -54,13 +54,13 @@ impl Duties {
     pub(super) fn start(
         core: Arc<Core>,
         policy: &Policy,
-        collectors: &BTreeMap<&'static str, LinkCollector>,
-        context: &LinkContext,
+        collectors: &BTreeMap<&'static str, SessionCollector>,
+        context: &SessionContext,
         answers: mpsc::Sender<(ActionKey, Answer)>,
     ) -> Self {
-        let operables = collectors.iter().filter_map(|(name, link)| {
+        let operables = collectors.iter().filter_map(|(name, session)| {
             let collector = (context.find)(name)?;
-            Some((*name, Operable { collector, settings: link.settings.clone() }))
+            Some((*name, Operable { collector, settings: session.settings.clone() }))
         });
         let operables: Arc<BTreeMap<_, _>> = Arc::new(operables.collect());
         let lives = Lives::new(policy.timeout, policy.stop_grace);

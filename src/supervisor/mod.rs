@@ -23,7 +23,6 @@ mod dispatcher;
 mod duties;
 pub mod event;
 mod keep;
-pub mod link;
 mod operator;
 mod place;
 pub mod policy;
@@ -35,6 +34,7 @@ pub mod state;
 mod state_tests;
 mod tags;
 mod tracker;
+pub mod worker_session;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -43,8 +43,8 @@ use futures_util::Stream;
 pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::Source, keep::Keep};
 use self::{
     event::DeliveryError,
-    link::{Bounds, LinkCollector, Patience},
     policy::Policy,
+    worker_session::{Limits, SessionCollector, Timeouts},
 };
 use crate::{
     collector_api::Collector,
@@ -60,7 +60,7 @@ pub struct Setup {
     /// What runs, how many at a time, how long, how often.
     pub policy: Policy,
     /// The enabled collectors: settings and holders of credentials.
-    pub collectors: BTreeMap<&'static str, LinkCollector>,
+    pub collectors: BTreeMap<&'static str, SessionCollector>,
     /// What is started as a worker process.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
@@ -68,9 +68,9 @@ pub struct Setup {
     /// Where lines wait, and how much memory they may take before they go to a temporary file.
     pub spool: Spool,
     /// How much patience to have with workers.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// How much to keep of what a worker sends.
-    pub bounds: Bounds,
+    pub limits: Limits,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.

@@ -36,9 +36,9 @@ impl Bench {
     fn forked(accounts: usize) -> (Self, Vec<AttemptSpec>) {
         let mut bench = Self::new(vec![collector("aws", true, true, 2)], 5);
         let plan = starts(&bench.send(Event::Collect(RunId(1))));
-        let orders = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(accounts))));
+        let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(accounts))));
         bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
-        (bench, orders)
+        (bench, specs)
     }
 
     fn send(&mut self, event: Event) -> Vec<Effect> {
@@ -55,11 +55,11 @@ impl Bench {
     }
 
     /// Completes the unit of a started job.
-    fn complete(&mut self, order: &AttemptSpec) -> Vec<Effect> {
-        let JobKind::Unit { index: unit, .. } = &order.kind else { panic!("not a unit: {order:?}") };
-        self.job(order.id, AttemptEvent::UnitStarted(*unit));
-        self.job(order.id, AttemptEvent::UnitComplete(*unit, UnitStats::default()));
-        self.job(order.id, AttemptEvent::Ended(AttemptOutcome::Finished))
+    fn complete(&mut self, spec: &AttemptSpec) -> Vec<Effect> {
+        let JobKind::Unit { index: unit, .. } = &spec.kind else { panic!("not a unit: {spec:?}") };
+        self.job(spec.id, AttemptEvent::UnitStarted(*unit));
+        self.job(spec.id, AttemptEvent::UnitComplete(*unit, UnitStats::default()));
+        self.job(spec.id, AttemptEvent::Ended(AttemptOutcome::Finished))
     }
 }
 
@@ -79,11 +79,11 @@ fn units(count: usize) -> Plan {
 }
 
 fn starts(effects: &[Effect]) -> Vec<AttemptSpec> {
-    let orders = effects.iter().filter_map(|effect| match effect {
-        Effect::Start(order) => Some(order.clone()),
+    let specs = effects.iter().filter_map(|effect| match effect {
+        Effect::Start(spec) => Some(spec.clone()),
         _ => None,
     });
-    orders.collect()
+    specs.collect()
 }
 
 fn delivery(effects: &[Effect]) -> Option<RunReport> {
@@ -102,13 +102,13 @@ fn a_forked_collector_is_planned_and_collected_by_one_process_per_account() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     assert!(matches!(&plan[..], [AttemptSpec { kind: JobKind::Plan, process: true, .. }]));
-    let orders = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3))));
-    assert_eq!(orders.len(), 2, "the pool has two places");
-    assert!(orders.iter().all(|order| order.process));
+    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3))));
+    assert_eq!(specs.len(), 2, "the pool has two places");
+    assert!(specs.iter().all(|spec| spec.process));
     bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
-    let third = starts(&bench.complete(&orders[0]));
+    let third = starts(&bench.complete(&specs[0]));
     assert_eq!(third.len(), 1);
-    assert!(delivery(&bench.complete(&orders[1])).is_none());
+    assert!(delivery(&bench.complete(&specs[1])).is_none());
     let report = delivery(&bench.complete(&third[0])).unwrap();
     assert!(report.is_complete());
     assert_eq!(report.collectors[0].units.len(), 3);
@@ -132,24 +132,24 @@ fn collectors_wait_for_their_pool() {
     let all = vec![collector("a", false, false, 1), collector("b", false, false, 1), collector("c", false, false, 1)];
     let mut bench = Bench::new(all, 2);
     let first = starts(&bench.send(Event::Collect(RunId(1))));
-    assert_eq!(first.iter().map(|order| order.collector).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(first.iter().map(|spec| spec.collector).collect::<Vec<_>>(), ["a", "b"]);
     bench.job(first[0].id, AttemptEvent::Planned(units(0)));
     let next = starts(&bench.job(first[0].id, AttemptEvent::Ended(AttemptOutcome::Finished)));
-    assert_eq!(next.iter().map(|order| order.collector).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(next.iter().map(|spec| spec.collector).collect::<Vec<_>>(), ["c"]);
 }
 
 #[test]
 fn a_killed_worker_is_tried_again_later_and_then_given_up() {
-    let (mut bench, mut orders) = Bench::forked(1);
-    let mut order = orders.remove(0);
+    let (mut bench, mut specs) = Bench::forked(1);
+    let mut spec = specs.remove(0);
     for attempt in 1..=3 {
-        bench.job(order.id, AttemptEvent::UnitStarted(0));
-        let effects = bench.job(order.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
+        bench.job(spec.id, AttemptEvent::UnitStarted(0));
+        let effects = bench.job(spec.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
         assert!(starts(&effects).is_empty(), "attempt {attempt}: not at once");
         if attempt < 3 {
             let wake = bench.state.wake_at().unwrap();
             assert!(wake > bench.now);
-            order = starts(&bench.pass(wake - bench.now)).remove(0);
+            spec = starts(&bench.pass(wake - bench.now)).remove(0);
         } else {
             let report = delivery(&effects).unwrap();
             let unit = &report.collectors[0].units[0];
@@ -162,10 +162,10 @@ fn a_killed_worker_is_tried_again_later_and_then_given_up() {
 
 #[test]
 fn retry_that_came_due_after_the_last_event_is_woken() {
-    let (mut bench, orders) = Bench::forked(2);
+    let (mut bench, specs) = Bench::forked(2);
     let crashed = || AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9)));
     let due = bench.now + Duration::from_secs(1);
-    bench.job(orders[0].id, crashed());
+    bench.job(specs[0].id, crashed());
     // Carrying out the effects of an event takes time, in which the retry comes due.
     bench.pass(Duration::from_millis(999));
     bench.now += Duration::from_millis(2);
@@ -223,9 +223,9 @@ fn what_a_crashed_whole_worker_left_is_taken_up_by_single_ones() {
     bench.job(whole.id, AttemptEvent::UnitStarted(1));
     bench.job(whole.id, AttemptEvent::UnitComplete(0, UnitStats::default()));
     bench.job(whole.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(11))));
-    let orders = starts(&bench.pass(Duration::from_secs(1)));
-    assert!(matches!(&orders[..], [AttemptSpec { kind: JobKind::Unit { index: 1, .. }, process: true, .. }]));
-    assert!(delivery(&bench.complete(&orders[0])).unwrap().is_complete());
+    let specs = starts(&bench.pass(Duration::from_secs(1)));
+    assert!(matches!(&specs[..], [AttemptSpec { kind: JobKind::Unit { index: 1, .. }, process: true, .. }]));
+    assert!(delivery(&bench.complete(&specs[0])).unwrap().is_complete());
 }
 
 #[test]
@@ -271,9 +271,9 @@ fn a_worker_whose_plan_is_too_long_is_ended() {
 
 #[test]
 fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
-    let (mut bench, orders) = Bench::forked(1);
+    let (mut bench, specs) = Bench::forked(1);
     let began = bench.now;
-    let effects = bench.complete(&orders[0]);
+    let effects = bench.complete(&specs[0]);
     let due = effects.iter().find_map(|effect| match effect {
         Effect::Deliver(_, _, deadline) => Some(*deadline),
         _ => None,
@@ -311,7 +311,7 @@ fn runs_wait_for_their_turn_and_too_many_are_refused() {
 fn stopping_ends_every_worker_then_exits_once() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let orders = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(2))));
+    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(2))));
     bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let effects = bench.send(Event::Stop);
     let stopped =
@@ -320,8 +320,8 @@ fn stopping_ends_every_worker_then_exits_once() {
     assert!(effects.iter().any(|e| matches!(e, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))));
     assert!(bench.send(Event::StopNow).iter().any(|e| matches!(e, Effect::Stop(_, _, Duration::ZERO))));
     let ended = || AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Shutdown, String::new()));
-    assert!(bench.job(orders[0].id, ended()).is_empty());
-    assert!(matches!(&bench.job(orders[1].id, ended())[..], [Effect::Exit]));
+    assert!(bench.job(specs[0].id, ended()).is_empty());
+    assert!(matches!(&bench.job(specs[1].id, ended())[..], [Effect::Exit]));
     assert!(bench.send(Event::Tick).is_empty(), "only once");
 }
 
@@ -340,7 +340,7 @@ fn an_event_of_an_unknown_job_changes_nothing() {
 
 #[test]
 fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
-    let (mut bench, orders) = Bench::forked(3);
+    let (mut bench, specs) = Bench::forked(3);
     assert!(starts(&bench.send(Event::Collect(RunId(2)))).is_empty());
     let effects = bench.send(Event::Abort(RunId(1)));
     let stopped: Vec<AttemptId> = effects
@@ -350,15 +350,15 @@ fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
             _ => None,
         })
         .collect();
-    assert_eq!(stopped, orders.iter().map(|order| order.id).collect::<Vec<_>>());
+    assert_eq!(stopped, specs.iter().map(|spec| spec.id).collect::<Vec<_>>());
     let refused = |effects: &[Effect]| {
         effects.iter().filter(|effect| matches!(effect, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))).count()
     };
     assert_eq!(refused(&effects), 1);
     let plan = starts(&effects);
-    assert_eq!(plan.iter().map(|order| order.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
-    for order in &orders {
-        let late = bench.complete(order);
+    assert_eq!(plan.iter().map(|spec| spec.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
+    for spec in &specs {
+        let late = bench.complete(spec);
         assert_eq!(refused(&late) + starts(&late).len(), 0, "what arrives late changes nothing");
     }
     assert_eq!(refused(&bench.send(Event::Abort(RunId(1)))), 0);
@@ -366,8 +366,8 @@ fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
 
 #[test]
 fn a_delivery_is_called_off() {
-    let (mut bench, orders) = Bench::forked(1);
-    let effects = bench.complete(&orders[0]);
+    let (mut bench, specs) = Bench::forked(1);
+    let effects = bench.complete(&specs[0]);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));
     let effects = bench.send(Event::Abort(RunId(1)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
@@ -377,16 +377,16 @@ fn a_delivery_is_called_off() {
 fn run_of(accounts: usize) -> (RunReport, usize) {
     let mut bench = Bench::new(vec![collector("aws", true, true, 50)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
-    let mut orders = VecDeque::from(starts(&bench.job(plan.id, AttemptEvent::Planned(units(accounts)))));
+    let mut specs = VecDeque::from(starts(&bench.job(plan.id, AttemptEvent::Planned(units(accounts)))));
     bench.job(plan.id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let mut crashed = vec![false; accounts];
     loop {
-        let Some(order) = orders.pop_front() else {
+        let Some(spec) = specs.pop_front() else {
             let wake = bench.state.wake_at().unwrap();
-            orders.extend(starts(&bench.pass(wake - bench.now)));
+            specs.extend(starts(&bench.pass(wake - bench.now)));
             continue;
         };
-        let JobKind::Unit { index: unit, .. } = order.kind else { panic!("not a unit: {order:?}") };
+        let JobKind::Unit { index: unit, .. } = spec.kind else { panic!("not a unit: {spec:?}") };
         let crashes = unit % 10 == 0 && !std::mem::replace(&mut crashed[unit as usize], true);
         let mut events = vec![AttemptEvent::Started(Some(1)), AttemptEvent::UnitStarted(unit)];
         if unit % 100 == 1 {
@@ -398,9 +398,9 @@ fn run_of(accounts: usize) -> (RunReport, usize) {
         events.push(AttemptEvent::Ended(end));
         for event in events {
             bench.now += Duration::from_micros(100);
-            let effects = bench.job(order.id, event);
+            let effects = bench.job(spec.id, event);
             assert!(bench.state.wake_at().is_some_and(|at| at > bench.now), "something is going on");
-            orders.extend(starts(&effects));
+            specs.extend(starts(&effects));
             if let Some(report) = delivery(&effects) {
                 return (report, bench.state.looks());
             }

@@ -13,8 +13,8 @@ use ckworker::{
     settings::{OptionSpec, Setting, Settings},
     supervisor::{
         self, CleanupSetting, Notices, Setup, Source,
-        link::{Bounds, LinkCollector, Patience},
         policy::{CollectorPolicy, Policy},
+        worker_session::{Limits, SessionCollector, Timeouts},
     },
     telemetry::Metrics,
 };
@@ -116,12 +116,12 @@ async fn play(behaviour: &str) -> (bool, String) {
     let connection = Arc::new(ckcore::connect(CoreConfig::new(&core.uri(), &core.ws_uri()).unwrap(), events).unwrap());
     let setup = Setup {
         policy,
-        collectors: BTreeMap::from([("example", LinkCollector { settings, broker: None })]),
+        collectors: BTreeMap::from([("example", SessionCollector { settings, broker: None })]),
         program: Program { path: puppet(), args: Vec::new() },
         memory_limit: 0,
         spool: Spool::new(1 << 20),
-        patience: Patience { silence: Duration::from_secs(1), ..Patience::default() },
-        bounds: Bounds::default(),
+        timeouts: Timeouts { silence: Duration::from_secs(1), ..Timeouts::default() },
+        limits: Limits::default(),
         find,
         level: worker_proto::Level::Info,
         sink: Arc::new(Nowhere),

@@ -14,10 +14,10 @@ use crate::{
 
 impl Dispatcher {
     /// Has named what is going to be lost, before it is.
-    pub(super) fn announce(&mut self, job: AttemptId, plan: &Plan) {
-        let Some(order) = self.orders.get(&job) else { return };
+    pub(super) fn announce(&mut self, attempt: AttemptId, plan: &Plan) {
+        let Some(spec) = self.attempts.get(&attempt) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
-        if let Some(announcement) = self.sink.announce(order.collector, accounts) {
+        if let Some(announcement) = self.sink.announce(spec.collector, accounts) {
             self.announcements.spawn(announcement);
         }
     }

@@ -27,9 +27,9 @@ use self::pool::{Act, Input, Limit, Pool, Wanted, stopping};
 pub use self::pool::{Lives, Wish};
 use super::{
     event::{AttemptEvent, AttemptId, AttemptOutcome as Ended},
-    link::{self, Command, LinkCollector, LinkContext},
     policy::Policy,
     show,
+    worker_session::{self, Command, SessionCollector, SessionContext},
 };
 use crate::{process::reaper, telemetry::Metrics};
 
@@ -113,8 +113,8 @@ impl OperatorTask {
     pub(super) fn start(
         policy: &Policy,
         lives: Lives,
-        collectors: BTreeMap<&'static str, LinkCollector>,
-        context: &LinkContext,
+        collectors: BTreeMap<&'static str, SessionCollector>,
+        context: &SessionContext,
     ) -> Self {
         let limits = policy.collectors.iter().map(|collector| {
             let process = collector.process || collector.units.fork;
@@ -126,9 +126,9 @@ impl OperatorTask {
         let actor = Actor {
             pool: Pool::new(limits.collect(), lives),
             metrics: Arc::clone(&context.metrics),
-            context: Arc::new(LinkContext { events, ..context.clone() }),
+            context: Arc::new(SessionContext { events, ..context.clone() }),
             collectors,
-            links: HashMap::new(),
+            sessions: HashMap::new(),
             answers: HashMap::new(),
         };
         let task = tokio::spawn(actor.run(ordered, heard, stops));
@@ -149,7 +149,7 @@ impl OperatorTask {
         self.task.is_finished()
     }
 
-    /// Ends it at once: dropping a link kills its worker.
+    /// Ends it at once: dropping a session kills its worker.
     pub(super) async fn abort(self) {
         self.task.abort();
         // Aborted or not, it is over.
@@ -161,20 +161,20 @@ impl OperatorTask {
 struct Actor {
     pool: Pool,
     metrics: Arc<Metrics>,
-    context: Arc<LinkContext>,
-    collectors: BTreeMap<&'static str, LinkCollector>,
-    links: HashMap<AttemptId, Link>,
+    context: Arc<SessionContext>,
+    collectors: BTreeMap<&'static str, SessionCollector>,
+    sessions: HashMap<AttemptId, Session>,
     answers: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
-/// A worker's link. Dropping it ends the link and with it the worker.
-struct Link {
+/// A worker's session. Dropping it ends the session and with it the worker.
+struct Session {
     collector: &'static str,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Link {
+impl Drop for Session {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -236,8 +236,8 @@ impl Actor {
     }
 
     fn ended(&mut self, job: AttemptId, outcome: Ended) -> Input {
-        if let Some(link) = self.links.remove(&job) {
-            self.metrics.worker_exited(link.collector, show::exit_label(&outcome));
+        if let Some(session) = self.sessions.remove(&job) {
+            self.metrics.worker_exited(session.collector, show::exit_label(&outcome));
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
@@ -254,8 +254,8 @@ impl Actor {
                 let Some(collector) = self.collectors.get(order.collector).cloned() else { return };
                 let (commands, receiver) = mpsc::channel(COMMANDS);
                 let (id, name) = (order.id, order.collector);
-                let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
-                self.links.insert(id, Link { collector: name, commands, task });
+                let task = tokio::spawn(worker_session::run(order, collector, Arc::clone(&self.context), receiver));
+                self.sessions.insert(id, Session { collector: name, commands, task });
             }
             Act::Send(job, operation) => self.tell(job, Command::Operate(operation)),
             Act::Finish(job) => self.tell(job, Command::Finish),
@@ -270,9 +270,9 @@ impl Actor {
     }
 
     fn tell(&self, job: AttemptId, command: Command) {
-        if let Some(link) = self.links.get(&job) {
+        if let Some(session) = self.sessions.get(&job) {
             // The queue holds more than a worker may have open; one that is gone says so by an event.
-            let _ = link.commands.try_send(command);
+            let _ = session.commands.try_send(command);
         }
     }
 }

@@ -268,8 +268,8 @@ async fn a_second_stop_reaches_the_workers() {
     let long = 600 * SECOND;
     let units = Concurrency { fork: true, pool: 1 };
     let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, long);
-    let collectors = BTreeMap::from([("aws", LinkCollector { settings: Settings::default(), broker: None })]);
-    let task = OperatorTask::start(&policy, Lives::new(long, long), collectors, &link::idle_context());
+    let collectors = BTreeMap::from([("aws", SessionCollector { settings: Settings::default(), broker: None })]);
+    let task = OperatorTask::start(&policy, Lives::new(long, long), collectors, &worker_session::idle_context());
     let (operator, wish) = (task.operator(), Play::new(1).wish("a", long));
     let late = Wish { deadline: Instant::now(), ..wish.clone() };
     let begun = tokio::spawn(async move { operator.operate(wish, std::future::pending()).await });

@@ -15,7 +15,7 @@ const WAITING_BRANCHES: Excuses = &[
         "src/ckcore/transport/websocket.rs:next",
         "writes a ping to the socket, with a timeout of its own; the read begins anew after it",
     ),
-    ("src/supervisor/link/talk.rs:converse", "waits for the dispatcher, which waits for no session"),
+    ("src/supervisor/worker_session/session.rs:run_session", "waits for the dispatcher, which waits for no session"),
     ("src/supervisor/operator/mod.rs:operate", "waits for the operator's task, which waits for nobody who asks"),
     ("src/web/serve.rs:serve", "a pause after a failed accept"),
 ];

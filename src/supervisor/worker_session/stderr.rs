@@ -1,12 +1,19 @@
 //! What workers print and log, bounded in length. The log bounds the rate (`telemetry::limiter`).
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    task::JoinHandle,
+    time::timeout,
+};
 use worker_proto::Level;
+
+use super::termination::STREAM_DRAIN_TIMEOUT;
 
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
+
 /// Logs a line of a worker.
-pub(super) fn log(job: &str, level: Level, text: &str) {
+pub(super) fn log_line(job: &str, level: Level, text: &str) {
     let text = cut(text);
     match level {
         Level::Error => tracing::error!(peer = "worker", job, "{text}"),
@@ -32,17 +39,30 @@ pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
     let mut last = String::new();
-    let mut heard = |line: &str| {
-        log(&job, Level::Warn, line);
+    let mut relay = |line: &str| {
+        log_line(&job, Level::Warn, line);
         if !last.starts_with(NO_MEMORY) {
             last = cut(line).to_owned();
         }
     };
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        lines.feed(&chunk[..read], &mut heard);
+        lines.feed(&chunk[..read], &mut relay);
     }
-    lines.end(&mut heard);
+    lines.end(&mut relay);
     last
+}
+
+/// What the worker printed last; a stream that stays open belongs to something that it left behind.
+pub(super) async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    match timeout(STREAM_DRAIN_TIMEOUT, &mut stderr).await {
+        Ok(line) => line.unwrap_or_default(),
+        Err(_) => {
+            stderr.abort();
+            tracing::warn!(peer = "worker", "a worker left a process behind that holds its standard error open");
+            String::new()
+        }
+    }
 }
 
 /// Splits bytes into lines and forgets what is beyond the longest.

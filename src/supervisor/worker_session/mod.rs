@@ -4,15 +4,14 @@
 //! bounded, units must be the job's own, counts must match, and silence has a limit. What it hears it tells the
 //! dispatcher as [`AttemptEvent`]s; the last of them is always [`AttemptEvent::Ended`].
 
-mod chatter;
-mod end;
-mod held;
+mod limits;
 mod liveness;
-mod peer;
-mod questions;
-mod streams;
-mod talk;
-mod texts;
+mod pending_requests;
+mod session;
+mod stderr;
+mod termination;
+mod transport;
+mod truncate;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -20,7 +19,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use worker_proto::{Failure, FailureKind, Job, JobKind};
 
-pub use self::talk::Command;
+pub use self::session::Command;
 use super::{
     event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, UnitKey},
     keep::Keep,
@@ -36,9 +35,9 @@ use crate::{
 
 /// How much patience a link has.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// From start to the worker's greeting.
-    pub greeting: Duration,
+    pub handshake: Duration,
     /// Between two frames: a worker that is silent for longer has died or is stopped.
     pub silence: Duration,
     /// Without progress, until the log names what a unit waits for; twice the time for each further line.
@@ -53,10 +52,10 @@ pub struct Patience {
     pub credentials: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            greeting: Duration::from_secs(20),
+            handshake: Duration::from_secs(20),
             silence: Duration::from_secs(60),
             notice: Duration::from_secs(10),
             stall: Duration::from_secs(30),
@@ -71,7 +70,7 @@ impl Default for Patience {
 ///
 /// An account of a million resources takes some 300 MiB beside its lines.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct Limits {
     /// The memory that one unit may take, in bytes: ids, kinds, edges and the like, but no lines.
     pub unit: u64,
     /// The memory that all units of one worker may take, in bytes; some workers have all accounts.
@@ -80,7 +79,7 @@ pub struct Bounds {
     pub lines: u64,
 }
 
-impl Default for Bounds {
+impl Default for Limits {
     fn default() -> Self {
         Self { unit: 1 << 30, worker: 4 << 30, lines: 16 << 30 }
     }
@@ -88,15 +87,15 @@ impl Default for Bounds {
 
 /// What all links share.
 #[derive(Clone)]
-pub struct LinkContext {
+pub struct SessionContext {
     /// What is started as a worker process.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
     pub memory_limit: u64,
     /// How much patience to have.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// How much to keep of what a worker sends.
-    pub bounds: Bounds,
+    pub limits: Limits,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.
@@ -115,7 +114,7 @@ pub struct LinkContext {
 
 /// What a link needs to know of its collector.
 #[derive(Clone)]
-pub struct LinkCollector {
+pub struct SessionCollector {
     /// The settings, secrets left out.
     pub settings: Settings,
     /// The holder of its credentials.
@@ -124,54 +123,56 @@ pub struct LinkCollector {
 
 /// The name of a job in logs, metrics and the process list of `/jobs`.
 #[must_use]
-pub fn job_name(order: &AttemptSpec) -> String {
-    match &order.kind {
-        JobKind::Plan => format!("{}/plan", order.collector),
-        JobKind::PlanAndCollect { .. } => order.collector.to_owned(),
-        JobKind::Unit { unit, .. } => format!("{}/{}", order.collector, unit.id),
-        JobKind::Operate { unit } => format!("{}/{}/operations", order.collector, unit.id),
+pub fn job_name(spec: &AttemptSpec) -> String {
+    match &spec.kind {
+        JobKind::Plan => format!("{}/plan", spec.collector),
+        JobKind::PlanAndCollect { .. } => spec.collector.to_owned(),
+        JobKind::Unit { unit, .. } => format!("{}/{}", spec.collector, unit.id),
+        JobKind::Operate { unit } => format!("{}/{}/operations", spec.collector, unit.id),
     }
 }
 
 /// Runs one job from start to end.
 pub async fn run(
-    order: AttemptSpec,
-    collector: LinkCollector,
-    context: Arc<LinkContext>,
+    spec: AttemptSpec,
+    collector: SessionCollector,
+    context: Arc<SessionContext>,
     commands: mpsc::Receiver<Command>,
 ) {
-    let (id, run, from) = (order.id, order.run, order.collector);
-    let name = job_name(&order);
-    let talk = async {
-        match peer::start(&order, &context) {
-            Ok(peer) => talk::Talk::new(&name, order, collector, &context).run(peer, commands).await,
+    let (id, run, from) = (spec.id, spec.run, spec.collector);
+    let name = job_name(&spec);
+    let session = async {
+        match transport::start(&spec, &context) {
+            Ok(transport) => {
+                session::WorkerSession::new(&name, spec, collector, &context).run(transport, commands).await
+            }
             Err(error) => AttemptOutcome::NotStarted(error.to_string()),
         }
     };
-    let outcome = guarded(talk).await;
+    let outcome = catch_panic(session).await;
     context.shelf.release(run, from, id);
     // A dispatcher that is gone needs to know nothing.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
 
 /// The outcome, also if the conversation panics: a job that never ends would hold up its run for ever.
-async fn guarded(talk: impl Future<Output = AttemptOutcome>) -> AttemptOutcome {
-    AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| fault())
+async fn catch_panic(session: impl Future<Output = AttemptOutcome>) -> AttemptOutcome {
+    AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| internal_error())
 }
 
 /// The outcome of a job that ended by a fault of the supervisor.
-fn fault() -> AttemptOutcome {
+fn internal_error() -> AttemptOutcome {
     let message = "the supervisor's end of the conversation panicked: a fault in ckworker, please report it".to_owned();
     AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message })
 }
 
 /// The job as the worker gets it.
-fn job_frame(name: &str, order: &AttemptSpec, settings: &Settings, level: worker_proto::Level) -> Job {
-    let soft = order.soft_deadline.saturating_duration_since(std::time::Instant::now());
+fn job_frame(name: &str, spec: &AttemptSpec, settings: &Settings, level: worker_proto::Level) -> Job {
+    let soft = spec.soft_deadline.saturating_duration_since(std::time::Instant::now());
     Job {
         name: name.to_owned(),
-        collector: order.collector.to_owned(),
-        kind: order.kind.clone(),
+        collector: spec.collector.to_owned(),
+        kind: spec.kind.clone(),
         settings: serde_json::to_string(settings).unwrap_or_default(),
         soft_deadline_ms: u64::try_from(soft.as_millis()).unwrap_or(u64::MAX),
         level,
@@ -179,18 +180,18 @@ fn job_frame(name: &str, order: &AttemptSpec, settings: &Settings, level: worker
 }
 
 /// Where the nodes of a unit of this job are kept.
-fn unit_key(order: &AttemptSpec, unit: u32) -> UnitKey {
-    UnitKey { run: order.run, collector: order.collector, unit }
+fn unit_key(spec: &AttemptSpec, unit: u32) -> UnitKey {
+    UnitKey { run: spec.run, collector: spec.collector, unit }
 }
 
 /// A context whose workers say nothing and do not end by themselves.
 #[cfg(test)]
-pub(super) fn idle_context() -> LinkContext {
-    LinkContext {
+pub(super) fn idle_context() -> SessionContext {
+    SessionContext {
         program: Program { path: "/bin/sh".into(), args: vec!["-c".into(), "sleep 600".into()] },
         memory_limit: 0,
-        patience: Patience::default(),
-        bounds: Bounds::default(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
         find: crate::collectors::find,
         level: worker_proto::Level::Info,
         spool: Spool::new(1 << 20),
@@ -209,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_conversation_is_an_outcome() {
-        let outcome = guarded(async { panic!("a fault") }).await;
+        let outcome = catch_panic(async { panic!("a fault") }).await;
         let AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message }) = outcome else {
             panic!("{outcome:?}")
         };
