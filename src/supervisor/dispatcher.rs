@@ -26,7 +26,6 @@ use super::{
     event::{
         AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
     },
-    keep::Keep,
     report::ProgressEvent,
     show,
     state::{State, handle_event},
@@ -183,8 +182,8 @@ impl Dispatcher {
             find: setup.find,
             level: setup.level,
             spool: setup.spool,
-            keep: Arc::new(Keep::default()),
-            shelf: Arc::default(),
+            completed_units: Arc::default(),
+            shared_values: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -282,7 +281,7 @@ impl Dispatcher {
                     let _ = commands.try_send(Command::Stop(reason, grace));
                 }
             }
-            Effect::Drop(key) => self.context.keep.drop_unit(&key),
+            Effect::Drop(key) => self.context.completed_units.remove(&key),
             Effect::Deliver(run, report, deadline) => self.start_delivery(run, report, deadline),
             Effect::CancelDelivery(run) => {
                 if let Some(delivery) = self.deliveries.remove(&run) {
@@ -321,8 +320,8 @@ impl Dispatcher {
     }
 
     fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
-        self.context.keep.take_run(run);
-        self.context.shelf.forget(run);
+        self.context.completed_units.take_run(run);
+        self.context.shared_values.remove_run(run);
         self.tracker.over();
         self.board.run_over(run, &conclusion);
         self.gaps.set(0);

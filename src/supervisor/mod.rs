@@ -5,7 +5,7 @@
 //! One task, the dispatcher, hears everything: signals, the core, workers, deliveries and the clock. Each is an
 //! [`event::Event`]; the pure function [`state::handle_event`] answers with [`event::Effect`]s, which the dispatcher
 //! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
-//! Complete units wait in `keep` until their run is merged and delivered.
+//! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
 //! Cleanups and tasks of the core are `duties`: tasks of their own that have their operations carried out by an
 //! `operator`, whose workers are links too.
@@ -19,15 +19,15 @@
 
 mod board;
 mod cleanup;
+mod completed_units;
 mod dispatcher;
 mod duties;
 pub mod event;
-mod keep;
 mod operator;
 mod place;
 pub mod policy;
 mod run;
-mod shelf;
+mod shared_values;
 mod show;
 pub mod state;
 #[cfg(test)]
@@ -40,7 +40,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::Stream;
 
-pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::Source, keep::Keep};
+pub use self::{
+    board::Notices, cleanup::Setting as CleanupSetting, completed_units::CompletedUnits, dispatcher::Source,
+};
 use self::{
     event::DeliveryError,
     policy::Policy,

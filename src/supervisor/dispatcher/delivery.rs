@@ -32,7 +32,8 @@ impl Dispatcher {
     }
 
     pub(super) fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
-        let units = self.context.keep.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
+        let units =
+            self.context.completed_units.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
         let spool = self.context.spool.clone();
         let task = self.actions.get(&run).map(|action| action.task.clone());
         let delivery = Delivery { report, units, spool, deadline, task };

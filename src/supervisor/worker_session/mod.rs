@@ -21,9 +21,9 @@ use worker_proto::{Failure, FailureKind, Job, JobKind};
 
 pub use self::session::Command;
 use super::{
+    completed_units::CompletedUnits,
     event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, UnitKey},
-    keep::Keep,
-    shelf::Shelf,
+    shared_values::SharedValues,
 };
 use crate::{
     collector_api::{Broker, Collector},
@@ -103,9 +103,9 @@ pub struct SessionContext {
     /// Where lines wait.
     pub spool: Spool,
     /// What workers share.
-    pub shelf: Arc<Shelf>,
+    pub shared_values: Arc<SharedValues>,
     /// Where complete units are kept.
-    pub keep: Arc<Keep>,
+    pub completed_units: Arc<CompletedUnits>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
     /// Where events go.
@@ -150,7 +150,7 @@ pub async fn run(
         }
     };
     let outcome = catch_panic(session).await;
-    context.shelf.release(run, from, id);
+    context.shared_values.release(run, from, id);
     // A dispatcher that is gone needs to know nothing.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
@@ -195,8 +195,8 @@ pub(super) fn idle_context() -> SessionContext {
         find: crate::collectors::find,
         level: worker_proto::Level::Info,
         spool: Spool::new(1 << 20),
-        shelf: Arc::default(),
-        keep: Arc::default(),
+        shared_values: Arc::default(),
+        completed_units: Arc::default(),
         metrics: Arc::new(Metrics::new()),
         events: mpsc::channel(1).0,
     }

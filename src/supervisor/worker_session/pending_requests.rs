@@ -53,7 +53,7 @@ impl WorkerSession<'_> {
             return Err(protocol(format!("it wants more than {MAX_SHARED_REQUESTS} shared values at the same time")));
         }
         self.shared_requests += 1;
-        let answer = self.context.shelf.ask(&self.spec, &key);
+        let answer = self.context.shared_values.request(&self.spec, &key);
         self.replies.spawn(async move {
             let value = match answer.await {
                 Answer::Value(value) => Some(value),

@@ -243,7 +243,7 @@ impl<'a> WorkerSession<'a> {
             FromWorker::Event(event) => self.relay_event(event),
             FromWorker::NeedCredentials { unit } => return self.request_credentials(unit, out).err(),
             FromWorker::NeedShared { key } => return self.request_shared_value(key).err(),
-            FromWorker::Publish { key, value } => self.context.shelf.publish(&self.spec, &key, value),
+            FromWorker::Publish { key, value } => self.context.shared_values.publish(&self.spec, &key, value),
             FromWorker::Done => return Some(SessionEnd::Reported(AttemptOutcome::Finished)),
             FromWorker::Failed(failure) => {
                 return Some(SessionEnd::Reported(AttemptOutcome::Failed(truncate::failure(failure))));
@@ -340,7 +340,7 @@ impl<'a> WorkerSession<'a> {
     async fn complete_unit(&mut self, unit: u32, counts: worker_proto::Counts) -> Option<SessionEnd> {
         match self.buffers.complete(unit, counts) {
             Ok(complete) => {
-                let stats = self.context.keep.put(unit_key(&self.spec, unit), complete);
+                let stats = self.context.completed_units.insert(unit_key(&self.spec, unit), complete);
                 self.emit(AttemptEvent::UnitComplete(unit, stats)).await;
                 None
             }
