@@ -21,15 +21,14 @@ use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
-    board::{Board, Notices},
     duties::Duties,
     event::{
-        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
     },
+    notify,
     report::ProgressEvent,
-    show,
     state::{State, handle_event},
-    tracker::Tracker,
+    status::{CoreProgress, JobTable, StatusSenders},
     worker_session::{self, Command, SessionCollector, SessionContext, job_name},
 };
 use crate::{
@@ -70,9 +69,9 @@ pub(super) struct Dispatcher {
     context: Arc<SessionContext>,
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
-    board: Board,
-    show: Box<dyn FnMut(&ProgressEvent) + Send>,
-    told: bool,
+    jobs: JobTable,
+    on_progress: Box<dyn FnMut(&ProgressEvent) + Send>,
+    has_summary: bool,
     /// Lines about gaps in the run that is under way.
     gaps: Cell<usize>,
     sessions: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
@@ -83,7 +82,7 @@ pub(super) struct Dispatcher {
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
-    tracker: Tracker,
+    core_progress: CoreProgress,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
     duties: Option<Duties>,
@@ -97,7 +96,7 @@ pub(super) async fn run(
     setup: Setup,
     source: Source,
     mut signals: impl Stream<Item = i32> + Unpin,
-    notices: Notices,
+    senders: StatusSenders,
 ) -> Ended {
     let (events, mut heard) = mpsc::channel(QUEUE);
     let (delivered, mut deliveries) = mpsc::channel(QUEUE);
@@ -107,7 +106,7 @@ pub(super) async fn run(
         Source::Idle => (None, None, false),
     };
     let (answers, mut answered) = mpsc::channel(QUEUE);
-    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, notices);
+    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
     dispatcher.take_duties(answers);
     if once {
         let run = dispatcher.new_run();
@@ -172,7 +171,7 @@ impl Dispatcher {
         core: Option<Arc<Core>>,
         events: mpsc::Sender<(AttemptId, AttemptEvent)>,
         delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
-        notices: Notices,
+        senders: StatusSenders,
     ) -> Self {
         let context = SessionContext {
             program: setup.program,
@@ -192,10 +191,10 @@ impl Dispatcher {
             collectors: setup.collectors,
             context: Arc::new(context),
             sink: setup.sink,
-            board: Board::new(notices),
+            jobs: JobTable::new(senders),
             metrics: setup.metrics,
-            show: setup.show,
-            told: setup.told,
+            on_progress: setup.on_progress,
+            has_summary: setup.has_summary,
             gaps: Cell::new(0),
             sessions: HashMap::new(),
             attempts: HashMap::new(),
@@ -204,7 +203,7 @@ impl Dispatcher {
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
-            tracker: Tracker::default(),
+            core_progress: CoreProgress::default(),
             answers: Vec::new(),
             core,
             duties: None,
@@ -233,7 +232,7 @@ impl Dispatcher {
         if let AttemptEvent::Planned(plan) = &event {
             self.announce(job, plan);
         }
-        self.board.job_event(job, &event);
+        self.jobs.job_event(job, &event);
         if let Some(spec) = self.attempts.get(&job) {
             match &event {
                 AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
@@ -252,16 +251,16 @@ impl Dispatcher {
     /// Every gap is counted and reported; only the first ones of a job are worth a line each.
     fn log_gap(&self, collector: &str, gap: &Gap) {
         let logged = self.gaps.get();
-        if !self.told && logged < GAP_LINES {
+        if !self.has_summary && logged < GAP_LINES {
             self.gaps.set(logged + 1);
-            show::log_gap(collector, gap);
+            notify::log_gap(collector, gap);
         }
     }
 
     fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
         self.sessions.remove(&job);
         if let Some(spec) = self.attempts.remove(&job) {
-            self.metrics.worker_exited(spec.collector, show::exit_label(outcome));
+            self.metrics.worker_exited(spec.collector, notify::exit_label(outcome));
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
@@ -275,7 +274,7 @@ impl Dispatcher {
         match effect {
             Effect::Start(spec) => self.start(spec),
             Effect::Stop(job, reason, grace) => {
-                self.board.job_stopping(job);
+                self.jobs.job_stopping(job);
                 if let Some((commands, _)) = self.sessions.get(&job) {
                     // A full queue holds the same command already.
                     let _ = commands.try_send(Command::Stop(reason, grace));
@@ -289,7 +288,7 @@ impl Dispatcher {
                 }
             }
             Effect::FinishRun(run, conclusion) => self.conclude(run, conclusion),
-            Effect::Show(shown) => self.show(&shown),
+            Effect::Notify(notice) => self.notify(&notice),
             Effect::Exit => self.ended.over = true,
         }
     }
@@ -300,40 +299,40 @@ impl Dispatcher {
             return;
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        self.board.job_started(&spec, job_name(&spec));
+        self.jobs.job_started(&spec, job_name(&spec));
         self.attempts.insert(spec.id, spec.clone());
         let id = spec.id;
         let task = tokio::spawn(worker_session::run(spec, collector, Arc::clone(&self.context), receiver));
         self.sessions.insert(id, (commands, task));
     }
 
-    fn show(&mut self, shown: &Shown) {
-        if let Shown::Retry { collector, .. } = shown {
+    fn notify(&mut self, notice: &Notice) {
+        if let Notice::Retry { collector, .. } = notice {
             self.metrics.job_restarted(collector);
         }
-        show::log(shown, self.told);
-        self.board.shown(shown);
-        self.tracker.shown(shown);
-        if let Some(event) = show::progress(shown) {
-            (self.show)(&event);
+        notify::log(notice, self.has_summary);
+        self.jobs.notice(notice);
+        self.core_progress.notice(notice);
+        if let Some(event) = notify::progress(notice) {
+            (self.on_progress)(&event);
         }
     }
 
     fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
         self.context.completed_units.take_run(run);
         self.context.shared_values.remove_run(run);
-        self.tracker.over();
-        self.board.run_over(run, &conclusion);
+        self.core_progress.reset();
+        self.jobs.run_over(run, &conclusion);
         self.gaps.set(0);
         let answer = match conclusion {
             RunOutcome::Refused(reason) => Answer::Error(reason),
             RunOutcome::Ended(mut report, result) => {
                 self.arrived.remove(&run).unwrap_or_default().record_in(&mut report);
                 self.metrics.run_finished(&report);
-                if !self.told {
-                    show::log_run(&report, &result);
+                if !self.has_summary {
+                    notify::log_run(&report, &result);
                 }
-                let answer = show::answer(&report, &result);
+                let answer = notify::answer(&report, &result);
                 if self.once == Some(run) {
                     self.ended.report = Some(report);
                     self.ended.delivery = result;
@@ -342,7 +341,7 @@ impl Dispatcher {
             }
         };
         if self.once == Some(run) {
-            (self.show)(&ProgressEvent::Finished);
+            (self.on_progress)(&ProgressEvent::Finished);
             self.handle(Event::Stop);
         }
         if let Some(key) = self.actions.remove(&run) {

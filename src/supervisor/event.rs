@@ -95,8 +95,8 @@ pub enum Effect {
     CancelDelivery(RunId),
     /// A run is over: report it, and answer whoever wanted it.
     FinishRun(RunId, RunOutcome),
-    /// Tell people how it goes.
-    Show(Shown),
+    /// Publish a notice.
+    Notify(Notice),
     /// Everything has ended.
     Exit,
 }
@@ -147,9 +147,9 @@ pub enum RunOutcome {
     Refused(String),
 }
 
-/// What people are told.
+/// A notice about the progress of a run, for the log, the progress display, `/jobs` and the core.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub enum Notice {
     /// A collector's plan is known.
     Planned {
         /// The collector.

@@ -17,23 +17,22 @@
 //! * every run is concluded exactly once, and every action is answered exactly once;
 //! * the whole shutdown has one upper bound.
 
-mod board;
 mod cleanup;
 mod completed_units;
 mod dispatcher;
 mod duties;
 pub mod event;
+mod notify;
 mod operator;
 mod place;
 pub mod policy;
 mod run;
 mod shared_values;
-mod show;
 pub mod state;
 #[cfg(test)]
 mod state_tests;
+mod status;
 mod tags;
-mod tracker;
 pub mod worker_session;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -41,7 +40,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::Stream;
 
 pub use self::{
-    board::Notices, cleanup::Setting as CleanupSetting, completed_units::CompletedUnits, dispatcher::Source,
+    cleanup::Setting as CleanupSetting, completed_units::CompletedUnits, dispatcher::Source, status::StatusSenders,
 };
 use self::{
     event::DeliveryError,
@@ -82,9 +81,9 @@ pub struct Setup {
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
     /// Whether people get a summary at the end, so that the log need not repeat what failed.
-    pub told: bool,
-    /// Who is told how it goes.
-    pub show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    pub has_summary: bool,
+    /// Receives the progress of a run.
+    pub on_progress: Box<dyn FnMut(&ProgressEvent) + Send>,
 }
 
 /// How a supervisor ended.
@@ -106,6 +105,11 @@ impl Default for Ended {
 }
 
 /// Runs a supervisor until its source is exhausted or a signal ends it. Afterwards no worker is left.
-pub async fn run(setup: Setup, source: Source, signals: impl Stream<Item = i32> + Unpin, notices: Notices) -> Ended {
-    dispatcher::run(setup, source, signals, notices).await
+pub async fn run(
+    setup: Setup,
+    source: Source,
+    signals: impl Stream<Item = i32> + Unpin,
+    senders: StatusSenders,
+) -> Ended {
+    dispatcher::run(setup, source, signals, senders).await
 }

@@ -19,7 +19,7 @@ use worker_proto::JobKind;
 use self::{attempt_event::Scope, attempts::Attempts};
 use super::{
     event::{
-        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, RunId, RunOutcome, Shown,
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
         UnitStats,
     },
     policy::Policy,
@@ -168,7 +168,7 @@ impl State {
             run.delivering = true;
             let report = run.report(now);
             if report.has_something() {
-                effects.push(Effect::Show(Shown::Delivering));
+                effects.push(Effect::Notify(Notice::Delivering));
             }
             effects.push(Effect::Deliver(run.id, report, limits.delivery));
         }

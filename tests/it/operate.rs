@@ -12,7 +12,7 @@ use ckworker::{
     report::{CoreStatus, StatusSnapshot},
     settings::{OptionSpec, Setting, Settings},
     supervisor::{
-        self, CleanupSetting, Notices, Setup, Source,
+        self, CleanupSetting, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
         worker_session::{Limits, SessionCollector, Timeouts},
     },
@@ -126,14 +126,14 @@ async fn play(behaviour: &str) -> (bool, String) {
         level: worker_proto::Level::Info,
         sink: Arc::new(Nowhere),
         metrics: Arc::new(Metrics::new()),
-        told: false,
-        show: Box::new(|_| {}),
+        has_summary: false,
+        on_progress: Box::new(|_| {}),
     };
     let (signal, signals) = mpsc::channel(1);
     let signals = futures_util::stream::unfold(signals, |mut signals| async { Some((signals.recv().await?, signals)) });
-    let notices = Notices { status, core: core_status };
+    let senders = StatusSenders { status, core: core_status };
     let source = Source::Core(connection, received);
-    let running = tokio::spawn(async move { supervisor::run(setup, source, Box::pin(signals), notices).await });
+    let running = tokio::spawn(async move { supervisor::run(setup, source, Box::pin(signals), senders).await });
     core.connected(SUBSCRIBER).await;
     let task = core.start_workflow("cleanup").unwrap();
     assert_eq!(answer(&core, &task).await.0, "action_done");

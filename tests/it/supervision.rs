@@ -19,7 +19,7 @@ use ckworker::{
     report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
     settings::{OptionSpec, Settings},
     supervisor::{
-        self, Ended, Notices, Setup, Source,
+        self, Ended, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
         worker_session::{Limits, SessionCollector, Timeouts},
     },
@@ -150,8 +150,8 @@ impl Play {
             level: worker_proto::Level::Info,
             sink,
             metrics: Arc::clone(&self.metrics),
-            told: false,
-            show: Box::new(move |event| {
+            has_summary: false,
+            on_progress: Box::new(move |event| {
                 if matches!(event, ProgressEvent::UnitStarted { .. }) {
                     begun.send_modify(|begun| *begun += 1);
                 }
@@ -159,7 +159,7 @@ impl Play {
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());
         let (core, _core) = watch::channel(CoreStatus::default());
-        let run = supervisor::run(setup, Source::Once, signals, Notices { status, core });
+        let run = supervisor::run(setup, Source::Once, signals, StatusSenders { status, core });
         let ended = tokio::time::timeout(HANG, run).await.expect("the run must end by itself");
         assert_eq!(children(), Vec::<String>::new(), "nothing may be left in the process table");
         ended

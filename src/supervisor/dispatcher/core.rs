@@ -79,13 +79,13 @@ impl Dispatcher {
             tracing::debug!(peer = "core", %reason, "not connected to the core");
         }
         self.metrics.set_core_connected(lost.is_none());
-        self.board.core(lost);
+        self.jobs.core(lost);
     }
 
     /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
     pub(super) fn answer_open(&mut self) {
         if let Some(core) = &self.core
-            && let Some((run, progress)) = self.tracker.news(Instant::now())
+            && let Some((run, progress)) = self.core_progress.take_update(Instant::now())
             && let Some(key) = self.actions.get(&run)
         {
             core.progress(key, &progress);

@@ -27,8 +27,8 @@ use self::pool::{Act, Input, Limit, Pool, Wanted, stopping};
 pub use self::pool::{Lives, Wish};
 use super::{
     event::{AttemptEvent, AttemptId, AttemptOutcome as Ended},
+    notify,
     policy::Policy,
-    show,
     worker_session::{self, Command, SessionCollector, SessionContext},
 };
 use crate::{process::reaper, telemetry::Metrics};
@@ -237,7 +237,7 @@ impl Actor {
 
     fn ended(&mut self, job: AttemptId, outcome: Ended) -> Input {
         if let Some(session) = self.sessions.remove(&job) {
-            self.metrics.worker_exited(session.collector, show::exit_label(&outcome));
+            self.metrics.worker_exited(session.collector, notify::exit_label(&outcome));
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use worker_proto::Plan;
 
-use super::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Policy, RunId, Shown, UnitStats, attempts::Assignment};
+use super::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Notice, Policy, RunId, UnitStats, attempts::Assignment};
 use crate::supervisor::{
     event::UnitKey,
     run::{CollectorRun, Phase, Trouble, UnitRun, UnitState, Units, keep_gap},
@@ -33,7 +33,7 @@ impl Scope<'_> {
             AttemptEvent::UnitStarted(unit) => self.unit_started(unit),
             AttemptEvent::Progress(progress) => {
                 let key = self.key(progress.unit);
-                self.effects.push(Effect::Show(Shown::UnitProgress { key, progress }));
+                self.effects.push(Effect::Notify(Notice::UnitProgress { key, progress }));
             }
             AttemptEvent::Gap(unit, gap) => {
                 if let Some(unit) = self.own_unit(unit) {
@@ -69,7 +69,7 @@ impl Scope<'_> {
             return false;
         }
         let labels = plan.units.iter().map(|unit| unit.label.clone()).collect();
-        self.effects.push(Effect::Show(Shown::Planned { collector: name, units: labels }));
+        self.effects.push(Effect::Notify(Notice::Planned { collector: name, units: labels }));
         // With a plan of its own kind of worker, the units wait for theirs; otherwise this worker has them all.
         self.collector.units = if self.collector.policy.units.fork {
             Units::queued(plan.units, self.now)
@@ -92,7 +92,7 @@ impl Scope<'_> {
             if !forked {
                 self.collector.units.begin(index, attempt, now);
             }
-            self.effects.push(Effect::Show(Shown::UnitStarted { key, label, pid }));
+            self.effects.push(Effect::Notify(Notice::UnitStarted { key, label, pid }));
         }
     }
 
@@ -102,7 +102,7 @@ impl Scope<'_> {
             Some(unit) => {
                 let (label, gaps) = (unit.unit.label.clone(), unit.gaps.len());
                 self.collector.units.settle(index, UnitState::Complete(stats.clone()), now);
-                self.effects.push(Effect::Show(Shown::UnitFinished { key, label, gaps, result: Ok(stats) }));
+                self.effects.push(Effect::Notify(Notice::UnitFinished { key, label, gaps, result: Ok(stats) }));
             }
             None => self.effects.push(Effect::Drop(key)),
         }
@@ -115,15 +115,15 @@ impl Scope<'_> {
         let Some(unit) = self.own_unit(index) else { return };
         let (label, gaps, begun) = (unit.unit.label.clone(), unit.gaps.len(), unit.attempts);
         let reason = trouble.reason.clone();
-        let shown = if trouble.retry && begun < attempts {
+        let notice = if trouble.retry && begun < attempts {
             let wait = delay * 2_u32.saturating_pow(begun.saturating_sub(1)).min(64);
             self.collector.units.settle(index, UnitState::Queued(now + wait), now);
-            Shown::Retry { collector: name, unit: Some(index), what: label, reason }
+            Notice::Retry { collector: name, unit: Some(index), what: label, reason }
         } else {
             self.collector.units.settle(index, UnitState::Failed(trouble.clone()), now);
-            Shown::UnitFinished { key, label, gaps, result: Err((trouble.label, reason)) }
+            Notice::UnitFinished { key, label, gaps, result: Err((trouble.label, reason)) }
         };
-        self.effects.push(Effect::Show(shown));
+        self.effects.push(Effect::Notify(notice));
     }
 
     fn ended(&mut self, outcome: AttemptOutcome) {
@@ -151,7 +151,7 @@ impl Scope<'_> {
             self.collector.phase = Phase::Queued(self.now + wait);
             let collector = self.collector.policy.name;
             let (what, reason) = ("the plan".to_owned(), trouble.reason);
-            self.effects.push(Effect::Show(Shown::Retry { collector, unit: None, what, reason }));
+            self.effects.push(Effect::Notify(Notice::Retry { collector, unit: None, what, reason }));
         } else {
             self.fail(trouble.reason);
         }
@@ -161,6 +161,6 @@ impl Scope<'_> {
         self.collector.finish(self.now);
         self.collector.failure = Some(reason.clone());
         let collector = self.collector.policy.name;
-        self.effects.push(Effect::Show(Shown::CollectorFailed { collector, reason }));
+        self.effects.push(Effect::Notify(Notice::CollectorFailed { collector, reason }));
     }
 }

@@ -11,14 +11,13 @@ use std::{
 use tokio::sync::watch;
 use worker_proto::{JobKind, Plan};
 
-use super::{
-    event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, RunId, RunOutcome, Shown},
-    report::{self, RunReport},
+use crate::{
+    report::{self, CoreStatus, JobState, JobStatus, RunReport, StatusSnapshot},
+    supervisor::event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, Notice, RunId, RunOutcome},
 };
-use crate::report::{CoreStatus, JobState, JobStatus, StatusSnapshot};
 
-/// Where the board is published.
-pub struct Notices {
+/// The channels that the status is published through.
+pub struct StatusSenders {
     /// The jobs.
     pub status: watch::Sender<StatusSnapshot>,
     /// The core.
@@ -28,9 +27,9 @@ pub struct Notices {
 /// A collector and the index of its unit; none stands for its plan, or for the collector as a whole.
 type Key = (&'static str, Option<u32>);
 
-/// All jobs of the run that is under way or was the last one.
-pub(super) struct Board {
-    notices: Notices,
+/// All jobs of the current run, or of the last one.
+pub(in crate::supervisor) struct JobTable {
+    senders: StatusSenders,
     /// Where each job is in the published list.
     places: BTreeMap<Key, usize>,
     /// The worker of each job that has one.
@@ -51,10 +50,10 @@ struct Attempt {
     failed: bool,
 }
 
-impl Board {
-    pub(super) fn new(notices: Notices) -> Self {
+impl JobTable {
+    pub(in crate::supervisor) fn new(senders: StatusSenders) -> Self {
         Self {
-            notices,
+            senders,
             places: BTreeMap::new(),
             workers: BTreeMap::new(),
             units: HashMap::new(),
@@ -62,13 +61,13 @@ impl Board {
         }
     }
 
-    pub(super) fn core(&self, lost: Option<String>) {
+    pub(in crate::supervisor) fn core(&self, lost: Option<String>) {
         let status = lost.map_or(CoreStatus::Connected, CoreStatus::Disconnected);
-        self.notices.core.send_replace(status);
+        self.senders.core.send_replace(status);
     }
 
     /// A worker is being started; a later attempt takes the place of an earlier one.
-    pub(super) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
+    pub(in crate::supervisor) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
         self.turn_to(spec.run);
         let (unit, id) = match &spec.kind {
             JobKind::Unit { index, unit } => (Some(*index), Some(unit.id.as_str())),
@@ -99,7 +98,7 @@ impl Board {
         self.attempts.insert(spec.id, attempt);
     }
 
-    pub(super) fn job_event(&mut self, id: AttemptId, event: &AttemptEvent) {
+    pub(in crate::supervisor) fn job_event(&mut self, id: AttemptId, event: &AttemptEvent) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let key = attempt.key;
         match event {
@@ -128,15 +127,15 @@ impl Board {
         }
     }
 
-    pub(super) fn job_stopping(&mut self, id: AttemptId) {
+    pub(in crate::supervisor) fn job_stopping(&mut self, id: AttemptId) {
         if let Some(attempt) = self.attempts.get(&id) {
             self.update(attempt.key, |job| job.state = JobState::Stopping);
         }
     }
 
     /// What is to be tried again waits.
-    pub(super) fn shown(&mut self, shown: &Shown) {
-        if let Shown::Retry { collector, unit, reason, .. } = shown {
+    pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
+        if let Notice::Retry { collector, unit, reason, .. } = notice {
             let id = unit.and_then(|unit| self.units.get(collector)?.get(unit as usize)).cloned();
             self.change(
                 (collector, *unit),
@@ -150,12 +149,12 @@ impl Board {
     }
 
     /// Nothing of this run will change any more.
-    pub(super) fn run_over(&mut self, run: RunId, conclusion: &RunOutcome) {
-        if self.notices.status.borrow().run != Some(run.0) {
+    pub(in crate::supervisor) fn run_over(&mut self, run: RunId, conclusion: &RunOutcome) {
+        if self.senders.status.borrow().run != Some(run.0) {
             return;
         }
         let places = &self.places;
-        self.notices.status.send_modify(|snapshot| {
+        self.senders.status.send_modify(|snapshot| {
             for (key, place) in places {
                 let Some(job) = snapshot.jobs.get_mut(*place) else { continue };
                 match conclusion {
@@ -176,7 +175,7 @@ impl Board {
             return;
         }
         let places = &mut self.places;
-        self.notices.status.send_modify(|snapshot| {
+        self.senders.status.send_modify(|snapshot| {
             for (index, unit) in (0..).zip(&plan.units) {
                 places.entry((collector, Some(index))).or_insert_with(|| {
                     snapshot.jobs.push(waiting_unit(collector, &unit.id));
@@ -208,19 +207,19 @@ impl Board {
 
     /// Forgets the jobs of another run.
     fn turn_to(&mut self, run: RunId) {
-        if self.notices.status.borrow().run != Some(run.0) {
+        if self.senders.status.borrow().run != Some(run.0) {
             self.places.clear();
             self.workers.clear();
             self.units.clear();
             self.attempts.clear();
-            self.notices.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
+            self.senders.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
         }
     }
 
     /// Changes a job in its place: a list of all jobs for each piece of news would be too much of many accounts.
     fn update(&self, key: Key, change: impl FnOnce(&mut JobStatus)) {
         if let Some(place) = self.places.get(&key) {
-            self.notices.status.send_modify(|snapshot| {
+            self.senders.status.send_modify(|snapshot| {
                 if let Some(job) = snapshot.jobs.get_mut(*place) {
                     change(job);
                 }
@@ -232,7 +231,7 @@ impl Board {
     fn change(&mut self, key: Key, new: impl FnOnce() -> JobStatus, change: impl FnOnce(&mut JobStatus)) {
         if !self.places.contains_key(&key) {
             let mut place = 0;
-            self.notices.status.send_modify(|snapshot| {
+            self.senders.status.send_modify(|snapshot| {
                 place = snapshot.jobs.len();
                 snapshot.jobs.push(new());
             });
@@ -310,5 +309,5 @@ fn epoch(later: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "board_tests.rs"]
+#[path = "jobs_tests.rs"]
 mod tests;

@@ -5,26 +5,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::event::{RunId, Shown};
-use crate::ckcore::{ProgressPart, ProgressTree};
+use crate::{
+    ckcore::{ProgressPart, ProgressTree},
+    supervisor::event::{Notice, RunId},
+};
 
 /// How often the progress within units is told.
-const EVERY: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most units that are shown; beyond it they are counted by collector.
-const SHOWN: usize = 200;
+const MAX_UNITS: usize = 200;
 
 /// The run that is under way.
 #[derive(Debug, Default)]
-pub(super) struct Tracker {
+pub(in crate::supervisor) struct CoreProgress {
     run: Option<RunId>,
     collectors: BTreeMap<&'static str, Units>,
     /// The labels of units that are under way.
     labels: BTreeMap<(&'static str, u32), String>,
-    is_news: bool,
+    has_update: bool,
     /// Whether the news can wait.
     is_minor: bool,
-    told: Option<Instant>,
+    sent: Option<Instant>,
 }
 
 /// The units of one collector.
@@ -44,48 +46,48 @@ impl Units {
     }
 }
 
-impl Tracker {
+impl CoreProgress {
     /// Takes note of what happened.
-    pub(super) fn shown(&mut self, shown: &Shown) {
-        match shown {
-            Shown::Planned { collector, units } => {
+    pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Planned { collector, units } => {
                 let parts = units.iter().map(|label| (label.clone(), (0, 1))).collect();
                 self.collectors.insert(collector, Units { parts, done: 0 });
-                self.is_news = true;
+                self.has_update = true;
             }
-            Shown::UnitStarted { key, label, .. } => {
+            Notice::UnitStarted { key, label, .. } => {
                 self.run = Some(key.run);
                 self.labels.insert((key.collector, key.unit), label.clone());
             }
-            Shown::UnitProgress { key, progress } if progress.parts > 0 => {
+            Notice::UnitProgress { key, progress } if progress.parts > 0 => {
                 let label = self.labels.get(&(key.collector, key.unit)).cloned();
                 // A unit is done when it is kept, which comes after its last part.
                 let part = (u64::from(progress.parts_done), u64::from(progress.parts) + 1);
                 self.set(key.collector, label, part);
-                self.is_minor = !self.is_news;
-                self.is_news = true;
+                self.is_minor = !self.has_update;
+                self.has_update = true;
             }
-            Shown::UnitFinished { key, label, .. } => {
+            Notice::UnitFinished { key, label, .. } => {
                 self.labels.remove(&(key.collector, key.unit));
                 let units = self.collectors.get(key.collector);
                 let total = units.and_then(|units| units.parts.get(label)).map_or(1, |part| part.1);
                 self.set(key.collector, Some(label.clone()), (total, total));
-                (self.is_news, self.is_minor) = (true, false);
+                (self.has_update, self.is_minor) = (true, false);
             }
             _ => {}
         }
     }
 
     /// Forgets everything, as the run is over.
-    pub(super) fn over(&mut self) {
+    pub(in crate::supervisor) fn reset(&mut self) {
         *self = Self::default();
     }
 
     /// The run and how far it is, if there is something new to tell.
-    pub(super) fn news(&mut self, now: Instant) -> Option<(RunId, ProgressTree)> {
-        let is_early = self.told.is_some_and(|told| now.saturating_duration_since(told) < EVERY);
-        let run = self.run.filter(|_| self.is_news && !(self.is_minor && is_early))?;
-        (self.is_news, self.is_minor, self.told) = (false, false, Some(now));
+    pub(in crate::supervisor) fn take_update(&mut self, now: Instant) -> Option<(RunId, ProgressTree)> {
+        let is_early = self.sent.is_some_and(|sent| now.saturating_duration_since(sent) < INTERVAL);
+        let run = self.run.filter(|_| self.has_update && !(self.is_minor && is_early))?;
+        (self.has_update, self.is_minor, self.sent) = (false, false, Some(now));
         Some((run, self.tree()))
     }
 
@@ -105,7 +107,7 @@ impl Tracker {
                 current,
                 total,
             };
-            if count > SHOWN {
+            if count > MAX_UNITS {
                 vec![part("accounts", (units.done as u64, units.parts.len().max(1) as u64))]
             } else {
                 units.parts.iter().map(|(label, progress)| part(label, *progress)).collect()
@@ -128,8 +130,8 @@ mod tests {
         UnitKey { run: RunId(7), collector: "aws", unit }
     }
 
-    fn progress(unit: u32, parts_done: u32) -> Shown {
-        Shown::UnitProgress { key: key(unit), progress: Progress { unit, parts_done, parts: 4, nodes: 0 } }
+    fn progress(unit: u32, parts_done: u32) -> Notice {
+        Notice::UnitProgress { key: key(unit), progress: Progress { unit, parts_done, parts: 4, nodes: 0 } }
     }
 
     fn part(tree: &ProgressTree, name: &str) -> (u64, u64) {
@@ -139,40 +141,40 @@ mod tests {
 
     #[test]
     fn a_run_is_told_part_by_part() {
-        let (mut tracker, now) = (Tracker::default(), Instant::now());
-        tracker.shown(&Shown::Planned { collector: "aws", units: vec!["A".into(), "B".into()] });
-        assert_eq!(tracker.news(now), None, "no unit has begun");
-        tracker.shown(&Shown::UnitStarted { key: key(0), label: "A".into(), pid: None });
-        let (run, tree) = tracker.news(now).unwrap();
+        let (mut tracked, now) = (CoreProgress::default(), Instant::now());
+        tracked.notice(&Notice::Planned { collector: "aws", units: vec!["A".into(), "B".into()] });
+        assert_eq!(tracked.take_update(now), None, "no unit has begun");
+        tracked.notice(&Notice::UnitStarted { key: key(0), label: "A".into(), pid: None });
+        let (run, tree) = tracked.take_update(now).unwrap();
         assert_eq!((run, part(&tree, "A"), part(&tree, "B")), (RunId(7), (0, 1), (0, 1)));
         assert_eq!(tree.parts[0].path, ["aws"]);
-        assert_eq!(tracker.news(now), None);
+        assert_eq!(tracked.take_update(now), None);
 
-        tracker.shown(&progress(0, 2));
-        assert_eq!(tracker.news(now), None, "not so often");
-        let (_, tree) = tracker.news(now + EVERY).unwrap();
+        tracked.notice(&progress(0, 2));
+        assert_eq!(tracked.take_update(now), None, "not so often");
+        let (_, tree) = tracked.take_update(now + INTERVAL).unwrap();
         assert_eq!(part(&tree, "A"), (2, 5));
         let result = Ok(UnitStats::default());
-        tracker.shown(&Shown::UnitFinished { key: key(0), label: "A".into(), gaps: 0, result });
-        assert_eq!(part(&tracker.news(now + EVERY).unwrap().1, "A"), (5, 5));
-        tracker.over();
-        assert_eq!(tracker.news(now + EVERY * 9), None);
+        tracked.notice(&Notice::UnitFinished { key: key(0), label: "A".into(), gaps: 0, result });
+        assert_eq!(part(&tracked.take_update(now + INTERVAL).unwrap().1, "A"), (5, 5));
+        tracked.reset();
+        assert_eq!(tracked.take_update(now + INTERVAL * 9), None);
     }
 
     #[test]
     fn many_units_are_counted() {
-        let mut tracker = Tracker::default();
+        let mut tracked = CoreProgress::default();
         let units: Vec<String> = (0..1000).map(|unit| format!("account {unit}")).collect();
-        tracker.shown(&Shown::Planned { collector: "aws", units });
-        tracker.shown(&Shown::UnitStarted { key: key(0), label: "account 0".into(), pid: None });
+        tracked.notice(&Notice::Planned { collector: "aws", units });
+        tracked.notice(&Notice::UnitStarted { key: key(0), label: "account 0".into(), pid: None });
         let finished = || {
             let result = Ok(UnitStats::default());
-            Shown::UnitFinished { key: key(0), label: "account 0".into(), gaps: 0, result }
+            Notice::UnitFinished { key: key(0), label: "account 0".into(), gaps: 0, result }
         };
-        tracker.shown(&finished());
-        let (_, tree) = tracker.news(Instant::now()).unwrap();
+        tracked.notice(&finished());
+        let (_, tree) = tracked.take_update(Instant::now()).unwrap();
         assert_eq!((tree.parts.len(), part(&tree, "accounts")), (1, (1, 1000)));
-        tracker.shown(&finished());
-        assert_eq!(part(&tracker.tree(), "accounts"), (1, 1000), "a unit counts once");
+        tracked.notice(&finished());
+        assert_eq!(part(&tracked.tree(), "accounts"), (1, 1000), "a unit counts once");
     }
 }

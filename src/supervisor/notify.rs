@@ -5,13 +5,13 @@ use std::fmt::Write;
 use worker_proto::{FailureKind, Gap};
 
 use super::{
-    event::{AttemptOutcome, DeliveryError, Shown},
+    event::{AttemptOutcome, DeliveryError, Notice},
     report::{self, ProgressEvent, RunReport},
 };
 use crate::ckcore::Answer;
 
 /// How many failures an answer or a log line names.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// The label of a worker's end in metrics.
 pub(super) fn exit_label(outcome: &AttemptOutcome) -> &'static str {
@@ -29,59 +29,59 @@ pub(super) fn exit_label(outcome: &AttemptOutcome) -> &'static str {
     }
 }
 
-/// Logs what happened. With `told`, a summary will say what failed, and the log need not.
-pub(super) fn log(shown: &Shown, told: bool) {
-    match shown {
-        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } if told => {
+/// Logs what happened. With `has_summary`, a summary will say what failed, and the log need not.
+pub(super) fn log(notice: &Notice, has_summary: bool) {
+    match notice {
+        Notice::UnitFinished { key, label, result: Err((_, reason)), .. } if has_summary => {
             tracing::debug!(collector = key.collector, unit = label, "not collected: {reason}");
         }
-        Shown::CollectorFailed { collector, reason } if told => tracing::debug!(collector, "failed: {reason}"),
-        Shown::Planned { collector, units } => {
+        Notice::CollectorFailed { collector, reason } if has_summary => tracing::debug!(collector, "failed: {reason}"),
+        Notice::Planned { collector, units } => {
             tracing::info!(collector, units = units.len(), "planned");
         }
-        Shown::UnitStarted { key, label, pid } => {
+        Notice::UnitStarted { key, label, pid } => {
             tracing::debug!(collector = key.collector, unit = label, pid, "collecting");
         }
-        Shown::UnitProgress { .. } => {}
-        Shown::UnitFinished { key, label, gaps, result: Ok(stats) } => {
+        Notice::UnitProgress { .. } => {}
+        Notice::UnitFinished { key, label, gaps, result: Ok(stats) } => {
             let nodes: u64 = stats.nodes_by_kind.values().sum();
             tracing::info!(collector = key.collector, unit = label, nodes, edges = stats.edges, gaps, "collected");
         }
-        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } => {
+        Notice::UnitFinished { key, label, result: Err((_, reason)), .. } => {
             tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
         }
-        Shown::Retry { collector, what, reason, .. } if told => {
+        Notice::Retry { collector, what, reason, .. } if has_summary => {
             tracing::debug!(collector, what, "to be tried again: {reason}");
         }
-        Shown::Retry { collector, what, reason, .. } => {
+        Notice::Retry { collector, what, reason, .. } => {
             tracing::warn!(collector, what, "to be tried again: {reason}");
         }
-        Shown::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
-        Shown::Delivering => tracing::debug!("delivering the graph"),
+        Notice::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
+        Notice::Delivering => tracing::debug!("delivering the graph"),
     }
 }
 
 /// The same for the progress display.
-pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
+pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
     let unit_name = |key: &super::event::UnitKey| key.unit.to_string();
-    Some(match shown {
-        Shown::Planned { collector, units } => {
+    Some(match notice {
+        Notice::Planned { collector, units } => {
             ProgressEvent::CollectorPlanned { collector: (*collector).to_owned(), units: units.len() }
         }
-        Shown::UnitStarted { key, label, pid } => ProgressEvent::UnitStarted {
+        Notice::UnitStarted { key, label, pid } => ProgressEvent::UnitStarted {
             collector: key.collector.to_owned(),
             unit: unit_name(key),
             label: label.clone(),
             pid: *pid,
         },
-        Shown::UnitProgress { key, progress } => ProgressEvent::UnitProgress {
+        Notice::UnitProgress { key, progress } => ProgressEvent::UnitProgress {
             collector: key.collector.to_owned(),
             unit: unit_name(key),
             parts_done: progress.parts_done,
             parts: progress.parts,
             nodes: progress.nodes,
         },
-        Shown::UnitFinished { key, gaps, result, .. } => {
+        Notice::UnitFinished { key, gaps, result, .. } => {
             let (nodes, outcome) = match result {
                 Ok(stats) => (stats.nodes_by_kind.values().sum(), report::Outcome::Complete),
                 Err((label, detail)) => {
@@ -91,8 +91,8 @@ pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
             let (collector, unit) = (key.collector.to_owned(), unit_name(key));
             ProgressEvent::UnitFinished { collector, unit, nodes, gaps: *gaps, outcome }
         }
-        Shown::Delivering => ProgressEvent::Uploading,
-        Shown::Retry { .. } | Shown::CollectorFailed { .. } => return None,
+        Notice::Delivering => ProgressEvent::Uploading,
+        Notice::Retry { .. } | Notice::CollectorFailed { .. } => return None,
     })
 }
 
@@ -127,13 +127,13 @@ pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> 
         Ok(()) => "delivered, but incomplete".to_owned(),
         Err(error) => error.message.clone(),
     };
-    for (number, failure) in failed.iter().take(NAMED).enumerate() {
+    for (number, failure) in failed.iter().take(MAX_NAMED).enumerate() {
         let separator = if number == 0 && result.is_ok() { ":" } else { ";" };
         // Writing to a String cannot fail.
         let _ = write!(text, "{separator} {failure}");
     }
-    if failed.len() > NAMED {
-        let _ = write!(text, "; and {} more", failed.len() - NAMED);
+    if failed.len() > MAX_NAMED {
+        let _ = write!(text, "; and {} more", failed.len() - MAX_NAMED);
     }
     Answer::Error(text)
 }

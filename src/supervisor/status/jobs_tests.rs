@@ -13,9 +13,9 @@ use crate::{
     },
 };
 
-/// A board and what it publishes.
+/// A table of jobs and what it publishes.
 struct Bench {
-    board: Board,
+    table: JobTable,
     status: watch::Receiver<StatusSnapshot>,
 }
 
@@ -23,15 +23,15 @@ impl Bench {
     fn new() -> Self {
         let (status, receiver) = watch::channel(StatusSnapshot::default());
         let (core, _) = watch::channel(CoreStatus::default());
-        Self { board: Board::new(Notices { status, core }), status: receiver }
+        Self { table: JobTable::new(StatusSenders { status, core }), status: receiver }
     }
 
     /// With two units that wait for workers.
     fn planned() -> Self {
         let mut bench = Self::new();
         bench.start(0, JobKind::Plan);
-        bench.board.job_event(AttemptId(0), &AttemptEvent::Planned(plan()));
-        bench.board.job_event(AttemptId(0), &AttemptEvent::Ended(AttemptOutcome::Finished));
+        bench.table.job_event(AttemptId(0), &AttemptEvent::Planned(plan()));
+        bench.table.job_event(AttemptId(0), &AttemptEvent::Ended(AttemptOutcome::Finished));
         bench
     }
 
@@ -44,7 +44,7 @@ impl Bench {
         let soft_deadline = Instant::now() + Duration::from_secs(60);
         let (id, run, process) = (AttemptId(id), RunId(1), true);
         let spec = AttemptSpec { id, run, collector: "aws", kind, process, soft_deadline };
-        self.board.job_started(&spec, name);
+        self.table.job_started(&spec, name);
     }
 
     fn start_unit(&mut self, id: u64, index: u32) {
@@ -52,12 +52,12 @@ impl Bench {
     }
 
     fn event(&mut self, id: u64, event: &AttemptEvent) {
-        self.board.job_event(AttemptId(id), event);
+        self.table.job_event(AttemptId(id), event);
     }
 
     fn retry(&mut self, unit: Option<u32>) {
         let (what, reason) = ("A name, not an id".to_owned(), "it may go better".to_owned());
-        self.board.shown(&Shown::Retry { collector: "aws", unit, what, reason });
+        self.table.notice(&Notice::Retry { collector: "aws", unit, what, reason });
     }
 
     fn job(&self, name: &str) -> JobStatus {
@@ -195,7 +195,7 @@ fn the_report_of_a_run_has_the_last_word() {
     bench.event(1, &AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
     let failed = report::Outcome::Failed { reason: "deadline".into(), detail: "the time was over".into() };
     let units = vec![unit_report(report::Outcome::Complete, 2), unit_report(failed, 0)];
-    bench.board.run_over(RunId(1), &concluded(units, None));
+    bench.table.run_over(RunId(1), &concluded(units, None));
     assert_eq!((bench.job("aws/1").state, bench.job("aws/1").attempts), (JobState::Complete, 2));
     let job = bench.job("aws/2");
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some("the time was over")));
@@ -205,9 +205,9 @@ fn the_report_of_a_run_has_the_last_word() {
 fn nothing_waits_after_a_run() {
     let mut bench = Bench::planned();
     let refused = RunOutcome::Refused("ckworker was stopped".into());
-    bench.board.run_over(RunId(2), &refused);
+    bench.table.run_over(RunId(2), &refused);
     assert_eq!(bench.job("aws/1").state, JobState::Waiting, "another run was refused");
-    bench.board.run_over(RunId(1), &refused);
+    bench.table.run_over(RunId(1), &refused);
     assert_eq!(bench.job("aws/1").state, JobState::Failed);
     assert_eq!(bench.job("aws/1").reason.as_deref(), Some("ckworker was stopped"));
 
@@ -215,7 +215,7 @@ fn nothing_waits_after_a_run() {
     bench.start(0, JobKind::Plan);
     bench.event(0, &AttemptEvent::Ended(AttemptOutcome::Failed(failure())));
     bench.retry(None);
-    bench.board.run_over(RunId(1), &concluded(Vec::new(), Some("the time was over")));
+    bench.table.run_over(RunId(1), &concluded(Vec::new(), Some("the time was over")));
     assert_eq!(bench.job("aws/plan").state, JobState::Failed);
 }
 
@@ -230,7 +230,7 @@ fn a_new_run_begins_with_an_empty_board() {
         process: true,
         soft_deadline: Instant::now(),
     };
-    bench.board.job_started(&spec, "aws/plan".into());
+    bench.table.job_started(&spec, "aws/plan".into());
     assert_eq!(bench.states(), [("aws/plan".to_owned(), JobState::Running)]);
     assert_eq!(bench.status.borrow().run, Some(2));
 }
