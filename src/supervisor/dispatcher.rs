@@ -21,7 +21,7 @@ use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
-    duties::Duties,
+    actions::ActionScheduler,
     event::{
         AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
     },
@@ -85,7 +85,7 @@ pub(super) struct Dispatcher {
     core_progress: CoreProgress,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
-    duties: Option<Duties>,
+    scheduler: Option<ActionScheduler>,
     next_run: u64,
     once: Option<RunId>,
     ended: Ended,
@@ -107,7 +107,7 @@ pub(super) async fn run(
     };
     let (answers, mut answered) = mpsc::channel(QUEUE);
     let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
-    dispatcher.take_duties(answers);
+    dispatcher.start_actions(answers);
     if once {
         let run = dispatcher.new_run();
         dispatcher.once = Some(run);
@@ -206,7 +206,7 @@ impl Dispatcher {
             core_progress: CoreProgress::default(),
             answers: Vec::new(),
             core,
-            duties: None,
+            scheduler: None,
             next_run: 0,
             once: None,
             ended: Ended::default(),
@@ -352,8 +352,8 @@ impl Dispatcher {
 
     /// Ends what is left: dropping a session kills its worker.
     async fn finish(mut self) -> Ended {
-        if let Some(duties) = self.duties.take() {
-            duties.abort_all().await;
+        if let Some(scheduler) = self.scheduler.take() {
+            scheduler.abort_all().await;
         }
         let sessions = self.sessions.drain().map(|(_, (_, task))| task);
         for task in sessions.chain(self.deliveries.drain().map(|(_, task)| task)) {

@@ -7,8 +7,8 @@
 //! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
 //! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
-//! Cleanups and tasks of the core are `duties`: tasks of their own that have their operations carried out by an
-//! `operator`, whose workers are links too.
+//! Cleanups and tasks of the core are `actions`: tasks of their own that have their operations carried out by a pool
+//! of `operations`, whose workers have sessions too.
 //!
 //! # Invariants
 //!
@@ -17,13 +17,13 @@
 //! * every run is concluded exactly once, and every action is answered exactly once;
 //! * the whole shutdown has one upper bound.
 
+mod actions;
 mod cleanup;
 mod completed_units;
 mod dispatcher;
-mod duties;
 pub mod event;
 mod notify;
-mod operator;
+mod operations;
 mod place;
 pub mod policy;
 mod run;

@@ -14,7 +14,7 @@ use worker_proto::{Outcome, Verb};
 
 use super::{
     cleanup::Operable,
-    operator::{Operator, Wish},
+    operations::{OperationPool, Request},
     place,
 };
 use crate::{
@@ -30,7 +30,7 @@ const MAX_CHANGES: usize = 100;
 /// Everything that a task needs.
 #[derive(Clone)]
 pub(super) struct Tags {
-    pub(super) operator: Operator,
+    pub(super) operations: OperationPool,
     pub(super) operables: Arc<std::collections::BTreeMap<&'static str, Operable>>,
 }
 
@@ -61,8 +61,8 @@ impl Tags {
         for verb in changes {
             let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
             let (unit, verb_wanted) = (unit.clone(), verb.clone());
-            let wish = Wish { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
-            match self.operator.operate(wish, std::future::pending()).await {
+            let request = Request { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
+            match self.operations.operate(request, std::future::pending()).await {
                 Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
                 Outcome::Nothing(why) => return Err(why),
                 Outcome::Failed(failure) => return Err(failure.message),

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
     collector_api::BoxFuture,
-    supervisor::operator::{Operator, Wish},
+    supervisor::operations::{OperationPool, Request},
     telemetry::Metrics,
 };
 
@@ -55,7 +55,7 @@ pub struct Setting {
 pub(in crate::supervisor) struct Cleanup {
     pub(in crate::supervisor) setting: Setting,
     pub(in crate::supervisor) core: Arc<Core>,
-    pub(in crate::supervisor) operator: Operator,
+    pub(in crate::supervisor) operations: OperationPool,
     pub(in crate::supervisor) operables: Arc<Operables>,
     pub(in crate::supervisor) metrics: Arc<Metrics>,
     /// Turns true when it has to end.
@@ -330,6 +330,6 @@ async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant)
     };
     let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
     let (unit, verb) = (item.unit.clone(), verb.clone());
-    let wish = Wish { collector: item.collector, unit, verb, subject, limit, deadline };
-    cleanup.operator.operate(wish, stopped(cleanup.stop.clone())).await
+    let request = Request { collector: item.collector, unit, verb, subject, limit, deadline };
+    cleanup.operations.operate(request, stopped(cleanup.stop.clone())).await
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
     ckcore::{Action, ActionKey, ActionKind, Answer, CoreEvent},
-    supervisor::{cleanup::LAST_WORDS, duties::Duties, event::Event},
+    supervisor::{actions::ActionScheduler, cleanup::LAST_WORDS, event::Event},
 };
 
 // A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
@@ -18,20 +18,21 @@ const _: () = assert!(LAST_WORDS.as_millis() + 500 < SHUTDOWN.as_millis(), "a sh
 
 impl Dispatcher {
     /// Is ready for cleanups and tasks, if there is a core.
-    pub(super) fn take_duties(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
+    pub(super) fn start_actions(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
         let Some(core) = &self.core else { return };
         let policy = self.state.policy();
-        self.duties = Some(Duties::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
+        self.scheduler =
+            Some(ActionScheduler::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
     }
 
     pub(super) fn is_over(&mut self) -> bool {
-        self.ended.over && self.duties.as_mut().is_none_or(Duties::is_over)
+        self.ended.over && self.scheduler.as_mut().is_none_or(ActionScheduler::is_over)
     }
 
     pub(super) fn stop(&mut self, event: Event) {
         let grace = if matches!(event, Event::StopNow) { Duration::ZERO } else { self.state.policy().stop_grace };
-        if let Some(duties) = &mut self.duties {
-            duties.stop(grace);
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.stop(grace);
         }
         self.handle(event);
     }
@@ -53,21 +54,21 @@ impl Dispatcher {
             }
             CoreEvent::Action(Action { key, kind: ActionKind::Cleanup, .. }) => {
                 tracing::info!(peer = "work", action = %key, "the core wants a cleanup");
-                if let Some(duties) = &mut self.duties {
-                    duties.clean(key);
+                if let Some(scheduler) = &mut self.scheduler {
+                    scheduler.start_cleanup(key);
                 }
             }
             CoreEvent::Abort(key) => {
                 let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
-                let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
+                let ends = self.scheduler.as_mut().is_some_and(|scheduler| scheduler.cancel(&key));
                 tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "the core gave up an action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
             }
             CoreEvent::Task(task) => {
-                if let Some(duties) = &mut self.duties {
-                    duties.task(task);
+                if let Some(scheduler) = &mut self.scheduler {
+                    scheduler.start_task(task);
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! What the core asks for beside collections: cleanups and tasks. They run beside each other and beside collections.
+//! Actions of the core beside collections: cleanups and tasks. They run beside each other and beside collections.
 //!
 //! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same time.
-//! Tasks have workers of their own too: a deletion that is waited for delays no tag.
+//! Tasks have workers of their own too: a deletion in progress delays no tag.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     cleanup::{Cleanup, Operable},
-    operator::{Lives, OperatorTask},
+    operations::{OperationPoolTask, WorkerLifetimes},
     policy::Policy,
     tags::{self, Tags},
     worker_session::{SessionCollector, SessionContext},
@@ -30,17 +30,17 @@ use crate::{
 
 /// Cleanups that may run or wait.
 const CLEANUPS: usize = 16;
-/// Tasks that are in work at the same time; the connection bounds how many more wait for their turn.
+/// Tasks that are in progress at the same time; the connection bounds how many more wait for their turn.
 const TASKS: usize = 64;
 
 /// Cleanups and tasks under way.
-pub(super) struct Duties {
+pub(super) struct ActionScheduler {
     core: Arc<Core>,
     metrics: Arc<Metrics>,
     timeout: Duration,
     cleanup: Cleanup,
     tags: Tags,
-    operators: [OperatorTask; 2],
+    pools: [OperationPoolTask; 2],
     turn: Arc<Mutex<()>>,
     room: Arc<Semaphore>,
     running: JoinSet<()>,
@@ -49,8 +49,8 @@ pub(super) struct Duties {
     answers: mpsc::Sender<(ActionKey, Answer)>,
 }
 
-impl Duties {
-    /// Ready for duties of this core; connects to its work queue.
+impl ActionScheduler {
+    /// Starts the operation pools for this core and connects to its work queue.
     pub(super) fn start(
         core: Arc<Core>,
         policy: &Policy,
@@ -63,8 +63,8 @@ impl Duties {
             Some((*name, Operable { collector, settings: session.settings.clone() }))
         });
         let operables: Arc<BTreeMap<_, _>> = Arc::new(operables.collect());
-        let lives = Lives::new(policy.timeout, policy.stop_grace);
-        let operators = [(); 2].map(|()| OperatorTask::start(policy, lives, collectors.clone(), context));
+        let lifetimes = WorkerLifetimes::new(policy.timeout, policy.stop_grace);
+        let pools = [(); 2].map(|()| OperationPoolTask::start(policy, lifetimes, collectors.clone(), context));
         let clouds: Vec<String> = operables.keys().map(|name| (*name).to_owned()).collect();
         if !clouds.is_empty() {
             core.take_tasks(&clouds);
@@ -73,19 +73,19 @@ impl Duties {
         let cleanup = Cleanup {
             setting: policy.cleanup,
             core: Arc::clone(&core),
-            operator: operators[0].operator(),
+            operations: pools[0].pool(),
             operables: Arc::clone(&operables),
             metrics: Arc::clone(&context.metrics),
             stop,
         };
-        let tags = Tags { operator: operators[1].operator(), operables };
+        let tags = Tags { operations: pools[1].pool(), operables };
         Self {
             core,
             metrics: Arc::clone(&context.metrics),
             timeout: policy.timeout,
             cleanup,
             tags,
-            operators,
+            pools,
             turn: Arc::default(),
             room: Arc::new(Semaphore::new(TASKS)),
             running: JoinSet::new(),
@@ -94,8 +94,8 @@ impl Duties {
         }
     }
 
-    /// Begins a cleanup; its answer comes through the channel.
-    pub(super) fn clean(&mut self, key: ActionKey) {
+    /// Starts a cleanup; its answer comes through the channel.
+    pub(super) fn start_cleanup(&mut self, key: ActionKey) {
         self.cleanups.retain(|_, stop| !stop.is_closed());
         let (stop, stopped) = watch::channel(false);
         let cleanup = Cleanup { stop: stopped.clone(), ..self.cleanup.clone() };
@@ -115,8 +115,8 @@ impl Duties {
         });
     }
 
-    /// Begins a task; its result goes to the core.
-    pub(super) fn task(&mut self, task: Task) {
+    /// Starts a task; its result goes to the core.
+    pub(super) fn start_task(&mut self, task: Task) {
         while self.running.try_join_next().is_some() {}
         let (core, tags, metrics) = (Arc::clone(&self.core), self.tags.clone(), Arc::clone(&self.metrics));
         let (room, deadline) = (Arc::clone(&self.room), Instant::now() + tags::LIMIT);
@@ -132,8 +132,8 @@ impl Duties {
         });
     }
 
-    /// Ends a cleanup; whether there was one.
-    pub(super) fn abort(&mut self, key: &ActionKey) -> bool {
+    /// Cancels a cleanup; returns whether there was one.
+    pub(super) fn cancel(&mut self, key: &ActionKey) -> bool {
         self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
     }
 
@@ -143,20 +143,20 @@ impl Duties {
         for stop in self.cleanups.values() {
             stop.send_replace(true);
         }
-        self.operators.iter().for_each(|operator| operator.stop(grace));
+        self.pools.iter().for_each(|pool| pool.stop(grace));
     }
 
     /// Whether everything has ended.
     pub(super) fn is_over(&mut self) -> bool {
         while self.running.try_join_next().is_some() {}
-        self.running.is_empty() && self.operators.iter().all(OperatorTask::is_over)
+        self.running.is_empty() && self.pools.iter().all(OperationPoolTask::is_over)
     }
 
     /// Ends what is left, at once.
     pub(super) async fn abort_all(mut self) {
         self.running.shutdown().await;
-        for operator in self.operators {
-            operator.abort().await;
+        for pool in self.pools {
+            pool.abort().await;
         }
     }
 }

@@ -23,10 +23,10 @@ use tokio::{
 };
 use worker_proto::Outcome;
 
-use self::pool::{Act, Input, Limit, Pool, Wanted, stopping};
-pub use self::pool::{Lives, Wish};
+use self::pool::{Effect, Event, Limit, Pending, PoolState, stopping};
+pub use self::pool::{Request, WorkerLifetimes};
 use super::{
-    event::{AttemptEvent, AttemptId, AttemptOutcome as Ended},
+    event::{AttemptEvent, AttemptId, AttemptOutcome},
     notify,
     policy::Policy,
     worker_session::{self, Command, SessionCollector, SessionContext},
@@ -42,8 +42,8 @@ const STOPS: usize = 2;
 /// Commands to one worker that may wait: more than it can have operations open.
 const COMMANDS: usize = 256;
 
-impl Lives {
-    /// The usual lives, for actions that take at most this long.
+impl WorkerLifetimes {
+    /// The usual lifetimes, for actions that take at most this long.
     #[must_use]
     pub fn new(timeout: Duration, stop_grace: Duration) -> Self {
         Self { idle: Duration::from_secs(10), age: timeout, grace: Duration::from_secs(5), stop_grace }
@@ -51,43 +51,43 @@ impl Lives {
 }
 
 /// What the operator is asked.
-enum Order {
+enum Message {
     /// To do something, and who waits for it.
-    Do(Wanted, oneshot::Sender<Outcome>),
+    Submit(Pending, oneshot::Sender<Outcome>),
     /// Not to begin it any more.
-    CallOff(u64),
+    Cancel(u64),
 }
 
 /// Where operations are ordered. Cloning is cheap.
 #[derive(Clone)]
-pub struct Operator {
-    orders: mpsc::Sender<Order>,
+pub struct OperationPool {
+    messages: mpsc::Sender<Message>,
     next: Arc<AtomicU64>,
 }
 
 /// The running operator.
-pub(super) struct OperatorTask {
-    operator: Operator,
+pub(super) struct OperationPoolTask {
+    pool: OperationPool,
     /// Takes the time from now until KILL.
     stop: mpsc::Sender<Duration>,
     task: JoinHandle<()>,
 }
 
-impl Operator {
-    /// Has an operation carried out. Once `called_off` returns, one that no worker has begun is not begun any more; the
+impl OperationPool {
+    /// Has an operation carried out. Once `cancelled` returns, one that no worker has begun is not begun any more; the
     /// outcome of one that was begun is waited for. If this is dropped, the operation is given up.
-    pub async fn operate(&self, wish: Wish, called_off: impl Future<Output = ()>) -> Outcome {
+    pub async fn operate(&self, request: Request, cancelled: impl Future<Output = ()>) -> Outcome {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, mut answered) = oneshot::channel();
-        if self.orders.send(Order::Do(Wanted::new(id, wish), answer)).await.is_err() {
+        if self.messages.send(Message::Submit(Pending::new(id, request), answer)).await.is_err() {
             return stopping();
         }
-        let _waiting = Waiting { orders: &self.orders, id };
+        let _guard = ReplyGuard { messages: &self.messages, id };
         let outcome = tokio::select! {
             outcome = &mut answered => outcome,
-            () = called_off => {
+            () = cancelled => {
                 // An operator that is gone has dropped the answer too.
-                let _ = self.orders.send(Order::CallOff(id)).await;
+                let _ = self.messages.send(Message::Cancel(id)).await;
                 answered.await
             }
         };
@@ -96,23 +96,23 @@ impl Operator {
 }
 
 /// Somebody who waits for an outcome. When it is dropped, the operator looks at who still waits.
-struct Waiting<'o> {
-    orders: &'o mpsc::Sender<Order>,
+struct ReplyGuard<'o> {
+    messages: &'o mpsc::Sender<Message>,
     id: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ReplyGuard<'_> {
     fn drop(&mut self) {
         // An operator whose queue is full looks at every order anyway.
-        let _ = self.orders.try_send(Order::CallOff(self.id));
+        let _ = self.messages.try_send(Message::Cancel(self.id));
     }
 }
 
-impl OperatorTask {
+impl OperationPoolTask {
     /// Starts an operator for these collectors.
     pub(super) fn start(
         policy: &Policy,
-        lives: Lives,
+        lifetimes: WorkerLifetimes,
         collectors: BTreeMap<&'static str, SessionCollector>,
         context: &SessionContext,
     ) -> Self {
@@ -120,23 +120,23 @@ impl OperatorTask {
             let process = collector.process || collector.units.fork;
             (collector.name, Limit { workers: collector.units.pool.max(1), process })
         });
-        let (orders, ordered) = mpsc::channel(QUEUE);
+        let (messages, received) = mpsc::channel(QUEUE);
         let (events, heard) = mpsc::channel(EVENTS);
         let (stop, stops) = mpsc::channel(STOPS);
         let actor = Actor {
-            pool: Pool::new(limits.collect(), lives),
+            state: PoolState::new(limits.collect(), lifetimes),
             metrics: Arc::clone(&context.metrics),
             context: Arc::new(SessionContext { events, ..context.clone() }),
             collectors,
             sessions: HashMap::new(),
-            answers: HashMap::new(),
+            replies: HashMap::new(),
         };
-        let task = tokio::spawn(actor.run(ordered, heard, stops));
-        Self { operator: Operator { orders, next: Arc::default() }, stop, task }
+        let task = tokio::spawn(actor.run(received, heard, stops));
+        Self { pool: OperationPool { messages, next: Arc::default() }, stop, task }
     }
 
-    pub(super) fn operator(&self) -> Operator {
-        self.operator.clone()
+    pub(super) fn pool(&self) -> OperationPool {
+        self.pool.clone()
     }
 
     /// Ends all workers, which have this time until KILL; open operations fail. A second stop can only shorten the time.
@@ -159,12 +159,12 @@ impl OperatorTask {
 
 /// What carries out the decisions.
 struct Actor {
-    pool: Pool,
+    state: PoolState,
     metrics: Arc<Metrics>,
     context: Arc<SessionContext>,
     collectors: BTreeMap<&'static str, SessionCollector>,
     sessions: HashMap<AttemptId, Session>,
-    answers: HashMap<u64, oneshot::Sender<Outcome>>,
+    replies: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
 /// A worker's session. Dropping it ends the session and with it the worker.
@@ -183,60 +183,60 @@ impl Drop for Session {
 impl Actor {
     async fn run(
         mut self,
-        mut ordered: mpsc::Receiver<Order>,
+        mut received: mpsc::Receiver<Message>,
         mut heard: mpsc::Receiver<(AttemptId, AttemptEvent)>,
         mut stops: mpsc::Receiver<Duration>,
     ) {
         let mut owned = true;
-        while !self.pool.is_over() {
-            let wake = self.pool.wake_at();
-            let input = tokio::select! {
-                Some((job, event)) = heard.recv() => match event {
-                    AttemptEvent::Operated(id, outcome) => Input::Operated(job, id, outcome),
-                    AttemptEvent::Ended(outcome) => self.ended(job, outcome),
+        while !self.state.is_over() {
+            let wake = self.state.wake_at();
+            let event = tokio::select! {
+                Some((attempt, event)) = heard.recv() => match event {
+                    AttemptEvent::Operated(id, outcome) => Event::Operated(attempt, id, outcome),
+                    AttemptEvent::Ended(outcome) => self.ended(attempt, outcome),
                     _ => continue,
                 },
-                Some(order) = ordered.recv() => self.ordered(order),
+                Some(message) = received.recv() => self.receive(message),
                 grace = stops.recv(), if owned => {
                     owned = grace.is_some();
                     // Without its owner it ends too, and at once.
-                    Input::Stop(grace.unwrap_or_default())
+                    Event::Stop(grace.unwrap_or_default())
                 }
-                () = until(wake) => Input::Tick,
+                () = until(wake) => Event::Tick,
             };
-            self.forsaken();
-            self.step(input);
+            self.drop_abandoned();
+            self.step(event);
         }
     }
 
-    fn step(&mut self, input: Input) {
-        for act in self.pool.step(input, Instant::now()) {
-            self.carry_out(act);
+    fn step(&mut self, event: Event) {
+        for effect in self.state.step(event, Instant::now()) {
+            self.carry_out(effect);
         }
     }
 
     /// Gives up what nobody waits for any more, before anything else is begun.
-    fn forsaken(&mut self) {
-        let closed = self.answers.iter().filter(|(_, answer)| answer.is_closed()).map(|(id, _)| *id);
+    fn drop_abandoned(&mut self) {
+        let closed = self.replies.iter().filter(|(_, answer)| answer.is_closed()).map(|(id, _)| *id);
         for id in closed.collect::<Vec<_>>() {
-            self.answers.remove(&id);
-            self.step(Input::Forsaken(id));
+            self.replies.remove(&id);
+            self.step(Event::Abandoned(id));
         }
     }
 
-    fn ordered(&mut self, order: Order) -> Input {
-        match order {
-            Order::Do(wanted, answer) if answer.is_closed() => Input::CalledOff(wanted.id),
-            Order::Do(wanted, answer) => {
-                self.answers.insert(wanted.id, answer);
-                Input::Wanted(wanted)
+    fn receive(&mut self, message: Message) -> Event {
+        match message {
+            Message::Submit(pending, answer) if answer.is_closed() => Event::Cancelled(pending.id),
+            Message::Submit(pending, answer) => {
+                self.replies.insert(pending.id, answer);
+                Event::Requested(pending)
             }
-            Order::CallOff(id) => Input::CalledOff(id),
+            Message::Cancel(id) => Event::Cancelled(id),
         }
     }
 
-    fn ended(&mut self, job: AttemptId, outcome: Ended) -> Input {
-        if let Some(session) = self.sessions.remove(&job) {
+    fn ended(&mut self, attempt: AttemptId, outcome: AttemptOutcome) -> Event {
+        if let Some(session) = self.sessions.remove(&attempt) {
             self.metrics.worker_exited(session.collector, notify::exit_label(&outcome));
         }
         if reaper::is_subreaper() {
@@ -245,23 +245,23 @@ impl Actor {
                 tracing::warn!(swept, "ended processes that workers left behind");
             }
         }
-        Input::Ended(job, outcome)
+        Event::Ended(attempt, outcome)
     }
 
-    fn carry_out(&mut self, act: Act) {
-        match act {
-            Act::Start(order) => {
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(order) => {
                 let Some(collector) = self.collectors.get(order.collector).cloned() else { return };
                 let (commands, receiver) = mpsc::channel(COMMANDS);
                 let (id, name) = (order.id, order.collector);
                 let task = tokio::spawn(worker_session::run(order, collector, Arc::clone(&self.context), receiver));
                 self.sessions.insert(id, Session { collector: name, commands, task });
             }
-            Act::Send(job, operation) => self.tell(job, Command::Operate(operation)),
-            Act::Finish(job) => self.tell(job, Command::Finish),
-            Act::Kill(job, reason, grace) => self.tell(job, Command::Stop(reason, grace)),
-            Act::Answer(id, outcome) => {
-                if let Some(answer) = self.answers.remove(&id) {
+            Effect::Send(job, operation) => self.tell(job, Command::Operate(operation)),
+            Effect::Finish(job) => self.tell(job, Command::Finish),
+            Effect::Stop(job, reason, grace) => self.tell(job, Command::Stop(reason, grace)),
+            Effect::Reply(id, outcome) => {
+                if let Some(answer) = self.replies.remove(&id) {
                     // One that no longer waits needs no answer.
                     let _ = answer.send(outcome);
                 }

@@ -1,0 +1,296 @@
+//! The pool as sequences of events.
+
+#![expect(clippy::panic, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use worker_proto::{Unit, Verb};
+
+use super::*;
+use crate::{
+    collector_api::Concurrency,
+    process::{ExitReason, StopReason},
+    settings::Settings,
+    supervisor::policy::CollectorPolicy,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Play {
+    state: PoolState,
+    now: Instant,
+}
+
+impl Play {
+    fn new(workers: usize) -> Self {
+        let lifetimes =
+            WorkerLifetimes { idle: 10 * SECOND, age: 1000 * SECOND, grace: 5 * SECOND, stop_grace: SECOND };
+        let limits = BTreeMap::from([("aws", Limit { workers, process: true })]);
+        Self { state: PoolState::new(limits, lifetimes), now: Instant::now() }
+    }
+
+    fn new_request(&self, account: &str, limit: Duration) -> Request {
+        let unit =
+            Unit { id: account.into(), label: String::new(), kind: String::new(), parts: 0, payload: String::new() };
+        let deadline = self.now + 100 * SECOND;
+        Request { collector: "aws", unit, verb: Verb::Delete, subject: String::new(), limit, deadline }
+    }
+
+    /// What is done, in short words.
+    fn step(&mut self, event: Event) -> Vec<String> {
+        self.state.step(event, self.now).into_iter().map(short).collect()
+    }
+
+    fn request(&mut self, id: u64, account: &str) -> Vec<String> {
+        let request = self.new_request(account, 100 * SECOND);
+        self.step(Event::Requested(Pending::new(id, request)))
+    }
+
+    fn crashed(&mut self, job: u64) -> Vec<String> {
+        self.step(Event::Ended(AttemptId(job), AttemptOutcome::Crashed(ExitReason::Signal(9))))
+    }
+
+    fn later(&mut self, seconds: u32) -> Vec<String> {
+        self.now += seconds * SECOND;
+        self.step(Event::Tick)
+    }
+}
+
+fn short(effect: Effect) -> String {
+    match effect {
+        Effect::Start(order) => format!("start {}", order.id.0),
+        Effect::Send(job, operation) => format!("send {} to {}", operation.id, job.0),
+        Effect::Finish(job) => format!("finish {}", job.0),
+        Effect::Stop(job, reason, _) => format!("kill {} {}", job.0, reason.label()),
+        Effect::Reply(id, Outcome::Failed(failure)) => format!("{id} failed: {}", failure.message),
+        Effect::Reply(id, outcome) => format!("{id} {outcome:?}"),
+    }
+}
+
+#[test]
+fn an_account_has_one_worker_for_all_its_operations() {
+    let mut play = Play::new(5);
+    assert_eq!(play.request(1, "a"), ["start 0", "send 1 to 0"]);
+    assert_eq!(play.request(2, "a"), ["send 2 to 0"]);
+    assert_eq!(play.request(3, "b"), ["start 1", "send 3 to 1"]);
+    assert_eq!(play.step(Event::Operated(AttemptId(0), 2, Outcome::Done)), ["2 Done"]);
+}
+
+#[test]
+fn an_account_without_room_waits_for_an_idle_worker_to_end() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    assert_eq!(play.request(2, "b"), [""; 0]);
+    assert_eq!(play.step(Event::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done", "finish 0"]);
+    assert_eq!(play.step(Event::Ended(AttemptId(0), AttemptOutcome::Finished)), ["start 1", "send 2 to 1"]);
+}
+
+#[test]
+fn the_operations_of_a_dead_worker_are_given_to_another_once() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.request(2, "a");
+    assert_eq!(play.crashed(0), ["start 1", "send 1 to 1", "send 2 to 1"]);
+    play.step(Event::Operated(AttemptId(1), 2, Outcome::Done));
+    assert_eq!(play.crashed(1), ["1 failed: its worker ended by signal SIGKILL"]);
+}
+
+#[test]
+fn another_version_is_not_tried_again() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Version("another version".into()));
+    assert_eq!(play.step(ended), ["1 failed: another version"]);
+}
+
+#[test]
+fn a_worker_that_is_idle_for_long_ends() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    assert_eq!(play.later(9), [""; 0]);
+    assert_eq!(play.later(1), ["finish 0"]);
+    assert_eq!(play.later(6), ["kill 0 deadline"], "one that does not end is ended");
+}
+
+#[test]
+fn an_operation_that_is_late_costs_the_worker() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    assert_eq!(play.later(104), [""; 0]);
+    assert_eq!(play.later(1), ["kill 0 overdue"]);
+    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Stopped(StopReason::Overdue, String::new()));
+    let Some(answer) = play.step(ended).pop() else { panic!("no answer") };
+    assert!(answer.starts_with("1 failed: its worker was ended"), "{answer}");
+}
+
+#[test]
+fn what_waits_too_long_is_answered() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.request(2, "b");
+    assert_eq!(play.later(100), ["2 failed: its time was over before it could begin"]);
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_costs_the_worker() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+}
+
+#[test]
+fn a_stop_answers_everything_and_ends_with_the_last_worker() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.request(2, "b");
+    assert_eq!(
+        play.step(Event::Stop(SECOND)),
+        ["2 failed: ckworker is stopping", "1 failed: ckworker is stopping", "kill 0 shutdown"]
+    );
+    assert_eq!(play.request(3, "a"), ["3 failed: ckworker is stopping"]);
+    assert!(!play.state.is_over());
+    assert_eq!(play.crashed(0), [""; 0]);
+    assert!(play.state.is_over());
+}
+
+#[test]
+fn an_old_worker_is_replaced_when_it_has_no_work() {
+    let mut play = Play::new(2);
+    play.request(1, "a");
+    play.now += 50 * SECOND;
+    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    play.now += 1000 * SECOND;
+    assert_eq!(play.request(2, "a"), ["start 1", "send 2 to 1"]);
+}
+
+#[test]
+fn what_is_called_off_is_not_begun_and_what_was_begun_is_waited_for() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.request(2, "b");
+    assert_eq!(play.step(Event::Cancelled(2)), ["2 failed: it was called off before it could begin"]);
+    assert_eq!(play.step(Event::Cancelled(1)), [""; 0]);
+    assert_eq!(play.step(Event::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done"]);
+    assert_eq!(play.step(Event::Cancelled(1)), [""; 0], "an outcome that came first stands");
+}
+
+#[test]
+fn what_is_called_off_is_not_given_to_another_worker() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.step(Event::Cancelled(1));
+    assert_eq!(play.crashed(0), ["1 failed: its worker ended by signal SIGKILL"]);
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    play.request(2, "a");
+    play.request(3, "b");
+    assert_eq!(play.step(Event::Abandoned(3)), [""; 0]);
+    assert_eq!(play.step(Event::Abandoned(1)), [""; 0], "the other operation is waited for");
+    assert_eq!(play.step(Event::Abandoned(2)), ["kill 0 abandoned"]);
+    // What is pending next, perhaps of the same resources, waits until the worker is gone.
+    assert_eq!(play.request(4, "a"), [""; 0]);
+    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Stopped(StopReason::Abandoned, String::new()));
+    let effects = play.step(ended);
+    assert_eq!(effects[effects.len() - 2..], ["start 1", "send 4 to 1"], "{effects:?}");
+}
+
+#[test]
+fn an_account_has_no_second_worker_while_the_first_is_being_ended() {
+    let mut play = Play::new(2);
+    play.request(1, "a");
+    assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.request(2, "a"), [""; 0]);
+    assert_eq!(play.request(3, "b"), ["start 1", "send 3 to 1"]);
+}
+
+#[test]
+fn the_limit_of_an_operation_begins_with_its_worker() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    let request = play.new_request("b", 30 * SECOND);
+    play.step(Event::Requested(Pending::new(2, request)));
+    play.now += 50 * SECOND;
+    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    let effects = play.state.step(Event::Ended(AttemptId(0), AttemptOutcome::Finished), play.now);
+    let Some(Effect::Send(_, operation)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
+    assert_eq!(play.later(34), [""; 0]);
+    assert_eq!(play.later(1), ["kill 1 overdue"]);
+}
+
+#[test]
+fn a_second_stop_ends_the_workers_at_once() {
+    let mut play = Play::new(2);
+    play.request(1, "a");
+    play.request(2, "b");
+    let mut graces = |grace| {
+        let effects = play.state.step(Event::Stop(grace), play.now).into_iter();
+        effects
+            .filter_map(|effect| if let Effect::Stop(_, _, grace) = effect { Some(grace) } else { None })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(graces(SECOND), [SECOND; 2]);
+    assert_eq!(graces(Duration::ZERO), [Duration::ZERO; 2]);
+}
+
+#[test]
+fn what_no_worker_can_do_is_not_given_to_another() {
+    for (reason, is_given) in [
+        (StopReason::Memory, false),
+        (StopReason::Excess, false),
+        (StopReason::Spool, false),
+        (StopReason::Protocol, true),
+        (StopReason::Silence, true),
+        (StopReason::Overdue, true),
+    ] {
+        let mut play = Play::new(1);
+        play.request(1, "a");
+        let effects = play.step(Event::Ended(AttemptId(0), AttemptOutcome::Stopped(reason, String::new())));
+        assert_eq!(effects.contains(&"send 1 to 1".to_owned()), is_given, "{effects:?}");
+        assert_eq!(
+            effects.iter().any(|effect| effect.starts_with("1 failed: its worker was ended")),
+            !is_given,
+            "{effects:?}"
+        );
+    }
+}
+
+#[test]
+fn an_old_idle_worker_does_not_stand_before_its_successor() {
+    let mut play = Play::new(2);
+    play.request(1, "a");
+    play.now += 1000 * SECOND;
+    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    assert_eq!(play.request(2, "a"), ["start 1", "send 2 to 1"]);
+    assert_eq!(play.request(3, "a"), ["send 3 to 1"]);
+}
+
+#[tokio::test]
+async fn a_second_stop_reaches_the_workers() {
+    let long = 600 * SECOND;
+    let units = Concurrency { fork: true, pool: 1 };
+    let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, long);
+    let collectors = BTreeMap::from([("aws", SessionCollector { settings: Settings::default(), broker: None })]);
+    let task = OperationPoolTask::start(
+        &policy,
+        WorkerLifetimes::new(long, long),
+        collectors,
+        &worker_session::idle_context(),
+    );
+    let (pool, request) = (task.pool(), Play::new(1).new_request("a", long));
+    let late = Request { deadline: Instant::now(), ..request.clone() };
+    let begun = tokio::spawn(async move { pool.operate(request, std::future::pending()).await });
+    tokio::task::yield_now().await;
+    // Orders are taken one after the other: when this one is answered, the other has its worker.
+    assert!(matches!(task.pool().operate(late, std::future::pending()).await, Outcome::Failed(_)));
+    task.stop(long);
+    assert_eq!(begun.await.ok(), Some(stopping()));
+    assert!(!task.is_over(), "the worker has its grace");
+    task.stop(Duration::ZERO);
+    assert!(tokio::time::timeout(20 * SECOND, task.task).await.is_ok());
+}
