@@ -14,8 +14,8 @@ use worker_proto::{Outcome, Verb};
 
 use super::{
     cleanup::Operable,
+    location,
     operations::{OperationPool, Request},
-    place,
 };
 use crate::{
     ckcore::{StoredNode, Task, TaskResult},
@@ -52,7 +52,7 @@ impl Tags {
         }
         let mut node = task.node().ok_or("the task names no node")?;
         let changes = changes(&task.data)?;
-        let subject = place::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
+        let subject = location::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
         let (collector, operable) = self
             .operables
             .get_key_value(subject.cloud.as_str())

@@ -83,7 +83,7 @@ impl Story {
 }
 
 fn ids(plan: &Plan) -> Vec<Vec<&str>> {
-    plan.levels.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
+    plan.stages.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
 }
 
 fn reasons(plan: &Plan) -> Vec<(&str, &str)> {

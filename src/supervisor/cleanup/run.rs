@@ -19,7 +19,7 @@ use worker_proto::{Failure, FailureKind, Outcome, Verb};
 
 use super::{
     plan::{Item, Operables, Plan, needs_fields, plan},
-    teller::Teller,
+    reporter::Reporter,
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
@@ -99,11 +99,11 @@ impl Cleanup {
         if self.setting.dry_run {
             return dry_run(&plan);
         }
-        let teller = Teller::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
-        let mut work = Work::new(self, teller, key, &plan, deadline);
-        work.refuse(&plan);
-        work.all(&plan).await;
-        work.end().await
+        let reporter = Reporter::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
+        let mut run = CleanupRun::new(self, reporter, key, &plan, deadline);
+        run.refuse(&plan);
+        run.all(&plan).await;
+        run.end().await
     }
 
     /// What is to be cleaned up; the core is asked again while that may help.
@@ -131,12 +131,12 @@ fn dry_run(plan: &Plan) -> Answer {
 }
 
 /// A cleanup under way.
-struct Work<'a> {
+struct CleanupRun<'a> {
     cleanup: &'a Cleanup,
     key: &'a ActionKey,
     /// When everything but telling the core has to be over.
     deadline: Instant,
-    teller: Teller,
+    reporter: Reporter,
     tally: Tally,
     total: usize,
     /// It has to end, and until when it waits for what was begun.
@@ -145,13 +145,13 @@ struct Work<'a> {
     detached: BTreeMap<String, Vec<String>>,
 }
 
-impl<'a> Work<'a> {
-    fn new(cleanup: &'a Cleanup, teller: Teller, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
+impl<'a> CleanupRun<'a> {
+    fn new(cleanup: &'a Cleanup, reporter: Reporter, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
         Self {
             cleanup,
             key,
             deadline: deadline.checked_sub(RESERVE).unwrap_or(deadline),
-            teller,
+            reporter,
             tally: Tally::default(),
             total: plan.items().count(),
             stopping: None,
@@ -162,19 +162,19 @@ impl<'a> Work<'a> {
     fn refuse(&mut self, plan: &Plan) {
         for refusal in &plan.refused {
             tracing::warn!(resource = refusal.label, reason = refusal.reason, "is marked for cleanup and stays");
-            self.teller.journal.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
+            self.reporter.event_log.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
             self.tally.refused += 1;
         }
     }
 
     async fn all(&mut self, plan: &Plan) {
-        tracing::info!(resources = self.total, levels = plan.levels.len(), "cleaning up");
+        tracing::info!(resources = self.total, stages = plan.stages.len(), "cleaning up");
         self.stage(plan.items().collect(), &Verb::PreDelete).await;
-        for level in &plan.levels {
+        for stage in &plan.stages {
             if self.stopping.is_some() {
                 return;
             }
-            self.stage(level.iter().collect(), &Verb::Delete).await;
+            self.stage(stage.iter().collect(), &Verb::Delete).await;
         }
     }
 
@@ -198,7 +198,7 @@ impl<'a> Work<'a> {
                     Some((item, outcome, took)) => self.ended(item, verb, outcome, took),
                     None => break,
                 },
-                _ = self.teller.turn() => self.progress(),
+                _ = self.reporter.turn() => self.progress(),
                 () = stopped(cleanup.stop.clone()), if stopping.is_none() => {
                     self.stopping = Some(Instant::now() + DRAIN);
                 }
@@ -218,32 +218,36 @@ impl<'a> Work<'a> {
             return;
         }
         let resource = item.subject.label();
-        self.teller.journal.log(&item.node, &format!("Trying to {what}"), None);
+        self.reporter.event_log.log(&item.node, &format!("Trying to {what}"), None);
         match outcome {
             Outcome::Done if is_delete => {
                 tracing::info!(resource, account = item.subject.account.id, "deleted");
-                self.teller.journal.log(&item.node, "Successfully cleaned up", None);
-                self.teller.journal.cleaned(&item.node);
+                self.reporter.event_log.log(&item.node, "Successfully cleaned up", None);
+                self.reporter.event_log.cleaned(&item.node);
                 self.detached.remove(&item.node);
                 self.tally.deleted += 1;
                 self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
             }
-            Outcome::Done => self.teller.journal.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Done => self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None),
             Outcome::Detached(removed) => {
-                self.teller.journal.log(&item.node, "Successfully ran pre clean up", None);
-                self.teller.journal.log(&item.node, &format!("Removed for the deletion: {}", listed(&removed)), None);
+                self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None);
+                self.reporter.event_log.log(
+                    &item.node,
+                    &format!("Removed for the deletion: {}", listed(&removed)),
+                    None,
+                );
                 self.detached.insert(item.node.clone(), removed);
             }
             Outcome::Nothing(why) => {
                 tracing::warn!(resource, why, "not deleted");
-                self.teller.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
+                self.reporter.event_log.log(&item.node, &format!("Failed to clean up: {why}"), None);
                 self.tally.failed += 1;
             }
             Outcome::Failed(failure) => {
                 tracing::error!(resource, error = failure.message, "cannot {what} a resource");
                 let text = if is_delete { "clean up" } else { "pre clean up" };
                 let message = format!("An error occurred during {text}");
-                self.teller.journal.log(&item.node, &message, Some(&failure.message));
+                self.reporter.event_log.log(&item.node, &message, Some(&failure.message));
                 self.tally.failed += usize::from(is_delete);
                 self.count(item, stage);
             }
@@ -281,9 +285,9 @@ impl<'a> Work<'a> {
                 removed = listed(&removed),
                 "a resource stays without what was removed for its deletion"
             );
-            self.teller.journal.log(&node, &text, None);
+            self.reporter.event_log.log(&node, &text, None);
         }
-        self.teller.finish(self.deadline + RESERVE).await;
+        self.reporter.finish(self.deadline + RESERVE).await;
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
         tracing::info!(deleted, failed, refused, "cleaned up");
@@ -291,7 +295,7 @@ impl<'a> Work<'a> {
             let left = self.total.saturating_sub(deleted + failed);
             return Answer::Error(format!("stopped during the cleanup: {text}, {left} left for the next one"));
         }
-        let untold = self.teller.journal.open() + self.teller.journal.given_up();
+        let untold = self.reporter.event_log.open() + self.reporter.event_log.discarded();
         if untold > 0 {
             // Writing to a String cannot fail.
             let _ = write!(text, "; the core could not be told about {untold} of them");

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
     ckcore::{Action, ActionKey, ActionKind, Answer, CoreEvent},
-    supervisor::{actions::ActionScheduler, cleanup::LAST_WORDS, event::Event},
+    supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event},
 };
 
 // A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
-const _: () = assert!(LAST_WORDS.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown has to outlast the last words");
+const _: () =
+    assert!(FINAL_REPORT_TIMEOUT.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown must outlast the final report");
 
 impl Dispatcher {
     /// Is ready for cleanups and tasks, if there is a core.
