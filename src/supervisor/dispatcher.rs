@@ -260,7 +260,7 @@ impl Dispatcher {
     fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
         self.sessions.remove(&job);
         if let Some(spec) = self.attempts.remove(&job) {
-            self.metrics.worker_exited(spec.collector, notify::exit_label(outcome));
+            self.metrics.worker_exited(spec.collector, outcome.label());
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);

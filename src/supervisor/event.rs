@@ -80,6 +80,48 @@ pub enum AttemptOutcome {
     Version(String),
 }
 
+impl AttemptOutcome {
+    /// Returns the name of this outcome in metrics and tables.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed(failure) => failure.kind.label(),
+            Self::Stopped(reason, _) => reason.label(),
+            Self::Crashed(ExitReason::Signal(_)) => "signal",
+            Self::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
+            Self::NotStarted(_) => "not_started",
+            Self::Version(_) => "version",
+        }
+    }
+
+    /// Returns what happened, for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Finished => "worker exited without a result".to_owned(),
+            Self::Failed(failure) => failure.message.clone(),
+            Self::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
+            Self::Stopped(reason, detail) => format!("{reason}: {detail}"),
+            Self::Crashed(exit @ ExitReason::Signal(_)) => format!("worker was killed by {exit}"),
+            Self::Crashed(exit @ ExitReason::Code(_)) => format!("worker exited without a result, with {exit}"),
+            Self::Crashed(ExitReason::Lost) => "worker process was killed and cannot be reaped".to_owned(),
+            Self::NotStarted(reason) | Self::Version(reason) => reason.clone(),
+        }
+    }
+
+    /// Returns whether another worker may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Finished | Self::Crashed(_) | Self::NotStarted(_) => true,
+            Self::Failed(failure) => failure.kind.is_retryable(),
+            Self::Stopped(reason, _) => reason.is_retryable(),
+            Self::Version(_) => false,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {

@@ -2,32 +2,16 @@
 
 use std::fmt::Write;
 
-use worker_proto::{FailureKind, Gap};
+use worker_proto::Gap;
 
 use super::{
-    event::{AttemptOutcome, DeliveryError, Notice},
+    event::{DeliveryError, Notice},
     report::{self, ProgressEvent, RunReport},
 };
 use crate::ckcore::Answer;
 
 /// How many failures an answer or a log line names.
 const MAX_NAMED: usize = 10;
-
-/// The label of a worker's end in metrics.
-pub(super) fn exit_label(outcome: &AttemptOutcome) -> &'static str {
-    use crate::process::ExitReason;
-    match outcome {
-        AttemptOutcome::Finished => "finished",
-        // A worker that ends by itself when its time is over says so; the label is that of one that has to be ended.
-        AttemptOutcome::Failed(failure) if failure.kind == FailureKind::Cancelled => "deadline",
-        AttemptOutcome::Failed(_) => "failed",
-        AttemptOutcome::Stopped(reason, _) => reason.label(),
-        AttemptOutcome::Crashed(ExitReason::Signal(_)) => "signal",
-        AttemptOutcome::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
-        AttemptOutcome::NotStarted(_) => "not_started",
-        AttemptOutcome::Version(_) => "version",
-    }
-}
 
 /// Logs what happened. With `has_summary`, a summary will say what failed, and the log need not.
 pub(super) fn log(notice: &Notice, has_summary: bool) {

@@ -4,11 +4,11 @@ mod units;
 
 use std::time::{Duration, Instant};
 
-use worker_proto::{Failure, FailureKind, Gap};
+use worker_proto::{Failure, Gap};
 
 pub(super) use self::units::{UnitRun, UnitState, Units};
 use super::{
-    event::{self, RunId},
+    event::{AttemptOutcome, RunId},
     policy::{CollectorPolicy, Policy},
     report::{CollectorReport, Outcome, RunReport},
 };
@@ -143,12 +143,12 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub(super) fn late() -> Self {
-        let reason = "the time was over before it could begin (see --timeout)".to_owned();
+        let reason = "run timeout exceeded before it could begin (--timeout)".to_owned();
         Self { label: "deadline", reason, retry: false }
     }
 
     fn unfinished() -> Self {
-        Self { label: "unfinished", reason: "it was not collected".into(), retry: false }
+        Self { label: "unfinished", reason: "not collected".into(), retry: false }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
@@ -158,33 +158,15 @@ impl Trouble {
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        let (label, retry) = match failure.kind {
-            FailureKind::Configuration => ("configuration", false),
-            FailureKind::Credentials => ("credentials", false),
-            FailureKind::Unavailable => ("unavailable", true),
-            FailureKind::Cancelled => ("deadline", false),
-            FailureKind::Internal => ("internal", true),
-            FailureKind::Stalled => ("stalled", true),
-        };
-        Self { label, reason: failure.message, retry }
+        Self { label: failure.kind.label(), reason: failure.message, retry: failure.kind.is_retryable() }
     }
 }
 
-impl From<event::AttemptOutcome> for Trouble {
-    fn from(outcome: event::AttemptOutcome) -> Self {
-        use event::AttemptOutcome as Ended;
-        let (label, reason, retry) = match outcome {
-            Ended::Finished => ("unfinished", "its worker ended without collecting it".into(), true),
-            Ended::Failed(failure) => return failure.into(),
-            Ended::Stopped(why, detail) => {
-                let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-                (why.label(), format!("its worker was ended because {why}{detail}"), why.is_retryable())
-            }
-            Ended::Crashed(exit) => ("crashed", format!("its worker ended by {exit}"), true),
-            Ended::NotStarted(reason) => ("start", reason, true),
-            Ended::Version(reason) => ("version", reason, false),
-        };
-        Self { label, reason, retry }
+impl From<AttemptOutcome> for Trouble {
+    fn from(outcome: AttemptOutcome) -> Self {
+        // The label says what became of the unit, as there is nothing wrong with the worker.
+        let label = if outcome == AttemptOutcome::Finished { Self::unfinished().label } else { outcome.label() };
+        Self { label, reason: outcome.message(), retry: outcome.is_retryable() }
     }
 }
 

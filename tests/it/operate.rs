@@ -179,13 +179,19 @@ async fn a_worker_that_dies_again_and_again_fails_the_operation() {
 #[tokio::test]
 async fn a_worker_that_says_nothing_is_ended() {
     let (cleaned, log) = play("hang").await;
-    assert!(!cleaned && log.contains("its worker was ended because"), "{log}");
+    assert!(!cleaned && log.contains("worker sent no frame in time"), "{log}");
 }
 
 #[tokio::test]
 async fn what_is_not_the_protocol_ends_the_worker() {
-    for behaviour in ["garbage", "foreign-answer", "collects", "half-frame"] {
+    let violation = "worker violated the protocol";
+    for (behaviour, message) in [
+        ("garbage", violation),
+        ("foreign-answer", violation),
+        ("collects", violation),
+        ("half-frame", "worker exited without a result"),
+    ] {
         let (cleaned, log) = play(behaviour).await;
-        assert!(!cleaned && log.contains("its worker"), "{behaviour}: {log}");
+        assert!(!cleaned && log.contains(message), "{behaviour}: {log}");
     }
 }

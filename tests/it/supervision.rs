@@ -379,7 +379,7 @@ async fn a_broker_that_panics_fails_the_unit_that_asked() {
     play.broker = Some(Arc::new(Panicking));
     play.timeouts.exit = Duration::from_millis(200);
     let (label, detail) = play.fails_alone().await;
-    assert_eq!(label, "fault", "{detail}");
+    assert_eq!(label, "internal_error", "{detail}");
     assert!(detail.contains("panicked") && detail.contains("please report"), "{detail}");
 }
 

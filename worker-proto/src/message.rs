@@ -569,6 +569,30 @@ pub enum FailureKind {
     Stalled,
 }
 
+impl FailureKind {
+    /// Returns the name of this kind in metrics and tables.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Credentials => "credentials",
+            Self::Unavailable => "unavailable",
+            Self::Cancelled => "deadline",
+            Self::Internal => "internal",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    /// Returns whether another attempt may succeed.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Internal | Self::Stalled => true,
+            Self::Configuration | Self::Credentials | Self::Cancelled => false,
+        }
+    }
+}
+
 /// Short-lived credentials of one unit, as the collector's broker made them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Credentials {

@@ -27,7 +27,6 @@ use self::pool::{Effect, Event, Limit, Pending, PoolState, stopping};
 pub use self::pool::{Request, WorkerLifetimes};
 use super::{
     event::{AttemptEvent, AttemptId, AttemptOutcome},
-    notify,
     policy::Policy,
     worker_session::{self, Command, SessionCollector, SessionContext},
 };
@@ -237,7 +236,7 @@ impl Actor {
 
     fn ended(&mut self, attempt: AttemptId, outcome: AttemptOutcome) -> Event {
         if let Some(session) = self.sessions.remove(&attempt) {
-            self.metrics.worker_exited(session.collector, notify::exit_label(&outcome));
+            self.metrics.worker_exited(session.collector, outcome.label());
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);

@@ -168,7 +168,7 @@ impl PoolState {
         let before = self.waiting.len();
         self.waiting.retain(|pending| pending.id != id);
         if self.waiting.len() < before {
-            effects.push(Effect::Reply(id, cancelled("it was called off before it could begin")));
+            effects.push(Effect::Reply(id, cancelled("cancelled before it could begin")));
         }
         if let Some(open) = self.workers.values_mut().find_map(|worker| worker.open.get_mut(&id)) {
             open.is_cancelled = true;
@@ -202,7 +202,7 @@ impl PoolState {
 
     fn ended(&mut self, attempt: AttemptId, outcome: &AttemptOutcome, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.remove(&attempt) else { return };
-        let (failure, again) = why(outcome);
+        let (failure, again) = (failure(outcome), outcome.is_retryable());
         for (id, pending) in worker.open.into_iter().rev() {
             let wants_another = !(self.stopped || pending.is_cancelled || pending.is_abandoned);
             if again && wants_another && pending.attempts < ATTEMPTS && now < pending.request.deadline {
@@ -249,7 +249,7 @@ impl PoolState {
     fn assign(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for mut pending in std::mem::take(&mut self.waiting) {
             if pending.request.deadline <= now {
-                effects.push(Effect::Reply(pending.id, cancelled("its time was over before it could begin")));
+                effects.push(Effect::Reply(pending.id, cancelled("timeout exceeded before it could begin")));
                 continue;
             }
             let Some(attempt) = self.worker_for(&pending.request, now, effects) else {
@@ -325,20 +325,10 @@ fn cancelled(why: &str) -> Outcome {
     Outcome::Failed(Failure { kind: FailureKind::Cancelled, message: why.to_owned() })
 }
 
-/// What the end of a worker means for its open operations, and whether another worker may do better.
-fn why(outcome: &AttemptOutcome) -> (Failure, bool) {
-    let internal = |message: String| Failure { kind: FailureKind::Internal, message };
+/// Returns how the open operations of a worker failed when it ended.
+fn failure(outcome: &AttemptOutcome) -> Failure {
     match outcome {
-        AttemptOutcome::Finished => (internal("its worker ended without an answer".into()), true),
-        AttemptOutcome::Failed(failure) => {
-            (failure.clone(), matches!(failure.kind, FailureKind::Internal | FailureKind::Unavailable))
-        }
-        AttemptOutcome::Stopped(reason, detail) => {
-            let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-            (internal(format!("its worker was ended because {reason}{detail}")), reason.is_retryable())
-        }
-        AttemptOutcome::Crashed(exit) => (internal(format!("its worker ended by {exit}")), true),
-        AttemptOutcome::NotStarted(reason) => (internal(format!("no worker could be started: {reason}")), true),
-        AttemptOutcome::Version(reason) => (internal(reason.clone()), false),
+        AttemptOutcome::Failed(failure) => failure.clone(),
+        other => Failure { kind: FailureKind::Internal, message: other.message() },
     }
 }

@@ -90,18 +90,18 @@ pub(in crate::supervisor) struct Units {
 impl Units {
     /// Units that wait for workers of their own.
     pub(in crate::supervisor) fn queued(plan: Vec<Unit>, now: Instant) -> Self {
-        let units = Self::new(plan, &UnitState::Queued(now));
+        let units = Self::unit_runs(plan, &UnitState::Queued(now));
         let ready = (0..).zip(&units).map(|(index, _)| Reverse(index)).collect();
         Self { units, ready, ..Self::default() }
     }
 
     /// Units that one worker has.
     pub(in crate::supervisor) fn running(plan: Vec<Unit>, attempt: AttemptId) -> Self {
-        let units = Self::new(plan, &UnitState::Running(attempt));
+        let units = Self::unit_runs(plan, &UnitState::Running(attempt));
         Self { running: units.len(), units, ..Self::default() }
     }
 
-    fn new(plan: Vec<Unit>, state: &UnitState) -> Vec<UnitRun> {
+    fn unit_runs(plan: Vec<Unit>, state: &UnitState) -> Vec<UnitRun> {
         let unit = |unit| UnitRun {
             unit,
             attempts: 0,

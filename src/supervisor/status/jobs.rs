@@ -191,7 +191,7 @@ impl JobTable {
         // A unit that was kept counts, however its worker ended.
         let is_kept = attempt.kept && attempt.key.1.is_some();
         let is_complete = !attempt.failed && (*outcome == AttemptOutcome::Finished || is_kept);
-        let reason = reason(outcome);
+        let reason = (*outcome != AttemptOutcome::Finished).then(|| outcome.message());
         self.update(attempt.key, |job| {
             job.pid = None;
             // What failed and is to be tried again waits already.
@@ -290,17 +290,6 @@ fn settle(job: &mut JobStatus, (collector, unit): Key, report: &RunReport) {
 fn give_up(job: &mut JobStatus, reason: &str) {
     job.state = JobState::Failed;
     job.reason = Some(reason.to_owned());
-}
-
-fn reason(outcome: &AttemptOutcome) -> Option<String> {
-    Some(match outcome {
-        AttemptOutcome::Finished => return None,
-        AttemptOutcome::Failed(failure) => failure.message.clone(),
-        AttemptOutcome::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
-        AttemptOutcome::Stopped(reason, detail) => format!("{reason}: {detail}"),
-        AttemptOutcome::Crashed(exit) => format!("ended by {exit}"),
-        AttemptOutcome::NotStarted(reason) | AttemptOutcome::Version(reason) => reason.clone(),
-    })
 }
 
 /// Seconds since 1970, so much later than now.

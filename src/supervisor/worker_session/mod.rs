@@ -162,7 +162,7 @@ async fn catch_panic(session: impl Future<Output = AttemptOutcome>) -> AttemptOu
 
 /// The outcome of a job that ended by a fault of the supervisor.
 fn internal_error() -> AttemptOutcome {
-    let message = "the supervisor's end of the conversation panicked: a fault in ckworker, please report it".to_owned();
+    let message = "internal error: worker session panicked; please report this bug".to_owned();
     AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message })
 }
 

@@ -70,7 +70,7 @@ impl WorkerSession<'_> {
         reply: Result<ToWorker, JoinError>,
         out: &mpsc::Sender<ToWorker>,
     ) -> Result<(), SessionEnd> {
-        let reply = reply.map_err(|_| SessionEnd::Stop(StopReason::Fault, Duration::ZERO, String::new()))?;
+        let reply = reply.map_err(|_| SessionEnd::Stop(StopReason::InternalError, Duration::ZERO, String::new()))?;
         match &reply {
             ToWorker::Credentials { unit, .. } => _ = self.credentials.remove(unit),
             ToWorker::Shared { .. } => self.shared_requests -= 1,

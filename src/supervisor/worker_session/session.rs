@@ -147,8 +147,7 @@ impl<'a> WorkerSession<'a> {
             // A stream that is broken already is found by the reader.
             let _ = out.send(message).await;
         }
-        let mut is_ready = false;
-        let mut has_exited = false;
+        let (mut is_ready, mut has_exited) = (false, false);
         let mut last_input = Instant::now();
         loop {
             let timeout = match (has_exited, is_ready) {

@@ -29,9 +29,9 @@ async fn a_panic_in_a_broker_ends_the_worker_at_once() {
     let Some(reply) = session.replies.join_next().await else { panic!("no answer") };
     let (out, _read) = mpsc::channel(1);
     let Err(end) = session.send_reply(reply, &out) else { panic!("it goes on") };
-    assert!(matches!(&end, SessionEnd::Stop(StopReason::Fault, grace, _) if grace.is_zero()));
+    assert!(matches!(&end, SessionEnd::Stop(StopReason::InternalError, grace, _) if grace.is_zero()));
     let outcome = session.outcome(end, ExitReason::Signal(9), "");
-    assert!(matches!(outcome, AttemptOutcome::Stopped(StopReason::Fault, _)), "{outcome:?}");
+    assert!(matches!(outcome, AttemptOutcome::Stopped(StopReason::InternalError, _)), "{outcome:?}");
 }
 
 #[test]
