@@ -65,7 +65,7 @@ pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
             parts: progress.parts,
             nodes: progress.nodes,
         },
-        Notice::UnitFinished { key, gaps, result, .. } => {
+        Notice::UnitFinished { key, label, gaps, result } => {
             let (nodes, outcome) = match result {
                 Ok(stats) => (stats.nodes_by_kind.values().sum(), report::Outcome::Complete),
                 Err((label, detail)) => {
@@ -73,7 +73,7 @@ pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
                 }
             };
             let (collector, unit) = (key.collector.to_owned(), unit_name(key));
-            ProgressEvent::UnitFinished { collector, unit, nodes, gaps: *gaps, outcome }
+            ProgressEvent::UnitFinished { collector, unit, label: label.clone(), nodes, gaps: *gaps, outcome }
         }
         Notice::Delivering => ProgressEvent::Uploading,
         Notice::Retry { .. } | Notice::CollectorFailed { .. } => return None,
