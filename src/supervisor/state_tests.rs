@@ -98,7 +98,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 #[test]
-fn a_forked_collector_is_planned_and_collected_by_one_process_per_account() {
+fn forked_collector_has_one_process_per_account() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     assert!(matches!(&plan[..], [AttemptSpec { kind: JobKind::Plan, process: true, .. }]));
@@ -115,7 +115,7 @@ fn a_forked_collector_is_planned_and_collected_by_one_process_per_account() {
 }
 
 #[test]
-fn without_fork_one_worker_inside_does_all() {
+fn collector_without_fork_has_one_worker_for_all() {
     let mut bench = Bench::new(vec![collector("aws", false, false, 2)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1))));
     assert!(matches!(&whole[..], [AttemptSpec { kind: JobKind::PlanAndCollect { pool: 2 }, process: false, .. }]));
@@ -139,7 +139,7 @@ fn collectors_wait_for_their_pool() {
 }
 
 #[test]
-fn a_killed_worker_is_tried_again_later_and_then_given_up() {
+fn killed_worker_is_retried_with_delay_then_fails() {
     let (mut bench, mut specs) = Bench::forked(1);
     let mut spec = specs.remove(0);
     for attempt in 1..=3 {
@@ -176,7 +176,7 @@ fn retry_that_came_due_after_the_last_event_is_woken() {
 }
 
 #[test]
-fn refused_credentials_are_final() {
+fn rejected_credentials_are_final() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let outcome = AttemptOutcome::Failed(failure(FailureKind::Credentials));
@@ -186,7 +186,7 @@ fn refused_credentials_are_final() {
 }
 
 #[test]
-fn a_plan_is_tried_again_while_it_may_pass() {
+fn plan_with_transient_failure_is_retried() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let outcome = AttemptOutcome::Failed(failure(FailureKind::Unavailable));
@@ -195,7 +195,7 @@ fn a_plan_is_tried_again_while_it_may_pass() {
 }
 
 #[test]
-fn at_the_deadline_workers_are_ended_and_the_rest_is_delivered() {
+fn deadline_stops_workers_and_delivers_the_rest() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3)))).remove(0);
@@ -215,7 +215,7 @@ fn at_the_deadline_workers_are_ended_and_the_rest_is_delivered() {
 }
 
 #[test]
-fn what_a_crashed_whole_worker_left_is_taken_up_by_single_ones() {
+fn units_of_crashed_worker_get_workers_of_their_own() {
     let mut bench = Bench::new(vec![collector("aws", true, false, 5)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
     bench.job(whole.id, AttemptEvent::Planned(units(2)));
@@ -229,7 +229,7 @@ fn what_a_crashed_whole_worker_left_is_taken_up_by_single_ones() {
 }
 
 #[test]
-fn a_gap_makes_a_run_incomplete_but_only_of_the_attempt_that_counts() {
+fn gap_of_failed_attempt_does_not_count() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(1)))).remove(0);
@@ -250,7 +250,7 @@ fn a_gap_makes_a_run_incomplete_but_only_of_the_attempt_that_counts() {
 }
 
 #[test]
-fn a_plan_too_long_is_refused() {
+fn plan_with_too_many_units_fails() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let effects = bench.job(plan[0].id, AttemptEvent::Planned(units(100_001)));
@@ -260,7 +260,7 @@ fn a_plan_too_long_is_refused() {
 }
 
 #[test]
-fn a_worker_whose_plan_is_too_long_is_ended() {
+fn worker_with_too_many_units_is_stopped() {
     let mut bench = Bench::new(vec![collector("aws", true, false, 1)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
     let effects = bench.job(whole.id, AttemptEvent::Planned(units(100_001)));
@@ -270,7 +270,7 @@ fn a_worker_whose_plan_is_too_long_is_ended() {
 }
 
 #[test]
-fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
+fn delivery_is_cancelled_at_end_of_run_timeout() {
     let (mut bench, specs) = Bench::forked(1);
     let began = bench.now;
     let effects = bench.complete(&specs[0]);
@@ -292,7 +292,7 @@ fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
 }
 
 #[test]
-fn runs_wait_for_their_turn_and_too_many_are_refused() {
+fn runs_are_queued_and_excess_ones_rejected() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     let first = starts(&bench.send(Event::Collect(RunId(0)))).remove(0);
     for run in 1..=16 {
@@ -308,7 +308,7 @@ fn runs_wait_for_their_turn_and_too_many_are_refused() {
 }
 
 #[test]
-fn stopping_ends_every_worker_then_exits_once() {
+fn stop_ends_every_worker_then_exits_once() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(2))));
@@ -326,20 +326,20 @@ fn stopping_ends_every_worker_then_exits_once() {
 }
 
 #[test]
-fn stopping_when_idle_exits_at_once_and_nothing_starts_any_more() {
+fn stop_when_idle_exits_at_once_and_starts_nothing() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     assert!(matches!(&bench.send(Event::Stop)[..], [Effect::Exit]));
     assert!(matches!(&bench.send(Event::Collect(RunId(1)))[..], [Effect::FinishRun(_, RunOutcome::Refused(_))]));
 }
 
 #[test]
-fn an_event_of_an_unknown_job_changes_nothing() {
+fn event_of_unknown_attempt_changes_nothing() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     assert!(bench.job(AttemptId(99), AttemptEvent::UnitComplete(0, UnitStats::default())).is_empty());
 }
 
 #[test]
-fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
+fn aborted_run_stops_its_workers_and_next_run_starts() {
     let (mut bench, specs) = Bench::forked(3);
     assert!(starts(&bench.send(Event::Collect(RunId(2)))).is_empty());
     let effects = bench.send(Event::Abort(RunId(1)));
@@ -365,7 +365,7 @@ fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
 }
 
 #[test]
-fn a_delivery_is_called_off() {
+fn abort_cancels_delivery() {
     let (mut bench, specs) = Bench::forked(1);
     let effects = bench.complete(&specs[0]);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_change_is_refused() {
+    fn task_without_valid_change_is_rejected() {
         assert!(verbs(json!({})).unwrap_err().contains("no tag"));
         assert!(verbs(json!({ "update": { "a": {} } })).unwrap_err().contains("no text"));
         assert!(verbs(json!({ "delete": [1] })).unwrap_err().contains("no text"));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tags_of_a_node_are_changed_and_nothing_else() {
+    fn task_changes_only_tags_of_node() {
         let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
         let mut node = StoredNode::read(&task["data"]["node"]).unwrap();
         let before = node.clone();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_core_minds_is_found_and_costs_the_others_nothing() {
+    fn nodes_rejected_by_core_are_isolated_by_bisection() {
         let mut event_log = event_log(250);
         let (times, discarded) = tell(&mut event_log, |id| ["007", "008", "120"].contains(&id));
         assert_eq!((discarded, event_log.discarded()), (vec!["007".into(), "008".into(), "120".into()], 3));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_that_minds_everything_is_not_asked_about_each_node() {
+    fn bisection_stops_when_core_rejects_everything() {
         let mut event_log = event_log(1000);
         let (times, discarded) = tell(&mut event_log, |_| true);
         assert_eq!(discarded.len(), 1000);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_while_the_core_is_told_is_told_too() {
+    fn changes_during_report_are_reported_next() {
         let mut event_log = event_log(1);
         assert_eq!(event_log.next(100).len(), 1);
         event_log.cleaned("000");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_cleanups_stay_in_the_log() {
+    fn earlier_entries_stay_in_event_log() {
         let old = |text: &str| json!({ "timestamp": "2021-01-01", "msg": text, "exception": null });
         let long = old(&"x".repeat(EARLIER.1));
         let many = (0..2 * EARLIER.0).map(|number| old(&number.to_string())).collect();

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_waits_once_for_all_parts_and_not_for_each() {
+    async fn final_report_timeout_covers_all_batches_together() {
         // Each part is told in a fraction of the first time, but all of them take many times as long.
         for (final_report_timeout, is_enough) in [(Duration::from_millis(5), false), (LONG, true)] {
             let (_stop, stopped) = watch::channel(true);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_core_itself_can_mind_nodes() {
+    async fn only_core_itself_can_reject_nodes() {
         let gateway = "<html>no such page</html>";
         for error in [refusal(Some(404), gateway), refusal(Some(403), gateway), refusal(None, "another key")] {
             let (_stop, stopped) = watch::channel(false);

@@ -68,7 +68,7 @@ fn short(effect: Effect) -> String {
 }
 
 #[test]
-fn an_account_has_one_worker_for_all_its_operations() {
+fn account_has_one_worker_for_all_operations() {
     let mut play = Play::new(5);
     assert_eq!(play.request(1, "a"), ["start 0", "send 1 to 0"]);
     assert_eq!(play.request(2, "a"), ["send 2 to 0"]);
@@ -77,7 +77,7 @@ fn an_account_has_one_worker_for_all_its_operations() {
 }
 
 #[test]
-fn an_account_without_room_waits_for_an_idle_worker_to_end() {
+fn account_without_room_waits_for_idle_worker_to_exit() {
     let mut play = Play::new(1);
     play.request(1, "a");
     assert_eq!(play.request(2, "b"), [""; 0]);
@@ -86,7 +86,7 @@ fn an_account_without_room_waits_for_an_idle_worker_to_end() {
 }
 
 #[test]
-fn the_operations_of_a_dead_worker_are_given_to_another_once() {
+fn operations_of_dead_worker_are_retried_once() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "a");
@@ -96,7 +96,7 @@ fn the_operations_of_a_dead_worker_are_given_to_another_once() {
 }
 
 #[test]
-fn another_version_is_not_tried_again() {
+fn version_mismatch_is_not_retried() {
     let mut play = Play::new(1);
     play.request(1, "a");
     let ended = Event::Ended(AttemptId(0), AttemptOutcome::Version("another version".into()));
@@ -104,7 +104,7 @@ fn another_version_is_not_tried_again() {
 }
 
 #[test]
-fn a_worker_that_is_idle_for_long_ends() {
+fn idle_worker_is_finished() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
@@ -114,7 +114,7 @@ fn a_worker_that_is_idle_for_long_ends() {
 }
 
 #[test]
-fn an_operation_that_is_late_costs_the_worker() {
+fn overdue_operation_stops_its_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
     assert_eq!(play.later(104), [""; 0]);
@@ -125,7 +125,7 @@ fn an_operation_that_is_late_costs_the_worker() {
 }
 
 #[test]
-fn what_waits_too_long_is_answered() {
+fn operation_waiting_beyond_deadline_fails() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "b");
@@ -133,14 +133,14 @@ fn what_waits_too_long_is_answered() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_costs_the_worker() {
+fn unexpected_result_stops_the_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
     assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
 }
 
 #[test]
-fn a_stop_answers_everything_and_ends_with_the_last_worker() {
+fn stop_fails_open_operations_and_ends_with_last_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "b");
@@ -155,7 +155,7 @@ fn a_stop_answers_everything_and_ends_with_the_last_worker() {
 }
 
 #[test]
-fn an_old_worker_is_replaced_when_it_has_no_work() {
+fn old_worker_is_replaced_when_idle() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.now += 50 * SECOND;
@@ -165,7 +165,7 @@ fn an_old_worker_is_replaced_when_it_has_no_work() {
 }
 
 #[test]
-fn what_is_called_off_is_not_begun_and_what_was_begun_is_waited_for() {
+fn cancelled_operation_starts_only_if_begun_before() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "b");
@@ -176,7 +176,7 @@ fn what_is_called_off_is_not_begun_and_what_was_begun_is_waited_for() {
 }
 
 #[test]
-fn what_is_called_off_is_not_given_to_another_worker() {
+fn cancelled_operation_is_not_retried() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.step(Event::Cancelled(1));
@@ -184,7 +184,7 @@ fn what_is_called_off_is_not_given_to_another_worker() {
 }
 
 #[test]
-fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
+fn abandoned_operation_is_skipped_or_its_worker_stopped() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "a");
@@ -200,7 +200,7 @@ fn what_nobody_waits_for_is_not_begun_and_costs_its_worker_if_it_was() {
 }
 
 #[test]
-fn an_account_has_no_second_worker_while_the_first_is_being_ended() {
+fn account_has_no_second_worker_while_first_is_stopping() {
     let mut play = Play::new(2);
     play.request(1, "a");
     assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
@@ -209,7 +209,7 @@ fn an_account_has_no_second_worker_while_the_first_is_being_ended() {
 }
 
 #[test]
-fn the_limit_of_an_operation_begins_with_its_worker() {
+fn operation_time_limit_starts_with_its_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
     let request = play.new_request("b", 30 * SECOND);
@@ -224,7 +224,7 @@ fn the_limit_of_an_operation_begins_with_its_worker() {
 }
 
 #[test]
-fn a_second_stop_ends_the_workers_at_once() {
+fn second_stop_kills_workers_at_once() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.request(2, "b");
@@ -239,7 +239,7 @@ fn a_second_stop_ends_the_workers_at_once() {
 }
 
 #[test]
-fn what_no_worker_can_do_is_not_given_to_another() {
+fn operation_beyond_any_worker_is_not_retried() {
     for (reason, is_given) in [
         (StopReason::Memory, false),
         (StopReason::Excess, false),
@@ -257,7 +257,7 @@ fn what_no_worker_can_do_is_not_given_to_another() {
 }
 
 #[test]
-fn an_old_idle_worker_does_not_stand_before_its_successor() {
+fn old_idle_worker_does_not_block_its_successor() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.now += 1000 * SECOND;
@@ -267,7 +267,7 @@ fn an_old_idle_worker_does_not_stand_before_its_successor() {
 }
 
 #[tokio::test]
-async fn a_second_stop_reaches_the_workers() {
+async fn second_stop_reaches_workers() {
     let long = 600 * SECOND;
     let units = Concurrency { fork: true, pool: 1 };
     let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, long);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_part_by_part() {
+    fn run_progress_is_sent_unit_by_unit() {
         let (mut tracked, now) = (CoreProgress::default(), Instant::now());
         tracked.notice(&Notice::Planned { collector: "aws", units: vec!["A".into(), "B".into()] });
         assert_eq!(tracked.take_update(now), None, "no unit has begun");

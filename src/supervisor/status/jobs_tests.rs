@@ -111,7 +111,7 @@ fn concluded(units: Vec<UnitReport>, failure: Option<&str>) -> RunOutcome {
 }
 
 #[test]
-fn units_wait_from_the_moment_they_are_planned() {
+fn planned_units_are_waiting() {
     let mut bench = Bench::planned();
     let expected = [("aws/plan", JobState::Complete), ("aws/1", JobState::Waiting), ("aws/2", JobState::Waiting)];
     assert_eq!(bench.states(), expected.map(|(name, state)| (name.to_owned(), state)));
@@ -122,7 +122,7 @@ fn units_wait_from_the_moment_they_are_planned() {
 }
 
 #[test]
-fn a_unit_that_succeeds_on_its_second_attempt_is_complete() {
+fn unit_that_succeeds_on_second_attempt_is_complete() {
     let mut bench = Bench::planned();
     bench.start_unit(1, 0);
     bench.event(1, &AttemptEvent::Started(Some(7)));
@@ -140,7 +140,7 @@ fn a_unit_that_succeeds_on_its_second_attempt_is_complete() {
 }
 
 #[test]
-fn what_crashed_waits_for_its_next_attempt() {
+fn crashed_unit_waits_for_next_attempt() {
     let mut bench = Bench::planned();
     bench.start_unit(1, 0);
     bench.event(1, &AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
@@ -154,7 +154,7 @@ fn what_crashed_waits_for_its_next_attempt() {
 }
 
 #[test]
-fn a_worker_of_an_earlier_attempt_changes_nothing() {
+fn worker_of_earlier_attempt_changes_nothing() {
     let mut bench = Bench::planned();
     bench.start_unit(1, 0);
     bench.event(1, &AttemptEvent::UnitFailed(0, failure()));
@@ -165,7 +165,7 @@ fn a_worker_of_an_earlier_attempt_changes_nothing() {
 }
 
 #[test]
-fn a_unit_that_was_kept_is_complete_however_its_worker_ended() {
+fn complete_unit_stays_complete_however_its_worker_ends() {
     let mut bench = Bench::planned();
     bench.start_unit(1, 0);
     bench.event(1, &AttemptEvent::UnitComplete(0, stats(5)));
@@ -174,7 +174,7 @@ fn a_unit_that_was_kept_is_complete_however_its_worker_ended() {
 }
 
 #[test]
-fn a_worker_for_everything_is_one_job_until_it_leaves_something() {
+fn worker_for_all_units_is_one_job_until_it_crashes() {
     let mut bench = Bench::new();
     bench.start(0, JobKind::PlanAndCollect { pool: 2 });
     bench.event(0, &AttemptEvent::Planned(plan()));
@@ -189,7 +189,7 @@ fn a_worker_for_everything_is_one_job_until_it_leaves_something() {
 }
 
 #[test]
-fn the_report_of_a_run_has_the_last_word() {
+fn report_of_run_decides_final_job_states() {
     let mut bench = Bench::planned();
     bench.start_unit(1, 0);
     bench.event(1, &AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
@@ -202,7 +202,7 @@ fn the_report_of_a_run_has_the_last_word() {
 }
 
 #[test]
-fn nothing_waits_after_a_run() {
+fn no_job_waits_after_run() {
     let mut bench = Bench::planned();
     let refused = RunOutcome::Refused("ckworker was stopped".into());
     bench.table.run_over(RunId(2), &refused);
@@ -220,7 +220,7 @@ fn nothing_waits_after_a_run() {
 }
 
 #[test]
-fn a_new_run_begins_with_an_empty_board() {
+fn new_run_starts_with_empty_job_table() {
     let mut bench = Bench::planned();
     let spec = AttemptSpec {
         id: AttemptId(9),

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_what_it_takes() {
+    fn counted_memory_is_actual_memory() {
         let empty = room(MIB, |store| store.nodes(&[node("")]));
         assert!((MIB / 80..MIB / 30).contains(&empty), "{empty} nodes without lines");
         let named = room(MIB, |store| store.nodes(&[node(&"r".repeat(10_000))]));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_a_million_resources_is_far_from_the_bound() {
+    fn account_of_million_resources_is_far_below_limit() {
         let mut buffers =
             UnitBuffers::new(&JobKind::Unit { index: 0, unit: unit() }, Limits::default(), &Spool::new(MIB), None);
         assert!(buffers.begin(0).is_ok());
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn units_give_back_what_they_took_and_complete_ones_count() {
+    fn failed_units_free_memory_and_complete_ones_count() {
         let mut buffers = buffers(2, MIB);
         assert!(buffers.begin(0).is_ok() && buffers.begin(1).is_ok());
         assert!(buffers.begin(2).is_err(), "there are two places");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_a_bound_of_their_own() {
+    fn lines_have_their_own_limit() {
         let mut buffers = buffers(1, MIB);
         assert!(buffers.begin(0).is_ok());
         let line = Node { line: vec![b'x'; MIB as usize / 2].into(), ..node("a") };
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_count_and_are_named_by_no_other_name() {
+    fn gaps_count_towards_limit() {
         let mut buffers = buffers(1, 64);
         let empty = String::new;
         let (account, region, service, operation) = (empty(), empty(), empty(), empty());

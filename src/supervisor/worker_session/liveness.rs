@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn session_that_does_not_run_is_stalled_whatever_its_units_wait_for() {
+    fn stuck_session_is_stalled_whatever_its_units_wait_for() {
         let timeouts = Timeouts::default();
         let units = vec![quiet(0, 30, &[WaitOn::Call])];
         let loop_ms = 1000 * timeouts.stall.as_secs();

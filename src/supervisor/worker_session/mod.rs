@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_in_a_conversation_is_an_outcome() {
+    async fn panic_in_session_is_an_outcome() {
         let outcome = catch_panic(async { panic!("a fault") }).await;
         let AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message }) = outcome else {
             panic!("{outcome:?}")

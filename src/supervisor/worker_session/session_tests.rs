@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_panic_in_a_broker_ends_the_worker_at_once() {
+async fn panic_in_broker_stops_worker_at_once() {
     let context = idle_context();
     let soft_deadline = std::time::Instant::now() + Duration::from_secs(60);
     let spec = AttemptSpec {
@@ -35,7 +35,7 @@ async fn a_panic_in_a_broker_ends_the_worker_at_once() {
 }
 
 #[test]
-fn a_worker_without_memory_is_told_how_to_need_less() {
+fn worker_out_of_memory_fails_with_remedy() {
     let context = SessionContext { memory_limit: 64 << 20, ..idle_context() };
     let soft_deadline = std::time::Instant::now();
     let spec = AttemptSpec {

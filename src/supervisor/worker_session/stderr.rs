@@ -94,13 +94,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_endless_line_stays_bounded() {
+    async fn endless_line_is_truncated() {
         let endless = vec![b'x'; 1 << 20];
         assert_eq!(relay_stderr("job".into(), &endless[..]).await.len(), MAX_LINE);
     }
 
     #[tokio::test]
-    async fn the_last_line_is_remembered() {
+    async fn last_line_is_returned() {
         assert_eq!(relay_stderr("job".into(), &b"one\ntwo\nthree"[..]).await, "three");
         let printed = b"one\nmemory allocation of 5 bytes failed\nstack backtrace:\n";
         assert_eq!(relay_stderr("job".into(), &printed[..]).await, "memory allocation of 5 bytes failed");

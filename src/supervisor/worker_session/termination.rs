@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_stop_shortens_the_grace_of_the_first() {
+    async fn second_stop_shortens_grace_of_first() {
         let (sender, mut commands) = mpsc::channel(4);
         let began = Instant::now();
         let mut handle = stubborn().await;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_shortens_the_wait_for_a_worker_that_may_leave_by_itself() {
+    async fn stop_shortens_wait_for_worker_to_exit() {
         let (sender, mut commands) = mpsc::channel(4);
         let (_keep, mut frames) = mpsc::channel(1);
         let mut handle = stubborn().await;

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_cut_between_characters_and_give_their_memory_back() {
+    fn texts_are_truncated_at_characters_and_free_memory() {
         let long = Gap {
             account: "ä".repeat(1000),
             region: "us-east-1".into(),
