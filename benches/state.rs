@@ -96,7 +96,7 @@ impl Collection {
         if unit % 100 == 1 {
             let failure = Failure { kind: FailureKind::Unavailable, message: "not available".into() };
             self.attempt(id, AttemptEvent::UnitFailed(unit, failure));
-        } else if unit % 10 != 0 || number > 1 {
+        } else if !unit.is_multiple_of(10) || number > 1 {
             self.attempt(id, AttemptEvent::UnitComplete(unit, stats()));
         } else {
             return self.attempt(id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));

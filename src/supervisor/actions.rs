@@ -1,7 +1,7 @@
 //! Actions of the core beside collections: cleanups and tasks. They run beside each other and beside collections.
 //!
-//! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same time.
-//! Tasks have workers of their own too: a deletion in progress delays no tag.
+//! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same
+//! time. Tasks have workers of their own too: a deletion in progress delays no tag.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -44,7 +44,7 @@ pub(super) struct ActionScheduler {
     turn: Arc<Mutex<()>>,
     room: Arc<Semaphore>,
     running: JoinSet<()>,
-    /// By action: told when the action has to end.
+    /// By action: a channel that carries `true` when the cleanup has to end.
     cleanups: HashMap<ActionKey, watch::Sender<bool>>,
     answers: mpsc::Sender<(ActionKey, Answer)>,
 }
@@ -110,7 +110,7 @@ impl ActionScheduler {
             } else {
                 in_turn(&turn, stopped, Box::pin(cleanup.run(key.clone(), deadline))).await
             };
-            // A dispatcher that is gone has given it up.
+            // The dispatcher has exited; the send error can be ignored.
             let _ = answers.send((key, answer)).await;
         });
     }
@@ -124,7 +124,7 @@ impl ActionScheduler {
             let result = match timeout_at(deadline.into(), room.acquire()).await {
                 Ok(Ok(_room)) => tags.run(&task, deadline).await,
                 _ => TaskResult::Error(format!(
-                    "its time was over before {TASKS} other tasks were done: change the tags of fewer resources at once"
+                    "timeout exceeded while {TASKS} other tasks were in progress; change the tags of fewer resources at once"
                 )),
             };
             metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
@@ -137,8 +137,8 @@ impl ActionScheduler {
         self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
     }
 
-    /// Ends everything in order: what was done is told to the core, what is open is answered. Workers have this time until
-    /// KILL; a second stop can only shorten it.
+    /// Stops in order: cleanups report to the core what they did, and open actions get an answer. Workers have this
+    /// time until KILL; a second stop can only shorten it.
     pub(super) fn stop(&mut self, grace: Duration) {
         for stop in self.cleanups.values() {
             stop.send_replace(true);
@@ -152,7 +152,7 @@ impl ActionScheduler {
         self.running.is_empty() && self.pools.iter().all(OperationPoolTask::is_over)
     }
 
-    /// Ends what is left, at once.
+    /// Aborts the rest at once.
     pub(super) async fn abort_all(mut self) {
         self.running.shutdown().await;
         for pool in self.pools {
@@ -161,7 +161,7 @@ impl ActionScheduler {
     }
 }
 
-/// Runs when it is its turn, unless it is stopped before.
+/// Waits for the turn of a cleanup and runs it, unless it is stopped before.
 async fn in_turn(turn: &Mutex<()>, mut stopped: watch::Receiver<bool>, run: BoxFuture<'_, Answer>) -> Answer {
     let own = tokio::select! {
         own = turn.lock() => Some(own),

@@ -1,4 +1,4 @@
-//! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
+//! The event loop: turns each input into an event, has the pure state decide, and carries out the effects.
 
 mod core;
 mod delivery;
@@ -49,12 +49,12 @@ const QUEUE: usize = 1024;
 const REAP: Duration = Duration::from_secs(5);
 /// Gaps of one run that get a line in the log each.
 const GAP_LINES: usize = 200;
-/// Commands to one worker that may wait: it needs to hear of an end twice at most.
+/// Commands to one worker that may wait; a session needs at most two stops.
 const COMMANDS: usize = 4;
 
 /// Where work comes from.
 pub enum Source {
-    /// One collection, then the end.
+    /// A single collection.
     Once,
     /// The actions of a core, until a signal.
     Core(Arc<Core>, mpsc::Receiver<CoreEvent>),
@@ -62,7 +62,7 @@ pub enum Source {
     Idle,
 }
 
-/// What carries out the decisions.
+/// Carries out the decisions of the state.
 pub(super) struct Dispatcher {
     state: State,
     collectors: BTreeMap<&'static str, SessionCollector>,
@@ -114,7 +114,7 @@ pub(super) async fn run(
         dispatcher.handle(Event::Collect(run));
     }
     let mut stopping: Option<Instant> = None;
-    // Made once: a wait that begins anew with each event never ends while events come faster.
+    // Created once: a timer that restarts with each event never fires while events arrive faster.
     let mut reaping = interval(REAP);
     reaping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !dispatcher.is_over() {
@@ -265,7 +265,7 @@ impl Dispatcher {
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
             if swept > 0 {
-                tracing::warn!(swept, "ended processes that workers left behind");
+                tracing::warn!(swept, "killed processes that workers left behind");
             }
         }
     }
@@ -295,7 +295,7 @@ impl Dispatcher {
 
     fn start(&mut self, spec: AttemptSpec) {
         let Some(collector) = self.collectors.get(spec.collector).cloned() else {
-            tracing::error!(collector = spec.collector, "a job for a collector that is not enabled");
+            tracing::error!(collector = spec.collector, "cannot start a worker: its collector is not enabled");
             return;
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);

@@ -1,4 +1,4 @@
-//! What the dispatcher hears and what it has done: the whole vocabulary of the supervisor's decisions.
+//! Input events and effects of the supervisor's state.
 
 use std::{
     collections::BTreeMap,
@@ -19,64 +19,64 @@ pub struct RunId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttemptId(pub u64);
 
-/// What happened.
+/// An input of the state.
 #[derive(Debug)]
 pub enum Event {
-    /// A collection is wanted.
+    /// A collection was requested.
     Collect(RunId),
-    /// A worker said or did something.
+    /// A worker sent or did something.
     Attempt(AttemptId, AttemptEvent),
     /// A run's graph was delivered, or could not be.
     Delivered(RunId, Result<(), DeliveryError>),
-    /// A collection is no longer wanted.
+    /// A collection was aborted by whoever requested it.
     Abort(RunId),
-    /// A wanted time has come.
+    /// The time of [`State::wake_at`](super::state::State::wake_at) has come.
     Tick,
-    /// The first request to end.
+    /// The first request to shut down.
     Stop,
-    /// A further request to end: without patience.
+    /// A further request to shut down: without a grace period.
     StopNow,
 }
 
-/// What a worker said or did.
+/// An event of one attempt.
 #[derive(Debug)]
 pub enum AttemptEvent {
-    /// It greeted and got its job; the process id, if it is a process.
+    /// The handshake is complete. Holds the worker's PID, or `None` for a thread.
     Started(Option<u32>),
-    /// It made a plan.
+    /// The worker sent its plan.
     Planned(Plan),
-    /// It began a unit.
+    /// The worker began a unit.
     UnitStarted(u32),
-    /// How far a unit is.
+    /// The progress of a unit.
     Progress(Progress),
-    /// A unit makes no progress and waits for this, or makes progress again.
+    /// A unit makes no progress and waits for the named calls, or makes progress again.
     Quiet(u32, Option<String>),
-    /// It could not collect a part of a unit.
+    /// The worker could not collect a part of a unit.
     Gap(u32, Gap),
-    /// A unit is complete, and what it sent was kept.
+    /// A unit is complete, and its data is kept.
     UnitComplete(u32, UnitStats),
-    /// A unit failed, and what it sent was dropped.
+    /// A unit failed, and its data was dropped.
     UnitFailed(u32, Failure),
     /// An operation has ended.
     Operated(u64, worker_proto::Outcome),
-    /// It is over; always the last event of an attempt.
+    /// The attempt has ended; always its last event.
     Ended(AttemptOutcome),
 }
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// It said that it was done.
+    /// The worker reported that it was done.
     Finished,
-    /// It said why it failed.
+    /// The worker reported why it failed.
     Failed(Failure),
-    /// The supervisor ended it.
+    /// The supervisor stopped the worker, for this reason and with this detail.
     Stopped(StopReason, String),
-    /// It ended without a last word.
+    /// The worker exited without a final frame.
     Crashed(ExitReason),
-    /// It could not be started.
+    /// The worker could not be started.
     NotStarted(String),
-    /// It speaks another version of the protocol.
+    /// The worker has another version of the protocol.
     Version(String),
 }
 
@@ -122,28 +122,28 @@ impl AttemptOutcome {
     }
 }
 
-/// What is to be done.
+/// A decision of the state, which the dispatcher carries out.
 #[derive(Debug)]
 pub enum Effect {
     /// Start a worker.
     Start(AttemptSpec),
-    /// End a worker: TERM, the grace, KILL.
+    /// Stop a worker: TERM, the grace period, KILL.
     Stop(AttemptId, StopReason, Duration),
-    /// Drop what was kept of a unit.
+    /// Drop the kept data of a unit.
     Drop(UnitKey),
-    /// Merge what was kept and deliver it before the deadline.
+    /// Merge the kept units and deliver the graph before the deadline.
     Deliver(RunId, RunReport, Instant),
-    /// Give up a delivery that is under way.
+    /// Cancel a delivery in progress.
     CancelDelivery(RunId),
-    /// A run is over: report it, and answer whoever wanted it.
+    /// Finish a run: report it, and answer its action.
     FinishRun(RunId, RunOutcome),
     /// Publish a notice.
     Notify(Notice),
-    /// Everything has ended.
+    /// Exit: all workers have ended.
     Exit,
 }
 
-/// Where the nodes of one unit are kept.
+/// The key under which the nodes of one unit are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnitKey {
     /// The run.
@@ -154,7 +154,7 @@ pub struct UnitKey {
     pub unit: u32,
 }
 
-/// What a complete unit has.
+/// Counts of a complete unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitStats {
     /// Nodes by kind.
@@ -166,26 +166,26 @@ pub struct UnitStats {
 /// An attempt to start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptSpec {
-    /// Its id.
+    /// The attempt's id.
     pub id: AttemptId,
-    /// Its run.
+    /// The run.
     pub run: RunId,
-    /// Its collector.
+    /// The collector.
     pub collector: &'static str,
-    /// What its worker does.
+    /// The kind of the job.
     pub kind: JobKind,
-    /// Whether it gets a process of its own.
+    /// Whether the worker is a process; otherwise it is a thread.
     pub process: bool,
-    /// When the worker must have ended by itself.
+    /// When the worker must have exited by itself.
     pub soft_deadline: Instant,
 }
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum RunOutcome {
-    /// It went to its end; the report says what is missing.
+    /// The run was carried out; the report says what is missing.
     Ended(RunReport, Result<(), DeliveryError>),
-    /// It was not begun or was given up, and why.
+    /// The run was rejected or aborted, for this reason.
     Refused(String),
 }
 
@@ -196,52 +196,52 @@ pub enum Notice {
     Planned {
         /// The collector.
         collector: &'static str,
-        /// Its units' labels.
+        /// The units' labels.
         units: Vec<String>,
     },
     /// A unit began.
     UnitStarted {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// Its name.
+        /// The unit's name for people.
         label: String,
-        /// The process that does it.
+        /// The worker's PID, or `None` for a thread.
         pid: Option<u32>,
     },
-    /// A unit goes on.
+    /// A unit made progress.
     UnitProgress {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// How far it is.
+        /// The progress.
         progress: Progress,
     },
     /// A unit ended.
     UnitFinished {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// Its name.
+        /// The unit's name for people.
         label: String,
-        /// How much it had to leave out.
+        /// The number of gaps.
         gaps: usize,
-        /// What it has, or why it has nothing.
+        /// Its counts, or the label and the reason of its failure.
         result: Result<UnitStats, (&'static str, String)>,
     },
-    /// A unit or a plan is tried again.
+    /// A unit or a plan is retried.
     Retry {
         /// The collector.
         collector: &'static str,
-        /// The unit's index in the plan; none if it is the plan itself.
+        /// The unit's index in the plan, or `None` for the plan itself.
         unit: Option<u32>,
-        /// What is tried again.
+        /// The name of the unit or plan for people.
         what: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A collector failed as a whole.
     CollectorFailed {
         /// The collector.
         collector: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The graph is being delivered.

@@ -1,9 +1,10 @@
-//! Where a stored resource lives: its cloud, its account, its region. Pure.
+//! The location of a stored resource: its cloud, account and region. Pure.
 //!
 //! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
-//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the region
-//! or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking through
-//! other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another account.
+//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the
+//! region or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking
+//! through other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another
+//! account.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -30,7 +31,7 @@ pub(super) struct OrderingConstraint {
     pub(super) deeper: Vec<usize>,
 }
 
-/// What a node is in the hierarchy.
+/// The level of a node in the hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HierarchyLevel {
     Root,
@@ -41,7 +42,7 @@ pub(super) enum HierarchyLevel {
 }
 
 impl HierarchyLevel {
-    /// The level of a kind; unknown kinds are resources.
+    /// Returns the level of a kind; unknown kinds are resources.
     pub(super) fn of(kind: &str) -> HierarchyLevel {
         let known = collectors::schema().ok().and_then(|schema| schema.kind(kind));
         let is = |base: &str| known.is_some_and(|kind| kind.is_a(base)) || kind == base;
@@ -80,7 +81,7 @@ impl<'g> ResourceGraph<'g> {
         self.nodes.get(id).copied()
     }
 
-    /// What an edge leads to or from.
+    /// Returns all nodes that share an edge with this one.
     pub(super) fn neighbours(&self, index: usize) -> impl Iterator<Item = usize> {
         self.above[index].iter().chain(&self.below[index]).copied()
     }
@@ -114,7 +115,7 @@ impl<'g> ResourceGraph<'g> {
     /// The node as the subject of operations.
     ///
     /// # Errors
-    /// What about its place is not known.
+    /// The part of its location that is unknown.
     pub(super) fn subject(&self, index: usize) -> Result<Target, String> {
         let node = self.node(index);
         let region = self.region(index);
@@ -164,7 +165,7 @@ impl<'g> ResourceGraph<'g> {
         let stored = node.ancestors.get("account").map(of_ancestor);
         let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
         let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
-        // Whoever it is, the graph knows more of it.
+        // The node in the graph has more properties.
         let found = self.all_above(index, HierarchyLevel::Account).into_iter().find(|above| self.id(*above) == said.id);
         Some(found.map_or(said, |account| home(self.node(account))))
     }
@@ -221,7 +222,7 @@ enum RegionLocation {
 /// The node of a task as the subject of operations: the core says what is above it.
 ///
 /// # Errors
-/// What about its place is not known.
+/// The part of its location that is unknown.
 pub(super) fn subject_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;

@@ -1,10 +1,11 @@
-//! The supervisor: decides what runs, and has it done.
+//! The supervisor: decides what runs, and carries it out.
 //!
 //! # Theory of operation
 //!
-//! One task, the dispatcher, hears everything: signals, the core, workers, deliveries and the clock. Each is an
-//! [`event::Event`]; the pure function [`state::handle_event`] answers with [`event::Effect`]s, which the dispatcher
-//! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
+//! One task, the dispatcher, receives everything: signals, the core, workers, deliveries and the clock. Each is an
+//! [`event::Event`]; the pure function [`state::handle_event`] returns [`event::Effect`]s, which the dispatcher
+//! carries out. Every worker is owned by one `worker_session` task, which alone exchanges frames with it, buffers its
+//! units, and terminates it.
 //! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
 //! Cleanups and tasks of the core are `actions`: tasks of their own that have their operations carried out by a pool
@@ -12,9 +13,9 @@
 //!
 //! # Invariants
 //!
-//! * a unit's nodes are delivered only if the worker said that the unit is done and the counts match;
+//! * a unit's nodes are delivered only if the worker reported the unit as done and the counts match;
 //! * a cloud is not replaced in a core by a graph that lacks an account for a technical reason;
-//! * every run is concluded exactly once, and every action is answered exactly once;
+//! * every run is finished exactly once, and every action is answered exactly once;
 //! * the whole shutdown has one upper bound.
 
 mod actions;
@@ -58,19 +59,19 @@ use crate::{
 
 /// Everything that a supervisor needs.
 pub struct Setup {
-    /// What runs, how many at a time, how long, how often.
+    /// The collectors, the sizes of pools, timeouts and retries.
     pub policy: Policy,
     /// The enabled collectors: settings and holders of credentials.
     pub collectors: BTreeMap<&'static str, SessionCollector>,
-    /// What is started as a worker process.
+    /// The program of worker processes.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
     pub memory_limit: u64,
     /// Where lines wait, and how much memory they may take before they go to a temporary file.
     pub spool: Spool,
-    /// How much patience to have with workers.
+    /// The timeouts of worker sessions.
     pub timeouts: Timeouts,
-    /// How much to keep of what a worker sends.
+    /// The limits on the data of a worker.
     pub limits: Limits,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
@@ -80,7 +81,7 @@ pub struct Setup {
     pub sink: Arc<dyn Sink>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
-    /// Whether people get a summary at the end, so that the log need not repeat what failed.
+    /// Whether a summary is printed at the end, so that the log need not repeat failures.
     pub has_summary: bool,
     /// Receives the progress of a run.
     pub on_progress: Box<dyn FnMut(&ProgressEvent) + Send>,

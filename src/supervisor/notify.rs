@@ -1,4 +1,4 @@
-//! What the supervisor tells people: log lines, progress, and the text of answers.
+//! Notices as log lines and progress events, and the text of answers to the core.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::ckcore::Answer;
 /// How many failures an answer or a log line names.
 const MAX_NAMED: usize = 10;
 
-/// Logs what happened. With `has_summary`, a summary will say what failed, and the log need not.
+/// Logs a notice. With `has_summary`, failures are logged for debugging only, as a summary follows.
 pub(super) fn log(notice: &Notice, has_summary: bool) {
     match notice {
         Notice::UnitFinished { key, label, result: Err((_, reason)), .. } if has_summary => {
@@ -35,17 +35,17 @@ pub(super) fn log(notice: &Notice, has_summary: bool) {
             tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
         }
         Notice::Retry { collector, what, reason, .. } if has_summary => {
-            tracing::debug!(collector, what, "to be tried again: {reason}");
+            tracing::debug!(collector, what, "retrying: {reason}");
         }
         Notice::Retry { collector, what, reason, .. } => {
-            tracing::warn!(collector, what, "to be tried again: {reason}");
+            tracing::warn!(collector, what, "retrying: {reason}");
         }
         Notice::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
         Notice::Delivering => tracing::debug!("delivering the graph"),
     }
 }
 
-/// The same for the progress display.
+/// Returns the notice as an event of the progress display.
 pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
     let unit_name = |key: &super::event::UnitKey| key.unit.to_string();
     Some(match notice {
@@ -80,7 +80,7 @@ pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
     })
 }
 
-/// Logs what could not be collected.
+/// Logs a gap.
 pub(super) fn log_gap(collector: &str, gap: &Gap) {
     let Gap { account, region, service, operation, code, message } = gap;
     tracing::warn!(collector, account, region, service, operation, code, "left out: {message}");
@@ -102,7 +102,7 @@ pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
     }
 }
 
-/// The result of an action for the core: done only if nothing is missing, so that nobody takes a part for the whole.
+/// Returns the answer to a collect action: done only if nothing is missing.
 pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> Answer {
     let mut failed = failures(report);
     failed.extend(unseen(report));
@@ -122,7 +122,7 @@ pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> 
     Answer::Error(text)
 }
 
-/// One sentence for each collector or unit that failed.
+/// Returns a sentence for each collector or unit that failed.
 fn failures(report: &RunReport) -> Vec<String> {
     let failed = report.collectors.iter().flat_map(|collector| {
         let whole = collector.failure.iter().map(|reason| format!("{}: {reason}", collector.name));
@@ -135,7 +135,7 @@ fn failures(report: &RunReport) -> Vec<String> {
     failed.collect()
 }
 
-/// One sentence for each plan or unit of which a part could not be seen.
+/// Returns a sentence for each plan or unit with gaps.
 fn unseen(report: &RunReport) -> Vec<String> {
     let of = |collector: &str, label: &str, gaps: &[Gap], kept: u64| {
         let mut text = format!("{collector}{label}: ");
@@ -159,7 +159,7 @@ fn unseen(report: &RunReport) -> Vec<String> {
     parts.collect()
 }
 
-/// A gap in a few words.
+/// Returns a gap in a few words.
 fn gap_text(gap: &Gap) -> String {
     let Gap { region, service, operation, code, .. } = gap;
     let place = if region.is_empty() { String::new() } else { format!(" in {region}") };

@@ -1,4 +1,4 @@
-//! One run: its collectors, their units, and how far each of them is.
+//! One run: its collectors, their units, and the state of each.
 
 mod units;
 
@@ -16,7 +16,7 @@ use super::{
 /// The largest number of gaps that a unit or a plan keeps; the rest is only counted.
 const MAX_GAPS: usize = 1000;
 
-/// One collection of all enabled collectors.
+/// A collection of all enabled collectors.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: RunId,
@@ -25,26 +25,26 @@ pub(super) struct Run {
     pub(super) limits: Option<RunLimits>,
     pub(super) collectors: Vec<CollectorRun>,
     pub(super) delivering: bool,
-    /// Its time to collect is over, and its workers were told to stop.
+    /// The hard deadline has passed, and the workers were asked to stop.
     pub(super) overdue: bool,
 }
 
 /// The times of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunLimits {
-    /// Workers end by themselves.
+    /// Soft deadline: workers exit by themselves.
     pub(super) soft: Instant,
-    /// Workers are ended.
+    /// Hard deadline: workers are stopped.
     pub(super) hard: Instant,
-    /// The delivery gives up by itself, and says what it was about.
+    /// The delivery times out by itself, with a message.
     pub(super) delivery: Instant,
-    /// The delivery is given up, whatever it is about.
+    /// The delivery is cancelled.
     pub(super) end: Instant,
 }
 
 impl RunLimits {
-    /// A tenth of the time, at most five minutes, is kept for the delivery; workers are told to stop two graces
-    /// before that and made to one grace before.
+    /// Reserves a tenth of the time, at most five minutes, for the delivery. The soft deadline is two grace periods and
+    /// the hard deadline one before that.
     pub(super) fn new(received: Instant, policy: &Policy) -> Self {
         let end = received + policy.timeout;
         let reserve = (policy.timeout / 10).min(Duration::from_secs(300));
@@ -54,20 +54,20 @@ impl RunLimits {
     }
 }
 
-/// How far a collector is.
+/// The phase of a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It waits for its turn or for its next attempt.
+    /// The collector waits for its turn or for its next attempt.
     Queued(Instant),
     /// A worker plans, or plans and collects.
     Planning,
-    /// Its units are known.
+    /// The units are known and being collected.
     Collecting,
     /// Nothing will change any more.
     Done,
 }
 
-/// One collector of a run.
+/// A collector of a run.
 #[derive(Debug)]
 pub(super) struct CollectorRun {
     pub(super) policy: CollectorPolicy,
@@ -76,7 +76,7 @@ pub(super) struct CollectorRun {
     pub(super) units: Units,
     /// Workers that have not ended.
     pub(super) workers: usize,
-    /// Those among them that have one unit each.
+    /// Workers of single units among them.
     pub(super) unit_workers: usize,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
@@ -130,14 +130,14 @@ impl CollectorRun {
     }
 }
 
-/// Why something did not work, and whether to try again.
+/// Why an attempt failed, and whether to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// One word for metrics and tables.
+    /// The name of the failure in metrics and tables.
     pub(super) label: &'static str,
-    /// What failed and what to do.
+    /// The failure and its remedy.
     pub(super) reason: String,
-    /// Whether another attempt may go better.
+    /// Whether another attempt may succeed.
     pub(super) retry: bool,
 }
 

@@ -1,9 +1,9 @@
-//! The decisions: events in, effects out, the clock passed in. Nothing here does I/O.
+//! The state of the supervisor: events and the time go in, effects come out. Pure.
 //!
 //! One run at a time has its turn, the others wait in a bounded queue. A run's collectors pass through
 //! [`Phase`]s: queued, planning, collecting, done. A collector whose units are forked is planned by one worker and
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
-//! unfinished when it crashed is taken up by workers of single units.
+//! unfinished when it crashed is collected by workers of single units.
 
 mod attempt_event;
 mod attempts;
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::process::StopReason;
 
-/// Everything that the supervisor knows.
+/// The state of the supervisor.
 #[derive(Debug)]
 pub struct State {
     policy: Policy,
@@ -39,7 +39,7 @@ pub struct State {
     exited: bool,
 }
 
-/// The one function of the supervisor: takes what happened, answers what is to be done.
+/// Handles one event and returns the effects to carry out.
 pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     let mut effects = Vec::new();
     match event {
@@ -57,14 +57,14 @@ pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect
 }
 
 impl State {
-    /// A supervisor that has nothing to do yet.
+    /// Returns a state without runs.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let (runs, attempts) = (VecDeque::new(), Attempts::default());
         Self { policy, runs, attempts, decided_at: None, stopping: false, exited: false }
     }
 
-    /// What it was told.
+    /// Returns the policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -135,7 +135,7 @@ impl State {
         }
     }
 
-    /// Starts what can be started, ends what is overdue, and moves on what is finished.
+    /// Starts workers, stops those that are overdue, and finishes collectors and runs.
     fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.stopping {
             if self.attempts.is_empty() && !self.exited {

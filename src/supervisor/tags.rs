@@ -1,8 +1,8 @@
 //! Tag tasks: the cloud changes a tag, then the core gets back what was reported of the node, as it is now.
 //!
-//! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the task.
-//! Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node may have
-//! changed since the task was given out.
+//! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the
+//! task. Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node
+//! may have changed since the task was given out.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ use crate::{
     collector_api::Target,
 };
 
-/// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.
+/// The core cancels a task about 30 seconds after its delivery; an error a little earlier still reaches it.
 pub(super) const LIMIT: Duration = Duration::from_secs(28);
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
@@ -40,7 +40,7 @@ impl Tags {
         match self.tag(task, deadline).await {
             Ok(node) => TaskResult::Done(node),
             Err(reason) => {
-                tracing::warn!(peer = "work", task = task.id, reason, "a task failed");
+                tracing::warn!(peer = "work", task = task.id, reason, "task failed");
                 TaskResult::Error(reason)
             }
         }
@@ -48,7 +48,7 @@ impl Tags {
 
     async fn tag(&self, task: &Task, deadline: Instant) -> Result<Value, String> {
         if task.name != "tag" {
-            return Err(format!("ckworker knows no task {:?}, only tag", task.name));
+            return Err(format!("unknown task {:?}; ckworker supports tag only", task.name));
         }
         let mut node = task.node().ok_or("the task names no node")?;
         let changes = changes(&task.data)?;
@@ -73,7 +73,7 @@ impl Tags {
     }
 }
 
-/// What a task asks for: removals first.
+/// Returns the changes of a task, removals first.
 fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
     let mut changes = Vec::new();
     for key in data.get("delete").and_then(Value::as_array).into_iter().flatten() {

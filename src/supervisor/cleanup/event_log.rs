@@ -1,7 +1,7 @@
-//! What was done to resources and has still to be told to the core. Pure.
+//! Event logs of the nodes of a cleanup, and which of them the core has not received yet. Pure.
 //!
-//! The core is told a part at a time. A part that it refuses is halved until it is known which nodes it rejects; those are
-//! given up, and the others are told.
+//! The core receives them in batches. A batch that it rejects is halved until the rejected nodes are isolated; those
+//! are discarded, and the others are delivered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,8 +10,8 @@ use time::{OffsetDateTime, macros::format_description};
 
 use crate::ckcore::NodeChange;
 
-/// Entries of earlier cleanups that are kept in a node's log, and how long they may be together in bytes of JSON. An old
-/// core takes lines of 128 KiB.
+/// Entries of earlier cleanups that are kept in a node's log, and how long they may be together in bytes of JSON. An
+/// old core takes lines of 128 KiB.
 const EARLIER: (usize, usize) = (100, 32 * 1024);
 /// Refusals in a row after which parts are no longer halved: the core rejects everything.
 const MAX_REJECTIONS: usize = 32;
@@ -23,13 +23,13 @@ pub(super) struct EventLog {
     /// The logs that nodes have from earlier cleanups.
     earlier: HashMap<String, Vec<Value>>,
     dirty: BTreeSet<String>,
-    /// What the core is being told.
+    /// Nodes of the request in flight.
     in_flight: Vec<String>,
-    /// What it is told next, each on its own.
+    /// Batches to send next, each in a request of its own.
     batches: Vec<Vec<String>>,
     /// How often it has refused since it last took something.
     rejections: usize,
-    /// What it refused to hear of.
+    /// Nodes that the core rejected.
     discarded: BTreeSet<String>,
 }
 
@@ -65,12 +65,12 @@ impl EventLog {
         })
     }
 
-    /// How many nodes the core does not know the newest of.
+    /// Returns how many nodes have entries that the core has not received.
     pub(super) fn open(&self) -> usize {
         self.dirty.len() + self.in_flight.len() + self.batches.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// How many nodes the core refused to hear of.
+    /// Returns how many nodes the core rejected.
     pub(super) fn discarded(&self) -> usize {
         self.discarded.len()
     }
@@ -80,8 +80,8 @@ impl EventLog {
         !self.batches.is_empty() || self.dirty.len() >= most
     }
 
-    /// What the core is to be told next, at most so many nodes; `accepted`, `retry_later` or `rejected` says how that went. Each
-    /// change holds the whole log of its node: the core replaces lists.
+    /// Returns the next batch, at most `most` nodes; `accepted`, `retry_later` or `rejected` records its result. Each
+    /// change holds the whole log of its node, because the core replaces lists.
     pub(super) fn next(&mut self, most: usize) -> Vec<NodeChange> {
         self.in_flight = match self.batches.pop() {
             Some(part) => part,
@@ -98,7 +98,7 @@ impl EventLog {
         changes.collect()
     }
 
-    /// The core has it.
+    /// The core accepted the batch.
     pub(super) fn accepted(&mut self) {
         for id in self.in_flight.drain(..) {
             self.discarded.remove(&id);
@@ -106,12 +106,12 @@ impl EventLog {
         self.rejections = 0;
     }
 
-    /// The core could not be told now.
+    /// The request failed and is to be repeated.
     pub(super) fn retry_later(&mut self) {
         self.batches.push(std::mem::take(&mut self.in_flight));
     }
 
-    /// The core will never take it as it is. Returns the nodes that are given up.
+    /// The core rejected the batch for good. Returns the nodes that are discarded.
     pub(super) fn rejected(&mut self) -> Vec<String> {
         self.rejections += 1;
         let mut part = std::mem::take(&mut self.in_flight);
@@ -155,7 +155,7 @@ mod tests {
         event_log
     }
 
-    /// Tells everything to a core that refuses every part with one of these nodes; how often it is told something, and
+    /// Sends everything to a core that rejects every batch with one of these nodes; returns the number of requests and
     /// what is given up.
     fn tell(event_log: &mut EventLog, rejects: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
         let (mut times, mut discarded) = (0, Vec::new());

@@ -18,7 +18,7 @@ use crate::{
 /// The collectors that may be asked, by the id of their cloud.
 pub(in crate::supervisor) type Operables = BTreeMap<&'static str, Operable>;
 
-/// One resource to delete.
+/// A resource to delete.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     /// The node's id in the core.
@@ -29,7 +29,7 @@ pub(super) struct Item {
     pub(super) subject: Target,
 }
 
-/// One resource that is marked and not deleted.
+/// A resource that is marked for deletion and rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// The node's id in the core.
@@ -40,7 +40,7 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-/// What is to be done.
+/// The resources to delete, in stages, and those that are rejected.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// Deepest first: whatever depends on a resource is in an earlier stage.
@@ -96,7 +96,7 @@ fn refusal(node: &StoredNode, reason: String) -> Refusal {
     Refusal { node: node.id.clone(), label: label(node), reason }
 }
 
-/// What must be gone before what, beyond what the graph says: kinds of the same account and region.
+/// Returns the order of deletion that the graph does not contain: between kinds in one account and region.
 fn ordering_constraints(items: &[(usize, Item)], operables: &Operables) -> Vec<OrderingConstraint> {
     let mut homes: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     for (index, Item { collector, subject, .. }) in items {
@@ -118,7 +118,7 @@ fn ordering_constraints(items: &[(usize, Item)], operables: &Operables) -> Vec<O
     ordering_constraints
 }
 
-/// What is protected and would go together with a resource.
+/// Returns a protected resource that would be deleted together with this one.
 fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
     while let Some(next) = open.pop() {

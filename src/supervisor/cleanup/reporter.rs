@@ -1,4 +1,4 @@
-//! Tells the core what was done, beside what is being done: one request at a time, each of a bounded part.
+//! Reports the results of a cleanup to the core while it runs: one request at a time, each with a bounded batch.
 
 use std::{
     collections::HashMap,
@@ -20,32 +20,32 @@ use crate::{
     collector_api::BoxFuture,
 };
 
-/// Changes that are sent to the core at a time.
+/// The largest number of changes in one request.
 const BATCH: usize = 100;
-/// Changes wait at most this long for others.
+/// How long changes wait for others before they are sent.
 const BATCH_DELAY: Duration = Duration::from_secs(2);
-/// What the core may take for all parts that are left once the cleanup has to end. The end of the supervisor waits for it.
+/// The timeout of all remaining batches together once the cleanup has to end; the shutdown waits for it.
 pub(in crate::supervisor) const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How the core is told a part.
+/// Sends one batch to the core.
 type SendBatch = Box<dyn Fn(Vec<NodeChange>) -> BoxFuture<'static, Result<(), CoreError>> + Send + Sync>;
 
-/// Tells the core.
+/// Sends the event logs of one cleanup to the core.
 pub(super) struct Reporter {
     send: SendBatch,
     stop: watch::Receiver<bool>,
     pub(super) event_log: EventLog,
-    /// The request under way.
+    /// The request in flight.
     request: Option<BoxFuture<'static, Result<(), CoreError>>>,
     /// When the last one began.
     began: Instant,
     backoff: Backoff,
-    /// Not before this, after a core that could not be told.
+    /// Earliest time of the next request after a failure.
     not_before: Instant,
-    /// What the core may take once the cleanup has to end.
+    /// The timeout of the remaining batches once the cleanup has to end.
     final_report_timeout: Duration,
     key_rejections: KeyRejections,
-    /// It makes no sense to wait for the core.
+    /// The core rejects our key for good.
     is_unauthorized: bool,
 }
 
@@ -75,8 +75,8 @@ impl Reporter {
         }
     }
 
-    /// Tells the core the next part when it is time for that, and returns when the core has answered: whether it could
-    /// be told. Without anything to tell it waits for ever. Nothing is lost if the wait is given up.
+    /// Sends the next batch when it is due, and returns after the core's response whether it was handled. Without
+    /// changes it waits forever. Cancel safe.
     pub(super) async fn turn(&mut self) -> bool {
         if self.request.is_none() {
             if self.event_log.open() == 0 {
@@ -88,8 +88,8 @@ impl Reporter {
         self.exchange().await
     }
 
-    /// Tells the core everything that is left, for which it is waited until the deadline, or shortly once we are to stop.
-    /// What is left then is counted by the event_log.
+    /// Sends all remaining batches until the deadline, or for a short time once the cleanup has to stop. The event log
+    /// counts what is left then.
     pub(super) async fn finish(&mut self, deadline: Instant) {
         let (stop, final_report_timeout) = (self.stop.clone(), self.final_report_timeout);
         tokio::select! {
@@ -145,14 +145,14 @@ impl Reporter {
             let discarded = self.event_log.rejected();
             if !discarded.is_empty() {
                 let nodes = first_ids(&discarded);
-                tracing::error!(%error, nodes, "the core does not take what was done to nodes, given up");
+                tracing::error!(%error, nodes, "core rejected cleanup results; discarding them");
             }
             return true;
         }
         self.is_unauthorized = error.is_unauthorized() && !error.retryable;
         self.event_log.retry_later();
         self.not_before = now + self.backoff.next();
-        tracing::warn!(%error, nodes = self.event_log.open(), "the core cannot be told what was cleaned up");
+        tracing::warn!(%error, nodes = self.event_log.open(), "cannot report cleanup results to the core; retrying");
         false
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         CoreError { what: "change of nodes", status, message: message.into(), retryable: false }
     }
 
-    /// A reporter with so many nodes to tell about.
+    /// A reporter with changes of this many nodes.
     fn reporter(nodes: usize, stop: watch::Receiver<bool>, tell: SendBatch) -> Reporter {
         let mut reporter = Reporter::with_sender(tell, stop, HashMap::new());
         (0..nodes).for_each(|node| reporter.event_log.log(&format!("{node:05}"), "gone", None));
@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn final_report_timeout_covers_all_batches_together() {
-        // Each part is told in a fraction of the first time, but all of them take many times as long.
+        // Each batch takes a fraction of the first timeout, but all of them take many times as long.
         for (final_report_timeout, is_enough) in [(Duration::from_millis(5), false), (LONG, true)] {
             let (_stop, stopped) = watch::channel(true);
             let core: SendBatch = Box::new(|_| {

@@ -1,10 +1,10 @@
-//! One cleanup from the core's query to its last answer.
+//! One cleanup, from the query to the core to its answer.
 //!
-//! Everything is prepared, then deleted level by level. The core is told in small parts as it happens, so that after a
-//! crash it knows what was done; what it was not told is done again, which finds it gone.
+//! All resources are prepared, then deleted stage by stage. Results are reported to the core in small batches while the
+//! cleanup runs, so that it knows them after a crash; a deletion that was not reported is repeated and finds nothing.
 //!
-//! A cleanup that has to end begins nothing more, but waits a while for what was begun: the next one may only begin when
-//! nobody is at work on the same resources any more, and the core should know what was done.
+//! A cleanup that has to end begins nothing more, but waits a while for what was begun: the next one may only begin
+//! when no worker changes the same resources any more, and the core should know the results.
 
 use std::{
     collections::BTreeMap,
@@ -34,9 +34,9 @@ const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
 /// How long it waits for what was begun once it has to end. What is open then is given up together with its worker.
 const DRAIN: Duration = Duration::from_secs(30);
-/// The first pause before the core is asked or told the same again, and the longest.
+/// The first and the longest delay between retries of a request to the core.
 pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// What a cleanup keeps of its time to tell the core.
+/// The part of a cleanup's time that is reserved for reports to the core.
 const RESERVE: Duration = Duration::from_secs(20);
 
 /// How cleanups are done.
@@ -62,7 +62,7 @@ pub(in crate::supervisor) struct Cleanup {
     pub(in crate::supervisor) stop: watch::Receiver<bool>,
 }
 
-/// What it came to.
+/// The outcome of a cleanup.
 #[derive(Default)]
 struct Tally {
     deleted: usize,
@@ -93,7 +93,7 @@ impl Cleanup {
         };
         let graph = match found {
             Ok(graph) => graph,
-            Err(error) => return Answer::Error(format!("the resources to clean up cannot be read: {error}")),
+            Err(error) => return Answer::Error(format!("cannot query the resources to clean up: {error}")),
         };
         let mut plan = planned(graph, Arc::clone(&self.operables)).await;
         if self.setting.dry_run {
@@ -106,7 +106,7 @@ impl Cleanup {
         run.end().await
     }
 
-    /// What is to be cleaned up; the core is asked again while that may help.
+    /// Queries the resources to clean up; transient failures are retried.
     async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
         let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
         retry(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
@@ -139,9 +139,9 @@ struct CleanupRun<'a> {
     reporter: Reporter,
     tally: Tally,
     total: usize,
-    /// It has to end, and until when it waits for what was begun.
+    /// Set when the cleanup has to end: until when it waits for operations in progress.
     stopping: Option<Instant>,
-    /// What preparations removed from resources that are not deleted yet, by node.
+    /// By node: what preparations detached from resources that are not deleted yet.
     detached: BTreeMap<String, Vec<String>>,
 }
 
@@ -161,7 +161,11 @@ impl<'a> CleanupRun<'a> {
 
     fn refuse(&mut self, plan: &Plan) {
         for refusal in &plan.refused {
-            tracing::warn!(resource = refusal.label, reason = refusal.reason, "is marked for cleanup and stays");
+            tracing::warn!(
+                resource = refusal.label,
+                reason = refusal.reason,
+                "resource is marked for cleanup and was rejected"
+            );
             self.reporter.event_log.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
             self.tally.refused += 1;
         }
@@ -178,7 +182,7 @@ impl<'a> CleanupRun<'a> {
         }
     }
 
-    /// Has all of these done, so many at a time, and goes on when all have ended.
+    /// Carries out the operations of one stage, a bounded number at a time, and returns when all have ended.
     async fn stage(&mut self, items: Vec<&Item>, verb: &Verb) {
         let cleanup = self.cleanup;
         let deadline = self.deadline;
@@ -275,7 +279,7 @@ impl<'a> CleanupRun<'a> {
         self.cleanup.core.progress(self.key, &tree);
     }
 
-    /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
+    /// Reports the remaining results to the core within the deadline, and returns the answer to the action.
     async fn end(mut self) -> Answer {
         self.progress();
         for (node, removed) in std::mem::take(&mut self.detached) {
@@ -283,7 +287,7 @@ impl<'a> CleanupRun<'a> {
             tracing::warn!(
                 node,
                 removed = listed(&removed),
-                "a resource stays without what was removed for its deletion"
+                "resource was not deleted, but parts of it were removed for the deletion"
             );
             self.reporter.event_log.log(&node, &text, None);
         }
@@ -307,7 +311,7 @@ impl<'a> CleanupRun<'a> {
     }
 }
 
-/// What was removed, in one text.
+/// Joins the descriptions of what was detached.
 fn listed(removed: &[String]) -> String {
     removed.join("; ")
 }
@@ -316,13 +320,13 @@ fn is_cancelled(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled)
 }
 
-/// Returns when the cleanup has to end; a sender that is gone means that as well.
+/// Returns when the cleanup has to end, also if the sender was dropped.
 pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
-    // Either way it is over.
+    // Both results mean the end.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Has something done to a resource, unless it is to stop before a worker has begun with it.
+/// Carries out an operation on a resource, unless the cleanup has to stop before a worker began it.
 async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
     let failed = |kind, message| Outcome::Failed(Failure { kind, message });
     if *cleanup.stop.borrow() {

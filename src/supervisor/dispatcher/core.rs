@@ -1,4 +1,4 @@
-//! What the core wants, and what it is answered.
+//! Actions and tasks of the core, and their answers.
 
 use std::{
     sync::Arc,
@@ -18,7 +18,7 @@ const _: () =
     assert!(FINAL_REPORT_TIMEOUT.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown must outlast the final report");
 
 impl Dispatcher {
-    /// Is ready for cleanups and tasks, if there is a core.
+    /// Starts the scheduler of cleanups and tasks, if there is a core.
     pub(super) fn start_actions(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
         let Some(core) = &self.core else { return };
         let policy = self.state.policy();
@@ -48,13 +48,13 @@ impl Dispatcher {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
             CoreEvent::Action(Action { key, kind: ActionKind::Collect, .. }) => {
-                tracing::info!(peer = "work", action = %key, "the core wants a collection");
+                tracing::info!(peer = "work", action = %key, "received collect action");
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
             CoreEvent::Action(Action { key, kind: ActionKind::Cleanup, .. }) => {
-                tracing::info!(peer = "work", action = %key, "the core wants a cleanup");
+                tracing::info!(peer = "work", action = %key, "received cleanup action");
                 if let Some(scheduler) = &mut self.scheduler {
                     scheduler.start_cleanup(key);
                 }
@@ -62,7 +62,7 @@ impl Dispatcher {
             CoreEvent::Abort(key) => {
                 let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
                 let ends = self.scheduler.as_mut().is_some_and(|scheduler| scheduler.cancel(&key));
-                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "core aborted action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
@@ -84,7 +84,8 @@ impl Dispatcher {
         self.jobs.core(lost);
     }
 
-    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
+    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has
+    /// them.
     pub(super) fn answer_open(&mut self) {
         if let Some(core) = &self.core
             && let Some((run, progress)) = self.core_progress.take_update(Instant::now())

@@ -1,7 +1,7 @@
-//! The operator: has operations carried out by workers that live as long as they have work.
+//! Operation pool: carries out operations on resources through workers that live as long as they have work.
 //!
-//! One task owns the workers; `pool` decides. Whoever wants an operation waits for its outcome, and always gets one:
-//! from the worker, or because the worker ended, the time was over, or the supervisor stops.
+//! One task owns the workers; `pool` decides. Every request gets exactly one outcome: from its worker, or because the
+//! worker ended, its deadline passed, or the supervisor stops.
 
 mod pool;
 #[cfg(test)]
@@ -32,39 +32,39 @@ use super::{
 };
 use crate::{process::reaper, telemetry::Metrics};
 
-/// Operations that may wait for the operator to look at them.
+/// Requests that may wait for the pool's task.
 const QUEUE: usize = 1024;
 /// Events of workers that may wait.
 const EVENTS: usize = 256;
-/// Stops that may wait: an end in order, and one at once.
+/// Stops that may wait: one with and one without a grace period.
 const STOPS: usize = 2;
 /// Commands to one worker that may wait: more than it can have operations open.
 const COMMANDS: usize = 256;
 
 impl WorkerLifetimes {
-    /// The usual lifetimes, for actions that take at most this long.
+    /// Returns the default lifetimes, for actions with this timeout.
     #[must_use]
     pub fn new(timeout: Duration, stop_grace: Duration) -> Self {
         Self { idle: Duration::from_secs(10), age: timeout, grace: Duration::from_secs(5), stop_grace }
     }
 }
 
-/// What the operator is asked.
+/// A message to the pool's task.
 enum Message {
-    /// To do something, and who waits for it.
+    /// Carry out a request and send its outcome.
     Submit(Pending, oneshot::Sender<Outcome>),
-    /// Not to begin it any more.
+    /// Do not begin a request any more.
     Cancel(u64),
 }
 
-/// Where operations are ordered. Cloning is cheap.
+/// A handle to submit operations. Cloning is cheap.
 #[derive(Clone)]
 pub struct OperationPool {
     messages: mpsc::Sender<Message>,
     next: Arc<AtomicU64>,
 }
 
-/// The running operator.
+/// The running pool.
 pub(super) struct OperationPoolTask {
     pool: OperationPool,
     /// Takes the time from now until KILL.
@@ -73,8 +73,8 @@ pub(super) struct OperationPoolTask {
 }
 
 impl OperationPool {
-    /// Has an operation carried out. Once `cancelled` returns, one that no worker has begun is not begun any more; the
-    /// outcome of one that was begun is waited for. If this is dropped, the operation is given up.
+    /// Carries out an operation. Once `cancelled` returns, an operation that no worker has begun is not begun; the
+    /// outcome of one that was begun is awaited. Dropping the future abandons the operation.
     pub async fn operate(&self, request: Request, cancelled: impl Future<Output = ()>) -> Outcome {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, mut answered) = oneshot::channel();
@@ -85,7 +85,7 @@ impl OperationPool {
         let outcome = tokio::select! {
             outcome = &mut answered => outcome,
             () = cancelled => {
-                // An operator that is gone has dropped the answer too.
+                // A pool that has ended has dropped the reply channel too.
                 let _ = self.messages.send(Message::Cancel(id)).await;
                 answered.await
             }
@@ -94,7 +94,7 @@ impl OperationPool {
     }
 }
 
-/// Somebody who waits for an outcome. When it is dropped, the operator looks at who still waits.
+/// Cancels its request when it is dropped.
 struct ReplyGuard<'o> {
     messages: &'o mpsc::Sender<Message>,
     id: u64,
@@ -102,13 +102,13 @@ struct ReplyGuard<'o> {
 
 impl Drop for ReplyGuard<'_> {
     fn drop(&mut self) {
-        // An operator whose queue is full looks at every order anyway.
+        // With a full queue, the pool finds the closed reply channel by itself.
         let _ = self.messages.try_send(Message::Cancel(self.id));
     }
 }
 
 impl OperationPoolTask {
-    /// Starts an operator for these collectors.
+    /// Starts a pool for these collectors.
     pub(super) fn start(
         policy: &Policy,
         lifetimes: WorkerLifetimes,
@@ -138,9 +138,10 @@ impl OperationPoolTask {
         self.pool.clone()
     }
 
-    /// Ends all workers, which have this time until KILL; open operations fail. A second stop can only shorten the time.
+    /// Ends all workers, which have this time until KILL; open operations fail. A second stop can only shorten the
+    /// time.
     pub(super) fn stop(&self, grace: Duration) {
-        // A full queue holds the same already, and one that has ended needs not be told.
+        // A full queue holds the same stop already; a pool that has ended ignores it.
         let _ = self.stop.try_send(grace);
     }
 
@@ -148,7 +149,7 @@ impl OperationPoolTask {
         self.task.is_finished()
     }
 
-    /// Ends it at once: dropping a session kills its worker.
+    /// Aborts the pool at once: dropping a session kills its worker.
     pub(super) async fn abort(self) {
         self.task.abort();
         // Aborted or not, it is over.
@@ -156,7 +157,7 @@ impl OperationPoolTask {
     }
 }
 
-/// What carries out the decisions.
+/// Carries out the decisions of the pool's state.
 struct Actor {
     state: PoolState,
     metrics: Arc<Metrics>,
@@ -166,7 +167,7 @@ struct Actor {
     replies: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
-/// A worker's session. Dropping it ends the session and with it the worker.
+/// The session of one worker. Dropping it ends the session and the worker.
 struct Session {
     collector: &'static str,
     commands: mpsc::Sender<Command>,
@@ -214,7 +215,7 @@ impl Actor {
         }
     }
 
-    /// Gives up what nobody waits for any more, before anything else is begun.
+    /// Drops requests whose callers have gone, before others are begun.
     fn drop_abandoned(&mut self) {
         let closed = self.replies.iter().filter(|(_, answer)| answer.is_closed()).map(|(id, _)| *id);
         for id in closed.collect::<Vec<_>>() {
@@ -261,7 +262,7 @@ impl Actor {
             Effect::Stop(job, reason, grace) => self.tell(job, Command::Stop(reason, grace)),
             Effect::Reply(id, outcome) => {
                 if let Some(answer) = self.replies.remove(&id) {
-                    // One that no longer waits needs no answer.
+                    // The caller has dropped its receiver; the send error can be ignored.
                     let _ = answer.send(outcome);
                 }
             }
@@ -270,7 +271,7 @@ impl Actor {
 
     fn tell(&self, job: AttemptId, command: Command) {
         if let Some(session) = self.sessions.get(&job) {
-            // The queue holds more than a worker may have open; one that is gone says so by an event.
+            // The queue holds more than a worker may have open; the end of a session is an event.
             let _ = session.commands.try_send(command);
         }
     }

@@ -1,11 +1,11 @@
-//! Which worker carries out which operation: a pure state, tested as sequences of events.
+//! Assignment of operations to workers: a pure state machine, tested as sequences of events.
 //!
 //! A worker serves one account of one collector and has that account's credentials only. A collector has as many of
 //! them as it has workers that collect; an account that finds no room waits until another one's worker is idle. The
-//! operations of a worker that died are given to a new one, once: all of them bear being done twice.
+//! operations of a worker that died are retried once by a new one: all operations are idempotent.
 //!
-//! An operation that is called off is not begun; one that a worker has begun already goes on, as long as somebody waits
-//! for its outcome. A worker whose operations nobody waits for is ended, and its account gets no other one before.
+//! A cancelled operation is not begun; an operation in progress continues while its caller waits for the outcome. A
+//! worker whose operations are all abandoned is stopped, and its account gets no other worker before it has ended.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,9 +29,9 @@ const ATTEMPTS: u32 = 2;
 pub struct WorkerLifetimes {
     /// A worker without operations ends after this.
     pub idle: Duration,
-    /// A worker gets no new operations after this, so that its soft deadline, twice this, meets none.
+    /// A worker gets no new operations after this; its soft deadline is twice this.
     pub age: Duration,
-    /// What a worker has beyond an operation's limit to say that the operation failed.
+    /// Additional time beyond an operation's limit for the worker to report the failure.
     pub grace: Duration,
     /// From TERM to KILL.
     pub stop_grace: Duration,
@@ -44,20 +44,20 @@ pub(super) struct Limit {
     pub(super) process: bool,
 }
 
-/// What is to be done to a resource, and how long it may take.
+/// An operation on a resource, and its time limits.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The collector whose worker does it.
+    /// The collector.
     pub collector: &'static str,
-    /// The account whose worker does it.
+    /// The account.
     pub unit: Unit,
-    /// What to do.
+    /// The operation.
     pub verb: Verb,
     /// The resource, as JSON of a subject.
     pub subject: String,
-    /// The most that a worker may take for it; waiting for a worker does not count.
+    /// The time limit of the worker; the wait for a worker does not count.
     pub limit: Duration,
-    /// When it must be over, the waiting included.
+    /// When the operation must have ended, the wait included.
     pub deadline: Instant,
 }
 
@@ -66,13 +66,13 @@ pub struct Request {
 pub(super) struct Pending {
     pub(super) id: u64,
     pub(super) request: Box<Request>,
-    /// How often it was given to a worker.
+    /// How often the operation was given to a worker.
     attempts: u32,
-    /// When the worker that has it must be done with it.
+    /// When the current worker must have finished the operation.
     until: Instant,
-    /// It is not to be begun again.
+    /// The operation must not be begun again.
     is_cancelled: bool,
-    /// Nobody waits for its outcome.
+    /// The caller no longer waits for the outcome.
     is_abandoned: bool,
 }
 
@@ -83,22 +83,22 @@ impl Pending {
     }
 }
 
-/// What happened.
+/// An input of the pool.
 #[derive(Debug)]
 pub(super) enum Event {
     Requested(Pending),
-    /// It is not to be begun any more.
+    /// The request must not be begun any more.
     Cancelled(u64),
-    /// Nobody waits for it any more.
+    /// The caller no longer waits.
     Abandoned(u64),
     Operated(AttemptId, u64, Outcome),
     Ended(AttemptId, AttemptOutcome),
     Tick,
-    /// To end everything, with this time until KILL.
+    /// Stop all workers, with this time until KILL.
     Stop(Duration),
 }
 
-/// What is to be done.
+/// A decision of the pool.
 #[derive(Debug)]
 pub(super) enum Effect {
     Start(AttemptSpec),
@@ -114,7 +114,7 @@ struct Worker {
     open: BTreeMap<u64, Pending>,
     born: Instant,
     idle_since: Instant,
-    /// It was told to end, and when it must have.
+    /// Set when the worker was asked to end: when it must have ended.
     ending: Option<Instant>,
 }
 
@@ -280,7 +280,7 @@ impl PoolState {
         if let Some((attempt, worker)) = own {
             return (worker.open.len() < PER_WORKER).then_some(*attempt);
         }
-        // Nobody else begins while a worker that gets nothing more, old or being ended, may be at work in the account.
+        // No other worker begins while an old or stopping one may have operations in progress in the account.
         if of_collector().any(|(_, worker)| worker.unit == pending.unit && !worker.open.is_empty()) {
             return None;
         }
@@ -316,7 +316,7 @@ impl PoolState {
     }
 }
 
-/// The outcome of what is not done because everything ends.
+/// Returns the outcome of an operation that is not carried out because the supervisor stops.
 pub(super) fn stopping() -> Outcome {
     cancelled("ckworker is stopping")
 }

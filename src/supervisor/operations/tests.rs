@@ -36,7 +36,7 @@ impl Play {
         Request { collector: "aws", unit, verb: Verb::Delete, subject: String::new(), limit, deadline }
     }
 
-    /// What is done, in short words.
+    /// Returns the effects in short words.
     fn step(&mut self, event: Event) -> Vec<String> {
         self.state.step(event, self.now).into_iter().map(short).collect()
     }
@@ -192,7 +192,7 @@ fn abandoned_operation_is_skipped_or_its_worker_stopped() {
     assert_eq!(play.step(Event::Abandoned(3)), [""; 0]);
     assert_eq!(play.step(Event::Abandoned(1)), [""; 0], "the other operation is waited for");
     assert_eq!(play.step(Event::Abandoned(2)), ["kill 0 abandoned"]);
-    // What is pending next, perhaps of the same resources, waits until the worker is gone.
+    // The next request, perhaps for the same resource, waits until the worker has ended.
     assert_eq!(play.request(4, "a"), [""; 0]);
     let ended = Event::Ended(AttemptId(0), AttemptOutcome::Stopped(StopReason::Abandoned, String::new()));
     let effects = play.step(ended);
@@ -282,7 +282,7 @@ async fn second_stop_reaches_workers() {
     let late = Request { deadline: Instant::now(), ..request.clone() };
     let begun = tokio::spawn(async move { pool.operate(request, std::future::pending()).await });
     tokio::task::yield_now().await;
-    // Orders are taken one after the other: when this one is answered, the other has its worker.
+    // Requests are handled in order: when this one has its outcome, the other has its worker.
     assert!(matches!(task.pool().operate(late, std::future::pending()).await, Outcome::Failed(_)));
     task.stop(long);
     assert_eq!(begun.await.ok(), Some(stopping()));

@@ -1,4 +1,4 @@
-//! The units of one collector: how far each is, and which one is next.
+//! The units of one collector: the state of each, and which one is next.
 //!
 //! Queues and counters answer what every event asks, so that no event looks at all units. The state of a unit changes
 //! in this file only, which keeps them right.
@@ -17,16 +17,16 @@ use crate::supervisor::{
     report::{Outcome, UnitReport},
 };
 
-/// How far a unit is.
+/// The state of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::supervisor) enum UnitState {
-    /// It waits for its turn or for its next attempt.
+    /// The unit waits for its turn or for its next attempt.
     Queued(Instant),
-    /// A worker has it.
+    /// A worker collects the unit.
     Running(AttemptId),
-    /// It is kept.
+    /// The unit is complete and kept.
     Complete(UnitStats),
-    /// It is given up, and why.
+    /// The unit has failed for good.
     Failed(Trouble),
 }
 
@@ -40,7 +40,7 @@ impl UnitState {
     }
 }
 
-/// One unit of a collector.
+/// A unit of a collector.
 #[derive(Debug)]
 pub(in crate::supervisor) struct UnitRun {
     pub(in crate::supervisor) unit: Unit,

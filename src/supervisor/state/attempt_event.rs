@@ -1,4 +1,4 @@
-//! One event of one worker: what it means for the worker's collector and units.
+//! Handles the events of one attempt: their consequences for its collector and units.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::supervisor::{
 /// The largest number of units in a plan.
 const MAX_UNITS: usize = 100_000;
 
-/// One event of one job, with what it is about.
+/// The context of one event of an attempt.
 pub(super) struct Scope<'a> {
     pub(super) policy: &'a Policy,
     pub(super) run: RunId,
@@ -43,7 +43,7 @@ impl Scope<'_> {
             AttemptEvent::UnitComplete(unit, stats) => self.unit_complete(unit, stats),
             AttemptEvent::UnitFailed(unit, failure) => self.unit_failed(unit, &Trouble::from(failure)),
             AttemptEvent::Ended(outcome) => self.ended(outcome),
-            // Workers that operate are the operator's.
+            // Workers that operate belong to the operation pool.
             AttemptEvent::Operated(..) => {}
         }
         true
@@ -53,12 +53,12 @@ impl Scope<'_> {
         UnitKey { run: self.run, collector: self.collector.policy.name, unit }
     }
 
-    /// The unit, if it is this attempt's to speak of.
+    /// Returns the unit, if this attempt holds it.
     fn own_unit(&mut self, unit: u32) -> Option<&mut UnitRun> {
         self.collector.units.held_by(self.attempt, unit)
     }
 
-    /// Takes a plan; false if it is none to work on.
+    /// Takes the units of a plan; returns false if there are too many.
     fn planned(&mut self, plan: Plan) -> bool {
         if self.assignment.unit.is_some() || self.collector.phase != Phase::Planning {
             return true;
@@ -70,7 +70,7 @@ impl Scope<'_> {
         }
         let labels = plan.units.iter().map(|unit| unit.label.clone()).collect();
         self.effects.push(Effect::Notify(Notice::Planned { collector: name, units: labels }));
-        // With a plan of its own kind of worker, the units wait for theirs; otherwise this worker has them all.
+        // With forked units, each waits for a worker of its own; otherwise this worker has them all.
         self.collector.units = if self.collector.policy.units.fork {
             Units::queued(plan.units, self.now)
         } else {

@@ -1,10 +1,10 @@
-//! The workers that have not ended, and what each of them has.
+//! The attempts that have not ended, and what each of them executes.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{AttemptId, RunId, StopReason};
 
-/// What a worker has.
+/// What an attempt executes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assignment {
     pub(super) run: RunId,
@@ -14,12 +14,12 @@ pub(super) struct Assignment {
     stopped: Option<StopReason>,
 }
 
-/// The workers that have not ended.
+/// The attempts that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     open: BTreeMap<AttemptId, Assignment>,
     next: u64,
-    /// Those that were not told to stop.
+    /// The number of attempts that were not asked to stop.
     live: usize,
 }
 
@@ -46,12 +46,12 @@ impl Attempts {
         self.open.is_empty()
     }
 
-    /// Whether a worker was not told to stop.
+    /// Returns whether an attempt was not asked to stop.
     pub(super) fn has_live(&self) -> bool {
         self.live > 0
     }
 
-    /// Notes that a worker is told to stop, also if it was before; whether there is one.
+    /// Marks an attempt as stopped, also if it was before; returns whether it exists.
     pub(super) fn stop(&mut self, id: AttemptId, reason: StopReason) -> bool {
         let Some(attempt) = self.open.get_mut(&id) else { return false };
         self.live -= usize::from(attempt.stopped.is_none());
@@ -59,7 +59,7 @@ impl Attempts {
         true
     }
 
-    /// Notes that all workers are told to stop, also those that were before.
+    /// Marks all attempts as stopped, also those that were before.
     pub(super) fn stop_all(&mut self, reason: StopReason) -> impl Iterator<Item = AttemptId> {
         self.live = 0;
         self.open.iter_mut().map(move |(id, attempt)| {
@@ -68,7 +68,7 @@ impl Attempts {
         })
     }
 
-    /// Notes that the workers of a run are told to stop, and returns those that were not before.
+    /// Marks the attempts of a run as stopped, and returns those that were not before.
     pub(super) fn stop_run(&mut self, run: RunId, reason: StopReason) -> Vec<AttemptId> {
         let live = self.open.iter_mut().filter(|(_, attempt)| attempt.run == run && attempt.stopped.is_none());
         let stopped = live.map(|(id, attempt)| {

@@ -17,7 +17,7 @@ impl State {
         }
     }
 
-    /// Ends a worker whose answer is of no use.
+    /// Stops a worker whose result cannot be used.
     pub(super) fn stop_attempt(
         &mut self,
         id: AttemptId,
@@ -30,17 +30,17 @@ impl State {
         }
     }
 
-    /// Gives up a delivery that did not end in its time. It should have, by itself; this holds also if it hangs.
+    /// Cancels a delivery that did not end at its own deadline, such as one that hangs.
     pub(super) fn give_up_delivery(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let late = |run: &mut Run| run.delivering && run.limits.is_some_and(|limits| now >= limits.end);
         let Some(run) = self.runs.pop_front_if(late) else { return };
         effects.push(Effect::CancelDelivery(run.id));
-        let message = "the time was over before the graph was delivered (see --timeout)".to_owned();
+        let message = "run timeout exceeded before the graph was delivered (--timeout)".to_owned();
         let error = DeliveryError { message, nothing: false };
         effects.push(Effect::FinishRun(run.id, RunOutcome::Ended(run.report(now), Err(error))));
     }
 
-    /// Gives up a run; its workers get the usual grace.
+    /// Aborts a run; its workers get the usual grace period.
     pub(super) fn abort(&mut self, id: RunId, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.iter().position(|run| run.id == id).and_then(|at| self.runs.remove(at)) else {
             return;
@@ -50,11 +50,11 @@ impl State {
         if run.delivering {
             effects.push(Effect::CancelDelivery(id));
         }
-        effects.push(Effect::FinishRun(id, RunOutcome::Refused("the core called the collection off".into())));
+        effects.push(Effect::FinishRun(id, RunOutcome::Refused("the core aborted the collection".into())));
     }
 }
 
-/// Ends the workers of a run whose time is over; what has not begun will not begin.
+/// Stops the workers of a run whose hard deadline has passed, and fails what has not begun.
 pub(super) fn overdue(
     run: &mut Run,
     attempts: &mut Attempts,

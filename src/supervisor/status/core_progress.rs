@@ -1,4 +1,4 @@
-//! How far a run is, in the form in which a core shows it: a part for each unit, below its collector.
+//! The progress of a run in the form that the core shows: a part for each unit, below its collector.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +10,13 @@ use crate::{
     supervisor::event::{Notice, RunId},
 };
 
-/// How often the progress within units is told.
+/// The interval of updates about the progress within units.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most units that are shown; beyond it they are counted by collector.
+/// The largest number of units with a part each; more units are counted by collector.
 const MAX_UNITS: usize = 200;
 
-/// The run that is under way.
+/// The progress of the current run.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct CoreProgress {
     run: Option<RunId>,
@@ -24,7 +24,7 @@ pub(in crate::supervisor) struct CoreProgress {
     /// The labels of units that are under way.
     labels: BTreeMap<(&'static str, u32), String>,
     has_update: bool,
-    /// Whether the news can wait.
+    /// Whether the update can wait for the interval.
     is_minor: bool,
     sent: Option<Instant>,
 }
@@ -47,7 +47,7 @@ impl Units {
 }
 
 impl CoreProgress {
-    /// Takes note of what happened.
+    /// Records a notice.
     pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Planned { collector, units } => {
@@ -78,12 +78,12 @@ impl CoreProgress {
         }
     }
 
-    /// Forgets everything, as the run is over.
+    /// Clears the progress at the end of a run.
     pub(in crate::supervisor) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// The run and how far it is, if there is something new to tell.
+    /// Returns the run and its progress if an update is due.
     pub(in crate::supervisor) fn take_update(&mut self, now: Instant) -> Option<(RunId, ProgressTree)> {
         let is_early = self.sent.is_some_and(|sent| now.saturating_duration_since(sent) < INTERVAL);
         let run = self.run.filter(|_| self.has_update && !(self.is_minor && is_early))?;

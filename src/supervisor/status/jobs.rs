@@ -1,7 +1,7 @@
-//! The state of every job as `/jobs` shows it.
+//! The table of jobs that `/jobs` shows.
 //!
 //! A job is a plan or a unit, over all its attempts. Units are shown from the moment they are planned: those that wait
-//! for a place are work that is still to come. When the run is over, its report has the last word.
+//! for a place are work that is still to come. When the run is over, its report decides.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,7 +30,7 @@ type Key = (&'static str, Option<u32>);
 /// All jobs of the current run, or of the last one.
 pub(in crate::supervisor) struct JobTable {
     senders: StatusSenders,
-    /// Where each job is in the published list.
+    /// The index of each job in the published list.
     places: BTreeMap<Key, usize>,
     /// The worker of each job that has one.
     workers: BTreeMap<Key, AttemptId>,
@@ -39,7 +39,7 @@ pub(in crate::supervisor) struct JobTable {
     attempts: BTreeMap<AttemptId, Attempt>,
 }
 
-/// What one worker has done so far.
+/// The counts of one attempt so far.
 struct Attempt {
     key: Key,
     /// Whether the units that it plans get workers of their own.
@@ -66,7 +66,7 @@ impl JobTable {
         self.senders.core.send_replace(status);
     }
 
-    /// A worker is being started; a later attempt takes the place of an earlier one.
+    /// Adds the attempt of a job; a later attempt replaces an earlier one.
     pub(in crate::supervisor) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
         self.turn_to(spec.run);
         let (unit, id) = match &spec.kind {
@@ -89,7 +89,7 @@ impl JobTable {
                 job.reason = None;
             },
         );
-        // Of the worker before nothing more is to be heard.
+        // Later events of the worker before are ignored.
         if let Some(before) = self.workers.insert(key, spec.id) {
             self.attempts.remove(&before);
         }
@@ -133,7 +133,7 @@ impl JobTable {
         }
     }
 
-    /// What is to be tried again waits.
+    /// Sets a job that is retried to waiting.
     pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
         if let Notice::Retry { collector, unit, reason, .. } = notice {
             let id = unit.and_then(|unit| self.units.get(collector)?.get(unit as usize)).cloned();
@@ -148,7 +148,7 @@ impl JobTable {
         }
     }
 
-    /// Nothing of this run will change any more.
+    /// Sets the final states of a run's jobs.
     pub(in crate::supervisor) fn run_over(&mut self, run: RunId, conclusion: &RunOutcome) {
         if self.senders.status.borrow().run != Some(run.0) {
             return;
@@ -194,7 +194,7 @@ impl JobTable {
         let reason = (*outcome != AttemptOutcome::Finished).then(|| outcome.message());
         self.update(attempt.key, |job| {
             job.pid = None;
-            // What failed and is to be tried again waits already.
+            // A failed job that is retried waits already.
             if job.state == JobState::Waiting {
                 return;
             }
@@ -216,7 +216,7 @@ impl JobTable {
         }
     }
 
-    /// Changes a job in its place: a list of all jobs for each piece of news would be too much of many accounts.
+    /// Changes a job in place, as a copy of all jobs for each change would be too expensive.
     fn update(&self, key: Key, change: impl FnOnce(&mut JobStatus)) {
         if let Some(place) = self.places.get(&key) {
             self.senders.status.send_modify(|snapshot| {
@@ -242,7 +242,7 @@ impl JobTable {
 }
 
 impl Attempt {
-    /// Takes note of the nodes of a unit, and answers those of all units.
+    /// Sets the number of nodes of a unit, and returns that of all units.
     fn found(&mut self, unit: u32, nodes: u64) -> u64 {
         let before = self.nodes.insert(unit, nodes).unwrap_or_default();
         self.total = self.total - before + nodes;
@@ -270,7 +270,7 @@ fn waiting(collector: &str, name: String, unit: Option<&str>) -> JobStatus {
     }
 }
 
-/// What the report says of a job.
+/// Sets a job to its final state in the report.
 fn settle(job: &mut JobStatus, (collector, unit): Key, report: &RunReport) {
     let Some(collector) = report.collectors.iter().find(|found| found.name == collector) else { return };
     match unit.and_then(|unit| collector.units.get(unit as usize)) {

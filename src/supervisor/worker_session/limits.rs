@@ -1,4 +1,4 @@
-//! What the units of one worker have sent, and how much of it may be kept.
+//! Buffers of one worker's units, and the limits on their size.
 //!
 //! What is counted is what it takes in the memory of the supervisor, and not what it took in a frame: a node whose line
 //! is empty takes some fifty bytes all the same. Lines are counted by themselves, as they go to a file when there are
@@ -26,13 +26,13 @@ pub(super) struct UnitBuffers {
     advice: Option<&'static str>,
     /// Units that may be open at the same time.
     pool: usize,
-    /// Those that are not over.
+    /// Units that have not ended.
     units: BTreeMap<u32, Unit>,
-    /// Those that have begun and are not over.
+    /// Units that have begun and have not ended.
     open: BTreeMap<u32, UnitStore>,
-    /// What is kept in memory in all, in bytes; units that are complete stay until their run is delivered.
+    /// Memory of all units in bytes; complete units stay until their run is delivered.
     memory: u64,
-    /// The lines that were kept in all, in bytes.
+    /// All lines in bytes.
     lines: u64,
 }
 
@@ -64,13 +64,13 @@ impl UnitBuffers {
 
     pub(super) fn begin(&mut self, unit: u32) -> Result<(), SessionEnd> {
         let Some(account) = self.units.get(&unit).map(Account::from) else {
-            return Err(protocol(format!("it began unit {unit}, which it does not have")));
+            return Err(protocol(format!("unit {unit} is not part of the job")));
         };
         if self.is_open(unit) {
-            return Err(protocol(format!("it began unit {unit} twice")));
+            return Err(protocol(format!("unit {unit} was started twice")));
         }
         if self.open.len() >= self.pool {
-            return Err(protocol(format!("it began more than {} units at the same time", self.pool)));
+            return Err(protocol(format!("more than {} units were open at the same time", self.pool)));
         }
         let store = UnitStore::new(account, &self.spool);
         self.memory += store.memory();
@@ -85,7 +85,7 @@ impl UnitBuffers {
         add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
     ) -> Result<(), SessionEnd> {
         let Some(store) = self.open.get_mut(&unit) else {
-            return Err(protocol(format!("it sent something of unit {unit} before it began")));
+            return Err(protocol(format!("data of unit {unit} before its start")));
         };
         let (memory, lines) = (store.memory(), store.line_bytes());
         add(store)?;
@@ -98,7 +98,7 @@ impl UnitBuffers {
         self.check()
     }
 
-    /// Counts a gap, also one that is not kept because there are so many.
+    /// Counts a gap, also one that is not kept.
     pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), SessionEnd> {
         self.memory += truncate::gap_bytes(gap) as u64;
         self.check()
@@ -107,7 +107,7 @@ impl UnitBuffers {
     /// Ends a unit, if all arrived that was sent.
     pub(super) fn complete(&mut self, unit: u32, counts: Counts) -> Result<CompleteUnit, SessionEnd> {
         let Some(store) = self.open.remove(&unit) else {
-            return Err(protocol(format!("it finished unit {unit} before it began")));
+            return Err(protocol(format!("unit {unit} was finished before its start")));
         };
         self.memory -= store.memory();
         let complete = store.complete(counts).map_err(protocol)?;

@@ -1,4 +1,4 @@
-//! Judges by a worker's signs of life whether its job makes progress.
+//! Judges by a worker's activity frames whether its job makes progress.
 //!
 //! A worker that is silent is another matter: it has died, is stopped, or computes without a pause. A worker that sends
 //! [`Activity`] runs, and says which units are quiet and what they wait for.
@@ -9,14 +9,14 @@ use worker_proto::{Activity, QuietUnit, WaitOn};
 
 use super::Timeouts;
 
-/// What a worker's activity means.
+/// The result of judging an activity frame.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Judgement {
     /// Units that are worth a line in the log, each with the time in which it made no progress and what it waits for.
     pub(super) notices: Vec<(u32, Duration, String)>,
     /// Units that were named and make progress again.
     pub(super) resumed: Vec<u32>,
-    /// Why nothing will come of the job any more.
+    /// Why the job is stalled, if it is.
     pub(super) stalled: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// Judges one sign of life. `is_answering` says that the supervisor still owes the worker an answer.
+    /// Judges one activity frame. `is_answering` says that a reply of the supervisor is still pending.
     pub(super) fn judge(&mut self, activity: &Activity, timeouts: &Timeouts, is_answering: bool) -> Judgement {
         let mut judgement = Judgement { stalled: stalled(activity, timeouts, is_answering), ..Judgement::default() };
         let is_quiet = |unit: &u32| activity.quiet.iter().any(|quiet| quiet.unit == *unit);

@@ -1,8 +1,8 @@
-//! The supervisor's end of one worker: start it, talk to it, keep what its units sent, end it.
+//! The session with one worker: starts it, exchanges frames with it, buffers its units, and terminates it.
 //!
-//! A link is one task that owns one worker from start to end. It trusts nothing that the worker says: frames are
-//! bounded, units must be the job's own, counts must match, and silence has a limit. What it hears it tells the
-//! dispatcher as [`AttemptEvent`]s; the last of them is always [`AttemptEvent::Ended`].
+//! A session is one task that owns one worker for its lifetime and treats its input as untrusted: frames are bounded,
+//! units must be the job's own, counts must match, and silence has a limit. It reports to the dispatcher with
+//! [`AttemptEvent`]s; the last of them is always [`AttemptEvent::Ended`].
 
 mod limits;
 mod liveness;
@@ -33,18 +33,18 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How much patience a link has.
+/// The timeouts of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From start to the worker's greeting.
+    /// From the start to the worker's `Ready`.
     pub handshake: Duration,
     /// Between two frames: a worker that is silent for longer has died or is stopped.
     pub silence: Duration,
-    /// Without progress, until the log names what a unit waits for; twice the time for each further line.
+    /// Without progress, until the log names the calls that a unit waits for; twice the time for each further line.
     pub notice: Duration,
-    /// Without progress of any unit, while nothing outside the worker will wake one: then the worker is ended.
+    /// Without progress of any unit, while nothing outside the worker will wake one, until the worker is stopped.
     pub stall: Duration,
-    /// The same while a unit waits for a call or for an answer of the supervisor. Longer than a call may take.
+    /// The same while a unit waits for a call or for a reply of the supervisor. Longer than a call may take.
     pub longest_wait: Duration,
     /// From the last frame to the exit.
     pub exit: Duration,
@@ -66,7 +66,8 @@ impl Default for Timeouts {
     }
 }
 
-/// How much of what a worker sends is kept. Beyond, the worker is ended: it would cost all others their supervisor.
+/// The limits on the data of a worker. A worker above a limit is killed, before the supervisor runs out of memory and
+/// all workers end.
 ///
 /// An account of a million resources takes some 300 MiB beside its lines.
 #[derive(Clone, Copy, Debug)]
@@ -85,16 +86,16 @@ impl Default for Limits {
     }
 }
 
-/// What all links share.
+/// The context that all sessions share.
 #[derive(Clone)]
 pub struct SessionContext {
-    /// What is started as a worker process.
+    /// The program of worker processes.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
     pub memory_limit: u64,
-    /// How much patience to have.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// How much to keep of what a worker sends.
+    /// The limits on the data of a worker.
     pub limits: Limits,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
@@ -102,7 +103,7 @@ pub struct SessionContext {
     pub level: worker_proto::Level,
     /// Where lines wait.
     pub spool: Spool,
-    /// What workers share.
+    /// Values that the workers of a run share.
     pub shared_values: Arc<SharedValues>,
     /// Where complete units are kept.
     pub completed_units: Arc<CompletedUnits>,
@@ -112,7 +113,7 @@ pub struct SessionContext {
     pub events: mpsc::Sender<(AttemptId, AttemptEvent)>,
 }
 
-/// What a link needs to know of its collector.
+/// The part of a session's context that depends on its collector.
 #[derive(Clone)]
 pub struct SessionCollector {
     /// The settings, secrets left out.
@@ -121,7 +122,7 @@ pub struct SessionCollector {
     pub broker: Option<Arc<dyn Broker>>,
 }
 
-/// The name of a job in logs, metrics and the process list of `/jobs`.
+/// Returns the name of a job in logs, metrics and `/jobs`.
 #[must_use]
 pub fn job_name(spec: &AttemptSpec) -> String {
     match &spec.kind {
@@ -132,7 +133,7 @@ pub fn job_name(spec: &AttemptSpec) -> String {
     }
 }
 
-/// Runs one job from start to end.
+/// Runs one attempt from start to end.
 pub async fn run(
     spec: AttemptSpec,
     collector: SessionCollector,
@@ -151,22 +152,22 @@ pub async fn run(
     };
     let outcome = catch_panic(session).await;
     context.shared_values.release(run, from, id);
-    // A dispatcher that is gone needs to know nothing.
+    // The dispatcher has exited; the send error can be ignored.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
 
-/// The outcome, also if the conversation panics: a job that never ends would hold up its run for ever.
+/// Returns the outcome, also if the session panics: an attempt that never ends would block its run.
 async fn catch_panic(session: impl Future<Output = AttemptOutcome>) -> AttemptOutcome {
     AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|_| internal_error())
 }
 
-/// The outcome of a job that ended by a fault of the supervisor.
+/// Returns the outcome of a session that panicked.
 fn internal_error() -> AttemptOutcome {
     let message = "internal error: worker session panicked; please report this bug".to_owned();
     AttemptOutcome::Failed(Failure { kind: FailureKind::Internal, message })
 }
 
-/// The job as the worker gets it.
+/// Returns the frame with the job.
 fn job_frame(name: &str, spec: &AttemptSpec, settings: &Settings, level: worker_proto::Level) -> Job {
     let soft = spec.soft_deadline.saturating_duration_since(std::time::Instant::now());
     Job {
@@ -179,12 +180,12 @@ fn job_frame(name: &str, spec: &AttemptSpec, settings: &Settings, level: worker_
     }
 }
 
-/// Where the nodes of a unit of this job are kept.
+/// Returns the key of a unit of this job.
 fn unit_key(spec: &AttemptSpec, unit: u32) -> UnitKey {
     UnitKey { run: spec.run, collector: spec.collector, unit }
 }
 
-/// A context whose workers say nothing and do not end by themselves.
+/// A context whose workers send nothing and do not exit by themselves.
 #[cfg(test)]
 pub(super) fn idle_context() -> SessionContext {
     SessionContext {

@@ -1,4 +1,4 @@
-//! What a worker asks for: credentials of its units, and values that all units share.
+//! A worker's pending requests to the supervisor: credentials of its units, and shared values.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     process::StopReason,
 };
 
-/// Questions for shared values that a worker may have open; it asks for each key once.
+/// Requests for shared values that a worker may have open; it requests each key once.
 const MAX_SHARED_REQUESTS: usize = 1000;
 
 impl WorkerSession<'_> {
@@ -28,10 +28,10 @@ impl WorkerSession<'_> {
         let subject = match (unit, self.buffers.unit(unit)) {
             (COLLECTOR_INDEX, _) if matches!(self.spec.kind, JobKind::Plan | JobKind::PlanAndCollect { .. }) => None,
             (_, Some(unit)) if is_held => Some(unit.clone()),
-            _ => return Err(protocol(format!("it wants credentials of unit {unit}, which it is not at work on"))),
+            _ => return Err(protocol(format!("credentials of unit {unit} were requested, which is not in progress"))),
         };
         if !self.credentials.insert(unit) {
-            return Err(protocol(format!("it wants credentials of unit {unit} while they are on their way")));
+            return Err(protocol(format!("credentials of unit {unit} were requested twice")));
         }
         let limit = self.context.timeouts.credentials;
         self.replies.spawn(async move {
@@ -47,10 +47,12 @@ impl WorkerSession<'_> {
 
     pub(super) fn request_shared_value(&mut self, key: String) -> Result<(), SessionEnd> {
         if key.len() > MAX_KEY {
-            return Err(protocol(format!("it wants a shared value with a key of {} bytes", key.len())));
+            return Err(protocol(format!("a shared value was requested with a key of {} bytes", key.len())));
         }
         if self.shared_requests >= MAX_SHARED_REQUESTS {
-            return Err(protocol(format!("it wants more than {MAX_SHARED_REQUESTS} shared values at the same time")));
+            return Err(protocol(format!(
+                "more than {MAX_SHARED_REQUESTS} shared values were requested at the same time"
+            )));
         }
         self.shared_requests += 1;
         let answer = self.context.shared_values.request(&self.spec, &key);
@@ -64,7 +66,7 @@ impl WorkerSession<'_> {
         Ok(())
     }
 
-    /// What was looked for was found, or the search for it has a fault.
+    /// Sends the reply to a request, or stops the worker if the task that looked for it panicked.
     pub(super) fn send_reply(
         &mut self,
         reply: Result<ToWorker, JoinError>,

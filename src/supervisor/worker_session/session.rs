@@ -1,4 +1,4 @@
-//! The conversation with one worker.
+//! The exchange of frames with one worker.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -28,18 +28,18 @@ use crate::{
     supervisor::event::{AttemptEvent, AttemptOutcome, AttemptSpec},
 };
 
-/// What a link is told while it runs.
+/// A command to a session.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Stop the worker, with this time until KILL.
     Stop(StopReason, Duration),
-    /// Have it carry out an operation.
+    /// Have the worker carry out an operation.
     Operate(Operation),
-    /// Let it end when its operations have ended.
+    /// Let the worker exit when its operations have ended.
     Finish,
 }
 
-/// The state of one conversation.
+/// The state of one session.
 pub(super) struct WorkerSession<'a> {
     name: &'a str,
     pub(super) spec: AttemptSpec,
@@ -48,7 +48,7 @@ pub(super) struct WorkerSession<'a> {
     planned: bool,
     pub(super) buffers: UnitBuffers,
     liveness: Liveness,
-    /// Answers that are being looked for.
+    /// Replies in preparation.
     pub(super) replies: JoinSet<ToWorker>,
     /// The units whose credentials are among them.
     pub(super) credentials: BTreeSet<u32>,
@@ -79,7 +79,7 @@ impl<'a> WorkerSession<'a> {
         }
     }
 
-    /// Talks until the worker is over, ends it, and says how it ended.
+    /// Exchanges frames until the session ends, terminates the worker, and returns the outcome.
     pub(super) async fn run(mut self, transport: Transport, mut commands: mpsc::Receiver<Command>) -> AttemptOutcome {
         let Transport { reader, writer, stderr, mut handle } = transport;
         let (mut frames, reading) = read_frames(FrameReader::new(reader), Arc::clone(&self.context.metrics));
@@ -94,10 +94,10 @@ impl<'a> WorkerSession<'a> {
             }
         };
         if matches!(&end, SessionEnd::Stop(_, grace, _) if !grace.is_zero()) {
-            // One that does not read is ended by the next step.
+            // A worker that does not read `Cancel` is terminated in the next step.
             let _ = out.try_send(ToWorker::Cancel);
         }
-        // The writer ends with what it has, and the worker sees the end of its stream.
+        // The writer finishes its queue, and the worker reads the end of its stream.
         drop(out);
         let exit = termination::wait_for_exit(&mut handle, &mut frames, &mut commands, &mut escalation, |event| {
             self.relay_event(event)
@@ -119,7 +119,7 @@ impl<'a> WorkerSession<'a> {
             SessionEnd::Version(message) => AttemptOutcome::Version(message),
             SessionEnd::Stop(reason, _, detail) => AttemptOutcome::Stopped(reason, detail),
             SessionEnd::Eof => {
-                tracing::warn!(peer = "worker", job = self.name, %exit, last, "a worker ended without a last word");
+                tracing::warn!(peer = "worker", job = self.name, %exit, last, "worker exited without a result");
                 if exit == ExitReason::Signal(Signal::SIGABRT as i32) && last.starts_with(NO_MEMORY) {
                     let collector = (self.context.find)(self.spec.collector);
                     let advice = collector.and_then(|collector| collector.advice(limits::WORKER_MEMORY));
@@ -144,7 +144,7 @@ impl<'a> WorkerSession<'a> {
         let hello = ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit };
         let job = job_frame(self.name, &self.spec, &self.collector.settings, self.context.level);
         for message in [hello, ToWorker::Job(job)] {
-            // A stream that is broken already is found by the reader.
+            // The reader detects a broken stream.
             let _ = out.send(message).await;
         }
         let (mut is_ready, mut has_exited) = (false, false);
@@ -177,7 +177,7 @@ impl<'a> WorkerSession<'a> {
                     if let Some(end) = end {
                         return end;
                     }
-                    // What it took to handle the frame is no silence of the worker.
+                    // The time to handle the frame does not count as silence of the worker.
                     last_input = Instant::now();
                 }
                 _ = handle.wait(), if !has_exited => {
@@ -194,7 +194,7 @@ impl<'a> WorkerSession<'a> {
         }
     }
 
-    /// What came from the stream, `None` if nothing came in time; an end if nothing more will or may come.
+    /// Handles the next item of the stream, or `None` after a timeout. Returns why the session ends, if it does.
     async fn handle_input(
         &mut self,
         frame: Option<Option<Result<FromWorker, ProtoError>>>,
@@ -209,9 +209,9 @@ impl<'a> WorkerSession<'a> {
                 None
             }
             Some(Some(Ok(frame))) if *is_ready => self.handle_frame(frame, out).await,
-            Some(Some(Ok(_))) => Some(protocol("it did not greet first")),
+            Some(Some(Ok(_))) => Some(protocol("the first frame was not Ready")),
             Some(Some(Err(error @ ProtoError::Version { .. }))) => Some(SessionEnd::Version(error.to_string())),
-            // A worker that is killed may be in the middle of a frame; how it ended says more.
+            // A worker may be killed in the middle of a frame; its exit reason says more.
             Some(Some(Err(ProtoError::Truncated | ProtoError::Io(_))) | None) => Some(SessionEnd::Eof),
             Some(Some(Err(error))) => Some(protocol(error)),
             None if has_exited => Some(SessionEnd::Eof),
@@ -220,17 +220,17 @@ impl<'a> WorkerSession<'a> {
         }
     }
 
-    /// One frame of a greeted worker; an end if it was the last one or cannot be.
+    /// Handles a frame after the handshake. Returns why the session ends, if it does.
     async fn handle_frame(&mut self, frame: FromWorker, out: &mpsc::Sender<ToWorker>) -> Option<SessionEnd> {
         match frame {
-            FromWorker::Ready { .. } => return Some(protocol("it greeted twice")),
+            FromWorker::Ready { .. } => return Some(protocol("Ready was sent twice")),
             FromWorker::Alive(activity) => return self.handle_activity(&activity).await,
             FromWorker::Operated { id, outcome } if self.operates() => {
                 self.emit(AttemptEvent::Operated(id, truncate::outcome(outcome))).await;
             }
             FromWorker::Plan(plan) => {
                 if self.planned || !matches!(self.spec.kind, JobKind::Plan | JobKind::PlanAndCollect { .. }) {
-                    return Some(protocol("it sent a plan that was not asked for"));
+                    return Some(protocol("an unexpected plan"));
                 }
                 self.planned = true;
                 let plan = truncate::plan(plan);
@@ -247,8 +247,8 @@ impl<'a> WorkerSession<'a> {
             FromWorker::Failed(failure) => {
                 return Some(SessionEnd::Reported(AttemptOutcome::Failed(truncate::failure(failure))));
             }
-            FromWorker::Operated { .. } => return Some(protocol("it speaks of operations and has none")),
-            _ if self.operates() => return Some(protocol("it collects, but was asked for operations")),
+            FromWorker::Operated { .. } => return Some(protocol("a result of an operation, but the job has none")),
+            _ if self.operates() => return Some(protocol("data of a collection, but the job has operations")),
             FromWorker::UnitStarted { unit }
             | FromWorker::Nodes { unit, .. }
             | FromWorker::Edges { unit, .. }
@@ -259,17 +259,17 @@ impl<'a> WorkerSession<'a> {
             | FromWorker::UnitFailed { unit, .. }
                 if self.buffers.unit(unit).is_none() && unit != COLLECTOR_INDEX =>
             {
-                return Some(protocol(format!("it spoke of unit {unit}, which it does not have")));
+                return Some(protocol(format!("unit {unit} is not part of the job")));
             }
             frame => return self.handle_unit_frame(frame).await,
         }
         None
     }
 
-    /// Names units that make no progress, and ends a worker of which nothing will come any more.
+    /// Logs units that make no progress, and stops a stalled worker.
     async fn handle_activity(&mut self, activity: &Activity) -> Option<SessionEnd> {
         if self.operates() {
-            // It may have nothing to do, and each operation has a limit of its own.
+            // Such a worker may be idle, and each operation has its own time limit.
             return None;
         }
         let judgement = self.liveness.judge(activity, &self.context.timeouts, !self.replies.is_empty());
@@ -291,7 +291,7 @@ impl<'a> WorkerSession<'a> {
         matches!(self.spec.kind, JobKind::Operate { .. })
     }
 
-    /// A frame about one of the worker's own units.
+    /// Handles a frame about one of the worker's own units.
     async fn handle_unit_frame(&mut self, frame: FromWorker) -> Option<SessionEnd> {
         let kept = match frame {
             FromWorker::UnitStarted { unit } => match self.buffers.begin(unit) {
@@ -356,14 +356,14 @@ impl<'a> WorkerSession<'a> {
     }
 
     async fn emit(&self, event: AttemptEvent) {
-        // A dispatcher that is gone drops this task with everything else.
+        // The dispatcher has exited; the send error can be ignored.
         let _ = self.context.events.send((self.spec.id, event)).await;
     }
 }
 
-/// A worker that does not read what it asked for is not waited for.
+/// Sends a message without waiting: a worker that does not read its replies is stopped.
 pub(super) fn send(out: &mpsc::Sender<ToWorker>, message: ToWorker) -> Result<(), SessionEnd> {
-    out.try_send(message).map_err(|_| protocol("it does not read its answers"))
+    out.try_send(message).map_err(|_| protocol("the worker does not read its replies"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a conversation makes of its own faults.
+//! Outcomes of sessions that fail in the supervisor.
 
 #![expect(clippy::panic, reason = "tests")]
 
@@ -28,7 +28,7 @@ async fn panic_in_broker_stops_worker_at_once() {
     session.replies.spawn(async { panic!("a broker") });
     let Some(reply) = session.replies.join_next().await else { panic!("no answer") };
     let (out, _read) = mpsc::channel(1);
-    let Err(end) = session.send_reply(reply, &out) else { panic!("it goes on") };
+    let Err(end) = session.send_reply(reply, &out) else { panic!("the session continues") };
     assert!(matches!(&end, SessionEnd::Stop(StopReason::InternalError, grace, _) if grace.is_zero()));
     let outcome = session.outcome(end, ExitReason::Signal(9), "");
     assert!(matches!(outcome, AttemptOutcome::Stopped(StopReason::InternalError, _)), "{outcome:?}");

@@ -1,4 +1,4 @@
-//! What workers print and log, bounded in length. The log bounds the rate (`telemetry::limiter`).
+//! Log lines and standard error of workers, bounded in length. The log limits the rate (`telemetry::limiter`).
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -24,17 +24,17 @@ pub(super) fn log_line(job: &str, level: Level, text: &str) {
     }
 }
 
-/// The beginning of a text, at most [`MAX_LINE`] bytes.
+/// Returns the beginning of a text, at most [`MAX_LINE`] bytes.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE)]
 }
 
-/// How the standard library begins to say that there is no memory. A backtrace may follow.
+/// The beginning of the standard library's out-of-memory line. A backtrace may follow.
 pub(super) const NO_MEMORY: &str = "memory allocation of ";
 
-/// Logs what a worker prints, line by line, until the stream ends. A line without end does not fill the memory.
+/// Logs the standard error of a worker line by line until the stream ends. Lines are truncated.
 ///
-/// Answers the last line, or the one that says that there was no memory: a worker that crashed has often said why.
+/// Returns the last line, or the out-of-memory line if one was printed.
 pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin) -> String {
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
@@ -52,14 +52,14 @@ pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin
     last
 }
 
-/// What the worker printed last; a stream that stays open belongs to something that it left behind.
+/// Returns the last line of the worker; a stream that stays open belongs to a process that it left behind.
 pub(super) async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     match timeout(STREAM_DRAIN_TIMEOUT, &mut stderr).await {
         Ok(line) => line.unwrap_or_default(),
         Err(_) => {
             stderr.abort();
-            tracing::warn!(peer = "worker", "a worker left a process behind that holds its standard error open");
+            tracing::warn!(peer = "worker", "worker left a process behind that holds its standard error open");
             String::new()
         }
     }

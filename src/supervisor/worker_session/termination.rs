@@ -1,7 +1,7 @@
-//! How a conversation ends, and how its worker is ended then.
+//! The end of a session, and the termination of its worker.
 //!
-//! A worker goes in escalation: it may end by itself, then TERM, then KILL. A command to stop that comes meanwhile, such as
-//! by a second signal, can only shorten them.
+//! A worker is terminated in steps: it may exit by itself, then TERM, then KILL. A further stop, such as by a second
+//! signal, can only shorten them.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ use crate::{
 /// How long a worker's streams may stay open once its process is gone.
 pub(super) const STREAM_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why the conversation is over.
+/// Why a session ended.
 pub(super) enum SessionEnd {
-    /// The worker's last word.
+    /// The worker reported its outcome.
     Reported(AttemptOutcome),
-    /// The stream ended without one.
+    /// The stream ended without an outcome.
     Eof,
-    /// The supervisor ends it.
+    /// The supervisor stops the worker.
     Stop(StopReason, Duration, String),
-    /// Another version.
+    /// The worker has another version of the protocol.
     Version(String),
 }
 
@@ -45,12 +45,12 @@ impl From<StoreError> for SessionEnd {
     }
 }
 
-/// An end because of what a worker said.
+/// Returns the end of a session whose worker violated the protocol.
 pub(super) fn protocol(detail: impl ToString) -> SessionEnd {
     SessionEnd::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
 }
 
-/// When each step is due.
+/// The time of each step.
 #[derive(Clone, Copy)]
 pub(super) struct Escalation {
     /// TERM.
@@ -60,13 +60,13 @@ pub(super) struct Escalation {
 }
 
 impl Escalation {
-    /// Of a worker that has nothing more to do: no TERM, and KILL if it lingers.
+    /// For a worker that has nothing more to do: KILL without TERM if it lingers.
     pub(super) fn lingering(timeout: Duration) -> Self {
         let end = Instant::now() + timeout;
         Self { term: end, kill: end }
     }
 
-    /// Of a worker that is told to stop: half of the grace by itself, half of it after TERM.
+    /// For a worker that is asked to stop: half of the grace period before TERM, half of it after.
     pub(super) fn stopping(grace: Duration) -> Self {
         let now = Instant::now();
         Self { term: now + grace / 2, kill: now + grace }
@@ -79,9 +79,9 @@ impl Escalation {
     }
 }
 
-/// Waits while the worker may end by itself, and takes its frames, so that it can say its last ones.
+/// Waits while the worker may exit by itself, and takes its last frames.
 ///
-/// `None` if it did not end.
+/// Returns `None` if it did not exit.
 pub(super) async fn wait_for_exit(
     handle: &mut WorkerHandle,
     frames: &mut Frames,
@@ -102,7 +102,7 @@ pub(super) async fn wait_for_exit(
             },
             reason = handle.wait(), if exit.is_none() => {
                 exit = Some(reason);
-                // Its last frames may still be on their way.
+                // The last frames may still be in transit.
                 escalation.term = escalation.term.min(Instant::now() + STREAM_DRAIN_TIMEOUT);
             }
         }
@@ -110,7 +110,7 @@ pub(super) async fn wait_for_exit(
     exit
 }
 
-/// Ends the worker: TERM, what is left of the grace, KILL.
+/// Terminates the worker: TERM, the rest of the grace period, KILL.
 pub(super) async fn terminate(
     handle: &mut WorkerHandle,
     commands: &mut mpsc::Receiver<Command>,
@@ -126,7 +126,7 @@ pub(super) async fn terminate(
     }
 }
 
-/// Waits for a command to stop, and answers its grace.
+/// Waits for a command to stop, and returns its grace period.
 async fn stop_requested(commands: &mut mpsc::Receiver<Command>) -> Duration {
     loop {
         match commands.recv().await {
@@ -148,7 +148,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A process that does not care about TERM.
+    /// A process that ignores TERM.
     async fn stubborn() -> WorkerHandle {
         let script = "trap '' TERM; echo ready >&2; while :; do sleep 1; done";
         let program = Program { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };

@@ -26,7 +26,7 @@ const THREAD_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Frames of the worker that may wait: few, as each may be as large as a frame can be and takes more when decoded.
 const IN_QUEUE: usize = 1;
-/// Messages to the worker that may wait: its greeting, its job, and answers to the units that run.
+/// Messages to the worker that may wait: hello, job, and replies to its units.
 const OUT_QUEUE: usize = 1024;
 
 /// A started worker: its streams and its owner.
@@ -37,7 +37,7 @@ pub(super) struct Transport {
     pub(super) handle: WorkerHandle,
 }
 
-/// What has to be ended.
+/// The owner of a process or thread.
 pub(super) enum WorkerHandle {
     /// A process, with its group.
     Process(WorkerProcess),
@@ -45,7 +45,7 @@ pub(super) enum WorkerHandle {
     Thread(Option<oneshot::Receiver<ExitReason>>),
 }
 
-/// Starts the worker of a job.
+/// Starts the worker of an attempt.
 pub(super) fn start(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Transport> {
     if spec.process {
         let spawned = process::spawn(&context.program).map_err(io::Error::other)?;
@@ -61,7 +61,7 @@ pub(super) fn start(spec: &AttemptSpec, context: &SessionContext) -> io::Result<
     }
 }
 
-/// One thread with a runtime of its own, so that a collector that computes for long delays nobody else.
+/// Starts a thread with its own runtime, so that a collector that computes for long delays no other task.
 fn start_thread(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Transport> {
     let (ours, theirs) = duplex(INSIDE_BUFFER);
     let (ended, end) = oneshot::channel();
@@ -72,7 +72,7 @@ fn start_thread(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Tran
                 let (reader, writer) = split(theirs);
                 let result = runtime.block_on(worker::run(reader, writer, &find, worker::Place::Inside));
                 if let Err(error) = &result {
-                    tracing::debug!(peer = "worker", %error, "a worker inside this process ended early");
+                    tracing::debug!(peer = "worker", %error, "worker thread ended early");
                 }
                 i32::from(if result.is_ok() { worker_proto::EXIT_FINISHED } else { worker_proto::EXIT_BROKEN })
             }
@@ -81,7 +81,7 @@ fn start_thread(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Tran
                 i32::from(worker_proto::EXIT_BROKEN)
             }
         };
-        // A link that no longer waits has said why.
+        // The session has ended; the send error can be ignored.
         let _ = ended.send(ExitReason::Code(code));
     })?;
     let (reader, writer) = split(ours);
@@ -90,7 +90,7 @@ fn start_thread(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Tran
 }
 
 impl WorkerHandle {
-    /// The process id, if it is a process.
+    /// Returns the PID of a process.
     pub(super) fn pid(&self) -> Option<u32> {
         match self {
             Self::Process(process) => Some(process.pid()),
@@ -98,7 +98,7 @@ impl WorkerHandle {
         }
     }
 
-    /// Waits until it has ended by itself. Safe to cancel.
+    /// Waits until the worker has exited by itself. Cancel safe.
     pub(super) async fn wait(&mut self) -> ExitReason {
         match self {
             Self::Process(process) => process.wait().await,
@@ -112,7 +112,8 @@ impl WorkerHandle {
         }
     }
 
-    /// Ends it: a process by TERM, grace and KILL, a thread by the end of its streams, which the caller has dropped.
+    /// Stops the worker: a process by TERM, grace period and KILL, a thread by the end of its streams, which the caller
+    /// has dropped.
     pub(super) async fn stop(&mut self, grace: Duration) -> ExitReason {
         match self {
             Self::Process(process) => process.stop(grace).await,

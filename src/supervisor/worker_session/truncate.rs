@@ -1,10 +1,10 @@
-//! The texts of a worker, cut on receipt: what people read needs no more, and what is kept of it stays small.
+//! Truncates the texts of a worker on receipt, so that messages stay readable and small.
 
 use worker_proto::{Failure, Gap, Outcome, Plan};
 
-/// The longest message that is kept, in bytes.
+/// The largest length of a message, in bytes.
 const MAX_MESSAGE: usize = 4096;
-/// The longest name that is kept, in bytes: of an account, a region, a service, an operation or an error code.
+/// The largest length of the name of an account, region, service, operation or error code, in bytes.
 const MAX_NAME: usize = 256;
 /// The most texts that are kept of what an operation removed: a hundred, and how many there are beyond.
 const MAX_REMOVED: usize = 101;
