@@ -44,9 +44,9 @@ use crate::{
     report::{CoreStatus, ProgressEvent, StatusSnapshot},
     settings::Setting,
     supervisor::{
-        self, Ended, Notices, Setup, Source,
-        link::{Bounds, LinkCollector, Patience},
+        self, Ended, Setup, Source, StatusSenders,
         policy::Policy,
+        worker_session::{Limits, SessionCollector, Timeouts},
     },
     telemetry::{self, LogFile, Metrics},
     web::{self, WebState},
@@ -216,10 +216,10 @@ async fn collect_once(
     let mut shown = display.clone();
     let mut setup = setup(&run, policy, Arc::new(sink), metrics);
     if let Some(display) = shown.take() {
-        setup.show = Box::new(move |event| display.event(event));
+        setup.on_progress = Box::new(move |event| display.event(event));
     }
-    let (notices, _, _) = notices();
-    let ended = supervisor::run(setup, Source::Once, signals, notices).await;
+    let (senders, _, _) = status_channels();
+    let ended = supervisor::run(setup, Source::Once, signals, senders).await;
     if let Some(display) = display {
         // Also where it was interrupted.
         display.event(&ProgressEvent::Finished);
@@ -262,10 +262,10 @@ async fn daemon(
     let core_settings = &run.core;
     let listener = web::bind(&core_settings.web_host, core_settings.web_port).await.map_err(failed(ExitCode::Port))?;
     let metrics = metrics();
-    let (notices, status, core_status) = notices();
+    let (senders, status, core_status) = status_channels();
     let state = WebState { metrics: Arc::clone(&metrics), status, core: core_status };
     let web = Web::start(limits, listener, core_settings.web_path.clone(), state);
-    let (core, source) = connect(&run, &notices)?;
+    let (core, source) = connect(&run, &senders)?;
     let sink: Arc<dyn Sink> = match &core {
         Some(core) => Arc::new(CoreSink {
             api: core.api(),
@@ -278,7 +278,7 @@ async fn daemon(
         }),
         None => Arc::new(NdjsonSink { output: Mutex::new(None), ignore_deferred: false, dump: None }),
     };
-    let ended = supervisor::run(setup(&run, policy, sink, metrics), source, signals, notices).await;
+    let ended = supervisor::run(setup(&run, policy, sink, metrics), source, signals, senders).await;
     if let Some(core) = core.and_then(Arc::into_inner) {
         core.close(Instant::now() + CORE_CLOSE).await;
     }
@@ -288,12 +288,12 @@ async fn daemon(
 }
 
 /// The connection to the core, if there is to be one.
-fn connect(run: &Run, notices: &Notices) -> Result<(Option<Arc<Core>>, Source), Failed> {
+fn connect(run: &Run, senders: &StatusSenders) -> Result<(Option<Arc<Core>>, Source), Failed> {
     let Some(config) = &run.core.ckcore else {
         tracing::warn!("no core configured: the daemon stays idle; for a single collection use `ckworker collect`");
         return Ok((None, Source::Idle));
     };
-    notices.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
+    senders.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
     let core = Arc::new(ckcore::connect(config.clone(), events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
@@ -306,7 +306,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
         .map(|Enabled { collector, settings }| {
             let mut public = settings.public(collector.options());
             public.set("keep-uncollected", Setting::Flag(run.core.keep_uncollected));
-            (collector.name(), LinkCollector { settings: public, broker: collector.broker(settings) })
+            (collector.name(), SessionCollector { settings: public, broker: collector.broker(settings) })
         })
         .collect();
     Setup {
@@ -315,14 +315,14 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
         program: Program::this(),
         memory_limit: WORKER_MEMORY,
         spool: Spool::new(SPOOL_MEMORY),
-        patience: Patience::default(),
-        bounds: Bounds::default(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
         find: collectors::find,
         level: worker_level(run),
         sink,
         metrics,
-        told: matches!(run.mode, Mode::Collect { .. }) && run.verbosity != Verbosity::Quiet,
-        show: Box::new(|_| {}),
+        has_summary: matches!(run.mode, Mode::Collect { .. }) && run.verbosity != Verbosity::Quiet,
+        on_progress: Box::new(|_| {}),
     }
 }
 
@@ -337,10 +337,10 @@ fn worker_level(run: &Run) -> Level {
     }
 }
 
-fn notices() -> (Notices, watch::Receiver<StatusSnapshot>, watch::Receiver<CoreStatus>) {
+fn status_channels() -> (StatusSenders, watch::Receiver<StatusSnapshot>, watch::Receiver<CoreStatus>) {
     let (status, read_status) = watch::channel(StatusSnapshot::default());
     let (core, read_core) = watch::channel(CoreStatus::default());
-    (Notices { status, core }, read_status, read_core)
+    (StatusSenders { status, core }, read_status, read_core)
 }
 
 /// The folder for `--debug-dump-json`, found writable: the one that the program was started in.

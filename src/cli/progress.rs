@@ -114,9 +114,9 @@ impl Plain {
                 known.last = now;
                 Some(format!("{collector} {}: {}", known.label, so_far(*parts_done, *parts, *nodes)))
             }
-            ProgressEvent::UnitFinished { collector, unit, nodes, gaps, outcome } => {
-                let known = self.units.remove(&(collector.clone(), unit.clone()));
-                let label = known.map_or_else(|| unit.clone(), |known| known.label);
+            ProgressEvent::UnitFinished { collector, unit, label, nodes, gaps, outcome } => {
+                self.units.remove(&(collector.clone(), unit.clone()));
+                let label = Line::of(label).finish();
                 Some(format!("{collector} {label}: {}", ended(*nodes, *gaps, outcome)))
             }
             ProgressEvent::Uploading => Some("writing the graph".to_owned()),
@@ -180,8 +180,8 @@ impl Bars {
                     bar.set_position(u64::from(*parts_done));
                 }
             }
-            ProgressEvent::UnitFinished { collector, unit, nodes, gaps, outcome } => {
-                self.finish(collector, unit, &ended(*nodes, *gaps, outcome));
+            ProgressEvent::UnitFinished { collector, unit, label, nodes, gaps, outcome } => {
+                self.finish(collector, unit, label, &ended(*nodes, *gaps, outcome));
             }
             ProgressEvent::Uploading => {
                 let bar = self.all.add(ProgressBar::new_spinner());
@@ -208,10 +208,9 @@ impl Bars {
         self.units.insert((collector.to_owned(), unit.to_owned()), bar);
     }
 
-    fn finish(&mut self, collector: &str, unit: &str, ended: &str) {
-        let bar = self.units.remove(&(collector.to_owned(), unit.to_owned()));
-        let label = bar.as_ref().map_or_else(|| unit.to_owned(), ProgressBar::prefix);
-        if let Some(bar) = bar {
+    fn finish(&mut self, collector: &str, unit: &str, label: &str, ended: &str) {
+        let label = Line::of(label).finish();
+        if let Some(bar) = self.units.remove(&(collector.to_owned(), unit.to_owned())) {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
@@ -303,6 +302,7 @@ mod tests {
         ProgressEvent::UnitFinished {
             collector: "aws".into(),
             unit: unit.into(),
+            label: format!("account\t{unit}"),
             nodes: 9,
             gaps: usize::from(unit == "4"),
             outcome,
@@ -325,9 +325,9 @@ mod tests {
         assert_eq!(line(&progress("1", 3, 8), 19), None);
         assert_eq!(line(&progress("unknown", 3, 8), 19), None);
         assert_eq!(line(&finished("1", Outcome::Complete), 20).unwrap(), "aws account\\t1: complete, 9 resources");
-        let incomplete = "aws 4: INCOMPLETE, 9 resources, 1 gap";
+        let incomplete = "aws account\\t4: INCOMPLETE, 9 resources, 1 gap";
         assert_eq!(line(&finished("4", Outcome::Complete), 20).unwrap(), incomplete);
-        assert_eq!(line(&finished("2", killed()), 20).unwrap(), "aws 2: FAILED, killed: signal 9");
+        assert_eq!(line(&finished("2", killed()), 20).unwrap(), "aws account\\t2: FAILED, killed: signal 9");
         assert_eq!(line(&ProgressEvent::Finished, 20), None);
         assert!(plain.units.is_empty());
     }
@@ -353,7 +353,7 @@ mod tests {
             "2/40 accounts",
             "a log line",
             "aws account\\t3: complete, 9 resources",
-            "aws 39: FAILED, killed: signal 9",
+            "aws account\\t39: FAILED, killed: signal 9",
             "writing the graph",
         ] {
             assert!(drawn.contains(text), "{text}");

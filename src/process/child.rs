@@ -39,8 +39,8 @@ pub enum StopReason {
     Abandoned,
     /// One of its operations was not over when it had to be.
     Overdue,
-    /// The supervisor's end of the conversation has a fault.
-    Fault,
+    /// The worker's session in the supervisor panicked.
+    InternalError,
 }
 
 impl StopReason {
@@ -48,7 +48,9 @@ impl StopReason {
     #[must_use]
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::Protocol | Self::Silence | Self::Stalled | Self::Handshake | Self::Overdue | Self::Fault => true,
+            Self::Protocol | Self::Silence | Self::Stalled | Self::Handshake | Self::Overdue | Self::InternalError => {
+                true
+            }
             // There is no time, or nobody who waits; or the work is too much for any worker.
             Self::Deadline | Self::Shutdown | Self::Abandoned => false,
             Self::Excess | Self::Spool | Self::Memory => false,
@@ -70,7 +72,7 @@ impl StopReason {
             Self::Memory => "memory",
             Self::Abandoned => "abandoned",
             Self::Overdue => "overdue",
-            Self::Fault => "fault",
+            Self::InternalError => "internal_error",
         }
     }
 }
@@ -78,18 +80,18 @@ impl StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Deadline => "its time was over (see --timeout)",
+            Self::Deadline => "run timeout exceeded (--timeout)",
             Self::Shutdown => "ckworker is stopping",
-            Self::Protocol => "it broke the protocol",
-            Self::Silence => "it gave no sign of life",
-            Self::Stalled => "it made no progress",
-            Self::Handshake => "it was not ready in time",
-            Self::Excess => "it sent more than one unit may have",
-            Self::Spool => "there was no room for what it sent",
-            Self::Memory => "it needed more memory than a worker may have",
-            Self::Abandoned => "its collector was given up",
-            Self::Overdue => "one of its operations took longer than it may",
-            Self::Fault => "the supervisor's end of the conversation panicked, a fault in ckworker: please report it",
+            Self::Protocol => "worker violated the protocol",
+            Self::Silence => "worker sent no frame in time",
+            Self::Stalled => "worker made no progress",
+            Self::Handshake => "worker was not ready in time",
+            Self::Excess => "worker sent more than a unit may have",
+            Self::Spool => "cannot store what the worker sent",
+            Self::Memory => "worker exceeded its memory limit",
+            Self::Abandoned => "worker was no longer needed",
+            Self::Overdue => "worker exceeded the time limit of an operation",
+            Self::InternalError => "internal error: worker session panicked; please report this bug",
         })
     }
 }

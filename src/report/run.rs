@@ -156,6 +156,8 @@ pub enum ProgressEvent {
         collector: String,
         /// The unit's id.
         unit: String,
+        /// The unit's name for people.
+        label: String,
         /// The number of its nodes.
         nodes: u64,
         /// The number of its gaps.

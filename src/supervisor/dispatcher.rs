@@ -1,4 +1,4 @@
-//! The one loop: what happens becomes an event, the pure state decides, and the effects are carried out.
+//! The event loop: turns each input into an event, has the pure state decide, and carries out the effects.
 
 mod core;
 mod delivery;
@@ -21,15 +21,15 @@ use worker_proto::Gap;
 
 use super::{
     Ended, Setup,
-    board::{Board, Notices},
-    duties::Duties,
-    event::{Conclusion, DeliveryError, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, Shown},
-    keep::Keep,
-    link::{self, Command, LinkCollector, LinkContext, job_name},
+    actions::ActionScheduler,
+    event::{
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
+    },
+    notify,
     report::ProgressEvent,
-    show,
     state::{State, handle_event},
-    tracker::Tracker,
+    status::{CoreProgress, JobTable, StatusSenders},
+    worker_session::{self, Command, SessionCollector, SessionContext, job_name},
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreEvent},
@@ -49,12 +49,12 @@ const QUEUE: usize = 1024;
 const REAP: Duration = Duration::from_secs(5);
 /// Gaps of one run that get a line in the log each.
 const GAP_LINES: usize = 200;
-/// Commands to one worker that may wait: it needs to hear of an end twice at most.
+/// Commands to one worker that may wait; a session needs at most two stops.
 const COMMANDS: usize = 4;
 
 /// Where work comes from.
 pub enum Source {
-    /// One collection, then the end.
+    /// A single collection.
     Once,
     /// The actions of a core, until a signal.
     Core(Arc<Core>, mpsc::Receiver<CoreEvent>),
@@ -62,30 +62,30 @@ pub enum Source {
     Idle,
 }
 
-/// What carries out the decisions.
+/// Carries out the decisions of the state.
 pub(super) struct Dispatcher {
     state: State,
-    collectors: BTreeMap<&'static str, LinkCollector>,
-    context: Arc<LinkContext>,
+    collectors: BTreeMap<&'static str, SessionCollector>,
+    context: Arc<SessionContext>,
     sink: Arc<dyn Sink>,
     metrics: Arc<Metrics>,
-    board: Board,
-    show: Box<dyn FnMut(&ProgressEvent) + Send>,
-    told: bool,
+    jobs: JobTable,
+    on_progress: Box<dyn FnMut(&ProgressEvent) + Send>,
+    has_summary: bool,
     /// Lines about gaps in the run that is under way.
     gaps: Cell<usize>,
-    links: HashMap<JobId, (mpsc::Sender<Command>, JoinHandle<()>)>,
-    orders: HashMap<JobId, JobOrder>,
+    sessions: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
+    attempts: HashMap<AttemptId, AttemptSpec>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
     /// What names at the start of a run what it will lose.
     announcements: JoinSet<()>,
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
-    tracker: Tracker,
+    core_progress: CoreProgress,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
-    duties: Option<Duties>,
+    scheduler: Option<ActionScheduler>,
     next_run: u64,
     once: Option<RunId>,
     ended: Ended,
@@ -96,7 +96,7 @@ pub(super) async fn run(
     setup: Setup,
     source: Source,
     mut signals: impl Stream<Item = i32> + Unpin,
-    notices: Notices,
+    senders: StatusSenders,
 ) -> Ended {
     let (events, mut heard) = mpsc::channel(QUEUE);
     let (delivered, mut deliveries) = mpsc::channel(QUEUE);
@@ -106,20 +106,19 @@ pub(super) async fn run(
         Source::Idle => (None, None, false),
     };
     let (answers, mut answered) = mpsc::channel(QUEUE);
-    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, notices);
-    dispatcher.take_duties(answers);
+    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
+    dispatcher.start_actions(answers);
     if once {
         let run = dispatcher.new_run();
         dispatcher.once = Some(run);
         dispatcher.handle(Event::Collect(run));
     }
     let mut stopping: Option<Instant> = None;
-    // Made once: a wait that begins anew with each event never ends while events come faster.
+    // Created once: a timer that restarts with each event never fires while events arrive faster.
     let mut reaping = interval(REAP);
     reaping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !dispatcher.is_over() {
-        let now = Instant::now();
-        let wake = dispatcher.state.wake_at(now);
+        let wake = dispatcher.state.wake_at();
         tokio::select! {
             Some(signal) = signals.next() => {
                 tracing::info!(signal, "stopping");
@@ -170,20 +169,20 @@ impl Dispatcher {
     fn new(
         setup: Setup,
         core: Option<Arc<Core>>,
-        events: mpsc::Sender<(JobId, JobEvent)>,
+        events: mpsc::Sender<(AttemptId, AttemptEvent)>,
         delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
-        notices: Notices,
+        senders: StatusSenders,
     ) -> Self {
-        let context = LinkContext {
+        let context = SessionContext {
             program: setup.program,
             memory_limit: setup.memory_limit,
-            patience: setup.patience,
-            bounds: setup.bounds,
+            timeouts: setup.timeouts,
+            limits: setup.limits,
             find: setup.find,
             level: setup.level,
             spool: setup.spool,
-            keep: Arc::new(Keep::default()),
-            shelf: Arc::default(),
+            completed_units: Arc::default(),
+            shared_values: Arc::default(),
             metrics: Arc::clone(&setup.metrics),
             events,
         };
@@ -192,22 +191,22 @@ impl Dispatcher {
             collectors: setup.collectors,
             context: Arc::new(context),
             sink: setup.sink,
-            board: Board::new(notices),
+            jobs: JobTable::new(senders),
             metrics: setup.metrics,
-            show: setup.show,
-            told: setup.told,
+            on_progress: setup.on_progress,
+            has_summary: setup.has_summary,
             gaps: Cell::new(0),
-            links: HashMap::new(),
-            orders: HashMap::new(),
+            sessions: HashMap::new(),
+            attempts: HashMap::new(),
             deliveries: HashMap::new(),
             announcements: JoinSet::new(),
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),
-            tracker: Tracker::default(),
+            core_progress: CoreProgress::default(),
             answers: Vec::new(),
             core,
-            duties: None,
+            scheduler: None,
             next_run: 0,
             once: None,
             ended: Ended::default(),
@@ -225,25 +224,25 @@ impl Dispatcher {
         }
     }
 
-    fn job_event(&mut self, job: JobId, event: JobEvent) {
+    fn job_event(&mut self, job: AttemptId, event: AttemptEvent) {
         let ended = match &event {
-            JobEvent::Ended(outcome) => Some(outcome.clone()),
+            AttemptEvent::Ended(outcome) => Some(outcome.clone()),
             _ => None,
         };
-        if let JobEvent::Planned(plan) = &event {
+        if let AttemptEvent::Planned(plan) = &event {
             self.announce(job, plan);
         }
-        self.board.job_event(job, &event);
-        if let Some(order) = self.orders.get(&job) {
+        self.jobs.job_event(job, &event);
+        if let Some(spec) = self.attempts.get(&job) {
             match &event {
-                JobEvent::Gap(_, gap) => self.log_gap(order.collector, gap),
-                JobEvent::UnitFailed(_, failure) | JobEvent::Ended(Outcome::Failed(failure)) => {
-                    self.metrics.failure(order.collector, failure);
+                AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
+                AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
+                    self.metrics.failure(spec.collector, failure);
                 }
                 _ => {}
             }
         }
-        self.handle(Event::Job(job, event));
+        self.handle(Event::Attempt(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
         }
@@ -252,88 +251,88 @@ impl Dispatcher {
     /// Every gap is counted and reported; only the first ones of a job are worth a line each.
     fn log_gap(&self, collector: &str, gap: &Gap) {
         let logged = self.gaps.get();
-        if !self.told && logged < GAP_LINES {
+        if !self.has_summary && logged < GAP_LINES {
             self.gaps.set(logged + 1);
-            show::log_gap(collector, gap);
+            notify::log_gap(collector, gap);
         }
     }
 
-    fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
-        self.links.remove(&job);
-        if let Some(order) = self.orders.remove(&job) {
-            self.metrics.worker_exited(order.collector, show::exit_label(outcome));
+    fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
+        self.sessions.remove(&job);
+        if let Some(spec) = self.attempts.remove(&job) {
+            self.metrics.worker_exited(spec.collector, outcome.label());
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
             if swept > 0 {
-                tracing::warn!(swept, "ended processes that workers left behind");
+                tracing::warn!(swept, "killed processes that workers left behind");
             }
         }
     }
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Start(order) => self.start(order),
+            Effect::Start(spec) => self.start(spec),
             Effect::Stop(job, reason, grace) => {
-                self.board.job_stopping(job);
-                if let Some((commands, _)) = self.links.get(&job) {
+                self.jobs.job_stopping(job);
+                if let Some((commands, _)) = self.sessions.get(&job) {
                     // A full queue holds the same command already.
                     let _ = commands.try_send(Command::Stop(reason, grace));
                 }
             }
-            Effect::Drop(key) => self.context.keep.drop_unit(&key),
+            Effect::Drop(key) => self.context.completed_units.remove(&key),
             Effect::Deliver(run, report, deadline) => self.start_delivery(run, report, deadline),
             Effect::CancelDelivery(run) => {
                 if let Some(delivery) = self.deliveries.remove(&run) {
                     delivery.abort();
                 }
             }
-            Effect::Conclude(run, conclusion) => self.conclude(run, conclusion),
-            Effect::Show(shown) => self.show(&shown),
+            Effect::FinishRun(run, conclusion) => self.conclude(run, conclusion),
+            Effect::Notify(notice) => self.notify(&notice),
             Effect::Exit => self.ended.over = true,
         }
     }
 
-    fn start(&mut self, order: JobOrder) {
-        let Some(collector) = self.collectors.get(order.collector).cloned() else {
-            tracing::error!(collector = order.collector, "a job for a collector that is not enabled");
+    fn start(&mut self, spec: AttemptSpec) {
+        let Some(collector) = self.collectors.get(spec.collector).cloned() else {
+            tracing::error!(collector = spec.collector, "cannot start a worker: its collector is not enabled");
             return;
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        self.board.job_started(&order, job_name(&order));
-        self.orders.insert(order.id, order.clone());
-        let id = order.id;
-        let task = tokio::spawn(link::run(order, collector, Arc::clone(&self.context), receiver));
-        self.links.insert(id, (commands, task));
+        self.jobs.job_started(&spec, job_name(&spec));
+        self.attempts.insert(spec.id, spec.clone());
+        let id = spec.id;
+        let task = tokio::spawn(worker_session::run(spec, collector, Arc::clone(&self.context), receiver));
+        self.sessions.insert(id, (commands, task));
     }
 
-    fn show(&mut self, shown: &Shown) {
-        if let Shown::Retry { collector, .. } = shown {
+    fn notify(&mut self, notice: &Notice) {
+        if let Notice::Retry { collector, .. } = notice {
             self.metrics.job_restarted(collector);
         }
-        show::log(shown, self.told);
-        self.board.shown(shown);
-        self.tracker.shown(shown);
-        if let Some(event) = show::progress(shown) {
-            (self.show)(&event);
+        notify::log(notice, self.has_summary);
+        self.jobs.notice(notice);
+        self.core_progress.notice(notice);
+        if let Some(event) = notify::progress(notice) {
+            (self.on_progress)(&event);
         }
     }
 
-    fn conclude(&mut self, run: RunId, conclusion: Conclusion) {
-        self.context.keep.take_run(run);
-        self.context.shelf.forget(run);
-        self.tracker.over();
-        self.board.run_over(run, &conclusion);
+    fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
+        self.context.completed_units.take_run(run);
+        self.context.shared_values.remove_run(run);
+        self.core_progress.reset();
+        self.jobs.run_over(run, &conclusion);
         self.gaps.set(0);
         let answer = match conclusion {
-            Conclusion::Refused(reason) => Answer::Error(reason),
-            Conclusion::Ended(mut report, result) => {
+            RunOutcome::Refused(reason) => Answer::Error(reason),
+            RunOutcome::Ended(mut report, result) => {
                 self.arrived.remove(&run).unwrap_or_default().record_in(&mut report);
                 self.metrics.run_finished(&report);
-                if !self.told {
-                    show::log_run(&report, &result);
+                if !self.has_summary {
+                    notify::log_run(&report, &result);
                 }
-                let answer = show::answer(&report, &result);
+                let answer = notify::answer(&report, &result);
                 if self.once == Some(run) {
                     self.ended.report = Some(report);
                     self.ended.delivery = result;
@@ -342,7 +341,7 @@ impl Dispatcher {
             }
         };
         if self.once == Some(run) {
-            (self.show)(&ProgressEvent::Finished);
+            (self.on_progress)(&ProgressEvent::Finished);
             self.handle(Event::Stop);
         }
         if let Some(key) = self.actions.remove(&run) {
@@ -351,13 +350,13 @@ impl Dispatcher {
         }
     }
 
-    /// Ends what is left: dropping a link kills its worker.
+    /// Ends what is left: dropping a session kills its worker.
     async fn finish(mut self) -> Ended {
-        if let Some(duties) = self.duties.take() {
-            duties.abort_all().await;
+        if let Some(scheduler) = self.scheduler.take() {
+            scheduler.abort_all().await;
         }
-        let links = self.links.drain().map(|(_, (_, task))| task);
-        for task in links.chain(self.deliveries.drain().map(|(_, task)| task)) {
+        let sessions = self.sessions.drain().map(|(_, (_, task))| task);
+        for task in sessions.chain(self.deliveries.drain().map(|(_, task)| task)) {
             task.abort();
             // Aborted or not, it is over.
             let _ = task.await;

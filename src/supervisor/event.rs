@@ -1,11 +1,11 @@
-//! What the dispatcher hears and what it has done: the whole vocabulary of the supervisor's decisions.
+//! Input events and effects of the supervisor's state.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use worker_proto::{Failure, Gap, Plan, Progress, Unit};
+use worker_proto::{Failure, Gap, JobKind, Plan, Progress};
 
 use super::report::RunReport;
 pub use crate::delivery::DeliveryError;
@@ -15,93 +15,135 @@ use crate::process::{ExitReason, StopReason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 
-/// A job: one worker with one task.
+/// An attempt: one execution of a job by one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobId(pub u64);
+pub struct AttemptId(pub u64);
 
-/// What happened.
+/// An input of the state.
 #[derive(Debug)]
 pub enum Event {
-    /// A collection is wanted.
+    /// A collection was requested.
     Collect(RunId),
-    /// A worker said or did something.
-    Job(JobId, JobEvent),
+    /// A worker sent or did something.
+    Attempt(AttemptId, AttemptEvent),
     /// A run's graph was delivered, or could not be.
     Delivered(RunId, Result<(), DeliveryError>),
-    /// A collection is no longer wanted.
+    /// A collection was aborted by whoever requested it.
     Abort(RunId),
-    /// A wanted time has come.
+    /// The time of [`State::wake_at`](super::state::State::wake_at) has come.
     Tick,
-    /// The first request to end.
+    /// The first request to shut down.
     Stop,
-    /// A further request to end: without patience.
+    /// A further request to shut down: without a grace period.
     StopNow,
 }
 
-/// What a worker said or did.
+/// An event of one attempt.
 #[derive(Debug)]
-pub enum JobEvent {
-    /// It greeted and got its job; the process id, if it is a process.
+pub enum AttemptEvent {
+    /// The handshake is complete. Holds the worker's PID, or `None` for a thread.
     Started(Option<u32>),
-    /// It made a plan.
+    /// The worker sent its plan.
     Planned(Plan),
-    /// It began a unit.
+    /// The worker began a unit.
     UnitStarted(u32),
-    /// How far a unit is.
+    /// The progress of a unit.
     Progress(Progress),
-    /// A unit makes no progress and waits for this, or makes progress again.
+    /// A unit makes no progress and waits for the named calls, or makes progress again.
     Quiet(u32, Option<String>),
-    /// It could not collect a part of a unit.
+    /// The worker could not collect a part of a unit.
     Gap(u32, Gap),
-    /// A unit is complete, and what it sent was kept.
+    /// A unit is complete, and its data is kept.
     UnitComplete(u32, UnitStats),
-    /// A unit failed, and what it sent was dropped.
+    /// A unit failed, and its data was dropped.
     UnitFailed(u32, Failure),
     /// An operation has ended.
     Operated(u64, worker_proto::Outcome),
-    /// It is over; always the last event of a job.
-    Ended(Outcome),
+    /// The attempt has ended; always its last event.
+    Ended(AttemptOutcome),
 }
 
-/// How a job ended.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It said that it was done.
+pub enum AttemptOutcome {
+    /// The worker reported that it was done.
     Finished,
-    /// It said why it failed.
+    /// The worker reported why it failed.
     Failed(Failure),
-    /// The supervisor ended it.
+    /// The supervisor stopped the worker, for this reason and with this detail.
     Stopped(StopReason, String),
-    /// It ended without a last word.
+    /// The worker exited without a final frame.
     Crashed(ExitReason),
-    /// It could not be started.
+    /// The worker could not be started.
     NotStarted(String),
-    /// It speaks another version of the protocol.
+    /// The worker has another version of the protocol.
     Version(String),
 }
 
-/// What is to be done.
+impl AttemptOutcome {
+    /// Returns the name of this outcome in metrics and tables.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed(failure) => failure.kind.label(),
+            Self::Stopped(reason, _) => reason.label(),
+            Self::Crashed(ExitReason::Signal(_)) => "signal",
+            Self::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
+            Self::NotStarted(_) => "not_started",
+            Self::Version(_) => "version",
+        }
+    }
+
+    /// Returns what happened, for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Finished => "worker exited without a result".to_owned(),
+            Self::Failed(failure) => failure.message.clone(),
+            Self::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
+            Self::Stopped(reason, detail) => format!("{reason}: {detail}"),
+            Self::Crashed(exit @ ExitReason::Signal(_)) => format!("worker was killed by {exit}"),
+            Self::Crashed(exit @ ExitReason::Code(_)) => format!("worker exited without a result, with {exit}"),
+            Self::Crashed(ExitReason::Lost) => "worker process was killed and cannot be reaped".to_owned(),
+            Self::NotStarted(reason) | Self::Version(reason) => reason.clone(),
+        }
+    }
+
+    /// Returns whether another worker may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Finished | Self::Crashed(_) | Self::NotStarted(_) => true,
+            Self::Failed(failure) => failure.kind.is_retryable(),
+            Self::Stopped(reason, _) => reason.is_retryable(),
+            Self::Version(_) => false,
+        }
+    }
+}
+
+/// A decision of the state, which the dispatcher carries out.
 #[derive(Debug)]
 pub enum Effect {
     /// Start a worker.
-    Start(JobOrder),
-    /// End a worker: TERM, the grace, KILL.
-    Stop(JobId, StopReason, Duration),
-    /// Drop what was kept of a unit.
+    Start(AttemptSpec),
+    /// Stop a worker: TERM, the grace period, KILL.
+    Stop(AttemptId, StopReason, Duration),
+    /// Drop the kept data of a unit.
     Drop(UnitKey),
-    /// Merge what was kept and deliver it before the deadline.
+    /// Merge the kept units and deliver the graph before the deadline.
     Deliver(RunId, RunReport, Instant),
-    /// Give up a delivery that is under way.
+    /// Cancel a delivery in progress.
     CancelDelivery(RunId),
-    /// A run is over: report it, and answer whoever wanted it.
-    Conclude(RunId, Conclusion),
-    /// Tell people how it goes.
-    Show(Shown),
-    /// Everything has ended.
+    /// Finish a run: report it, and answer its action.
+    FinishRun(RunId, RunOutcome),
+    /// Publish a notice.
+    Notify(Notice),
+    /// Exit: all workers have ended.
     Exit,
 }
 
-/// Where the nodes of one unit are kept.
+/// The key under which the nodes of one unit are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnitKey {
     /// The run.
@@ -112,7 +154,7 @@ pub struct UnitKey {
     pub unit: u32,
 }
 
-/// What a complete unit has.
+/// Counts of a complete unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitStats {
     /// Nodes by kind.
@@ -121,98 +163,85 @@ pub struct UnitStats {
     pub edges: u64,
 }
 
-/// A job to start.
+/// An attempt to start.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JobOrder {
-    /// Its id.
-    pub id: JobId,
-    /// Its run.
+pub struct AttemptSpec {
+    /// The attempt's id.
+    pub id: AttemptId,
+    /// The run.
     pub run: RunId,
-    /// Its collector.
+    /// The collector.
     pub collector: &'static str,
-    /// Its part.
-    pub work: Work,
-    /// Whether it gets a process of its own.
+    /// The kind of the job.
+    pub kind: JobKind,
+    /// Whether the worker is a process; otherwise it is a thread.
     pub process: bool,
-    /// When the worker must have ended by itself.
+    /// When the worker must have exited by itself.
     pub soft_deadline: Instant,
-}
-
-/// The part of a collector that a job does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// Plan only.
-    Plan,
-    /// Plan, then all units, this many at the same time.
-    Whole(usize),
-    /// One unit of the plan.
-    Unit(u32, Unit),
-    /// Operations on the resources of one account.
-    Operate(Unit),
 }
 
 /// How a run ended.
 #[derive(Debug)]
-pub enum Conclusion {
-    /// It went to its end; the report says what is missing.
+pub enum RunOutcome {
+    /// The run was carried out; the report says what is missing.
     Ended(RunReport, Result<(), DeliveryError>),
-    /// It was not begun or was given up, and why.
+    /// The run was rejected or aborted, for this reason.
     Refused(String),
 }
 
-/// What people are told.
+/// A notice about the progress of a run, for the log, the progress display, `/jobs` and the core.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub enum Notice {
     /// A collector's plan is known.
     Planned {
         /// The collector.
         collector: &'static str,
-        /// Its units' labels.
+        /// The units' labels.
         units: Vec<String>,
     },
     /// A unit began.
     UnitStarted {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// Its name.
+        /// The unit's name for people.
         label: String,
-        /// The process that does it.
+        /// The worker's PID, or `None` for a thread.
         pid: Option<u32>,
     },
-    /// A unit goes on.
+    /// A unit made progress.
     UnitProgress {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// How far it is.
+        /// The progress.
         progress: Progress,
     },
     /// A unit ended.
     UnitFinished {
-        /// Where it is kept.
+        /// The unit.
         key: UnitKey,
-        /// Its name.
+        /// The unit's name for people.
         label: String,
-        /// How much it had to leave out.
+        /// The number of gaps.
         gaps: usize,
-        /// What it has, or why it has nothing.
+        /// Its counts, or the label and the reason of its failure.
         result: Result<UnitStats, (&'static str, String)>,
     },
-    /// A unit or a plan is tried again.
+    /// A unit or a plan is retried.
     Retry {
         /// The collector.
         collector: &'static str,
-        /// The unit's index in the plan; none if it is the plan itself.
+        /// The unit's index in the plan, or `None` for the plan itself.
         unit: Option<u32>,
-        /// What is tried again.
+        /// The name of the unit or plan for people.
         what: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A collector failed as a whole.
     CollectorFailed {
         /// The collector.
         collector: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The graph is being delivered.

@@ -1,50 +1,52 @@
-//! The supervisor: decides what runs, and has it done.
+//! The supervisor: decides what runs, and carries it out.
 //!
 //! # Theory of operation
 //!
-//! One task, the dispatcher, hears everything: signals, the core, workers, deliveries and the clock. Each is an
-//! [`event::Event`]; the pure function [`state::handle_event`] answers with [`event::Effect`]s, which the dispatcher
-//! carries out. Every worker is owned by one `link` task, which alone talks to it, keeps what its units send, and ends it.
-//! Complete units wait in `keep` until their run is merged and delivered.
+//! One task, the dispatcher, receives everything: signals, the core, workers, deliveries and the clock. Each is an
+//! [`event::Event`]; the pure function [`state::handle_event`] returns [`event::Effect`]s, which the dispatcher
+//! carries out. Every worker is owned by one `worker_session` task, which alone exchanges frames with it, buffers its
+//! units, and terminates it.
+//! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
-//! Cleanups and tasks of the core are `duties`: tasks of their own that have their operations carried out by an
-//! `operator`, whose workers are links too.
+//! Cleanups and tasks of the core are `actions`: tasks of their own that have their operations carried out by a pool
+//! of `operations`, whose workers have sessions too.
 //!
 //! # Invariants
 //!
-//! * a unit's nodes are delivered only if the worker said that the unit is done and the counts match;
+//! * a unit's nodes are delivered only if the worker reported the unit as done and the counts match;
 //! * a cloud is not replaced in a core by a graph that lacks an account for a technical reason;
-//! * every run is concluded exactly once, and every action is answered exactly once;
+//! * every run is finished exactly once, and every action is answered exactly once;
 //! * the whole shutdown has one upper bound.
 
-mod board;
+mod actions;
 mod cleanup;
+mod completed_units;
 mod dispatcher;
-mod duties;
 pub mod event;
-mod keep;
-pub mod link;
-mod operator;
-mod place;
+mod location;
+mod notify;
+mod operations;
 pub mod policy;
 mod run;
-mod shelf;
-mod show;
+mod shared_values;
 pub mod state;
 #[cfg(test)]
 mod state_tests;
+mod status;
 mod tags;
-mod tracker;
+pub mod worker_session;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::Stream;
 
-pub use self::{board::Notices, cleanup::Setting as CleanupSetting, dispatcher::Source, keep::Keep};
+pub use self::{
+    cleanup::Setting as CleanupSetting, completed_units::CompletedUnits, dispatcher::Source, status::StatusSenders,
+};
 use self::{
     event::DeliveryError,
-    link::{Bounds, LinkCollector, Patience},
     policy::Policy,
+    worker_session::{Limits, SessionCollector, Timeouts},
 };
 use crate::{
     collector_api::Collector,
@@ -57,20 +59,20 @@ use crate::{
 
 /// Everything that a supervisor needs.
 pub struct Setup {
-    /// What runs, how many at a time, how long, how often.
+    /// The collectors, the sizes of pools, timeouts and retries.
     pub policy: Policy,
     /// The enabled collectors: settings and holders of credentials.
-    pub collectors: BTreeMap<&'static str, LinkCollector>,
-    /// What is started as a worker process.
+    pub collectors: BTreeMap<&'static str, SessionCollector>,
+    /// The program of worker processes.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
     pub memory_limit: u64,
     /// Where lines wait, and how much memory they may take before they go to a temporary file.
     pub spool: Spool,
-    /// How much patience to have with workers.
-    pub patience: Patience,
-    /// How much to keep of what a worker sends.
-    pub bounds: Bounds,
+    /// The timeouts of worker sessions.
+    pub timeouts: Timeouts,
+    /// The limits on the data of a worker.
+    pub limits: Limits,
     /// Finds collectors that run in this process.
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// The most verbose log level that workers should send.
@@ -79,10 +81,10 @@ pub struct Setup {
     pub sink: Arc<dyn Sink>,
     /// Where measurements go.
     pub metrics: Arc<Metrics>,
-    /// Whether people get a summary at the end, so that the log need not repeat what failed.
-    pub told: bool,
-    /// Who is told how it goes.
-    pub show: Box<dyn FnMut(&ProgressEvent) + Send>,
+    /// Whether a summary is printed at the end, so that the log need not repeat failures.
+    pub has_summary: bool,
+    /// Receives the progress of a run.
+    pub on_progress: Box<dyn FnMut(&ProgressEvent) + Send>,
 }
 
 /// How a supervisor ended.
@@ -104,6 +106,11 @@ impl Default for Ended {
 }
 
 /// Runs a supervisor until its source is exhausted or a signal ends it. Afterwards no worker is left.
-pub async fn run(setup: Setup, source: Source, signals: impl Stream<Item = i32> + Unpin, notices: Notices) -> Ended {
-    dispatcher::run(setup, source, signals, notices).await
+pub async fn run(
+    setup: Setup,
+    source: Source,
+    signals: impl Stream<Item = i32> + Unpin,
+    senders: StatusSenders,
+) -> Ended {
+    dispatcher::run(setup, source, signals, senders).await
 }

@@ -1,4 +1,4 @@
-//! What the supervisor was told: which collectors, how many at a time, how long, how often.
+//! The policy of the supervisor: collectors, sizes of pools, timeouts and retries.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const OPERATORS: usize = 2;
 /// How one collector is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectorPolicy {
-    /// Its name.
+    /// The collector's name.
     pub name: &'static str,
     /// Whether it gets a process of its own (`--fork`).
     pub process: bool,
@@ -43,7 +43,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The usual patience, for these collectors.
+    /// Returns the default policy for these collectors.
     #[must_use]
     pub fn new(collectors: Vec<CollectorPolicy>, pool_size: usize, timeout: Duration) -> Self {
         Self {
@@ -59,15 +59,15 @@ impl Policy {
         }
     }
 
-    /// The most worker processes that may run at the same time. With a core, each collector also has workers for cleanups
-    /// and for tasks, as many as it has for accounts.
+    /// The most worker processes that may run at the same time. With a core, each collector also has workers for
+    /// cleanups and for tasks, as many as it has for accounts.
     #[must_use]
     pub fn most_processes(&self, has_core: bool) -> usize {
         self.collectors.iter().map(|collector| collector.most_processes(has_core)).sum()
     }
 
-    /// Lowers the pools so that at most `processes` worker processes run at the same time; each pool keeps at least one.
-    /// Returns what was lowered: collector, pool before and after.
+    /// Lowers the pools so that at most `processes` worker processes run at the same time; each pool keeps at least
+    /// one. Returns what was lowered: collector, pool before and after.
     pub fn fit(&mut self, processes: usize, has_core: bool) -> Vec<(&'static str, usize, usize)> {
         let most = self.most_processes(has_core);
         if most <= processes {

@@ -1,19 +1,22 @@
-//! One run: its collectors, their units, and how far each of them is.
+//! One run: its collectors, their units, and the state of each.
+
+mod units;
 
 use std::time::{Duration, Instant};
 
-use worker_proto::{Failure, FailureKind, Gap, Unit};
+use worker_proto::{Failure, Gap};
 
+pub(super) use self::units::{UnitRun, UnitState, Units};
 use super::{
-    event::{self, JobId, RunId, UnitStats},
+    event::{AttemptOutcome, RunId},
     policy::{CollectorPolicy, Policy},
-    report::{CollectorReport, Outcome, RunReport, UnitReport},
+    report::{CollectorReport, Outcome, RunReport},
 };
 
 /// The largest number of gaps that a unit or a plan keeps; the rest is only counted.
 const MAX_GAPS: usize = 1000;
 
-/// One collection of all enabled collectors.
+/// A collection of all enabled collectors.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: RunId,
@@ -22,24 +25,26 @@ pub(super) struct Run {
     pub(super) limits: Option<RunLimits>,
     pub(super) collectors: Vec<CollectorRun>,
     pub(super) delivering: bool,
+    /// The hard deadline has passed, and the workers were asked to stop.
+    pub(super) overdue: bool,
 }
 
 /// The times of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunLimits {
-    /// Workers end by themselves.
+    /// Soft deadline: workers exit by themselves.
     pub(super) soft: Instant,
-    /// Workers are ended.
+    /// Hard deadline: workers are stopped.
     pub(super) hard: Instant,
-    /// The delivery gives up by itself, and says what it was about.
+    /// The delivery times out by itself, with a message.
     pub(super) delivery: Instant,
-    /// The delivery is given up, whatever it is about.
+    /// The delivery is cancelled.
     pub(super) end: Instant,
 }
 
 impl RunLimits {
-    /// A tenth of the time, at most five minutes, is kept for the delivery; workers are told to stop two graces
-    /// before that and made to one grace before.
+    /// Reserves a tenth of the time, at most five minutes, for the delivery. The soft deadline is two grace periods and
+    /// the hard deadline one before that.
     pub(super) fn new(received: Instant, policy: &Policy) -> Self {
         let end = received + policy.timeout;
         let reserve = (policy.timeout / 10).min(Duration::from_secs(300));
@@ -49,26 +54,30 @@ impl RunLimits {
     }
 }
 
-/// How far a collector is.
+/// The phase of a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It waits for its turn or for its next attempt.
+    /// The collector waits for its turn or for its next attempt.
     Queued(Instant),
     /// A worker plans, or plans and collects.
     Planning,
-    /// Its units are known.
+    /// The units are known and being collected.
     Collecting,
     /// Nothing will change any more.
     Done,
 }
 
-/// One collector of a run.
+/// A collector of a run.
 #[derive(Debug)]
 pub(super) struct CollectorRun {
     pub(super) policy: CollectorPolicy,
     pub(super) phase: Phase,
     pub(super) attempts: u32,
-    pub(super) units: Vec<UnitRun>,
+    pub(super) units: Units,
+    /// Workers that have not ended.
+    pub(super) workers: usize,
+    /// Workers of single units among them.
+    pub(super) unit_workers: usize,
     pub(super) failure: Option<String>,
     pub(super) gaps: Vec<Gap>,
     pub(super) is_whole: bool,
@@ -82,7 +91,9 @@ impl CollectorRun {
             policy,
             phase: Phase::Queued(now),
             attempts: 0,
-            units: Vec::new(),
+            units: Units::default(),
+            workers: 0,
+            unit_workers: 0,
             failure: None,
             gaps: Vec::new(),
             is_whole: false,
@@ -101,15 +112,16 @@ impl CollectorRun {
         matches!(self.phase, Phase::Planning | Phase::Collecting)
     }
 
-    pub(super) fn running(&self) -> usize {
-        self.units.iter().filter(|unit| matches!(unit.state, UnitState::Running(_))).count()
+    /// Returns how many workers its units have. A worker keeps its place until it has ended, also when its unit is
+    /// complete; one that has all units counts once for each unit that is not settled.
+    pub(super) fn places_taken(&self) -> usize {
+        self.units.running_count().max(self.unit_workers)
     }
 
     fn report(&self) -> CollectorReport {
-        let units = self.units.iter().map(UnitRun::report).collect();
         CollectorReport {
             name: self.policy.name.to_owned(),
-            units,
+            units: self.units.reports(),
             failure: self.failure.clone(),
             gaps: self.gaps.clone(),
             is_whole: self.is_whole,
@@ -118,38 +130,25 @@ impl CollectorRun {
     }
 }
 
-/// How far a unit is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum UnitState {
-    /// It waits for its turn or for its next attempt.
-    Queued(Instant),
-    /// A worker has it.
-    Running(JobId),
-    /// It is kept.
-    Complete(UnitStats),
-    /// It is given up, and why.
-    Failed(Trouble),
-}
-
-/// Why something did not work, and whether to try again.
+/// Why an attempt failed, and whether to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// One word for metrics and tables.
+    /// The name of the failure in metrics and tables.
     pub(super) label: &'static str,
-    /// What failed and what to do.
+    /// The failure and its remedy.
     pub(super) reason: String,
-    /// Whether another attempt may go better.
+    /// Whether another attempt may succeed.
     pub(super) retry: bool,
 }
 
 impl Trouble {
     pub(super) fn late() -> Self {
-        let reason = "the time was over before it could begin (see --timeout)".to_owned();
+        let reason = "run timeout exceeded before it could begin (--timeout)".to_owned();
         Self { label: "deadline", reason, retry: false }
     }
 
     fn unfinished() -> Self {
-        Self { label: "unfinished", reason: "it was not collected".into(), retry: false }
+        Self { label: "unfinished", reason: "not collected".into(), retry: false }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
@@ -159,87 +158,15 @@ impl Trouble {
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        let (label, retry) = match failure.kind {
-            FailureKind::Configuration => ("configuration", false),
-            FailureKind::Credentials => ("credentials", false),
-            FailureKind::Unavailable => ("unavailable", true),
-            FailureKind::Cancelled => ("deadline", false),
-            FailureKind::Internal => ("internal", true),
-            FailureKind::Stalled => ("stalled", true),
-        };
-        Self { label, reason: failure.message, retry }
+        Self { label: failure.kind.label(), reason: failure.message, retry: failure.kind.is_retryable() }
     }
 }
 
-impl From<event::Outcome> for Trouble {
-    fn from(outcome: event::Outcome) -> Self {
-        use event::Outcome as Ended;
-        let (label, reason, retry) = match outcome {
-            Ended::Finished => ("unfinished", "its worker ended without collecting it".into(), true),
-            Ended::Failed(failure) => return failure.into(),
-            Ended::Stopped(why, detail) => {
-                let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-                (why.label(), format!("its worker was ended because {why}{detail}"), why.is_retryable())
-            }
-            Ended::Crashed(exit) => ("crashed", format!("its worker ended by {exit}"), true),
-            Ended::NotStarted(reason) => ("start", reason, true),
-            Ended::Version(reason) => ("version", reason, false),
-        };
-        Self { label, reason, retry }
-    }
-}
-
-/// One unit of a collector.
-#[derive(Debug)]
-pub(super) struct UnitRun {
-    pub(super) unit: Unit,
-    pub(super) state: UnitState,
-    pub(super) attempts: u32,
-    pub(super) gaps: Vec<Gap>,
-    pub(super) began: Option<Instant>,
-    pub(super) took: Duration,
-}
-
-impl UnitRun {
-    pub(super) fn new(unit: Unit, state: UnitState) -> Self {
-        Self { unit, state, attempts: 0, gaps: Vec::new(), began: None, took: Duration::ZERO }
-    }
-
-    /// A worker takes it up; what an earlier attempt lacked no longer counts.
-    pub(super) fn begin(&mut self, job: JobId, now: Instant) {
-        self.state = UnitState::Running(job);
-        self.attempts += 1;
-        self.gaps.clear();
-        self.began = Some(now);
-    }
-
-    pub(super) fn settle(&mut self, state: UnitState, now: Instant) {
-        self.took += self.began.take().map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-        self.state = state;
-    }
-
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.state, UnitState::Complete(_) | UnitState::Failed(_))
-    }
-
-    fn report(&self) -> UnitReport {
-        let (outcome, stats) = match &self.state {
-            UnitState::Complete(stats) => (Outcome::Complete, stats.clone()),
-            UnitState::Failed(trouble) => (trouble.outcome(), UnitStats::default()),
-            UnitState::Queued(_) | UnitState::Running(_) => (Trouble::unfinished().outcome(), UnitStats::default()),
-        };
-        UnitReport {
-            id: self.unit.id.clone(),
-            label: self.unit.label.clone(),
-            kind: self.unit.kind.clone(),
-            outcome,
-            attempts: self.attempts,
-            nodes_by_kind: stats.nodes_by_kind,
-            edges: stats.edges,
-            gaps: self.gaps.clone(),
-            kept: 0,
-            took: self.took,
-        }
+impl From<AttemptOutcome> for Trouble {
+    fn from(outcome: AttemptOutcome) -> Self {
+        // The label says what became of the unit, as there is nothing wrong with the worker.
+        let label = if outcome == AttemptOutcome::Finished { Self::unfinished().label } else { outcome.label() };
+        Self { label, reason: outcome.message(), retry: outcome.is_retryable() }
     }
 }
 
@@ -253,11 +180,16 @@ pub(super) fn keep_gap(gaps: &mut Vec<Gap>, gap: Gap) {
 impl Run {
     pub(super) fn new(id: RunId, policy: &Policy, now: Instant) -> Self {
         let collectors = policy.collectors.iter().map(|collector| CollectorRun::new(*collector, now)).collect();
-        Self { id, received: now, limits: None, collectors, delivering: false }
+        Self { id, received: now, limits: None, collectors, delivering: false, overdue: false }
     }
 
     pub(super) fn is_collected(&self) -> bool {
         self.collectors.iter().all(|collector| collector.phase == Phase::Done)
+    }
+
+    /// Whether no worker of this run is left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.collectors.iter().all(|collector| collector.workers == 0)
     }
 
     pub(super) fn report(&self, now: Instant) -> RunReport {

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use worker_proto::{Failure, FailureKind, Gap, Plan, Unit};
+use worker_proto::{Failure, FailureKind, Gap, JobKind, Plan, Unit};
 
 use super::{
-    event::{Conclusion, Effect, Event, JobEvent, JobId, JobOrder, Outcome, RunId, UnitStats, Work},
+    event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, Effect, Event, RunId, RunOutcome, UnitStats},
     policy::{CollectorPolicy, Policy},
     report::{self, RunReport},
     state::{State, handle_event},
@@ -30,20 +33,20 @@ impl Bench {
         Self { state: State::new(Policy::new(collectors, pool_size, TIMEOUT)), now: Instant::now() }
     }
 
-    fn forked(accounts: usize) -> (Self, Vec<JobOrder>) {
+    fn forked(accounts: usize) -> (Self, Vec<AttemptSpec>) {
         let mut bench = Self::new(vec![collector("aws", true, true, 2)], 5);
         let plan = starts(&bench.send(Event::Collect(RunId(1))));
-        let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(accounts))));
-        bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
-        (bench, orders)
+        let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(accounts))));
+        bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+        (bench, specs)
     }
 
     fn send(&mut self, event: Event) -> Vec<Effect> {
         handle_event(&mut self.state, event, self.now)
     }
 
-    fn job(&mut self, job: JobId, event: JobEvent) -> Vec<Effect> {
-        self.send(Event::Job(job, event))
+    fn job(&mut self, job: AttemptId, event: AttemptEvent) -> Vec<Effect> {
+        self.send(Event::Attempt(job, event))
     }
 
     fn pass(&mut self, time: Duration) -> Vec<Effect> {
@@ -52,11 +55,11 @@ impl Bench {
     }
 
     /// Completes the unit of a started job.
-    fn complete(&mut self, order: &JobOrder) -> Vec<Effect> {
-        let Work::Unit(unit, _) = &order.work else { panic!("not a unit: {order:?}") };
-        self.job(order.id, JobEvent::UnitStarted(*unit));
-        self.job(order.id, JobEvent::UnitComplete(*unit, UnitStats::default()));
-        self.job(order.id, JobEvent::Ended(Outcome::Finished))
+    fn complete(&mut self, spec: &AttemptSpec) -> Vec<Effect> {
+        let JobKind::Unit { index: unit, .. } = &spec.kind else { panic!("not a unit: {spec:?}") };
+        self.job(spec.id, AttemptEvent::UnitStarted(*unit));
+        self.job(spec.id, AttemptEvent::UnitComplete(*unit, UnitStats::default()));
+        self.job(spec.id, AttemptEvent::Ended(AttemptOutcome::Finished))
     }
 }
 
@@ -75,12 +78,12 @@ fn units(count: usize) -> Plan {
     Plan { units: (0..count).map(unit).collect(), gaps: Vec::new(), is_whole: true }
 }
 
-fn starts(effects: &[Effect]) -> Vec<JobOrder> {
-    let orders = effects.iter().filter_map(|effect| match effect {
-        Effect::Start(order) => Some(order.clone()),
+fn starts(effects: &[Effect]) -> Vec<AttemptSpec> {
+    let specs = effects.iter().filter_map(|effect| match effect {
+        Effect::Start(spec) => Some(spec.clone()),
         _ => None,
     });
-    orders.collect()
+    specs.collect()
 }
 
 fn delivery(effects: &[Effect]) -> Option<RunReport> {
@@ -95,33 +98,33 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 #[test]
-fn a_forked_collector_is_planned_and_collected_by_one_process_per_account() {
+fn forked_collector_has_one_process_per_account() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    assert!(matches!(&plan[..], [JobOrder { work: Work::Plan, process: true, .. }]));
-    let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(3))));
-    assert_eq!(orders.len(), 2, "the pool has two places");
-    assert!(orders.iter().all(|order| order.process));
-    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
-    let third = starts(&bench.complete(&orders[0]));
+    assert!(matches!(&plan[..], [AttemptSpec { kind: JobKind::Plan, process: true, .. }]));
+    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3))));
+    assert_eq!(specs.len(), 2, "the pool has two places");
+    assert!(specs.iter().all(|spec| spec.process));
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let third = starts(&bench.complete(&specs[0]));
     assert_eq!(third.len(), 1);
-    assert!(delivery(&bench.complete(&orders[1])).is_none());
+    assert!(delivery(&bench.complete(&specs[1])).is_none());
     let report = delivery(&bench.complete(&third[0])).unwrap();
     assert!(report.is_complete());
     assert_eq!(report.collectors[0].units.len(), 3);
 }
 
 #[test]
-fn without_fork_one_worker_inside_does_all() {
+fn collector_without_fork_has_one_worker_for_all() {
     let mut bench = Bench::new(vec![collector("aws", false, false, 2)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1))));
-    assert!(matches!(&whole[..], [JobOrder { work: Work::Whole(2), process: false, .. }]));
-    assert!(starts(&bench.job(whole[0].id, JobEvent::Planned(units(2)))).is_empty());
+    assert!(matches!(&whole[..], [AttemptSpec { kind: JobKind::PlanAndCollect { pool: 2 }, process: false, .. }]));
+    assert!(starts(&bench.job(whole[0].id, AttemptEvent::Planned(units(2)))).is_empty());
     for unit in 0..2 {
-        bench.job(whole[0].id, JobEvent::UnitStarted(unit));
-        assert!(delivery(&bench.job(whole[0].id, JobEvent::UnitComplete(unit, UnitStats::default()))).is_none());
+        bench.job(whole[0].id, AttemptEvent::UnitStarted(unit));
+        assert!(delivery(&bench.job(whole[0].id, AttemptEvent::UnitComplete(unit, UnitStats::default()))).is_none());
     }
-    assert!(delivery(&bench.job(whole[0].id, JobEvent::Ended(Outcome::Finished))).unwrap().is_complete());
+    assert!(delivery(&bench.job(whole[0].id, AttemptEvent::Ended(AttemptOutcome::Finished))).unwrap().is_complete());
 }
 
 #[test]
@@ -129,24 +132,24 @@ fn collectors_wait_for_their_pool() {
     let all = vec![collector("a", false, false, 1), collector("b", false, false, 1), collector("c", false, false, 1)];
     let mut bench = Bench::new(all, 2);
     let first = starts(&bench.send(Event::Collect(RunId(1))));
-    assert_eq!(first.iter().map(|order| order.collector).collect::<Vec<_>>(), ["a", "b"]);
-    bench.job(first[0].id, JobEvent::Planned(units(0)));
-    let next = starts(&bench.job(first[0].id, JobEvent::Ended(Outcome::Finished)));
-    assert_eq!(next.iter().map(|order| order.collector).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(first.iter().map(|spec| spec.collector).collect::<Vec<_>>(), ["a", "b"]);
+    bench.job(first[0].id, AttemptEvent::Planned(units(0)));
+    let next = starts(&bench.job(first[0].id, AttemptEvent::Ended(AttemptOutcome::Finished)));
+    assert_eq!(next.iter().map(|spec| spec.collector).collect::<Vec<_>>(), ["c"]);
 }
 
 #[test]
-fn a_killed_worker_is_tried_again_later_and_then_given_up() {
-    let (mut bench, mut orders) = Bench::forked(1);
-    let mut order = orders.remove(0);
+fn killed_worker_is_retried_with_delay_then_fails() {
+    let (mut bench, mut specs) = Bench::forked(1);
+    let mut spec = specs.remove(0);
     for attempt in 1..=3 {
-        bench.job(order.id, JobEvent::UnitStarted(0));
-        let effects = bench.job(order.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(9))));
+        bench.job(spec.id, AttemptEvent::UnitStarted(0));
+        let effects = bench.job(spec.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9))));
         assert!(starts(&effects).is_empty(), "attempt {attempt}: not at once");
         if attempt < 3 {
-            let wake = bench.state.wake_at(bench.now).unwrap();
+            let wake = bench.state.wake_at().unwrap();
             assert!(wake > bench.now);
-            order = starts(&bench.pass(wake - bench.now)).remove(0);
+            spec = starts(&bench.pass(wake - bench.now)).remove(0);
         } else {
             let report = delivery(&effects).unwrap();
             let unit = &report.collectors[0].units[0];
@@ -158,63 +161,79 @@ fn a_killed_worker_is_tried_again_later_and_then_given_up() {
 }
 
 #[test]
-fn refused_credentials_are_final() {
+fn retry_that_came_due_after_the_last_event_is_woken() {
+    let (mut bench, specs) = Bench::forked(2);
+    let crashed = || AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(9)));
+    let due = bench.now + Duration::from_secs(1);
+    bench.job(specs[0].id, crashed());
+    // Carrying out the effects of an event takes time, in which the retry comes due.
+    bench.pass(Duration::from_millis(999));
+    bench.now += Duration::from_millis(2);
+    assert_eq!(bench.state.wake_at(), Some(due), "the retry was not started yet");
+    assert_eq!(starts(&bench.pass(Duration::ZERO)).len(), 1);
+    let wake = bench.state.wake_at().unwrap();
+    assert!(wake > bench.now, "nothing is left to wake for but the deadline");
+}
+
+#[test]
+fn rejected_credentials_are_final() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let outcome = Outcome::Failed(failure(FailureKind::Credentials));
-    let report = delivery(&bench.job(plan[0].id, JobEvent::Ended(outcome))).unwrap();
+    let outcome = AttemptOutcome::Failed(failure(FailureKind::Credentials));
+    let report = delivery(&bench.job(plan[0].id, AttemptEvent::Ended(outcome))).unwrap();
     assert_eq!(report.collectors[0].failure.as_deref(), Some("because"));
     assert!(!report.has_something());
 }
 
 #[test]
-fn a_plan_is_tried_again_while_it_may_pass() {
+fn plan_with_transient_failure_is_retried() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let outcome = Outcome::Failed(failure(FailureKind::Unavailable));
-    assert!(delivery(&bench.job(plan[0].id, JobEvent::Ended(outcome))).is_none());
+    let outcome = AttemptOutcome::Failed(failure(FailureKind::Unavailable));
+    assert!(delivery(&bench.job(plan[0].id, AttemptEvent::Ended(outcome))).is_none());
     assert_eq!(starts(&bench.pass(Duration::from_secs(1))).len(), 1);
 }
 
 #[test]
-fn at_the_deadline_workers_are_ended_and_the_rest_is_delivered() {
+fn deadline_stops_workers_and_delivers_the_rest() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let first = starts(&bench.job(plan[0].id, JobEvent::Planned(units(3)))).remove(0);
-    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3)))).remove(0);
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let second = starts(&bench.complete(&first)).remove(0);
-    bench.job(second.id, JobEvent::UnitStarted(1));
-    let wake = bench.state.wake_at(bench.now).unwrap();
+    bench.job(second.id, AttemptEvent::UnitStarted(1));
+    let wake = bench.state.wake_at().unwrap();
     assert!(wake < bench.now + TIMEOUT, "there must be time left for the delivery");
     let effects = bench.pass(wake - bench.now);
     assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Deadline, _) if *job == second.id)));
     assert!(delivery(&effects).is_none(), "not before the worker has ended");
-    let effects = bench.job(second.id, JobEvent::Ended(Outcome::Stopped(StopReason::Deadline, String::new())));
+    let effects =
+        bench.job(second.id, AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Deadline, String::new())));
     let report = delivery(&effects).unwrap();
     let outcomes: Vec<bool> = report.collectors[0].units.iter().map(report::UnitReport::counts).collect();
     assert_eq!(outcomes, [true, false, false]);
 }
 
 #[test]
-fn what_a_crashed_whole_worker_left_is_taken_up_by_single_ones() {
+fn units_of_crashed_worker_get_workers_of_their_own() {
     let mut bench = Bench::new(vec![collector("aws", true, false, 5)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
-    bench.job(whole.id, JobEvent::Planned(units(2)));
-    bench.job(whole.id, JobEvent::UnitStarted(0));
-    bench.job(whole.id, JobEvent::UnitStarted(1));
-    bench.job(whole.id, JobEvent::UnitComplete(0, UnitStats::default()));
-    bench.job(whole.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Signal(11))));
-    let orders = starts(&bench.pass(Duration::from_secs(1)));
-    assert!(matches!(&orders[..], [JobOrder { work: Work::Unit(1, _), process: true, .. }]));
-    assert!(delivery(&bench.complete(&orders[0])).unwrap().is_complete());
+    bench.job(whole.id, AttemptEvent::Planned(units(2)));
+    bench.job(whole.id, AttemptEvent::UnitStarted(0));
+    bench.job(whole.id, AttemptEvent::UnitStarted(1));
+    bench.job(whole.id, AttemptEvent::UnitComplete(0, UnitStats::default()));
+    bench.job(whole.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Signal(11))));
+    let specs = starts(&bench.pass(Duration::from_secs(1)));
+    assert!(matches!(&specs[..], [AttemptSpec { kind: JobKind::Unit { index: 1, .. }, process: true, .. }]));
+    assert!(delivery(&bench.complete(&specs[0])).unwrap().is_complete());
 }
 
 #[test]
-fn a_gap_makes_a_run_incomplete_but_only_of_the_attempt_that_counts() {
+fn gap_of_failed_attempt_does_not_count() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let first = starts(&bench.job(plan[0].id, JobEvent::Planned(units(1)))).remove(0);
-    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(1)))).remove(0);
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let gap = Gap {
         account: "1".into(),
         region: "r".into(),
@@ -223,38 +242,38 @@ fn a_gap_makes_a_run_incomplete_but_only_of_the_attempt_that_counts() {
         code: "c".into(),
         message: "m".into(),
     };
-    bench.job(first.id, JobEvent::Gap(0, gap.clone()));
-    bench.job(first.id, JobEvent::Ended(Outcome::Crashed(ExitReason::Code(101))));
+    bench.job(first.id, AttemptEvent::Gap(0, gap.clone()));
+    bench.job(first.id, AttemptEvent::Ended(AttemptOutcome::Crashed(ExitReason::Code(101))));
     let second = starts(&bench.pass(Duration::from_secs(1))).remove(0);
     let report = delivery(&bench.complete(&second)).unwrap();
     assert!(report.is_complete(), "{report:?}");
 }
 
 #[test]
-fn a_plan_too_long_is_refused() {
+fn plan_with_too_many_units_fails() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let effects = bench.job(plan[0].id, JobEvent::Planned(units(100_001)));
+    let effects = bench.job(plan[0].id, AttemptEvent::Planned(units(100_001)));
     assert!(starts(&effects).is_empty());
-    let effects = bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let effects = bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     assert!(delivery(&effects).unwrap().collectors[0].failure.as_ref().unwrap().contains("100000"));
 }
 
 #[test]
-fn a_worker_whose_plan_is_too_long_is_ended() {
+fn worker_with_too_many_units_is_stopped() {
     let mut bench = Bench::new(vec![collector("aws", true, false, 1)], 5);
     let whole = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
-    let effects = bench.job(whole.id, JobEvent::Planned(units(100_001)));
+    let effects = bench.job(whole.id, AttemptEvent::Planned(units(100_001)));
     assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Excess, _) if *job == whole.id)));
-    let effects = bench.job(whole.id, JobEvent::Ended(Outcome::Stopped(StopReason::Excess, String::new())));
+    let effects = bench.job(whole.id, AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Excess, String::new())));
     assert!(delivery(&effects).unwrap().collectors[0].failure.as_ref().unwrap().contains("100000"));
 }
 
 #[test]
-fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
-    let (mut bench, orders) = Bench::forked(1);
+fn delivery_is_cancelled_at_end_of_run_timeout() {
+    let (mut bench, specs) = Bench::forked(1);
     let began = bench.now;
-    let effects = bench.complete(&orders[0]);
+    let effects = bench.complete(&specs[0]);
     let due = effects.iter().find_map(|effect| match effect {
         Effect::Deliver(_, _, deadline) => Some(*deadline),
         _ => None,
@@ -262,94 +281,141 @@ fn a_delivery_that_does_not_end_is_given_up_when_the_time_is_over() {
     assert!(due.unwrap() < began + TIMEOUT, "it can still say why");
     assert!(bench.pass(TIMEOUT / 2).is_empty());
     assert!(bench.send(Event::Collect(RunId(2))).is_empty());
-    let wake = bench.state.wake_at(bench.now).unwrap();
+    let wake = bench.state.wake_at().unwrap();
     assert_eq!(wake, began + TIMEOUT);
     let effects = bench.pass(wake - bench.now);
     assert!(matches!(effects[0], Effect::CancelDelivery(RunId(1))));
-    let Effect::Conclude(RunId(1), Conclusion::Ended(_, Err(error))) = &effects[1] else { panic!("{effects:?}") };
+    let Effect::FinishRun(RunId(1), RunOutcome::Ended(_, Err(error))) = &effects[1] else { panic!("{effects:?}") };
     assert!(error.message.contains("--timeout"), "{error:?}");
     assert_eq!(starts(&effects).len(), 1, "the next one has its turn");
     assert!(bench.send(Event::Delivered(RunId(1), Ok(()))).is_empty(), "too late");
 }
 
 #[test]
-fn runs_wait_for_their_turn_and_too_many_are_refused() {
+fn runs_are_queued_and_excess_ones_rejected() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     let first = starts(&bench.send(Event::Collect(RunId(0)))).remove(0);
     for run in 1..=16 {
         assert!(bench.send(Event::Collect(RunId(run))).is_empty());
     }
     let refused = bench.send(Event::Collect(RunId(17)));
-    assert!(matches!(&refused[..], [Effect::Conclude(RunId(17), Conclusion::Refused(_))]));
-    bench.job(first.id, JobEvent::Planned(units(0)));
-    assert!(delivery(&bench.job(first.id, JobEvent::Ended(Outcome::Finished))).is_some());
+    assert!(matches!(&refused[..], [Effect::FinishRun(RunId(17), RunOutcome::Refused(_))]));
+    bench.job(first.id, AttemptEvent::Planned(units(0)));
+    assert!(delivery(&bench.job(first.id, AttemptEvent::Ended(AttemptOutcome::Finished))).is_some());
     let effects = bench.send(Event::Delivered(RunId(0), Ok(())));
-    assert!(matches!(&effects[0], Effect::Conclude(RunId(0), Conclusion::Ended(_, Ok(())))));
-    assert!(matches!(starts(&effects)[0], JobOrder { run: RunId(1), .. }));
+    assert!(matches!(&effects[0], Effect::FinishRun(RunId(0), RunOutcome::Ended(_, Ok(())))));
+    assert!(matches!(starts(&effects)[0], AttemptSpec { run: RunId(1), .. }));
 }
 
 #[test]
-fn stopping_ends_every_worker_then_exits_once() {
+fn stop_ends_every_worker_then_exits_once() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let orders = starts(&bench.job(plan[0].id, JobEvent::Planned(units(2))));
-    bench.job(plan[0].id, JobEvent::Ended(Outcome::Finished));
+    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(2))));
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let effects = bench.send(Event::Stop);
     let stopped =
         effects.iter().filter(|e| matches!(e, Effect::Stop(_, StopReason::Shutdown, grace) if !grace.is_zero()));
     assert_eq!(stopped.count(), 2);
-    assert!(effects.iter().any(|e| matches!(e, Effect::Conclude(RunId(1), Conclusion::Refused(_)))));
+    assert!(effects.iter().any(|e| matches!(e, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))));
     assert!(bench.send(Event::StopNow).iter().any(|e| matches!(e, Effect::Stop(_, _, Duration::ZERO))));
-    let ended = || JobEvent::Ended(Outcome::Stopped(StopReason::Shutdown, String::new()));
-    assert!(bench.job(orders[0].id, ended()).is_empty());
-    assert!(matches!(&bench.job(orders[1].id, ended())[..], [Effect::Exit]));
+    let ended = || AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Shutdown, String::new()));
+    assert!(bench.job(specs[0].id, ended()).is_empty());
+    assert!(matches!(&bench.job(specs[1].id, ended())[..], [Effect::Exit]));
     assert!(bench.send(Event::Tick).is_empty(), "only once");
 }
 
 #[test]
-fn stopping_when_idle_exits_at_once_and_nothing_starts_any_more() {
+fn stop_when_idle_exits_at_once_and_starts_nothing() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
     assert!(matches!(&bench.send(Event::Stop)[..], [Effect::Exit]));
-    assert!(matches!(&bench.send(Event::Collect(RunId(1)))[..], [Effect::Conclude(_, Conclusion::Refused(_))]));
+    assert!(matches!(&bench.send(Event::Collect(RunId(1)))[..], [Effect::FinishRun(_, RunOutcome::Refused(_))]));
 }
 
 #[test]
-fn an_event_of_an_unknown_job_changes_nothing() {
+fn event_of_unknown_attempt_changes_nothing() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
-    assert!(bench.job(JobId(99), JobEvent::UnitComplete(0, UnitStats::default())).is_empty());
+    assert!(bench.job(AttemptId(99), AttemptEvent::UnitComplete(0, UnitStats::default())).is_empty());
 }
 
 #[test]
-fn a_run_that_is_called_off_ends_with_its_workers_and_the_next_one_begins() {
-    let (mut bench, orders) = Bench::forked(3);
+fn aborted_run_stops_its_workers_and_next_run_starts() {
+    let (mut bench, specs) = Bench::forked(3);
     assert!(starts(&bench.send(Event::Collect(RunId(2)))).is_empty());
     let effects = bench.send(Event::Abort(RunId(1)));
-    let stopped: Vec<JobId> = effects
+    let stopped: Vec<AttemptId> = effects
         .iter()
         .filter_map(|effect| match effect {
             Effect::Stop(job, StopReason::Abandoned, _) => Some(*job),
             _ => None,
         })
         .collect();
-    assert_eq!(stopped, orders.iter().map(|order| order.id).collect::<Vec<_>>());
+    assert_eq!(stopped, specs.iter().map(|spec| spec.id).collect::<Vec<_>>());
     let refused = |effects: &[Effect]| {
-        effects.iter().filter(|effect| matches!(effect, Effect::Conclude(RunId(1), Conclusion::Refused(_)))).count()
+        effects.iter().filter(|effect| matches!(effect, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))).count()
     };
     assert_eq!(refused(&effects), 1);
     let plan = starts(&effects);
-    assert_eq!(plan.iter().map(|order| order.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
-    for order in &orders {
-        let late = bench.complete(order);
+    assert_eq!(plan.iter().map(|spec| spec.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
+    for spec in &specs {
+        let late = bench.complete(spec);
         assert_eq!(refused(&late) + starts(&late).len(), 0, "what arrives late changes nothing");
     }
     assert_eq!(refused(&bench.send(Event::Abort(RunId(1)))), 0);
 }
 
 #[test]
-fn a_delivery_is_called_off() {
-    let (mut bench, orders) = Bench::forked(1);
-    let effects = bench.complete(&orders[0]);
+fn abort_cancels_delivery() {
+    let (mut bench, specs) = Bench::forked(1);
+    let effects = bench.complete(&specs[0]);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));
     let effects = bench.send(Event::Abort(RunId(1)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
+}
+
+/// Collects many accounts with crashes, retries and failures, and returns the report and how many units were looked at.
+fn run_of(accounts: usize) -> (RunReport, usize) {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 50)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
+    let mut specs = VecDeque::from(starts(&bench.job(plan.id, AttemptEvent::Planned(units(accounts)))));
+    bench.job(plan.id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let mut crashed = vec![false; accounts];
+    loop {
+        let Some(spec) = specs.pop_front() else {
+            let wake = bench.state.wake_at().unwrap();
+            specs.extend(starts(&bench.pass(wake - bench.now)));
+            continue;
+        };
+        let JobKind::Unit { index: unit, .. } = spec.kind else { panic!("not a unit: {spec:?}") };
+        let crashes = unit % 10 == 0 && !std::mem::replace(&mut crashed[unit as usize], true);
+        let mut events = vec![AttemptEvent::Started(Some(1)), AttemptEvent::UnitStarted(unit)];
+        if unit % 100 == 1 {
+            events.push(AttemptEvent::UnitFailed(unit, failure(FailureKind::Unavailable)));
+        } else if !crashes {
+            events.push(AttemptEvent::UnitComplete(unit, UnitStats::default()));
+        }
+        let end = if crashes { AttemptOutcome::Crashed(ExitReason::Signal(9)) } else { AttemptOutcome::Finished };
+        events.push(AttemptEvent::Ended(end));
+        for event in events {
+            bench.now += Duration::from_micros(100);
+            let effects = bench.job(spec.id, event);
+            assert!(bench.state.wake_at().is_some_and(|at| at > bench.now), "something is going on");
+            specs.extend(starts(&effects));
+            if let Some(report) = delivery(&effects) {
+                return (report, bench.state.looks());
+            }
+        }
+    }
+}
+
+#[test]
+fn units_looked_at_grow_linearly_with_accounts() {
+    for accounts in [1_000, 10_000] {
+        let (report, looks) = run_of(accounts);
+        let failed = report.collectors[0].units.iter().filter(|unit| !unit.counts()).count();
+        assert_eq!(failed, accounts / 100);
+        let attempts: u32 = report.collectors[0].units.iter().map(|unit| unit.attempts).sum();
+        assert_eq!(attempts as usize, accounts + accounts / 10 + 2 * accounts / 100);
+        assert!(looks <= 16 * accounts, "{looks} units were looked at for {accounts} accounts");
+    }
 }

@@ -1,8 +1,8 @@
 //! Tag tasks: the cloud changes a tag, then the core gets back what was reported of the node, as it is now.
 //!
-//! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the task.
-//! Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node may have
-//! changed since the task was given out.
+//! A task is done only if the cloud said so. Tags are removed before others are set, and the first failure ends the
+//! task. Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node
+//! may have changed since the task was given out.
 
 use std::{
     sync::Arc,
@@ -14,15 +14,15 @@ use worker_proto::{Outcome, Verb};
 
 use super::{
     cleanup::Operable,
-    operator::{Operator, Wish},
-    place,
+    location,
+    operations::{OperationPool, Request},
 };
 use crate::{
     ckcore::{StoredNode, Task, TaskResult},
     collector_api::Target,
 };
 
-/// The core gives a task up about 30 seconds after it gave it out; a little earlier it still hears why.
+/// The core cancels a task about 30 seconds after its delivery; an error a little earlier still reaches it.
 pub(super) const LIMIT: Duration = Duration::from_secs(28);
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
@@ -30,7 +30,7 @@ const MAX_CHANGES: usize = 100;
 /// Everything that a task needs.
 #[derive(Clone)]
 pub(super) struct Tags {
-    pub(super) operator: Operator,
+    pub(super) operations: OperationPool,
     pub(super) operables: Arc<std::collections::BTreeMap<&'static str, Operable>>,
 }
 
@@ -40,7 +40,7 @@ impl Tags {
         match self.tag(task, deadline).await {
             Ok(node) => TaskResult::Done(node),
             Err(reason) => {
-                tracing::warn!(peer = "work", task = task.id, reason, "a task failed");
+                tracing::warn!(peer = "work", task = task.id, reason, "task failed");
                 TaskResult::Error(reason)
             }
         }
@@ -48,11 +48,11 @@ impl Tags {
 
     async fn tag(&self, task: &Task, deadline: Instant) -> Result<Value, String> {
         if task.name != "tag" {
-            return Err(format!("ckworker knows no task {:?}, only tag", task.name));
+            return Err(format!("unknown task {:?}; ckworker supports tag only", task.name));
         }
         let mut node = task.node().ok_or("the task names no node")?;
         let changes = changes(&task.data)?;
-        let subject = place::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
+        let subject = location::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
         let (collector, operable) = self
             .operables
             .get_key_value(subject.cloud.as_str())
@@ -61,8 +61,8 @@ impl Tags {
         for verb in changes {
             let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
             let (unit, verb_wanted) = (unit.clone(), verb.clone());
-            let wish = Wish { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
-            match self.operator.operate(wish, std::future::pending()).await {
+            let request = Request { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
+            match self.operations.operate(request, std::future::pending()).await {
                 Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
                 Outcome::Nothing(why) => return Err(why),
                 Outcome::Failed(failure) => return Err(failure.message),
@@ -73,7 +73,7 @@ impl Tags {
     }
 }
 
-/// What a task asks for: removals first.
+/// Returns the changes of a task, removals first.
 fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
     let mut changes = Vec::new();
     for key in data.get("delete").and_then(Value::as_array).into_iter().flatten() {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_change_is_refused() {
+    fn task_without_valid_change_is_rejected() {
         assert!(verbs(json!({})).unwrap_err().contains("no tag"));
         assert!(verbs(json!({ "update": { "a": {} } })).unwrap_err().contains("no text"));
         assert!(verbs(json!({ "delete": [1] })).unwrap_err().contains("no text"));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tags_of_a_node_are_changed_and_nothing_else() {
+    fn task_changes_only_tags_of_node() {
         let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
         let mut node = StoredNode::read(&task["data"]["node"]).unwrap();
         let before = node.clone();

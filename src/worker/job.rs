@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::mpsc, time::Instant};
-use worker_proto::{COLLECTOR_INDEX, Failure, FailureKind, FromWorker, Job, Operation, Task, Unit};
+use worker_proto::{COLLECTOR_INDEX, Failure, FailureKind, FromWorker, Job, JobKind, Operation, Unit};
 
 use super::operate;
 use crate::{
@@ -36,7 +36,7 @@ impl Contexts {
 pub(super) struct Links {
     /// Requests to the supervisor.
     pub(super) requests: mpsc::Sender<Request>,
-    /// The operations of a worker with [`Task::Operate`]; closed when there are no more.
+    /// The operations of a worker with [`JobKind::Operate`]; closed when there are no more.
     pub(super) operations: mpsc::Receiver<Operation>,
     /// Frames to the supervisor.
     pub(super) out: mpsc::Sender<FromWorker>,
@@ -61,14 +61,14 @@ pub(super) async fn run(
     })?;
     let Links { requests, operations, out, waits } = links;
     let contexts = Contexts { settings: Arc::new(settings), requests, out, deadline, waits };
-    match &job.task {
-        Task::Plan => plan(collector, &contexts).await.map(|_| ()),
-        Task::Unit { index, unit } => collect(collector, &contexts, *index, unit).await,
-        Task::Whole { pool } => {
+    match &job.kind {
+        JobKind::Plan => plan(collector, &contexts).await.map(|_| ()),
+        JobKind::Unit { index, unit } => collect(collector, &contexts, *index, unit).await,
+        JobKind::PlanAndCollect { pool } => {
             let units = plan(collector, &contexts).await?;
             collect_all(collector, &contexts, &units, *pool as usize).await
         }
-        Task::Operate { unit } => operate::run(collector, &contexts.of(0), unit, operations, &contexts.out).await,
+        JobKind::Operate { unit } => operate::run(collector, &contexts.of(0), unit, operations, &contexts.out).await,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, timeout_at},
 };
 use worker_proto::{
-    Counts, Credentials, Gap, Node, Outcome, Plan, Task, Unit, Verb, WaitOn, decode_from_worker, encode_to_worker,
+    Counts, Credentials, Gap, JobKind, Node, Outcome, Plan, Unit, Verb, WaitOn, decode_from_worker, encode_to_worker,
 };
 
 use super::*;
@@ -159,7 +159,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn start(task: Task) -> Self {
+    async fn start(kind: JobKind) -> Self {
         let (ours, theirs) = duplex(16 * 1024);
         let (reader, writer) = split(theirs);
         let session = tokio::spawn(async move { run(reader, writer, &find, Isolation::Thread).await });
@@ -178,7 +178,7 @@ impl Supervisor {
         let settings = serde_json::to_string(&Settings::default()).unwrap();
         let (name, collector) = ("scripted/a".into(), "scripted".into());
         let soft_deadline_ms = 2 * u64::try_from(HANG.as_millis()).unwrap();
-        let job = Job { name, collector, task, settings, soft_deadline_ms, level: worker_proto::Level::Info };
+        let job = Job { name, collector, kind, settings, soft_deadline_ms, level: worker_proto::Level::Info };
         supervisor.say(ToWorker::Job(job)).await;
         supervisor
     }
@@ -221,7 +221,7 @@ impl Supervisor {
 
 #[tokio::test(start_paused = true)]
 async fn question_behind_twenty_waiting_senders_is_answered() {
-    let mut supervisor = Supervisor::start(Task::Unit { index: 0, unit: unit("question-last") }).await;
+    let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("question-last") }).await;
     // By then the pipe and the queue are full.
     let last = supervisor.serve(|frames| (frames == 1).then_some(Duration::from_secs(1))).await;
     assert_eq!(last, FromWorker::Done);
@@ -231,8 +231,8 @@ async fn question_behind_twenty_waiting_senders_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn job_ends_in_any_order_of_sending_asking_and_reading() {
     for seed in 0..30 {
-        let task = Task::Unit { index: 3, unit: unit(&format!("random {seed}")) };
-        let mut supervisor = Supervisor::start(task).await;
+        let kind = JobKind::Unit { index: 3, unit: unit(&format!("random {seed}")) };
+        let mut supervisor = Supervisor::start(kind).await;
         let mut random = fastrand::Rng::with_seed(seed);
         let pauses = |_| (random.u32(..10) == 0).then(|| Duration::from_millis(random.u64(..2000)));
         assert_eq!(supervisor.serve(pauses).await, FromWorker::Done, "seed {seed}");
@@ -244,7 +244,7 @@ async fn job_ends_in_any_order_of_sending_asking_and_reading() {
 #[tokio::test(start_paused = true)]
 async fn all_units_in_one_worker_end_with_any_pool() {
     for pool in [1, 5, 100] {
-        let mut supervisor = Supervisor::start(Task::Whole { pool }).await;
+        let mut supervisor = Supervisor::start(JobKind::PlanAndCollect { pool }).await;
         let last = supervisor.serve(|frames| frames.is_multiple_of(100).then_some(Duration::from_secs(1))).await;
         assert_eq!((last, supervisor.counts.len()), (FromWorker::Done, 40), "pool {pool}");
         supervisor.ended().await;
@@ -253,7 +253,7 @@ async fn all_units_in_one_worker_end_with_any_pool() {
 
 #[tokio::test(start_paused = true)]
 async fn operations_that_send_while_others_end_all_get_their_outcome() {
-    let mut supervisor = Supervisor::start(Task::Operate { unit: unit("") }).await;
+    let mut supervisor = Supervisor::start(JobKind::Operate { unit: unit("") }).await;
     for id in 0..200 {
         let verb = Verb::Delete;
         supervisor.say(ToWorker::Operate(Operation { id, verb, subject: "{}".into(), limit_ms: 1 << 30 })).await;
@@ -277,7 +277,7 @@ async fn operations_that_send_while_others_end_all_get_their_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_job_that_holds_the_queue_tells_its_end() {
-    let mut supervisor = Supervisor::start(Task::Unit { index: 0, unit: unit("senders") }).await;
+    let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("senders") }).await;
     // The worker has filled the pipe and the queue by the time it is cancelled.
     sleep(Duration::from_secs(1)).await;
     supervisor.say(ToWorker::Cancel).await;
@@ -289,7 +289,7 @@ async fn cancelled_job_that_holds_the_queue_tells_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn unit_that_nothing_will_wake_fails_and_is_named_before() {
-    let mut supervisor = Supervisor::start(Task::Unit { index: 0, unit: unit("pending") }).await;
+    let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("pending") }).await;
     let mut quiet = 0;
     let failure = loop {
         match supervisor.hear().await {
@@ -309,7 +309,7 @@ async fn unit_that_nothing_will_wake_fails_and_is_named_before() {
 
 #[tokio::test(start_paused = true)]
 async fn unit_that_waits_for_the_cloud_goes_on_and_its_call_is_named() {
-    let mut supervisor = Supervisor::start(Task::Unit { index: 0, unit: unit("call") }).await;
+    let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("call") }).await;
     let activity = loop {
         if let FromWorker::Alive(activity) = supervisor.hear().await
             && activity.quiet_ms >= 200_000

@@ -387,7 +387,7 @@ async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
     scene.core.stop();
-    scene.daemon.logged("the core cannot be told what was cleaned up").await;
+    scene.daemon.logged("cannot report cleanup results to the core; retrying").await;
     scene.aws.mend(hanging).await;
     scene.daemon.logged_times("deleted resource=", volumes.len()).await;
     scene.core.start_again().await;
@@ -439,7 +439,7 @@ async fn a_cleanup_delays_no_collection_and_a_stop_in_it_is_answered() {
     assert_eq!(output.code, 0, "{log}");
     let (kind, error) = answer(&core, &task).await;
     assert_eq!((kind.as_str(), error.contains("stopped during the cleanup")), ("action_error", true), "{error}");
-    assert_eq!(log.matches("the core wants a cleanup").count(), 1, "{log}");
+    assert_eq!(log.matches("received cleanup action").count(), 1, "{log}");
 }
 
 #[tokio::test]
@@ -503,7 +503,7 @@ async fn a_supervisor_that_is_killed_while_the_core_is_lost_is_followed_by_one_t
     let task = scene.core.start_workflow("cleanup").unwrap();
     in_the_middle(&scene).await;
     scene.core.stop();
-    scene.daemon.logged("the core cannot be told what was cleaned up").await;
+    scene.daemon.logged("cannot report cleanup results to the core; retrying").await;
     let children = scene.daemon.running.children();
     scene.daemon.running.signal("KILL");
     let Scene { aws, mut core, daemon: first } = scene;

@@ -106,7 +106,7 @@ async fn a_redelivered_action_runs_once(aws: &LocalAws) {
     let said = answer(&core, &hanging.task).await;
     let log = hanging.daemon.log();
     assert_eq!(said.0, "action_done", "{said:?} {log}");
-    assert_eq!(log.matches("the core wants a collection").count(), 1, "{log}");
+    assert_eq!(log.matches("received collect action").count(), 1, "{log}");
     assert_eq!(core.requests("POST /graph/ck/merge"), 1, "{log}");
     assert_eq!(hanging.daemon.stop().await.0.code, 0);
 }

@@ -12,9 +12,9 @@ use ckworker::{
     report::{CoreStatus, StatusSnapshot},
     settings::{OptionSpec, Setting, Settings},
     supervisor::{
-        self, CleanupSetting, Notices, Setup, Source,
-        link::{Bounds, LinkCollector, Patience},
+        self, CleanupSetting, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
+        worker_session::{Limits, SessionCollector, Timeouts},
     },
     telemetry::Metrics,
 };
@@ -116,24 +116,24 @@ async fn play(behaviour: &str) -> (bool, String) {
     let connection = Arc::new(ckcore::connect(CoreConfig::new(&core.uri(), &core.ws_uri()).unwrap(), events).unwrap());
     let setup = Setup {
         policy,
-        collectors: BTreeMap::from([("example", LinkCollector { settings, broker: None })]),
+        collectors: BTreeMap::from([("example", SessionCollector { settings, broker: None })]),
         program: Program { path: puppet(), args: Vec::new() },
         memory_limit: 0,
         spool: Spool::new(1 << 20),
-        patience: Patience { silence: Duration::from_secs(1), ..Patience::default() },
-        bounds: Bounds::default(),
+        timeouts: Timeouts { silence: Duration::from_secs(1), ..Timeouts::default() },
+        limits: Limits::default(),
         find,
         level: worker_proto::Level::Info,
         sink: Arc::new(Nowhere),
         metrics: Arc::new(Metrics::new()),
-        told: false,
-        show: Box::new(|_| {}),
+        has_summary: false,
+        on_progress: Box::new(|_| {}),
     };
     let (signal, signals) = mpsc::channel(1);
     let signals = futures_util::stream::unfold(signals, |mut signals| async { Some((signals.recv().await?, signals)) });
-    let notices = Notices { status, core: core_status };
+    let senders = StatusSenders { status, core: core_status };
     let source = Source::Core(connection, received);
-    let running = tokio::spawn(async move { supervisor::run(setup, source, Box::pin(signals), notices).await });
+    let running = tokio::spawn(async move { supervisor::run(setup, source, Box::pin(signals), senders).await });
     core.connected(SUBSCRIBER).await;
     let task = core.start_workflow("cleanup").unwrap();
     assert_eq!(answer(&core, &task).await.0, "action_done");
@@ -179,13 +179,19 @@ async fn a_worker_that_dies_again_and_again_fails_the_operation() {
 #[tokio::test]
 async fn a_worker_that_says_nothing_is_ended() {
     let (cleaned, log) = play("hang").await;
-    assert!(!cleaned && log.contains("its worker was ended because"), "{log}");
+    assert!(!cleaned && log.contains("worker sent no frame in time"), "{log}");
 }
 
 #[tokio::test]
 async fn what_is_not_the_protocol_ends_the_worker() {
-    for behaviour in ["garbage", "foreign-answer", "collects", "half-frame"] {
+    let violation = "worker violated the protocol";
+    for (behaviour, message) in [
+        ("garbage", violation),
+        ("foreign-answer", violation),
+        ("collects", violation),
+        ("half-frame", "worker exited without a result"),
+    ] {
         let (cleaned, log) = play(behaviour).await;
-        assert!(!cleaned && log.contains("its worker"), "{behaviour}: {log}");
+        assert!(!cleaned && log.contains(message), "{behaviour}: {log}");
     }
 }

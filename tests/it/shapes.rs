@@ -32,7 +32,7 @@ fn collect(server: &Replay, shape: Shape, more: &[&str]) -> Counts {
     }
     let run = program::run(serve(server, &mut command));
     assert_eq!(run.code, 0, "{shape:?}: {}", run.stderr);
-    for text in ["tried again", "sign of life", "no progress"] {
+    for text in ["retrying", "sent no frame", "no progress"] {
         assert!(!run.stderr.contains(text), "{shape:?}: {text}: {}", run.stderr);
     }
     let stats = server.stats();

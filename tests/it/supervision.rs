@@ -19,9 +19,9 @@ use ckworker::{
     report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
     settings::{OptionSpec, Settings},
     supervisor::{
-        self, Ended, Notices, Setup, Source,
-        link::{Bounds, LinkCollector, Patience},
+        self, Ended, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
+        worker_session::{Limits, SessionCollector, Timeouts},
     },
     telemetry::Metrics,
 };
@@ -97,8 +97,8 @@ impl Sink for Kept {
 /// One supervisor with puppets.
 struct Play {
     policy: Policy,
-    patience: Patience,
-    bounds: Bounds,
+    timeouts: Timeouts,
+    limits: Limits,
     spool: Spool,
     memory_limit: u64,
     broker: Option<Arc<dyn Broker>>,
@@ -119,8 +119,8 @@ impl Play {
         policy.grace = Duration::from_secs(1);
         Self {
             policy,
-            patience: Patience::default(),
-            bounds: Bounds::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
             spool: Spool::new(1 << 20),
             memory_limit: 0,
             broker: None,
@@ -140,18 +140,18 @@ impl Play {
         let begun = self.begun.clone();
         let setup = Setup {
             policy: self.policy.clone(),
-            collectors: BTreeMap::from([("fake", LinkCollector { settings, broker: self.broker.clone() })]),
+            collectors: BTreeMap::from([("fake", SessionCollector { settings, broker: self.broker.clone() })]),
             program: Program { path: puppet(), args: Vec::new() },
             memory_limit: self.memory_limit,
             spool: self.spool.clone(),
-            patience: self.patience,
-            bounds: self.bounds,
+            timeouts: self.timeouts,
+            limits: self.limits,
             find,
             level: worker_proto::Level::Info,
             sink,
             metrics: Arc::clone(&self.metrics),
-            told: false,
-            show: Box::new(move |event| {
+            has_summary: false,
+            on_progress: Box::new(move |event| {
                 if matches!(event, ProgressEvent::UnitStarted { .. }) {
                     begun.send_modify(|begun| *begun += 1);
                 }
@@ -159,7 +159,7 @@ impl Play {
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());
         let (core, _core) = watch::channel(CoreStatus::default());
-        let run = supervisor::run(setup, Source::Once, signals, Notices { status, core });
+        let run = supervisor::run(setup, Source::Once, signals, StatusSenders { status, core });
         let ended = tokio::time::timeout(HANG, run).await.expect("the run must end by itself");
         assert_eq!(children(), Vec::<String>::new(), "nothing may be left in the process table");
         ended
@@ -272,8 +272,8 @@ async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
 async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
     for (behaviour, label) in [("mute", "handshake"), ("hang", "silence"), ("stop", "silence")] {
         let mut play = Play::new(&[behaviour, "well"]);
-        play.patience.greeting = Duration::from_secs(1);
-        play.patience.silence = Duration::from_secs(1);
+        play.timeouts.handshake = Duration::from_secs(1);
+        play.timeouts.silence = Duration::from_secs(1);
         assert_eq!(play.fails_alone().await.0, label, "{behaviour}");
         assert!(play.exits(label), "{behaviour}");
     }
@@ -319,7 +319,7 @@ async fn what_a_worker_leaves_behind_is_swept() {
 #[tokio::test]
 async fn a_worker_that_lingers_after_its_last_word_is_ended_and_counts() {
     let mut play = Play::new(&["linger", "well"]);
-    play.patience.exit = Duration::from_millis(200);
+    play.timeouts.exit = Duration::from_millis(200);
     assert!(play.report().await.is_complete());
 }
 
@@ -377,9 +377,9 @@ impl Broker for Panicking {
 async fn a_broker_that_panics_fails_the_unit_that_asked() {
     let mut play = Play::new(&["ask-for-credentials", "well"]);
     play.broker = Some(Arc::new(Panicking));
-    play.patience.exit = Duration::from_millis(200);
+    play.timeouts.exit = Duration::from_millis(200);
     let (label, detail) = play.fails_alone().await;
-    assert_eq!(label, "fault", "{detail}");
+    assert_eq!(label, "internal_error", "{detail}");
     assert!(detail.contains("panicked") && detail.contains("please report"), "{detail}");
 }
 

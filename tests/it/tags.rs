@@ -11,7 +11,7 @@ use ckworker::{
 use serde_json::{Value, json};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use worker_proto::{
-    Credentials, FrameReader, FrameWriter, FromWorker, Job, Level, Operation, Outcome, PROTOCOL_VERSION, Task,
+    Credentials, FrameReader, FrameWriter, FromWorker, Job, JobKind, Level, Operation, Outcome, PROTOCOL_VERSION,
     ToWorker, Unit, Verb, decode_from_worker, encode_to_worker,
 };
 
@@ -47,7 +47,7 @@ impl Worker {
         let job = Job {
             name: "tags".into(),
             collector: "aws".into(),
-            task: Task::Operate { unit },
+            kind: JobKind::Operate { unit },
             settings: "{}".into(),
             soft_deadline_ms: 600_000,
             level: Level::Info,

@@ -16,8 +16,8 @@ use std::{
 use ckworker::process::guard;
 use signal_hook::consts::SIGTERM;
 use worker_proto::{
-    Activity, Counts, EdgeList, Event, Failure, FailureKind, FromWorker, Level, Node, Outcome, PROTOCOL_VERSION,
-    QuietUnit, Task, ToWorker, Wait, WaitOn, decode_to_worker, encode_from_worker,
+    Activity, Counts, EdgeList, Event, Failure, FailureKind, FromWorker, JobKind, Level, Node, Outcome,
+    PROTOCOL_VERSION, QuietUnit, ToWorker, Wait, WaitOn, decode_to_worker, encode_from_worker,
 };
 
 fn main() {
@@ -26,9 +26,9 @@ fn main() {
     let ToWorker::Hello { memory_limit, .. } = puppet.hear() else { panic!("no greeting") };
     puppet.memory_limit = memory_limit;
     let ToWorker::Job(job) = puppet.hear() else { panic!("no job") };
-    let (index, unit) = match job.task {
-        Task::Unit { index, unit } => (index, unit),
-        Task::Operate { unit } => puppet.operate(&unit.payload),
+    let (index, unit) = match job.kind {
+        JobKind::Unit { index, unit } => (index, unit),
+        JobKind::Operate { unit } => puppet.operate(&unit.payload),
         other => panic!("not a unit: {other:?}"),
     };
     match unit.payload.as_str() {

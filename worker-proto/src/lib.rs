@@ -18,8 +18,8 @@ pub use error::ProtoError;
 pub use exit::{COLLECTOR_INDEX, EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER, EXIT_ORPHANED, EXIT_PANICKED};
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
-    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
-    Missing, MissingEdge, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, Task, ToWorker, Unit, Verb,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, JobKind,
+    Level, Missing, MissingEdge, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, ToWorker, Unit, Verb,
     Wait, WaitOn, Why,
 };
 

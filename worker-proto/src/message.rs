@@ -29,7 +29,7 @@ pub enum ToWorker {
     },
     /// Stop collecting, send what is open and end with `Failed`.
     Cancel,
-    /// Something to carry out; only to a worker with [`Task::Operate`], any number at the same time.
+    /// Something to carry out; only to a worker with [`JobKind::Operate`], any number at the same time.
     Operate(Operation),
     /// No further operation will come: end with `Done` when the open ones have ended.
     Finish,
@@ -150,7 +150,7 @@ pub struct Job {
     /// The collector's registered name.
     pub collector: String,
     /// What to do.
-    pub task: Task,
+    pub kind: JobKind,
     /// The collector's settings as JSON, without secrets.
     pub settings: String,
     /// Time until the worker must end by itself, in milliseconds from receipt.
@@ -161,7 +161,7 @@ pub struct Job {
 
 /// The part of a collection that a job does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Task {
+pub enum JobKind {
     /// Find the units of work and send the plan.
     Plan,
     /// Collect one unit of a plan.
@@ -172,7 +172,7 @@ pub enum Task {
         unit: Unit,
     },
     /// Plan, then collect all units in this process.
-    Whole {
+    PlanAndCollect {
         /// How many units may run at the same time.
         pool: u32,
     },
@@ -567,6 +567,30 @@ pub enum FailureKind {
     Internal,
     /// The unit made no progress, and nothing outside the worker would have woken it. Retried.
     Stalled,
+}
+
+impl FailureKind {
+    /// Returns the name of this kind in metrics and tables.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Credentials => "credentials",
+            Self::Unavailable => "unavailable",
+            Self::Cancelled => "deadline",
+            Self::Internal => "internal",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    /// Returns whether another attempt may succeed.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Internal | Self::Stalled => true,
+            Self::Configuration | Self::Credentials | Self::Cancelled => false,
+        }
+    }
 }
 
 /// Short-lived credentials of one unit, as the collector's broker made them.

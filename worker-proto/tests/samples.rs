@@ -4,8 +4,8 @@
 
 use serde_bytes::ByteBuf;
 use worker_proto::{
-    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, Level,
-    Missing, MissingEdge, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector, Task,
+    Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, JobKind,
+    Level, Missing, MissingEdge, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector,
     ToWorker, Unit, Verb, Wait, WaitOn, Why, decode_from_worker, decode_to_worker, encode_from_worker,
     encode_to_worker,
 };
@@ -35,11 +35,11 @@ fn failure() -> Failure {
     Failure { kind: FailureKind::Credentials, message: "denied".into() }
 }
 
-fn job(task: Task) -> ToWorker {
+fn job(kind: JobKind) -> ToWorker {
     ToWorker::Job(Job {
         name: "aws/123456789012".into(),
         collector: "aws".into(),
-        task,
+        kind,
         settings: r#"{"aws-fork":true}"#.into(),
         soft_deadline_ms: 9_000_000,
         level: Level::Info,
@@ -54,13 +54,13 @@ fn to_worker() -> Vec<ToWorker> {
     let credentials = Credentials { secret: "{}".into(), expires: Some(1_700_000_000) };
     vec![
         ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit: 1 << 31 },
-        job(Task::Plan),
-        job(Task::Unit { index: 3, unit: unit() }),
-        job(Task::Whole { pool: 5 }),
+        job(JobKind::Plan),
+        job(JobKind::Unit { index: 3, unit: unit() }),
+        job(JobKind::PlanAndCollect { pool: 5 }),
         ToWorker::Credentials { unit: 3, credentials: Ok(credentials) },
         ToWorker::Credentials { unit: u32::MAX, credentials: Err(failure()) },
         ToWorker::Cancel,
-        job(Task::Operate { unit: unit() }),
+        job(JobKind::Operate { unit: unit() }),
         operation(Verb::UpdateTag { key: "owner".into(), value: "me".into() }),
         operation(Verb::DeleteTag { key: "owner".into() }),
         operation(Verb::PreDelete),

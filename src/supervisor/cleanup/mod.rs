@@ -1,23 +1,23 @@
 //! Cleanup: deletes what is marked for it, in an order that respects what depends on what.
 //!
-//! `plan` decides, and is pure; `run` has it done, and `teller` tells the core
-//! as it goes; `journal` holds what the core does not know yet.
+//! `plan` decides, and is pure; `run` has it done, and `reporter` tells the core
+//! as it goes; `event_log` holds what the core does not know yet.
 
-mod journal;
+mod event_log;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
+mod reporter;
 mod run;
-mod teller;
 
 use crate::{
     collector_api::{Collector, Target},
     settings::Settings,
 };
 
+pub(super) use reporter::FINAL_REPORT_TIMEOUT;
 pub(super) use run::Cleanup;
 pub use run::Setting;
-pub(super) use teller::LAST_WORDS;
 
 /// A collector that may be asked to operate.
 #[derive(Clone)]

@@ -12,13 +12,13 @@ use super::Operable;
 use crate::{
     ckcore::{StoredGraph, StoredNode},
     collector_api::Target,
-    supervisor::place::{Barrier, Places, Rank},
+    supervisor::location::{HierarchyLevel, OrderingConstraint, ResourceGraph},
 };
 
 /// The collectors that may be asked, by the id of their cloud.
 pub(in crate::supervisor) type Operables = BTreeMap<&'static str, Operable>;
 
-/// One resource to delete.
+/// A resource to delete.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     /// The node's id in the core.
@@ -29,7 +29,7 @@ pub(super) struct Item {
     pub(super) subject: Target,
 }
 
-/// One resource that is marked and not deleted.
+/// A resource that is marked for deletion and rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// The node's id in the core.
@@ -40,11 +40,11 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-/// What is to be done.
+/// The resources to delete, in stages, and those that are rejected.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Deepest first: whatever depends on a resource is in an earlier level.
-    pub(super) levels: Vec<Vec<Item>>,
+    /// Deepest first: whatever depends on a resource is in an earlier stage.
+    pub(super) stages: Vec<Vec<Item>>,
     pub(super) refused: Vec<Refusal>,
     /// The event logs that marked nodes have already.
     pub(super) logs: HashMap<String, Vec<Value>>,
@@ -53,42 +53,42 @@ pub(super) struct Plan {
 impl Plan {
     /// All resources to delete, in no order.
     pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
-        self.levels.iter().flatten()
+        self.stages.iter().flatten()
     }
 }
 
 /// Whether the fields of a node are needed for a plan: of what is to be deleted, and of where it is.
 pub(super) fn needs_fields(node: &StoredNode) -> bool {
-    is_wanted(node) || matches!(Rank::of(&node.kind), Rank::Account | Rank::Region)
+    is_wanted(node) || matches!(HierarchyLevel::of(&node.kind), HierarchyLevel::Account | HierarchyLevel::Region)
 }
 
 /// Plans the deletion of everything in the graph that is marked and not deleted yet.
 pub(super) fn plan(graph: &StoredGraph, operables: &Operables) -> Plan {
-    let places = Places::new(graph);
+    let resources = ResourceGraph::new(graph);
     let mut plan = Plan::default();
     let mut items = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         // A node that is there twice is planned once.
-        if !is_wanted(node) || places.index(&node.id) != Some(index) {
+        if !is_wanted(node) || resources.index(&node.id) != Some(index) {
             continue;
         }
         if let Some(log) = node.metadata.get("event_log").and_then(Value::as_array) {
             plan.logs.insert(node.id.clone(), log.clone());
         }
-        match item(&places, index, operables) {
+        match item(&resources, index, operables) {
             Ok(item) => items.push((index, item)),
             Err(reason) => plan.refused.push(refusal(node, reason)),
         }
     }
-    let depths = places.depths(&barriers(&items, operables));
-    let mut levels: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
+    let depths = resources.depths(&ordering_constraints(&items, operables));
+    let mut stages: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
     for (index, item) in items {
         match depths[index] {
-            Some(depth) => levels.entry(depth).or_default().push(item),
-            None => plan.refused.push(refusal(places.node(index), "it is on a circle of the graph".into())),
+            Some(depth) => stages.entry(depth).or_default().push(item),
+            None => plan.refused.push(refusal(resources.node(index), "it is on a circle of the graph".into())),
         }
     }
-    plan.levels = levels.into_values().rev().collect();
+    plan.stages = stages.into_values().rev().collect();
     plan
 }
 
@@ -96,35 +96,35 @@ fn refusal(node: &StoredNode, reason: String) -> Refusal {
     Refusal { node: node.id.clone(), label: label(node), reason }
 }
 
-/// What must be gone before what, beyond what the graph says: kinds of the same account and region.
-fn barriers(items: &[(usize, Item)], operables: &Operables) -> Vec<Barrier> {
+/// Returns the order of deletion that the graph does not contain: between kinds in one account and region.
+fn ordering_constraints(items: &[(usize, Item)], operables: &Operables) -> Vec<OrderingConstraint> {
     let mut homes: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     for (index, Item { collector, subject, .. }) in items {
         let region = subject.region.as_ref().map(|region| region.id.as_str());
         let home = homes.entry((*collector, subject.account.id.as_str(), region)).or_default();
         home.entry(subject.kind.as_str()).or_default().push(*index);
     }
-    let mut barriers = Vec::new();
+    let mut ordering_constraints = Vec::new();
     for ((collector, ..), kinds) in &homes {
         let Some(operable) = operables.get(collector) else { continue };
         for (kind, deeper) in kinds {
             let blocked = operable.collector.delete_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
             let upper: Vec<usize> = blocked.flatten().copied().collect();
             if !upper.is_empty() {
-                barriers.push(Barrier { upper, deeper: deeper.clone() });
+                ordering_constraints.push(OrderingConstraint { upper, deeper: deeper.clone() });
             }
         }
     }
-    barriers
+    ordering_constraints
 }
 
-/// What is protected and would go together with a resource.
-fn protected_along<'g>(places: &Places<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
+/// Returns a protected resource that would be deleted together with this one.
+fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
     while let Some(next) = open.pop() {
-        let taken = operable.collector.cascades_to(&places.node(next).kind);
-        for neighbour in places.neighbours(next) {
-            let node = places.node(neighbour);
+        let taken = operable.collector.cascades_to(&resources.node(next).kind);
+        for neighbour in resources.neighbours(next) {
+            let node = resources.node(neighbour);
             if !taken.contains(&node.kind) || is_set(node, "cleaned") || !seen.insert(neighbour) {
                 continue;
             }
@@ -145,22 +145,22 @@ fn is_set(node: &StoredNode, flag: &str) -> bool {
     node.metadata.get(flag) == Some(&Value::Bool(true))
 }
 
-fn item(places: &Places<'_>, index: usize, operables: &Operables) -> Result<Item, String> {
-    let node = places.node(index);
+fn item(resources: &ResourceGraph<'_>, index: usize, operables: &Operables) -> Result<Item, String> {
+    let node = resources.node(index);
     if is_set(node, "protected") {
         return Err("it is protected".into());
     }
     if is_set(node, "phantom") {
         return Err("it is no resource that could be deleted (phantom)".into());
     }
-    if Rank::of(&node.kind) != Rank::Resource {
+    if HierarchyLevel::of(&node.kind) != HierarchyLevel::Resource {
         return Err(format!("a {} is never deleted", node.kind));
     }
-    let subject = places.subject(index)?;
+    let subject = resources.subject(index)?;
     let (collector, operable) = operables
         .get_key_value(subject.cloud.as_str())
         .ok_or_else(|| format!("the collector of its cloud {} is not enabled", subject.cloud))?;
-    if let Some(protected) = protected_along(places, index, operable) {
+    if let Some(protected) = protected_along(resources, index, operable) {
         return Err(format!("{} would be deleted with it, and is protected", label(protected)));
     }
     if let Some(reason) = operable.collector.undeletable(&subject) {
@@ -171,6 +171,6 @@ fn item(places: &Places<'_>, index: usize, operables: &Operables) -> Result<Item
 }
 
 fn label(node: &StoredNode) -> String {
-    let id = crate::supervisor::place::resource_id(node);
+    let id = crate::supervisor::location::resource_id(node);
     format!("{} {id}", node.kind)
 }

@@ -83,7 +83,7 @@ impl Story {
 }
 
 fn ids(plan: &Plan) -> Vec<Vec<&str>> {
-    plan.levels.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
+    plan.stages.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
 }
 
 fn reasons(plan: &Plan) -> Vec<(&str, &str)> {
@@ -96,7 +96,7 @@ fn region<'p>(plan: &'p Plan, node: &str) -> Option<&'p str> {
 }
 
 #[test]
-fn what_is_deeper_by_the_longest_path_goes_first() {
+fn deepest_resource_by_longest_path_is_deleted_first() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2"]).marked("aws_ec2_subnet", "subnet", &["us-west-2", "vpc"]);
     // It is directly below the region too: the shortest path would put it beside the VPC.
@@ -108,7 +108,7 @@ fn what_is_deeper_by_the_longest_path_goes_first() {
 }
 
 #[test]
-fn an_instance_with_a_profile_stays_in_its_own_region() {
+fn instance_with_profile_stays_in_its_own_region() {
     // The depth-first walk of the original found the region of IAM, or not, depending on the order of edges.
     let mut story = Story::aws();
     story.add("aws_iam_role", "role", &["us-east-1"]).add(
@@ -127,7 +127,7 @@ fn an_instance_with_a_profile_stays_in_its_own_region() {
 }
 
 #[test]
-fn without_a_parent_of_its_own_a_region_is_not_borrowed() {
+fn region_is_not_taken_from_other_resources() {
     let mut story = Story::aws();
     story.add("aws_iam_role", "role", &["us-east-1"]);
     story.marked("aws_eks_cluster", "no-arn", &["role"]).in_account("123456789012");
@@ -144,7 +144,7 @@ fn without_a_parent_of_its_own_a_region_is_not_borrowed() {
 }
 
 #[test]
-fn the_account_is_known_with_its_role() {
+fn account_of_target_includes_its_role() {
     let mut story = Story::aws();
     story.0.nodes[2].reported.insert("role".into(), json!("Cleaner"));
     story.add("aws_iam_user", "user", &["us-east-1"]).marked("aws_iam_access_key", "key", &["user"]);
@@ -157,7 +157,7 @@ fn the_account_is_known_with_its_role() {
 }
 
 #[test]
-fn an_account_is_not_found_by_way_of_other_objects() {
+fn account_is_not_derived_from_other_resources() {
     let mut story = Story::aws();
     story.add("aws_account", "210987654321", &["aws"]).add("aws_region", "there", &["210987654321"]);
     // The only way up leads through IAM, and need not lead to the resource's own account.
@@ -195,7 +195,7 @@ fn cluster() -> Story {
 }
 
 #[test]
-fn what_no_edge_says_is_in_order_too() {
+fn kinds_without_edges_are_ordered_by_collector() {
     for story in [cluster(), cluster().reversed()] {
         let plan = story.plan();
         assert_eq!(reasons(&plan), []);
@@ -213,7 +213,7 @@ fn what_no_edge_says_is_in_order_too() {
 }
 
 #[test]
-fn the_order_holds_in_one_region_of_one_account() {
+fn kind_order_applies_within_one_region_of_one_account() {
     let mut story = Story::aws();
     story.marked("aws_ec2_nat_gateway", "nat", &["us-west-2"]).marked("aws_ec2_elastic_ip", "eip", &["us-west-2"]);
     story.add("aws_region", "eu-west-1", &["123456789012"]).marked("aws_ec2_elastic_ip", "far", &["eu-west-1"]);
@@ -224,7 +224,7 @@ fn the_order_holds_in_one_region_of_one_account() {
 }
 
 #[test]
-fn what_would_take_something_protected_along_is_refused() {
+fn resource_that_cascades_to_protected_one_is_rejected() {
     let mut story = Story::aws();
     story.add("aws_ec2_volume", "volume", &["us-west-2"]).flag("protected");
     story.add("aws_ec2_volume", "other", &["us-west-2"]).flag("protected").flag("cleaned");
@@ -245,7 +245,7 @@ fn what_would_take_something_protected_along_is_refused() {
 }
 
 #[test]
-fn a_plan_has_the_logs_of_earlier_cleanups() {
+fn plan_includes_event_logs_of_earlier_cleanups() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2"]);
     story.last().metadata.insert("event_log".into(), json!([{ "msg": "old" }]));
@@ -254,7 +254,7 @@ fn a_plan_has_the_logs_of_earlier_cleanups() {
 }
 
 #[test]
-fn what_must_not_be_deleted_is_refused_and_said() {
+fn undeletable_resources_are_rejected_with_reason() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "protected", &["us-west-2"]).flag("protected");
     story.marked("aws_iam_policy", "phantom", &["us-east-1"]).flag("phantom");
@@ -274,7 +274,7 @@ fn what_must_not_be_deleted_is_refused_and_said() {
 }
 
 #[test]
-fn a_circle_is_refused_and_the_rest_is_planned() {
+fn cycle_is_rejected_and_the_rest_is_planned() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2", "subnet"]).marked("aws_ec2_subnet", "subnet", &["us-west-2", "vpc"]);
     story.marked("aws_vpc", "other", &["us-west-2"]);
@@ -285,7 +285,7 @@ fn a_circle_is_refused_and_the_rest_is_planned() {
 }
 
 #[test]
-fn a_collector_that_is_not_enabled_deletes_nothing() {
+fn disabled_collector_deletes_nothing() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2"]);
     let plan = plan(&story.0, &operables(&["example"]));
@@ -293,7 +293,7 @@ fn a_collector_that_is_not_enabled_deletes_nothing() {
 }
 
 #[test]
-fn resource_that_cloud_never_deletes_is_refused_in_plan() {
+fn resource_that_cloud_never_deletes_is_rejected_in_plan() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2"]).field("is_default", json!(true));
     story.marked("aws_ec2_security_group", "group", &["us-west-2", "vpc"]).field("name", json!("default"));

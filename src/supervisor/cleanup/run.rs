@@ -1,10 +1,10 @@
-//! One cleanup from the core's query to its last answer.
+//! One cleanup, from the query to the core to its answer.
 //!
-//! Everything is prepared, then deleted level by level. The core is told in small parts as it happens, so that after a
-//! crash it knows what was done; what it was not told is done again, which finds it gone.
+//! All resources are prepared, then deleted stage by stage. Results are reported to the core in small batches while the
+//! cleanup runs, so that it knows them after a crash; a deletion that was not reported is repeated and finds nothing.
 //!
-//! A cleanup that has to end begins nothing more, but waits a while for what was begun: the next one may only begin when
-//! nobody is at work on the same resources any more, and the core should know what was done.
+//! A cleanup that has to end begins nothing more, but waits a while for what was begun: the next one may only begin
+//! when no worker changes the same resources any more, and the core should know the results.
 
 use std::{
     collections::BTreeMap,
@@ -19,12 +19,12 @@ use worker_proto::{Failure, FailureKind, Outcome, Verb};
 
 use super::{
     plan::{Item, Operables, Plan, needs_fields, plan},
-    teller::Teller,
+    reporter::Reporter,
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
     collector_api::BoxFuture,
-    supervisor::operator::{Operator, Wish},
+    supervisor::operations::{OperationPool, Request},
     telemetry::Metrics,
 };
 
@@ -34,9 +34,9 @@ const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
 /// How long it waits for what was begun once it has to end. What is open then is given up together with its worker.
 const DRAIN: Duration = Duration::from_secs(30);
-/// The first pause before the core is asked or told the same again, and the longest.
+/// The first and the longest delay between retries of a request to the core.
 pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// What a cleanup keeps of its time to tell the core.
+/// The part of a cleanup's time that is reserved for reports to the core.
 const RESERVE: Duration = Duration::from_secs(20);
 
 /// How cleanups are done.
@@ -55,14 +55,14 @@ pub struct Setting {
 pub(in crate::supervisor) struct Cleanup {
     pub(in crate::supervisor) setting: Setting,
     pub(in crate::supervisor) core: Arc<Core>,
-    pub(in crate::supervisor) operator: Operator,
+    pub(in crate::supervisor) operations: OperationPool,
     pub(in crate::supervisor) operables: Arc<Operables>,
     pub(in crate::supervisor) metrics: Arc<Metrics>,
     /// Turns true when it has to end.
     pub(in crate::supervisor) stop: watch::Receiver<bool>,
 }
 
-/// What it came to.
+/// The outcome of a cleanup.
 #[derive(Default)]
 struct Tally {
     deleted: usize,
@@ -93,20 +93,20 @@ impl Cleanup {
         };
         let graph = match found {
             Ok(graph) => graph,
-            Err(error) => return Answer::Error(format!("the resources to clean up cannot be read: {error}")),
+            Err(error) => return Answer::Error(format!("cannot query the resources to clean up: {error}")),
         };
         let mut plan = planned(graph, Arc::clone(&self.operables)).await;
         if self.setting.dry_run {
             return dry_run(&plan);
         }
-        let teller = Teller::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
-        let mut work = Work::new(self, teller, key, &plan, deadline);
-        work.refuse(&plan);
-        work.all(&plan).await;
-        work.end().await
+        let reporter = Reporter::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
+        let mut run = CleanupRun::new(self, reporter, key, &plan, deadline);
+        run.refuse(&plan);
+        run.all(&plan).await;
+        run.end().await
     }
 
-    /// What is to be cleaned up; the core is asked again while that may help.
+    /// Queries the resources to clean up; transient failures are retried.
     async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
         let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
         retry(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
@@ -131,27 +131,27 @@ fn dry_run(plan: &Plan) -> Answer {
 }
 
 /// A cleanup under way.
-struct Work<'a> {
+struct CleanupRun<'a> {
     cleanup: &'a Cleanup,
     key: &'a ActionKey,
     /// When everything but telling the core has to be over.
     deadline: Instant,
-    teller: Teller,
+    reporter: Reporter,
     tally: Tally,
     total: usize,
-    /// It has to end, and until when it waits for what was begun.
+    /// Set when the cleanup has to end: until when it waits for operations in progress.
     stopping: Option<Instant>,
-    /// What preparations removed from resources that are not deleted yet, by node.
+    /// By node: what preparations detached from resources that are not deleted yet.
     detached: BTreeMap<String, Vec<String>>,
 }
 
-impl<'a> Work<'a> {
-    fn new(cleanup: &'a Cleanup, teller: Teller, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
+impl<'a> CleanupRun<'a> {
+    fn new(cleanup: &'a Cleanup, reporter: Reporter, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
         Self {
             cleanup,
             key,
             deadline: deadline.checked_sub(RESERVE).unwrap_or(deadline),
-            teller,
+            reporter,
             tally: Tally::default(),
             total: plan.items().count(),
             stopping: None,
@@ -161,24 +161,28 @@ impl<'a> Work<'a> {
 
     fn refuse(&mut self, plan: &Plan) {
         for refusal in &plan.refused {
-            tracing::warn!(resource = refusal.label, reason = refusal.reason, "is marked for cleanup and stays");
-            self.teller.journal.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
+            tracing::warn!(
+                resource = refusal.label,
+                reason = refusal.reason,
+                "resource is marked for cleanup and was rejected"
+            );
+            self.reporter.event_log.log(&refusal.node, &format!("Not cleaned up: {}", refusal.reason), None);
             self.tally.refused += 1;
         }
     }
 
     async fn all(&mut self, plan: &Plan) {
-        tracing::info!(resources = self.total, levels = plan.levels.len(), "cleaning up");
+        tracing::info!(resources = self.total, stages = plan.stages.len(), "cleaning up");
         self.stage(plan.items().collect(), &Verb::PreDelete).await;
-        for level in &plan.levels {
+        for stage in &plan.stages {
             if self.stopping.is_some() {
                 return;
             }
-            self.stage(level.iter().collect(), &Verb::Delete).await;
+            self.stage(stage.iter().collect(), &Verb::Delete).await;
         }
     }
 
-    /// Has all of these done, so many at a time, and goes on when all have ended.
+    /// Carries out the operations of one stage, a bounded number at a time, and returns when all have ended.
     async fn stage(&mut self, items: Vec<&Item>, verb: &Verb) {
         let cleanup = self.cleanup;
         let deadline = self.deadline;
@@ -198,7 +202,7 @@ impl<'a> Work<'a> {
                     Some((item, outcome, took)) => self.ended(item, verb, outcome, took),
                     None => break,
                 },
-                _ = self.teller.turn() => self.progress(),
+                _ = self.reporter.turn() => self.progress(),
                 () = stopped(cleanup.stop.clone()), if stopping.is_none() => {
                     self.stopping = Some(Instant::now() + DRAIN);
                 }
@@ -218,32 +222,36 @@ impl<'a> Work<'a> {
             return;
         }
         let resource = item.subject.label();
-        self.teller.journal.log(&item.node, &format!("Trying to {what}"), None);
+        self.reporter.event_log.log(&item.node, &format!("Trying to {what}"), None);
         match outcome {
             Outcome::Done if is_delete => {
                 tracing::info!(resource, account = item.subject.account.id, "deleted");
-                self.teller.journal.log(&item.node, "Successfully cleaned up", None);
-                self.teller.journal.cleaned(&item.node);
+                self.reporter.event_log.log(&item.node, "Successfully cleaned up", None);
+                self.reporter.event_log.cleaned(&item.node);
                 self.detached.remove(&item.node);
                 self.tally.deleted += 1;
                 self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
             }
-            Outcome::Done => self.teller.journal.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Done => self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None),
             Outcome::Detached(removed) => {
-                self.teller.journal.log(&item.node, "Successfully ran pre clean up", None);
-                self.teller.journal.log(&item.node, &format!("Removed for the deletion: {}", listed(&removed)), None);
+                self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None);
+                self.reporter.event_log.log(
+                    &item.node,
+                    &format!("Removed for the deletion: {}", listed(&removed)),
+                    None,
+                );
                 self.detached.insert(item.node.clone(), removed);
             }
             Outcome::Nothing(why) => {
                 tracing::warn!(resource, why, "not deleted");
-                self.teller.journal.log(&item.node, &format!("Failed to clean up: {why}"), None);
+                self.reporter.event_log.log(&item.node, &format!("Failed to clean up: {why}"), None);
                 self.tally.failed += 1;
             }
             Outcome::Failed(failure) => {
                 tracing::error!(resource, error = failure.message, "cannot {what} a resource");
                 let text = if is_delete { "clean up" } else { "pre clean up" };
                 let message = format!("An error occurred during {text}");
-                self.teller.journal.log(&item.node, &message, Some(&failure.message));
+                self.reporter.event_log.log(&item.node, &message, Some(&failure.message));
                 self.tally.failed += usize::from(is_delete);
                 self.count(item, stage);
             }
@@ -271,7 +279,7 @@ impl<'a> Work<'a> {
         self.cleanup.core.progress(self.key, &tree);
     }
 
-    /// Tells the core the rest, for which it is waited as long as there is time, and what it came to.
+    /// Reports the remaining results to the core within the deadline, and returns the answer to the action.
     async fn end(mut self) -> Answer {
         self.progress();
         for (node, removed) in std::mem::take(&mut self.detached) {
@@ -279,11 +287,11 @@ impl<'a> Work<'a> {
             tracing::warn!(
                 node,
                 removed = listed(&removed),
-                "a resource stays without what was removed for its deletion"
+                "resource was not deleted, but parts of it were removed for the deletion"
             );
-            self.teller.journal.log(&node, &text, None);
+            self.reporter.event_log.log(&node, &text, None);
         }
-        self.teller.finish(self.deadline + RESERVE).await;
+        self.reporter.finish(self.deadline + RESERVE).await;
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
         tracing::info!(deleted, failed, refused, "cleaned up");
@@ -291,7 +299,7 @@ impl<'a> Work<'a> {
             let left = self.total.saturating_sub(deleted + failed);
             return Answer::Error(format!("stopped during the cleanup: {text}, {left} left for the next one"));
         }
-        let untold = self.teller.journal.open() + self.teller.journal.given_up();
+        let untold = self.reporter.event_log.open() + self.reporter.event_log.discarded();
         if untold > 0 {
             // Writing to a String cannot fail.
             let _ = write!(text, "; the core could not be told about {untold} of them");
@@ -303,7 +311,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What was removed, in one text.
+/// Joins the descriptions of what was detached.
 fn listed(removed: &[String]) -> String {
     removed.join("; ")
 }
@@ -312,13 +320,13 @@ fn is_cancelled(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled)
 }
 
-/// Returns when the cleanup has to end; a sender that is gone means that as well.
+/// Returns when the cleanup has to end, also if the sender was dropped.
 pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
-    // Either way it is over.
+    // Both results mean the end.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Has something done to a resource, unless it is to stop before a worker has begun with it.
+/// Carries out an operation on a resource, unless the cleanup has to stop before a worker began it.
 async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
     let failed = |kind, message| Outcome::Failed(Failure { kind, message });
     if *cleanup.stop.borrow() {
@@ -330,6 +338,6 @@ async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant)
     };
     let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
     let (unit, verb) = (item.unit.clone(), verb.clone());
-    let wish = Wish { collector: item.collector, unit, verb, subject, limit, deadline };
-    cleanup.operator.operate(wish, stopped(cleanup.stop.clone())).await
+    let request = Request { collector: item.collector, unit, verb, subject, limit, deadline };
+    cleanup.operations.operate(request, stopped(cleanup.stop.clone())).await
 }

@@ -1,4 +1,4 @@
-//! What the core wants, and what it is answered.
+//! Actions and tasks of the core, and their answers.
 
 use std::{
     sync::Arc,
@@ -10,28 +10,30 @@ use tokio::sync::mpsc;
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
     ckcore::{Action, ActionKey, ActionKind, Answer, CoreEvent},
-    supervisor::{cleanup::LAST_WORDS, duties::Duties, event::Event},
+    supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event},
 };
 
 // A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
-const _: () = assert!(LAST_WORDS.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown has to outlast the last words");
+const _: () =
+    assert!(FINAL_REPORT_TIMEOUT.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown must outlast the final report");
 
 impl Dispatcher {
-    /// Is ready for cleanups and tasks, if there is a core.
-    pub(super) fn take_duties(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
+    /// Starts the scheduler of cleanups and tasks, if there is a core.
+    pub(super) fn start_actions(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
         let Some(core) = &self.core else { return };
         let policy = self.state.policy();
-        self.duties = Some(Duties::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
+        self.scheduler =
+            Some(ActionScheduler::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
     }
 
     pub(super) fn is_over(&mut self) -> bool {
-        self.ended.over && self.duties.as_mut().is_none_or(Duties::is_over)
+        self.ended.over && self.scheduler.as_mut().is_none_or(ActionScheduler::is_over)
     }
 
     pub(super) fn stop(&mut self, event: Event) {
         let grace = if matches!(event, Event::StopNow) { Duration::ZERO } else { self.state.policy().stop_grace };
-        if let Some(duties) = &mut self.duties {
-            duties.stop(grace);
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.stop(grace);
         }
         self.handle(event);
     }
@@ -46,28 +48,28 @@ impl Dispatcher {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
             CoreEvent::Action(Action { key, kind: ActionKind::Collect, .. }) => {
-                tracing::info!(peer = "work", action = %key, "the core wants a collection");
+                tracing::info!(peer = "work", action = %key, "received collect action");
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
             CoreEvent::Action(Action { key, kind: ActionKind::Cleanup, .. }) => {
-                tracing::info!(peer = "work", action = %key, "the core wants a cleanup");
-                if let Some(duties) = &mut self.duties {
-                    duties.clean(key);
+                tracing::info!(peer = "work", action = %key, "received cleanup action");
+                if let Some(scheduler) = &mut self.scheduler {
+                    scheduler.start_cleanup(key);
                 }
             }
             CoreEvent::Abort(key) => {
                 let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
-                let ends = self.duties.as_mut().is_some_and(|duties| duties.abort(&key));
-                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "the core gave up an action");
+                let ends = self.scheduler.as_mut().is_some_and(|scheduler| scheduler.cancel(&key));
+                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "core aborted action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
             }
             CoreEvent::Task(task) => {
-                if let Some(duties) = &mut self.duties {
-                    duties.task(task);
+                if let Some(scheduler) = &mut self.scheduler {
+                    scheduler.start_task(task);
                 }
             }
         }
@@ -79,13 +81,14 @@ impl Dispatcher {
             tracing::debug!(peer = "core", %reason, "not connected to the core");
         }
         self.metrics.set_core_connected(lost.is_none());
-        self.board.core(lost);
+        self.jobs.core(lost);
     }
 
-    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has them.
+    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has
+    /// them.
     pub(super) fn answer_open(&mut self) {
         if let Some(core) = &self.core
-            && let Some((run, progress)) = self.tracker.news(Instant::now())
+            && let Some((run, progress)) = self.core_progress.take_update(Instant::now())
             && let Some(key) = self.actions.get(&run)
         {
             core.progress(key, &progress);

@@ -9,15 +9,15 @@ use super::Dispatcher;
 use crate::{
     delivery::{Delivered, Delivery},
     report::RunReport,
-    supervisor::event::{DeliveryError, Event, JobId, RunId},
+    supervisor::event::{AttemptId, DeliveryError, Event, RunId},
 };
 
 impl Dispatcher {
     /// Has named what is going to be lost, before it is.
-    pub(super) fn announce(&mut self, job: JobId, plan: &Plan) {
-        let Some(order) = self.orders.get(&job) else { return };
+    pub(super) fn announce(&mut self, attempt: AttemptId, plan: &Plan) {
+        let Some(spec) = self.attempts.get(&attempt) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
-        if let Some(announcement) = self.sink.announce(order.collector, accounts) {
+        if let Some(announcement) = self.sink.announce(spec.collector, accounts) {
             self.announcements.spawn(announcement);
         }
     }
@@ -32,7 +32,8 @@ impl Dispatcher {
     }
 
     pub(super) fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
-        let units = self.context.keep.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
+        let units =
+            self.context.completed_units.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
         let spool = self.context.spool.clone();
         let task = self.actions.get(&run).map(|action| action.task.clone());
         let delivery = Delivery { report, units, spool, deadline, task };

@@ -22,7 +22,7 @@ fn peak() -> u64 {
 /// Plays one flood beside a worker that behaves, with a bound of 32 MiB.
 fn play(flood: &str) -> Play {
     let mut play = Play::new(&[flood, "well"]);
-    play.bounds = Bounds { unit: 32 * MIB, worker: 64 * MIB, lines: 64 * MIB };
+    play.limits = Limits { unit: 32 * MIB, worker: 64 * MIB, lines: 64 * MIB };
     play
 }
 

@@ -49,7 +49,7 @@ fn the_protocol_is_described_as_it_is() {
 fn the_protocol_document_names_every_message_and_limit() {
     let text = document("docs/protocol.md");
     let messages = document("worker-proto/src/message.rs");
-    let names = ["ToWorker", "FromWorker", "FailureKind", "Task", "Selector"].iter().flat_map(|name| {
+    let names = ["ToWorker", "FromWorker", "FailureKind", "JobKind", "Selector"].iter().flat_map(|name| {
         let begin = messages.find(&format!("pub enum {name} {{")).unwrap();
         let body = &messages[begin..begin + messages[begin..].find("\n}").unwrap()];
         body.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase))

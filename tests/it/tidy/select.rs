@@ -15,8 +15,8 @@ const WAITING_BRANCHES: Excuses = &[
         "src/ckcore/transport/websocket.rs:next",
         "writes a ping to the socket, with a timeout of its own; the read begins anew after it",
     ),
-    ("src/supervisor/link/talk.rs:converse", "waits for the dispatcher, which waits for no session"),
-    ("src/supervisor/operator/mod.rs:operate", "waits for the operator's task, which waits for nobody who asks"),
+    ("src/supervisor/worker_session/session.rs:run_session", "waits for the dispatcher, which waits for no session"),
+    ("src/supervisor/operations/mod.rs:operate", "waits for the task of the pool, which waits for no caller"),
     ("src/web/serve.rs:serve", "a pause after a failed accept"),
 ];
 

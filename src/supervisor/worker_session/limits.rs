@@ -1,4 +1,4 @@
-//! What the units of one worker have sent, and how much of it may be kept.
+//! Buffers of one worker's units, and the limits on their size.
 //!
 //! What is counted is what it takes in the memory of the supervisor, and not what it took in a frame: a node whose line
 //! is empty takes some fifty bytes all the same. Lines are counted by themselves, as they go to a file when there are
@@ -6,46 +6,45 @@
 
 use std::collections::BTreeMap;
 
-use worker_proto::{Counts, Gap, Unit};
+use worker_proto::{Counts, Gap, JobKind, Unit};
 
 use super::{
-    Bounds,
-    end::{End, protocol},
-    texts,
+    Limits,
+    termination::{SessionEnd, protocol},
+    truncate,
 };
 use crate::{
     graph::{Account, CompleteUnit, Spool, StoreError, UnitStore},
     process::StopReason,
-    supervisor::event::Work,
 };
 
 /// The units of one worker.
-pub(super) struct Held {
-    bounds: Bounds,
+pub(super) struct UnitBuffers {
+    limits: Limits,
     spool: Spool,
     /// The options that make a worker send less.
     advice: Option<&'static str>,
     /// Units that may be open at the same time.
     pool: usize,
-    /// Those that are not over.
+    /// Units that have not ended.
     units: BTreeMap<u32, Unit>,
-    /// Those that have begun and are not over.
+    /// Units that have begun and have not ended.
     open: BTreeMap<u32, UnitStore>,
-    /// What is kept in memory in all, in bytes; units that are complete stay until their run is delivered.
+    /// Memory of all units in bytes; complete units stay until their run is delivered.
     memory: u64,
-    /// The lines that were kept in all, in bytes.
+    /// All lines in bytes.
     lines: u64,
 }
 
-impl Held {
-    pub(super) fn new(work: &Work, bounds: Bounds, spool: &Spool, advice: Option<&'static str>) -> Self {
-        let (units, pool) = match work {
-            Work::Unit(index, unit) => (BTreeMap::from([(*index, unit.clone())]), 1),
-            Work::Operate(unit) => (BTreeMap::from([(0, unit.clone())]), 0),
-            Work::Plan => (BTreeMap::new(), 0),
-            Work::Whole(pool) => (BTreeMap::new(), (*pool).max(1)),
+impl UnitBuffers {
+    pub(super) fn new(kind: &JobKind, limits: Limits, spool: &Spool, advice: Option<&'static str>) -> Self {
+        let (units, pool) = match kind {
+            JobKind::Unit { index, unit } => (BTreeMap::from([(*index, unit.clone())]), 1),
+            JobKind::Operate { unit } => (BTreeMap::from([(0, unit.clone())]), 0),
+            JobKind::Plan => (BTreeMap::new(), 0),
+            JobKind::PlanAndCollect { pool } => (BTreeMap::new(), usize::try_from(*pool).unwrap_or(usize::MAX).max(1)),
         };
-        Self { bounds, spool: spool.clone(), advice, pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
+        Self { limits, spool: spool.clone(), advice, pool, units, open: BTreeMap::new(), memory: 0, lines: 0 }
     }
 
     /// The worker has these units.
@@ -63,15 +62,15 @@ impl Held {
         self.open.contains_key(&unit)
     }
 
-    pub(super) fn begin(&mut self, unit: u32) -> Result<(), End> {
+    pub(super) fn begin(&mut self, unit: u32) -> Result<(), SessionEnd> {
         let Some(account) = self.units.get(&unit).map(Account::from) else {
-            return Err(protocol(format!("it began unit {unit}, which it does not have")));
+            return Err(protocol(format!("unit {unit} is not part of the job")));
         };
         if self.is_open(unit) {
-            return Err(protocol(format!("it began unit {unit} twice")));
+            return Err(protocol(format!("unit {unit} was started twice")));
         }
         if self.open.len() >= self.pool {
-            return Err(protocol(format!("it began more than {} units at the same time", self.pool)));
+            return Err(protocol(format!("more than {} units were open at the same time", self.pool)));
         }
         let store = UnitStore::new(account, &self.spool);
         self.memory += store.memory();
@@ -84,31 +83,31 @@ impl Held {
         &mut self,
         unit: u32,
         add: impl FnOnce(&mut UnitStore) -> Result<(), StoreError>,
-    ) -> Result<(), End> {
+    ) -> Result<(), SessionEnd> {
         let Some(store) = self.open.get_mut(&unit) else {
-            return Err(protocol(format!("it sent something of unit {unit} before it began")));
+            return Err(protocol(format!("data of unit {unit} before its start")));
         };
         let (memory, lines) = (store.memory(), store.line_bytes());
         add(store)?;
         let own = store.memory();
         self.memory += own.saturating_sub(memory);
         self.lines += store.line_bytes() - lines;
-        if own > self.bounds.unit {
-            return Err(self.excess("what it sent of one account takes", self.bounds.unit));
+        if own > self.limits.unit {
+            return Err(self.excess("what it sent of one account takes", self.limits.unit));
         }
         self.check()
     }
 
-    /// Counts a gap, also one that is not kept because there are so many.
-    pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), End> {
-        self.memory += texts::gap_bytes(gap) as u64;
+    /// Counts a gap, also one that is not kept.
+    pub(super) fn gap(&mut self, gap: &Gap) -> Result<(), SessionEnd> {
+        self.memory += truncate::gap_bytes(gap) as u64;
         self.check()
     }
 
     /// Ends a unit, if all arrived that was sent.
-    pub(super) fn complete(&mut self, unit: u32, counts: Counts) -> Result<CompleteUnit, End> {
+    pub(super) fn complete(&mut self, unit: u32, counts: Counts) -> Result<CompleteUnit, SessionEnd> {
         let Some(store) = self.open.remove(&unit) else {
-            return Err(protocol(format!("it finished unit {unit} before it began")));
+            return Err(protocol(format!("unit {unit} was finished before its start")));
         };
         self.memory -= store.memory();
         let complete = store.complete(counts).map_err(protocol)?;
@@ -125,20 +124,20 @@ impl Held {
         self.units.remove(&unit);
     }
 
-    fn check(&self) -> Result<(), End> {
-        if self.memory > self.bounds.worker {
-            return Err(self.excess("what it sent of all its accounts takes", self.bounds.worker));
+    fn check(&self) -> Result<(), SessionEnd> {
+        if self.memory > self.limits.worker {
+            return Err(self.excess("what it sent of all its accounts takes", self.limits.worker));
         }
-        if self.lines > self.bounds.lines {
-            return Err(self.excess("the lines that it sent take", self.bounds.lines));
+        if self.lines > self.limits.lines {
+            return Err(self.excess("the lines that it sent take", self.limits.lines));
         }
         Ok(())
     }
 
-    fn excess(&self, what: &str, most: u64) -> End {
+    fn excess(&self, what: &str, most: u64) -> SessionEnd {
         let advice = self.advice.map_or_else(String::new, |options| format!(", such as by {options}"));
         let detail = format!("{what} more than {} MiB in the supervisor: collect less at a time{advice}", most >> 20);
-        End::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
+        SessionEnd::Stop(StopReason::Excess, std::time::Duration::ZERO, detail)
     }
 }
 
@@ -156,11 +155,16 @@ mod tests {
         Unit { id: "a".into(), label: "a".into(), kind: "k".into(), parts: 0, payload: String::new() }
     }
 
-    fn held(pool: usize, unit_bound: u64) -> Held {
-        let bounds = Bounds { unit: unit_bound, worker: 4 * unit_bound, lines: MIB };
-        let mut held = Held::new(&Work::Whole(pool), bounds, &Spool::new(MIB), Some("--aws-region, or --aws-fork"));
-        held.plan(&[unit(), unit(), unit()]);
-        held
+    fn buffers(pool: u32, unit_bound: u64) -> UnitBuffers {
+        let limits = Limits { unit: unit_bound, worker: 4 * unit_bound, lines: MIB };
+        let mut buffers = UnitBuffers::new(
+            &JobKind::PlanAndCollect { pool },
+            limits,
+            &Spool::new(MIB),
+            Some("--aws-region, or --aws-fork"),
+        );
+        buffers.plan(&[unit(), unit(), unit()]);
+        buffers
     }
 
     fn node(resource: &str) -> Node {
@@ -169,12 +173,12 @@ mod tests {
 
     /// How often the same can be added, until it is too much.
     fn room(unit_bound: u64, add: impl Fn(&mut UnitStore) -> Result<(), StoreError>) -> u64 {
-        let mut held = held(1, unit_bound);
-        assert!(held.begin(0).is_ok());
+        let mut buffers = buffers(1, unit_bound);
+        assert!(buffers.begin(0).is_ok());
         for times in 0..10 * unit_bound {
-            match held.add(0, &add) {
+            match buffers.add(0, &add) {
                 Ok(()) => {}
-                Err(End::Stop(StopReason::Excess, _, _)) => return times,
+                Err(SessionEnd::Stop(StopReason::Excess, _, _)) => return times,
                 Err(_) => panic!("not for another reason"),
             }
         }
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_what_it_takes() {
+    fn counted_memory_is_actual_memory() {
         let empty = room(MIB, |store| store.nodes(&[node("")]));
         assert!((MIB / 80..MIB / 30).contains(&empty), "{empty} nodes without lines");
         let named = room(MIB, |store| store.nodes(&[node(&"r".repeat(10_000))]));
@@ -203,60 +207,61 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_a_million_resources_is_far_from_the_bound() {
-        let mut held = Held::new(&Work::Unit(0, unit()), Bounds::default(), &Spool::new(MIB), None);
-        assert!(held.begin(0).is_ok());
+    fn account_of_million_resources_is_far_below_limit() {
+        let mut buffers =
+            UnitBuffers::new(&JobKind::Unit { index: 0, unit: unit() }, Limits::default(), &Spool::new(MIB), None);
+        assert!(buffers.begin(0).is_ok());
         let (arn, mut edges) = ("r".repeat(150), EdgeList::default());
         (0..10_000).for_each(|_| edges.push([1; 16], [2; 16]));
         let nodes: Vec<Node> = (0..10_000).map(|_| node(&arn)).collect();
         for _ in 0..100 {
-            assert!(held.add(0, |store| store.nodes(&nodes)).is_ok());
+            assert!(buffers.add(0, |store| store.nodes(&nodes)).is_ok());
             for _ in 0..4 {
-                let kept = held.add(0, |store| {
+                let kept = buffers.add(0, |store| {
                     store.edges(&edges);
                     Ok(())
                 });
                 assert!(kept.is_ok());
             }
         }
-        assert!(held.memory < Bounds::default().unit / 2, "{}", held.memory);
+        assert!(buffers.memory < Limits::default().unit / 2, "{}", buffers.memory);
     }
 
     #[test]
-    fn units_give_back_what_they_took_and_complete_ones_count() {
-        let mut held = held(2, MIB);
-        assert!(held.begin(0).is_ok() && held.begin(1).is_ok());
-        assert!(held.begin(2).is_err(), "there are two places");
-        assert!(held.begin(1).is_err(), "twice");
+    fn failed_units_free_memory_and_complete_ones_count() {
+        let mut buffers = buffers(2, MIB);
+        assert!(buffers.begin(0).is_ok() && buffers.begin(1).is_ok());
+        assert!(buffers.begin(2).is_err(), "there are two places");
+        assert!(buffers.begin(1).is_err(), "twice");
         let nodes: Vec<Node> = (0..1000).map(|_| node("a")).collect();
-        assert!(held.add(0, |store| store.nodes(&nodes)).is_ok());
-        let one = held.memory;
-        assert!(held.add(1, |store| store.nodes(&nodes)).is_ok());
-        held.fail(1);
-        assert!(held.memory <= one, "{} of {one}", held.memory);
-        assert!(held.complete(0, Counts { nodes: 1000, edges: 0, deferred: 0 }).is_ok());
-        assert!((32_000..one).contains(&held.memory), "{}", held.memory);
+        assert!(buffers.add(0, |store| store.nodes(&nodes)).is_ok());
+        let one = buffers.memory;
+        assert!(buffers.add(1, |store| store.nodes(&nodes)).is_ok());
+        buffers.fail(1);
+        assert!(buffers.memory <= one, "{} of {one}", buffers.memory);
+        assert!(buffers.complete(0, Counts { nodes: 1000, edges: 0, deferred: 0 }).is_ok());
+        assert!((32_000..one).contains(&buffers.memory), "{}", buffers.memory);
     }
 
     #[test]
-    fn lines_have_a_bound_of_their_own() {
-        let mut held = held(1, MIB);
-        assert!(held.begin(0).is_ok());
+    fn lines_have_their_own_limit() {
+        let mut buffers = buffers(1, MIB);
+        assert!(buffers.begin(0).is_ok());
         let line = Node { line: vec![b'x'; MIB as usize / 2].into(), ..node("a") };
-        assert!(held.add(0, |store| store.nodes(std::slice::from_ref(&line))).is_ok());
-        let Err(End::Stop(StopReason::Excess, _, detail)) = held.add(0, |store| store.nodes(&[line])) else {
+        assert!(buffers.add(0, |store| store.nodes(std::slice::from_ref(&line))).is_ok());
+        let Err(SessionEnd::Stop(StopReason::Excess, _, detail)) = buffers.add(0, |store| store.nodes(&[line])) else {
             panic!("more than all")
         };
         assert!(detail.contains("lines") && detail.contains("--aws-region"), "{detail}");
     }
 
     #[test]
-    fn gaps_count_and_are_named_by_no_other_name() {
-        let mut held = held(1, 64);
+    fn gaps_count_towards_limit() {
+        let mut buffers = buffers(1, 64);
         let empty = String::new;
         let (account, region, service, operation) = (empty(), empty(), empty(), empty());
         let gap = Gap { account, region, service, operation, code: empty(), message: "m".repeat(4096) };
-        let Err(End::Stop(StopReason::Excess, _, detail)) = held.gap(&gap) else { panic!("more than all") };
+        let Err(SessionEnd::Stop(StopReason::Excess, _, detail)) = buffers.gap(&gap) else { panic!("more than all") };
         assert!(detail.starts_with("what it sent of all its accounts"), "{detail}");
         assert!(detail.contains("--aws-fork") && !detail.contains("nodes"), "{detail}");
     }

@@ -1,9 +1,10 @@
-//! Where a stored resource lives: its cloud, its account, its region. Pure.
+//! The location of a stored resource: its cloud, account and region. Pure.
 //!
 //! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
-//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the region
-//! or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking through
-//! other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another account.
+//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the
+//! region or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking
+//! through other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another
+//! account.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The nodes of a stored graph by id, and who is above whom.
-pub(super) struct Places<'g> {
+pub(super) struct ResourceGraph<'g> {
     graph: &'g StoredGraph,
     nodes: HashMap<&'g str, usize>,
     above: Vec<Vec<usize>>,
@@ -25,14 +26,14 @@ pub(super) struct Places<'g> {
 
 /// An order of nodes that no edge says.
 #[derive(Debug)]
-pub(super) struct Barrier {
+pub(super) struct OrderingConstraint {
     pub(super) upper: Vec<usize>,
     pub(super) deeper: Vec<usize>,
 }
 
-/// What a node is in the hierarchy.
+/// The level of a node in the hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rank {
+pub(super) enum HierarchyLevel {
     Root,
     Cloud,
     Account,
@@ -40,22 +41,22 @@ pub(super) enum Rank {
     Resource,
 }
 
-impl Rank {
-    /// The rank of a kind; unknown kinds are resources.
-    pub(super) fn of(kind: &str) -> Rank {
+impl HierarchyLevel {
+    /// Returns the level of a kind; unknown kinds are resources.
+    pub(super) fn of(kind: &str) -> HierarchyLevel {
         let known = collectors::schema().ok().and_then(|schema| schema.kind(kind));
         let is = |base: &str| known.is_some_and(|kind| kind.is_a(base)) || kind == base;
         match () {
-            () if is("graph_root") => Rank::Root,
-            () if is("cloud") => Rank::Cloud,
-            () if is("account") => Rank::Account,
-            () if is("region") => Rank::Region,
-            () => Rank::Resource,
+            () if is("graph_root") => HierarchyLevel::Root,
+            () if is("cloud") => HierarchyLevel::Cloud,
+            () if is("account") => HierarchyLevel::Account,
+            () if is("region") => HierarchyLevel::Region,
+            () => HierarchyLevel::Resource,
         }
     }
 }
 
-impl<'g> Places<'g> {
+impl<'g> ResourceGraph<'g> {
     pub(super) fn new(graph: &'g StoredGraph) -> Self {
         let nodes: HashMap<&str, usize> =
             graph.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
@@ -80,18 +81,18 @@ impl<'g> Places<'g> {
         self.nodes.get(id).copied()
     }
 
-    /// What an edge leads to or from.
+    /// Returns all nodes that share an edge with this one.
     pub(super) fn neighbours(&self, index: usize) -> impl Iterator<Item = usize> {
         self.above[index].iter().chain(&self.below[index]).copied()
     }
 
     /// The length of the longest path from a node without predecessors; `None` for a node on or below a circle. Each
-    /// barrier counts as a node between those that must be deeper and all others that it names.
-    pub(super) fn depths(&self, barriers: &[Barrier]) -> Vec<Option<usize>> {
+    /// constraint counts as a node between those that must be deeper and all others that it names.
+    pub(super) fn depths(&self, constraints: &[OrderingConstraint]) -> Vec<Option<usize>> {
         let nodes = self.above.len();
         let mut below: Vec<Vec<usize>> = self.below.clone();
         let mut open: Vec<usize> = self.above.iter().map(Vec::len).collect();
-        for (number, Barrier { upper, deeper }) in barriers.iter().enumerate() {
+        for (number, OrderingConstraint { upper, deeper }) in constraints.iter().enumerate() {
             upper.iter().for_each(|index| below[*index].push(nodes + number));
             deeper.iter().for_each(|index| open[*index] += 1);
             below.push(deeper.clone());
@@ -114,44 +115,45 @@ impl<'g> Places<'g> {
     /// The node as the subject of operations.
     ///
     /// # Errors
-    /// What about its place is not known.
+    /// The part of its location that is unknown.
     pub(super) fn subject(&self, index: usize) -> Result<Target, String> {
         let node = self.node(index);
         let region = self.region(index);
         let account = self.account(index, &region).ok_or("its account is not known")?;
         let cloud = self.cloud(index, &account).ok_or("its cloud is not known")?;
         let region = match region {
-            Place::Node(region) => Some(home(self.node(region))),
-            Place::Known(region) => Some(region),
-            Place::Unknown => None,
+            RegionLocation::Node(region) => Some(home(self.node(region))),
+            RegionLocation::Known(region) => Some(region),
+            RegionLocation::Unknown => None,
         };
         Ok(subject(node, cloud, account, region))
     }
 
-    fn region(&self, index: usize) -> Place {
+    fn region(&self, index: usize) -> RegionLocation {
         let node = self.node(index);
-        let parents = self.parents(index, Rank::Region);
+        let parents = self.parents(index, HierarchyLevel::Region);
         if let [region] = parents.as_slice() {
-            return Place::Node(*region);
+            return RegionLocation::Node(*region);
         }
         let by_id = |id: &str| parents.iter().copied().find(|parent| resource_id(self.node(*parent)) == id);
         let named = collectors::locate(&node.reported).and_then(|origin| origin.region);
         if let Some(region) = named {
-            let known = by_id(region).map(Place::Node);
-            return known
-                .unwrap_or_else(|| Place::Known(ParentNode { id: region.into(), name: None, reported: empty() }));
+            let known = by_id(region).map(RegionLocation::Node);
+            return known.unwrap_or_else(|| {
+                RegionLocation::Known(ParentNode { id: region.into(), name: None, reported: empty() })
+            });
         }
         match node.ancestors.get("region") {
-            Some(region) if parents.is_empty() => Place::Known(of_ancestor(region)),
-            Some(region) => by_id(&region.id).map_or(Place::Unknown, Place::Node),
-            None => Place::Unknown,
+            Some(region) if parents.is_empty() => RegionLocation::Known(of_ancestor(region)),
+            Some(region) => by_id(&region.id).map_or(RegionLocation::Unknown, RegionLocation::Node),
+            None => RegionLocation::Unknown,
         }
     }
 
-    fn account(&self, index: usize, region: &Place) -> Option<ParentNode> {
+    fn account(&self, index: usize, region: &RegionLocation) -> Option<ParentNode> {
         let direct = match region {
-            Place::Node(region) => self.parents(*region, Rank::Account),
-            _ => self.parents(index, Rank::Account),
+            RegionLocation::Node(region) => self.parents(*region, HierarchyLevel::Account),
+            _ => self.parents(index, HierarchyLevel::Account),
         };
         if let [account] = direct.as_slice() {
             return Some(home(self.node(*account)));
@@ -163,8 +165,8 @@ impl<'g> Places<'g> {
         let stored = node.ancestors.get("account").map(of_ancestor);
         let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
         let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
-        // Whoever it is, the graph knows more of it.
-        let found = self.all_above(index, Rank::Account).into_iter().find(|above| self.id(*above) == said.id);
+        // The node in the graph has more properties.
+        let found = self.all_above(index, HierarchyLevel::Account).into_iter().find(|above| self.id(*above) == said.id);
         Some(found.map_or(said, |account| home(self.node(account))))
     }
 
@@ -172,9 +174,12 @@ impl<'g> Places<'g> {
         if let Some(cloud) = self.node(index).ancestors.get("cloud") {
             return Some(cloud.id.clone());
         }
-        let accounts = self.all_above(index, Rank::Account).into_iter().filter(|above| self.id(*above) == account.id);
-        let clouds: BTreeSet<&str> =
-            accounts.flat_map(|account| self.parents(account, Rank::Cloud)).map(|cloud| self.id(cloud)).collect();
+        let accounts =
+            self.all_above(index, HierarchyLevel::Account).into_iter().filter(|above| self.id(*above) == account.id);
+        let clouds: BTreeSet<&str> = accounts
+            .flat_map(|account| self.parents(account, HierarchyLevel::Cloud))
+            .map(|cloud| self.id(cloud))
+            .collect();
         (clouds.len() == 1).then(|| clouds.first().map(|cloud| (*cloud).to_owned())).flatten()
     }
 
@@ -182,17 +187,21 @@ impl<'g> Places<'g> {
         resource_id(self.node(index))
     }
 
-    fn parents(&self, index: usize, rank: Rank) -> Vec<usize> {
-        self.above[index].iter().copied().filter(|parent| Rank::of(&self.node(*parent).kind) == rank).collect()
+    fn parents(&self, index: usize, level: HierarchyLevel) -> Vec<usize> {
+        self.above[index]
+            .iter()
+            .copied()
+            .filter(|parent| HierarchyLevel::of(&self.node(*parent).kind) == level)
+            .collect()
     }
 
-    fn all_above(&self, index: usize, rank: Rank) -> Vec<usize> {
+    fn all_above(&self, index: usize, level: HierarchyLevel) -> Vec<usize> {
         let (mut seen, mut open, mut found) = (HashSet::from([index]), vec![index], Vec::new());
         while let Some(next) = open.pop() {
             for &parent in &self.above[next] {
                 if seen.insert(parent) {
                     open.push(parent);
-                    found.extend((Rank::of(&self.node(parent).kind) == rank).then_some(parent));
+                    found.extend((HierarchyLevel::of(&self.node(parent).kind) == level).then_some(parent));
                 }
             }
         }
@@ -201,7 +210,7 @@ impl<'g> Places<'g> {
 }
 
 /// Where a region was found.
-enum Place {
+enum RegionLocation {
     /// In the graph.
     Node(usize),
     /// By its name.
@@ -213,7 +222,7 @@ enum Place {
 /// The node of a task as the subject of operations: the core says what is above it.
 ///
 /// # Errors
-/// What about its place is not known.
+/// The part of its location that is unknown.
 pub(super) fn subject_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;

@@ -1,87 +1,71 @@
-//! What the supervisor tells people: log lines, progress, and the text of answers.
+//! Notices as log lines and progress events, and the text of answers to the core.
 
 use std::fmt::Write;
 
-use worker_proto::{FailureKind, Gap};
+use worker_proto::Gap;
 
 use super::{
-    event::{DeliveryError, Outcome, Shown},
+    event::{DeliveryError, Notice},
     report::{self, ProgressEvent, RunReport},
 };
 use crate::ckcore::Answer;
 
 /// How many failures an answer or a log line names.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
-/// The label of a worker's end in metrics.
-pub(super) fn exit_label(outcome: &Outcome) -> &'static str {
-    use crate::process::ExitReason;
-    match outcome {
-        Outcome::Finished => "finished",
-        // A worker that ends by itself when its time is over says so; the label is that of one that has to be ended.
-        Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled => "deadline",
-        Outcome::Failed(_) => "failed",
-        Outcome::Stopped(reason, _) => reason.label(),
-        Outcome::Crashed(ExitReason::Signal(_)) => "signal",
-        Outcome::Crashed(ExitReason::Code(_) | ExitReason::Lost) => "crashed",
-        Outcome::NotStarted(_) => "not_started",
-        Outcome::Version(_) => "version",
-    }
-}
-
-/// Logs what happened. With `told`, a summary will say what failed, and the log need not.
-pub(super) fn log(shown: &Shown, told: bool) {
-    match shown {
-        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } if told => {
+/// Logs a notice. With `has_summary`, failures are logged for debugging only, as a summary follows.
+pub(super) fn log(notice: &Notice, has_summary: bool) {
+    match notice {
+        Notice::UnitFinished { key, label, result: Err((_, reason)), .. } if has_summary => {
             tracing::debug!(collector = key.collector, unit = label, "not collected: {reason}");
         }
-        Shown::CollectorFailed { collector, reason } if told => tracing::debug!(collector, "failed: {reason}"),
-        Shown::Planned { collector, units } => {
+        Notice::CollectorFailed { collector, reason } if has_summary => tracing::debug!(collector, "failed: {reason}"),
+        Notice::Planned { collector, units } => {
             tracing::info!(collector, units = units.len(), "planned");
         }
-        Shown::UnitStarted { key, label, pid } => {
+        Notice::UnitStarted { key, label, pid } => {
             tracing::debug!(collector = key.collector, unit = label, pid, "collecting");
         }
-        Shown::UnitProgress { .. } => {}
-        Shown::UnitFinished { key, label, gaps, result: Ok(stats) } => {
+        Notice::UnitProgress { .. } => {}
+        Notice::UnitFinished { key, label, gaps, result: Ok(stats) } => {
             let nodes: u64 = stats.nodes_by_kind.values().sum();
             tracing::info!(collector = key.collector, unit = label, nodes, edges = stats.edges, gaps, "collected");
         }
-        Shown::UnitFinished { key, label, result: Err((_, reason)), .. } => {
+        Notice::UnitFinished { key, label, result: Err((_, reason)), .. } => {
             tracing::error!(collector = key.collector, unit = label, "not collected: {reason}");
         }
-        Shown::Retry { collector, what, reason, .. } if told => {
-            tracing::debug!(collector, what, "to be tried again: {reason}");
+        Notice::Retry { collector, what, reason, .. } if has_summary => {
+            tracing::debug!(collector, what, "retrying: {reason}");
         }
-        Shown::Retry { collector, what, reason, .. } => {
-            tracing::warn!(collector, what, "to be tried again: {reason}");
+        Notice::Retry { collector, what, reason, .. } => {
+            tracing::warn!(collector, what, "retrying: {reason}");
         }
-        Shown::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
-        Shown::Delivering => tracing::debug!("delivering the graph"),
+        Notice::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
+        Notice::Delivering => tracing::debug!("delivering the graph"),
     }
 }
 
-/// The same for the progress display.
-pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
+/// Returns the notice as an event of the progress display.
+pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
     let unit_name = |key: &super::event::UnitKey| key.unit.to_string();
-    Some(match shown {
-        Shown::Planned { collector, units } => {
+    Some(match notice {
+        Notice::Planned { collector, units } => {
             ProgressEvent::CollectorPlanned { collector: (*collector).to_owned(), units: units.len() }
         }
-        Shown::UnitStarted { key, label, pid } => ProgressEvent::UnitStarted {
+        Notice::UnitStarted { key, label, pid } => ProgressEvent::UnitStarted {
             collector: key.collector.to_owned(),
             unit: unit_name(key),
             label: label.clone(),
             pid: *pid,
         },
-        Shown::UnitProgress { key, progress } => ProgressEvent::UnitProgress {
+        Notice::UnitProgress { key, progress } => ProgressEvent::UnitProgress {
             collector: key.collector.to_owned(),
             unit: unit_name(key),
             parts_done: progress.parts_done,
             parts: progress.parts,
             nodes: progress.nodes,
         },
-        Shown::UnitFinished { key, gaps, result, .. } => {
+        Notice::UnitFinished { key, label, gaps, result } => {
             let (nodes, outcome) = match result {
                 Ok(stats) => (stats.nodes_by_kind.values().sum(), report::Outcome::Complete),
                 Err((label, detail)) => {
@@ -89,14 +73,14 @@ pub(super) fn progress(shown: &Shown) -> Option<ProgressEvent> {
                 }
             };
             let (collector, unit) = (key.collector.to_owned(), unit_name(key));
-            ProgressEvent::UnitFinished { collector, unit, nodes, gaps: *gaps, outcome }
+            ProgressEvent::UnitFinished { collector, unit, label: label.clone(), nodes, gaps: *gaps, outcome }
         }
-        Shown::Delivering => ProgressEvent::Uploading,
-        Shown::Retry { .. } | Shown::CollectorFailed { .. } => return None,
+        Notice::Delivering => ProgressEvent::Uploading,
+        Notice::Retry { .. } | Notice::CollectorFailed { .. } => return None,
     })
 }
 
-/// Logs what could not be collected.
+/// Logs a gap.
 pub(super) fn log_gap(collector: &str, gap: &Gap) {
     let Gap { account, region, service, operation, code, message } = gap;
     tracing::warn!(collector, account, region, service, operation, code, "left out: {message}");
@@ -118,7 +102,7 @@ pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
     }
 }
 
-/// The result of an action for the core: done only if nothing is missing, so that nobody takes a part for the whole.
+/// Returns the answer to a collect action: done only if nothing is missing.
 pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> Answer {
     let mut failed = failures(report);
     failed.extend(unseen(report));
@@ -127,18 +111,18 @@ pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> 
         Ok(()) => "delivered, but incomplete".to_owned(),
         Err(error) => error.message.clone(),
     };
-    for (number, failure) in failed.iter().take(NAMED).enumerate() {
+    for (number, failure) in failed.iter().take(MAX_NAMED).enumerate() {
         let separator = if number == 0 && result.is_ok() { ":" } else { ";" };
         // Writing to a String cannot fail.
         let _ = write!(text, "{separator} {failure}");
     }
-    if failed.len() > NAMED {
-        let _ = write!(text, "; and {} more", failed.len() - NAMED);
+    if failed.len() > MAX_NAMED {
+        let _ = write!(text, "; and {} more", failed.len() - MAX_NAMED);
     }
     Answer::Error(text)
 }
 
-/// One sentence for each collector or unit that failed.
+/// Returns a sentence for each collector or unit that failed.
 fn failures(report: &RunReport) -> Vec<String> {
     let failed = report.collectors.iter().flat_map(|collector| {
         let whole = collector.failure.iter().map(|reason| format!("{}: {reason}", collector.name));
@@ -151,7 +135,7 @@ fn failures(report: &RunReport) -> Vec<String> {
     failed.collect()
 }
 
-/// One sentence for each plan or unit of which a part could not be seen.
+/// Returns a sentence for each plan or unit with gaps.
 fn unseen(report: &RunReport) -> Vec<String> {
     let of = |collector: &str, label: &str, gaps: &[Gap], kept: u64| {
         let mut text = format!("{collector}{label}: ");
@@ -175,7 +159,7 @@ fn unseen(report: &RunReport) -> Vec<String> {
     parts.collect()
 }
 
-/// A gap in a few words.
+/// Returns a gap in a few words.
 fn gap_text(gap: &Gap) -> String {
     let Gap { region, service, operation, code, .. } = gap;
     let place = if region.is_empty() { String::new() } else { format!(" in {region}") };

@@ -1,7 +1,7 @@
-//! The state of every job as `/jobs` shows it.
+//! The table of jobs that `/jobs` shows.
 //!
 //! A job is a plan or a unit, over all its attempts. Units are shown from the moment they are planned: those that wait
-//! for a place are work that is still to come. When the run is over, its report has the last word.
+//! for a place are work that is still to come. When the run is over, its report decides.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,16 +9,15 @@ use std::{
 };
 
 use tokio::sync::watch;
-use worker_proto::Plan;
+use worker_proto::{JobKind, Plan};
 
-use super::{
-    event::{Conclusion, JobEvent, JobId, JobOrder, Outcome, RunId, Shown, Work},
-    report::{self, RunReport},
+use crate::{
+    report::{self, CoreStatus, JobState, JobStatus, RunReport, StatusSnapshot},
+    supervisor::event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, Notice, RunId, RunOutcome},
 };
-use crate::report::{CoreStatus, JobState, JobStatus, StatusSnapshot};
 
-/// Where the board is published.
-pub struct Notices {
+/// The channels that the status is published through.
+pub struct StatusSenders {
     /// The jobs.
     pub status: watch::Sender<StatusSnapshot>,
     /// The core.
@@ -28,17 +27,19 @@ pub struct Notices {
 /// A collector and the index of its unit; none stands for its plan, or for the collector as a whole.
 type Key = (&'static str, Option<u32>);
 
-/// All jobs of the run that is under way or was the last one.
-pub(super) struct Board {
-    notices: Notices,
-    /// Where each job is in the published list.
+/// All jobs of the current run, or of the last one.
+pub(in crate::supervisor) struct JobTable {
+    senders: StatusSenders,
+    /// The index of each job in the published list.
     places: BTreeMap<Key, usize>,
+    /// The worker of each job that has one.
+    workers: BTreeMap<Key, AttemptId>,
     /// The ids of the planned units.
     units: HashMap<&'static str, Vec<String>>,
-    attempts: BTreeMap<JobId, Attempt>,
+    attempts: BTreeMap<AttemptId, Attempt>,
 }
 
-/// What one worker has done so far.
+/// The counts of one attempt so far.
 struct Attempt {
     key: Key,
     /// Whether the units that it plans get workers of their own.
@@ -49,29 +50,35 @@ struct Attempt {
     failed: bool,
 }
 
-impl Board {
-    pub(super) fn new(notices: Notices) -> Self {
-        Self { notices, places: BTreeMap::new(), units: HashMap::new(), attempts: BTreeMap::new() }
+impl JobTable {
+    pub(in crate::supervisor) fn new(senders: StatusSenders) -> Self {
+        Self {
+            senders,
+            places: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            units: HashMap::new(),
+            attempts: BTreeMap::new(),
+        }
     }
 
-    pub(super) fn core(&self, lost: Option<String>) {
+    pub(in crate::supervisor) fn core(&self, lost: Option<String>) {
         let status = lost.map_or(CoreStatus::Connected, CoreStatus::Disconnected);
-        self.notices.core.send_replace(status);
+        self.senders.core.send_replace(status);
     }
 
-    /// A worker is being started; a later attempt takes the place of an earlier one.
-    pub(super) fn job_started(&mut self, order: &JobOrder, name: String) {
-        self.turn_to(order.run);
-        let (unit, id) = match &order.work {
-            Work::Unit(index, unit) => (Some(*index), Some(unit.id.as_str())),
-            Work::Operate(unit) => (None, Some(unit.id.as_str())),
-            Work::Plan | Work::Whole(_) => (None, None),
+    /// Adds the attempt of a job; a later attempt replaces an earlier one.
+    pub(in crate::supervisor) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
+        self.turn_to(spec.run);
+        let (unit, id) = match &spec.kind {
+            JobKind::Unit { index, unit } => (Some(*index), Some(unit.id.as_str())),
+            JobKind::Operate { unit } => (None, Some(unit.id.as_str())),
+            JobKind::Plan | JobKind::PlanAndCollect { .. } => (None, None),
         };
-        let key = (order.collector, unit);
-        let deadline = epoch(order.soft_deadline.saturating_duration_since(Instant::now()));
+        let key = (spec.collector, unit);
+        let deadline = epoch(spec.soft_deadline.saturating_duration_since(Instant::now()));
         self.change(
             key,
-            || waiting(order.collector, name, id),
+            || waiting(spec.collector, name, id),
             |job| {
                 job.state = JobState::Running;
                 job.started = Some(epoch(Duration::ZERO));
@@ -82,29 +89,31 @@ impl Board {
                 job.reason = None;
             },
         );
-        // Of the worker before nothing more is to be heard.
-        self.attempts.retain(|_, attempt| attempt.key != key);
-        let plans = matches!(order.work, Work::Plan);
+        // Later events of the worker before are ignored.
+        if let Some(before) = self.workers.insert(key, spec.id) {
+            self.attempts.remove(&before);
+        }
+        let plans = matches!(spec.kind, JobKind::Plan);
         let attempt = Attempt { key, plans, nodes: HashMap::new(), total: 0, kept: false, failed: false };
-        self.attempts.insert(order.id, attempt);
+        self.attempts.insert(spec.id, attempt);
     }
 
-    pub(super) fn job_event(&mut self, id: JobId, event: &JobEvent) {
+    pub(in crate::supervisor) fn job_event(&mut self, id: AttemptId, event: &AttemptEvent) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let key = attempt.key;
         match event {
-            JobEvent::Started(pid) => self.update(key, |job| job.pid = *pid),
-            JobEvent::Planned(plan) => self.planned(id, plan),
-            JobEvent::Progress(progress) => {
+            AttemptEvent::Started(pid) => self.update(key, |job| job.pid = *pid),
+            AttemptEvent::Planned(plan) => self.planned(id, plan),
+            AttemptEvent::Progress(progress) => {
                 let total = attempt.found(progress.unit, progress.nodes);
                 self.update(key, |job| job.nodes = total);
             }
-            JobEvent::UnitComplete(unit, stats) => {
+            AttemptEvent::UnitComplete(unit, stats) => {
                 attempt.kept = true;
                 let total = attempt.found(*unit, stats.nodes_by_kind.values().sum());
                 self.update(key, |job| job.nodes = total);
             }
-            JobEvent::UnitFailed(unit, failure) => {
+            AttemptEvent::UnitFailed(unit, failure) => {
                 attempt.failed = true;
                 let total = attempt.found(*unit, 0);
                 self.update(key, |job| {
@@ -112,21 +121,21 @@ impl Board {
                     job.reason = Some(failure.message.clone());
                 });
             }
-            JobEvent::Quiet(_, waits_for) => self.update(key, |job| job.waits_for.clone_from(waits_for)),
-            JobEvent::Ended(outcome) => self.ended(id, outcome),
-            JobEvent::UnitStarted(_) | JobEvent::Gap(..) | JobEvent::Operated(..) => {}
+            AttemptEvent::Quiet(_, waits_for) => self.update(key, |job| job.waits_for.clone_from(waits_for)),
+            AttemptEvent::Ended(outcome) => self.ended(id, outcome),
+            AttemptEvent::UnitStarted(_) | AttemptEvent::Gap(..) | AttemptEvent::Operated(..) => {}
         }
     }
 
-    pub(super) fn job_stopping(&mut self, id: JobId) {
+    pub(in crate::supervisor) fn job_stopping(&mut self, id: AttemptId) {
         if let Some(attempt) = self.attempts.get(&id) {
             self.update(attempt.key, |job| job.state = JobState::Stopping);
         }
     }
 
-    /// What is to be tried again waits.
-    pub(super) fn shown(&mut self, shown: &Shown) {
-        if let Shown::Retry { collector, unit, reason, .. } = shown {
+    /// Sets a job that is retried to waiting.
+    pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
+        if let Notice::Retry { collector, unit, reason, .. } = notice {
             let id = unit.and_then(|unit| self.units.get(collector)?.get(unit as usize)).cloned();
             self.change(
                 (collector, *unit),
@@ -139,26 +148,26 @@ impl Board {
         }
     }
 
-    /// Nothing of this run will change any more.
-    pub(super) fn run_over(&mut self, run: RunId, conclusion: &Conclusion) {
-        if self.notices.status.borrow().run != Some(run.0) {
+    /// Sets the final states of a run's jobs.
+    pub(in crate::supervisor) fn run_over(&mut self, run: RunId, conclusion: &RunOutcome) {
+        if self.senders.status.borrow().run != Some(run.0) {
             return;
         }
         let places = &self.places;
-        self.notices.status.send_modify(|snapshot| {
+        self.senders.status.send_modify(|snapshot| {
             for (key, place) in places {
                 let Some(job) = snapshot.jobs.get_mut(*place) else { continue };
                 match conclusion {
-                    Conclusion::Ended(report, _) => settle(job, *key, report),
-                    Conclusion::Refused(reason) if job.state == JobState::Waiting => give_up(job, reason),
-                    Conclusion::Refused(_) => {}
+                    RunOutcome::Ended(report, _) => settle(job, *key, report),
+                    RunOutcome::Refused(reason) if job.state == JobState::Waiting => give_up(job, reason),
+                    RunOutcome::Refused(_) => {}
                 }
             }
         });
     }
 
     /// The units of a plan wait for workers of their own, unless their planner goes on with them.
-    fn planned(&mut self, id: JobId, plan: &Plan) {
+    fn planned(&mut self, id: AttemptId, plan: &Plan) {
         let Some(Attempt { key: (collector, _), plans, .. }) = self.attempts.get(&id) else { return };
         let (collector, plans) = (*collector, *plans);
         self.units.insert(collector, plan.units.iter().map(|unit| unit.id.clone()).collect());
@@ -166,7 +175,7 @@ impl Board {
             return;
         }
         let places = &mut self.places;
-        self.notices.status.send_modify(|snapshot| {
+        self.senders.status.send_modify(|snapshot| {
             for (index, unit) in (0..).zip(&plan.units) {
                 places.entry((collector, Some(index))).or_insert_with(|| {
                     snapshot.jobs.push(waiting_unit(collector, &unit.id));
@@ -176,15 +185,16 @@ impl Board {
         });
     }
 
-    fn ended(&mut self, id: JobId, outcome: &Outcome) {
+    fn ended(&mut self, id: AttemptId, outcome: &AttemptOutcome) {
         let Some(attempt) = self.attempts.remove(&id) else { return };
+        self.workers.remove(&attempt.key);
         // A unit that was kept counts, however its worker ended.
         let is_kept = attempt.kept && attempt.key.1.is_some();
-        let is_complete = !attempt.failed && (*outcome == Outcome::Finished || is_kept);
-        let reason = reason(outcome);
+        let is_complete = !attempt.failed && (*outcome == AttemptOutcome::Finished || is_kept);
+        let reason = (*outcome != AttemptOutcome::Finished).then(|| outcome.message());
         self.update(attempt.key, |job| {
             job.pid = None;
-            // What failed and is to be tried again waits already.
+            // A failed job that is retried waits already.
             if job.state == JobState::Waiting {
                 return;
             }
@@ -197,18 +207,19 @@ impl Board {
 
     /// Forgets the jobs of another run.
     fn turn_to(&mut self, run: RunId) {
-        if self.notices.status.borrow().run != Some(run.0) {
+        if self.senders.status.borrow().run != Some(run.0) {
             self.places.clear();
+            self.workers.clear();
             self.units.clear();
             self.attempts.clear();
-            self.notices.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
+            self.senders.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
         }
     }
 
-    /// Changes a job in its place: a list of all jobs for each piece of news would be too much of many accounts.
+    /// Changes a job in place, as a copy of all jobs for each change would be too expensive.
     fn update(&self, key: Key, change: impl FnOnce(&mut JobStatus)) {
         if let Some(place) = self.places.get(&key) {
-            self.notices.status.send_modify(|snapshot| {
+            self.senders.status.send_modify(|snapshot| {
                 if let Some(job) = snapshot.jobs.get_mut(*place) {
                     change(job);
                 }
@@ -220,7 +231,7 @@ impl Board {
     fn change(&mut self, key: Key, new: impl FnOnce() -> JobStatus, change: impl FnOnce(&mut JobStatus)) {
         if !self.places.contains_key(&key) {
             let mut place = 0;
-            self.notices.status.send_modify(|snapshot| {
+            self.senders.status.send_modify(|snapshot| {
                 place = snapshot.jobs.len();
                 snapshot.jobs.push(new());
             });
@@ -231,7 +242,7 @@ impl Board {
 }
 
 impl Attempt {
-    /// Takes note of the nodes of a unit, and answers those of all units.
+    /// Sets the number of nodes of a unit, and returns that of all units.
     fn found(&mut self, unit: u32, nodes: u64) -> u64 {
         let before = self.nodes.insert(unit, nodes).unwrap_or_default();
         self.total = self.total - before + nodes;
@@ -259,7 +270,7 @@ fn waiting(collector: &str, name: String, unit: Option<&str>) -> JobStatus {
     }
 }
 
-/// What the report says of a job.
+/// Sets a job to its final state in the report.
 fn settle(job: &mut JobStatus, (collector, unit): Key, report: &RunReport) {
     let Some(collector) = report.collectors.iter().find(|found| found.name == collector) else { return };
     match unit.and_then(|unit| collector.units.get(unit as usize)) {
@@ -281,22 +292,11 @@ fn give_up(job: &mut JobStatus, reason: &str) {
     job.reason = Some(reason.to_owned());
 }
 
-fn reason(outcome: &Outcome) -> Option<String> {
-    Some(match outcome {
-        Outcome::Finished => return None,
-        Outcome::Failed(failure) => failure.message.clone(),
-        Outcome::Stopped(reason, detail) if detail.is_empty() => reason.to_string(),
-        Outcome::Stopped(reason, detail) => format!("{reason}: {detail}"),
-        Outcome::Crashed(exit) => format!("ended by {exit}"),
-        Outcome::NotStarted(reason) | Outcome::Version(reason) => reason.clone(),
-    })
-}
-
 /// Seconds since 1970, so much later than now.
 fn epoch(later: Duration) -> u64 {
     (SystemTime::now() + later).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
-#[path = "board_tests.rs"]
+#[path = "jobs_tests.rs"]
 mod tests;

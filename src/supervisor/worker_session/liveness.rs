@@ -1,4 +1,4 @@
-//! Judges by a worker's signs of life whether its job makes progress.
+//! Judges by a worker's activity frames whether its job makes progress.
 //!
 //! A worker that is silent is another matter: it has died, is stopped, or computes without a pause. A worker that sends
 //! [`Activity`] runs, and says which units are quiet and what they wait for.
@@ -7,16 +7,16 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use worker_proto::{Activity, QuietUnit, WaitOn};
 
-use super::Patience;
+use super::Timeouts;
 
-/// What a worker's activity means.
+/// The result of judging an activity frame.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Judgement {
     /// Units that are worth a line in the log, each with the time in which it made no progress and what it waits for.
     pub(super) notices: Vec<(u32, Duration, String)>,
     /// Units that were named and make progress again.
     pub(super) resumed: Vec<u32>,
-    /// Why nothing will come of the job any more.
+    /// Why the job is stalled, if it is.
     pub(super) stalled: Option<String>,
 }
 
@@ -28,30 +28,30 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// Judges one sign of life. `is_answering` says that the supervisor still owes the worker an answer.
-    pub(super) fn judge(&mut self, activity: &Activity, patience: &Patience, is_answering: bool) -> Judgement {
-        let mut judgement = Judgement { stalled: stalled(activity, patience, is_answering), ..Judgement::default() };
+    /// Judges one activity frame. `is_answering` says that a reply of the supervisor is still pending.
+    pub(super) fn judge(&mut self, activity: &Activity, timeouts: &Timeouts, is_answering: bool) -> Judgement {
+        let mut judgement = Judgement { stalled: stalled(activity, timeouts, is_answering), ..Judgement::default() };
         let is_quiet = |unit: &u32| activity.quiet.iter().any(|quiet| quiet.unit == *unit);
         judgement.resumed = self.next.extract_if(.., |unit, _| !is_quiet(unit)).map(|(unit, _)| unit).collect();
         for quiet in &activity.quiet {
             let time = Duration::from_millis(quiet.quiet_ms);
-            let next = self.next.entry(quiet.unit).or_insert(patience.notice);
+            let next = self.next.entry(quiet.unit).or_insert(timeouts.notice);
             if time >= *next {
                 *next = time * 2;
                 judgement.notices.push((quiet.unit, time, waits(quiet, activity.queue_full)));
             }
         }
         // A unit that was not named has nothing to resume.
-        self.next.retain(|_, next| *next > patience.notice);
+        self.next.retain(|_, next| *next > timeouts.notice);
         judgement
     }
 }
 
 /// Why the job is stalled, if it is: its session hangs, nothing outside the worker will wake it, or it waits for longer
 /// than any call may take.
-fn stalled(activity: &Activity, patience: &Patience, is_answering: bool) -> Option<String> {
+fn stalled(activity: &Activity, timeouts: &Timeouts, is_answering: bool) -> Option<String> {
     let (quiet, since) = (Duration::from_millis(activity.quiet_ms), Duration::from_millis(activity.loop_ms));
-    if since >= patience.stall {
+    if since >= timeouts.stall {
         return Some(format!("its session did not run for {} s, a bug in ckworker: please report it", since.as_secs()));
     }
     let is_outside = |on| match on {
@@ -60,7 +60,7 @@ fn stalled(activity: &Activity, patience: &Patience, is_answering: bool) -> Opti
         WaitOn::Room => false,
     };
     let will_be_woken = activity.quiet.iter().flat_map(|unit| &unit.waits).any(|wait| is_outside(wait.on));
-    if quiet < patience.stall || will_be_woken && quiet < patience.longest_wait {
+    if quiet < timeouts.stall || will_be_woken && quiet < timeouts.longest_wait {
         return None;
     }
     let waits = activity.quiet.first().map_or_else(|| "nothing".into(), |unit| waits(unit, activity.queue_full));
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn quiet_unit_is_named_ever_more_rarely_until_it_resumes() {
-        let (mut liveness, patience) = (Liveness::default(), Patience::default());
+        let (mut liveness, timeouts) = (Liveness::default(), Timeouts::default());
         let mut named = Vec::new();
         for seconds in (0..200).step_by(5) {
             let unit = quiet(7, seconds, &[WaitOn::Call, WaitOn::Call, WaitOn::Call]);
-            let judgement = liveness.judge(&activity(0, vec![unit]), &patience, false);
+            let judgement = liveness.judge(&activity(0, vec![unit]), &timeouts, false);
             named.extend(judgement.notices.iter().map(|(_, time, _)| time.as_secs()));
             assert_eq!(judgement.stalled, None, "another unit makes progress");
             for (unit, _, text) in judgement.notices {
@@ -118,17 +118,17 @@ mod tests {
             }
         }
         assert_eq!(named, [10, 20, 40, 80, 160]);
-        assert_eq!(liveness.judge(&activity(0, Vec::new()), &patience, false).resumed, [7]);
-        assert_eq!(liveness.judge(&activity(0, Vec::new()), &patience, false), Judgement::default());
+        assert_eq!(liveness.judge(&activity(0, Vec::new()), &timeouts, false).resumed, [7]);
+        assert_eq!(liveness.judge(&activity(0, Vec::new()), &timeouts, false), Judgement::default());
     }
 
     #[test]
     fn job_is_stalled_only_if_nothing_will_wake_it() {
-        let patience = Patience::default();
-        let (short, long) = (patience.stall.as_secs(), patience.longest_wait.as_secs());
+        let timeouts = Timeouts::default();
+        let (short, long) = (timeouts.stall.as_secs(), timeouts.longest_wait.as_secs());
         let judge = |seconds, on: &[WaitOn], is_answering| {
             let units = vec![quiet(0, seconds, on)];
-            Liveness::default().judge(&activity(seconds, units), &patience, is_answering).stalled.is_some()
+            Liveness::default().judge(&activity(seconds, units), &timeouts, is_answering).stalled.is_some()
         };
         for (on, is_answering, at) in [
             (&[][..], false, short),
@@ -143,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn session_that_does_not_run_is_stalled_whatever_its_units_wait_for() {
-        let patience = Patience::default();
+    fn stuck_session_is_stalled_whatever_its_units_wait_for() {
+        let timeouts = Timeouts::default();
         let units = vec![quiet(0, 30, &[WaitOn::Call])];
-        let loop_ms = 1000 * patience.stall.as_secs();
+        let loop_ms = 1000 * timeouts.stall.as_secs();
         let hanging = Activity { loop_ms, ..activity(30, units) };
-        let stalled = Liveness::default().judge(&hanging, &patience, true).stalled.unwrap_or_default();
+        let stalled = Liveness::default().judge(&hanging, &timeouts, true).stalled.unwrap_or_default();
         assert!(stalled.contains("its session did not run for 30 s"), "{stalled}");
     }
 }

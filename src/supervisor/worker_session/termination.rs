@@ -1,7 +1,7 @@
-//! How a conversation ends, and how its worker is ended then.
+//! The end of a session, and the termination of its worker.
 //!
-//! A worker goes in steps: it may end by itself, then TERM, then KILL. A command to stop that comes meanwhile, such as
-//! by a second signal, can only shorten them.
+//! A worker is terminated in steps: it may exit by itself, then TERM, then KILL. A further stop, such as by a second
+//! signal, can only shorten them.
 
 use std::time::Duration;
 
@@ -12,29 +12,31 @@ use tokio::{
 use worker_proto::{Event, FromWorker};
 
 use super::{
-    peer::Body,
-    streams::{AFTER_EXIT, Frames},
-    talk::Command,
+    session::Command,
+    transport::{Frames, WorkerHandle},
 };
 use crate::{
     graph::StoreError,
     process::{ExitReason, StopReason},
-    supervisor::event::Outcome,
+    supervisor::event::AttemptOutcome,
 };
 
-/// Why the conversation is over.
-pub(super) enum End {
-    /// The worker's last word.
-    Said(Outcome),
-    /// The stream ended without one.
-    Silent,
-    /// The supervisor ends it.
+/// How long a worker's streams may stay open once its process is gone.
+pub(super) const STREAM_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a session ended.
+pub(super) enum SessionEnd {
+    /// The worker reported its outcome.
+    Reported(AttemptOutcome),
+    /// The stream ended without an outcome.
+    Eof,
+    /// The supervisor stops the worker.
     Stop(StopReason, Duration, String),
-    /// Another version.
+    /// The worker has another version of the protocol.
     Version(String),
 }
 
-impl From<StoreError> for End {
+impl From<StoreError> for SessionEnd {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Spool { .. } => Self::Stop(StopReason::Spool, Duration::ZERO, error.to_string()),
@@ -43,28 +45,28 @@ impl From<StoreError> for End {
     }
 }
 
-/// An end because of what a worker said.
-pub(super) fn protocol(detail: impl ToString) -> End {
-    End::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
+/// Returns the end of a session whose worker violated the protocol.
+pub(super) fn protocol(detail: impl ToString) -> SessionEnd {
+    SessionEnd::Stop(StopReason::Protocol, Duration::ZERO, detail.to_string())
 }
 
-/// When each step is due.
+/// The time of each step.
 #[derive(Clone, Copy)]
-pub(super) struct Steps {
+pub(super) struct Escalation {
     /// TERM.
     term: Instant,
     /// KILL.
     kill: Instant,
 }
 
-impl Steps {
-    /// Of a worker that has nothing more to do: no TERM, and KILL if it lingers.
-    pub(super) fn lingering(patience: Duration) -> Self {
-        let end = Instant::now() + patience;
+impl Escalation {
+    /// For a worker that has nothing more to do: KILL without TERM if it lingers.
+    pub(super) fn lingering(timeout: Duration) -> Self {
+        let end = Instant::now() + timeout;
         Self { term: end, kill: end }
     }
 
-    /// Of a worker that is told to stop: half of the grace by itself, half of it after TERM.
+    /// For a worker that is asked to stop: half of the grace period before TERM, half of it after.
     pub(super) fn stopping(grace: Duration) -> Self {
         let now = Instant::now();
         Self { term: now + grace / 2, kill: now + grace }
@@ -77,51 +79,55 @@ impl Steps {
     }
 }
 
-/// Waits while the worker may end by itself, and takes its frames, so that it can say its last ones.
+/// Waits while the worker may exit by itself, and takes its last frames.
 ///
-/// `None` if it did not end.
-pub(super) async fn leave(
-    body: &mut Body,
+/// Returns `None` if it did not exit.
+pub(super) async fn wait_for_exit(
+    handle: &mut WorkerHandle,
     frames: &mut Frames,
     commands: &mut mpsc::Receiver<Command>,
-    steps: &mut Steps,
+    escalation: &mut Escalation,
     mut event: impl FnMut(Event),
 ) -> Option<ExitReason> {
     let (mut open, mut exit) = (true, None);
     while open || exit.is_none() {
         tokio::select! {
             biased;
-            grace = stopped(commands) => steps.shorten(grace),
-            () = sleep_until(steps.term) => break,
+            grace = stop_requested(commands) => escalation.shorten(grace),
+            () = sleep_until(escalation.term) => break,
             frame = frames.recv(), if open => match frame {
                 Some(Ok(FromWorker::Event(said))) => event(said),
                 Some(_) => {}
                 None => open = false,
             },
-            reason = body.wait(), if exit.is_none() => {
+            reason = handle.wait(), if exit.is_none() => {
                 exit = Some(reason);
-                // Its last frames may still be on their way.
-                steps.term = steps.term.min(Instant::now() + AFTER_EXIT);
+                // The last frames may still be in transit.
+                escalation.term = escalation.term.min(Instant::now() + STREAM_DRAIN_TIMEOUT);
             }
         }
     }
     exit
 }
 
-/// Ends the worker: TERM, what is left of the grace, KILL.
-pub(super) async fn stop(body: &mut Body, commands: &mut mpsc::Receiver<Command>, mut steps: Steps) -> ExitReason {
+/// Terminates the worker: TERM, the rest of the grace period, KILL.
+pub(super) async fn terminate(
+    handle: &mut WorkerHandle,
+    commands: &mut mpsc::Receiver<Command>,
+    mut escalation: Escalation,
+) -> ExitReason {
     loop {
-        let grace = steps.kill.saturating_duration_since(Instant::now());
+        let grace = escalation.kill.saturating_duration_since(Instant::now());
         tokio::select! {
             biased;
-            shorter = stopped(commands) => steps.shorten(shorter),
-            exit = body.stop(grace) => return exit,
+            shorter = stop_requested(commands) => escalation.shorten(shorter),
+            exit = handle.stop(grace) => return exit,
         }
     }
 }
 
-/// Waits for a command to stop, and answers its grace.
-async fn stopped(commands: &mut mpsc::Receiver<Command>) -> Duration {
+/// Waits for a command to stop, and returns its grace period.
+async fn stop_requested(commands: &mut mpsc::Receiver<Command>) -> Duration {
     loop {
         match commands.recv().await {
             Some(Command::Stop(_, grace)) => return grace,
@@ -142,29 +148,29 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A process that does not care about TERM.
-    async fn stubborn() -> Body {
+    /// A process that ignores TERM.
+    async fn stubborn() -> WorkerHandle {
         let script = "trap '' TERM; echo ready >&2; while :; do sleep 1; done";
         let program = Program { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
         let spawned = process::spawn(&program).unwrap();
         let mut line = String::new();
         BufReader::new(spawned.stderr.unwrap()).read_line(&mut line).await.unwrap();
         assert_eq!(line, "ready\n");
-        Body::Process(spawned.process)
+        WorkerHandle::Process(spawned.process)
     }
 
     #[tokio::test]
-    async fn a_second_stop_shortens_the_grace_of_the_first() {
+    async fn second_stop_shortens_grace_of_first() {
         let (sender, mut commands) = mpsc::channel(4);
         let began = Instant::now();
-        let mut body = stubborn().await;
+        let mut handle = stubborn().await;
         let impatient = async {
             sender.send(Command::Finish).await.unwrap();
             sender.send(Command::Stop(StopReason::Shutdown, Duration::from_secs(1))).await.unwrap();
             std::future::pending::<()>().await;
         };
         let exit = tokio::select! {
-            exit = stop(&mut body, &mut commands, Steps::stopping(LONG)) => exit,
+            exit = terminate(&mut handle, &mut commands, Escalation::stopping(LONG)) => exit,
             () = impatient => ExitReason::Lost,
         };
         assert_eq!(exit, ExitReason::Signal(9));
@@ -173,13 +179,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_shortens_the_wait_for_a_worker_that_may_leave_by_itself() {
+    async fn stop_shortens_wait_for_worker_to_exit() {
         let (sender, mut commands) = mpsc::channel(4);
         let (_keep, mut frames) = mpsc::channel(1);
-        let mut body = stubborn().await;
-        let mut steps = Steps::lingering(LONG);
+        let mut handle = stubborn().await;
+        let mut escalation = Escalation::lingering(LONG);
         sender.send(Command::Stop(StopReason::Shutdown, Duration::ZERO)).await.unwrap();
-        assert_eq!(leave(&mut body, &mut frames, &mut commands, &mut steps, |_| {}).await, None);
-        assert_eq!(stop(&mut body, &mut commands, steps).await, ExitReason::Signal(9));
+        assert_eq!(wait_for_exit(&mut handle, &mut frames, &mut commands, &mut escalation, |_| {}).await, None);
+        assert_eq!(terminate(&mut handle, &mut commands, escalation).await, ExitReason::Signal(9));
     }
 }

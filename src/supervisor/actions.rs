@@ -1,7 +1,7 @@
-//! What the core asks for beside collections: cleanups and tasks. They run beside each other and beside collections.
+//! Actions of the core beside collections: cleanups and tasks. They run beside each other and beside collections.
 //!
-//! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same time.
-//! Tasks have workers of their own too: a deletion that is waited for delays no tag.
+//! Cleanups have workers of their own and run one after the other, so that no resource is deleted twice at the same
+//! time. Tasks have workers of their own too: a deletion in progress delays no tag.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,10 +17,10 @@ use tokio::{
 
 use super::{
     cleanup::{Cleanup, Operable},
-    link::{LinkCollector, LinkContext},
-    operator::{Lives, OperatorTask},
+    operations::{OperationPoolTask, WorkerLifetimes},
     policy::Policy,
     tags::{self, Tags},
+    worker_session::{SessionCollector, SessionContext},
 };
 use crate::{
     ckcore::{ActionKey, Answer, Core, Task, TaskResult},
@@ -30,41 +30,41 @@ use crate::{
 
 /// Cleanups that may run or wait.
 const CLEANUPS: usize = 16;
-/// Tasks that are in work at the same time; the connection bounds how many more wait for their turn.
+/// Tasks that are in progress at the same time; the connection bounds how many more wait for their turn.
 const TASKS: usize = 64;
 
 /// Cleanups and tasks under way.
-pub(super) struct Duties {
+pub(super) struct ActionScheduler {
     core: Arc<Core>,
     metrics: Arc<Metrics>,
     timeout: Duration,
     cleanup: Cleanup,
     tags: Tags,
-    operators: [OperatorTask; 2],
+    pools: [OperationPoolTask; 2],
     turn: Arc<Mutex<()>>,
     room: Arc<Semaphore>,
     running: JoinSet<()>,
-    /// By action: told when the action has to end.
+    /// By action: a channel that carries `true` when the cleanup has to end.
     cleanups: HashMap<ActionKey, watch::Sender<bool>>,
     answers: mpsc::Sender<(ActionKey, Answer)>,
 }
 
-impl Duties {
-    /// Ready for duties of this core; connects to its work queue.
+impl ActionScheduler {
+    /// Starts the operation pools for this core and connects to its work queue.
     pub(super) fn start(
         core: Arc<Core>,
         policy: &Policy,
-        collectors: &BTreeMap<&'static str, LinkCollector>,
-        context: &LinkContext,
+        collectors: &BTreeMap<&'static str, SessionCollector>,
+        context: &SessionContext,
         answers: mpsc::Sender<(ActionKey, Answer)>,
     ) -> Self {
-        let operables = collectors.iter().filter_map(|(name, link)| {
+        let operables = collectors.iter().filter_map(|(name, session)| {
             let collector = (context.find)(name)?;
-            Some((*name, Operable { collector, settings: link.settings.clone() }))
+            Some((*name, Operable { collector, settings: session.settings.clone() }))
         });
         let operables: Arc<BTreeMap<_, _>> = Arc::new(operables.collect());
-        let lives = Lives::new(policy.timeout, policy.stop_grace);
-        let operators = [(); 2].map(|()| OperatorTask::start(policy, lives, collectors.clone(), context));
+        let lifetimes = WorkerLifetimes::new(policy.timeout, policy.stop_grace);
+        let pools = [(); 2].map(|()| OperationPoolTask::start(policy, lifetimes, collectors.clone(), context));
         let clouds: Vec<String> = operables.keys().map(|name| (*name).to_owned()).collect();
         if !clouds.is_empty() {
             core.take_tasks(&clouds);
@@ -73,19 +73,19 @@ impl Duties {
         let cleanup = Cleanup {
             setting: policy.cleanup,
             core: Arc::clone(&core),
-            operator: operators[0].operator(),
+            operations: pools[0].pool(),
             operables: Arc::clone(&operables),
             metrics: Arc::clone(&context.metrics),
             stop,
         };
-        let tags = Tags { operator: operators[1].operator(), operables };
+        let tags = Tags { operations: pools[1].pool(), operables };
         Self {
             core,
             metrics: Arc::clone(&context.metrics),
             timeout: policy.timeout,
             cleanup,
             tags,
-            operators,
+            pools,
             turn: Arc::default(),
             room: Arc::new(Semaphore::new(TASKS)),
             running: JoinSet::new(),
@@ -94,8 +94,8 @@ impl Duties {
         }
     }
 
-    /// Begins a cleanup; its answer comes through the channel.
-    pub(super) fn clean(&mut self, key: ActionKey) {
+    /// Starts a cleanup; its answer comes through the channel.
+    pub(super) fn start_cleanup(&mut self, key: ActionKey) {
         self.cleanups.retain(|_, stop| !stop.is_closed());
         let (stop, stopped) = watch::channel(false);
         let cleanup = Cleanup { stop: stopped.clone(), ..self.cleanup.clone() };
@@ -110,13 +110,13 @@ impl Duties {
             } else {
                 in_turn(&turn, stopped, Box::pin(cleanup.run(key.clone(), deadline))).await
             };
-            // A dispatcher that is gone has given it up.
+            // The dispatcher has exited; the send error can be ignored.
             let _ = answers.send((key, answer)).await;
         });
     }
 
-    /// Begins a task; its result goes to the core.
-    pub(super) fn task(&mut self, task: Task) {
+    /// Starts a task; its result goes to the core.
+    pub(super) fn start_task(&mut self, task: Task) {
         while self.running.try_join_next().is_some() {}
         let (core, tags, metrics) = (Arc::clone(&self.core), self.tags.clone(), Arc::clone(&self.metrics));
         let (room, deadline) = (Arc::clone(&self.room), Instant::now() + tags::LIMIT);
@@ -124,7 +124,7 @@ impl Duties {
             let result = match timeout_at(deadline.into(), room.acquire()).await {
                 Ok(Ok(_room)) => tags.run(&task, deadline).await,
                 _ => TaskResult::Error(format!(
-                    "its time was over before {TASKS} other tasks were done: change the tags of fewer resources at once"
+                    "timeout exceeded while {TASKS} other tasks were in progress; change the tags of fewer resources at once"
                 )),
             };
             metrics.task(if matches!(result, TaskResult::Done(_)) { "done" } else { "error" });
@@ -132,36 +132,36 @@ impl Duties {
         });
     }
 
-    /// Ends a cleanup; whether there was one.
-    pub(super) fn abort(&mut self, key: &ActionKey) -> bool {
+    /// Cancels a cleanup; returns whether there was one.
+    pub(super) fn cancel(&mut self, key: &ActionKey) -> bool {
         self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
     }
 
-    /// Ends everything in order: what was done is told to the core, what is open is answered. Workers have this time until
-    /// KILL; a second stop can only shorten it.
+    /// Stops in order: cleanups report to the core what they did, and open actions get an answer. Workers have this
+    /// time until KILL; a second stop can only shorten it.
     pub(super) fn stop(&mut self, grace: Duration) {
         for stop in self.cleanups.values() {
             stop.send_replace(true);
         }
-        self.operators.iter().for_each(|operator| operator.stop(grace));
+        self.pools.iter().for_each(|pool| pool.stop(grace));
     }
 
     /// Whether everything has ended.
     pub(super) fn is_over(&mut self) -> bool {
         while self.running.try_join_next().is_some() {}
-        self.running.is_empty() && self.operators.iter().all(OperatorTask::is_over)
+        self.running.is_empty() && self.pools.iter().all(OperationPoolTask::is_over)
     }
 
-    /// Ends what is left, at once.
+    /// Aborts the rest at once.
     pub(super) async fn abort_all(mut self) {
         self.running.shutdown().await;
-        for operator in self.operators {
-            operator.abort().await;
+        for pool in self.pools {
+            pool.abort().await;
         }
     }
 }
 
-/// Runs when it is its turn, unless it is stopped before.
+/// Waits for the turn of a cleanup and runs it, unless it is stopped before.
 async fn in_turn(turn: &Mutex<()>, mut stopped: watch::Receiver<bool>, run: BoxFuture<'_, Answer>) -> Answer {
     let own = tokio::select! {
         own = turn.lock() => Some(own),

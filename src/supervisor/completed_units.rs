@@ -1,4 +1,4 @@
-//! What complete units sent, until their run is delivered.
+//! The complete units of a run, until they are delivered.
 
 use std::{
     collections::BTreeMap,
@@ -10,18 +10,18 @@ use crate::graph::CompleteUnit;
 
 /// Complete units by run, collector and unit.
 #[derive(Default)]
-pub struct Keep(Mutex<BTreeMap<UnitKey, CompleteUnit>>);
+pub struct CompletedUnits(Mutex<BTreeMap<UnitKey, CompleteUnit>>);
 
-impl Keep {
-    /// Keeps a unit, in place of an earlier one of the same key, and answers what it has.
-    pub fn put(&self, key: UnitKey, unit: CompleteUnit) -> UnitStats {
+impl CompletedUnits {
+    /// Inserts a unit in place of an earlier one of the same key, and returns its statistics.
+    pub fn insert(&self, key: UnitKey, unit: CompleteUnit) -> UnitStats {
         let stats = UnitStats { nodes_by_kind: unit.nodes_by_kind(), edges: unit.edge_count() };
         self.lock().insert(key, unit);
         stats
     }
 
-    /// Forgets a unit.
-    pub fn drop_unit(&self, key: &UnitKey) {
+    /// Removes a unit.
+    pub fn remove(&self, key: &UnitKey) {
         self.lock().remove(key);
     }
 

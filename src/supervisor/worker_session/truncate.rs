@@ -1,13 +1,13 @@
-//! The texts of a worker, cut on receipt: what people read needs no more, and what is kept of it stays small.
+//! Truncates the texts of a worker on receipt, so that messages stay readable and small.
 
 use worker_proto::{Failure, Gap, Outcome, Plan};
 
-/// The longest message that is kept, in bytes.
-const MESSAGE: usize = 4096;
-/// The longest name that is kept, in bytes: of an account, a region, a service, an operation or an error code.
-const NAME: usize = 256;
+/// The largest length of a message, in bytes.
+const MAX_MESSAGE: usize = 4096;
+/// The largest length of the name of an account, region, service, operation or error code, in bytes.
+const MAX_NAME: usize = 256;
 /// The most texts that are kept of what an operation removed: a hundred, and how many there are beyond.
-const REMOVED: usize = 101;
+const MAX_REMOVED: usize = 101;
 
 fn cut(text: String, most: usize) -> String {
     // A new one, as the old one keeps its memory.
@@ -15,17 +15,17 @@ fn cut(text: String, most: usize) -> String {
 }
 
 pub(super) fn message(text: String) -> String {
-    cut(text, MESSAGE)
+    cut(text, MAX_MESSAGE)
 }
 
 pub(super) fn gap(gap: Gap) -> Gap {
     Gap {
-        account: cut(gap.account, NAME),
-        region: cut(gap.region, NAME),
-        service: cut(gap.service, NAME),
-        operation: cut(gap.operation, NAME),
-        code: cut(gap.code, NAME),
-        message: cut(gap.message, MESSAGE),
+        account: cut(gap.account, MAX_NAME),
+        region: cut(gap.region, MAX_NAME),
+        service: cut(gap.service, MAX_NAME),
+        operation: cut(gap.operation, MAX_NAME),
+        code: cut(gap.code, MAX_NAME),
+        message: cut(gap.message, MAX_MESSAGE),
     }
 }
 
@@ -36,16 +36,16 @@ pub(super) fn gap_bytes(gap: &Gap) -> usize {
 }
 
 pub(super) fn failure(failure: Failure) -> Failure {
-    Failure { kind: failure.kind, message: cut(failure.message, MESSAGE) }
+    Failure { kind: failure.kind, message: cut(failure.message, MAX_MESSAGE) }
 }
 
 pub(super) fn outcome(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Done => Outcome::Done,
-        Outcome::Nothing(why) => Outcome::Nothing(cut(why, MESSAGE)),
+        Outcome::Nothing(why) => Outcome::Nothing(cut(why, MAX_MESSAGE)),
         Outcome::Failed(failed) => Outcome::Failed(failure(failed)),
         Outcome::Detached(removed) => {
-            Outcome::Detached(removed.into_iter().take(REMOVED).map(|text| cut(text, NAME)).collect())
+            Outcome::Detached(removed.into_iter().take(MAX_REMOVED).map(|text| cut(text, MAX_NAME)).collect())
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn outcome(outcome: Outcome) -> Outcome {
 /// Ids, kinds and payloads of units are no texts for people and stay whole; one frame has room for all of them.
 pub(super) fn plan(plan: Plan) -> Plan {
     let units = plan.units.into_iter().map(|mut unit| {
-        unit.label = cut(unit.label, NAME);
+        unit.label = cut(unit.label, MAX_NAME);
         unit
     });
     Plan { units: units.collect(), gaps: plan.gaps.into_iter().map(gap).collect(), is_whole: plan.is_whole }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_cut_between_characters_and_give_their_memory_back() {
+    fn texts_are_truncated_at_characters_and_free_memory() {
         let long = Gap {
             account: "ä".repeat(1000),
             region: "us-east-1".into(),
@@ -74,9 +74,9 @@ mod tests {
             message: "m".repeat(1 << 20),
         };
         let short = gap(long);
-        assert_eq!((short.region.as_str(), short.service.len()), ("us-east-1", NAME + "…".len()));
+        assert_eq!((short.region.as_str(), short.service.len()), ("us-east-1", MAX_NAME + "…".len()));
         assert!(short.account.ends_with("ä…"), "{}", short.account);
-        assert!(short.message.capacity() < 2 * MESSAGE);
-        assert!(gap_bytes(&short) < 2 * MESSAGE);
+        assert!(short.message.capacity() < 2 * MAX_MESSAGE);
+        assert!(gap_bytes(&short) < 2 * MAX_MESSAGE);
     }
 }

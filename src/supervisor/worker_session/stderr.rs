@@ -1,12 +1,19 @@
-//! What workers print and log, bounded in length. The log bounds the rate (`telemetry::limiter`).
+//! Log lines and standard error of workers, bounded in length. The log limits the rate (`telemetry::limiter`).
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    task::JoinHandle,
+    time::timeout,
+};
 use worker_proto::Level;
+
+use super::termination::STREAM_DRAIN_TIMEOUT;
 
 /// The longest line that is logged, in bytes.
 const MAX_LINE: usize = 4096;
+
 /// Logs a line of a worker.
-pub(super) fn log(job: &str, level: Level, text: &str) {
+pub(super) fn log_line(job: &str, level: Level, text: &str) {
     let text = cut(text);
     match level {
         Level::Error => tracing::error!(peer = "worker", job, "{text}"),
@@ -17,32 +24,45 @@ pub(super) fn log(job: &str, level: Level, text: &str) {
     }
 }
 
-/// The beginning of a text, at most [`MAX_LINE`] bytes.
+/// Returns the beginning of a text, at most [`MAX_LINE`] bytes.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LINE)]
 }
 
-/// How the standard library begins to say that there is no memory. A backtrace may follow.
+/// The beginning of the standard library's out-of-memory line. A backtrace may follow.
 pub(super) const NO_MEMORY: &str = "memory allocation of ";
 
-/// Logs what a worker prints, line by line, until the stream ends. A line without end does not fill the memory.
+/// Logs the standard error of a worker line by line until the stream ends. Lines are truncated.
 ///
-/// Answers the last line, or the one that says that there was no memory: a worker that crashed has often said why.
+/// Returns the last line, or the out-of-memory line if one was printed.
 pub(super) async fn relay_stderr(job: String, mut stream: impl AsyncRead + Unpin) -> String {
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
     let mut last = String::new();
-    let mut heard = |line: &str| {
-        log(&job, Level::Warn, line);
+    let mut relay = |line: &str| {
+        log_line(&job, Level::Warn, line);
         if !last.starts_with(NO_MEMORY) {
             last = cut(line).to_owned();
         }
     };
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        lines.feed(&chunk[..read], &mut heard);
+        lines.feed(&chunk[..read], &mut relay);
     }
-    lines.end(&mut heard);
+    lines.end(&mut relay);
     last
+}
+
+/// Returns the last line of the worker; a stream that stays open belongs to a process that it left behind.
+pub(super) async fn last_line(stderr: Option<JoinHandle<String>>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    match timeout(STREAM_DRAIN_TIMEOUT, &mut stderr).await {
+        Ok(line) => line.unwrap_or_default(),
+        Err(_) => {
+            stderr.abort();
+            tracing::warn!(peer = "worker", "worker left a process behind that holds its standard error open");
+            String::new()
+        }
+    }
 }
 
 /// Splits bytes into lines and forgets what is beyond the longest.
@@ -74,13 +94,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_endless_line_stays_bounded() {
+    async fn endless_line_is_truncated() {
         let endless = vec![b'x'; 1 << 20];
         assert_eq!(relay_stderr("job".into(), &endless[..]).await.len(), MAX_LINE);
     }
 
     #[tokio::test]
-    async fn the_last_line_is_remembered() {
+    async fn last_line_is_returned() {
         assert_eq!(relay_stderr("job".into(), &b"one\ntwo\nthree"[..]).await, "three");
         let printed = b"one\nmemory allocation of 5 bytes failed\nstack backtrace:\n";
         assert_eq!(relay_stderr("job".into(), &printed[..]).await, "memory allocation of 5 bytes failed");
