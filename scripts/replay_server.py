@@ -84,7 +84,9 @@ def tls_context(endpoint: str) -> ssl.SSLContext | None:
 
 def environment(endpoint: str, region: str) -> dict[str, str]:
     """Returns the environment in which ckworker uses a server, without AWS settings of the user."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # AWS's tools read REQUESTS_CA_BUNDLE too: reading a machine's whole bundle takes each process milliseconds.
+    settings = ("AWS_", "REQUESTS_CA_BUNDLE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     # Both, as an older revision of ckworker, measured for comparison, reads the first only.
     trusted = ["SSL_CERT_FILE", "AWS_CA_BUNDLE"] if endpoint.startswith("https://") else []
     tls = dict.fromkeys(trusted, str(CERTIFICATES / "authority.pem"))

@@ -34,11 +34,9 @@ fn brief(service: &str, region: &Value, mut properties: Value) -> Value {
 
 /// The parameters of a case.
 fn given(parameters: &Value) -> Parameters<'_> {
-    let given = |value: &'_ Value| match value {
-        Value::Bool(value) => Given::Bool(*value),
-        Value::String(text) => Given::Text(text.clone().into()),
-        other => panic!("{other}"),
-    };
+    fn given(value: &Value) -> Given<'_> {
+        value.as_bool().map_or_else(|| Given::text(value.as_str().unwrap()), Given::Bool)
+    }
     parameters.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), given(value))).collect()
 }
 

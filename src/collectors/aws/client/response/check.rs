@@ -4,12 +4,14 @@
 //! success, the content type must be one of the protocol, the body must be complete, and its root element or object
 //! must be that of the model.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 
 use super::{
     super::model::{Binding, Kind, Operation, Protocol, Structure},
-    Headers, header, json, repair, xml,
+    Body, Headers, header, json, repair, xml,
 };
 
 /// Prefixes of content types that no API has: those of web pages and media.
@@ -41,12 +43,12 @@ pub(in super::super) fn checked(
     status: u16,
     headers: &Headers,
     body: Bytes,
-) -> Result<Bytes, String> {
+) -> Result<Body, String> {
     if !(200..300).contains(&status) {
         return Err(format!("unexpected HTTP status {status}"));
     }
     if operation.method == Method::HEAD.as_str() {
-        return Ok(body);
+        return Ok(Body::Bytes(body));
     }
     let output = operation.output.as_ref().map(|output| output.get());
     let content = Content::of(output);
@@ -54,25 +56,23 @@ pub(in super::super) fn checked(
         check_type(operation.service.protocol, content, headers)?;
     }
     if let Content::Raw = content {
-        return Ok(body);
+        return Ok(Body::Bytes(body));
     }
     let is_json = matches!(operation.service.protocol, Protocol::Json | Protocol::RestJson);
     if body.trim_ascii().is_empty() {
         return match content {
             Content::Members(_) => Err("the body is empty".to_owned()),
-            _ => Ok(body),
+            _ => Ok(Body::Bytes(body)),
         };
     }
-    let body = if is_json { repair::json(body) } else { repair::xml(body) };
+    let text = repair::text(body);
+    let text = if is_json { repair::json(text) } else { text };
     match (is_json, content) {
-        (true, Content::Members(structure)) => check_object(&body, Some(structure))?,
-        (true, _) => check_object(&body, None)?,
-        (false, _) => {
-            let text = std::str::from_utf8(&body).map_err(|error| format!("the body is not UTF-8: {error}"))?;
-            xml::check(text, operation, operation.wrapper.filter(|_| output.is_some()))?;
-        }
+        (true, Content::Members(structure)) => check_object(&text, Some(structure))?,
+        (true, _) => check_object(&text, None)?,
+        (false, _) => xml::check(&text, operation, operation.wrapper.filter(|_| output.is_some()))?,
     }
-    Ok(body)
+    Ok(Body::Text(Arc::new(text)))
 }
 
 /// The content of a response's body.
@@ -115,7 +115,7 @@ fn check_type(protocol: Protocol, content: Content<'_>, headers: &Headers) -> Re
 }
 
 /// Checks that a body is one JSON object, and not one that reports an error instead of the output.
-fn check_object(body: &[u8], output: Option<&Structure>) -> Result<(), String> {
+fn check_object(body: &str, output: Option<&Structure>) -> Result<(), String> {
     let keys = json::keys(body)?;
     let Some(output) = output else { return Ok(()) };
     let is_known = |key: &String| output.members.iter().any(|member| member.wire == **key);

@@ -17,23 +17,23 @@ use super::{
 };
 
 /// Parses a document as a structure.
-pub(super) fn structure<'a>(body: &'a [u8], structure: &'static Structure, only: Only<'_>) -> Result<Tree<'a>, String> {
+pub(super) fn structure<'a>(body: &'a str, structure: &'static Structure, only: Only<'_>) -> Result<Tree<'a>, String> {
     document(body, Shape { kind: None, structure: Some(structure), only })
 }
 
 /// Parses a document as a value of this kind.
-pub(super) fn value<'a>(body: &'a [u8], kind: &'static Kind) -> Result<Tree<'a>, String> {
+pub(super) fn value<'a>(body: &'a str, kind: &'static Kind) -> Result<Tree<'a>, String> {
     document(body, Shape::of(kind))
 }
 
 /// Returns the keys of a document that is one object; the rest is only checked for its syntax.
-pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
-    let object: Keys = serde_json::from_slice(body).map_err(|error| format!("broken JSON: {error}"))?;
+pub(super) fn keys(body: &str) -> Result<Vec<String>, String> {
+    let object: Keys = serde_json::from_str(body).map_err(|error| format!("broken JSON: {error}"))?;
     Ok(object.0)
 }
 
-fn document<'a>(body: &'a [u8], shape: Shape<'_>) -> Result<Tree<'a>, String> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+fn document<'a>(body: &'a str, shape: Shape<'_>) -> Result<Tree<'a>, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(body);
     let tree = shape.deserialize(&mut deserializer).map_err(|error| format!("broken JSON: {error}"))?;
     deserializer.end().map_err(|error| format!("broken JSON: {error}"))?;
     Ok(tree)

@@ -1,5 +1,6 @@
 //! Responses: from the bytes of any protocol to a [`Tree`], and from an error to its code and message.
 
+mod body;
 mod check;
 mod failure;
 mod json;
@@ -11,7 +12,7 @@ mod xml;
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+pub(super) use body::Body;
 pub(super) use check::checked;
 pub(super) use failure::failure;
 
@@ -36,7 +37,7 @@ pub struct Response {
     pub(super) region: String,
     pub(super) status: u16,
     pub(super) headers: Headers,
-    pub(super) body: Bytes,
+    pub(super) body: Body,
 }
 
 /// The members of the output to parse; the others are skipped.
@@ -52,7 +53,7 @@ impl Response {
     /// Returns the unparsed body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.body
+        self.body.bytes()
     }
 
     /// Returns the response as a tree that borrows from it. Parses on each call.
@@ -67,7 +68,7 @@ impl Response {
     pub(super) fn members(&self, only: Only<'_>) -> Result<Tree<'_>, CallError> {
         let Some(output) = &self.operation.output else { return Ok(Tree::Map(Vec::new())) };
         self.parse(output.get(), only).map_err(|message| {
-            CallError::unexpected_response(format!("{message} (a response of {} bytes)", self.body.len())).of(
+            CallError::unexpected_response(format!("{message} (a response of {} bytes)", self.body().len())).of(
                 self.operation.service.name,
                 self.operation.name,
                 &self.region,
@@ -89,12 +90,14 @@ impl Response {
     }
 
     fn body_members(&self, output: &'static Structure, only: Only<'_>) -> Result<Entries<'_>, String> {
-        if self.body.is_empty() {
+        if self.body().is_empty() {
             return Ok(Vec::new());
         }
         let tree = match self.operation.service.protocol {
-            Protocol::Json | Protocol::RestJson => json::structure(&self.body, output, only)?,
-            Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml::output(self.text()?, self.operation, only)?,
+            Protocol::Json | Protocol::RestJson => json::structure(self.body.text()?, output, only)?,
+            Protocol::Query | Protocol::Ec2 | Protocol::RestXml => {
+                xml::output(self.body.text()?, self.operation, only)?
+            }
         };
         match tree {
             Tree::Map(entries) => Ok(entries),
@@ -104,15 +107,15 @@ impl Response {
 
     /// Returns the member that is the whole body.
     fn payload(&self, member: &'static Member) -> Result<Entries<'_>, String> {
-        if self.body.is_empty() {
+        if self.body().is_empty() {
             return Ok(Vec::new());
         }
         let value = match &member.kind {
-            Kind::Blob => Tree::Blob(self.body.to_vec()),
-            Kind::Text => Tree::Text(Cow::Borrowed(self.text()?)),
+            Kind::Blob => Tree::Blob(self.body().to_vec()),
+            Kind::Text => Tree::Text(Cow::Borrowed(self.body.text()?)),
             kind => match self.operation.service.protocol {
-                Protocol::Json | Protocol::RestJson => json::value(&self.body, kind)?,
-                Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml::root(self.text()?, kind)?,
+                Protocol::Json | Protocol::RestJson => json::value(self.body.text()?, kind)?,
+                Protocol::Query | Protocol::Ec2 | Protocol::RestXml => xml::root(self.body.text()?, kind)?,
             },
         };
         Ok(vec![(Cow::Borrowed(member.name), value)])
@@ -136,10 +139,6 @@ impl Response {
         let matching = |name: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let headers = self.headers.iter().filter(|(name, _)| matching(name));
         headers.map(|(name, value)| (Cow::from(&name[prefix.len()..]), Tree::Text(Cow::from(value.as_str())))).collect()
-    }
-
-    fn text(&self) -> Result<&str, String> {
-        std::str::from_utf8(&self.body).map_err(|error| format!("the body is not UTF-8: {error}"))
     }
 }
 

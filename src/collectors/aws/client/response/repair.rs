@@ -5,39 +5,36 @@
 
 use bytes::Bytes;
 
-/// Returns an XML document in UTF-8.
-pub(super) fn xml(body: Bytes) -> Bytes {
-    match String::from_utf8_lossy(&body) {
-        std::borrow::Cow::Borrowed(_) => body,
-        std::borrow::Cow::Owned(text) => Bytes::from(text),
-    }
+/// Returns a document in UTF-8.
+pub(super) fn text(body: Bytes) -> String {
+    String::from_utf8(body.into()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Returns a JSON document in UTF-8 whose escapes are all characters.
-pub(super) fn json(body: Bytes) -> Bytes {
-    let body = xml(body);
-    let mut parts = Vec::new();
+/// Returns a JSON document whose escapes are all characters.
+pub(super) fn json(text: String) -> String {
+    let body = text.as_bytes();
+    let mut repaired = String::new();
     let (mut rest, mut from) = (0, 0);
     while let Some(at) = body.get(rest..).and_then(|text| text.iter().position(|byte| *byte == b'\\')) {
         let escape = rest + at;
         rest = escape + 2;
-        let Some(unit) = unit(&body, escape) else { continue };
+        let Some(unit) = unit(body, escape) else { continue };
         rest = escape + 6;
         match unit {
-            0xD800..=0xDBFF if matches!(self::unit(&body, rest), Some(0xDC00..=0xDFFF)) => rest += 6,
+            0xD800..=0xDBFF if matches!(self::unit(body, rest), Some(0xDC00..=0xDFFF)) => rest += 6,
             0xD800..=0xDFFF => {
-                parts.extend_from_slice(&body[from..escape]);
-                parts.extend_from_slice(b"\\ufffd");
+                repaired.push_str(&text[from..escape]);
+                repaired.push_str("\\ufffd");
                 from = rest;
             }
             _ => {}
         }
     }
-    if parts.is_empty() {
-        return body;
+    if repaired.is_empty() {
+        return text;
     }
-    parts.extend_from_slice(&body[from..]);
-    Bytes::from(parts)
+    repaired.push_str(&text[from..]);
+    repaired
 }
 
 /// Returns the UTF-16 code unit of an escape such as `\ud83d` at this position.
@@ -51,7 +48,7 @@ mod tests {
     use super::*;
 
     fn repaired(text: &str) -> String {
-        String::from_utf8_lossy(&json(Bytes::copy_from_slice(text.as_bytes()))).into_owned()
+        json(text.to_owned())
     }
 
     #[test]
@@ -85,7 +82,7 @@ mod tests {
             (b"<a>\xf0\x9f</a>", "<a>\u{fffd}</a>"),
             (b"<a>\xc3\xa9</a>", "<a>é</a>"),
         ] {
-            assert_eq!(xml(Bytes::copy_from_slice(given)), expected.as_bytes());
+            assert_eq!(text(Bytes::copy_from_slice(given)), expected);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use bytes::Bytes;
+
 use super::super::{
     super::{
         error::CallErrorKind::{Denied, NotFound, Unavailable, Unexpected},
@@ -22,7 +24,8 @@ const NOTHING: [(&str, &str, &str); 6] = [
 
 fn check(service: &str, name: &str, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<Bytes, String> {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    checked(operation(service, name).unwrap(), status, &headers, Bytes::copy_from_slice(body))
+    let body = checked(operation(service, name).unwrap(), status, &headers, Bytes::copy_from_slice(body))?;
+    Ok(Bytes::copy_from_slice(body.bytes()))
 }
 
 fn refusal(service: &str, name: &str, status: u16, headers: &[(&str, &str)], body: &str) -> CallError {

@@ -4,6 +4,7 @@
 
 mod foreign;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 
 fn response(service: &str, name: &str, body: &str) -> Response {
-    let body = Bytes::copy_from_slice(body.as_bytes());
+    let body = Body::Bytes(Bytes::copy_from_slice(body.as_bytes()));
     let operation = operation(service, name).unwrap();
     Response { operation, region: "eu-central-1".into(), status: 200, headers: Vec::new(), body }
 }
