@@ -13,6 +13,8 @@ mod limiter;
 pub mod model;
 mod pages;
 pub mod path;
+#[cfg(test)]
+mod protocol_tests;
 mod request;
 mod response;
 mod runtime;

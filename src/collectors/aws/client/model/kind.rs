@@ -91,8 +91,6 @@ pub struct Member {
     pub kind: Kind,
     /// The wire name.
     pub wire: Cow<'static, str>,
-    /// Whether the model gives the wire name, other than the member's name.
-    pub(in super::super) named: bool,
     /// The name in requests of the EC2 protocol, if it is not derived from the wire name.
     pub query: Option<&'static str>,
     /// The part of the HTTP message that has the member.
@@ -120,6 +118,13 @@ pub enum Binding {
     Path,
     /// The HTTP status.
     Status,
+}
+
+impl Binding {
+    /// Returns whether a member is in the body of a response, which has neither path nor query.
+    pub(in super::super) fn is_in_response_body(self) -> bool {
+        matches!(self, Self::Body | Self::Query | Self::Path)
+    }
 }
 
 impl StructureRef {
@@ -172,9 +177,8 @@ impl Member {
         let mut flags = rest.split('!');
         let names = flags.next()?;
         let (wire, query) = names.split_once('?').map_or((names, None), |(wire, query)| (wire, Some(query)));
-        let (wire, named) = wire_name(name, wire);
-        let mut member =
-            Self { name, kind, wire, named, query, binding: Binding::Body, required: false, namespace: None };
+        let wire = wire_name(name, wire);
+        let mut member = Self { name, kind, wire, query, binding: Binding::Body, required: false, namespace: None };
         flags.for_each(|flag| member.set(flag));
         // The items of a flat list have the wire name.
         if let Kind::List(list) = &member.kind
@@ -200,18 +204,18 @@ impl Member {
 }
 
 /// Returns the wire name from the text after the kind: nothing, `@` for the member's name with a lower-case first
-/// letter, or `@name`; and whether any was given.
-fn wire_name(name: &'static str, text: &'static str) -> (Cow<'static, str>, bool) {
+/// letter, or `@name`.
+fn wire_name(name: &'static str, text: &'static str) -> Cow<'static, str> {
     match text.strip_prefix('@') {
-        None => (Cow::Borrowed(name), false),
+        None => Cow::Borrowed(name),
         Some("") => {
             let mut wire = name.to_owned();
             if let Some(first) = wire.get_mut(..1) {
                 first.make_ascii_lowercase();
             }
-            (Cow::Owned(wire), true)
+            Cow::Owned(wire)
         }
-        Some(wire) => (Cow::Borrowed(wire), true),
+        Some(wire) => Cow::Borrowed(wire),
     }
 }
 

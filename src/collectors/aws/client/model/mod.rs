@@ -168,7 +168,7 @@ pub fn operation(service_name: &str, name: &str) -> Option<&'static Operation> {
 }
 
 impl Service {
-    fn parse(text: &'static str) -> Option<Self> {
+    pub(super) fn parse(text: &'static str) -> Option<Self> {
         let (head, rest) = text.split_once("\n\n")?;
         let (operations, structures) = rest.split_once("\n\n")?;
         let value = |key: &str| {

@@ -57,14 +57,13 @@ impl Form {
         }
         match member.query {
             Some(name) => Cow::Borrowed(name),
-            None if member.named => {
+            None => {
                 let mut name = member.wire.to_string();
                 if let Some(first) = name.get_mut(..1) {
                     first.make_ascii_uppercase();
                 }
                 Cow::Owned(name)
             }
-            None => Cow::Borrowed(member.name),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Requests with parameters in path, query, headers and body.
 
+use aws_smithy_types::base64;
 use serde_json::Value;
 
 use super::{
@@ -12,6 +13,8 @@ use super::{
 struct Parts {
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
+    /// Fields from maps, whose keys are the names. A parameter with the same name takes precedence.
+    map_query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     body: Input,
 }
@@ -30,11 +33,13 @@ pub(super) fn outgoing(
     }
     let body = body(operation, shape, &parts.body)?;
     let mut headers = parts.headers;
-    if !body.is_empty() {
-        let json = operation.service.protocol == Protocol::RestJson;
-        let form = if json { "application/json" } else { "application/xml" };
-        headers.push(("content-type".to_owned(), form.to_owned()));
+    let is_typed = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    if !body.is_empty() && !is_typed {
+        headers.push(("content-type".to_owned(), content_type(operation, shape).to_owned()));
     }
+    let from_maps = parts.map_query.into_iter().filter(|(name, _)| !parts.query.iter().any(|(known, _)| known == name));
+    let from_maps: Vec<_> = from_maps.collect();
+    parts.query.extend(from_maps);
     let target = target(operation.uri, &parts.path, &parts.query)?;
     Ok(Outgoing { method: operation.method, target, headers, body })
 }
@@ -60,18 +65,12 @@ impl Parts {
     }
 
     fn query(&mut self, wire: String, kind: &'static Kind, value: &Value) -> Result<(), String> {
-        match kind {
-            Kind::List(list) => {
-                for item in array(value)? {
-                    self.query.push((wire.clone(), scalar::text(&list.item, item, TimeForm::Iso8601)?));
-                }
-            }
-            Kind::Map(map) => {
-                for (key, value) in object(value)? {
-                    self.query(key.clone(), &map.value, value)?;
-                }
-            }
-            _ => self.query.push((wire, scalar::text(kind, value, TimeForm::Iso8601)?)),
+        let Kind::Map(map) = kind else {
+            self.query.extend(texts(kind, value)?.into_iter().map(|text| (wire.clone(), text)));
+            return Ok(());
+        };
+        for (key, value) in object(value)? {
+            self.map_query.extend(texts(&map.value, value)?.into_iter().map(|text| (key.clone(), text)));
         }
         Ok(())
     }
@@ -80,7 +79,8 @@ impl Parts {
         let text = match kind {
             Kind::List(list) => {
                 let items = array(value)?.iter().map(|item| scalar::text(&list.item, item, TimeForm::Rfc822));
-                items.collect::<Result<Vec<_>, _>>()?.join(",")
+                let items = items.map(|item| item.map(|item| if is_text(&list.item) { quoted(item) } else { item }));
+                items.collect::<Result<Vec<_>, _>>()?.join(", ")
             }
             _ => scalar::text(kind, value, TimeForm::Rfc822)?,
         };
@@ -91,6 +91,39 @@ impl Parts {
     }
 }
 
+/// Returns a scalar, or a list of scalars, as strings.
+fn texts(kind: &'static Kind, value: &Value) -> Result<Vec<String>, String> {
+    match kind {
+        Kind::List(list) => {
+            array(value)?.iter().map(|item| scalar::text(&list.item, item, TimeForm::Iso8601)).collect()
+        }
+        _ => Ok(vec![scalar::text(kind, value, TimeForm::Iso8601)?]),
+    }
+}
+
+/// Returns an item of a list in a header, in quotes if it contains a comma or a quote.
+fn quoted(item: String) -> String {
+    if !item.contains([',', '"']) {
+        return item;
+    }
+    format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn is_text(kind: &Kind) -> bool {
+    matches!(kind, Kind::Text)
+}
+
+/// Returns the media type of a body.
+fn content_type(operation: &Operation, shape: Option<&'static Structure>) -> &'static str {
+    let payload = shape.and_then(|shape| shape.member(shape.payload?));
+    match (payload.map(|member| &member.kind), operation.service.protocol) {
+        (Some(Kind::Text), _) => "text/plain",
+        (Some(Kind::Blob), _) => "application/octet-stream",
+        (_, Protocol::RestJson) => "application/json",
+        _ => "application/xml",
+    }
+}
+
 fn body(operation: &'static Operation, shape: Option<&'static Structure>, input: &Input) -> Result<Vec<u8>, String> {
     let Some(shape) = shape else { return Ok(Vec::new()) };
     let json = operation.service.protocol == Protocol::RestJson;
@@ -98,6 +131,10 @@ fn body(operation: &'static Operation, shape: Option<&'static Structure>, input:
         let Some(value) = input.get(member.name) else { return Ok(Vec::new()) };
         return match &member.kind {
             Kind::Text => Ok(scalar::text(&member.kind, value, TimeForm::Iso8601)?.into_bytes()),
+            Kind::Blob => {
+                let text = scalar::text(&member.kind, value, TimeForm::Iso8601)?;
+                base64::decode(text).map_err(|_| inside(member.name, "must be in base64"))
+            }
             kind if json => Ok(json_value(kind, value)?.to_string().into_bytes()),
             _ => xml::element(member, value),
         };

@@ -13,7 +13,7 @@ pub(super) fn check(kind: &Kind, value: &Value) -> Result<(), String> {
     let fits = match kind {
         Kind::Text | Kind::Blob => value.is_string(),
         Kind::Integer => value.is_i64(),
-        Kind::Float => value.is_number(),
+        Kind::Float => value.is_number() || matches!(value.as_str(), Some("NaN" | "Infinity" | "-Infinity")),
         Kind::Bool => value.is_boolean(),
         Kind::Time(_) => value.is_string() || value.is_number(),
         Kind::Document => true,

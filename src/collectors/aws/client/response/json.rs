@@ -10,7 +10,7 @@ use serde::{
 
 use super::{
     super::{
-        model::{Binding, Kind, Structure},
+        model::{Kind, Structure},
         tree::Tree,
     },
     Only, scalar,
@@ -154,7 +154,8 @@ impl<'de> Visitor<'de> for Shape<'_> {
         let Some(structure) = self.structure else { return self.entries(map) };
         let mut entries = Vec::new();
         while let Some(key) = map.next_key_seed(Key)? {
-            let member = structure.members.iter().find(|member| member.wire == key && member.binding == Binding::Body);
+            let member =
+                structure.members.iter().find(|member| member.wire == key && member.binding.is_in_response_body());
             match member.filter(|member| self.only.is_none_or(|names| names.contains(&member.name))) {
                 Some(member) => match map.next_value_seed(Shape::of(&member.kind))? {
                     Tree::Null => {}

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use aws_smithy_types::{DateTime, base64, date_time::Format};
 
-use super::super::{model::Kind, tree::Tree};
+use super::super::{
+    model::{Kind, TimeForm},
+    tree::Tree,
+};
 
 /// Parses a scalar; an empty string is `Null` where it is no value.
 pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, String> {
@@ -31,11 +34,44 @@ pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, Str
 pub(super) fn header<'a>(text: &'a str, kind: &Kind) -> Result<Tree<'a>, String> {
     match kind {
         Kind::List(list) => {
-            let items = text.split(',').map(|item| value(Cow::Borrowed(item.trim()), &list.item));
+            let is_date = matches!(list.item, Kind::Time(None | Some(TimeForm::Rfc822)));
+            let items = items(text, usize::from(is_date)).into_iter().map(|item| value(item, &list.item));
             Ok(Tree::List(items.collect::<Result<_, _>>()?))
         }
         _ => value(Cow::Borrowed(text), kind),
     }
+}
+
+/// Splits a list in a header into its items. Each contains `commas` commas or is in quotes.
+fn items(text: &str, commas: usize) -> Vec<Cow<'_, str>> {
+    let mut items = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (item, after) = rest.strip_prefix('"').map_or_else(
+            || {
+                let end = rest.match_indices(',').nth(commas).map_or(rest.len(), |(at, _)| at);
+                (Cow::Borrowed(rest[..end].trim()), &rest[end..])
+            },
+            unquoted,
+        );
+        items.push(item);
+        rest = after.trim_start().strip_prefix(',').unwrap_or_default().trim_start();
+    }
+    items
+}
+
+/// Splits a string after its opening quote into the unescaped content and the rest after the closing quote.
+fn unquoted(text: &str) -> (Cow<'_, str>, &str) {
+    let mut item = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (item.into(), &text[at + 1..]),
+            '\\' => item.extend(characters.next().map(|(_, escaped)| escaped)),
+            other => item.push(other),
+        }
+    }
+    (item.into(), "")
 }
 
 fn unfit(wanted: &str, found: &str) -> String {

@@ -252,7 +252,7 @@ pub(super) fn local<'e>(element: &'e BytesStart<'_>) -> &'e str {
 fn find(structure: &'static Structure, wire: &str, expected: &mut usize) -> Option<&'static Member> {
     let members = &structure.members;
     let (before, behind) = members.split_at(*expected.min(&mut members.len()));
-    let fits = |member: &&Member| member.binding == Binding::Body && member.wire == wire;
+    let fits = |member: &&Member| member.binding.is_in_response_body() && member.wire == wire;
     let hit = behind.iter().position(|member| fits(&member)).map(|at| at + before.len());
     let hit = hit.or_else(|| before.iter().position(|member| fits(&member)))?;
     // A flat list continues under the same name.
