@@ -292,13 +292,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_not_called_complete() {
+    fn undelivered_run_is_not_called_complete() {
         let text = summary_within(&report(vec![unit(1, &[("aws_vpc", 2)])]), false, WIDTH);
         assert!(text.contains("NOT WRITTEN") && !text.contains("Complete"), "{text}");
     }
 
     #[test]
-    fn each_code_has_an_advice_of_its_own() {
+    fn each_code_has_its_own_advice() {
         for (code, word) in [
             ("QueueTimeout", "fewer calls"),
             ("Throttling", "fewer calls"),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_run_is_a_table() {
+    fn complete_run_is_shown_as_table() {
         let units = vec![
             unit(1, &[("aws_account", 1), ("aws_vpc", 12)]),
             unit(2, &[("aws_account", 1), ("aws_ec2_instance", 1200)]),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_listed_with_what_to_do() {
+    fn gaps_are_listed_with_remedy() {
         let mut partial = unit(1, &[("aws_account", 1)]);
         partial.gaps = vec![
             gap("100000000001", "us-east-1", "DescribeVolumes", "UnauthorizedOperation"),

@@ -131,7 +131,7 @@ fn long_options_can_be_abbreviated_and_joined() {
 }
 
 #[test]
-fn the_environment_fills_in_and_the_command_line_wins() {
+fn command_line_takes_precedence_over_environment() {
     let variables = [
         ("CKWORKER_POOL_SIZE", "3"),
         ("CKWORKER_TIMEOUT", "9"),
@@ -228,7 +228,7 @@ fn only_known_and_enabled_collectors_have_options() {
 }
 
 #[test]
-fn an_unknown_option_is_answered_with_the_closest_one() {
+fn unknown_option_suggests_the_closest() {
     let error = invoke(&["--sky-forc"], &[]).unwrap_err().to_string();
     assert!(error.contains("unexpected argument '--sky-forc' found"), "{error}");
     assert!(error.contains("'--sky-fork'"), "{error}");
@@ -250,7 +250,7 @@ fn misspelt_variables_are_warned_about() {
 }
 
 #[test]
-fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
+fn websocket_address_follows_that_of_core() {
     let ws = |arguments: &[&str]| {
         run(arguments, &[]).core.ckcore.map(|ckcore| (ckcore.uri.to_string(), ckcore.ws_uri.to_string()))
     };
@@ -269,7 +269,7 @@ fn the_address_of_the_core_is_checked_and_the_websocket_one_follows() {
 }
 
 #[test]
-fn a_password_in_an_address_is_refused_and_not_repeated() {
+fn password_in_address_is_rejected_and_not_shown() {
     for (option, uri) in [("--ckcore-uri", "http://me:hunter2@core"), ("--ckcore-ws-uri", "ws://hunter2@core:1")] {
         let error = invoke(&[option, uri], &[]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("error: {option} must have no user name and no password")), "{error}");
@@ -340,7 +340,7 @@ fn secrets_are_taken_off_the_command_line_however_they_are_written() {
 }
 
 #[test]
-fn what_was_moved_counts_and_is_warned_about() {
+fn moved_secret_is_used_and_warned_about() {
     let found = moved(&["--psk", "hunter2", "--sky-secret-key=hunter3"]).unwrap();
     let variables: Vec<(&str, &str)> =
         found.variables.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
@@ -402,7 +402,7 @@ fn certificates_are_verified_unless_either_flag_says_otherwise() {
 }
 
 #[test]
-fn the_core_is_named_and_its_files_are_taken() {
+fn core_options_are_read() {
     let core = run(&["--core-dialect", "fixcore", "--ca-cert", "ca.pem", "--cert", "c", "--cert-key=k"], &[]).core;
     let ckcore = core.ckcore.unwrap();
     assert_eq!(ckcore.generation, Generation::Fixcore);

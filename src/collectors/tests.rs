@@ -10,7 +10,7 @@ use super::*;
 use crate::graph::{ModelKind, lean_model_json, model_json};
 
 #[test]
-fn every_kind_exports_the_recorded_fields_in_the_recorded_order() {
+fn kinds_export_recorded_fields_in_recorded_order() {
     type Recorded = BTreeMap<String, Vec<(String, String, Value)>>;
     let recorded: Recorded = serde_json::from_str(include_str!("../../tests/golden/fields.json")).unwrap();
     let schema = schema().unwrap();
@@ -34,7 +34,7 @@ fn inherits(schema: &Schema, fqn: &str, name: &str) -> bool {
 }
 
 #[test]
-fn the_lean_model_says_nothing_twice_and_has_every_kind() {
+fn lean_model_has_every_kind_without_inherited_properties() {
     let (full, lean): (Vec<Value>, Vec<Value>) = (
         serde_json::from_slice(&model_json(schema().unwrap()).unwrap()).unwrap(),
         serde_json::from_slice(&lean_model_json(schema().unwrap()).unwrap()).unwrap(),

@@ -78,7 +78,7 @@ fn edges_to_other_accounts_are_left_to_the_core() {
 }
 
 #[test]
-fn a_cycle_in_an_account_is_refused_with_its_nodes() {
+fn cycle_in_account_is_rejected_with_its_nodes() {
     let error = MergedGraph::of_account("example", vec![unit(&[(2, 3), (3, 2)], vec![])], false).unwrap_err();
     assert!(error.to_string().contains("example_instance i2"), "{error}");
 }

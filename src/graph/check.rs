@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn one_root_with_all_below_it_is_well() {
+    fn graph_with_one_root_is_valid() {
         assert_eq!(check(1, &[]), Ok(()));
         assert_eq!(check(4, &[(0, 1), (0, 2), (1, 3), (2, 3), (1, 3)]), Ok(()));
     }
@@ -161,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_graph_needs_no_stack() {
+    fn deep_graph_is_checked_without_recursion() {
         let edges: Vec<_> = (0..500_000).map(|node| (node, node + 1)).collect();
         assert_eq!(check(500_001, &edges), Ok(()));
     }
 
     proptest! {
         #[test]
-        fn a_cycle_in_any_graph_is_found_and_is_one(
+        fn cycle_is_found_in_any_graph(
             edges in proptest::collection::vec((0_u32..12, 0_u32..12), 0..40),
         ) {
             let set: BTreeSet<_> = edges.iter().copied().collect();

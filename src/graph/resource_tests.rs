@@ -104,7 +104,7 @@ fn fields_keep_the_order_and_the_form_of_the_original() {
 }
 
 #[test]
-fn a_new_resource_has_its_defaults_and_no_nulls() {
+fn new_resource_has_defaults_and_no_nulls() {
     let mut resource = Resource::new(kind("aws_ec2_volume"), "vol-1");
     resource.tag("b", "1").tag("a", "2").tag("b", "3").protected(true).clean(true);
     let node = resource.finish(&scope()).unwrap();
@@ -115,7 +115,7 @@ fn a_new_resource_has_its_defaults_and_no_nulls() {
 }
 
 #[test]
-fn a_valid_tag_overrides_the_time_of_creation() {
+fn valid_tag_overrides_creation_time() {
     let created = |tag: &str| {
         let mut resource = Resource::new(kind("aws_ec2_volume"), "vol-1");
         resource.set("ctime", Value::Time(time::macros::datetime!(2021-11-01 0:00:07 UTC))).unwrap();
@@ -128,7 +128,7 @@ fn a_valid_tag_overrides_the_time_of_creation() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_kind_and_field() {
+fn unfit_value_is_rejected_with_kind_and_field() {
     let mut resource = Resource::new(kind("aws_ec2_volume"), "vol-1");
     let text = |result: Result<&mut Resource<'_>, ResourceError>| result.unwrap_err().to_string();
     assert_eq!(text(resource.set("colour", Value::Null)), "kind aws_ec2_volume has no field colour");
@@ -153,7 +153,7 @@ fn numbers_keep_their_type() {
 }
 
 #[test]
-fn a_line_that_a_core_would_refuse_is_an_error() {
+fn line_above_limit_of_core_is_an_error() {
     let of_length = |extra: usize| {
         let mut resource = Resource::new(kind("aws_vpc"), "vpc-1");
         resource.tag("x", "y".repeat(extra));

@@ -22,7 +22,7 @@ fn schema_has_base_kinds_and_those_of_its_files() {
 }
 
 #[test]
-fn a_kind_knows_its_ancestry_and_states() {
+fn kind_has_ancestry_and_states() {
     let schema = Schema::read(&[CLOUD]).unwrap();
     let kind = schema.kind("x_instance").unwrap();
     for base in ["x_instance", "x_resource", "instance", "resource"] {

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timestamp_is_none() {
+    fn invalid_timestamp_is_none() {
         for text in ["", "yesterday", "2021-13-01", "2021-11-01T25:00:00", "1635724800", "-0001-01-01", "2021-11-01é00"]
         {
             assert_eq!(round(text), None, "{text}");

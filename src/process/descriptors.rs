@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_descriptors_are_named_with_remedy() {
+    fn too_few_descriptors_are_reported_with_remedy() {
         for (limit, open) in [(3, 3), (20, 10), (1024, 1020), (0, 3)] {
             let error = Descriptors { limit, open }.checked().unwrap_err().to_string();
             for part in [&*format!("at most {limit} open files"), &*format!("{open} are open"), "ulimit -n"] {

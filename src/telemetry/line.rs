@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_at_a_character_with_a_mark() {
+    fn long_line_is_truncated_at_a_character_with_mark() {
         let line = Line::of(&format!("{}é and more", "x".repeat(MAX_LINE - 1))).finish();
         assert_eq!(line, format!("{}… (11 bytes cut)", "x".repeat(MAX_LINE - 1)));
         let escaped = Line::of(&"\n".repeat(MAX_LINE)).finish();

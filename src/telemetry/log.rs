@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_originals_form() {
+    fn line_has_form_of_python_worker() {
         let lines = logged(LevelFilter::INFO, || {
             tracing::info!(target: "ckworker::web", port = 9956, "listening");
             tracing::warn!(target: "ckworker::supervisor", job = "aws/123456789012", "odd\nthing");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_appended_to_and_an_unwritable_one_is_named() {
+    fn log_file_is_appended_and_unwritable_one_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.log");
         std::fs::write(&path, "before\n").unwrap();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_opened_again_by_its_name() {
+    fn moved_log_file_is_reopened_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
         let log = Log::new(Destination::File(path.clone())).unwrap();

@@ -87,7 +87,7 @@ fn every_measurement_is_exposed_once_and_well_formed() {
 }
 
 #[test]
-fn what_failed_in_the_end_is_counted_by_account_and_reason() {
+fn failures_are_counted_by_account_and_reason() {
     let metrics = Metrics::announcing(&announced());
     for _ in 0..2 {
         metrics.failure("aws", &Failure { kind: FailureKind::Credentials, message: String::new() });

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_collector_does_not_have_is_not_made_up() {
+    fn unannounced_metric_is_not_created() {
         let mut series = Series::new(&announced());
         for collector in ["aws", "example"] {
             series.count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);

@@ -74,7 +74,7 @@ fn job(state: JobState) -> JobStatus {
 }
 
 #[tokio::test]
-async fn the_pages_are_served_at_the_root_and_below_the_web_path() {
+async fn pages_are_served_at_root_and_below_web_path() {
     let server = Server::start(Limits::default()).await;
     for prefix in ["", "/worker"] {
         let (status, head, body) = server.get(&format!("{prefix}/health")).await;
@@ -245,7 +245,7 @@ async fn shutdown_ends_the_server_and_frees_the_port() {
 }
 
 #[tokio::test]
-async fn an_occupied_port_is_named_with_the_option_to_change() {
+async fn occupied_port_is_named_with_its_option() {
     let taken = bind("127.0.0.1", 0).await.unwrap();
     let address = taken.local_addr().unwrap();
     let error = bind("127.0.0.1", address.port()).await.unwrap_err().to_string();

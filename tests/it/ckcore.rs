@@ -344,14 +344,14 @@ async fn pings_are_answered_while_nobody_takes_events() {
 }
 
 #[tokio::test]
-async fn a_silent_core_is_left() {
+async fn silent_core_is_disconnected() {
     let server = TestCore::start(None).await;
     let mut config = config(&server);
     // The first ping finds that nothing was heard for no time at all.
     (config.timing.ping, config.timing.silence) = (Duration::from_millis(20), Duration::ZERO);
     let mut client = Client::with(config, 16);
     let reason = client.disconnected().await;
-    assert!(reason.contains("silent"), "{reason}");
+    assert!(reason.contains("neither frames nor pongs"), "{reason}");
     server.connections_made(2).await;
     drop(client);
 }

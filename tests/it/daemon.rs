@@ -209,9 +209,9 @@ async fn an_account_that_fails_stays_in_the_core_as_it_was() {
 }
 
 #[tokio::test]
-async fn without_a_core_it_serves_and_says_that_nothing_will_come() {
+async fn daemon_without_core_serves_pages_and_warns() {
     let daemon = Daemon::at("", |command| command.args(["--collector", "example"]));
-    daemon.logged("no core is configured").await;
+    daemon.logged("no core configured").await;
     assert_eq!(daemon.get("/ready").await.0, 200);
     assert_eq!(daemon.stop().await.0.code, 0);
 }

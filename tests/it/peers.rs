@@ -85,11 +85,11 @@ fn core_but_websockets(line: &str, websocket: Option<String>) -> Option<String> 
 async fn core_that_never_answers_is_named() {
     let silent = Odd::start(|_| None).await;
     let reason = Client::with(silent.config(), 16).disconnected().await;
-    assert!(reason.contains("accepted the connection and sent no answer within 0.3 s"), "{reason}");
+    assert!(reason.contains("accepted the connection and sent no response within 0.3 s"), "{reason}");
     assert!(reason.contains(&silent.uri) && reason.contains("--ckcore-uri"), "{reason}");
     let silent = Odd::start(|line| core_but_websockets(line, None)).await;
     let reason = Client::with(silent.config(), 16).disconnected().await;
-    assert!(reason.contains("did not answer the websocket handshake within 0.3 s"), "{reason}");
+    assert!(reason.contains("did not complete the websocket handshake within 0.3 s"), "{reason}");
     assert!(reason.contains(&silent.uri.replace("http", "ws")) && reason.contains("--ckcore-ws-uri"), "{reason}");
 }
 

@@ -31,7 +31,7 @@ fn frames_arrive_in_order_and_the_end_is_no_error() {
 }
 
 #[test]
-fn an_end_inside_a_frame_is_named() {
+fn end_inside_frame_is_named() {
     let whole = frame(b"body");
     for length in 1..whole.len() {
         let error = block_on(FrameReader::new(&whole[..length]).read().map_ok_bytes());
@@ -51,7 +51,7 @@ impl<'a, F: Future<Output = Result<Option<&'a [u8]>, ProtoError>>> Detach for F 
 }
 
 #[test]
-fn a_frame_above_the_maximum_is_refused_on_both_sides() {
+fn frame_above_maximum_is_rejected_on_both_sides() {
     let announced = u32::try_from(MAX_FRAME + 1).unwrap().to_le_bytes();
     let error = block_on(FrameReader::new(&announced[..]).read().map_ok_bytes());
     assert!(matches!(error, Err(ProtoError::TooLarge { length, .. }) if length == MAX_FRAME + 1));
@@ -62,7 +62,7 @@ fn a_frame_above_the_maximum_is_refused_on_both_sides() {
 }
 
 #[test]
-fn a_message_above_the_maximum_is_refused() {
+fn message_above_maximum_is_rejected() {
     let line = serde_bytes::ByteBuf::from(vec![b'x'; MAX_FRAME]);
     let node = Node { id: [0; 16], kind: String::new(), resource: String::new(), line };
     let error = encode_from_worker(&FromWorker::Nodes { unit: 0, nodes: vec![node] }).unwrap_err();
@@ -80,7 +80,7 @@ fn another_version_is_named_whatever_follows_it() {
 }
 
 #[test]
-fn a_damaged_length_inside_a_message_allocates_nothing() {
+fn damaged_length_in_message_allocates_nothing() {
     // A batch of nodes that claims 2^64 - 1 of them.
     let mut bytes = encode_from_worker(&FromWorker::Nodes { unit: 0, nodes: Vec::new() }).unwrap();
     let at = bytes.len() - 8;
@@ -89,7 +89,7 @@ fn a_damaged_length_inside_a_message_allocates_nothing() {
 }
 
 #[test]
-fn an_edge_list_of_a_broken_size_is_malformed() {
+fn edge_list_of_invalid_size_is_malformed() {
     let mut edges = EdgeList::default();
     edges.push([1; 16], [2; 16]);
     let mut bytes = encode_from_worker(&FromWorker::Edges { unit: 0, edges }).unwrap();
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_break_the_decoders(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn decoders_accept_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(message) = decode_from_worker(&bytes) {
             prop_assert_eq!(encode_from_worker(&message).unwrap(), bytes.clone());
         }
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_an_error_or_another_message(at in 0_usize..60, bit in 0_u8..8) {
+    fn flipped_bit_is_an_error_or_another_message(at in 0_usize..60, bit in 0_u8..8) {
         let message = ToWorker::Hello { version: PROTOCOL_VERSION, memory_limit: 1 };
         let mut bytes = encode_to_worker(&message).unwrap();
         let at = at % bytes.len();

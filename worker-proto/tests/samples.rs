@@ -154,7 +154,7 @@ fn rendered() -> String {
 }
 
 #[test]
-fn the_bytes_of_this_version_do_not_change() {
+fn bytes_of_this_version_do_not_change() {
     let path = format!("{}/testdata/v{PROTOCOL_VERSION}.hex", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("WRITE_GOLDEN").is_some() {
         std::fs::write(&path, rendered()).unwrap();
@@ -174,7 +174,7 @@ fn every_message_comes_back_as_it_was() {
 }
 
 #[test]
-fn no_prefix_and_no_extension_of_a_message_is_a_message() {
+fn prefix_or_extension_of_message_is_malformed() {
     for message in from_worker() {
         let mut bytes = encode_from_worker(&message).unwrap();
         for length in 0..bytes.len() {

@@ -80,7 +80,7 @@ fn other_edge_types_are_kept_and_the_default_is_not_said() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_understood_is_an_error() {
+fn unreadable_response_is_an_error() {
     for lines in [&["{"][..], &["[]"], &["{\"id\": \"x\"}"], &["{\"id\": \"x\", \"reported\": {}}"], &[ACCOUNT, "{\"i"]]
     {
         let error = carry(lines, 4096).unwrap_err();

@@ -14,7 +14,7 @@ fn node(task: &str) -> StoredNode {
 }
 
 #[test]
-fn the_node_of_a_task_is_the_same_from_both_cores() {
+fn task_node_is_equal_from_both_cores() {
     for (core, task) in TASKS {
         let node = node(task);
         assert_eq!((node.kind.as_str(), node.revision.is_some()), ("example_instance", true), "{core}");
@@ -41,7 +41,7 @@ fn the_node_of_a_task_is_the_same_from_both_cores() {
 }
 
 #[test]
-fn the_nodes_to_clean_are_read_from_both_cores() {
+fn nodes_to_clean_are_read_from_both_cores() {
     for (edge, answer) in [
         ("dependency", include_bytes!("../testdata/clean_2.0.ndjson").as_slice()),
         ("default", include_bytes!("../testdata/clean_4.1.ndjson")),
@@ -62,7 +62,7 @@ fn the_nodes_to_clean_are_read_from_both_cores() {
 }
 
 #[test]
-fn a_property_with_an_ancestors_name_stays() {
+fn property_named_like_an_ancestor_stays() {
     let node = json!({"id": "x", "reported": {"kind": "k", "region": "here", "zone": null}});
     assert_eq!(StoredNode::read(&node).unwrap().reported, *json!({"kind": "k", "region": "here"}).as_object().unwrap());
     for no_node in
@@ -105,7 +105,7 @@ fn changes_go_out_section_by_section_and_once_for_each_node() {
 }
 
 #[test]
-fn what_is_not_needed_of_a_node_is_dropped() {
+fn unneeded_fields_of_node_are_dropped() {
     let node = |id: &str| {
         json!({"id": id, "revision": "r", "reported": {"kind": "k", "id": id, "name": "n", "tags": {"a": "b"}},
             "desired": {"clean": false}, "metadata": {"protected": true, "descendant_count": 1, "event_log": [1]}})

@@ -113,7 +113,7 @@ fn units_hang_below_their_cloud_and_the_root() {
 }
 
 #[test]
-fn a_unit_counts_only_with_matching_counts_and_its_account() {
+fn unit_counts_only_with_matching_counts_and_account() {
     let spool = Spool::new(1 << 20);
     let store_of = || store(&spool, 1, &[2], &[(1, 2)]);
     let received = Counts { nodes: 2, edges: 1, deferred: 0 };
@@ -133,7 +133,7 @@ fn a_unit_counts_only_with_matching_counts_and_its_account() {
 }
 
 #[test]
-fn a_line_that_would_be_two_is_refused() {
+fn line_with_line_feed_is_rejected() {
     let mut store = UnitStore::new(account("1"), &Spool::new(0));
     let mut broken = node(1, VPC, "vpc-1");
     broken.line.push(b'\n');
@@ -141,7 +141,7 @@ fn a_line_that_would_be_two_is_refused() {
 }
 
 #[test]
-fn a_spool_that_cannot_be_written_names_account_and_folder() {
+fn unwritable_spool_names_account_and_directory() {
     let folder = tempfile::tempdir().unwrap().path().join("gone");
     let mut store = UnitStore::new(account("1"), &Spool::in_folder(10, &folder));
     let text = store.nodes(&[node(1, "aws_account", "1")]).unwrap_err().to_string();
@@ -193,7 +193,7 @@ fn deferred_edges_meet_their_ends_whatever_the_order() {
 }
 
 #[test]
-fn a_collector_with_a_cycle_is_left_out_and_the_others_go_on() {
+fn collector_with_cycle_is_omitted_and_others_merge() {
     let cyclic = unit(1, &[2, 3, 4], &[(1, 2), (2, 3), (3, 4), (4, 2)]);
     let clouds = vec![cloud("aws", vec![cyclic]), cloud("example", vec![unit(5, &[], &[])])];
     let graph = MergedGraph::build(clouds, false).unwrap();
