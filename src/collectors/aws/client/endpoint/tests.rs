@@ -1,6 +1,6 @@
 //! AWS's own cases of the endpoint rules, and what settings make of an endpoint.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::BTreeSet,
