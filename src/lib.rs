@@ -1,8 +1,8 @@
 //! ckworker: Cloudkeeper's worker as a library, so that its parts can be tested and measured one by one.
 //!
-//! Data flows one way: `ckcore` (or a one-shot command) gives actions to the `supervisor`, which has `process` start
-//! workers; inside a child, `worker` runs one of the `collectors`, whose nodes come back as frames, are merged by
-//! `graph` and delivered by `delivery`. Arrows never turn back; `docs/architecture.md` has the map.
+//! Data flows one way: `ckcore` (or a one-shot command) sends actions to the `supervisor`, which has `process` start
+//! workers. Inside a child, `worker` runs one of the `collectors`, whose nodes return as frames, are merged by `graph` and
+//! delivered by `delivery`. A module imports only modules below it; `docs/architecture.md` has the order.
 
 pub mod certificates;
 pub mod ckcore;
