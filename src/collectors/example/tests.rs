@@ -1,4 +1,4 @@
-//! The option; that the graph equals the original's is a test in `tests/it/graph.rs`.
+//! The option; that the graph equals the original's is a test in `tests/it/supervisor/example.rs`.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

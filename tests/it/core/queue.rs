@@ -10,9 +10,9 @@ use tokio::{
 };
 
 use crate::{
-    ckcore::config,
+    core::connection::config,
+    core::upload::{cloud, deliver},
     support::core::{HANG_GUARD, TestCore},
-    upload::{cloud, deliver},
 };
 
 /// How many connections a core that closes after each result gets, and how many while one has more than one task.

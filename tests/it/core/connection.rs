@@ -9,11 +9,11 @@ use tokio::{
 };
 
 use crate::{
+    core::upload::{cloud, deliver},
     support::{
         core::{HANG_GUARD, TestCore},
         daemon::SUBSCRIBER,
     },
-    upload::{cloud, deliver},
 };
 
 const REGISTER: &str = "POST /subscriber/worker-collect_cleanup/";

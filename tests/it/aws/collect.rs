@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// The graph that the original made of the same organization.
-const GOLDEN: &str = include_str!("../golden/aws/graph.ndjson");
+const GOLDEN: &str = include_str!("../../golden/aws/graph.ndjson");
 
 /// When the roles of the members were assumed for seeding, and the clock stands since.
 const ASSUMED: &str = "2021-11-01T00:12:53+00:00";
@@ -321,7 +321,7 @@ fn a_full_disk_is_said_and_ends_with_the_code_for_it() {
 
 #[test]
 fn standard_output_by_any_name_is_written_to_and_not_replaced() {
-    let golden = include_str!("../golden/example/graph.ndjson");
+    let golden = include_str!("../../golden/example/graph.ndjson");
     for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         let file = tempfile::NamedTempFile::new().unwrap();
         let before = fs::read_link("/dev/stdout").ok();
@@ -363,7 +363,7 @@ fn standard_output_has_the_graph_and_nothing_else() {
         let arguments = [&["collect", "--collector", "example", "--output", "-"], fork].concat();
         let run = program::run(&mut program::command(&arguments));
         assert_eq!(run.code, 0, "{}", run.stderr);
-        let golden = include_str!("../golden/example/graph.ndjson");
+        let golden = include_str!("../../golden/example/graph.ndjson");
         compare::assert_none(&compare::graphs(golden, &run.stdout, None));
     }
 }

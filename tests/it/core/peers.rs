@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    ckcore::Client,
+    core::connection::Client,
     support::{
         core::TestCore,
         daemon::{Daemon, SUBSCRIBER},

@@ -42,7 +42,7 @@ fn families(text: &str) -> BTreeMap<&str, Vec<(&str, f64)>> {
 
 /// The names in the tables of measurements, `<x>` and `*` for any text.
 fn documented() -> BTreeSet<&'static str> {
-    let text = include_str!("../../docs/operations.md");
+    let text = include_str!("../../../docs/operations.md");
     let section = text.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
     let cells = rows.filter_map(|row| row.split(" | ").next());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    ckcore::config,
+    core::connection::config,
     support::core::{HANG_GUARD, TestCore},
 };
 

@@ -12,13 +12,13 @@ use rustls::{
 use tokio::time::timeout;
 
 use crate::{
-    ckcore::{Client, config},
+    core::connection::{Client, config},
+    core::upload::{cloud, deliver},
     support::{
         core::{HANG_GUARD, TestCore},
         daemon::SUBSCRIBER,
         tls::{TlsFront, certificate},
     },
-    upload::{cloud, deliver},
 };
 
 /// The configuration for a core behind TLS.

@@ -96,7 +96,7 @@ fn thing(more: &Value) -> String {
 #[tokio::test]
 async fn values_are_judged_as_recorded() {
     let recorded: BTreeMap<String, (u16, Option<Value>)> =
-        serde_json::from_str(include_str!("../golden/core/values.json")).unwrap();
+        serde_json::from_str(include_str!("../../golden/core/values.json")).unwrap();
     let probe = Probe::new().await;
     let mut wrong = Vec::new();
     for (what, (status, said)) in &recorded {

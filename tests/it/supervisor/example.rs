@@ -14,9 +14,9 @@ use worker_proto::FromWorker;
 
 use crate::support::compare;
 
-const EXAMPLE: &str = include_str!("../golden/example/graph.ndjson");
-const AWS: &str = include_str!("../golden/aws/graph.ndjson");
-const MODEL: &str = include_str!("../golden/aws/model.json");
+const EXAMPLE: &str = include_str!("../../golden/example/graph.ndjson");
+const AWS: &str = include_str!("../../golden/aws/graph.ndjson");
+const MODEL: &str = include_str!("../../golden/aws/model.json");
 
 /// Runs a collector as a worker and a supervisor do, without either, and answers the export.
 async fn export(collector: &dyn Collector, settings: Settings) -> String {

@@ -67,8 +67,8 @@ fn files_stay_short() {
 const FUNCTION: usize = 60;
 const LONG_FUNCTIONS: Excuses = &[
     ("tests/puppet/main.rs:act", "one list of all the ways to misbehave"),
-    ("tests/it/test_core.rs:lines_are_judged_as_recorded", "a table of cases"),
-    ("tests/it/test_core.rs:requests_are_answered_as_recorded", "a table of cases"),
+    ("tests/it/core/recorded.rs:lines_are_judged_as_recorded", "a table of cases"),
+    ("tests/it/core/recorded.rs:requests_are_answered_as_recorded", "a table of cases"),
 ];
 
 #[test]

@@ -1,0 +1,7 @@
+//! The supervisor with real child processes: misbehaving workers, external ends, cleanups, and the example collector.
+
+mod cleanup;
+mod endings;
+mod example;
+mod operate;
+mod supervision;
