@@ -233,7 +233,11 @@ async fn a_user_with_everything_is_deleted_and_a_namesake_stays() {
     ];
     assert_eq!(calls, expected);
     assert_eq!(scene.aws.ask("iam", EAST, &[("Action", "GetUser"), ("UserName", "rich")]).await.0, 404);
-    assert!(!scene.is_cleaned(&anew) && scene.told(&anew).contains("is another one"), "{}", scene.told(&anew));
+    assert!(
+        !scene.is_cleaned(&anew) && scene.told(&anew).contains("another resource has its name now"),
+        "{}",
+        scene.told(&anew)
+    );
     let keys = scene.iam(&[("Action", "ListAccessKeys"), ("UserName", "anew")]).await;
     assert!(keys.contains("<AccessKeyId>"), "{keys}");
     scene.stop().await;
