@@ -110,7 +110,7 @@ fn explain(status: u16, body: &str) -> String {
 fn destination(location: &str) -> String {
     let bare = match Url::parse(location) {
         Ok(mut url) => {
-            // Only a URL that cannot have them fails.
+            // The calls fail only for a URL that cannot have a user or a password.
             let _ = (url.set_username(""), url.set_password(None));
             url.set_query(None);
             url.set_fragment(None);

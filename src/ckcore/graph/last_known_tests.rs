@@ -1,4 +1,4 @@
-//! Stored nodes, as recorded, and the lines that come of them.
+//! Recorded nodes of both cores, and the lines that are rebuilt from them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};

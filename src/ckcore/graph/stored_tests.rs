@@ -1,4 +1,4 @@
-//! Nodes as both cores were recorded to send them.
+//! Recorded nodes of both cores.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;
