@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Names passed on as they are.
+/// The names of variables that are passed on unchanged.
 const NAMES: &[&str] = &[
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -21,7 +21,7 @@ const NAMES: &[&str] = &[
     "no_proxy",
 ];
 
-/// The part of `vars` that a worker may see.
+/// Returns the part of `vars` that a worker may see.
 pub fn allowed(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     vars.filter(|(name, _)| is_allowed(name)).collect()
 }
