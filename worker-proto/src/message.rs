@@ -87,7 +87,7 @@ pub enum FromWorker {
     Gap {
         /// Index of the unit in the plan.
         unit: u32,
-        /// What is missing.
+        /// The missing part.
         gap: Gap,
     },
     /// Parts of a unit that could not be seen and therefore must not count as deleted; any number before
@@ -125,9 +125,9 @@ pub enum FromWorker {
     Alive(Activity),
     /// An operation has ended.
     Operated {
-        /// The operation's id.
+        /// The operation's ID.
         id: u64,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
     },
     /// A request for a value that is the same for all units of the run, such as a price.
@@ -144,7 +144,7 @@ pub enum FromWorker {
     },
 }
 
-/// One job of one worker.
+/// The job of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The name of the job in logs and metrics, such as `aws/123456789012`.
@@ -421,11 +421,11 @@ pub enum WaitOn {
 pub enum Event {
     /// A log line.
     Log {
-        /// Its level.
+        /// The level.
         level: Level,
         /// The module that wrote it.
         target: String,
-        /// The text.
+        /// The message.
         message: String,
     },
     /// A counter was incremented.
