@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One option.
+/// The description of an option.
 #[derive(Clone, Debug)]
 pub struct OptionSpec {
     /// The long name without dashes, such as `aws-role`; `CKWORKER_AWS_ROLE` in the environment.

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn rejection_of_content_is_told_from_one_of_a_proxy() {
+    fn rejection_by_core_is_distinguished_from_that_of_proxy() {
         for (status, body, is_about_content) in [
             (400, "Error: ValueError\nMessage: Chunk too big", true),
             (400, "Error: HTTPRequestEntityTooLarge\nMessage: Request Entity Too Large", true),

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn repr_takes_the_quotes_that_python_takes() {
+    fn repr_uses_the_quotes_of_python() {
         assert_eq!(repr("plain"), "'plain'");
         assert_eq!(repr("it's"), "\"it's\"");
         assert_eq!(repr("\"both\" aren't"), r#"'"both" aren\'t'"#);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_display_does_not_write_is_refused() {
+    fn text_not_written_by_display_is_rejected() {
         for text in ["", "root", "TXM91rR24mG18DeK7ljCTR", "TXM91rR24mG18DeK7ljCTQ=", "TXM91rR24mG18DeK7ljC/Q"] {
             assert_eq!(text.parse::<NodeId>(), Err(InvalidNodeId(text.to_owned())));
         }

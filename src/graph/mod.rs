@@ -1,4 +1,4 @@
-//! Graph: node ids, kinds, nodes under construction, merge, checks and export.
+//! Graph: node IDs, kinds, nodes under construction, merge, checks and export.
 //!
 //! Inside a worker a collector builds a [`Resource`] of a [`Kind`], which becomes one finished ndjson line, and passes
 //! it to the [`UnitGraph`], which also resolves edges by reference. In the supervisor the frames of a unit fill a

@@ -95,7 +95,7 @@ fn every_recorded_node_is_written_again_with_its_id() {
 }
 
 #[test]
-fn fields_keep_the_order_and_the_form_of_the_original() {
+fn fields_keep_order_and_form_of_python_worker() {
     let recorded = GOLDEN.lines().find(|line| line.contains("\"kind\": \"aws_ec2_instance\"")).unwrap();
     let node = rebuild(&serde_json::from_str(recorded).unwrap(), &Ancestors::read());
     // No string in this line has a colon or a comma followed by a space.

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_cloud_come_with_the_credentials_only() {
+    fn settings_of_clouds_are_passed_with_credentials_only() {
         for name in ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "AWS_PROFILE", "REQUESTS_CA_BUNDLE"] {
             assert!(!is_allowed(OsStr::new(name)), "{name}");
         }

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_heard_from_warn_on() {
+    fn libraries_are_logged_from_warn_on() {
         let noise = || {
             tracing::info!(target: "hyper::proto", "noise");
             tracing::info!(target: "cloud_sdk::retry", "noise");

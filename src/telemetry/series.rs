@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_add_up_under_the_originals_names() {
+    fn counters_add_up_under_names_of_python_worker() {
         let mut series = Series::new(&announced());
         let labels = [label("region", "us-east-1"), label("account", "a (1)"), label("collector", "volumes")];
         series.count("plugin_aws_unhandled_collector_exceptions", &labels, 2);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_and_too_many_series_are_dropped_and_counted() {
+    fn invalid_names_and_excess_series_are_dropped_and_counted() {
         let mut series = Series::default();
         series.count("Odd Name", &[], 1);
         series.count("x", &[label("bad-label", "")], 1);

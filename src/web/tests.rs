@@ -119,7 +119,7 @@ async fn jobs_and_metrics_show_the_published_state() {
 }
 
 #[tokio::test]
-async fn only_reading_is_served_and_large_heads_are_refused() {
+async fn other_methods_and_large_heads_are_rejected() {
     let server = Server::start(Limits::default()).await;
     let post = server.send("POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
     assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD"), "{post}");
@@ -144,7 +144,7 @@ async fn silent_client_makes_room_for_next_one() {
 }
 
 #[tokio::test]
-async fn head_that_never_ends_has_its_time() {
+async fn endless_head_ends_at_timeout() {
     let server = Server::start(Limits { head: Duration::from_millis(20), ..Limits::default() }).await;
     for part in ["", "GET /he", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
         let answer = timeout(GUARD, server.send(part)).await.unwrap();
@@ -209,7 +209,7 @@ async fn deaf(server: &Server, path: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_other_pages_have_no_place() {
+async fn probes_are_answered_while_other_pages_are_rejected() {
     let server = Server::start(Limits { requests: 3, ..Limits::default() }).await;
     // The response exceeds the buffers of a connection, so that an unread one keeps its permit.
     let jobs = (0..40_000).map(|_| job(JobState::Running)).collect();

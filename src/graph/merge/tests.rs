@@ -204,7 +204,7 @@ fn collector_with_cycle_is_omitted_and_others_merge() {
 }
 
 #[test]
-fn deferred_edges_between_clouds_never_cost_a_cloud() {
+fn deferred_edges_between_clouds_never_omit_a_cloud() {
     let spool = Spool::new(1 << 20);
     let edge = |from, to| vec![Deferred { from: by_resource(VPC, from), to: by_resource(VPC, to) }];
     let (mut first, mut second) = (store(&spool, 1, &[2], &[(1, 2)]), store(&spool, 3, &[4], &[(3, 4)]));
@@ -243,7 +243,7 @@ fn carried_accounts_keep_ids_that_are_no_node_ids() {
 }
 
 #[test]
-fn chunks_are_bounded_and_hold_the_whole_graph_again_and_again() {
+fn chunks_are_bounded_and_every_export_is_complete() {
     let spool = Spool::new(300_000);
     let mut store = UnitStore::new(account("1"), &spool);
     let mut nodes = vec![node(1, "aws_account", "1")];
@@ -288,7 +288,7 @@ fn build(units: &[RandomUnit], limit: u64) -> MergedGraph {
 
 proptest! {
     #[test]
-    fn any_acyclic_units_make_a_graph_that_a_core_takes(units in random_units(), limit in 0_u64..4000) {
+    fn acyclic_units_make_a_graph_that_a_core_accepts(units in random_units(), limit in 0_u64..4000) {
         let upwards = units.into_iter().map(|(vpcs, edges)| {
             let edges = edges.into_iter().filter(|(from, to)| from != to);
             (vpcs, edges.map(|(from, to)| (from.min(to), from.max(to))).collect())
