@@ -1,4 +1,4 @@
-//! What each node costs: its id, its line, and its place in the merged graph.
+//! The time of each node: its ID, its line, and its place in the merged graph.
 
 #![expect(clippy::unwrap_used, reason = "benchmarks")]
 

@@ -23,7 +23,7 @@ use worker_proto::{Failure, FailureKind, Gap, JobKind, Plan, Progress, Unit};
 
 const ACCOUNTS: [u32; 4] = [1_000, 5_000, 10_000, 50_000];
 const POOL: usize = 200;
-/// Frames of progress per account, one for each region.
+/// The number of progress frames for each account, one for each region.
 const REGIONS: u32 = 17;
 
 fn plan(accounts: u32) -> Plan {

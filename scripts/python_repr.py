@@ -23,9 +23,9 @@ HERE = Path(__file__).resolve().parent.parent
 RUST = HERE / "src/graph/printable.rs"
 VECTORS = HERE / "tests/golden/ids.json"
 
-HEAD = f"""//! Which characters Python calls printable. Written by `scripts/python_repr.py` with Unicode {UNICODE} (Python 3.11).
+HEAD = f"""//! Python's printable characters. Written by `scripts/python_repr.py` with Unicode {UNICODE} (Python 3.11).
 
-/// Whether Python's `str.isprintable` holds for this character.
+/// Whether Python's `str.isprintable` returns true for this character.
 pub(super) fn is_printable(character: char) -> bool {{
     let code = u32::from(character);
     FLIPS.partition_point(|flip| *flip <= code).is_multiple_of(2)

@@ -1,4 +1,4 @@
-//! What errors about a server's certificate mean, and what to do about them, for the core and for clouds alike.
+//! Explanations and remedies of errors about a server's certificate, for the core and for clouds.
 
 const AUTHORITY: &str = "the server's certificate is that of a certificate authority, which no server may use, trusted or not: \
                          give the server a certificate with basicConstraints CA:FALSE (the one that `openssl req -x509` makes \
@@ -12,7 +12,7 @@ const NOT_YET: &str =
     "the server's certificate is not valid yet, or the clock of this machine is behind: set the clock";
 const REVOKED: &str = "the server's certificate was revoked: give the server another one";
 
-/// A part of an error's text, and the explanation.
+/// A part of an error's message, and the explanation.
 const EXPLANATIONS: &[(&str, &str)] = &[
     ("CaUsedAsEndEntity", AUTHORITY),
     ("UnsupportedCertVersion", OLD),
@@ -25,15 +25,15 @@ const EXPLANATIONS: &[(&str, &str)] = &[
     (": Revoked", REVOKED),
 ];
 
-/// What the text of an error about a server's certificate means; `None` if it is about something else, or if the remedy
-/// depends on the server.
+/// Returns the explanation of an error about a server's certificate; `None` for other errors, and if the remedy depends
+/// on the server.
 #[must_use]
 pub fn explanation(error: &str) -> Option<&'static str> {
     let is_about = error.contains("invalid peer certificate");
     EXPLANATIONS.iter().find(|(part, _)| is_about && error.contains(part)).map(|(_, explanation)| *explanation)
 }
 
-/// The text of an error, with its explanation if there is one.
+/// Returns the message of an error, with its explanation if there is one.
 #[must_use]
 pub fn explained(error: String) -> String {
     match explanation(&error) {

@@ -1,33 +1,33 @@
-//! Options as data: what an option is called, which values it takes, and the values that were given.
+//! Options as data: names, accepted values, and the values that were given.
 //!
-//! The core and every collector describe their options with [`OptionSpec`]; the command line, the environment, the
-//! help text and the frames to workers all come from that one description.
+//! The core and every collector describe their options with [`OptionSpec`]. The command line, the environment, the help
+//! text and the frames to workers are all derived from that description.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One option.
+/// The description of an option.
 #[derive(Clone, Debug)]
 pub struct OptionSpec {
-    /// Its long name without dashes, such as `aws-role`; `CKWORKER_AWS_ROLE` in the environment.
+    /// The long name without dashes, such as `aws-role`; `CKWORKER_AWS_ROLE` in the environment.
     pub name: &'static str,
-    /// Its one-letter name, if it has one.
+    /// The one-letter name, if there is one.
     pub short: Option<char>,
-    /// Which values it takes.
+    /// The type of the value.
     pub kind: OptionKind,
-    /// One line for people.
+    /// The help text, one line.
     pub help: &'static str,
     /// Whether the value is a secret: never shown, logged, or sent to a worker.
     pub secret: bool,
 }
 
-/// Which values an option takes, and its default.
+/// The type of an option's value, and its default.
 #[derive(Clone, Debug)]
 pub enum OptionKind {
-    /// Present or not; `true` or `false` and their like in the environment.
+    /// A flag, present or not; `true`, `false` or a synonym in the environment.
     Flag,
-    /// One text.
+    /// A string.
     Text {
         /// The default, if there is one.
         default: Option<&'static str>,
@@ -36,12 +36,12 @@ pub enum OptionKind {
     Integer {
         /// The default.
         default: u64,
-        /// The smallest value accepted.
+        /// The smallest accepted value.
         min: u64,
-        /// The largest value accepted.
+        /// The largest accepted value.
         max: u64,
     },
-    /// One text or more, separated by blanks.
+    /// A list of at least one string, separated by spaces.
     List {
         /// The default.
         default: &'static [&'static str],
@@ -52,19 +52,19 @@ pub enum OptionKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Setting {
-    /// Of a flag.
+    /// The value of a flag.
     Flag(bool),
-    /// Of a whole number.
+    /// A whole number.
     Integer(u64),
-    /// Of a text.
+    /// A string.
     Text(String),
-    /// Of a list.
+    /// A list.
     List(Vec<String>),
 }
 
 /// The values of a set of options by name. An option without value and default is absent.
 ///
-/// `Debug` shows names only, as values may be secrets.
+/// `Debug` shows names only, because values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Settings(BTreeMap<String, Setting>);
@@ -81,19 +81,19 @@ impl Settings {
         self.0.insert(name.to_owned(), value);
     }
 
-    /// The value of any option.
+    /// Returns the value of an option.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.0.get(name)
     }
 
-    /// The value of a flag; `false` if absent.
+    /// Returns the value of a flag; `false` if absent.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.0.get(name), Some(Setting::Flag(true)))
     }
 
-    /// The value of a text; an empty one counts as absent.
+    /// Returns the value of a string option; an empty string counts as absent.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
@@ -102,7 +102,7 @@ impl Settings {
         }
     }
 
-    /// The value of a whole number.
+    /// Returns the value of a whole number.
     #[must_use]
     pub fn integer(&self, name: &str) -> Option<u64> {
         match self.0.get(name) {
@@ -111,7 +111,7 @@ impl Settings {
         }
     }
 
-    /// The values of a list; empty if absent.
+    /// Returns the values of a list; empty if absent.
     #[must_use]
     pub fn list(&self, name: &str) -> &[String] {
         match self.0.get(name) {
@@ -120,7 +120,7 @@ impl Settings {
         }
     }
 
-    /// The values of the given options only, secrets left out: what a worker gets.
+    /// Returns the values of the given options without secrets, for a worker.
     #[must_use]
     pub fn public(&self, specs: &[OptionSpec]) -> Settings {
         let public = specs.iter().filter(|spec| !spec.secret);
@@ -129,7 +129,7 @@ impl Settings {
         )
     }
 
-    /// The defaults of the given options.
+    /// Returns the defaults of the given options.
     #[must_use]
     pub fn defaults(specs: &[OptionSpec]) -> Settings {
         let mut settings = Settings::default();

@@ -1,11 +1,11 @@
-//! The order of start-up, in one place. Nothing is contacted before everything that can be checked was checked.
+//! The order of start-up. Everything that can be checked is checked before anything is contacted.
 //!
-//! 1. the command line and the environment; a worker goes its own way from here, and a command line with secrets is
+//! 1. the command line and the environment; a worker branches off here, and a command line with secrets is
 //!    replaced by one without
-//! 2. what the process asks of the system: no core dumps, descriptors, adopted orphans, and that workers can be started
-//! 3. signals, so that none is lost while the rest comes up
+//! 2. the process: no core dumps, the limit of descriptors, adoption of orphans, a check that workers can be started
+//! 3. signals, so that none is lost during the rest of the start
 //! 4. the log, then the warnings that were kept for it
-//! 5. the folder of dumps, then the output of a one-shot collection, or the port of the daemon
+//! 5. the directory of dumps, then the output of a one-shot collection, or the port of the daemon
 //! 6. the connection to the core
 //! 7. the supervisor, until it ends; then the same in reverse
 
@@ -53,18 +53,18 @@ use crate::{
     worker,
 };
 
-/// The most memory that a worker process may allocate, in bytes.
+/// The memory limit of a worker process, in bytes.
 const WORKER_MEMORY: u64 = 4 << 30;
-/// How much memory the lines of a run may take before they go to a temporary file, in bytes.
+/// The memory limit of the lines of a run, in bytes; further lines are in a temporary file.
 const SPOOL_MEMORY: u64 = 256 << 20;
-/// Actions of the core that may wait for the dispatcher.
+/// The number of the core's actions that may wait for the dispatcher.
 const CORE_QUEUE: usize = 64;
-/// How long the core has to take the last answers and the removal of the subscriptions.
+/// The timeout for sending the last results to the core and removing the subscriptions.
 const CORE_CLOSE: Duration = Duration::from_secs(3);
-/// How long requests to the web endpoint may go on after the end.
+/// The grace period of requests to the web endpoint at the end.
 const WEB_CLOSE: Duration = Duration::from_millis(500);
 
-/// The whole program.
+/// Runs the program.
 #[must_use]
 pub fn main() -> ProcessExit {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -92,14 +92,14 @@ fn start_again(moved: &Moved) -> std::io::Error {
         }
         command.exec()
     };
-    // By the name of its file, which process lists show; a replaced file has no name.
+    // The file's name appears in process lists; a replaced file has no name.
     if let Ok(program) = std::env::current_exe() {
         let _ = again(program);
     }
     again("/proc/self/exe".into())
 }
 
-/// A start that failed.
+/// A failed start: the exit code and the message.
 struct Failed(ExitCode, String);
 
 impl Failed {
@@ -109,7 +109,7 @@ impl Failed {
     }
 }
 
-/// Makes an error a failed start.
+/// Converts an error into a failed start.
 fn failed<E: std::fmt::Display>(code: ExitCode) -> impl FnOnce(E) -> Failed {
     move |error| Failed(code, error.to_string())
 }
@@ -126,7 +126,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn usage(error: &CliError) -> ExitCode {
-    // Without standard error there is no place for the message.
+    // Without standard error the message cannot be written anywhere.
     let _ = writeln!(std::io::stderr(), "{error}");
     ExitCode::Usage
 }
@@ -221,19 +221,19 @@ async fn collect_once(
     let (senders, _, _) = status_channels();
     let ended = supervisor::run(setup, Source::Once, signals, senders).await;
     if let Some(display) = display {
-        // Also where it was interrupted.
+        // An interrupted collection also ends the display.
         display.event(&ProgressEvent::Finished);
     }
     Ok(conclude_once(&run, ended))
 }
 
-/// The metrics, with those that the collectors announce, enabled or not.
+/// Creates the metrics, with those that the collectors announce, enabled or not.
 fn metrics() -> Arc<Metrics> {
     let announced: Vec<_> = collectors::all().iter().flat_map(|collector| collector.metrics()).collect();
     Arc::new(Metrics::announcing(&announced))
 }
 
-/// Prints how a one-shot collection ended, and returns its exit code.
+/// Prints the summary of a one-shot collection, and returns its exit code.
 fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     if let Some(signal) = ended.signal {
         let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
@@ -242,7 +242,7 @@ fn conclude_once(run: &Run, ended: Ended) -> ExitCode {
     }
     let Some(report) = ended.report else { return ExitCode::Internal };
     if run.verbosity != Verbosity::Quiet {
-        // Without standard error there is no place for the message.
+        // Without standard error the summary cannot be written anywhere.
         let _ = write!(std::io::stderr(), "{}", cli::summary(&report, ended.delivery.is_ok()));
     }
     match ended.delivery {
@@ -287,7 +287,7 @@ async fn daemon(
     Ok(if ended.signal.is_some() { ExitCode::Complete } else { ExitCode::Internal })
 }
 
-/// The connection to the core, if there is to be one.
+/// Connects to the core, if one is configured.
 fn connect(run: &Run, senders: &StatusSenders) -> Result<(Option<Arc<Core>>, Source), Failed> {
     let Some(config) = &run.core.ckcore else {
         tracing::warn!("no core configured: the daemon stays idle; for a single collection use `ckworker collect`");
@@ -343,7 +343,7 @@ fn status_channels() -> (StatusSenders, watch::Receiver<StatusSnapshot>, watch::
     (StatusSenders { status, core }, read_status, read_core)
 }
 
-/// The folder for `--debug-dump-json`, found writable: the one that the program was started in.
+/// Returns the directory for `--debug-dump-json`, which is the working directory, after a check that it is writable.
 fn dump(run: &Run) -> Result<Option<PathBuf>, Failed> {
     if !run.core.debug_dump_json {
         return Ok(None);
@@ -356,7 +356,8 @@ fn dump(run: &Run) -> Result<Option<PathBuf>, Failed> {
     Ok(Some(folder))
 }
 
-/// A one-shot collection has its progress display, which says the same as the lines of level INFO.
+/// Returns the log level. A one-shot collection has a progress display, which shows the same as the lines of level
+/// INFO.
 fn log_level(run: &Run) -> LevelFilter {
     match (run.verbosity, &run.mode) {
         (Verbosity::Quiet, _) => LevelFilter::ERROR,

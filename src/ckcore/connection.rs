@@ -39,12 +39,12 @@ impl Drop for Running {
     }
 }
 
-/// Starts to connect to a core and sends what happens to `events`. Must be called inside a runtime.
+/// Connects to a core and sends the events of the connection to `events`. Must be called inside a runtime.
 ///
 /// The connection is retried without end; a slow receiver of `events` does not block it.
 ///
 /// # Errors
-/// If the configuration cannot work, such as a system without certificates where TLS is wanted.
+/// If the configuration is invalid, such as a system without certificates when TLS is used.
 pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Core, CoreError> {
     let http = Arc::new(HttpClient::new(Arc::new(config))?);
     let (stop, stopped) = watch::channel(None);

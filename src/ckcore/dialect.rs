@@ -126,7 +126,7 @@ impl Dialect {
         if kind.is_empty() || !kind.chars().all(plain) {
             return Err(CoreError::permanent("query of an account", &format!("{kind:?} is not the name of a kind")));
         }
-        // A JSON string is quoted as the query languages want it.
+        // A JSON string is quoted as the query languages require.
         let id = Value::from(id);
         Ok(match self {
             Dialect::Core2 => format!("is({kind}) and reported.id == {id} -[0:]->"),
@@ -143,7 +143,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the queries for regions and for accounts with these ids below a cloud.
+    /// Returns the queries for regions and for accounts with these IDs below a cloud.
     pub(super) fn summary_queries(self, cloud: &str, accounts: &[&str]) -> [String; 2] {
         let (cloud, accounts) = (Value::from(cloud), Value::from(accounts));
         match self {

@@ -110,7 +110,7 @@ fn explain(status: u16, body: &str) -> String {
 fn destination(location: &str) -> String {
     let bare = match Url::parse(location) {
         Ok(mut url) => {
-            // Only a URL that cannot have them fails.
+            // The calls fail only for a URL that cannot have a user or a password.
             let _ = (url.set_username(""), url.set_password(None));
             url.set_query(None);
             url.set_fragment(None);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn rejection_of_content_is_told_from_one_of_a_proxy() {
+    fn rejection_by_core_is_distinguished_from_that_of_proxy() {
         for (status, body, is_about_content) in [
             (400, "Error: ValueError\nMessage: Chunk too big", true),
             (400, "Error: HTTPRequestEntityTooLarge\nMessage: Request Entity Too Large", true),

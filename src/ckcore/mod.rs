@@ -1,12 +1,13 @@
 //! The connection to the core: receives actions and tasks, sends results and graphs.
 //!
 //! # Theory of operation
-//! One task owns the action websocket (`actions`). It subscribes to the actions, connects, passes received actions to the
-//! dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which actions are in
-//! progress, answered and delivered, and decides how a redelivered action is handled. `tasks` does the same for the work
-//! queue, `graph` has the requests that need no websocket ([`CoreApi`]), and `transport` connects.
+//! One task owns the action websocket (`actions`). The task subscribes to the actions, connects, passes received
+//! actions to the dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which
+//! actions are in progress, answered and delivered, and decides how a redelivered action is handled. `tasks` does the
+//! same for the work queue, `graph` has the requests that need no websocket ([`CoreApi`]), and `transport` connects.
 //!
-//! All differences between versions of the core are in `dialect.rs`; nothing outside this folder depends on the version.
+//! All differences between versions of the core are in `dialect.rs`; nothing outside this directory depends on the
+//! version.
 //!
 //! # Invariants
 //! - The reader of the websocket never waits for the dispatcher, so pings are answered at all times.

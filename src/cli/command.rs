@@ -1,4 +1,4 @@
-//! From option tables to a parser, and to the help text.
+//! Builds the parser and the help text from the options' tables.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -8,7 +8,7 @@ use crate::{
     settings::{OptionKind, OptionSpec},
 };
 
-/// Fixed, so that help is the same in a terminal, a pipe and a document.
+/// The width of the help text, fixed so that it is the same in a terminal, a pipe and a document.
 const WIDTH: usize = 100;
 
 const ABOUT: &str = "Cloudkeeper's worker: collects cloud resources into one graph and delivers it to ckcore";
@@ -23,7 +23,7 @@ const ENVIRONMENT: &str = "Environment:
 
 Exit codes:";
 
-/// A parser of the core's options and of those of these collectors.
+/// Returns a parser of the core's options and those of the given collectors.
 pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
     let mut command = Command::new("ckworker")
         .about(ABOUT)
@@ -48,12 +48,12 @@ pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
     ])
 }
 
-/// The help text for these collectors.
+/// Returns the help text for the given collectors.
 pub(super) fn help(collectors: &[&'static dyn Collector]) -> String {
     command(collectors).render_help().to_string()
 }
 
-/// Every option string for these collectors, one a line.
+/// Returns every option string for the given collectors, one in each line.
 pub(super) fn machine_help(collectors: &[&'static dyn Collector]) -> String {
     let of_collectors = collectors.iter().flat_map(|collector| collector.options());
     let mut text = String::new();
@@ -90,7 +90,8 @@ fn argument(spec: &'static OptionSpec) -> Arg {
     }
 }
 
-/// The help line with the default, unless the line speaks of it itself. Secrets have no defaults to show.
+/// Returns the help line with the default, unless the line mentions the default itself. Secrets have no defaults to
+/// show.
 fn described(spec: &OptionSpec) -> String {
     let default = match &spec.kind {
         OptionKind::Text { default: Some(text) } if !spec.secret => (*text).to_owned(),
@@ -105,7 +106,7 @@ fn described(spec: &OptionSpec) -> String {
     }
 }
 
-/// `N` for numbers, otherwise the last word of the name: `--aws-role <ROLE>`.
+/// Returns `N` for numbers, otherwise the last word of the name: `--aws-role <ROLE>`.
 fn value_name(spec: &OptionSpec) -> String {
     match (&spec.kind, spec.name) {
         (OptionKind::Integer { .. }, _) => "N".to_owned(),

@@ -21,7 +21,7 @@ impl From<clap::Error> for CliError {
     fn from(error: clap::Error) -> Self {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
-        // The parser's own usage line would show all options; the hint at the end of ours is enough.
+        // The parser's usage line would show all options; the hint at the end of ckworker's own is enough.
         let text = text.split("\n\nUsage:").next().unwrap_or(text);
         Self(text.trim_end().to_owned())
     }

@@ -12,15 +12,15 @@ use crate::{
 /// A parsed command line.
 #[derive(Debug)]
 pub enum Invocation {
-    /// Print this text to standard output and end with success.
+    /// Print this string to standard output and exit with success.
     Print(String),
-    /// Run as a worker on standard input and output. Its settings arrive in frames.
+    /// Run as a worker on standard input and output. The settings arrive in frames.
     Worker,
     /// Collect, as a daemon or once.
     Run(Box<Run>),
 }
 
-/// Everything that a daemon or a one-shot collection needs, checked.
+/// The checked settings of a daemon or a one-shot collection.
 #[derive(Debug)]
 pub struct Run {
     /// Daemon or one-shot.
@@ -38,7 +38,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What options leave out, by collector; nothing if it is kept.
+    /// Returns what options exclude, by collector; empty if it is kept.
     #[must_use]
     pub fn uncollected(&self) -> Vec<(&'static str, Uncollected)> {
         let collectors = self.collectors.iter().filter(|_| !self.core.keep_uncollected);
@@ -48,19 +48,19 @@ impl Run {
     }
 }
 
-/// How long the program runs.
+/// The duration of the program's run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Until it is stopped; the core issues the work.
+    /// Runs until it is stopped; the core sends actions.
     Daemon,
     /// One collection without a core.
     Collect {
-        /// Where the graph is written.
+        /// The destination of the graph.
         output: Output,
     },
 }
 
-/// Where a one-shot collection is written.
+/// The destination of a one-shot collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Standard output.
@@ -69,7 +69,7 @@ pub enum Output {
     File(PathBuf),
 }
 
-/// How much is logged.
+/// The verbosity of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Errors only, no progress.
@@ -80,7 +80,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// A collector that is to run, with the values of its options.
+/// An enabled collector and the values of its options.
 pub struct Enabled {
     /// The collector.
     pub collector: &'static dyn Collector,
@@ -208,7 +208,7 @@ fn run(
     })
 }
 
-/// Options of collectors that are not enabled are mistakes on the command line, and fine in the environment.
+/// Rejects options of collectors that are not enabled on the command line, and ignores them in the environment.
 fn refuse_foreign(
     registered: &[&'static dyn Collector],
     enabled: &[&'static dyn Collector],

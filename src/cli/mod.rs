@@ -1,10 +1,11 @@
-//! Command line and environment: everything is read, checked and turned into typed settings here, before anything is
+//! Command line and environment: everything is read, checked and converted into typed settings here, before anything is
 //! contacted.
 //!
-//! Options are data ([`OptionSpec`](crate::settings::OptionSpec)): the core's in `options`, each collector's in its
-//! own table. From them come the parser (`command`), the environment variables (`environment`) and the help. The way
-//! through is: arguments → which collectors are enabled → values (command line, else environment, else default) →
-//! typed settings, with every wrong value answered by one sentence that names where it came from.
+//! Options are data ([`OptionSpec`](crate::settings::OptionSpec)): the core's are in `options`, each collector's in its
+//! own table. The parser (`command`), the environment variables (`environment`) and the help are derived from them. The
+//! steps are: parse the arguments, determine the enabled collectors, read the values (command line, else environment,
+//! else default), and convert them into typed settings. The error of an invalid value is one sentence that names the
+//! value's source.
 
 mod command;
 mod core;

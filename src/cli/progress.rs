@@ -1,4 +1,4 @@
-//! How a one-shot collection goes, on standard error: bars on a terminal, plain lines elsewhere, nothing with
+//! The progress of a one-shot collection on standard error: bars on a terminal, plain lines elsewhere, nothing with
 //! `--quiet`.
 
 use std::{
@@ -16,17 +16,17 @@ use crate::{
     telemetry::Line,
 };
 
-/// Accounts that have a bar at the same time; more would push each other off the screen.
+/// The limit of accounts with a bar; more would not fit on the screen.
 const MAX_BARS: usize = 12;
-/// How often the clock of a collector moves.
+/// The interval at which a collector's clock is redrawn.
 const TICK: Duration = Duration::from_millis(200);
-/// How often a plain line about the same account is written.
+/// The interval between plain lines about the same account.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Something that puts a log line above the bars.
+/// A function that prints a log line above the bars.
 pub type LogDisplay = Box<dyn Fn(&str) + Send + Sync>;
 
-/// A progress display. Cloning is cheap, and clones show on the same one.
+/// A progress display. Cloning is cheap, and clones share the display.
 #[derive(Clone)]
 pub struct Progress(Arc<Mutex<Style>>);
 
@@ -37,7 +37,7 @@ enum Style {
 }
 
 impl Progress {
-    /// A display on standard error, in the way that suits it.
+    /// Creates a display on standard error: bars on a terminal, plain lines elsewhere.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -52,18 +52,18 @@ impl Progress {
         Self(Arc::new(Mutex::new(style)))
     }
 
-    /// Where log lines must go so that they do not run into the display.
+    /// Returns the function for log lines, which keeps them apart from the display.
     #[must_use]
     pub fn lines(&self) -> LogDisplay {
         let Style::Bars(bars) = &*self.lock() else { return Box::new(write_line) };
         let bars = bars.all.clone();
         Box::new(move |line| {
-            // A terminal that is gone shows nothing more.
+            // Nothing can be shown on a closed terminal.
             let _ = bars.println(line);
         })
     }
 
-    /// Shows what happened.
+    /// Shows an event.
     pub fn event(&self, event: &ProgressEvent) {
         match &mut *self.lock() {
             Style::Silent => {}
@@ -78,13 +78,13 @@ impl Progress {
 }
 
 fn write_line(line: &str) {
-    // Whoever closed standard error does not want to know.
+    // A closed standard error needs no progress.
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 type Key = (String, String);
 
-/// Lines for a file or a pipe, not too many of them.
+/// Plain lines for a file or a pipe, limited in rate.
 #[derive(Default)]
 struct Plain {
     units: HashMap<Key, PlainUnit>,
@@ -144,13 +144,13 @@ fn ended(nodes: u64, gaps: usize, outcome: &Outcome) -> String {
     }
 }
 
-/// A bar per collector that counts accounts, and below one per running account that counts regions.
+/// One bar for each collector, which counts accounts, and below it one for each running account, which counts regions.
 struct Bars {
     all: MultiProgress,
     collectors: HashMap<String, ProgressBar>,
     units: HashMap<Key, ProgressBar>,
     closing: Option<ProgressBar>,
-    /// How often the clocks move while nothing is heard; without it only news are drawn.
+    /// The interval at which the clocks are redrawn between events; `None` draws at events only.
     clock: Option<Duration>,
 }
 
@@ -201,7 +201,7 @@ impl Bars {
             Some(above) => self.all.insert_after(above, bar),
             None => self.all.add(bar),
         };
-        // A bar without a length would be full.
+        // Without a length the bar would be drawn full.
         bar.set_style(style("  {prefix:22.22} nothing heard of it yet"));
         bar.set_prefix(Line::of(label).finish());
         bar.tick();
@@ -214,7 +214,7 @@ impl Bars {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
-        // A terminal that is gone shows nothing more.
+        // Nothing can be shown on a closed terminal.
         let _ = self.all.println(format!("{collector} {label}: {ended}"));
         if let Some(bar) = self.collectors.get(collector) {
             bar.inc(1);
@@ -226,13 +226,13 @@ impl Bars {
         for bar in bars.chain(self.collectors.drain().map(|(_, bar)| bar)).chain(self.closing.take()) {
             bar.finish_and_clear();
         }
-        // A terminal that is gone shows nothing more.
+        // Nothing can be shown on a closed terminal.
         let _ = self.all.clear();
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are constant and used in tests; a plain bar is better than none.
+    // The templates are constants and covered by tests. A plain bar is better than none.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that remembers every line that was ever drawn.
+    /// A terminal that records every line that was drawn.
     #[derive(Clone, Debug, Default)]
     struct Recorder(Arc<Mutex<String>>);
 
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_are_few_and_say_what_happened() {
+    fn plain_lines_are_few_and_name_each_outcome() {
         let (mut plain, start) = (Plain::default(), Instant::now());
         let mut line = |event: &ProgressEvent, seconds| plain.line(event, start + Duration::from_secs(seconds));
         let planned = ProgressEvent::CollectorPlanned { collector: "aws".into(), units: 2 };
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_count_accounts_regions_and_resources_and_log_lines_go_above() {
+    fn bars_show_counts_and_log_lines_appear_above_them() {
         let terminal = Recorder::default();
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
         let display = Progress::of(Style::Bars(Bars::new(MultiProgress::with_draw_target(target), None)));

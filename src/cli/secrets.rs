@@ -27,7 +27,7 @@ pub fn without_secrets(arguments: &[OsString]) -> Option<Moved> {
     without_secrets_of(collectors::all(), arguments)
 }
 
-/// Does so for other collectors than the registered ones.
+/// Like [`without_secrets`], for other collectors than the registered ones.
 pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], arguments: &[OsString]) -> Option<Moved> {
     let known = command::command(registered);
     let names: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
@@ -58,8 +58,8 @@ pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], argument
     Some(moved)
 }
 
-/// The name of a long option, and its value if that is in the same argument. No value of another option looks like
-/// one: the parser takes what begins with a dash for an option.
+/// Returns the name of a long option, and its value if it is in the same argument. The value of another option never
+/// looks like an option, because the parser treats an argument that begins with a dash as an option.
 fn split(argument: &OsStr) -> (Option<&str>, Option<OsString>) {
     let bytes = argument.as_bytes();
     let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {

@@ -1,4 +1,4 @@
-//! The summary of a collection for people: how much of what in which account, and what is missing and why.
+//! The summary of a collection for users: resources by kind and account, and what is missing and why.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,27 +14,27 @@ use crate::{
     telemetry::Line,
 };
 
-/// Failed accounts and kinds of gaps that are listed; the rest is counted.
+/// The limit of listed failures and gaps; the rest is counted.
 const MAX_LISTED: usize = 20;
-/// Accounts that have a row; the rest is counted.
+/// The limit of accounts with a row; the rest is counted.
 const MAX_ROWS: usize = 200;
-/// Characters of an account's name that are shown in the head of a column.
+/// The length limit of an account's name in a column's head, in characters.
 const MAX_HEAD: usize = 24;
-/// Characters of an error's text that are shown.
+/// The length limit of an error's message, in characters.
 const MAX_MESSAGE: usize = 600;
 
-/// The width of tables unless `COLUMNS` says another one.
+/// The width of tables without `COLUMNS`.
 const WIDTH: usize = 100;
 
-/// The summary as text; tables are as wide as `COLUMNS` in the environment says. What was not delivered is nowhere, however
-/// complete it was.
+/// Returns the summary. Tables are as wide as `COLUMNS` in the environment. A run that was not delivered is never
+/// called complete.
 #[must_use]
 pub fn summary(report: &RunReport, is_delivered: bool) -> String {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     summary_within(report, is_delivered, columns.unwrap_or(WIDTH))
 }
 
-/// The summary as text of lines that are no wider than `width`, apart from error texts and long names.
+/// Returns the summary with lines of at most `width` characters, apart from error messages and long names.
 fn summary_within(report: &RunReport, is_delivered: bool, width: usize) -> String {
     let mut text = String::new();
     for collector in &report.collectors {
@@ -81,7 +81,7 @@ fn accounts(number: usize) -> &'static str {
     if number == 1 { "account" } else { "accounts" }
 }
 
-/// Kinds down, accounts across.
+/// Returns a table with a row for each kind and a column for each account.
 fn by_kind_and_account(units: &[&UnitReport]) -> Table {
     let heads = units.iter().map(|unit| Column::right(cut(&unit.label, MAX_HEAD)));
     let mut table = Table::new([Column::left("kind"), Column::right("total")].into_iter().chain(heads));
@@ -95,7 +95,7 @@ fn by_kind_and_account(units: &[&UnitReport]) -> Table {
     table
 }
 
-/// Kinds down, for when there are too many accounts to go across.
+/// Returns a table with a row for each kind, without columns for accounts.
 fn by_kind(units: &[&UnitReport]) -> Table {
     let mut table = Table::new([Column::left("kind"), Column::right("total")]);
     let totals = totals(units);
@@ -106,7 +106,7 @@ fn by_kind(units: &[&UnitReport]) -> Table {
     table
 }
 
-/// Accounts down.
+/// Returns a table with a row for each account.
 fn by_unit(units: &[&UnitReport]) -> Table {
     let columns = ["nodes", "edges", "gaps", "seconds"].map(Column::right);
     let mut table = Table::new([Column::left("account"), Column::left("name")].into_iter().chain(columns));
@@ -130,7 +130,7 @@ fn or_blank(number: u64) -> String {
     if number == 0 { String::new() } else { number.to_string() }
 }
 
-/// Everything that failed or was left out.
+/// Returns the list of everything that failed or was omitted.
 fn missing(report: &RunReport) -> String {
     let mut failures = Vec::new();
     for collector in &report.collectors {
@@ -165,7 +165,7 @@ fn listed(title: &str, lines: &[String]) -> String {
     text
 }
 
-/// The same call refused with the same code in many regions and accounts is one thing to repair.
+/// Gaps of the same call with the same code in any regions and accounts, which have the same remedy.
 #[derive(Default)]
 struct SameGaps<'a> {
     number: usize,
@@ -199,7 +199,7 @@ fn call(gap: &Gap) -> String {
     if gap.operation.is_empty() { gap.service.clone() } else { format!("{}:{}", gap.service, gap.operation) }
 }
 
-/// Up to three of the names.
+/// Returns at most three of the names.
 fn some(names: &BTreeSet<&str>) -> String {
     let mut text = names.iter().take(3).map(|name| cut(name, MAX_HEAD)).collect::<Vec<_>>().join(", ");
     if names.len() > 3 {
@@ -208,8 +208,8 @@ fn some(names: &BTreeSet<&str>) -> String {
     text
 }
 
-/// What to do about an error code. The words are those of the clouds and of `docs/operations.md`; the first that fits says
-/// it.
+/// The remedies of error codes: parts of codes, and the advice. The first match applies. The codes are those of the
+/// clouds and of `docs/operations.md`.
 const ADVICE: &[(&[&str], &str)] = &[
     (
         &["throttl", "toomany", "requestlimit", "slowdown", "queuetimeout", "bandwidth", "priorrequest"],
@@ -249,7 +249,7 @@ fn advice(collector: &str, code: &str, call: &str) -> String {
     format!("→ {}", found.replace("{call}", call))
 }
 
-/// Text of others in one line of bounded length.
+/// Returns a foreign string in one line of bounded length.
 fn shown(text: &str) -> String {
     cut(text.trim(), MAX_MESSAGE)
 }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_others_and_unknown_hosts_have_their_advice() {
+    fn invalid_responses_and_unknown_hosts_have_advice() {
         assert!(advice("aws", "InvalidResponse", "ec2:DescribeVpcs").contains("proxy"));
         assert!(advice("aws", "UnknownHost", "ec2:DescribeVpcs").contains("resolver"));
     }
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_that_do_not_fit_go_down() {
+    fn summary_lists_accounts_as_rows_when_columns_do_not_fit() {
         let units = (1..=6).map(|number| unit(number, &[("aws_account", 1), ("aws_vpc", number)])).collect();
         let text = summary_within(&report(units), true, 60);
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");

@@ -4,25 +4,25 @@ use std::fmt;
 
 const BETWEEN: &str = "  ";
 
-/// The head of a column and how its cells are aligned.
+/// A column: its head, and the alignment of its cells.
 pub(super) struct Column {
     head: String,
     is_right: bool,
 }
 
 impl Column {
-    /// A column of words.
+    /// Creates a column of words.
     pub(super) fn left(head: impl Into<String>) -> Self {
         Self { head: head.into(), is_right: false }
     }
 
-    /// A column of numbers.
+    /// Creates a column of numbers.
     pub(super) fn right(head: impl Into<String>) -> Self {
         Self { head: head.into(), is_right: true }
     }
 }
 
-/// Rows below a head, and perhaps a last row of sums.
+/// A head, rows, and an optional last row of sums.
 pub(super) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
@@ -30,7 +30,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// An empty table.
+    /// Creates an empty table.
     pub(super) fn new(columns: impl IntoIterator<Item = Column>) -> Self {
         Self { columns: columns.into_iter().collect(), rows: Vec::new(), footer: None }
     }
@@ -40,12 +40,12 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Sets the last row, which stands below a line.
+    /// Sets the last row, which is below a rule.
     pub(super) fn footer(&mut self, cells: impl IntoIterator<Item = String>) {
         self.footer = Some(cells.into_iter().collect());
     }
 
-    /// The width of its lines in characters.
+    /// Returns the width of the lines in characters.
     pub(super) fn width(&self) -> usize {
         let widths = self.widths();
         2 + widths.iter().sum::<usize>() + BETWEEN.len() * widths.len().saturating_sub(1)

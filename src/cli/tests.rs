@@ -85,7 +85,7 @@ fn printed(arguments: &[&str]) -> String {
     }
 }
 
-/// The first line of the error, which says what is wrong.
+/// Returns the first line of the error.
 fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let error = invoke(arguments, variables).unwrap_err().to_string();
     assert!(error.ends_with("For more information, try 'ckworker --help'."), "{error}");
@@ -97,7 +97,7 @@ fn names(run: &Run) -> Vec<&str> {
 }
 
 #[test]
-fn without_arguments_the_originals_defaults_hold() {
+fn no_arguments_give_defaults_of_python_worker() {
     let run = run(&[], &[]);
     let core = &run.core;
     let ckcore = core.ckcore.as_ref().unwrap();
@@ -155,11 +155,11 @@ fn lists_in_the_environment_are_blank_separated_or_numbered() {
     assert_eq!(names(&run(&[], &[("CKWORKER_COLLECTOR0", "sea")])), ["sea"]);
 }
 
-/// Arguments, variables, and the error they are answered with.
+/// Arguments, variables, and the expected error.
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
-fn wrong_values_name_where_they_came_from() {
+fn invalid_values_name_their_source() {
     let cases: &[Case] = &[
         (&["--pool-size", "many"], &[], "error: --pool-size is 'many' but must be a whole number from 1 to 10000"),
         (&["--web-port=70000"], &[], "error: --web-port is '70000' but must be a whole number from 0 to 65535"),
@@ -296,7 +296,7 @@ fn verbosity_comes_from_the_command_line_first() {
 }
 
 #[test]
-fn secrets_are_kept_out_of_debug_and_help_and_warned_about_on_the_command_line() {
+fn secrets_are_hidden_and_warned_about_on_command_line() {
     let run = run(&["--psk", "hunter2", "--sky-secret-key", "hunter3"], &[]);
     let debug = format!("{run:?}");
     assert!(!debug.contains("hunter"), "{debug}");
@@ -318,7 +318,7 @@ fn moved(arguments: &[&str]) -> Option<Moved> {
 }
 
 #[test]
-fn secrets_are_taken_off_the_command_line_however_they_are_written() {
+fn secrets_in_any_notation_are_moved_off_the_command_line() {
     let cases: &[(&[&str], &[&str], &str, &str)] = &[
         (&["--psk", "K", "--fork"], &["--fork"], "CKWORKER_PSK", "K"),
         (&["collect", "--psk=K=", "--output", "-"], &["collect", "--output", "-"], "CKWORKER_PSK", "K="),
@@ -388,7 +388,7 @@ fn version_and_worker_are_recognised() {
 }
 
 #[test]
-fn certificates_are_verified_unless_either_flag_says_otherwise() {
+fn certificates_are_verified_unless_a_flag_disables_it() {
     let verify =
         |arguments: &[&str], variables: &[(&str, &str)]| run(arguments, variables).core.ckcore.unwrap().tls.verify;
     assert!(verify(&["--verify-certs"], &[("CKWORKER_NO_VERIFY_CERTS", "true")]));

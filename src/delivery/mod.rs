@@ -1,7 +1,8 @@
 //! Delivery: the complete units of a run become a graph, which goes to each destination, a [`Sink`].
 //!
-//! A sink gets the units of a run and how the run went, and decides what it replaces: a core by cloud or by account
-//! ([`CoreSink`]), a file as a whole ([`NdjsonSink`]). Several sinks of one run get the same units, one after the other.
+//! A sink receives the units of a run and the run's report, and decides what it replaces: a core by cloud or by account
+//! ([`CoreSink`]), a file as a whole ([`NdjsonSink`]). Several sinks of one run receive the same units, one after the
+//! other.
 
 mod core;
 mod dump;
@@ -29,42 +30,42 @@ use crate::{
 /// The complete units of a run, to be delivered.
 #[derive(Clone)]
 pub struct Delivery {
-    /// How the run went.
+    /// The report of the run.
     pub report: RunReport,
     /// The complete units, each with the name of its collector.
     pub units: Vec<(&'static str, CompleteUnit)>,
-    /// Where lines wait.
+    /// The storage of lines.
     pub spool: Spool,
-    /// When it must be over.
+    /// The deadline of the delivery.
     pub deadline: Instant,
-    /// The core's task that wants it.
+    /// The core's task of the action that the run belongs to.
     pub task: Option<String>,
 }
 
-/// Why a graph could not be delivered.
+/// The reason why a graph could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryError {
-    /// What failed and what to do.
+    /// The failure and its remedy.
     pub message: String,
     /// Whether there was nothing to deliver.
     pub nothing: bool,
 }
 
-/// What arrived.
+/// The delivered graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Nodes, root and clouds counted.
+    /// The number of nodes, root and clouds included.
     pub nodes: u64,
-    /// Edges.
+    /// The number of edges.
     pub edges: u64,
-    /// Collectors that were left out although they were collected, and why.
+    /// Collectors that were omitted although they were collected, with the reason.
     pub left_out: Vec<(String, String)>,
-    /// Nodes that were kept as the core had them, by collector and account.
+    /// The numbers of nodes that were kept as the core had them, by collector and account.
     pub kept: Vec<(String, String, u64)>,
 }
 
 impl Delivered {
-    /// Records the delivery in the report of its run. A collector that was left out has failed.
+    /// Records the delivery in the report of its run. An omitted collector has failed.
     pub fn record_in(self, report: &mut RunReport) {
         (report.nodes, report.edges) = (self.nodes, self.edges);
         for (cloud, account, kept) in self.kept {
@@ -83,7 +84,7 @@ impl Delivered {
 
 /// A destination of graphs, such as a core or a file.
 pub trait Sink: Send + Sync {
-    /// Its name for messages.
+    /// Returns the sink's name for messages.
     fn name(&self) -> String;
 
     /// Delivers the units of a run, and returns what arrived.
@@ -91,13 +92,13 @@ pub trait Sink: Send + Sync {
     /// A part that could not be collected must stay in the destination as it is.
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>>;
 
-    /// Names what the destination will lose of these accounts because options leave it out, if it can lose anything.
+    /// Logs what the destination will lose of these accounts because options exclude it. `None` if it loses nothing.
     fn announce(&self, _collector: &'static str, _accounts: Vec<String>) -> Option<BoxFuture<'static, ()>> {
         None
     }
 }
 
-/// Sorts units below their collectors. A collector that failed as a whole has none.
+/// Groups units by collector. A collector that failed as a whole has none.
 fn group<'a>(
     collectors: impl Iterator<Item = &'a CollectorReport>,
     units: Vec<(&'static str, CompleteUnit)>,

@@ -1,4 +1,4 @@
-//! Lines of JSON in a file or on standard output, as the cores read them.
+//! JSON lines in a file or on standard output, in the format of the cores.
 
 use std::{
     path::PathBuf,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::collector_api::BoxFuture;
 
-/// Merges and writes to a file or to standard output, as the cores read it.
+/// Merges a graph and writes it to a file or to standard output, in the format of the cores.
 pub struct NdjsonSink {
     /// The opened output; taken by the first delivery.
     pub output: Mutex<Option<OutputFile>>,
@@ -35,7 +35,7 @@ impl Sink for NdjsonSink {
                 return Err(nothing());
             }
             let output = output.ok_or_else(|| failed("the output was written already"))?;
-            // If this is given up, the thread goes on for a while, but what it writes is not in the folder any more.
+            // If the future is dropped, the thread continues for a while, but its file is no longer in the directory.
             let (writing, placing) = output.split();
             let written = blocking(move || {
                 let graph = merge(clouds, ignore_deferred)?;

@@ -1,4 +1,4 @@
-//! Writing a file as a whole or not at all.
+//! Writes a file as a whole or not at all.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,12 +17,12 @@ use nix::{
 use tempfile::{NamedTempFile, TempPath};
 use thiserror::Error;
 
-/// As many links as the system follows.
+/// The limit of links to follow, which is that of the system.
 const MAX_LINKS: usize = 40;
 
-/// How standard output is named in errors.
+/// The name of standard output in errors.
 const STANDARD_OUTPUT: &str = "standard output";
-/// What is wrong with a standard output that was closed at the start.
+/// The error of a standard output that was closed at the start.
 const CLOSED: &str = "it is closed, or is /dev/null without a shell's redirection, so that everything would be lost; redirect it \
                       to a file or a pipe, or give --output FILE";
 
@@ -37,12 +37,12 @@ pub struct OutputError {
     source: io::Error,
 }
 
-/// A file that was found writable and is not written yet.
+/// A file that was checked to be writable and is not written yet.
 ///
 /// A regular file is replaced only when the new content is complete; anything else is written directly.
 #[derive(Debug)]
 pub struct OutputFile {
-    /// As it was given.
+    /// The path as given.
     path: PathBuf,
     target: Target,
 }
@@ -50,17 +50,17 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum Target {
     Direct(File),
-    /// A named pipe, opened when there is something to write: opening it waits for a reader.
+    /// A named pipe. It is opened when there is something to write, because opening waits for a reader.
     Pipe,
-    /// What takes the place of the file at this path.
+    /// The temporary file, and the path that it replaces.
     Replace(NamedTempFile, PathBuf),
 }
 
 impl OutputFile {
-    /// Standard output.
+    /// Opens standard output.
     ///
     /// # Errors
-    /// If it is closed or cannot be written.
+    /// If standard output is closed or cannot be written.
     pub fn stdout() -> Result<Self, OutputError> {
         let path = PathBuf::from(STANDARD_OUTPUT);
         let file = stdout().map_err(|source| OutputError { path: STANDARD_OUTPUT.to_owned(), source })?;
@@ -70,24 +70,24 @@ impl OutputFile {
     /// Checks that the file can be written, before there is something to write.
     ///
     /// # Errors
-    /// If it is a folder, or its folder does not exist or cannot be written.
+    /// If the path is a directory, or its directory does not exist or cannot be written.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
         let target = target(path).map_err(|source| OutputError { path: path.display().to_string(), source })?;
         Ok(Self { path: path.to_owned(), target })
     }
 
-    /// Writes the content. May wait for whoever reads it.
+    /// Writes the content. May wait for a reader.
     ///
     /// # Errors
-    /// If writing fails, such as on a full disk; a regular file is then as it was before.
+    /// If writing fails, such as on a full disk; a regular file is then unchanged.
     pub fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         let (writing, placing) = self.split();
         writing.write(content)?;
         placing.place()
     }
 
-    /// Takes it apart, for content that a thread writes which cannot be stopped: dropping the [`Placing`] ends it
-    /// all the same, and nothing is left behind.
+    /// Splits the file, for content that is written by a thread which cannot be stopped. Dropping the [`Placing`]
+    /// discards the content nevertheless, and leaves no file behind.
     #[must_use]
     pub fn split(self) -> (Writing, Placing) {
         let Self { path, target } = self;
@@ -103,7 +103,7 @@ impl OutputFile {
     }
 }
 
-/// Where the content of an [`OutputFile`] is written to.
+/// The writer of an [`OutputFile`]'s content.
 #[derive(Debug)]
 pub struct Writing {
     path: PathBuf,
@@ -132,16 +132,16 @@ impl Writing {
     }
 }
 
-/// What lets the written content of an [`OutputFile`] count. Dropped, it leaves everything as it was before.
+/// Puts the written content of an [`OutputFile`] into place. Dropping it leaves everything unchanged.
 #[derive(Debug)]
 pub struct Placing {
     path: PathBuf,
-    /// The temporary file, and whose place it takes.
+    /// The temporary file, and the path that it replaces.
     beside: Option<(TempPath, PathBuf)>,
 }
 
 impl Placing {
-    /// Puts the content in its place, in one step.
+    /// Replaces the file in one step.
     ///
     /// # Errors
     /// If the file cannot be replaced.
@@ -164,7 +164,7 @@ fn target(path: &Path) -> io::Result<Target> {
             access(&place, AccessFlags::W_OK)?;
             Ok(Target::Pipe)
         }
-        // Whoever opened it has written to it, or will.
+        // A descriptor of this file is open: its content is kept, and new content is appended.
         Ok(_) if descriptor.is_some() => OpenOptions::new().append(true).open(&place).map(Target::Direct),
         Ok(found) if !found.is_file() => OpenOptions::new().write(true).open(&place).map(Target::Direct),
         Ok(_) => {
@@ -176,14 +176,14 @@ fn target(path: &Path) -> io::Result<Target> {
     }
 }
 
-/// A copy of the descriptor of standard output. The standard library's own takes no notice of errors of a descriptor that
-/// cannot be written to.
+/// Returns a copy of the descriptor of standard output. The standard library's handle ignores errors of a descriptor
+/// that cannot be written to.
 fn stdout() -> io::Result<File> {
     let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let flags = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?);
     match flags & OFlag::O_ACCMODE {
         OFlag::O_RDONLY => Err(io::Error::other("it is open for reading only; redirect it to a file or a pipe")),
-        // The standard library opens /dev/null for reading and writing in the place of a descriptor that is closed at the
+        // The standard library opens /dev/null for reading and writing in place of a descriptor that is closed at the
         // start. A shell opens it for writing only.
         OFlag::O_RDWR if is_null(&file) => Err(io::Error::other(CLOSED)),
         _ => Ok(file),
@@ -198,11 +198,11 @@ fn is_null(file: &File) -> bool {
         && device(file.metadata()) == null
 }
 
-/// Where a path leads. A link is not replaced: the file that it names would stay as it was.
+/// Returns the target of a path. A link is followed, because replacing it would leave the target unchanged.
 fn followed(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        // What an open descriptor leads to may have no name, or one that is gone.
+        // The target of an open descriptor may have no name, or a former one.
         if descriptor(&path).is_some() {
             break;
         }
@@ -212,7 +212,7 @@ fn followed(path: &Path) -> PathBuf {
     path
 }
 
-/// The number of one of our own descriptors, if the path is a name of it.
+/// Returns the number of an open descriptor of this process, if the path is a name of it.
 fn descriptor(path: &Path) -> Option<u32> {
     match path.to_str()? {
         "/dev/stdout" => Some(STDOUT),
@@ -221,17 +221,17 @@ fn descriptor(path: &Path) -> Option<u32> {
     }
 }
 
-/// The folder of a path.
+/// Returns the directory of a path.
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A temporary file in the folder of the target, so that it can take its place in one step.
+/// Creates a temporary file in the directory of the target, so that it can replace the target in one step.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(".ckworker-").permissions(permissions(path)).tempfile_in(folder(path))
 }
 
-/// Those of the file that is replaced, or what a new file usually gets (narrowed by the umask).
+/// Returns the permissions of the file that is replaced, or those of a new file (narrowed by the umask).
 fn permissions(path: &Path) -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |found| found.permissions())
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_behind_links_is_replaced_and_the_links_stay() {
+    fn file_behind_links_is_replaced_and_links_stay() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         let file = folder.path().join("data/graph");
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_itself_is_an_error() {
+    fn link_to_itself_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         symlink(&link, &link).unwrap();
@@ -285,7 +285,7 @@ mod tests {
         let link = folder.path().join("link");
         symlink("/dev/stdout", &link).unwrap();
         for path in [Path::new("/dev/stdout"), Path::new("/dev/fd/1"), Path::new("/proc/self/fd/1"), &link] {
-            // What it leads to is a matter of who runs the test; that it is not opened by its name is not.
+            // The target depends on how the test is run; only the fact that it is not opened by its name is checked.
             let found = target(path);
             assert!(!matches!(found, Ok(Target::Replace(..) | Target::Pipe)), "{}", path.display());
             assert_eq!(found.is_ok(), stdout().is_ok(), "{}", path.display());
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn another_descriptor_is_written_to_where_its_file_ends() {
+    fn file_of_open_descriptor_is_appended_to() {
         use std::os::fd::AsRawFd;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
@@ -304,11 +304,11 @@ mod tests {
     }
 
     #[test]
-    fn a_named_pipe_is_found_writable_at_once_and_written_when_it_is_read() {
+    fn named_pipe_is_accepted_at_once_and_written_when_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // Nobody reads yet.
+        // The pipe has no reader yet.
         let output = OutputFile::create(&path).unwrap();
         let reader = thread::spawn({
             let path = path.clone();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_while_it_is_written_leaves_nothing_behind() {
+    fn abandoned_write_leaves_file_unchanged_and_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("graph");
         fs::write(&path, "from before").unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_takes_the_place_of_what_was_there() {
+    fn new_content_replaces_existing_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("graph");
         fs::write(&path, "from before").unwrap();

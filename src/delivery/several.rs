@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Delivered, Delivery, DeliveryError, Sink};
 use crate::collector_api::BoxFuture;
 
-/// Delivers to each of its sinks, one after the other: each needs memory of its own for what it merges. A sink that fails
-/// does not keep the others from their graph.
+/// Delivers to each of its sinks, one after the other, because each merge needs its own memory. A sink that fails does
+/// not stop the others.
 pub struct SeveralSinks(pub Vec<Arc<dyn Sink>>);
 
 impl Sink for SeveralSinks {
@@ -41,7 +41,7 @@ impl Sink for SeveralSinks {
     }
 }
 
-/// The counts of the first sink, and what any of them left out or kept.
+/// Returns the counts of the first sink, and everything that any sink omitted or kept.
 fn combined(arrived: Vec<Delivered>) -> Delivered {
     let mut arrived = arrived.into_iter();
     let mut first = arrived.next().unwrap_or_default();

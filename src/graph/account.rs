@@ -1,9 +1,9 @@
-//! The graph of one account, for a core in which accounts are replaced one by one.
+//! The graph of one account, for a core that replaces each account on its own.
 //!
-//! It is a merged graph of the account's units alone, below root and cloud. The mark that the core replaces goes from the
-//! cloud to the account, which costs two lines written anew. All others are relayed as they are, but for those that were
-//! completed by what the core knows. Edges to nodes of other accounts become lines that the core resolves when all
-//! accounts have arrived.
+//! The account's units are merged below root and cloud. The mark for replacement moves from the cloud's node to the
+//! account's, which rewrites two lines. All other lines are relayed unchanged, except lines that were completed by the
+//! account's last known state. Edges to nodes of other accounts become lines that the core resolves when all accounts
+//! have arrived.
 
 use std::{collections::HashSet, io, sync::Arc};
 
@@ -18,12 +18,12 @@ use super::{
     spool::{FrozenLines, Spool},
 };
 
-/// The form of time stamps that a core reads without converting.
+/// The format of timestamps that a core reads without conversion.
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 impl MergedGraph {
-    /// The graph of one account of a cloud: the collected part, and parts that were carried over. With `ignore_deferred`,
-    /// edges to nodes of other accounts are left out.
+    /// Returns the graph of one account of a cloud: the collected part, and parts that were carried over. With
+    /// `ignore_deferred`, edges to nodes of other accounts are omitted.
     ///
     /// # Errors
     /// [`MergeError`]; also if the account's own graph is not valid.
@@ -48,7 +48,7 @@ impl MergedGraph {
         Ok(graph)
     }
 
-    /// Takes the mark from the cloud, and adds the deferred edges.
+    /// Removes the mark from the cloud's node, and adds the deferred edges.
     fn unmark_cloud(&mut self, outward: &[u8]) -> io::Result<()> {
         let cloud = self.segments.iter().position(|(lines, range)| *lines == OWN && range.start > 0);
         let cloud = cloud.ok_or_else(|| io::Error::other("the graph has no cloud"))?;
@@ -67,10 +67,10 @@ impl MergedGraph {
     }
 }
 
-/// The lines of root and cloud in a merged graph.
+/// The index of the lines of root and cloud in a merged graph.
 const OWN: usize = 0;
 
-/// Marks the node of an account as the one below which the core replaces everything.
+/// Marks the node of an account: the core replaces everything below that node.
 fn mark_account(unit: &mut CompleteUnit) -> io::Result<()> {
     let Some(account) = unit.account_node() else { return Ok(()) };
     let line = rewritten(&unit.line(account)?, mark)?;
@@ -93,13 +93,13 @@ fn rewritten(line: &[u8], change: impl FnOnce(&mut Map<String, Value>)) -> io::R
 }
 
 fn frozen(bytes: &[u8]) -> io::Result<FrozenLines> {
-    // Two lines and a few edges: nothing that needs a budget.
+    // Two lines and a few edges need no budget.
     let mut lines = Spool::new(u64::MAX).lines();
     lines.append(bytes)?;
     Ok(lines.freeze())
 }
 
-/// The deferred edges of which an end is in another account, as lines.
+/// Returns the deferred edges that have an end in another account, as lines.
 fn outward(unit: &CompleteUnit) -> Vec<u8> {
     if unit.deferred.is_empty() {
         return Vec::new();
@@ -120,7 +120,7 @@ fn outward(unit: &CompleteUnit) -> Vec<u8> {
 fn selector(selector: &Selector) -> Value {
     match selector {
         Selector::Node(id) => json!({ "node_id": NodeId(*id).to_string() }),
-        // A JSON string is quoted as the query language wants it.
+        // A JSON string is quoted as the query language requires.
         Selector::Resource { kind, id } => {
             json!({ "search_criteria": format!("is({kind}) and /reported.id == {}", json!(id)) })
         }

@@ -1,4 +1,4 @@
-//! The graph of one account, as the newer core wants it.
+//! The graph of one account, as the newer core expects it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,7 +17,7 @@ fn node(number: u8, kind: &str, resource: &str) -> Node {
     Node { id: id.0, kind: kind.into(), resource: resource.into(), line: line.to_string().into_bytes().into() }
 }
 
-/// An account in the midst of other nodes, some of them linked to another account.
+/// Returns an account's unit with two more nodes; edges and deferred edges as given.
 fn unit(edges: &[(u8, u8)], deferred: Vec<Deferred>) -> CompleteUnit {
     let account = Account { kind: KIND.into(), id: "one".into(), label: "One".into() };
     let mut store = UnitStore::new(account, &Spool::new(1 << 20));

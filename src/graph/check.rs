@@ -1,27 +1,27 @@
-//! What a graph must be before it is sent: one root, everything below it, no cycle.
+//! Checks of a graph before it is sent: one root, everything below it, no cycle.
 //!
-//! A core answers a cyclic graph after an hour, and a graph with two roots not at all. The checks take time linear in
-//! nodes and edges and no stack, however deep the graph is.
+//! A core rejects a cyclic graph only after an hour, and never responds to a graph with two roots. The checks take time
+//! linear in nodes and edges, and no recursion, however deep the graph is.
 
-/// The edges of a graph by their source; no edge is there twice.
+/// The edges of a graph by their source, without duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Adjacency {
-    /// Where the targets of each source begin; one more than there are nodes.
+    /// The start of each source's targets; one entry more than there are nodes.
     starts: Vec<usize>,
     targets: Vec<u32>,
 }
 
-/// What is wrong with a graph; nodes by number.
+/// A violation of the rules; nodes by number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nodes without predecessor: none, or others than the first node.
+    /// The nodes without predecessor: none, or others than the first node.
     Roots(Vec<u32>),
-    /// Each is a predecessor of the next, and the last of the first.
+    /// The nodes of a cycle: each is a predecessor of the next, and the last of the first.
     Cycle(Vec<u32>),
 }
 
 impl Adjacency {
-    /// Sorts edges by source and drops duplicates. Ends must be below `nodes`.
+    /// Sorts edges by source and drops duplicates. The ends must be below `nodes`.
     pub(super) fn new(nodes: usize, edges: &[(u32, u32)]) -> Self {
         let mut places = vec![0_usize; nodes + 1];
         for (from, _) in edges {
@@ -57,17 +57,17 @@ impl Adjacency {
         Self { starts, targets }
     }
 
-    /// The number of nodes.
+    /// Returns the number of nodes.
     pub(super) fn nodes(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// The number of edges.
+    /// Returns the number of edges.
     pub(super) fn edges(&self) -> usize {
         self.targets.len()
     }
 
-    /// The successors of a node.
+    /// Returns the successors of a node.
     pub(super) fn targets(&self, node: usize) -> &[u32] {
         &self.targets[self.starts[node]..self.starts[node + 1]]
     }
@@ -79,7 +79,7 @@ impl Adjacency {
             open[*to as usize] += 1;
         }
         let roots: Vec<u32> = (0_u32..).zip(&open).filter(|(_, open)| **open == 0).map(|(node, _)| node).collect();
-        // Without any root there is a cycle, which says more.
+        // A graph without any root has a cycle, which is the more useful error.
         if !roots.is_empty() && roots != [0] {
             return Err(Fault::Roots(roots));
         }
@@ -102,7 +102,7 @@ impl Adjacency {
         }
     }
 
-    /// A cycle among the nodes that still have predecessors: walking from any of them to any such predecessor
+    /// Returns a cycle among the nodes that still have predecessors. Walking from any of them to any such predecessor
     /// meets a node again.
     fn cycle(&self, open: &[u32]) -> Vec<u32> {
         let is_open = |node: u32| open[node as usize] > 0;

@@ -1,4 +1,4 @@
-//! A unit with all its nodes, and what it takes in memory.
+//! A unit with all its nodes, and its memory.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,37 +15,37 @@ use super::{
     spool::{FrozenLines, Spool},
 };
 
-/// Why a unit that is said to be done does not count.
+/// The reason why a unit that was reported as done does not count.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Incomplete {
-    /// Something was lost on the way.
+    /// The counts that arrived differ from those that the worker reported.
     #[error("account {account} announced {announced:?} but {received:?} arrived")]
     Counts {
-        /// The account's id.
+        /// The account's ID.
         account: String,
-        /// What the worker counted.
+        /// The counts that the worker reported.
         announced: Counts,
-        /// What arrived.
+        /// The counts that arrived.
         received: Counts,
     },
-    /// There is no node that the others could hang below.
+    /// The unit lacks the account's node, below which all others hang.
     #[error("account {account} came without its node of kind {kind}")]
     NoAccount {
-        /// The account's id.
+        /// The account's ID.
         account: String,
-        /// The kind that its node should have.
+        /// The expected kind of the account's node.
         kind: String,
     },
 }
 
-/// The account that a unit stands for.
+/// The account of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// The kind of its node.
+    /// The kind of the account's node.
     pub kind: String,
-    /// Its id in the cloud.
+    /// The account's ID in the cloud.
     pub id: String,
-    /// Its name for people.
+    /// The account's display name.
     pub label: String,
 }
 
@@ -65,64 +65,64 @@ pub struct CompleteUnit {
     pub(super) deferred: Vec<Deferred>,
     pub(super) texts: HashMap<NodeKey, String>,
     pub(super) is_carried: bool,
-    /// Lines that take the place of those in `lines`, without a line feed, by the number of the node.
+    /// Replaced lines by the number of their node, without line feeds.
     pub(super) patches: BTreeMap<usize, Vec<u8>>,
     pub(super) missing: Vec<Missing>,
-    /// Where each line begins, once one was asked for.
+    /// The start of each line; computed when a line is first read.
     pub(super) starts: OnceLock<Vec<u64>>,
 }
 
 impl CompleteUnit {
-    /// The account that it stands for.
+    /// Returns the unit's account.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Whether it is from an earlier run.
+    /// Whether the unit is from an earlier run.
     #[must_use]
     pub fn is_carried(&self) -> bool {
         self.is_carried
     }
 
-    /// How many nodes it has.
+    /// Returns the number of nodes.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.records.len()
     }
 
-    /// Takes what the unit could not see.
+    /// Takes the records of missing coverage.
     pub fn take_missing(&mut self) -> Vec<Missing> {
         std::mem::take(&mut self.missing)
     }
 
-    /// The kind of a node.
+    /// Returns the kind of a node.
     #[must_use]
     pub fn kind(&self, node: usize) -> &str {
         self.records.kind(node)
     }
 
-    /// The id in the cloud of the resource that a node stands for.
+    /// Returns the ID in the cloud of a node's resource.
     #[must_use]
     pub fn resource(&self, node: usize) -> &str {
         self.records.resource(node)
     }
 
-    /// The ids of its nodes, in the order of their numbers.
+    /// Returns the IDs of all nodes, in the order of their numbers.
     #[must_use]
     pub fn ids(&self) -> &[[u8; 16]] {
         &self.records.ids
     }
 
-    /// Its edges by the ids of their ends, deferred ones left out.
+    /// Returns the edges by the IDs of their ends, deferred ones omitted.
     pub fn edge_ids(&self) -> impl Iterator<Item = ([u8; 16], [u8; 16])> + '_ {
         self.edges.iter().copied()
     }
 
-    /// The line of a node, without its line feed.
+    /// Returns the line of a node, without its line feed.
     ///
     /// # Errors
-    /// If it cannot be read from where it was put.
+    /// If the line cannot be read from the spool.
     pub fn line(&self, node: usize) -> io::Result<Vec<u8>> {
         if let Some(patch) = self.patches.get(&node) {
             return Ok(patch.clone());
@@ -137,7 +137,7 @@ impl CompleteUnit {
         Ok(line)
     }
 
-    /// Gives a node another id. Its line must be changed to the same id.
+    /// Changes the ID of a node. The caller must change the ID in the node's line as well.
     pub fn rename(&mut self, node: usize, id: [u8; 16]) {
         let Some(known) = self.records.ids.get_mut(node) else { return };
         let old = std::mem::replace(known, id);
@@ -150,15 +150,16 @@ impl CompleteUnit {
         }
     }
 
-    /// Gives one node another line, without a line feed. The line stays in memory.
+    /// Replaces the line of one node. The new line has no line feed and stays in memory.
     pub fn patch(&mut self, node: usize, line: Vec<u8>) {
         self.patches.insert(node, line);
     }
 
-    /// Gives nodes other lines, without a line feed, by their numbers. All lines move to a new place in the spool.
+    /// Replaces the lines of nodes, by their numbers; the new lines have no line feed. All lines of the unit move
+    /// within the spool.
     ///
     /// # Errors
-    /// If a line cannot be read, or not be written; the unit is then as before.
+    /// If a line cannot be read or written; the unit is then unchanged.
     pub fn rewrite(&mut self, changed: &BTreeMap<usize, Vec<u8>>, spool: &Spool) -> io::Result<()> {
         if changed.is_empty() {
             return Ok(());
@@ -178,7 +179,7 @@ impl CompleteUnit {
         Ok(())
     }
 
-    /// Where each line begins, and where the last one ends.
+    /// Returns the start of each line, and the end of the last one.
     fn starts(&self) -> &[u64] {
         self.starts.get_or_init(|| {
             let ends = self.records.lengths.iter().scan(0, |end, length| {
@@ -189,7 +190,7 @@ impl CompleteUnit {
         })
     }
 
-    /// The number of the account's node.
+    /// Returns the number of the account's node.
     #[must_use]
     pub fn account_node(&self) -> Option<usize> {
         self.records.find(&self.account.kind, &self.account.id)
@@ -202,7 +203,7 @@ impl CompleteUnit {
         }
     }
 
-    /// The memory that it takes, in bytes; lines are not counted.
+    /// Returns the unit's memory in bytes, lines not counted.
     #[must_use]
     pub fn memory(&self) -> u64 {
         let missing: usize = self.missing.iter().map(missing_bytes).sum();
@@ -210,7 +211,7 @@ impl CompleteUnit {
             as u64
     }
 
-    /// How many nodes it has of each kind.
+    /// Returns the number of nodes by kind.
     #[must_use]
     pub fn nodes_by_kind(&self) -> BTreeMap<String, u64> {
         let mut counts = vec![0; self.records.names.len()];
@@ -220,7 +221,7 @@ impl CompleteUnit {
         self.records.names.iter().cloned().zip(counts).collect()
     }
 
-    /// How many edges it has, deferred ones not counted.
+    /// Returns the number of edges, deferred ones not counted.
     #[must_use]
     pub fn edge_count(&self) -> u64 {
         self.edges.len() as u64

@@ -9,25 +9,25 @@ use bytes::Bytes;
 
 use super::{MergedGraph, NodeId, json};
 
-/// The size of a chunk in bytes; the last one of the nodes and the last of all are smaller.
+/// The size of a chunk in bytes; the last chunk of the nodes and the last one of the edges are smaller.
 pub const CHUNK: usize = 512 * 1024;
 
-/// Room for an edge with two node ids and its line feed.
+/// The size of an edge with two node IDs and its line feed, in bytes.
 const EDGE: usize = 68;
 
-/// The chunks of an export. Reading them again takes another export of the same graph.
+/// The chunks of an export, readable once. Reading the chunks again requires another export of the same graph.
 pub struct Export {
     graph: Arc<MergedGraph>,
     segment: usize,
-    /// How much of the current segment is out.
+    /// The bytes of the current segment that were exported.
     offset: u64,
     node: usize,
-    /// How many edges of the current node are out.
+    /// The edges of the current node that were exported.
     edge: usize,
 }
 
 impl MergedGraph {
-    /// Starts an export, which can be given to another thread. Reading may wait for the disk.
+    /// Starts an export, which may run on another thread. Reading may wait for the disk.
     #[must_use]
     pub fn export(self: &Arc<Self>) -> Export {
         Export { graph: self.clone(), segment: 0, offset: 0, node: 0, edge: 0 }
@@ -36,7 +36,7 @@ impl MergedGraph {
     /// Writes the whole export.
     ///
     /// # Errors
-    /// That the spool cannot be read or `out` cannot be written.
+    /// If the spool cannot be read or `out` cannot be written.
     pub fn write_to(self: &Arc<Self>, out: &mut impl Write) -> io::Result<()> {
         for chunk in self.export() {
             out.write_all(&chunk?)?;
@@ -51,7 +51,7 @@ impl Iterator for Export {
     fn next(&mut self) -> Option<Self::Item> {
         let mut chunk = Vec::with_capacity(CHUNK);
         if let Err(error) = self.push_nodes(&mut chunk) {
-            // Nothing after it would be whole.
+            // The export ends here: a chunk after the error would be incomplete.
             self.segment = self.graph.segments.len();
             self.node = self.graph.edges.nodes();
             return Some(Err(error));

@@ -1,7 +1,7 @@
-//! Node ids, byte for byte as the original made them, so that a core keeps the history of its nodes.
+//! Node IDs, byte for byte those of the Python worker, so that a core keeps the history of its nodes.
 //!
-//! An id is the URL-safe base64, unpadded, of BLAKE2b-128 over the text of a Python tuple of seven strings. The rules of
-//! Python's `repr` are therefore part of the id: which quotes it takes, what it escapes, what it calls printable.
+//! An ID is the URL-safe base64, unpadded, of BLAKE2b-128 over the string of a Python tuple of seven strings. The rules
+//! of Python's `repr` are therefore part of the ID: quotes, escapes and printable characters.
 
 use std::{fmt, fmt::Write, str::FromStr};
 
@@ -11,39 +11,39 @@ use thiserror::Error;
 
 use super::printable::is_printable;
 
-/// What stands for an ancestor that a resource does not have.
+/// The placeholder for an ancestor that a resource does not have.
 pub const UNDEFINED: &str = "undefined";
 
-/// The id of a node: 16 bytes, shown as 22 characters of URL-safe base64.
+/// The ID of a node: 16 bytes, displayed as 22 characters of URL-safe base64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub [u8; 16]);
 
-/// What a node id is made of. Ancestors are given by their ids; [`UNDEFINED`] stands for one that is missing.
+/// The parts of a node ID. Ancestors are given by their IDs; [`UNDEFINED`] replaces a missing ancestor.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
     /// The kind, such as `aws_vpc`.
     pub kind: &'a str,
-    /// The cloud; a cloud node names itself.
+    /// The cloud; for a cloud's node the cloud itself.
     pub cloud: &'a str,
-    /// The account; an account node names itself.
+    /// The account; for an account's node the account itself.
     pub account: &'a str,
-    /// The region; a region node names itself.
+    /// The region; for a region's node the region itself.
     pub region: &'a str,
     /// The zone.
     pub zone: &'a str,
-    /// The resource's id in the cloud.
+    /// The resource's ID in the cloud.
     pub id: &'a str,
     /// The resource's name.
     pub name: Option<&'a str>,
 }
 
-/// A text that is no node id.
+/// A string that is not a node ID.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0:?} is no node id: 22 characters of URL-safe base64 are expected")]
 pub struct InvalidNodeId(pub String);
 
 impl NodeId {
-    /// The id of a resource.
+    /// Returns the ID of a resource.
     #[must_use]
     pub fn of(identity: &Identity<'_>) -> NodeId {
         let Identity { kind, cloud, account, region, zone, id, name } = *identity;
@@ -79,7 +79,7 @@ impl fmt::Debug for NodeId {
 impl FromStr for NodeId {
     type Err = InvalidNodeId;
 
-    /// Accepts only what [`NodeId`]'s `Display` writes.
+    /// Accepts only strings that [`NodeId`]'s `Display` writes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidNodeId(text.to_owned());
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
@@ -87,7 +87,7 @@ impl FromStr for NodeId {
     }
 }
 
-/// Appends `repr(text)` of Python.
+/// Appends Python's `repr(text)`.
 fn push_repr(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn repr_takes_the_quotes_that_python_takes() {
+    fn repr_uses_the_quotes_of_python() {
         assert_eq!(repr("plain"), "'plain'");
         assert_eq!(repr("it's"), "\"it's\"");
         assert_eq!(repr("\"both\" aren't"), r#"'"both" aren\'t'"#);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_display_does_not_write_is_refused() {
+    fn text_not_written_by_display_is_rejected() {
         for text in ["", "root", "TXM91rR24mG18DeK7ljCTR", "TXM91rR24mG18DeK7ljCTQ=", "TXM91rR24mG18DeK7ljC/Q"] {
             assert_eq!(text.parse::<NodeId>(), Err(InvalidNodeId(text.to_owned())));
         }

@@ -1,20 +1,20 @@
-//! Writes JSON straight into a line. A node is written once and never parsed again, so this is all that is needed.
+//! Writes JSON directly into a line. Lines are not parsed again, so no reader is needed.
 
 use std::{fmt::Display, io::Write};
 
-/// Appends what `Display` writes.
+/// Appends the output of `Display`.
 pub(super) fn push_display(out: &mut Vec<u8>, value: impl Display) {
     let written = write!(out, "{value}");
     debug_assert!(written.is_ok(), "writing to memory does not fail");
 }
 
-/// Appends a finite number so that it is read back as a number with a fraction.
+/// Appends a finite number in a form that is read back as a float.
 pub(super) fn push_float(out: &mut Vec<u8>, number: f64) {
-    // `Debug` keeps the `.0` and takes an exponent for the very large and very small.
+    // `Debug` keeps the `.0` and uses an exponent for very large and very small numbers.
     push_display(out, format_args!("{number:?}"));
 }
 
-/// Appends text as a JSON string; all that need not be escaped stays as it is.
+/// Appends a JSON string. Escapes only the characters that JSON requires.
 pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -46,7 +46,7 @@ pub(super) fn push_key(out: &mut Vec<u8>, key: &str) {
     out.push(b':');
 }
 
-/// Appends items between two brackets, separated by commas.
+/// Appends items in brackets, separated by commas.
 pub(super) fn push_separated<T>(
     out: &mut Vec<u8>,
     open: u8,

@@ -1,7 +1,7 @@
-//! The model: all kinds in the form in which a core learns them.
+//! The model: all kinds in the form that a core expects.
 //!
-//! A core that once knows a kind keeps it. The Python worker sends the kinds of all its plugins, enabled or not, and so
-//! does ckworker.
+//! A core never forgets a kind. The Python worker sends the kinds of all its plugins, enabled or not, and so does
+//! ckworker.
 
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ struct Path<'a> {
     path: &'a [&'a str],
 }
 
-/// Returns the kinds of a schema as a JSON list, ordered by name; always the same bytes.
+/// Returns the kinds of a schema as a JSON list, ordered by name. The bytes are always the same.
 ///
 /// # Errors
 /// If a kind cannot be written as JSON.
@@ -37,7 +37,7 @@ pub fn model_json(schema: &Schema) -> Result<Vec<u8>, SchemaError> {
     json(schema.kinds().map(|kind| model_kind(kind, |_| true)))
 }
 
-/// Returns the same without properties that a kind inherits from its bases: the newer core rejects these.
+/// Returns the same list without properties that a kind inherits from its bases, because the newer core rejects these.
 ///
 /// # Errors
 /// If a kind cannot be written as JSON.
@@ -51,7 +51,7 @@ fn json<'a>(kinds: impl Iterator<Item = ModelKind<'a>>) -> Result<Vec<u8>, Schem
         .map_err(|error| SchemaError::Malformed { plugin: "all".to_owned(), reason: error.to_string() })
 }
 
-/// Whether a base of a kind, near or far, has this property.
+/// Whether a direct or indirect base of a kind has this property.
 fn inherits(schema: &Schema, kind: &Kind, name: &str) -> bool {
     let mut bases = kind.bases.iter().filter_map(|base| schema.kind(base));
     bases.any(|base| base.own.iter().any(|field| field.name == name) || inherits(schema, base, name))

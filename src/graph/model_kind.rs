@@ -1,32 +1,32 @@
-//! The types of fields in the model, and which values they accept.
+//! The types of fields in the model, and the values that they accept.
 
 use super::{timestamp, value::Value};
 
-/// Which values a field takes.
+/// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelKind {
-    /// Text.
+    /// A string.
     Text,
-    /// Whole numbers.
+    /// A whole number.
     Int,
-    /// Numbers.
+    /// A number.
     Float,
     /// True or false.
     Bool,
     /// A point in time.
     Time,
-    /// A length of time, which only the core computes.
+    /// A duration, which only the core computes.
     Duration,
-    /// Anything.
+    /// Any value.
     Any,
-    /// Lists.
+    /// A list.
     List(Box<ModelKind>),
-    /// Maps with keys of text.
+    /// A map with string keys.
     Map(Box<ModelKind>),
 }
 
 impl ModelKind {
-    /// Reads the form of the model, such as `string[]`; `None` if the form is unknown.
+    /// Parses the model's notation, such as `string[]`; `None` if the notation is unknown.
     #[must_use]
     pub fn parse(text: &str) -> Option<ModelKind> {
         let boxed = |inner: &str| ModelKind::parse(inner).map(Box::new);
@@ -48,7 +48,7 @@ impl ModelKind {
         })
     }
 
-    /// Whether a value is of this kind. Nothing at all is of any kind, and a whole number is a number.
+    /// Whether a value is of this type. Null is of any type, and a whole number is a number.
     #[must_use]
     pub fn accepts(&self, value: &Value) -> bool {
         match (self, value) {
@@ -65,7 +65,7 @@ impl ModelKind {
         }
     }
 
-    /// Reads a value of this kind from JSON; `None` if the JSON is not of this kind. Times are strings in JSON.
+    /// Reads a value of this type from JSON; `None` if the JSON is not of this type. Times are strings in JSON.
     #[must_use]
     pub fn read(&self, value: &serde_json::Value) -> Option<Value> {
         use serde_json::Value as Json;

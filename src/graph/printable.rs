@@ -1,6 +1,6 @@
-//! Which characters Python calls printable. Written by `scripts/python_repr.py` with Unicode 14.0.0 (Python 3.11).
+//! Python's printable characters. Written by `scripts/python_repr.py` with Unicode 14.0.0 (Python 3.11).
 
-/// Whether Python's `str.isprintable` holds for this character.
+/// Whether Python's `str.isprintable` returns true for this character.
 pub(super) fn is_printable(character: char) -> bool {
     let code = u32::from(character);
     FLIPS.partition_point(|flip| *flip <= code).is_multiple_of(2)

@@ -1,4 +1,4 @@
-//! A node under construction, and how it becomes a finished line.
+//! A node under construction, and its finished line.
 
 use thiserror::Error;
 use worker_proto::{Failure, FailureKind, Node};
@@ -11,16 +11,17 @@ use super::{
     value::Value,
 };
 
-/// The longest line, line feed included, that both cores read. Core 2.0 refuses the whole upload for a longer one.
+/// The longest line that both cores read, line feed included, in bytes. Core 2.0 rejects the whole upload for a longer
+/// line.
 pub const MAX_LINE: usize = 131_072;
 
-/// The tag whose value, if it is a timestamp, is exported instead of the time of creation.
+/// The tag whose value replaces the time of creation, if the value is a timestamp.
 const CTIME_TAG: &str = "cloudkeeper:ctime";
 
-/// Why a resource cannot become a node. None is retryable; the caller records a gap and goes on.
+/// The reason why a resource cannot become a node. None of them is retryable; the caller records a gap and continues.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ResourceError {
-    /// The kind has no such field.
+    /// The kind does not have this field.
     #[error("kind {kind} has no field {field}")]
     UnknownField {
         /// The kind.
@@ -28,19 +29,19 @@ pub enum ResourceError {
         /// The field.
         field: String,
     },
-    /// The value is not of the field's kind.
+    /// The value is not of the field's type.
     #[error("field {field} of kind {kind} takes {wanted}, not {given}")]
     WrongType {
         /// The kind.
         kind: String,
         /// The field.
         field: String,
-        /// What the field takes, as the model writes it.
+        /// The field's type in the model's notation.
         wanted: String,
-        /// The type of the value that was given.
+        /// The type of the given value.
         given: &'static str,
     },
-    /// The value has no form in JSON that a core reads: NaN, an infinity, a year outside 1 to 9999.
+    /// The value has no JSON form that a core reads: NaN, an infinity, a year outside 1 to 9999.
     #[error("field {field} of kind {kind} was given a number or a time that cannot be written")]
     NotWritable {
         /// The kind.
@@ -48,35 +49,36 @@ pub enum ResourceError {
         /// The field.
         field: String,
     },
-    /// The line is longer than a core reads; the node must be left out, or the core refuses all of them.
+    /// The line exceeds the cores' limit. The node must be omitted, or the core rejects the whole graph.
     #[error("{kind} {id} is {length} bytes long, above the {MAX_LINE} that a core reads")]
     TooLong {
         /// The kind.
         kind: String,
-        /// The resource's id.
+        /// The resource's ID.
         id: String,
-        /// The length of its line in bytes, line feed included.
+        /// The length of the line in bytes, line feed included.
         length: usize,
     },
 }
 
 impl From<ResourceError> for Failure {
-    /// For collectors to which a resource that does not fit is a fault of their own.
+    /// Treats an invalid resource as a bug of the collector.
     fn from(error: ResourceError) -> Self {
         Failure { kind: FailureKind::Internal, message: error.to_string() }
     }
 }
 
-/// Where a resource lives: the ids of its ancestors, [`UNDEFINED`](super::UNDEFINED) for those that it does not have.
+/// The location of a resource: the IDs of its ancestors, [`UNDEFINED`](super::UNDEFINED) for missing ones.
 ///
-/// A resource that is itself a cloud, an account, a region or a zone takes the place of the respective ancestor.
+/// A resource that is a cloud, an account, a region or a zone replaces the respective ancestor by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// The cloud, that is the collector's name.
+    /// The cloud, which is the collector's name.
     pub cloud: &'a str,
     /// The account.
     pub account: &'a str,
-    /// The region in which it was collected; AWS's global resources have the id of the region that stands for it.
+    /// The region in which the resource was collected. AWS's global resources have the ID of the region that represents
+    /// them.
     pub region: &'a str,
     /// The zone.
     pub zone: &'a str,
@@ -89,7 +91,7 @@ pub struct Resource<'s> {
     id: String,
     name: Option<String>,
     tags: Vec<(String, Value)>,
-    /// By the field's place in the kind; `None` takes the default.
+    /// Values by the field's place in the kind; `None` for the default.
     values: Vec<Option<Value>>,
     cleaned: bool,
     phantom: bool,
@@ -99,7 +101,7 @@ pub struct Resource<'s> {
 }
 
 impl<'s> Resource<'s> {
-    /// A resource with all fields at their defaults, named after its id.
+    /// Creates a resource with all fields at their defaults, named after its ID.
     #[must_use]
     pub fn new(kind: &'s Kind, id: impl Into<String>) -> Self {
         let id = id.into();
@@ -117,25 +119,25 @@ impl<'s> Resource<'s> {
         }
     }
 
-    /// Its kind.
+    /// Returns the resource's kind.
     #[must_use]
     pub fn kind(&self) -> &'s Kind {
         self.kind
     }
 
-    /// Its id in the cloud.
+    /// Returns the resource's ID in the cloud.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Names it.
+    /// Sets the name.
     pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Adds a tag, or replaces the one of the same key.
+    /// Adds a tag, or replaces the tag with the same key.
     pub fn tag(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
         let (key, value) = (key.into(), Value::Text(value.into()));
         match self.tags.iter_mut().find(|(known, _)| *known == key) {
@@ -145,7 +147,7 @@ impl<'s> Resource<'s> {
         self
     }
 
-    /// Sets a field. [`Value::Null`] leaves it out, whatever its default. `id` cannot be set again.
+    /// Sets a field. [`Value::Null`] omits the field, whatever its default. `id` cannot be set again.
     ///
     /// # Errors
     /// [`ResourceError::UnknownField`], [`ResourceError::WrongType`], [`ResourceError::NotWritable`].
@@ -176,14 +178,14 @@ impl<'s> Resource<'s> {
         Ok(self)
     }
 
-    /// The value that a field has now, set or by default; not for `id`, `name` and `tags`.
+    /// Returns the value of a field, set or default; not for `id`, `name` and `tags`.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&Value> {
         let position = self.kind.position(field)?;
         self.values.get(position)?.as_ref().or_else(|| self.kind.fields.get(position).map(|field| &field.default))
     }
 
-    /// The value of a tag.
+    /// Returns the value of a tag.
     #[must_use]
     pub fn tag_value(&self, key: &str) -> Option<&str> {
         self.tags.iter().find_map(|(known, value)| match value {
@@ -192,37 +194,37 @@ impl<'s> Resource<'s> {
         })
     }
 
-    /// Whether no cleanup may touch it.
+    /// Sets whether cleanups must not touch the resource.
     pub fn protected(&mut self, protected: bool) -> &mut Self {
         self.protected = protected;
         self
     }
 
-    /// Whether it stands for nothing that can be deleted; by default what the kind says.
+    /// Sets whether the resource stands for nothing that can be deleted; the kind has the default.
     pub fn phantom(&mut self, phantom: bool) -> &mut Self {
         self.phantom = phantom;
         self
     }
 
-    /// Whether it is already gone in the cloud.
+    /// Sets whether the resource is already deleted in the cloud.
     pub fn cleaned(&mut self, cleaned: bool) -> &mut Self {
         self.cleaned = cleaned;
         self
     }
 
-    /// Whether the next cleanup shall delete it.
+    /// Sets whether the next cleanup deletes the resource.
     pub fn clean(&mut self, clean: bool) -> &mut Self {
         self.clean = clean;
         self
     }
 
-    /// Whether the core replaces all that it has below this node.
+    /// Sets whether the core replaces everything that it has below this node.
     pub fn replace(&mut self, replace: bool) -> &mut Self {
         self.replace = replace;
         self
     }
 
-    /// The id that it has in this scope.
+    /// Returns the node ID of the resource in this scope.
     #[must_use]
     pub fn node_id(&self, scope: &Scope<'_>) -> NodeId {
         let own = |base: &str, other| if self.kind.is_a(base) { self.id.as_str() } else { other };
@@ -237,7 +239,7 @@ impl<'s> Resource<'s> {
         })
     }
 
-    /// Computes the node id and writes the line.
+    /// Computes the node ID and writes the line.
     ///
     /// # Errors
     /// [`ResourceError::TooLong`].

@@ -1,4 +1,4 @@
-//! Lines as the original wrote them.
+//! Lines as the Python worker wrote them.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -27,8 +27,8 @@ fn line(node: &Node) -> Json {
     serde_json::from_slice(&node.line).unwrap()
 }
 
-/// Ancestors as the original had them while it collected: each node's account and region come from its shortest way up,
-/// in which it is always met by what contains it and not by what is merely related to it.
+/// Finds ancestors as the Python worker did during collection: account and region of a node are those on its shortest
+/// way to the root. On that way the node is reached from its container, not from merely related nodes.
 struct Ancestors {
     nodes: HashMap<String, Json>,
     parents: HashMap<String, Vec<String>>,
@@ -63,7 +63,7 @@ impl Ancestors {
     }
 }
 
-/// Takes a recorded node apart and builds it again.
+/// Parses a recorded node and builds it again.
 fn rebuild(node: &Json, ancestors: &Ancestors) -> Node {
     let reported = node["reported"].as_object().unwrap();
     let kind = kind(reported["kind"].as_str().unwrap());
@@ -95,10 +95,10 @@ fn every_recorded_node_is_written_again_with_its_id() {
 }
 
 #[test]
-fn fields_keep_the_order_and_the_form_of_the_original() {
+fn fields_keep_order_and_form_of_python_worker() {
     let recorded = GOLDEN.lines().find(|line| line.contains("\"kind\": \"aws_ec2_instance\"")).unwrap();
     let node = rebuild(&serde_json::from_str(recorded).unwrap(), &Ancestors::read());
-    // No text in this line has a colon or a comma followed by a blank.
+    // No string in this line has a colon or a comma followed by a space.
     let compact = recorded.replace(": ", ":").replace(", ", ",");
     assert_eq!(String::from_utf8_lossy(&node.line), compact);
 }

@@ -1,8 +1,8 @@
-//! Kinds as data: what a kind is derived from, which fields it exports in which order, and their defaults.
+//! Kinds as data: bases, exported fields in their order, and defaults.
 //!
-//! `base.json` has the kinds that all others are derived from; each cloud brings a file of its own. A kind in a file has
-//! only its own fields, in the order of the model; inherited fields follow from its bases by the rules of Python's
-//! dataclasses, as does the order of fields in an export.
+//! `base.json` has the kinds that all others are derived from; each cloud has a file of its own. A kind in a file has
+//! only its own fields, in the order of the model. Inherited fields, and the order of fields in an export, follow from
+//! the bases by the rules of Python's dataclasses.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,31 +27,31 @@ pub struct KindFile {
     pub json: &'static str,
 }
 
-/// An error in the kinds. Only an unknown kind can meet a caller: a test reads all files.
+/// An error in the kinds. Callers can meet only an unknown kind, because a test reads all files.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SchemaError {
-    /// There is no kind of this name.
+    /// There is no kind with this name.
     #[error("there is no kind named {0}")]
     UnknownKind(String),
-    /// A file is not what is expected.
+    /// A file is malformed.
     #[error("the kinds of {plugin} cannot be read: {reason}")]
     Malformed {
         /// The plugin.
         plugin: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A kind has a base that does not exist, or its bases cannot be put in order.
+    /// A kind has an unknown base, or its bases cannot be put in order.
     #[error("the bases of kind {0} are unknown or contradict each other")]
     Bases(String),
-    /// A field's kind is not known.
+    /// The type of a field is unknown.
     #[error("field {field} of kind {kind} has the unknown kind {model_kind}")]
     FieldKind {
         /// The kind.
         kind: String,
         /// The field.
         field: String,
-        /// Its kind as written.
+        /// The type as written in the file.
         model_kind: String,
     },
 }
@@ -68,45 +68,45 @@ pub struct Schema {
     kinds: BTreeMap<&'static str, Kind>,
 }
 
-/// A kind with all that it inherits.
+/// A kind with everything that it inherits.
 #[derive(Debug)]
 pub struct Kind {
-    /// Its name in the model, such as `aws_ec2_instance`.
+    /// The name in the model, such as `aws_ec2_instance`.
     pub fqn: &'static str,
-    /// The class that the original had, part of a node's metadata.
+    /// The class in the Python worker, part of a node's metadata.
     pub python_type: &'static str,
-    /// What it is derived from directly.
+    /// The direct bases.
     pub bases: Vec<&'static str>,
-    /// Whether its nodes stand for nothing that costs or can be deleted, such as a quota.
+    /// Whether nodes of this kind, such as a quota, stand for nothing that has a price or can be deleted.
     pub phantom: bool,
-    /// Whether it has no nodes of its own.
+    /// Whether the kind has no nodes of its own.
     pub is_abstract: bool,
-    /// All fields that its nodes export, in the order of export.
+    /// All fields that nodes export, in the order of export.
     pub fields: Vec<Arc<Field>>,
-    /// The properties that it adds to the model, synthetic ones included.
+    /// The properties that the kind adds to the model, synthetic ones included.
     pub own: Vec<Arc<Field>>,
-    /// How states of the cloud are translated, by the name of the map.
+    /// The translations of the cloud's states, by the name of the map.
     pub status_maps: HashMap<&'static str, HashMap<&'static str, &'static str>>,
-    /// Itself and all that it is derived from, nearest first.
+    /// The kind and all its bases, nearest first.
     ancestry: Vec<&'static str>,
 }
 
 /// A field of a kind.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name.
+    /// The field's name.
     pub name: &'static str,
-    /// Its kind as the model writes it, such as `dictionary[string, string]`.
+    /// The type in the model's notation, such as `dictionary[string, string]`.
     pub kind: &'static str,
-    /// What values it takes.
+    /// The parsed type.
     pub model_kind: ModelKind,
-    /// The value of a node that does not set it; [`Value::Null`] if it is then left out.
+    /// The value of a node that does not set the field; [`Value::Null`] if the field is then omitted.
     pub default: Value,
-    /// Whether the core refuses nodes without it.
+    /// Whether the core rejects nodes without this field.
     pub required: bool,
-    /// A text for people, mostly empty.
+    /// A description for users, mostly empty.
     pub description: &'static str,
-    /// The path of the property that the core computes it from, if no node has it.
+    /// The path of the property from which the core computes the field, if nodes do not have it.
     pub synthetic: Option<Vec<&'static str>>,
 }
 
@@ -139,13 +139,13 @@ impl Schema {
         Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
 
-    /// A kind by name.
+    /// Returns a kind by name.
     #[must_use]
     pub fn kind(&self, fqn: &str) -> Option<&Kind> {
         self.kinds.get(fqn)
     }
 
-    /// A kind that the caller cannot do without.
+    /// Returns a kind that the caller requires.
     ///
     /// # Errors
     /// [`SchemaError::UnknownKind`].
@@ -153,33 +153,33 @@ impl Schema {
         self.kind(fqn).ok_or_else(|| SchemaError::UnknownKind(fqn.to_owned()))
     }
 
-    /// All kinds, ordered by name.
+    /// Returns all kinds, ordered by name.
     pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.kinds.values()
     }
 }
 
 impl Kind {
-    /// Whether it is this kind or derived from it.
+    /// Whether this is the given kind or derived from it.
     #[must_use]
     pub fn is_a(&self, base: &str) -> bool {
         self.ancestry.contains(&base)
     }
 
-    /// Translates a state of the cloud; what the map does not know is `unknown`.
+    /// Translates a state of the cloud; a state that the map lacks becomes `unknown`.
     #[must_use]
     pub fn map_status<'k>(&'k self, map: &str, value: &str) -> &'k str {
         self.status_maps.get(map).and_then(|map| map.get(value)).copied().unwrap_or("unknown")
     }
 
-    /// The place of a field in [`Kind::fields`].
+    /// Returns the index of a field in [`Kind::fields`].
     #[must_use]
     pub fn position(&self, field: &str) -> Option<usize> {
         self.fields.iter().position(|known| known.name == field)
     }
 }
 
-/// A kind as its file has it.
+/// A kind as written in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKind {
@@ -197,7 +197,7 @@ struct RawKind {
     status_maps: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
 
-/// A field as its file has it.
+/// A field as written in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawField {
@@ -266,13 +266,13 @@ impl RawField {
 }
 
 impl Field {
-    /// Whether nodes have it as a value of their own: neither computed by the core nor the kind's name.
+    /// Whether nodes export the field: neither computed by the core nor the kind's name.
     fn is_exported(&self) -> bool {
         self.synthetic.is_none() && self.name != "kind"
     }
 }
 
-/// The kind and all it is derived from in Python's order of method resolution; `None` if there is none.
+/// Returns the kind and all its bases in Python's method resolution order; `None` if there is no such order.
 fn linearize(fqn: &'static str, raw: &Raw) -> Option<Vec<&'static str>> {
     let kind = raw.get(fqn)?;
     let mut lists: Vec<Vec<&'static str>> =

@@ -4,7 +4,7 @@
 
 use super::*;
 
-/// Kinds of a cloud.
+/// The kinds of an invented cloud.
 const CLOUD: KindFile = KindFile {
     plugin: "x",
     json: r#"[{"fqn":"x_resource","python_type":"","bases":["resource"],"abstract":true},

@@ -1,7 +1,7 @@
-//! Where lines wait for the upload: in memory while there is room, in a temporary file after that.
+//! Storage of lines until the upload: in memory, and above a limit in a temporary file.
 //!
-//! All units of a run share one budget. A unit that would exceed it moves its own lines to a temporary file, which has
-//! no name and vanishes with its last descriptor, however the process ends.
+//! All units of a run share one budget. A unit that would exceed the budget moves its lines to a temporary file. The
+//! file has no name and disappears with its last descriptor, however the process ends.
 
 use std::{
     io::{self, Write},
@@ -15,10 +15,10 @@ use std::{
 
 use tempfile::{SpooledData, SpooledTempFile};
 
-/// The bytes that are copied at a time.
+/// The size of a copied block in bytes.
 const COPIED: u64 = 256 * 1024;
 
-/// The memory that the lines of a run may take. Cloning is cheap, and clones share it.
+/// The memory budget for the lines of a run. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Spool {
     limit: u64,
@@ -27,37 +27,37 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// A budget of so many bytes, and the system's temporary folder; with 0 every line goes to a file.
+    /// Creates a budget in bytes with the system's temporary directory. With 0 every line goes to a file.
     #[must_use]
     pub fn new(limit: u64) -> Self {
         Self::in_folder(limit, std::env::temp_dir())
     }
 
-    /// A budget of so many bytes, and the folder for what is above it.
+    /// Creates a budget in bytes with a directory for the lines above it.
     #[must_use]
     pub fn in_folder(limit: u64, folder: impl Into<PathBuf>) -> Self {
         Self { limit, folder: folder.into(), used: Arc::default() }
     }
 
-    /// Where the files are.
+    /// Returns the directory of the files.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Room for the lines of one unit.
+    /// Creates the storage for the lines of one unit.
     pub(super) fn lines(&self) -> Lines {
         let file = SpooledTempFile::new_in(usize::MAX, &self.folder);
         Lines { file, written: 0, share: Share { spool: self.clone(), bytes: 0 } }
     }
 
-    /// How many bytes are in memory now.
+    /// Returns the number of bytes in memory.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 }
 
-/// The part of the budget that one unit takes; given back when it is dropped.
+/// The part of the budget that one unit takes; released when dropped.
 #[derive(Debug)]
 struct Share {
     spool: Spool,
@@ -65,7 +65,7 @@ struct Share {
 }
 
 impl Share {
-    /// Takes more; whether the budget is then exceeded.
+    /// Takes more bytes. Returns whether the budget is then exceeded.
     fn take(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         self.spool.used.fetch_add(bytes, Ordering::Relaxed) + bytes > self.spool.limit
@@ -83,7 +83,7 @@ impl Drop for Share {
     }
 }
 
-/// Lines that are being written.
+/// Lines under construction.
 #[derive(Debug)]
 pub(super) struct Lines {
     file: SpooledTempFile,
@@ -92,7 +92,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Appends bytes, best many at once: in a file each call is a write.
+    /// Appends bytes. In a file each call is a write, so callers should append many bytes at once.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let length = bytes.len() as u64;
         if !self.file.is_rolled() && self.share.take(length) {
@@ -104,23 +104,23 @@ impl Lines {
         Ok(())
     }
 
-    /// How many bytes were appended.
+    /// Returns the number of appended bytes.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
 
-    /// The folder of the file, if it comes to one.
+    /// Returns the directory of the file, should a file be needed.
     pub(super) fn folder(&self) -> &Path {
         self.share.spool.folder()
     }
 
-    /// Ends writing.
+    /// Completes the lines.
     pub(super) fn freeze(self) -> FrozenLines {
         FrozenLines { data: self.file.into_inner(), length: self.written, _share: self.share }
     }
 }
 
-/// Lines that are complete and can be read by several readers at any place.
+/// Complete lines, readable at any offset by several readers.
 #[derive(Debug)]
 pub(super) struct FrozenLines {
     data: SpooledData,

@@ -1,7 +1,7 @@
-//! What the supervisor keeps of one unit: lines in the spool, ids, kinds and resource ids in columns.
+//! The supervisor's copy of one unit: lines in the spool; IDs, kinds and resource IDs in columns.
 //!
-//! Invariant: nodes reach a [`MergedGraph`](super::MergedGraph) only through a [`CompleteUnit`], and there is one only if
-//! the unit said that it is done and its counts match. A store that is dropped leaves nothing behind.
+//! Invariant: nodes reach a [`MergedGraph`](super::MergedGraph) only through a [`CompleteUnit`], which exists only if
+//! the worker reported the unit as done with matching counts. A dropped store leaves nothing behind.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,11 +21,11 @@ use super::{
     spool::{Lines, Spool},
 };
 
-/// The largest number of kinds in a unit, and the longest name of one in bytes: far more than any cloud has.
+/// The limits of kinds in a unit, and of a kind's name in bytes: far more than any cloud has.
 const MAX_KINDS: usize = 4096;
 const MAX_KIND: usize = 256;
 
-/// Why something of a unit cannot be kept. The unit is lost; a full disk loses the next ones too.
+/// The reason why a part of a unit cannot be stored. The unit is lost; a full disk loses the next units as well.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The temporary file cannot be written.
@@ -34,29 +34,29 @@ pub enum StoreError {
          or name another folder in TMPDIR"
     )]
     Spool {
-        /// The account's id.
+        /// The account's ID.
         account: String,
-        /// The folder.
+        /// The directory.
         folder: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line of a node has a line feed in it and would be two.
+    /// The line of a node contains a line feed and would become two lines.
     #[error("the line of {kind} {resource} in account {account} has a line feed")]
     LineFeed {
-        /// The account's id.
+        /// The account's ID.
         account: String,
         /// The node's kind.
         kind: String,
-        /// The node's resource id.
+        /// The node's resource ID.
         resource: String,
     },
-    /// Names that cannot be those of kinds.
+    /// The names cannot be names of kinds.
     #[error(
         "account {account} has more than {MAX_KINDS} kinds of nodes, or one with a name of more than {MAX_KIND} bytes"
     )]
     Kinds {
-        /// The account's id.
+        /// The account's ID.
         account: String,
     },
 }
@@ -69,17 +69,17 @@ pub struct UnitStore {
     lines: Lines,
     edges: Vec<(NodeKey, NodeKey)>,
     deferred: Vec<Deferred>,
-    /// The bytes of the texts in deferred edges.
+    /// The size of the strings in deferred edges, in bytes.
     deferred_texts: usize,
-    /// Ids that are no node ids, by their hash; only carried nodes have such.
+    /// IDs that are not node IDs, by their hash; only carried nodes have such IDs.
     texts: HashMap<NodeKey, String>,
     missing: Vec<Missing>,
-    /// The memory that `missing` takes, in bytes.
+    /// The memory of `missing` in bytes.
     missing_bytes: usize,
 }
 
 impl UnitStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new(account: Account, spool: &Spool) -> Self {
         Self {
@@ -95,10 +95,10 @@ impl UnitStore {
         }
     }
 
-    /// Keeps a batch of nodes.
+    /// Stores a batch of nodes.
     ///
     /// # Errors
-    /// [`StoreError`]; the store must then be dropped.
+    /// [`StoreError`]; the caller must then drop the store.
     pub fn nodes(&mut self, nodes: &[Node]) -> Result<(), StoreError> {
         let bytes = nodes.iter().map(|node| node.line.len() + 1).sum();
         let mut batch = Vec::with_capacity(bytes);
@@ -111,25 +111,25 @@ impl UnitStore {
         self.append(&batch)
     }
 
-    /// Keeps a batch of edges.
+    /// Stores a batch of edges.
     pub fn edges(&mut self, edges: &EdgeList) {
         self.edges.extend(edges.iter());
     }
 
-    /// Keeps edges to nodes of other units.
+    /// Stores edges to nodes of other units.
     pub fn deferred(&mut self, edges: Vec<Deferred>) {
         self.deferred_texts += texts(&edges);
         self.deferred.extend(edges);
     }
 
-    /// Keeps what the unit could not see.
+    /// Stores records of missing coverage.
     pub fn missing(&mut self, missing: Vec<Missing>) {
         self.missing_bytes += missing.iter().map(missing_bytes).sum::<usize>();
         self.missing.extend(missing);
     }
 
-    /// The memory that it takes, in bytes. Lines are not counted: they have a budget of their own and go to a file
-    /// beyond it.
+    /// Returns the memory in bytes. Lines are not counted: the spool has a budget for them and moves the rest to a
+    /// file.
     #[must_use]
     pub fn memory(&self) -> u64 {
         (size_of::<Self>()
@@ -138,23 +138,23 @@ impl UnitStore {
             + self.missing_bytes) as u64
     }
 
-    /// The bytes of its lines.
+    /// Returns the size of the lines in bytes.
     #[must_use]
     pub fn line_bytes(&self) -> u64 {
         self.lines.written()
     }
 
-    /// What arrived so far.
+    /// Returns the counts of what arrived.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let (nodes, edges, deferred) = (self.records.len(), self.edges.len(), self.deferred.len());
         Counts { nodes: nodes as u64, edges: edges as u64, deferred: deferred as u64 }
     }
 
-    /// Ends the unit, if all arrived that was sent.
+    /// Completes the unit, if the counts match.
     ///
     /// # Errors
-    /// [`Incomplete`]; what was kept is gone.
+    /// [`Incomplete`]; the stored nodes are then dropped.
     pub fn complete(self, announced: Counts) -> Result<CompleteUnit, Incomplete> {
         let received = self.counts();
         if announced != received {
@@ -200,9 +200,9 @@ impl UnitStore {
     }
 }
 
-/// An account that could not be collected, or a part of one, as the core has it from an earlier run.
+/// The last known state of an account, or of a part of one, that could not be collected.
 ///
-/// Its ids are text: a core also keeps nodes whose ids this version would not make.
+/// IDs are strings: a core also keeps nodes whose IDs this version would not make.
 #[derive(Debug)]
 pub struct CarriedStore {
     store: UnitStore,
@@ -210,16 +210,16 @@ pub struct CarriedStore {
 }
 
 impl CarriedStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new(account: Account, spool: &Spool) -> Self {
         Self { store: UnitStore::new(account, spool), batch: Vec::new() }
     }
 
-    /// Keeps a node; its line must have the same id.
+    /// Stores a node; its line must have the same ID.
     ///
     /// # Errors
-    /// [`StoreError`]; the store must then be dropped.
+    /// [`StoreError`]; the caller must then drop the store.
     pub fn node(&mut self, id: &str, kind: &str, resource: &str, line: &[u8]) -> Result<(), StoreError> {
         let key = self.key(id);
         self.store.push(&mut self.batch, key, kind, resource, line)?;
@@ -229,24 +229,24 @@ impl CarriedStore {
         Ok(())
     }
 
-    /// Keeps an edge; ends that are not among the nodes of any unit are dropped when units are merged.
+    /// Stores an edge. The merge drops edges whose ends are not among the nodes of any unit.
     pub fn edge(&mut self, from: &str, to: &str) {
         let edge = (self.key(from), self.key(to));
         self.store.edges.push(edge);
     }
 
-    /// Ends the account.
+    /// Completes the account.
     ///
     /// # Errors
-    /// [`StoreError`] if the last lines cannot be kept; `Ok(Err(Incomplete))` if the account's node is missing.
+    /// [`StoreError`] if the last lines cannot be stored; `Ok(Err(Incomplete))` if the account's node is missing.
     pub fn complete(self) -> Result<Result<CompleteUnit, Incomplete>, StoreError> {
         Ok(self.part()?.with_account())
     }
 
-    /// Ends a part of an account whose node another unit has.
+    /// Completes a part of an account whose node is in another unit.
     ///
     /// # Errors
-    /// [`StoreError`] if the last lines cannot be kept.
+    /// [`StoreError`] if the last lines cannot be stored.
     pub fn part(mut self) -> Result<CompleteUnit, StoreError> {
         self.flush()?;
         Ok(self.store.freeze(true))
@@ -267,7 +267,7 @@ impl CarriedStore {
     }
 }
 
-/// The key of a node by its id, and whether it is the hash of a text that is no node id.
+/// Returns the key of a node, and whether the key is the hash of an ID that is not a node ID.
 #[must_use]
 pub fn node_key(id: &str) -> ([u8; 16], bool) {
     match id.parse() {

@@ -1,17 +1,17 @@
-//! Points in time in the form that both cores read: ISO 8601 with an offset.
+//! Timestamps in the form that both cores read: ISO 8601 with an offset.
 
 use std::io::Write;
 
 use time::{Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Iso8601};
 
-/// Whether the year has four digits, which is all that ISO 8601 and the cores know.
+/// Whether the year has four digits, as ISO 8601 and the cores require.
 pub(super) fn is_writable(time: OffsetDateTime) -> bool {
     (1..=9999).contains(&time.year())
 }
 
-/// Reads an ISO 8601 timestamp or date; without an offset it is UTC.
+/// Reads an ISO 8601 timestamp or date; UTC without an offset.
 pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
-    // Python takes any character between date and time, and a blank is what people write.
+    // Python accepts any character between date and time, and people write a space.
     let text = match text.as_bytes().get(10) {
         Some(b' ') => format!("{}T{}", text.get(..10)?, text.get(11..)?),
         _ => text.to_owned(),
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
         .filter(|time| is_writable(*time))
 }
 
-/// Appends it as JSON text in Python's `isoformat`: microseconds only if there are any.
+/// Appends a JSON string in the format of Python's `isoformat`: microseconds only if there are any.
 pub(super) fn push(out: &mut Vec<u8>, time: OffsetDateTime) {
     let (year, month, day) = time.to_calendar_date();
     let (hour, minute, second, micro) = time.to_hms_micro();

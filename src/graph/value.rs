@@ -7,26 +7,26 @@ use super::{json, timestamp};
 /// A value of a node's field. Numbers keep their type: `Int(4)` is written as `4`, `Float(4.0)` as `4.0`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Nothing: the field is left out.
+    /// No value: the field is omitted.
     Null,
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// A number. NaN and the infinities are refused, as JSON has none.
+    /// A number. NaN and the infinities are rejected, as JSON has none.
     Float(f64),
-    /// Text.
+    /// A string.
     Text(String),
-    /// A point in time, written with its offset.
+    /// A timestamp, written with its offset.
     Time(OffsetDateTime),
     /// A list.
     List(Vec<Value>),
-    /// A map, in this order.
+    /// A map, in the order of insertion.
     Map(Vec<(String, Value)>),
 }
 
 impl Value {
-    /// Its type for error texts.
+    /// Returns the type's name for errors.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Value {
         }
     }
 
-    /// Whether it can be written: no number that JSON does not have, no year that ISO 8601 does not have.
+    /// Whether the value can be written: no number that JSON lacks, no year that ISO 8601 lacks.
     pub(super) fn is_writable(&self) -> bool {
         match self {
             Value::Float(number) => number.is_finite(),
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// Appends its JSON.
+    /// Appends the value as JSON.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.extend_from_slice(b"null"),

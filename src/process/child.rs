@@ -14,50 +14,50 @@ use super::reaper;
 /// The time after which the owner stops waiting for a killed process.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a worker is stopped by its supervisor.
+/// The reason why the supervisor stops a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StopReason {
-    /// The collector's time is over.
+    /// The deadline of the collector has passed.
     Deadline,
-    /// The supervisor is ending.
+    /// The supervisor is stopping.
     Shutdown,
-    /// The worker said something that is not the protocol.
+    /// The worker sent an invalid or unexpected frame.
     Protocol,
-    /// The worker said nothing for too long.
+    /// The worker sent no frame for too long.
     Silence,
     /// The worker ran, but its job made no progress.
     Stalled,
-    /// The worker was never ready.
+    /// The worker did not complete the handshake in time.
     Handshake,
-    /// The worker sent more than a unit may have.
+    /// The worker sent more than the limits of a unit.
     Excess,
-    /// What the worker sent could not be kept in the temporary folder.
+    /// The worker's lines could not be written to the temporary directory.
     Spool,
-    /// The worker needed more memory than it may have, and ended.
+    /// The worker exceeded its memory limit and ended.
     Memory,
-    /// Nobody waits for it: the rest of its collector failed, or its operations were given up.
+    /// The result is not needed: the rest of the collector failed, or the operations were cancelled.
     Abandoned,
-    /// One of its operations was not over when it had to be.
+    /// An operation did not end within its time.
     Overdue,
     /// The worker's session in the supervisor panicked.
     InternalError,
 }
 
 impl StopReason {
-    /// Whether another worker may do better with the same work.
+    /// Whether another worker may succeed with the same job.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Protocol | Self::Silence | Self::Stalled | Self::Handshake | Self::Overdue | Self::InternalError => {
                 true
             }
-            // There is no time, or nobody who waits; or the work is too much for any worker.
+            // There is no time left, the result is not needed, or the job exceeds the limits of any worker.
             Self::Deadline | Self::Shutdown | Self::Abandoned => false,
             Self::Excess | Self::Spool | Self::Memory => false,
         }
     }
 
-    /// The reason as a label of a metric.
+    /// Returns the reason as a label of a metric.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -96,14 +96,14 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// How a worker process ended.
+/// The end of a worker process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
-    /// By itself with this exit code.
+    /// The process exited with this code.
     Code(i32),
-    /// By this signal.
+    /// The process was killed by this signal.
     Signal(i32),
-    /// It could not be reaped in time; the kernel will do it.
+    /// The process could not be reaped in time; the kernel reaps it later.
     Lost,
 }
 
@@ -131,7 +131,7 @@ impl From<ExitStatus> for ExitReason {
     }
 }
 
-/// A worker process. Dropping it kills its group; [`stop`](Self::stop) and [`wait`](Self::wait) also reap it.
+/// A worker process. Dropping it kills its group; [`stop`](Self::stop) and [`wait`](Self::wait) also reap the process.
 #[derive(Debug)]
 pub struct WorkerProcess {
     child: Child,
@@ -145,27 +145,27 @@ impl WorkerProcess {
         Self { child, group: Pid::from_raw(pid), ended: pid == 0 }
     }
 
-    /// Its process id, which is also that of its group.
+    /// Returns the process ID, which is also the ID of the group.
     #[must_use]
     pub fn pid(&self) -> u32 {
         u32::try_from(self.group.as_raw()).unwrap_or_default()
     }
 
-    /// Waits until it ends by itself; what is left of its group is killed.
+    /// Waits for the process to exit, then kills the rest of its group.
     pub async fn wait(&mut self) -> ExitReason {
         let status = self.child.wait().await;
         self.after_exit();
         status.map_or(ExitReason::Lost, ExitReason::from)
     }
 
-    /// TERM to the group, `grace`, KILL to the group; then reaps.
+    /// Sends TERM to the group, waits for `grace`, sends KILL to the group, and reaps the process.
     pub async fn stop(&mut self, grace: Duration) -> ExitReason {
         if self.ended {
             return self.wait().await;
         }
         if !grace.is_zero() {
             self.signal(Signal::SIGTERM);
-            // A stopped process acts on TERM only once it continues.
+            // A stopped process handles TERM only after it continues.
             self.signal(Signal::SIGCONT);
             if let Ok(status) = timeout(grace, self.child.wait()).await {
                 self.after_exit();

@@ -1,20 +1,23 @@
-//! Open files of the supervisor: what the system allows, and how many workers that is enough for.
+//! The limit of open files, and the number of workers that the limit allows.
 
 use std::{fs, io};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 
-/// Descriptors that one worker process takes in the supervisor. It holds three: the socket of its frames, the pipe of its
-/// standard error and the handle of the process. The fourth is for the connection that fetches its credentials.
+/// The descriptors that one worker process takes in the supervisor. Three are open during its life: the socket of its
+/// frames, the pipe of its standard error and the handle of the process. The fourth is for the connection that fetches
+/// its credentials.
 pub const PER_WORKER: usize = 4;
-/// Descriptors that a start of a worker takes in passing: the worker's ends of socket and pipe, and std's pipe for errors.
+/// The descriptors that are open while a worker starts: its ends of socket and pipe, and the standard library's pipe
+/// for errors.
 const STARTING: usize = 6;
-/// Descriptors of the supervisor itself: runtime, signals, log, connections to the core and to the cloud, temporary files.
+/// The descriptors of the supervisor itself: runtime, signals, log, connections to the core and to the cloud, temporary
+/// files.
 const OWN: usize = 48;
-/// The fewest with which the supervisor starts at all: its own, and those of one worker.
+/// The smallest number of descriptors: those of the supervisor itself and of one worker.
 pub const FEWEST: usize = OWN + STARTING + PER_WORKER;
-/// The part of the limit that clients of the web endpoint may take is one in this number.
+/// The divisor of the limit: clients of the web endpoint take at most this part.
 const WEB_PART: usize = 8;
 
 /// The system allows too few open files.
@@ -28,34 +31,34 @@ pub struct TooFew {
     open: usize,
 }
 
-/// How many files this process may open.
+/// The descriptors that this process may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     limit: usize,
-    /// Open already, such as what was inherited.
+    /// The descriptors that are open at the start, such as inherited ones.
     open: usize,
 }
 
 impl Descriptors {
-    /// Raises the number of open files to what the system allows.
+    /// Raises the limit of open files to the system's maximum.
     ///
     /// # Errors
-    /// If that is too few for the supervisor and one worker.
+    /// If the limit is too low for the supervisor and one worker.
     pub fn raise() -> Result<Self, TooFew> {
         let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok((soft, hard)) if soft < hard => match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
                 Ok(()) => hard,
-                // The soft limit holds then, and is said with the pool that it allows.
+                // The soft limit remains; it is reported with the pool that it allows.
                 Err(_) => soft,
             },
             Ok((soft, _)) => soft,
-            // A system without the limit has none.
+            // Without this limit the number is not bounded.
             Err(_) => u64::MAX,
         };
         let open = match fs::read_dir("/proc/self/fd") {
-            // Reading the folder has a descriptor of its own.
+            // Reading the directory takes a descriptor of its own.
             Ok(entries) => entries.count().saturating_sub(1),
-            // The limit is reached, or there is no /proc and only the usual three are known.
+            // The limit is reached, or there is no /proc and only the three standard streams are known.
             Err(error) if is_used_up(&error) => usize::try_from(limit).unwrap_or(usize::MAX),
             Err(_) => 3,
         };
@@ -67,25 +70,25 @@ impl Descriptors {
         if limit.saturating_sub(open) < FEWEST { Err(TooFew { limit, open }) } else { Ok(self) }
     }
 
-    /// The most open files.
+    /// Returns the limit of open files.
     #[must_use]
     pub fn limit(self) -> usize {
         self.limit
     }
 
-    /// How many of them clients of the web endpoint may take, at most `usual`.
+    /// Returns the number of descriptors that clients of the web endpoint may take, at most `usual`.
     #[must_use]
     pub fn for_web(self, usual: usize) -> usize {
         ((self.limit - self.open) / WEB_PART).min(usual)
     }
 
-    /// The limit that so many worker processes need, beside clients that take `web`.
+    /// Returns the limit that this number of worker processes requires, in addition to clients that take `web`.
     #[must_use]
     pub fn needed(self, workers: usize, web: usize) -> usize {
         self.open + OWN + STARTING + web + workers.saturating_mul(PER_WORKER)
     }
 
-    /// How many worker processes there may be at the same time, at least one, beside clients that take `web`.
+    /// Returns the number of worker processes at the same time, at least one, in addition to clients that take `web`.
     #[must_use]
     pub fn workers(self, web: usize) -> usize {
         let free = (self.limit - self.open).saturating_sub(OWN + STARTING + web);
@@ -93,7 +96,7 @@ impl Descriptors {
     }
 }
 
-/// Whether a file could not be opened because too many are open.
+/// Whether an error is caused by too many open files.
 fn is_used_up(error: &io::Error) -> bool {
     matches!(nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default()), nix::errno::Errno::EMFILE)
 }

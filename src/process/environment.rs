@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Names passed on as they are.
+/// The names of variables that are passed on unchanged.
 const NAMES: &[&str] = &[
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -21,7 +21,7 @@ const NAMES: &[&str] = &[
     "no_proxy",
 ];
 
-/// The part of `vars` that a worker may see.
+/// Returns the part of `vars` that a worker may see.
 pub fn allowed(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
     vars.filter(|(name, _)| is_allowed(name)).collect()
 }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_cloud_come_with_the_credentials_only() {
+    fn settings_of_clouds_are_passed_with_credentials_only() {
         for name in ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_CA_BUNDLE", "AWS_PROFILE", "REQUESTS_CA_BUNDLE"] {
             assert!(!is_allowed(OsStr::new(name)), "{name}");
         }

@@ -19,22 +19,22 @@ use thiserror::Error;
 /// The preference of the kernel's out-of-memory killer for a worker over its supervisor (-1000 to 1000).
 const OOM_SCORE_ADJ: &str = "500";
 
-/// A worker could not take over its descriptors.
+/// A worker could not set up its streams.
 #[derive(Debug, Error)]
 pub enum GuardError {
     /// The process was not started by a supervisor.
     #[error("`ckworker worker` is started by ckworker itself; it cannot be started by hand")]
     NotAWorker,
-    /// The system refused.
+    /// The system rejected a call.
     #[error("cannot set up the streams of a worker: {0}")]
     System(#[from] io::Error),
 }
 
-/// Moves the socket of the frames from descriptors 0 and 1 to a private one, so that neither a stray print nor a
+/// Moves the socket of the frames from descriptors 0 and 1 to a private descriptor, so that neither a stray print nor a
 /// library can write into a frame: 0 becomes an empty pipe, 1 becomes standard error.
 ///
 /// # Errors
-/// If the process was not started by a supervisor, or the system refuses a descriptor.
+/// If the process was not started by a supervisor, or the system rejects a call.
 pub fn take_frames() -> Result<UnixStream, GuardError> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -54,7 +54,7 @@ pub fn take_frames() -> Result<UnixStream, GuardError> {
 
 /// Makes the kernel kill this worker when its supervisor exits or memory runs out, and disables core dumps.
 ///
-/// Failures are ignored: the end of the frame stream ends a worker in any case.
+/// Failures are ignored: a worker ends in any case when the frame stream ends.
 pub fn restrain() {
     let parent = getppid();
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
@@ -62,12 +62,13 @@ pub fn restrain() {
         std::process::exit(i32::from(worker_proto::EXIT_ORPHANED));
     }
     let _ = prctl::set_no_new_privs();
-    // Before the process becomes undumpable, which takes its files under /proc away from an ordinary user.
+    // Written before the process becomes undumpable, which denies an ordinary user access to the process's files under
+    // /proc.
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
     forbid_core_dumps();
 }
 
-/// Sets the name in process lists, which is `exe` after a start through `/proc`.
+/// Sets the name in process lists, which after a start through `/proc` is `exe`.
 pub fn take_name() {
     let _ = prctl::set_name(c"ckworker");
 }
@@ -78,7 +79,7 @@ pub fn forbid_core_dumps() {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
-/// Limits what this process can allocate, in bytes; 0 leaves it as it is.
+/// Limits the memory that this process can allocate, in bytes; 0 sets no limit.
 pub fn limit_memory(bytes: u64) {
     if bytes > 0 {
         let hard = getrlimit(Resource::RLIMIT_DATA).map_or(bytes, |(_, hard)| hard.min(bytes));
@@ -88,7 +89,7 @@ pub fn limit_memory(bytes: u64) {
     }
 }
 
-/// Whether this process was started with a signal ignored, as `nohup` does with SIGHUP.
+/// Whether this process was started with a signal ignored, as `nohup` ignores SIGHUP.
 #[must_use]
 pub fn ignores(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

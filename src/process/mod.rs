@@ -2,23 +2,22 @@
 //!
 //! # Theory of operation
 //!
-//! A worker is this very binary, started again through `/proc/self/exe` with the hidden command `worker`. The
-//! standard library spawns it without a copy of the parent's memory as long as nothing is asked to run between fork and
-//! exec; so everything else (limits, death signal, moving descriptors) is done by the child itself, first thing in
-//! [`guard`].
+//! A worker is the same binary, started again through `/proc/self/exe` with the hidden command `worker`. The standard
+//! library spawns a process without a copy of the parent's memory, provided that nothing runs between fork and exec. So
+//! the child itself does everything else first, in [`guard`]: limits, death signal, moving descriptors.
 //!
-//! The frames go over one socket pair, which is the child's standard input and output. Both ends are close-on-exec, so
-//! no other child holds them, and the child sees the end of the stream as soon as the supervisor lets go of it.
+//! The frames use one socket pair, which is the child's standard input and output. Both ends are close-on-exec, so no
+//! other child holds them, and the child reads the end of the stream as soon as the supervisor closes its end.
 //!
-//! A [`WorkerProcess`] owns its child: the child leads its own process group, dropping the owner kills the group, and
-//! nobody else waits for the child's pid. What a worker leaves behind outside of its group is adopted by the
-//! supervisor and swept by [`reaper`].
+//! A [`WorkerProcess`] owns its child. The child leads its own process group, dropping the owner kills the group, and
+//! only the owner waits for the child. The supervisor adopts processes that a worker leaves behind outside its group,
+//! and [`reaper`] kills and reaps them.
 //!
 //! # Invariants
 //!
 //! * every child is a group leader and is owned by exactly one value;
 //! * the group is signalled only while its leader is not yet reaped, or directly afterwards;
-//! * no environment variable reaches a child that is not on the list in [`environment`].
+//! * no environment variable reaches a child unless the list in [`environment`] has it.
 
 mod child;
 pub mod descriptors;

@@ -1,9 +1,9 @@
-//! Processes that are not ours to own: what workers leave behind, and what PID 1 inherits in a container.
+//! Processes without an owner: those that workers leave behind, and those that PID 1 inherits in a container.
 //!
-//! A worker's descendant that left its group survives the group's end and is adopted by the supervisor, which is a
-//! "subreaper". [`sweep`] finds such processes among the direct children by exclusion: everything that is not
-//! registered as a worker and not in the supervisor's own process group, where helpers are that a library started and
-//! waits for (such as a `credential_process`). Workers themselves are never waited for here.
+//! A descendant of a worker that left the group survives the end of the group. The supervisor, a "subreaper", adopts
+//! the descendant. [`sweep`] finds such processes among the direct children by exclusion: everything that is neither
+//! registered as a worker nor in the supervisor's own process group. That group has helpers that a library started and
+//! waits for, such as a `credential_process`. Nothing here waits for workers.
 
 use std::{
     collections::HashSet,
@@ -26,12 +26,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How long killed processes may take to be gone.
+/// The timeout for killed processes to exit.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Between two looks at them.
+/// The pause between two sweeps.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// The pids of living workers. Spawning holds the lock, so that a sweep never sees a worker that is not yet listed.
+/// The PIDs of living workers. Spawning holds the lock, so that a sweep never sees an unregistered worker.
 static WORKERS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 
 /// Makes this process adopt the orphans among its descendants.
@@ -49,7 +49,7 @@ pub fn adopt_orphans() {
 )]
 pub struct NoProcesses(io::Error);
 
-/// Checks that the processes of this system can be seen.
+/// Checks that the system lists processes.
 ///
 /// # Errors
 /// If there is no `/proc`.
@@ -57,13 +57,13 @@ pub fn check() -> Result<(), NoProcesses> {
     fs::read_dir("/proc/self/task").map(drop).map_err(NoProcesses)
 }
 
-/// Whether orphans come to this process because it asked for them, and not because it is PID 1.
+/// Whether this process receives orphans as a subreaper, and not as PID 1.
 #[must_use]
 pub fn is_subreaper() -> bool {
     !is_init() && prctl::get_child_subreaper().unwrap_or(false)
 }
 
-/// Whether this process is PID 1, such as in a container, and has to reap what others leave.
+/// Whether this process is PID 1, as in a container, and has to reap the processes that others leave behind.
 #[must_use]
 pub fn is_init() -> bool {
     std::process::id() == 1
@@ -84,10 +84,10 @@ pub(super) fn forget(worker: Pid) {
     }
 }
 
-/// Reaps adopted processes that have ended. With `kill_living`, also tells those to end that still run: right for a
-/// process that adopts only its own descendants, wrong for PID 1, which inherits those of others.
+/// Reaps adopted processes that have exited. With `kill_living`, also kills those that still run. That is right for a
+/// process that adopts only its own descendants, and wrong for PID 1, which inherits those of others.
 ///
-/// Answers how many were found; one that was killed is found again until it has ended.
+/// Returns the number of processes that were found. A killed process is found again until it has exited.
 pub fn sweep(kill_living: bool) -> usize {
     let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let is_worker = |pid: &i32| workers.as_ref().is_some_and(|workers| workers.contains(pid));
@@ -97,7 +97,7 @@ pub fn sweep(kill_living: bool) -> usize {
     for &pid in &orphans {
         let pid = Pid::from_raw(pid);
         if kill_living {
-            // One that has just ended is reaped below all the same.
+            // A process that has just exited is reaped below all the same.
             let _ = kill(pid, Signal::SIGKILL);
         }
         let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
@@ -105,7 +105,7 @@ pub fn sweep(kill_living: bool) -> usize {
     orphans.len()
 }
 
-/// Sweeps until nothing is left that workers left behind, at most for [`SWEEP`].
+/// Sweeps until no process is left that workers left behind, for at most [`SWEEP`].
 pub async fn sweep_all() {
     let deadline = Instant::now() + SWEEP;
     while is_subreaper() && sweep(true) > 0 && Instant::now() < deadline {
@@ -113,15 +113,15 @@ pub async fn sweep_all() {
     }
 }
 
-/// The process group of a process, also of one that has ended and was not waited for.
+/// Returns the process group of a process, which may have exited without being reaped.
 fn group(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may have blanks and parentheses of its own.
+    // The name, in parentheses, may contain spaces and parentheses.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(2)?.parse().ok()
 }
 
-/// The direct children of all threads of this process.
+/// Returns the direct children of all threads of this process.
 fn children() -> Vec<i32> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     let lists = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

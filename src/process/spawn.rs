@@ -17,17 +17,17 @@ use tokio::{
 
 use super::{child::WorkerProcess, environment, reaper};
 
-/// What is started as a worker.
+/// The command of a worker.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub args: Vec<OsString>,
 }
 
 impl Program {
-    /// This binary itself, also if its file was replaced or removed since it was started.
+    /// Returns this binary, even if its file was replaced or removed since the start.
     #[must_use]
     pub fn this() -> Self {
         Self { path: ITSELF.into(), args: vec!["worker".into()] }
@@ -36,7 +36,7 @@ impl Program {
     /// Checks that this binary can be started as a worker.
     ///
     /// # Errors
-    /// If it cannot be found by way of `/proc`.
+    /// If the binary cannot be found through `/proc`.
     pub fn check() -> Result<(), NoProgram> {
         match File::open(ITSELF) {
             Ok(_) => Ok(()),
@@ -45,7 +45,7 @@ impl Program {
     }
 }
 
-/// The path of the running binary, also if its file was replaced or removed.
+/// The path of the running binary, even if its file was replaced or removed.
 const ITSELF: &str = "/proc/self/exe";
 
 /// Worker processes cannot be started on this system.
@@ -56,7 +56,7 @@ const ITSELF: &str = "/proc/self/exe";
 )]
 pub struct NoProgram(io::Error);
 
-/// A worker could not be started. Retried, as most reasons (too many processes, no memory) pass.
+/// A worker could not be started. Retried, because most reasons (too many processes, no memory) are transient.
 #[derive(Debug, Error)]
 #[error("cannot start a worker process: {step}: {source}")]
 pub struct SpawnError {
@@ -69,16 +69,16 @@ pub struct SpawnError {
 pub struct Spawned {
     /// The owner of the process.
     pub process: WorkerProcess,
-    /// The frames in both directions.
+    /// The socket for frames in both directions.
     pub frames: UnixStream,
-    /// What it prints.
+    /// The standard error.
     pub stderr: Option<ChildStderr>,
 }
 
 /// Starts a worker in a process group of its own. Needs a tokio runtime.
 ///
 /// # Errors
-/// If the system refuses descriptors, memory or processes.
+/// If the system lacks descriptors, memory or processes.
 pub fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     let at = |step| move |source| SpawnError { step, source };
     let (ours, theirs) = StdStream::pair().map_err(at("socket pair"))?;
@@ -95,7 +95,7 @@ pub fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
         .process_group(0)
         .kill_on_drop(true);
     let mut child = reaper::register_spawn(|| command.spawn()).map_err(at("spawn"))?;
-    // The command keeps its copies of the child's end open; end of stream needs them closed.
+    // The command holds copies of the child's end. The stream ends only after they are closed.
     drop(command);
     let stderr = child.stderr.take();
     let process = WorkerProcess::new(child);

@@ -1,9 +1,9 @@
 //! Limits the log lines that peers cause, and counts the lines that it suppresses.
 //!
-//! A peer is whatever sends something to ckworker: the core, a client of the web endpoint, a worker. An event that a peer
-//! can cause names it in the field `peer`; the log does not show this field. Each place in the code, or each job where the
-//! line is about one, has its own token bucket. Suppressed lines are reported by one line after a second, later once a
-//! minute, and counted in `ckworker_log_lines_suppressed_total`.
+//! A peer is any sender of data to ckworker: the core, a client of the web endpoint, a worker. An event that a peer can
+//! cause names the peer in the field `peer`, which the log does not show. Each place in the code, or each job where the
+//! line is about a job, has its own token bucket. Suppressed lines are reported in one line after a second, later once
+//! a minute, and counted in `ckworker_log_lines_suppressed_total`.
 
 use std::{
     collections::HashMap,
@@ -29,29 +29,29 @@ use super::{
 
 /// The field of an event that names the peer.
 pub(super) const PEER: &str = "peer";
-/// Buckets that are kept; the lines of further jobs share one bucket for each peer.
+/// The limit of buckets; the lines of further jobs share one bucket for each peer.
 const MAX_BUCKETS: usize = 1024;
-/// From the first suppressed line to the first report.
+/// The time from the first suppressed line to the first report.
 const FIRST_REPORT: Duration = Duration::from_secs(1);
-/// Between two reports about the same place.
+/// The time between two reports about the same place.
 const NEXT_REPORT: Duration = Duration::from_secs(60);
-/// The longest part of a suppressed line that a report repeats, in bytes.
+/// The length limit of the part of a suppressed line that a report repeats, in bytes.
 const MAX_SAMPLE: usize = 200;
 
-/// The lines that a peer may cause in one place.
+/// The log lines that a peer may cause in one place.
 struct Budget {
     peer: &'static str,
-    /// Lines that may come at once.
+    /// The number of lines that may come at once.
     burst: f64,
-    /// Lines per second in the long run.
+    /// The long-term rate, in lines per second.
     rate: f64,
 }
 
-/// All peers. An unknown one has the budget of the first.
+/// All peers. An unknown peer has the budget of the first.
 const BUDGETS: [Budget; 4] = [
-    // Faults of the core: frames that cannot be used, connections that end.
+    // Faults of the core: invalid frames, connections that end.
     Budget { peer: "core", burst: 20.0, rate: 1.0 / 60.0 },
-    // Actions and tasks of the core, each of which is one line or two.
+    // Actions and tasks of the core, each with one line or two.
     Budget { peer: "work", burst: 200.0, rate: 1.0 },
     // Clients of the web endpoint.
     Budget { peer: "client", burst: 20.0, rate: 1.0 / 60.0 },
@@ -59,7 +59,7 @@ const BUDGETS: [Budget; 4] = [
     Budget { peer: "worker", burst: 200.0, rate: 20.0 },
 ];
 
-/// How many lines were suppressed in this process, by peer.
+/// The number of suppressed lines in this process, by peer.
 static SUPPRESSED: [AtomicU64; BUDGETS.len()] = [const { AtomicU64::new(0) }; BUDGETS.len()];
 
 /// Writes the number of suppressed lines as a metric.
@@ -95,18 +95,18 @@ impl Bucket {
     }
 }
 
-/// Which lines share a bucket.
+/// The lines that share a bucket.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
-    /// All lines of a place in the code.
+    /// All lines of one place in the code.
     Place(Identifier),
-    /// All lines about a job, by the number of the peer's budget.
+    /// All lines about one job, by the index of the peer's budget.
     Job(usize, String),
-    /// All lines of a peer that found no room for a bucket of their own.
+    /// All lines of a peer above the limit of buckets, by the index of the peer's budget.
     Other(usize),
 }
 
-/// One bucket and its suppressed lines.
+/// A bucket and its suppressed lines.
 struct Entry {
     budget: usize,
     bucket: Bucket,
@@ -137,7 +137,7 @@ impl Suppressed {
     }
 }
 
-/// What is to be logged about suppressed lines of one place or job.
+/// A report about the suppressed lines of one place or job.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) level: Level,
@@ -146,19 +146,19 @@ pub(super) struct Report {
     pub(super) text: String,
 }
 
-/// Decides about each event whether it is logged.
+/// Decides for each event whether it is logged.
 #[derive(Default)]
 pub(super) struct Limiter(Mutex<Buckets>);
 
 #[derive(Default)]
 struct Buckets {
     entries: HashMap<Key, Entry>,
-    /// When the next report is due, if anything was suppressed.
+    /// When the next report is due; `None` if nothing was suppressed.
     due: Option<Instant>,
 }
 
 impl Limiter {
-    /// Whether an event is to be logged now. Counts it if it is not. Events without a peer always are.
+    /// Whether an event is logged now; counts a suppressed one. An event without a peer is always logged.
     pub(super) fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
         if event.metadata().fields().field(PEER).is_none() {
             return true;
@@ -182,7 +182,7 @@ impl Limiter {
         false
     }
 
-    /// Takes the reports that are due, or all that there are.
+    /// Takes the reports that are due, or all of them.
     pub(super) fn reports(&self, now: Instant, all: bool) -> Vec<Report> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !all && buckets.due.is_none_or(|due| now < due) {
@@ -195,7 +195,7 @@ impl Limiter {
     }
 }
 
-/// The entry of a key. Full buckets are forgotten when there are too many.
+/// Returns the entry of a key. Entries with full buckets are removed when the limit is reached.
 fn entry(entries: &mut HashMap<Key, Entry>, key: Key, budget: usize, now: Instant) -> &mut Entry {
     let mut key = key;
     if entries.len() >= MAX_BUCKETS && !entries.contains_key(&key) {
@@ -219,7 +219,7 @@ impl Entry {
         self.suppressed.is_none() && self.bucket.tokens >= budget.burst
     }
 
-    /// When the suppressed lines are to be reported, if there are any.
+    /// Returns when the suppressed lines are to be reported; `None` if there are none.
     fn due(&self) -> Option<Instant> {
         let first = self.suppressed.as_ref()?.since + FIRST_REPORT;
         Some(self.reported.map_or(first, |reported| first.max(reported + NEXT_REPORT)))
@@ -237,7 +237,7 @@ impl Entry {
     }
 }
 
-/// The fields of an event that decide about its bucket.
+/// The fields of an event that determine its bucket.
 #[derive(Default)]
 struct Named {
     peer: String,

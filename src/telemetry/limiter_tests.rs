@@ -8,7 +8,7 @@ use tracing_subscriber::{Layer, Registry, layer::Context, layer::SubscriberExt};
 
 use super::*;
 
-/// A layer with a clock that the test sets.
+/// A layer whose clock the test sets.
 struct Limited {
     limiter: Arc<Limiter>,
     now: Arc<Mutex<Instant>>,
@@ -24,7 +24,7 @@ impl<S: tracing::Subscriber> Layer<S> for Limited {
     }
 }
 
-/// What a test looks at while events come.
+/// The state that a test inspects while events come.
 struct Watched {
     limiter: Arc<Limiter>,
     now: Arc<Mutex<Instant>>,
@@ -39,7 +39,7 @@ impl Watched {
         now
     }
 
-    /// How many lines passed since the last call.
+    /// Returns the number of lines that passed since the last call.
     fn passed(&self) -> u64 {
         self.passed.swap(0, Ordering::Relaxed)
     }

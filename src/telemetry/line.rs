@@ -1,4 +1,4 @@
-//! A log line that stays one line of bounded length, whatever is written into it.
+//! A log line without line breaks and of bounded length, whatever is written into it.
 
 use std::fmt::{self, Write};
 
@@ -6,10 +6,10 @@ use tracing::field::{Field, Visit};
 
 use super::limiter::PEER;
 
-/// The longest line in bytes, its mark of having been cut not counted.
+/// The length limit of a line in bytes, without the truncation mark.
 pub const MAX_LINE: usize = 8 * 1024;
 
-/// Text without control characters and of bounded length; what is written beyond is counted and dropped.
+/// Text without control characters and of bounded length. Text above the limit is counted and dropped.
 #[derive(Debug, Default)]
 pub struct Line {
     text: String,
@@ -17,7 +17,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// This text as a line.
+    /// Creates a line of this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let mut line = Self::default();
@@ -37,7 +37,7 @@ impl Line {
         }
     }
 
-    /// The line, with a mark if it was cut, without a line feed.
+    /// Returns the line without a line feed, with a mark if it was truncated.
     #[must_use]
     pub fn finish(mut self) -> String {
         if self.cut > 0 {
@@ -47,7 +47,8 @@ impl Line {
     }
 }
 
-/// Control characters can forge lines and drive terminals; so can the marks that reverse the reading direction.
+/// Whether a character can forge lines or control terminals: control characters, and marks that reverse the reading
+/// direction.
 fn is_harmful(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -59,7 +60,7 @@ impl Write for Line {
     }
 }
 
-/// The fields of an event: the message, the job it is about, and the rest as `name=value`.
+/// The fields of an event: the message, the job, and the rest as `name=value`.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) job: String,
@@ -68,14 +69,14 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Reads them from an event.
+    /// Reads the fields of an event.
     pub(super) fn of(event: &tracing::Event<'_>) -> Self {
         let mut fields = Self::default();
         event.record(&mut fields);
         fields
     }
 
-    /// The message with all other fields behind it.
+    /// Returns the message, followed by all other fields.
     pub(super) fn into_text(self) -> String {
         let mut text = self.message;
         text.push(&self.rest.text);

@@ -1,7 +1,7 @@
 //! Log lines of the supervisor: `yy-mm-dd hh:mm:ss|ckworker| INFO|pid|job-or-module  message`, times in UTC.
 //!
-//! The form is the original's, so that what parses its logs parses ours; in the place of a thread's name is the job,
-//! such as `aws/123456789012`, where a line is about one.
+//! The format is that of the Python worker, so that parsers of its logs work. The job, such as `aws/123456789012`,
+//! takes the place of the thread's name in lines about a job.
 
 use std::{
     fs::{File, OpenOptions},
@@ -31,32 +31,32 @@ use super::{
 const TIME: StaticFormatDescription =
     format_description!("[year repr:last_two]-[month]-[day] [hour]:[minute]:[second]");
 
-/// Libraries that are chatty below WARN; prefixes of targets.
+/// Libraries that log much below WARN; prefixes of targets.
 const NOISY: &[&str] =
     &["h2", "hyper", "mio", "reqwest", "rustls", "tokio_tungstenite", "tower", "tungstenite", "want"];
 
-/// Where lines go.
+/// The destination of log lines.
 pub enum Destination {
     /// Standard error.
     Stderr,
-    /// The end of a file, which is made if need be.
+    /// The end of a file, which is created if necessary.
     File(PathBuf),
-    /// Something that shares the terminal, such as a progress display. Gets lines without line feed.
+    /// A function that shares the terminal, such as a progress display. Receives lines without line feeds.
     Display(Box<dyn Fn(&str) + Send + Sync>),
 }
 
-/// Logging could not be set up.
+/// Logging could not be initialized.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file cannot be opened.
     #[error("--logfile {path}: cannot be opened for appending: {source}")]
     File {
-        /// The file.
+        /// The file's path.
         path: String,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Logging was set up before in this process.
+    /// Logging was initialized before in this process.
     #[error("logging is already set up")]
     Again,
 }
@@ -64,7 +64,7 @@ pub enum LogError {
 /// The most verbose levels at which libraries are logged, by prefix of their targets.
 pub type LibraryLevels<'a> = &'a [(&'static str, LevelFilter)];
 
-/// Sets up logging of this process; the most verbose level that is written is `level`.
+/// Initializes logging of this process; `level` is the most verbose level that is written.
 ///
 /// # Errors
 /// If the file cannot be opened, or on a second call.
@@ -94,25 +94,25 @@ impl Log {
         })))
     }
 
-    /// The file that it goes to, if it is one.
+    /// Returns the log's file, if it is one.
     #[must_use]
     pub fn file(&self) -> Option<LogFile> {
         if let Sink::File(file) = &self.0.sink { Some(file.clone()) } else { None }
     }
 
-    /// Logs how many lines were suppressed, for each place where that is due. Each further line of the log does this too;
-    /// a log without further lines needs the call.
+    /// Logs the number of suppressed lines for each place where a report is due. Each further line of the log does so
+    /// too; a log without further lines needs this call.
     pub fn report_suppressed(&self) {
         self.0.report(Instant::now(), false);
     }
 
-    /// Logs how many lines were suppressed and not yet reported. For the end of the process.
+    /// Logs the number of suppressed lines that were not reported yet. For the end of the process.
     pub fn report_all_suppressed(&self) {
         self.0.report(Instant::now(), true);
     }
 }
 
-/// The file that the log goes to. Cloning is cheap.
+/// The file of the log. Cloning is cheap.
 #[derive(Clone)]
 pub struct LogFile(Arc<OpenFile>);
 
@@ -127,10 +127,10 @@ impl LogFile {
         Ok(Self(Arc::new(OpenFile { path, file })))
     }
 
-    /// Opens the file again by its name, after a rotation has moved it away.
+    /// Reopens the file by its name, after a rotation has moved the file away.
     ///
     /// # Errors
-    /// If that fails; the log then goes on in the file that is open.
+    /// If the file cannot be opened; the log is then still written to the old one.
     pub fn reopen(&self) -> Result<(), LogError> {
         let file = open(&self.0.path)?;
         *self.lock() = file;
@@ -142,14 +142,15 @@ impl LogFile {
     }
 }
 
-/// Writes a last sentence to standard error, for a process that ends before or without logging.
+/// Writes an error to standard error, for a process that ends before or without logging.
 pub fn last_words(error: &dyn std::fmt::Display) {
     let line = Line::of(&format!("ckworker: {error}")).finish();
-    // If standard error is gone, nobody can be told.
+    // The error cannot be reported if standard error is closed.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Returns the filter that admits our own modules at `level`, and libraries at WARN or at their own level at most.
+/// Returns the filter that admits ckworker's own modules at `level`, and libraries at WARN or at their own level at
+/// most.
 pub(super) fn filter(level: LevelFilter, libraries: LibraryLevels<'_>) -> Targets {
     let noisy = level.min(LevelFilter::WARN);
     let general = NOISY.iter().map(|target| (*target, noisy));
@@ -157,24 +158,24 @@ pub(super) fn filter(level: LevelFilter, libraries: LibraryLevels<'_>) -> Target
     Targets::new().with_default(level).with_targets(general).with_targets(own)
 }
 
-/// The module without the program's own name.
+/// Returns the module without the crate's name.
 pub(super) fn module(target: &str) -> &str {
     target.strip_prefix("ckworker::").unwrap_or(target)
 }
 
-/// Where finished lines are put.
+/// The destination of finished lines.
 enum Sink {
     Stderr,
     File(LogFile),
     Display(Box<dyn Fn(&str) + Send + Sync>),
 }
 
-/// Writes lines, within the limits of those who cause them.
+/// Writes lines, within the limits of the peers that cause them.
 struct Lines {
     sink: Sink,
     pid: u32,
     limiter: Limiter,
-    /// Whether the last line could not be written to the file.
+    /// Whether writing the last line to the file failed.
     is_lost: AtomicBool,
 }
 
@@ -202,7 +203,7 @@ impl Lines {
     }
 
     fn write(&self, mut line: String) {
-        // One write a line keeps lines of several processes apart.
+        // One write for each line keeps the lines of several processes apart.
         match &self.sink {
             Sink::Display(display) => display(&line),
             Sink::File(file) => {
@@ -212,13 +213,13 @@ impl Lines {
             }
             Sink::Stderr => {
                 line.push('\n');
-                // A line that cannot be written to standard error has no other place to go.
+                // A line that cannot be written to standard error is lost.
                 let _ = std::io::stderr().lock().write_all(line.as_bytes());
             }
         }
     }
 
-    /// Says on standard error that the file takes no lines, once until it takes one again.
+    /// Reports on standard error that the file cannot be written, once until a line is written again.
     fn written(&self, file: &LogFile, written: std::io::Result<()>) {
         let was_lost = self.is_lost.swap(written.is_err(), Ordering::Relaxed);
         if let Err(error) = written
@@ -230,7 +231,7 @@ impl Lines {
     }
 }
 
-/// Turns events into lines.
+/// Formats events as lines.
 struct LineLayer(Arc<Lines>);
 
 fn open(path: &Path) -> Result<File, LogError> {
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_heard_from_warn_on() {
+    fn libraries_are_logged_from_warn_on() {
         let noise = || {
             tracing::info!(target: "hyper::proto", "noise");
             tracing::info!(target: "cloud_sdk::retry", "noise");

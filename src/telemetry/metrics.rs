@@ -1,7 +1,7 @@
-//! Counters, gauges and timings of the supervisor and of everything that workers report to it.
+//! Counters, gauges and timings of the supervisor, and those that workers report.
 //!
-//! What has a fixed name and labels from closed sets is here; what is named at run time is in `series`. The names that
-//! the original has are the original's, the others begin with `ckworker_`. `docs/operations.md` lists them.
+//! Metrics with a fixed name and labels from closed sets are here; metrics that are named at run time are in `series`.
+//! Metrics of the Python worker keep their names, the others begin with `ckworker_`. `docs/operations.md` lists them.
 
 use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::report::{CollectorReport, Outcome, RunReport, UnitReport};
 
-/// Accounts of a run that have values of their own; a scraper should not have to swallow more.
+/// The limit of accounts of a run that have values of their own, to bound the response to a scraper.
 const MAX_ACCOUNTS: usize = 1000;
 
 type Labels = Vec<(&'static str, String)>;
@@ -65,7 +65,8 @@ impl Metrics {
         Self::announcing(&[])
     }
 
-    /// Creates metrics that also show the announced ones. Call it when the process starts: it takes the start time.
+    /// Creates metrics that also show the announced ones. Must be called when the process starts, because the start
+    /// time is recorded.
     #[must_use]
     pub fn announcing(announced: &[Announced]) -> Self {
         let mut metrics = Self {
@@ -115,7 +116,7 @@ impl Metrics {
         registry.register("ckworker_frame_bytes", "Bytes of frames from and to workers", self.bytes.clone());
     }
 
-    /// How many jobs are in each state; states that are not named keep their value.
+    /// Sets the number of jobs in each state; states that are not named keep their value.
     pub fn set_jobs(&self, states: &[(&'static str, usize)]) {
         for (state, number) in states {
             let number = i64::try_from(*number).unwrap_or(i64::MAX);
@@ -123,25 +124,25 @@ impl Metrics {
         }
     }
 
-    /// A job is started again.
+    /// Counts a restart of a job.
     pub fn job_restarted(&self, collector: &str) {
         self.restarts.get_or_create(&of_collector(collector)).inc();
     }
 
-    /// A worker ended; the reason is one word from a closed set, such as `finished` or `deadline`.
+    /// Counts the end of a worker; the reason is one word from a closed set, such as `finished` or `deadline`.
     pub fn worker_exited(&self, collector: &str, reason: &str) {
         let labels = vec![("collector", collector.to_owned()), ("reason", reason.to_owned())];
         self.exits.get_or_create(&labels).inc();
     }
 
-    /// Something failed, for good or to be tried again; refused credentials are counted where the original does.
+    /// Counts a failure, permanent or retried. Rejected credentials are counted where the Python worker counts them.
     pub fn failure(&self, collector: &str, failure: &Failure) {
         if failure.kind == FailureKind::Credentials {
             self.series().count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);
         }
     }
 
-    /// A collection is over: what it found is what is shown until the next one, and what failed in it is counted.
+    /// Records a finished collection: shows its results until the next one, and counts its failures.
     pub fn run_finished(&self, report: &RunReport) {
         self.unit_nodes.clear();
         self.unit_edges.clear();
@@ -189,62 +190,62 @@ impl Metrics {
         series.add("ckworker_unit_failures_total", &owned(labels_of_ours), 1);
     }
 
-    /// A part of an account could not be collected.
+    /// Counts a part of an account that could not be collected.
     pub fn gap(&self, collector: &str, gap: &Gap) {
         let labels =
             [("collector", collector), ("account", &gap.account), ("service", &gap.service), ("code", &gap.code)];
         self.series().add("ckworker_gaps_total", &owned(labels), 1);
     }
 
-    /// A resource could not be cleaned up, or not be prepared for it (`pre_`).
+    /// Counts a resource that could not be cleaned up, or not be prepared for it (`pre_`).
     pub fn resource_exception(&self, stage: &'static str, labels: [(&str, &str); 4]) {
         self.series().add(&format!("resource_{stage}cleanup_exceptions_total"), &owned(labels), 1);
     }
 
-    /// A task of ckcore was answered; the result is `done` or `error`.
+    /// Counts the result of a task of the core, `done` or `error`.
     pub fn task(&self, result: &'static str) {
         self.tasks.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
-    /// An action of ckcore was answered; the result is `done` or `error`.
+    /// Counts the result of an action of the core, `done` or `error`.
     pub fn action(&self, action: &'static str, result: &'static str) {
         let labels = vec![("action", action.to_owned()), ("result", result.to_owned())];
         self.actions.get_or_create(&labels).inc();
     }
 
-    /// A graph was uploaded, or not; the result is one word.
+    /// Counts an upload of a graph; the result is one word.
     pub fn upload(&self, result: &'static str) {
         self.uploads.get_or_create(&vec![("result", result.to_owned())]).inc();
     }
 
-    /// So many parts of a cloud lost most of what they had since the last run.
+    /// Counts parts of a cloud that lost most of their nodes since the last run.
     pub fn sudden_losses(&self, collector: &str, count: u64) {
         self.sudden_losses.get_or_create(&vec![("collector", collector.to_owned())]).inc_by(count);
     }
 
-    /// Whether ckcore is connected.
+    /// Sets whether the core is connected.
     pub fn set_core_connected(&self, connected: bool) {
         self.connected.set(i64::from(connected));
     }
 
-    /// A frame of so many bytes went `in` (from a worker) or `out`.
+    /// Counts a frame and its bytes, `in` (from a worker) or `out`.
     pub fn frame(&self, direction: &'static str, bytes: usize) {
         let labels = vec![("direction", direction.to_owned())];
         self.frames.get_or_create(&labels).inc();
         self.bytes.get_or_create(&labels).inc_by(bytes as u64);
     }
 
-    /// A worker counted something; the name is without the original's prefix and suffix.
+    /// Adds to a worker's counter; the name is without the prefix and suffix of the Python worker's metrics.
     pub fn count(&self, name: &str, labels: &[(String, String)], by: u64) {
         self.series().count(name, labels, by);
     }
 
-    /// A worker took so many seconds for something; the name is without the original's prefix and suffix.
+    /// Adds a worker's duration in seconds; the name is without the prefix and suffix of the Python worker's metrics.
     pub fn duration(&self, name: &str, seconds: f64) {
         self.series().observe(name, seconds);
     }
 
-    /// Does something and measures how long it takes, under a name as for [`Metrics::duration`].
+    /// Runs `work` and records its duration, under a name as for [`Metrics::duration`].
     pub fn timed<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let result = work();
@@ -252,7 +253,7 @@ impl Metrics {
         result
     }
 
-    /// Everything in Prometheus's text format.
+    /// Returns all metrics in Prometheus's text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut openmetrics = String::new();
@@ -282,7 +283,7 @@ fn gauge(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// From a second to three hours, the default of `--timeout`.
+/// Returns a histogram from a second to three hours, the default of `--timeout`.
 fn collection_times() -> Histogram {
     Histogram::new([1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10800.0])
 }

@@ -1,8 +1,9 @@
 //! Logs and metrics.
 //!
-//! Every process logs through `tracing`. In the supervisor, [`init`] writes lines to standard error or a file; in a
-//! worker, [`WorkerLog`] turns them into frames, so that one place decides where lines go and nothing but frames
-//! leaves a worker. Lines that a peer can cause are limited and counted (`limiter`). [`Metrics`] holds what the supervisor measures and what workers report, and is read by `web`.
+//! Every process logs through `tracing`. In the supervisor, [`init`] writes lines to standard error or a file. In a
+//! worker, [`WorkerLog`] turns lines into frames, so that the supervisor alone writes the log and a worker sends
+//! nothing but frames. Lines that a peer can cause are limited and counted (`limiter`). [`Metrics`] has the
+//! measurements of the supervisor and of its workers; `web` reads them.
 
 mod limiter;
 mod line;

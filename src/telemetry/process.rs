@@ -1,4 +1,4 @@
-//! What the operating system says about this process, under the names that all Prometheus clients use.
+//! The operating system's measurements of this process, under the names that all Prometheus clients use.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use nix::sys::{
 
 use super::text::single;
 
-/// Writes what can be found out; a value that cannot be read is left out.
+/// Writes the values that can be read, and omits the others.
 pub(super) fn encode(out: &mut String, started: SystemTime) {
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         let memory = [
@@ -34,7 +34,7 @@ pub(super) fn encode(out: &mut String, started: SystemTime) {
     let children = "User and system CPU time of worker processes that have ended, in seconds.";
     cpu(out, UsageWho::RUSAGE_CHILDREN, "ckworker_workers_cpu_seconds_total", children);
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        // Reading the folder has a descriptor of its own.
+        // Reading the directory takes a descriptor of its own.
         let open = entries.count().saturating_sub(1);
         single(out, "process_open_fds", "Number of open file descriptors.", "gauge", open as f64);
     }
@@ -53,7 +53,7 @@ fn seconds(time: TimeVal) -> f64 {
     time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
 
-/// The value of a line such as `VmRSS:     9400 kB`, in bytes.
+/// Returns the value of a line such as `VmRSS:     9400 kB`, in bytes.
 fn bytes(status: &str, key: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

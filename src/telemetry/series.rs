@@ -1,17 +1,17 @@
-//! Measurements that are named at run time, by workers above all: checked, and bounded in number.
+//! Metrics that are named at run time, mostly by workers: checked, and bounded in number.
 
 use std::collections::BTreeMap;
 
 use super::text;
 
-/// All series together; beyond, new ones are dropped and counted.
+/// The limit of series; further ones are dropped and counted.
 const MAX_SERIES: usize = 5000;
 const MAX_LABELS: usize = 8;
 const MAX_NAME: usize = 100;
-/// Characters of a label's value that are kept.
+/// The length limit of a label's value, in characters.
 const MAX_VALUE: usize = 200;
 
-/// What the original has even before anything was counted.
+/// The counters that the Python worker shows before anything was counted.
 const COUNTERS: &[(&str, &str, bool)] = &[
     ("cloudkeeper_unhandled_plugin_exceptions_total", "Unhandled plugin exceptions", false),
     ("resource_pre_cleanup_exceptions_total", "Number of resource pre_cleanup() exceptions", false),
@@ -20,7 +20,7 @@ const COUNTERS: &[(&str, &str, bool)] = &[
     ("ckworker_unit_failures_total", "Accounts that were not collected in the end", false),
 ];
 
-/// A metric that is shown before anything was measured.
+/// A metric that is shown before its first measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Announced {
     /// A counter.
@@ -29,7 +29,7 @@ pub enum Announced {
         name: String,
         /// The help text.
         help: String,
-        /// Whether it is shown as zero, without labels.
+        /// Whether the counter is shown as zero, without labels.
         is_zero: bool,
     },
     /// A summary of the duration of a method of the Python worker, shown as zero.
@@ -41,12 +41,12 @@ pub enum Announced {
     },
 }
 
-/// The one summary of the original whose name does not say its unit.
+/// The summary of the Python worker whose name lacks its unit.
 const WITHOUT_UNIT: &str = "graph_resolve_deferred_connections";
 
 type Labels = Vec<(String, String)>;
 
-/// Whether a name has counters or summaries.
+/// The type of the metrics of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Counter,
@@ -96,19 +96,20 @@ impl Series {
         series
     }
 
-    /// Adds to a counter of the original's family of names.
+    /// Adds to a counter in the namespace of the Python worker.
     pub(super) fn count(&mut self, name: &str, labels: &[(String, String)], by: u64) {
         self.add(&format!("cloudkeeper_{name}_total"), labels, by);
     }
 
-    /// Adds to a counter of the original that not every collector has; what it does not have is not made up.
+    /// Adds to a counter of the Python worker that not every collector has. A counter that was not announced is not
+    /// created.
     pub(super) fn count_if_known(&mut self, name: &str, labels: &[(String, String)]) {
         if self.families.contains_key(&format!("cloudkeeper_{name}_total")) {
             self.count(name, labels, 1);
         }
     }
 
-    /// The same for a summary.
+    /// Adds to such a summary.
     pub(super) fn observe_if_known(&mut self, name: &str, seconds: f64) {
         if self.families.contains_key(&summary(name)) {
             self.observe(name, seconds);
@@ -132,7 +133,7 @@ impl Series {
         }
     }
 
-    /// Writes everything.
+    /// Writes all series.
     pub(super) fn encode(&self, out: &mut String) {
         for (name, family) in &self.families {
             match family.kind {
@@ -194,13 +195,14 @@ fn summary(name: &str) -> String {
     if name == WITHOUT_UNIT { format!("cloudkeeper_{name}") } else { format!("cloudkeeper_{name}_seconds") }
 }
 
-/// A name as all of the original's are: small letters, digits and underscores, a letter first.
+/// Whether a name has the form of the Python worker's names: lower-case letters, digits and underscores, a letter
+/// first.
 fn is_name(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_part)
 }
 
-/// The labels sorted by name, their values cut; `None` if they cannot be used.
+/// Returns the labels sorted by name, their values truncated; `None` if they are invalid.
 fn checked(labels: &[(String, String)]) -> Option<Labels> {
     let mut sorted: Labels =
         labels.iter().map(|(name, value)| (name.clone(), value.chars().take(MAX_VALUE).collect())).collect();
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_add_up_under_the_originals_names() {
+    fn counters_add_up_under_names_of_python_worker() {
         let mut series = Series::new(&announced());
         let labels = [label("region", "us-east-1"), label("account", "a (1)"), label("collector", "volumes")];
         series.count("plugin_aws_unhandled_collector_exceptions", &labels, 2);
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_and_too_many_series_are_dropped_and_counted() {
+    fn invalid_names_and_excess_series_are_dropped_and_counted() {
         let mut series = Series::default();
         series.count("Odd Name", &[], 1);
         series.count("x", &[label("bad-label", "")], 1);

@@ -1,11 +1,11 @@
-//! Prometheus's text format, version 0.0.4: the one that every scraper reads.
+//! Prometheus's text format, version 0.0.4, which every scraper reads.
 //!
-//! The metrics library writes OpenMetrics, and has no summaries; so what it wrote is adapted here, and the rest is
-//! written with the same few functions.
+//! The metrics library writes OpenMetrics and has no summaries. So its output is converted here, and the rest is
+//! written with the functions of this module.
 
 use std::fmt::Write;
 
-/// Starts a metric: its help and its type.
+/// Writes the header of a metric: help and type.
 pub(super) fn header(out: &mut String, name: &str, help: &str, kind: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -27,7 +27,7 @@ pub(super) fn sample<K: AsRef<str>, V: AsRef<str>>(out: &mut String, name: &str,
     let _ = writeln!(out, " {value}");
 }
 
-/// A metric with a single value without labels.
+/// Writes a metric with a single value without labels.
 pub(super) fn single(out: &mut String, name: &str, help: &str, kind: &str, value: f64) {
     header(out, name, help, kind);
     sample::<&str, &str>(out, name, &[], value);
@@ -44,7 +44,7 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// OpenMetrics as version 0.0.4: there, a counter's name has its `_total` in the header as well.
+/// Converts OpenMetrics to version 0.0.4, in which the header has a counter's suffix `_total` as well.
 pub(super) fn classic(openmetrics: &str) -> String {
     let mut out = String::with_capacity(openmetrics.len() + openmetrics.len() / 8);
     let mut help = None;

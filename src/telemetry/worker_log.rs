@@ -1,4 +1,4 @@
-//! Log lines of a worker, on their way into frames.
+//! Log lines of a worker, which are sent as frames.
 
 use std::sync::{
     Arc,
@@ -21,7 +21,7 @@ use super::{
 
 /// Logging of a worker process: lines become events for the supervisor.
 ///
-/// Logging never waits: while the channel is full, lines are dropped and counted, and the count is said as soon as
+/// Logging never waits. While the channel is full, lines are dropped and counted, and the count is sent as soon as
 /// there is room.
 #[derive(Clone, Debug)]
 pub struct WorkerLog {
@@ -30,11 +30,11 @@ pub struct WorkerLog {
 }
 
 impl WorkerLog {
-    /// Sends every line from `level` on to `sender` for the rest of this process's life. If logging is already set up,
-    /// it stays as it is.
+    /// Sends every line from `level` on to `sender` for the rest of this process's life. If logging is already
+    /// initialized, nothing changes.
     pub fn init(level: Level, libraries: LibraryLevels<'_>, sender: mpsc::Sender<Event>) -> Self {
         let log = Self::new(sender);
-        // A process that logs already keeps doing so; that is the in-process case.
+        // Fails in a process that logs already, such as that of a worker thread, which keeps its log.
         let _ = Registry::default().with(filter(level_filter(level), libraries)).with(log.clone()).try_init();
         log
     }
@@ -43,7 +43,7 @@ impl WorkerLog {
         Self { sender, dropped: Arc::default() }
     }
 
-    /// How many lines were dropped and not yet spoken of.
+    /// Returns the number of dropped lines that were not reported yet.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)

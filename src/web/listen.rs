@@ -1,4 +1,4 @@
-//! Opening the port.
+//! Opens the port.
 
 use std::{
     io::{self, ErrorKind},
@@ -11,9 +11,9 @@ use tokio::{
     time::timeout,
 };
 
-/// How long the name of a host may take to become addresses.
+/// The timeout for resolving the host's name.
 const LOOKUP: Duration = Duration::from_secs(5);
-/// Connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// The port could not be opened.
@@ -22,28 +22,28 @@ pub enum WebError {
     /// The host's name has no address.
     #[error("--web-host {host}: {reason}; give an address of this machine")]
     Host {
-        /// The name.
+        /// The host's name.
         host: String,
-        /// What is wrong with it.
+        /// The cause.
         reason: String,
     },
-    /// The operating system refused.
+    /// The system rejected a call.
     #[error("cannot listen on {address}: {source}; {advice}")]
     Listen {
-        /// Address and port.
+        /// The address and the port.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The system's error.
         source: io::Error,
-        /// What to do.
+        /// The remedy.
         advice: &'static str,
     },
 }
 
-/// Listens on a host's port; port 0 is any free one. `::` means every address, IPv4 too unless the system
-/// is set otherwise (`net.ipv6.bindv6only`), and falls back to IPv4 where there is no IPv6.
+/// Listens on a host's port; port 0 is any free one. `::` is every address, IPv4 included unless the system is
+/// configured otherwise (`net.ipv6.bindv6only`). Without IPv6, `::` falls back to IPv4.
 ///
 /// # Errors
-/// If the host has no address, or the port cannot be opened; the text names both and the option to change.
+/// If the host has no address, or the port cannot be opened. The message names both and the option to change.
 pub async fn bind(host: &str, port: u16) -> Result<TcpListener, WebError> {
     let addresses = resolve(host, port).await?;
     let mut last = None;
@@ -69,8 +69,8 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, WebError> {
     }
 }
 
-/// On a machine without IPv6, `::` cannot be listened on at all; an occupied port is not tried again with IPv4, for the
-/// same program would have both.
+/// Returns the addresses to try. Without IPv6, listening on `::` fails, and IPv4 is tried. An occupied port is not
+/// retried with IPv4, because the same program would hold both.
 fn with_fallback(address: IpAddr, port: u16) -> Vec<SocketAddr> {
     let mut addresses = vec![SocketAddr::new(address, port)];
     if address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !has_ipv6() {
@@ -88,7 +88,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart must not wait for connections of the last process to be forgotten.
+    // A restart must not wait until the system has forgotten the last process's connections.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

@@ -10,7 +10,7 @@ use hyper::{
 use super::WebState;
 use crate::report::CoreStatus;
 
-/// An answer with its whole body.
+/// A response with its whole body.
 pub(super) type Page = Response<Full<Bytes>>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -26,7 +26,7 @@ const PAGES: &[(&str, &str)] = &[
     ("jobs", "the state of every job, as JSON"),
 ];
 
-/// The answer to a request.
+/// Returns the response to a request.
 pub(super) fn answer(method: &Method, path: &str, prefix: &str, state: &WebState) -> Page {
     if method != Method::GET && method != Method::HEAD {
         let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are served\r\n");
@@ -43,19 +43,19 @@ pub(super) fn answer(method: &Method, path: &str, prefix: &str, state: &WebState
     }
 }
 
-/// Whether a path is that of a page for probes, which ask it again and again and are answered first.
+/// Whether a path is a probe's. Probes are repeated, and are answered first.
 pub(super) fn is_probe(path: &str, prefix: &str) -> bool {
     matches!(below(path, prefix).trim_matches('/'), "health" | "ready")
 }
 
-/// The answer to a request for which there is no place.
+/// Returns the response to a request above the limit.
 pub(super) fn busy() -> Page {
     let mut page = page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many requests at the same time; try again\r\n");
     page.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     page
 }
 
-/// The path below the prefix, or the path itself: pages are found in both places.
+/// Returns the path below the prefix, or else the path itself: pages are served at both.
 fn below<'a>(path: &'a str, prefix: &str) -> &'a str {
     match path.strip_prefix(prefix) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
@@ -86,7 +86,7 @@ fn ready(core: &CoreStatus) -> Page {
     }
 }
 
-/// Gauges that mirror the snapshots are set when they are asked for, so that they cannot disagree with `/jobs`.
+/// Returns the metrics. Gauges that mirror the snapshots are set at each request, so that they agree with `/jobs`.
 fn metrics(state: &WebState) -> String {
     state.metrics.set_jobs(&state.status.borrow().jobs_by_state());
     state.metrics.set_core_connected(*state.core.borrow() == CoreStatus::Connected);

@@ -29,7 +29,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The largest head of a request in bytes; hyper wants 8 KiB at least.
+/// The size limit of a request's head, in bytes; hyper requires at least 8 KiB.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// The pause after a failed accept, such as when descriptors run out.
@@ -51,17 +51,18 @@ pub struct WebState {
 /// Bounds on clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections that wait for their request's head at the same time; the oldest one makes room for one more.
+    /// The number of connections that wait for their request's head. Above it, a new connection replaces the oldest
+    /// one.
     pub waiting: usize,
-    /// How long a connection may wait in any case before it has to make room.
+    /// The time for which a waiting connection is not replaced.
     pub patience: Duration,
-    /// Probes that are served at the same time.
+    /// The number of probes that are served at the same time.
     pub probes: usize,
-    /// Other requests that are served at the same time; more are refused.
+    /// The number of other requests that are served at the same time; further ones are rejected.
     pub requests: usize,
-    /// Time until a request's head must be complete.
+    /// The timeout for a complete request head.
     pub head: Duration,
-    /// Time until a connection is over, whatever happens on it.
+    /// The timeout of a connection, whatever happens on it.
     pub connection: Duration,
 }
 
@@ -88,15 +89,15 @@ impl Limits {
     }
 }
 
-/// The most descriptors that clients take with the usual limits.
+/// Returns the number of descriptors that clients take with the usual limits.
 #[must_use]
 pub fn usual_descriptors() -> usize {
     let Limits { waiting, probes, requests, .. } = Limits::default();
     waiting + probes + requests
 }
 
-/// Serves pages until `shutdown` is ready, then for a second at most what was asked before. `prefix` is the path below
-/// which the pages are found as well: empty, or with a leading and without a trailing slash.
+/// Serves pages until `shutdown` is ready, then for at most a second the requests that were open. `prefix` is the path
+/// below which the pages are served as well: empty, or with a leading and without a trailing slash.
 pub async fn serve(
     limits: Limits,
     listener: TcpListener,
@@ -134,11 +135,11 @@ pub async fn serve(
         }
     }
     drop(listener);
-    // What is not answered by then is dropped with the set.
+    // Requests that are still open are dropped with the set.
     let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// Whether a connection's request has a place, so that the connection waits no longer.
+/// Whether a connection's request was admitted, so that the connection is no longer waiting.
 type Decided = Arc<AtomicBool>;
 
 /// The connections that wait for their request's head, oldest first.
@@ -150,12 +151,12 @@ impl Waiting {
         self.0.push_back((Instant::now(), decided, handle));
     }
 
-    /// Forgets those that wait no longer.
+    /// Removes connections that are no longer waiting.
     fn sort_out(&mut self) {
         self.0.retain(|(_, decided, handle)| !decided.load(Ordering::Relaxed) && !handle.is_finished());
     }
 
-    /// When there is room for one more: now, or as soon as the oldest one has had its time.
+    /// Returns when there is room for one more: now, or when the oldest connection may be replaced.
     fn room_at(&mut self, limits: &Limits) -> Instant {
         if self.0.len() >= limits.waiting {
             self.sort_out();
@@ -166,7 +167,7 @@ impl Waiting {
         }
     }
 
-    /// Drops the oldest ones, so that there is room for one more.
+    /// Drops the oldest connections, so that there is room for one more.
     fn make_room(&mut self, limits: &Limits) {
         if self.0.len() < limits.waiting {
             return;
@@ -181,7 +182,7 @@ impl Waiting {
     }
 }
 
-/// Where requests are served.
+/// The permits for requests.
 #[derive(Clone)]
 struct Places {
     probes: Arc<Semaphore>,
@@ -189,14 +190,14 @@ struct Places {
 }
 
 impl Places {
-    /// A place for a request, if there is one.
+    /// Returns a permit for a request, if one is free.
     fn take(&self, is_probe: bool) -> Option<OwnedSemaphorePermit> {
         let places = if is_probe { &self.probes } else { &self.requests };
         Arc::clone(places).try_acquire_owned().ok()
     }
 }
 
-/// What a connection needs.
+/// The state that each connection needs.
 #[derive(Clone)]
 struct Server {
     limits: Limits,
@@ -208,7 +209,7 @@ struct Server {
 impl Server {
     async fn connection(self, stream: TcpStream, decided: Decided) {
         let Self { limits, prefix, state, places } = self;
-        // The place is given back with the connection, which carries one request.
+        // The permit is released with the connection, which carries one request.
         let held = OnceLock::new();
         let service = service_fn(move |request: Request<Incoming>| {
             let (method, path) = (request.method(), request.uri().path());
@@ -218,7 +219,7 @@ impl Server {
                     decided.store(true, Ordering::Relaxed);
                     pages::answer(method, path, &prefix, &state)
                 }
-                // It goes on waiting, and may be dropped like all that wait.
+                // The connection remains waiting, and may be dropped like all waiting ones.
                 _ => pages::busy(),
             };
             let status = response.status().as_u16();

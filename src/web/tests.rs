@@ -17,7 +17,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// So long a test may hang before it fails.
+/// The time after which a hanging test fails.
 const GUARD: Duration = Duration::from_secs(30);
 
 struct Server {
@@ -119,7 +119,7 @@ async fn jobs_and_metrics_show_the_published_state() {
 }
 
 #[tokio::test]
-async fn only_reading_is_served_and_large_heads_are_refused() {
+async fn other_methods_and_large_heads_are_rejected() {
     let server = Server::start(Limits::default()).await;
     let post = server.send("POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
     assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD"), "{post}");
@@ -138,13 +138,13 @@ async fn silent_client_makes_room_for_next_one() {
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(server.get("/health").await.0, 200);
     let mut rest = Vec::new();
-    // A connection that is dropped may be reset.
+    // The server may reset a dropped connection.
     let _ = timeout(GUARD, silent.read_to_end(&mut rest)).await.unwrap();
     assert!(!String::from_utf8(rest).unwrap().contains("200"));
 }
 
 #[tokio::test]
-async fn head_that_never_ends_has_its_time() {
+async fn endless_head_ends_at_timeout() {
     let server = Server::start(Limits { head: Duration::from_millis(20), ..Limits::default() }).await;
     for part in ["", "GET /he", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
         let answer = timeout(GUARD, server.send(part)).await.unwrap();
@@ -152,7 +152,7 @@ async fn head_that_never_ends_has_its_time() {
     }
 }
 
-/// Asks for both probes until each was answered so often, one after the other; returns the longest time of an answer.
+/// Sends both probes, one after the other, this number of times; returns the longest time until a response.
 async fn probe(server: &Server, times: usize) -> Duration {
     let mut longest = Duration::ZERO;
     for _ in 0..times {
@@ -165,7 +165,7 @@ async fn probe(server: &Server, times: usize) -> Duration {
     longest
 }
 
-/// Far less than a probe waits, and far more than an answer takes on a machine that does other things too.
+/// Far less than a probe's timeout, and far more than a response takes on a busy machine.
 const PROMPT: Duration = Duration::from_secs(2);
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn probes_are_prompt_beside_reconnecting_silent_clients() {
         clients.spawn(async move {
             loop {
                 let Ok(mut stream) = TcpStream::connect(address).await else { continue };
-                // Until the server drops it.
+                // Waits until the server drops the connection.
                 let _ = stream.read(&mut [0]).await;
             }
         });
@@ -201,7 +201,7 @@ async fn probes_are_prompt_beside_reconnecting_silent_clients() {
     assert!(longest < PROMPT, "{longest:?}");
 }
 
-/// A client that sends a request and reads nothing of the answer.
+/// A client that sends a request and does not read the response.
 async fn deaf(server: &Server, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
@@ -209,9 +209,9 @@ async fn deaf(server: &Server, path: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_other_pages_have_no_place() {
+async fn probes_are_answered_while_other_pages_are_rejected() {
     let server = Server::start(Limits { requests: 3, ..Limits::default() }).await;
-    // More than the buffers of a connection hold, so that an answer that is not read keeps its place.
+    // The response exceeds the buffers of a connection, so that an unread one keeps its permit.
     let jobs = (0..40_000).map(|_| job(JobState::Running)).collect();
     server.status.send(StatusSnapshot { run: Some(1), jobs }).unwrap();
     let mut clients = Vec::new();

@@ -1,14 +1,14 @@
-//! The one place that names the serializer: bincode 1, fixed-size integers, little-endian.
+//! The only module that names the serializer: bincode 1, fixed-size integers, little-endian.
 //!
-//! Every decoder is limited by the bytes that it is given and refuses what is left over, so that a damaged
-//! length can neither allocate much nor pass unnoticed.
+//! A decoder's limit is the size of its input, and trailing bytes are an error. So a damaged length can neither
+//! allocate much nor pass unnoticed.
 
 use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{FromWorker, MAX_FRAME, PROTOCOL_VERSION, ProtoError, ToWorker};
 
-/// The index of the first variant of both enums, which says the version.
+/// The index of the first variant of both enums, the greeting with the version.
 const HELLO: [u8; 4] = [0; 4];
 
 fn options() -> impl Options {
@@ -33,9 +33,8 @@ pub fn encode_from_worker(message: &FromWorker) -> Result<Vec<u8>, ProtoError> {
 
 /// Decodes a message to a worker from the bytes of one frame.
 ///
-/// # Errors
-/// [`ProtoError::Version`] if it is a greeting of another version, [`ProtoError::Malformed`] if the bytes are
-/// no message.
+/// [`ProtoError::Version`] if the message is a greeting of another version, [`ProtoError::Malformed`] if the bytes are
+/// not a message.
 pub fn decode_to_worker(bytes: &[u8]) -> Result<ToWorker, ProtoError> {
     check_version(bytes)?;
     decode(bytes)
@@ -43,9 +42,8 @@ pub fn decode_to_worker(bytes: &[u8]) -> Result<ToWorker, ProtoError> {
 
 /// Decodes a message from a worker from the bytes of one frame.
 ///
-/// # Errors
-/// [`ProtoError::Version`] if it is a greeting of another version, [`ProtoError::Malformed`] if the bytes are
-/// no message.
+/// [`ProtoError::Version`] if the message is a greeting of another version, [`ProtoError::Malformed`] if the bytes are
+/// not a message.
 pub fn decode_from_worker(bytes: &[u8]) -> Result<FromWorker, ProtoError> {
     check_version(bytes)?;
     let message = decode(bytes)?;
@@ -57,7 +55,7 @@ pub fn decode_from_worker(bytes: &[u8]) -> Result<FromWorker, ProtoError> {
     Ok(message)
 }
 
-/// A greeting of another version may have fields that this one does not know: its version is looked at first.
+/// Checks the version first, because a greeting of another version may have fields that this version does not know.
 fn check_version(bytes: &[u8]) -> Result<(), ProtoError> {
     let Some((HELLO, rest)) = bytes.split_first_chunk::<4>().map(|(head, rest)| (*head, rest)) else {
         return Ok(());

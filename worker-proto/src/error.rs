@@ -1,14 +1,14 @@
-//! What can go wrong on a pipe.
+//! Errors of a pipe.
 
 use std::io;
 
 use thiserror::Error;
 
-/// A failure while frames are read or written. None of them is retryable: a pipe that was left half-read
-/// or half-written is never used again.
+/// An error while reading or writing frames. None of them is retryable: a half-read or half-written pipe is never used
+/// again.
 #[derive(Debug, Error)]
 pub enum ProtoError {
-    /// The peer announced a frame above the maximum; nothing was allocated for it.
+    /// The peer announced a frame above the maximum. Nothing was allocated for the frame.
     #[error("frame of {length} bytes exceeds the maximum of {maximum}")]
     TooLarge {
         /// The announced length in bytes.
@@ -22,12 +22,12 @@ pub enum ProtoError {
     /// The bytes of a frame are not a message of this protocol.
     #[error("frame is not a message: {0}")]
     Malformed(String),
-    /// The peer speaks another version of the protocol.
+    /// The peer uses another version of the protocol.
     #[error("peer speaks protocol version {theirs}, this is version {ours}: the binary was replaced while running")]
     Version {
         /// The version of this side.
         ours: u32,
-        /// The version that the peer said.
+        /// The version of the peer.
         theirs: u32,
     },
     /// Reading or writing the pipe failed.

@@ -1,4 +1,4 @@
-//! The rest of the contract with a worker: its exit codes, and the index that stands for the collector itself.
+//! The exit codes of a worker, and the index that stands for the collector itself.
 
 /// Exit code of a worker that finished its job, with any result.
 pub const EXIT_FINISHED: u8 = 0;
@@ -11,5 +11,5 @@ pub const EXIT_ORPHANED: u8 = 71;
 /// Exit code of a worker that panicked.
 pub const EXIT_PANICKED: u8 = 101;
 
-/// The unit index that stands for the collector itself, in requests for credentials while planning.
+/// The unit index that stands for the collector itself, in requests for credentials during planning.
 pub const COLLECTOR_INDEX: u32 = u32::MAX;

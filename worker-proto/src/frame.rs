@@ -4,10 +4,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{MAX_FRAME, ProtoError};
 
-/// How much of an announced frame is allocated before any of its bytes has arrived.
+/// The bytes of an announced frame that are allocated before any of them has arrived.
 const FIRST_ALLOCATION: usize = 64 * 1024;
 
-/// Reads frames. After an error it must not be used again.
+/// Reads frames. Must not be used after an error.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     inner: R,
@@ -15,18 +15,18 @@ pub struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of frames from `inner`.
+    /// Creates a reader of frames from `inner`.
     pub fn new(inner: R) -> Self {
         Self { inner, buffer: Vec::new() }
     }
 
-    /// The bytes of the next frame, or `None` if the stream ended between two frames.
+    /// Returns the bytes of the next frame, or `None` if the stream ended between two frames.
     ///
-    /// Not safe to cancel: a read that was dropped half-way leaves the stream inside a frame.
+    /// Not cancel-safe: a dropped read leaves the stream inside a frame.
     ///
     /// # Errors
-    /// [`ProtoError::TooLarge`] before anything is allocated, [`ProtoError::Truncated`] if the stream ended inside
-    /// a frame, [`ProtoError::Io`] if reading failed.
+    /// [`ProtoError::TooLarge`] before anything is allocated, [`ProtoError::Truncated`] if the stream ended inside a
+    /// frame, [`ProtoError::Io`] if reading failed.
     pub async fn read(&mut self) -> Result<Option<&[u8]>, ProtoError> {
         let Some(length) = self.length().await? else { return Ok(None) };
         if length > MAX_FRAME {
@@ -57,14 +57,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-/// Writes frames. After an error it must not be used again.
+/// Writes frames. Must not be used after an error.
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     inner: W,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    /// A writer of frames to `inner`.
+    /// Creates a writer of frames to `inner`.
     pub fn new(inner: W) -> Self {
         Self { inner }
     }

@@ -1,11 +1,11 @@
 //! The frames that a supervisor and its workers exchange over a pipe.
 //!
-//! A frame is a `u32` length in little-endian byte order, followed by that many bytes: one value of
-//! [`ToWorker`] in one direction, one of [`FromWorker`] in the other. The first frame in each direction
-//! says the protocol version, so that a worker started from a replaced binary is a named failure and
-//! not a garbled graph. `docs/protocol.md` is the description for readers.
+//! A frame is a `u32` length in little-endian byte order, followed by that many bytes: one value of [`ToWorker`] in one
+//! direction, one of [`FromWorker`] in the other. The first frame in each direction has the protocol version. So a
+//! worker that was started from a replaced binary fails with an error and does not garble the graph. `docs/protocol.md`
+//! describes the protocol.
 //!
-//! This crate does no I/O of its own beyond the reader and the writer that it is given.
+//! This crate does no I/O beyond the given reader and writer.
 
 mod codec;
 mod error;
@@ -23,19 +23,19 @@ pub use message::{
     Wait, WaitOn, Why,
 };
 
-/// The version of the protocol that this crate speaks; a peer with another one is refused.
+/// The version of the protocol. A peer with another version is rejected.
 pub const PROTOCOL_VERSION: u32 = 3;
 
-/// The largest frame that either side writes or accepts, in bytes, its length prefix not counted.
+/// The size limit of a frame in both directions, in bytes, without the length prefix.
 ///
-/// A batch of nodes is about 256 KiB; a single ndjson line may reach 10 MiB on the newer core.
+/// A batch of nodes has about 256 KiB; a single ndjson line may have 10 MiB on the newer core.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 
 /// The size in bytes at which a worker closes a batch of nodes or edges and sends it.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
-/// The most units that an [`Activity`] names.
+/// The limit of units that an [`Activity`] names.
 pub const MAX_QUIET_UNITS: usize = 16;
 
-/// The most waits that a [`QuietUnit`] names.
+/// The limit of waits that a [`QuietUnit`] names.
 pub const MAX_WAITS: usize = 4;

@@ -1,6 +1,6 @@
-//! All that can be said: one enum per direction.
+//! The messages: one enum for each direction.
 //!
-//! The order of variants and fields is the wire format; a change of either is a new
+//! The order of variants and fields is the wire format. A change of either requires a new
 //! [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION) with new golden bytes in `testdata`.
 
 use std::fmt;
@@ -11,33 +11,34 @@ use serde_bytes::ByteBuf;
 /// Supervisor to worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// Always first. Its place and its first field never change.
+    /// The greeting, always the first frame. The place of this variant and of its first field never changes.
     Hello {
         /// The supervisor's [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
         version: u32,
-        /// The most memory that a worker process may allocate, in bytes; 0 for no limit.
+        /// The memory limit of a worker process in bytes; 0 for no limit.
         memory_limit: u64,
     },
-    /// What to do; exactly one per worker.
+    /// The job, exactly one for each worker.
     Job(Job),
-    /// The answer to [`FromWorker::NeedCredentials`].
+    /// The response to [`FromWorker::NeedCredentials`].
     Credentials {
         /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
         unit: u32,
-        /// The fresh credentials, or why there are none.
+        /// The fresh credentials, or the reason why there are none.
         credentials: Result<Credentials, Failure>,
     },
-    /// Stop collecting, send what is open and end with `Failed`.
+    /// Stop collecting, send pending frames and end with `Failed`.
     Cancel,
-    /// Something to carry out; only to a worker with [`JobKind::Operate`], any number at the same time.
+    /// An operation to execute, only for a worker with [`JobKind::Operate`]; any number at the same time.
     Operate(Operation),
-    /// No further operation will come: end with `Done` when the open ones have ended.
+    /// The end of operations: end with `Done` when the open ones have ended.
     Finish,
-    /// The answer to [`FromWorker::NeedShared`].
+    /// The response to [`FromWorker::NeedShared`].
     Shared {
-        /// The key that was asked for.
+        /// The requested key.
         key: String,
-        /// What another worker published; `None` if this one is to fetch it, and to publish it or that it failed.
+        /// The value that another worker published. `None` if this worker has to fetch the value, and then to publish
+        /// it or its failure.
         value: Option<String>,
     },
 }
@@ -45,7 +46,7 @@ pub enum ToWorker {
 /// Worker to supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// Always first. Its place and its first field never change.
+    /// The greeting, always the first frame. The place of this variant and of its first field never changes.
     Ready {
         /// The worker's [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
         version: u32,
@@ -57,7 +58,7 @@ pub enum FromWorker {
         /// Index of the unit in the plan.
         unit: u32,
     },
-    /// How far a unit is; informational, may be dropped.
+    /// The progress of a unit; informational, may be dropped.
     Progress(Progress),
     /// A batch of finished nodes.
     Nodes {
@@ -82,37 +83,38 @@ pub enum FromWorker {
     },
     /// A log line or a measurement.
     Event(Event),
-    /// Something could not be collected; the unit goes on without it.
+    /// A part that could not be collected; the unit continues without it.
     Gap {
         /// Index of the unit in the plan.
         unit: u32,
-        /// What is missing.
+        /// The missing part.
         gap: Gap,
     },
-    /// What of a unit could not be seen, so that it must not count as gone; any number before [`FromWorker::UnitDone`].
+    /// Parts of a unit that could not be seen and therefore must not count as deleted; any number before
+    /// [`FromWorker::UnitDone`].
     Missing {
         /// Index of the unit in the plan.
         unit: u32,
-        /// What is missing.
+        /// The missing parts.
         missing: Vec<Missing>,
     },
-    /// The unit's credentials end soon or are missing.
+    /// A request for credentials: those of the unit expire soon or are missing.
     NeedCredentials {
         /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
         unit: u32,
     },
-    /// A unit is complete; its nodes count only after this and only if the counts match.
+    /// A unit is complete. Its nodes count only after this message, and only if the counts match.
     UnitDone {
         /// Index of the unit in the plan.
         unit: u32,
-        /// What was sent for it.
+        /// The counts of what was sent for the unit.
         counts: Counts,
     },
-    /// A unit failed as a whole; what was sent for it is discarded.
+    /// A unit failed as a whole. What was sent for the unit is discarded.
     UnitFailed {
         /// Index of the unit in the plan.
         unit: u32,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
     /// The job is finished. The last frame.
@@ -123,148 +125,148 @@ pub enum FromWorker {
     Alive(Activity),
     /// An operation has ended.
     Operated {
-        /// The operation's id.
+        /// The operation's ID.
         id: u64,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
     },
-    /// A value is needed that is the same for all units of the run, such as a price.
+    /// A request for a value that is the same for all units of the run, such as a price.
     NeedShared {
-        /// What the collector calls it.
+        /// The collector's name for the value.
         key: String,
     },
-    /// A value that this worker was told to fetch.
+    /// A value that this worker had to fetch.
     Publish {
-        /// What the collector calls it.
+        /// The collector's name for the value.
         key: String,
-        /// The value; `None` if it could not be had, so that another worker may try.
+        /// The value; `None` if it could not be fetched, so that another worker may try.
         value: Option<String>,
     },
 }
 
-/// One job of one worker.
+/// The job of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The name of the job in logs and metrics, such as `aws/123456789012`.
     pub name: String,
     /// The collector's registered name.
     pub collector: String,
-    /// What to do.
+    /// The kind of work.
     pub kind: JobKind,
     /// The collector's settings as JSON, without secrets.
     pub settings: String,
     /// Time until the worker must end by itself, in milliseconds from receipt.
     pub soft_deadline_ms: u64,
-    /// The most verbose level of log line that the supervisor wants.
+    /// The most verbose level of log lines that the supervisor accepts.
     pub level: Level,
 }
 
 /// The part of a collection that a job does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum JobKind {
-    /// Find the units of work and send the plan.
+    /// Find the units and send the plan.
     Plan,
     /// Collect one unit of a plan.
     Unit {
-        /// Its index in the plan.
+        /// The unit's index in the plan.
         index: u32,
-        /// The unit itself.
+        /// The unit.
         unit: Unit,
     },
     /// Plan, then collect all units in this process.
     PlanAndCollect {
-        /// How many units may run at the same time.
+        /// The limit of units that run at the same time.
         pool: u32,
     },
-    /// Carry out operations on resources of one account until told to finish.
+    /// Execute operations on resources of one account until [`ToWorker::Finish`].
     Operate {
         /// The account as the collector's `operator` made it.
         unit: Unit,
     },
 }
 
-/// One change to one resource of the cloud.
+/// A change to a resource of the cloud.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Names it in the answer; unique for this worker.
+    /// The operation's ID in its result, unique within this worker.
     pub id: u64,
-    /// What to do.
+    /// The change.
     pub verb: Verb,
     /// The resource, its account and its region, as JSON.
     pub subject: String,
-    /// Time until the worker gives it up, in milliseconds from receipt.
+    /// Time until the worker cancels the operation, in milliseconds from receipt.
     pub limit_ms: u64,
 }
 
-/// What to do with a resource.
+/// The change to a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verb {
     /// Set a tag.
     UpdateTag {
-        /// Its key.
+        /// The tag's key.
         key: String,
-        /// Its new value.
+        /// The tag's new value.
         value: String,
     },
-    /// Remove a tag; one that is not there is no error.
+    /// Remove a tag. A tag that does not exist is not an error.
     DeleteTag {
-        /// Its key.
+        /// The tag's key.
         key: String,
     },
-    /// Loosen what would keep it from being deleted.
+    /// Remove whatever would prevent a deletion, such as an attachment.
     PreDelete,
-    /// Delete it, and wait until it is gone where others depend on that.
+    /// Delete the resource. Wait until it is deleted where other deletions depend on that.
     Delete,
 }
 
-/// How an operation ended.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The cloud has done it, or had it so already.
+    /// The cloud executed the change, or the change had been made before.
     Done,
-    /// It is not possible for this kind, or there is nothing to do, and why.
+    /// The change is impossible for this kind, or there is nothing to do; with the reason.
     Nothing(String),
-    /// It failed.
+    /// The operation failed.
     Failed(Failure),
-    /// The cloud has done it, and for it removed what these texts name. Only a preparation of a deletion ends so.
+    /// The cloud executed the change, and removed what these strings name. Only a preparation of a deletion ends so.
     Detached(Vec<String>),
 }
 
-/// The answer to planning.
+/// The result of planning.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What is to be collected, one after the other or at the same time.
+    /// The units to collect, one after the other or at the same time.
     pub units: Vec<Unit>,
-    /// What is known to be left out before anything is collected.
+    /// The gaps that are known before anything is collected.
     pub gaps: Vec<Gap>,
-    /// Whether the units are all that the cloud has: no option selects some of them, and their list was complete. Only then
-    /// is an account that the core knows beside them gone.
+    /// Whether the units are everything that the cloud has: no option selects some of them, and their list was
+    /// complete. Only then is an account deleted that the core knows and the plan lacks.
     pub is_whole: bool,
 }
 
-/// A part of a collector's work that can run in a process of its own.
+/// A part of a collector's work that can run in its own process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
-    /// The account's id in the cloud, unique within the plan.
+    /// The account's ID in the cloud, unique within the plan.
     pub id: String,
-    /// The account's name for people.
+    /// The account's display name.
     pub label: String,
     /// The kind of the account node, such as `aws_account`.
     pub kind: String,
-    /// How many parts (regions) the unit has, for progress; 0 if unknown.
+    /// The number of the unit's parts (regions), for progress; 0 if unknown.
     pub parts: u32,
-    /// What the collector needs to collect it, as JSON; opaque to the supervisor, no secrets.
+    /// The collector's data for collecting the unit, as JSON; opaque to the supervisor, without secrets.
     pub payload: String,
 }
 
-/// A node as it goes into the upload.
+/// A node as it is uploaded.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// The 16 bytes of the node id.
+    /// The 16 bytes of the node ID.
     pub id: [u8; 16],
     /// The node's kind.
     pub kind: String,
-    /// The resource's id in the cloud, for deferred edges.
+    /// The resource's ID in the cloud, for deferred edges.
     pub resource: String,
     /// The final ndjson line, without a line feed.
     pub line: ByteBuf,
@@ -276,7 +278,7 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Edges as pairs of node ids: 32 bytes an edge, `from` then `to`.
+/// Edges as pairs of node IDs: 32 bytes for each edge, `from` then `to`.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EdgeList(ByteBuf);
 
@@ -287,7 +289,7 @@ impl EdgeList {
         self.0.extend_from_slice(&to);
     }
 
-    /// The number of edges.
+    /// Returns the number of edges.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len() / 32
@@ -299,7 +301,7 @@ impl EdgeList {
         self.0.is_empty()
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.len()
@@ -311,7 +313,7 @@ impl EdgeList {
         self.0.len().is_multiple_of(32)
     }
 
-    /// The edges as (from, to).
+    /// Returns the edges as (from, to).
     pub fn iter(&self) -> impl Iterator<Item = ([u8; 16], [u8; 16])> + '_ {
         self.0.as_chunks::<32>().0.iter().map(|pair| {
             let (mut from, mut to) = ([0; 16], [0; 16]);
@@ -328,7 +330,7 @@ impl fmt::Debug for EdgeList {
     }
 }
 
-/// An edge whose ends are found when all units are complete.
+/// An edge whose ends are resolved when all units are complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deferred {
     /// The predecessor.
@@ -337,43 +339,43 @@ pub struct Deferred {
     pub to: Selector,
 }
 
-/// How a deferred edge names a node.
+/// The selector of a node in a deferred edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Selector {
-    /// By its node id.
+    /// By the node ID.
     Node([u8; 16]),
-    /// By kind and by the resource's id in the cloud.
+    /// By kind and by the resource's ID in the cloud.
     Resource {
         /// The kind.
         kind: String,
-        /// The resource's id.
+        /// The resource's ID.
         id: String,
     },
 }
 
-/// How far a unit is.
+/// The progress of a unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Index of the unit in the plan.
     pub unit: u32,
-    /// Parts (regions) that are complete.
+    /// The number of complete parts (regions).
     pub parts_done: u32,
-    /// All parts (regions); 0 if unknown.
+    /// The number of all parts (regions); 0 if unknown.
     pub parts: u32,
-    /// Nodes found so far.
+    /// The number of nodes found so far.
     pub nodes: u64,
 }
 
-/// Whether a job makes progress, and otherwise what its units wait for.
+/// Whether a job makes progress, and otherwise the waits of its units.
 ///
 /// A step is the end of a wait or a frame that was queued.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// Time since the last step of any unit, in milliseconds.
     pub quiet_ms: u64,
-    /// Time since the session's loop last ran, in milliseconds. It runs every few seconds unless it hangs.
+    /// Time since the session's loop last ran, in milliseconds. The loop runs every few seconds unless it hangs.
     pub loop_ms: u64,
-    /// The queue of frames has no room.
+    /// Whether the queue of frames is full.
     pub queue_full: bool,
     /// Units in progress without a step for some seconds, at most [`MAX_QUIET_UNITS`](crate::MAX_QUIET_UNITS).
     pub quiet: Vec<QuietUnit>,
@@ -384,31 +386,31 @@ pub struct Activity {
 pub struct QuietUnit {
     /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
     pub unit: u32,
-    /// Time since its last step, in milliseconds.
+    /// Time since the unit's last step, in milliseconds.
     pub quiet_ms: u64,
-    /// The number of its open waits.
+    /// The number of the unit's open waits.
     pub open: u32,
-    /// The oldest of them, at most [`MAX_WAITS`](crate::MAX_WAITS).
+    /// The unit's oldest open waits, at most [`MAX_WAITS`](crate::MAX_WAITS).
     pub waits: Vec<Wait>,
 }
 
-/// Something that a unit waits for.
+/// A wait of a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
-    /// Who has to end it.
+    /// The party that has to end the wait.
     pub on: WaitOn,
-    /// What it is, such as `ec2 DescribeVolumes in us-east-1`.
+    /// A description, such as `ec2 DescribeVolumes in us-east-1`.
     pub what: String,
-    /// How long it has been open, in milliseconds.
+    /// Time since the wait began, in milliseconds.
     pub for_ms: u64,
 }
 
-/// Who has to end a wait.
+/// The party that has to end a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaitOn {
     /// The cloud: a call, with its retries and its place in the queue of the limiter.
     Call,
-    /// The supervisor: an answer to a question for credentials or a shared value.
+    /// The supervisor: the response to a request for credentials or a shared value.
     Answer,
     /// The supervisor: room in the queue of frames.
     Room,
@@ -419,27 +421,27 @@ pub enum WaitOn {
 pub enum Event {
     /// A log line.
     Log {
-        /// Its level.
+        /// The level.
         level: Level,
         /// The module that wrote it.
         target: String,
-        /// The text.
+        /// The message.
         message: String,
     },
-    /// A counter went up.
+    /// A counter was incremented.
     Count {
         /// The metric's name, without prefix and suffix.
         name: String,
         /// Label names and values.
         labels: Vec<(String, String)>,
-        /// By how much.
+        /// The increment.
         by: u64,
     },
-    /// Something took its time.
+    /// A duration was measured.
     Duration {
         /// The metric's name, without prefix and suffix.
         name: String,
-        /// How long, in seconds.
+        /// The duration in seconds.
         seconds: f64,
     },
 }
@@ -447,22 +449,22 @@ pub enum Event {
 /// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
-    /// Something was lost.
+    /// Data was lost.
     Error,
-    /// Something is odd; the work goes on.
+    /// The work continues with less.
     Warn,
-    /// What a user wants to follow.
+    /// Information for users.
     Info,
-    /// What a developer wants to follow.
+    /// Information for developers.
     Debug,
-    /// Everything.
+    /// Any detail.
     Trace,
 }
 
 /// A part of a unit that could not be collected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
-    /// The account's id.
+    /// The account's ID.
     pub account: String,
     /// The region, or empty.
     pub region: String,
@@ -472,54 +474,54 @@ pub struct Gap {
     pub operation: String,
     /// The error code, such as `UnauthorizedOperation`.
     pub code: String,
-    /// The error's text, without secrets.
+    /// The error's message, without secrets.
     pub message: String,
 }
 
-/// Something of a unit that was not seen. It may exist, as it was when it was seen last.
+/// A part of a unit that was not seen. The part may exist as it was when it was last seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Missing {
-    /// Nodes of a kind directly below a node, as their list was not complete.
+    /// Nodes of a kind directly below a node, because their list was not complete.
     Kind {
-        /// The node that they hang below, such as that of a region.
+        /// The node above them, such as a region's.
         below: [u8; 16],
-        /// The name of that region, in which references to them are looked up.
+        /// The name of that region, in which references to the nodes are looked up.
         scope: String,
-        /// Their kind.
+        /// The nodes' kind.
         kind: String,
-        /// Kinds that are listed for each of them, and for each of those in turn.
+        /// Kinds that are listed for each of these nodes, directly or through each other.
         with: Vec<String>,
-        /// Why they are missing.
+        /// The reason.
         why: Why,
     },
     /// Properties and edges of nodes that were sent.
     Parts {
         /// The nodes.
         nodes: Vec<[u8; 16]>,
-        /// Names of properties. `name` stands for the identity of the node as well.
+        /// The names of properties. `name` includes the identity of the node.
         properties: Vec<String>,
-        /// Edges that come from the missing answers.
+        /// The edges that result from the missing responses.
         edges: Vec<MissingEdge>,
     },
     /// Edges of nodes that were sent, to or from nodes that were not seen.
     Edges {
         /// The direction and the kind of the other ends.
         edge: MissingEdge,
-        /// The attribute by which the other ends are found.
+        /// The attribute by which the other ends are looked up.
         attribute: String,
         /// The nodes, each with the hash of the reference to its other end.
         ends: Vec<([u8; 16], [u8; 16])>,
     },
 }
 
-/// Why nodes of a kind are missing.
+/// The reason why nodes of a kind are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Why {
-    /// They could not be seen.
+    /// The nodes could not be seen.
     Unseen,
-    /// An option leaves them out, and the core is to keep them.
+    /// An option excludes the nodes, and the core keeps them.
     Kept,
-    /// An option leaves them out, and the core forgets them.
+    /// An option excludes the nodes, and the core forgets them.
     LeftOut,
 }
 
@@ -532,40 +534,40 @@ pub struct MissingEdge {
     pub kind: String,
 }
 
-/// What was sent for a unit.
+/// The counts of what was sent for a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Nodes.
+    /// The number of nodes.
     pub nodes: u64,
-    /// Edges, deferred ones not counted.
+    /// The number of edges, deferred ones not included.
     pub edges: u64,
-    /// Deferred edges.
+    /// The number of deferred edges.
     pub deferred: u64,
 }
 
-/// Why a job or a unit failed.
+/// The failure of a job or a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The class, which decides about a retry.
     pub kind: FailureKind,
-    /// What failed, where, and what to do.
+    /// The message: what failed, where, and the remedy.
     pub message: String,
 }
 
 /// The class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// The settings cannot work. Not retried.
+    /// The settings are invalid. Not retried.
     Configuration,
-    /// No credentials, or refused ones. Not retried.
+    /// Credentials are missing or were rejected. Not retried.
     Credentials,
-    /// The cloud did not answer, throttled for too long, or answered oddly. Retried.
+    /// The cloud did not respond, throttled for too long, or sent an unexpected response. Retried.
     Unavailable,
     /// The soft deadline passed, or the supervisor cancelled. Not retried.
     Cancelled,
-    /// A fault in the worker itself. Retried.
+    /// A bug in the worker. Retried.
     Internal,
-    /// The unit made no progress, and nothing outside the worker would have woken it. Retried.
+    /// The unit made no progress, and nothing outside the worker would have ended its wait. Retried.
     Stalled,
 }
 
@@ -593,12 +595,12 @@ impl FailureKind {
     }
 }
 
-/// Short-lived credentials of one unit, as the collector's broker made them.
+/// Short-lived credentials of one unit, issued by the collector's broker.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// The collector's own form, as JSON.
+    /// The secret in the collector's own form, as JSON.
     pub secret: String,
-    /// When they end, in seconds since 1970; `None` if they do not.
+    /// The expiry in seconds since 1970; `None` for credentials that do not expire.
     pub expires: Option<i64>,
 }
 

@@ -70,7 +70,7 @@ fn message_above_maximum_is_rejected() {
 }
 
 #[test]
-fn another_version_is_named_whatever_follows_it() {
+fn another_version_is_named_despite_unknown_fields() {
     let theirs = PROTOCOL_VERSION + 1;
     let mut greeting = [0_u32.to_le_bytes(), theirs.to_le_bytes()].concat();
     greeting.extend_from_slice(b"fields of the future");

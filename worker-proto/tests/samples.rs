@@ -142,7 +142,7 @@ fn from_worker() -> Vec<FromWorker> {
     ]
 }
 
-/// Every message of this version in the order above: a line with the bytes in hexadecimal for each.
+/// Returns every message of this version in the order above, each as a line of hexadecimal bytes.
 fn rendered() -> String {
     let to = to_worker().into_iter().map(|message| ("to", encode_to_worker(&message).unwrap()));
     let from = from_worker().into_iter().map(|message| ("from", encode_from_worker(&message).unwrap()));

@@ -1,10 +1,10 @@
-//! Errors in the shape of the service that was asked.
+//! Errors in the format of the called service.
 
 use http::StatusCode;
 
 use crate::request::Asked;
 
-/// An answer that is not recorded: status, content type and body.
+/// A generated response: status, content type and body.
 pub(crate) type Made = (StatusCode, &'static str, String);
 
 /// The content type of the JSON protocols.
@@ -12,7 +12,7 @@ pub(crate) const JSON: &str = "application/x-amz-json-1.1";
 /// The content type of the XML protocols.
 pub(crate) const XML: &str = "text/xml";
 
-/// Returns an error in the shape that the service has.
+/// Returns an error in the service's format.
 pub(crate) fn failure(asked: &Asked<'_>, status: StatusCode, code: &str, message: &str) -> Made {
     let is_json = !asked.target.is_empty() || (asked.body.is_empty() && asked.signing != "s3");
     if is_json {
@@ -34,7 +34,7 @@ pub(crate) fn failure(asked: &Asked<'_>, status: StatusCode, code: &str, message
     (status, XML, body)
 }
 
-/// Escapes a text for the content of an XML element.
+/// Escapes a string for the content of an XML element.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

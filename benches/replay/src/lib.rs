@@ -1,13 +1,13 @@
-//! Answers AWS API requests from recordings, for any number of invented accounts and regions.
+//! Replays recorded responses to AWS API requests, for any number of invented accounts and regions.
 //!
-//! `scripts/aws-record` records what a local AWS answers to one collection of one account in one region. [`Replay`]
-//! answers the same requests for N accounts in R regions, tens of thousands a second on one thread: an answer is a
-//! template in which account, region and resource IDs are filled in.
+//! `scripts/aws-record` records the responses of a local AWS to one collection of one account in one region. [`Replay`]
+//! responds to the same requests for N accounts in R regions, tens of thousands a second on one thread. A response is a
+//! template into which account, region and resource IDs are inserted.
 //!
-//! A request belongs to the account of its access key, and to the region and the service of its signature. It is found
-//! by its text, with account, region, IDs and moments replaced by those of the recording. STS, Organizations and
-//! `DescribeRegions` depend on the number of accounts and regions and are not recorded. A request without a recording
-//! fails with the code `NotRecorded`, and is listed in [`Stats`].
+//! A request belongs to the account of its access key, and to the region and the service of its signature. Its
+//! recording is found by its text, with account, region, IDs and moments replaced by those of the recording. STS,
+//! Organizations and `DescribeRegions` depend on the number of accounts and regions and are not recorded. A request
+//! without a recording fails with the code `NotRecorded`, and is listed in [`Stats`].
 
 mod failure;
 mod ids;
@@ -50,7 +50,7 @@ pub struct Config {
     pub accounts: usize,
     /// The number of regions, from 1 to 128. The first is the region of the recording.
     pub regions: usize,
-    /// The delay of every answer.
+    /// The delay of every response.
     pub latency: Duration,
     /// Certificate and key for `https`; `None` for `http`.
     pub tls: Option<Tls>,
@@ -64,7 +64,7 @@ impl Default for Config {
     }
 }
 
-/// The cause for which a server did not start.
+/// The reason why a server did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -1,4 +1,4 @@
-//! The invented organization: its accounts and regions, and the answers that depend on how many there are.
+//! The invented organization: its accounts and regions, and the responses that depend on their number.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -73,8 +73,8 @@ impl Organization {
         u32::try_from(index).ok().filter(|index| *index > 0 && (*index as usize) < self.accounts.len())
     }
 
-    /// Answers an operation that depends on the organization, and returns its name with the answer. Returns `None` for
-    /// all other operations.
+    /// Returns the name of an operation that depends on the organization, and its response. Returns `None` for all
+    /// other operations.
     pub(crate) fn answer(&self, asked: &Asked<'_>, account: &str) -> Option<(&'static str, Made)> {
         let form = |body: String| (StatusCode::OK, XML, body);
         Some(match (asked.signing, asked.operation().as_str()) {

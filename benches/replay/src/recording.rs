@@ -1,4 +1,4 @@
-//! The recording: finds the answer to a request.
+//! The recording: finds the response to a request.
 
 use std::{collections::HashMap, io::Read, sync::Arc};
 
@@ -38,7 +38,7 @@ struct Exchange {
     answer: String,
 }
 
-/// A recorded answer.
+/// A recorded response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Service and operation, such as `ec2:DescribeVpcs`.
@@ -48,7 +48,7 @@ pub(crate) struct Answer {
     body: Template,
 }
 
-/// All recorded answers.
+/// All recorded responses.
 #[derive(Debug)]
 pub(crate) struct Recording {
     account: String,
@@ -104,18 +104,18 @@ impl Recording {
         &self.ids
     }
 
-    /// Returns the number of recorded answers.
+    /// Returns the number of recorded responses.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.answers.len()
     }
 
-    /// Returns the answer to a request with this key.
+    /// Returns the response to a request with this key.
     pub(crate) fn answer(&self, key: &[u8]) -> Option<&Answer> {
         self.answers.get(key)
     }
 
-    /// Returns the body of an answer for an account and region.
+    /// Returns the body of a response for an account and region.
     pub(crate) fn body(&self, answer: &Answer, place: Place, names: Names<'_>) -> Vec<u8> {
         answer.body.render(&self.ids, place, names)
     }

@@ -8,7 +8,7 @@ use crate::{
     text::{Names, normalise, percent_decoded},
 };
 
-/// The parts of a request that decide its answer.
+/// The parts of a request that determine its response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     /// The name that the service signs with, such as `monitoring`.
@@ -44,7 +44,7 @@ impl<'a> Scope<'a> {
 const GLOBAL: [&str; 2] = ["iam", "s3"];
 
 impl<'a> Asked<'a> {
-    /// Whether the answer is the same in all regions.
+    /// Whether the response is the same in all regions.
     pub(crate) fn is_global(&self) -> bool {
         GLOBAL.contains(&self.signing)
     }

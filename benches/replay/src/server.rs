@@ -142,7 +142,7 @@ impl Server {
         response(failure(asked, StatusCode::BAD_REQUEST, "NotRecorded", &message))
     }
 
-    /// Answers `GET /_ctl/stats`, `GET /_ctl/regions` and `POST /_ctl/reset`.
+    /// Responds to `GET /_ctl/stats`, `GET /_ctl/regions` and `POST /_ctl/reset`.
     fn control(&self, method: &Method, path: &str) -> Answered {
         let found = match (method, path.trim_start_matches(CONTROL)) {
             (&Method::GET, "stats") => serde_json::to_string(&self.counts.stats()),

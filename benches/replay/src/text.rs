@@ -1,4 +1,4 @@
-//! Templates of answers, and the normalised form of requests: account, region, resource IDs and moments replaced.
+//! Templates of responses, and the normalised form of requests: account, region, resource IDs and moments replaced.
 
 use crate::ids::{Form, Id, Ids, Place};
 
@@ -11,7 +11,7 @@ enum Piece {
     Id(Id),
 }
 
-/// The names that an answer or a request has for its account and region.
+/// The names that a response or a request has for its account and region.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
     /// The account ID, twelve digits.
@@ -45,7 +45,7 @@ fn next<'t>(text: &'t [u8], at: usize, names: Names<'_>) -> (Found<'t>, usize) {
     (found, at + length)
 }
 
-/// A recorded answer, split where it depends on account and region.
+/// A recorded response, split where it depends on account and region.
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     pieces: Vec<Piece>,
@@ -54,7 +54,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Splits a recorded text. Returns `None` if there are more IDs than can be told apart.
+    /// Splits a recorded text. Returns `None` if there are more IDs than can be distinguished.
     pub(crate) fn new(text: &str, names: Names<'_>, ids: &mut Ids) -> Option<Self> {
         let mut pieces = Vec::new();
         let mut plain = Vec::new();

@@ -1,4 +1,4 @@
-//! A running server, asked as a collection asks it.
+//! A running server, called as a collection calls it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -26,7 +26,7 @@ fn start(accounts: usize, regions: usize) -> Replay {
     Replay::start(Config { accounts, regions, ..Config::default() }).unwrap()
 }
 
-/// A request with these lines besides the usual ones.
+/// Returns a request with these lines in addition to the usual ones.
 fn text(key: &str, region: &str, service: &str, more: &str, body: &str) -> String {
     format!(
         "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n{more}Authorization: \
@@ -36,11 +36,11 @@ fn text(key: &str, region: &str, service: &str, more: &str, body: &str) -> Strin
     )
 }
 
-/// Status and body of the answer.
+/// Returns status and body of the response.
 fn exchange(mut stream: impl Read + Write, request: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    // TLS: the end of the connection may come without a notice.
+    // With TLS the connection may end without a close notification.
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
@@ -55,7 +55,7 @@ fn ask(replay: &Replay, key: &str, region: &str, service: &str, body: &str) -> (
     exchange(connect(replay), &text(key, region, service, "", body))
 }
 
-/// The access key of a role in an account.
+/// Returns the access key of a role in an account.
 fn key(replay: &Replay, account: &str) -> String {
     let body = format!("Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A{account}%3Arole%2FCloudkeeper");
     let (status, answer) = ask(replay, "testing", "us-east-1", "sts", &body);
@@ -63,7 +63,7 @@ fn key(replay: &Replay, account: &str) -> String {
     elements(&answer, "AccessKeyId").pop_first().unwrap()
 }
 
-/// The texts of all elements of a name.
+/// Returns the content of all elements with this name.
 fn elements(xml: &str, name: &str) -> BTreeSet<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap().to_owned()).collect()
@@ -177,7 +177,7 @@ fn every_answer_is_delayed() {
 fn dropped_server_closes_its_port() {
     let replay = start(1, 1);
     let address = replay.endpoint().rsplit('/').next().unwrap().to_owned();
-    // A connection that is open does not hold it up.
+    // An open connection does not delay the end.
     let _open = connect(&replay);
     drop(replay);
     assert!(TcpStream::connect(address).is_err());
@@ -201,7 +201,7 @@ fn tls_is_served_with_the_given_certificate() {
 }
 
 #[test]
-fn impossible_configurations_are_refused() {
+fn impossible_configurations_are_rejected() {
     let refused = |config: Config| Replay::start(config).err().unwrap();
     assert!(matches!(refused(Config { accounts: 0, ..Config::default() }), StartError::Config(_)));
     let error = refused(Config { regions: 129, ..Config::default() });

@@ -1,4 +1,4 @@
-//! Frames of the action websocket. Both generations use the same ones; the newer one has more of them.
+//! Frames of the action websocket. Both generations use the same frames; the newer one has more of them.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
@@ -12,7 +12,7 @@ use crate::ckcore::error::{ERROR_LIMIT, bounded, cut};
 /// The longest message about an action, in bytes.
 const INFO_LIMIT: usize = 500;
 
-/// The time stamps of a core: `2024-01-02T03:04:05Z`.
+/// The timestamp format of a core: `2024-01-02T03:04:05Z`.
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 /// A received text frame.

@@ -14,7 +14,7 @@ pub const OPEN_LIMIT: usize = 64;
 /// The number of results that are kept after their delivery.
 pub const KEPT_LIMIT: usize = 256;
 
-/// How a received action is handled.
+/// The handling of a received action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// The action is new: start it.

@@ -10,7 +10,7 @@ fn action(task: &str) -> Action {
     Action { key, kind: ActionKind::Collect, data: Map::new() }
 }
 
-/// Starts and answers an action, and sends its result.
+/// Starts an action, records its result, and sends the result.
 fn sent(ledger: &mut Ledger, task: &str) -> ActionKey {
     let action = action(task);
     assert_eq!(ledger.arrived(&action), Arrival::Start);
@@ -81,7 +81,7 @@ fn result_of_unknown_action_is_ignored() {
 }
 
 #[test]
-fn only_the_last_answers_are_kept() {
+fn only_the_last_results_are_kept() {
     let mut ledger = Ledger::default();
     for task in 0..=KEPT_LIMIT {
         let key = sent(&mut ledger, &task.to_string());
@@ -93,7 +93,7 @@ fn only_the_last_answers_are_kept() {
 }
 
 #[test]
-fn there_is_a_bound_for_open_actions_and_it_recovers() {
+fn open_actions_are_bounded_and_the_bound_recovers() {
     let mut ledger = Ledger::default();
     for task in 0..OPEN_LIMIT {
         assert_eq!(ledger.arrived(&action(&task.to_string())), Arrival::Start);

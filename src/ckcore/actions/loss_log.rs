@@ -21,7 +21,7 @@ pub struct LossLog {
     reasons: Vec<String>,
 }
 
-/// How a failure is logged.
+/// The logging of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogDecision {
     /// As a warning of its own.

@@ -13,7 +13,7 @@ pub use subscriber::{SharedLedger, Subscriber};
 /// The identity of an action in the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActionKey {
-    /// The id of the running workflow.
+    /// The ID of the running workflow.
     pub task: String,
     /// The step of the workflow that waits for the result.
     pub step: String,

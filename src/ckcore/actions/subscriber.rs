@@ -71,7 +71,7 @@ enum ConnectionState {
     Lost(String),
 }
 
-/// How a session ended.
+/// The end of a session.
 enum SessionEnd {
     /// The core received a result and closed: reconnect at once.
     Answered,

@@ -1,4 +1,4 @@
-//! The requests that need no websocket: graph, model, merge, and the query of an account.
+//! Requests that need no websocket: graph, model, merge and queries.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -25,54 +25,54 @@ use crate::ckcore::{
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// How long a query may take, all of its answer included.
+/// The timeout of a query, its response included.
 const QUERY_LIMIT: Duration = Duration::from_secs(600);
 
-/// The most that is read of a report, in bytes.
+/// The size limit of a merge report, in bytes.
 const REPORT_LIMIT: usize = 64 * 1024;
 
-/// What a merge did, in the core's words.
+/// The core's report of a merge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct MergeReport {
-    /// Nodes that the core did not have.
+    /// The number of nodes that the core did not have.
     pub nodes_created: u64,
-    /// Nodes that changed.
+    /// The number of nodes that changed.
     pub nodes_updated: u64,
-    /// Nodes that were not in the body.
+    /// The number of nodes that were not in the body.
     pub nodes_deleted: u64,
-    /// Edges that the core did not have.
+    /// The number of edges that the core did not have.
     pub edges_created: u64,
-    /// Edges that changed.
+    /// The number of edges that changed.
     pub edges_updated: u64,
-    /// Edges that were not in the body.
+    /// The number of edges that were not in the body.
     pub edges_deleted: u64,
 }
 
-/// What a merge is about.
+/// The parameters of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeRequest<'a> {
-    /// How many nodes the body has.
+    /// The number of nodes in the body.
     pub nodes: u64,
-    /// How many edges the body has.
+    /// The number of edges in the body.
     pub edges: u64,
     /// The task of the action that the merge belongs to.
     pub task: Option<&'a str>,
-    /// The longest time that it may take, the core's own work included.
+    /// The timeout of the merge, the core's own work included.
     pub limit: Duration,
 }
 
-/// Requests to one core. Cloning is cheap. Nothing is retried here.
+/// Requests to one core, without retries. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct CoreApi {
     http: Arc<HttpClient>,
 }
 
 impl CoreApi {
-    /// Requests to the core of a configuration, without any connection that stays.
+    /// Creates requests to the core of a configuration, without a lasting connection.
     ///
     /// # Errors
-    /// If the configuration cannot work, such as a system without certificates where TLS is wanted.
+    /// If the configuration is invalid, such as a system without certificates when TLS is used.
     pub fn new(config: CoreConfig) -> Result<Self, CoreError> {
         Ok(Self::over(Arc::new(HttpClient::new(Arc::new(config))?)))
     }
@@ -81,48 +81,48 @@ impl CoreApi {
         Self { http }
     }
 
-    /// What a merge must replace as a whole. The two are never mixed in one core.
+    /// Returns the part of the graph that a merge must replace as a whole. One core never mixes the two.
     ///
     /// # Errors
-    /// If the core cannot be reached, so that it is not known which one it is.
+    /// If the core cannot be reached, so that its generation is unknown.
     pub async fn granularity(&self) -> Result<Granularity, CoreError> {
         Ok(self.http.core().await?.dialect.granularity())
     }
 
-    /// Creates the graph, if the core does not have it.
+    /// Creates the graph, unless the core has it.
     ///
     /// # Errors
-    /// If the core cannot be reached or refuses.
+    /// If the core cannot be reached or rejects the request.
     pub async fn create_graph(&self) -> Result<(), CoreError> {
         let (config, core) = (&self.http.config, self.http.core().await?);
         let request = self.http.request(&core, Method::POST, config.url(&["graph", &core.graph])).await?;
-        // The newer core wants a content type even where there is no content.
+        // The newer core requires a content type even without content.
         let request = request.header(CONTENT_TYPE, JSON);
         self.http.send_short("creation of the graph", request, config.timing.request).await
     }
 
-    /// Adds kinds to the core's model: a JSON list.
+    /// Adds kinds, a JSON list, to the core's model.
     ///
     /// # Errors
-    /// If the core cannot be reached or refuses.
+    /// If the core cannot be reached or rejects the request.
     pub async fn update_model(&self, model: Bytes) -> Result<(), CoreError> {
         let (config, core) = (&self.http.config, self.http.core().await?);
         let (method, path) = core.dialect.model_request(&core.graph);
         let request = self.http.request(&core, method, config.url(&path)).await?;
         let request = request.header(CONTENT_TYPE, JSON).body(model);
-        // The core answers with the whole model, which may take a while.
+        // The core responds with the whole model, which may take a while.
         self.http.send_short("update of the model", request, config.timing.request * 4).await
     }
 
     /// Merges a graph: lines of nodes and edges.
     ///
-    /// A body that ends with an error breaks the request off, and the core then merges nothing. With a task, a core that
-    /// can do so takes the body and merges it later, while its workflow waits; the report is empty then, and what is wrong
-    /// with the body is only in the core's log. Such a core counts the request before it has read it and forgets to
-    /// count down if it breaks off, so a body should be ready before.
+    /// If the body ends with an error, the request is aborted and the core merges nothing. With a task, a core that
+    /// supports it accepts the body and merges later, while its workflow waits. The report is then empty, and errors in
+    /// the body appear only in the core's log. Such a core counts a request before it has read the body, and does not
+    /// count down if the request is aborted. So a body should be ready before.
     ///
     /// # Errors
-    /// If the core cannot be reached or refuses, or the body fails.
+    /// If the core cannot be reached or rejects the request, or the body fails.
     pub async fn merge(
         &self,
         body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -154,13 +154,13 @@ impl CoreApi {
             .map_err(|error| CoreError::permanent(WHAT, &format!("the core's report cannot be read: {error}")))
     }
 
-    /// What the core has of an account: its node and everything below it, as lines that can be merged again.
+    /// Returns an account's node and everything below it, as lines that can be merged again.
     ///
-    /// The account is found by its kind and its cloud's own id. An account that the core does not know, or a core that
-    /// knows neither graph nor kind yet, gives an empty result.
+    /// The account is found by its kind and its ID in the cloud. The result is empty if the core does not know the
+    /// account, or knows neither graph nor kind yet.
     ///
     /// # Errors
-    /// If the core cannot be reached, refuses, or answers something that cannot be merged again.
+    /// If the core cannot be reached, rejects the query, or its response cannot be merged again.
     pub async fn account_subgraph(&self, account_kind: &str, account_id: &str) -> Result<LastKnownAccount, CoreError> {
         const WHAT: &str = "query of an account";
         let core = self.http.core().await?;
@@ -173,10 +173,10 @@ impl CoreApi {
         }
     }
 
-    /// The accounts that the core has below a cloud. A core that knows neither graph nor kind has none.
+    /// Returns the accounts that the core has below a cloud; none if the core knows neither graph nor kind.
     ///
     /// # Errors
-    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    /// If the core cannot be reached, rejects the query, or its response is not a graph.
     pub async fn accounts(&self, cloud: &str) -> Result<Vec<StoredNode>, CoreError> {
         const WHAT: &str = "query of the accounts of a cloud";
         let core = self.http.core().await?;
@@ -188,11 +188,11 @@ impl CoreApi {
         }
     }
 
-    /// How many nodes of each kind the core has below the regions of accounts, and below the accounts. A core that knows
-    /// neither graph nor kind has none.
+    /// Returns the number of nodes of each kind that the core has below the regions of accounts, and below the
+    /// accounts; nothing if the core knows neither graph nor kind.
     ///
     /// # Errors
-    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    /// If the core cannot be reached, rejects the query, or its response is not a graph.
     pub async fn summaries(&self, cloud: &str, accounts: &[&str]) -> Result<Summaries, CoreError> {
         let core = self.http.core().await?;
         let queries = core.dialect.summary_queries(cloud, accounts);
@@ -207,10 +207,11 @@ impl CoreApi {
         Ok(Summaries { regions, accounts })
     }
 
-    /// Deletes a node with everything below it, by its id in the core. Only a core that replaces accounts can do so.
+    /// Deletes a node, by its ID in the core, with everything below it. Only a core that replaces accounts supports
+    /// this.
     ///
     /// # Errors
-    /// If the core cannot be reached or refuses.
+    /// If the core cannot be reached or rejects the request.
     pub async fn delete_account(&self, node: &str) -> Result<(), CoreError> {
         let (config, core) = (&self.http.config, self.http.core().await?);
         let mut url = config.url(&["graph", &core.graph, "node", node]);
@@ -219,13 +220,13 @@ impl CoreApi {
         self.http.send_short("deletion of an account", request, config.timing.request * 4).await
     }
 
-    /// The nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
+    /// Returns the nodes that are marked for cleanup and not cleaned up yet, with all nodes above and below them.
     ///
-    /// `clouds` are the ids of the clouds to look in; none are all. A core that does not know the graph has no such node.
-    /// Of nodes that are not needed only kind, id, name and their marks are kept.
+    /// `clouds` are the IDs of the clouds to search; empty means all. There is no such node if the core does not know
+    /// the graph. Nodes that are not needed keep only kind, ID, name and marks.
     ///
     /// # Errors
-    /// If the core cannot be reached, refuses, or answers something that is no graph.
+    /// If the core cannot be reached, rejects the query, or its response is not a graph.
     pub async fn nodes_to_clean(
         &self,
         clouds: &[String],
@@ -240,11 +241,11 @@ impl CoreApi {
         }
     }
 
-    /// Changes sections of nodes; the caller sends as many at a time as it wants to lose at a time. Nodes that the core
-    /// does not know are passed over, unless `reported` is changed.
+    /// Changes sections of nodes. If the request fails, the changes of all its nodes may be lost, so the caller bounds
+    /// their number. The core ignores nodes that it does not know, unless `reported` is changed.
     ///
     /// # Errors
-    /// If the core cannot be reached or refuses; some of the changes may have been made.
+    /// If the core cannot be reached or rejects the request; some of the changes may have been made.
     pub async fn patch_nodes(&self, changes: &[NodeChange]) -> Result<(), CoreError> {
         let (config, core) = (&self.http.config, self.http.core().await?);
         for body in change_bodies(changes) {
@@ -256,7 +257,7 @@ impl CoreApi {
         Ok(())
     }
 
-    /// Runs a query and feeds its answer; `false` if the core never heard of the graph or of a kind in the query.
+    /// Runs a query and reads its response. Returns `false` if the core does not know the graph or a kind in the query.
     async fn query(
         &self,
         core: &CoreInfo,
@@ -283,7 +284,7 @@ async fn chunk(what: &'static str, response: &mut Response) -> Result<Option<Byt
     response.chunk().await.map_err(|error| failure(what, QUERY_LIMIT, &error))
 }
 
-/// Whether the core never heard of the graph or the kind, so that it can have nothing of the account.
+/// Whether the core does not know the graph or the kind, and so has no node of the account.
 fn is_unknown(error: &CoreError) -> bool {
     let said = |text: &str| error.message.contains(text);
     match error.status {

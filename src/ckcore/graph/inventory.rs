@@ -1,4 +1,5 @@
-//! How many nodes of each kind the core has below regions and accounts, from the summaries that it keeps with these nodes.
+//! The number of nodes of each kind below regions and accounts, from the summaries that the core keeps with these
+//! nodes.
 
 use std::collections::BTreeMap;
 
@@ -7,41 +8,41 @@ use serde::Deserialize;
 use super::{last_known::Ancestors, ndjson::LineReader};
 use crate::ckcore::CoreError;
 
-/// The request that is answered.
+/// The name of the request in errors.
 pub const WHAT: &str = "query of what the core has of accounts";
 
-/// A region or an account in the core, and the nodes below it.
+/// A region or an account in the core, with the number of nodes below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The id of its node.
+    /// The ID of the node.
     pub node: String,
-    /// Its kind.
+    /// The node's kind.
     pub kind: String,
-    /// Its id in the cloud.
+    /// The node's ID in the cloud.
     pub id: String,
-    /// The id of its account in the cloud; for an account its own.
+    /// The ID in the cloud of the node's account, which may be the node itself.
     pub account: String,
-    /// The number of nodes below it, at any depth, by kind. The core leaves out kinds that stand for no resource.
+    /// The number of nodes below the node, at any depth, by kind. The core omits kinds that stand for no resource.
     pub counts: BTreeMap<String, u64>,
 }
 
-/// What the core has of some accounts.
+/// The summaries of some accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summaries {
-    /// Their regions.
+    /// The accounts' regions.
     pub regions: Vec<Summary>,
     /// The accounts themselves.
     pub accounts: Vec<Summary>,
 }
 
-/// A line of the core's answer.
+/// A line of the core's response.
 #[derive(Deserialize)]
 struct Line {
     id: Option<String>,
     reported: Option<Reported>,
     #[serde(default)]
     metadata: Option<Metadata>,
-    /// Where core 4.1 says to which account a node belongs.
+    /// The ancestors in core 4.1, which name the node's account.
     #[serde(default)]
     ancestors: Option<Ancestors>,
 }
@@ -60,7 +61,7 @@ struct Metadata {
     ancestors: Option<Ancestors>,
 }
 
-/// Reads summaries as they arrive.
+/// Reads summaries while they arrive.
 pub struct SummaryReader {
     lines: LineReader,
     summaries: Vec<Summary>,
@@ -71,13 +72,13 @@ impl SummaryReader {
         Self { lines: LineReader::new(WHAT), summaries: Vec::new() }
     }
 
-    /// Takes the next bytes of the answer, which may end anywhere in a line.
+    /// Reads the next bytes of the response, which may end anywhere in a line.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
         let Self { lines, summaries } = self;
         lines.feed(chunk, |line| summaries.extend_from_line(line))
     }
 
-    /// The summaries, when the answer is complete.
+    /// Returns the summaries of a complete response.
     pub fn finish(mut self) -> Result<Vec<Summary>, CoreError> {
         let Self { lines, summaries } = &mut self;
         lines.finish(|line| summaries.extend_from_line(line))?;
@@ -93,7 +94,7 @@ impl FromLines for Vec<Summary> {
     fn extend_from_line(&mut self, line: &[u8]) -> Result<(), CoreError> {
         let unusable = |why: &str| LineReader::new(WHAT).unusable(why);
         let line: Line = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
-        // An edge has neither.
+        // An edge has neither ID nor kind.
         let (Some(node), Some(Reported { kind, id })) = (line.id, line.reported) else { return Ok(()) };
         let Metadata { descendant_summary, ancestors } = line.metadata.unwrap_or_default();
         let account = line.ancestors.or(ancestors).and_then(Ancestors::account_id);

@@ -1,8 +1,8 @@
-//! What the core has of an account, turned back into lines that can be merged.
+//! Rebuilds graph lines from an account's last known state in the core.
 //!
-//! A merge replaces a whole cloud, so an account that failed this time would be deleted. Its last known nodes are taken
-//! from the core and sent again. A stored node has members that the core computed and would refuse: they are left out.
-//! Values are kept as the bytes that the core sent, so that nothing changes by being read and written.
+//! A merge replaces a whole cloud, so an account that failed would be deleted. Its last known nodes are read from the
+//! core and sent again. Members that the core computed are omitted, because the core would reject them. Values are kept
+//! as the bytes that the core sent, so that reading and writing does not change them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,13 +14,13 @@ use crate::ckcore::CoreError;
 
 const WHAT: &str = "query of an account";
 
-/// Members of `reported` that the core computes or copies from the nodes above.
+/// Members of `reported` that the core computes, or copies from the nodes above.
 const COMPUTED_REPORTED: [&str; 7] = ["age", "last_update", "last_access", "cloud", "account", "region", "zone"];
 
 /// Members of `metadata` that the core computes.
 const COMPUTED_METADATA: [&str; 4] = ["ancestors", "descendant_summary", "descendant_count", "expires"];
 
-/// The edge types that are meant when none is said, one for each core.
+/// The default edge types, one for each core.
 const DEFAULT_EDGES: [&str; 2] = ["dependency", "default"];
 
 /// An account and everything below it.
@@ -34,32 +34,32 @@ pub struct LastKnownAccount {
     pub outward: Vec<LastKnownEdge>,
 }
 
-/// A node as it can be merged again.
+/// A node that can be merged again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastKnownNode {
-    /// Its id in the core.
+    /// The node's ID in the core.
     pub id: String,
-    /// Its kind.
+    /// The node's kind.
     pub kind: String,
-    /// Whether it is the account itself.
+    /// Whether the node is the account itself.
     pub is_account: bool,
-    /// Its line, without a newline.
+    /// The node's line, without a newline.
     pub line: Vec<u8>,
 }
 
-/// An edge by the ids of its ends.
+/// An edge by the IDs of its ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastKnownEdge {
-    /// The upper end.
+    /// The predecessor.
     pub from: String,
-    /// The lower end.
+    /// The successor.
     pub to: String,
-    /// The type, `None` for the core's default.
+    /// The type; `None` for the core's default.
     pub edge_type: Option<String>,
 }
 
 impl LastKnownEdge {
-    /// Its line, without a newline.
+    /// Returns the edge's line, without a newline.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut edge = serde_json::Map::new();
@@ -74,7 +74,7 @@ impl LastKnownEdge {
 
 type Section<'a> = BTreeMap<String, &'a RawValue>;
 
-/// A line of the core's answer.
+/// A line of the core's response.
 #[derive(Deserialize)]
 struct StoredLine<'a> {
     id: Option<String>,
@@ -87,12 +87,12 @@ struct StoredLine<'a> {
     metadata: Option<Section<'a>>,
     #[serde(default)]
     kinds: Vec<String>,
-    /// Where core 4.1 says to which account a node belongs.
+    /// The ancestors in core 4.1, which name the node's account.
     #[serde(default)]
     ancestors: Option<Ancestors>,
 }
 
-/// A node as it is sent.
+/// A node as it is sent to the core.
 #[derive(Serialize)]
 struct Line<'a> {
     id: &'a str,
@@ -100,14 +100,14 @@ struct Line<'a> {
     metadata: Section<'a>,
 }
 
-/// The part of a node's ancestors that says to which account it belongs.
+/// The ancestors of a node that name its account.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Ancestors {
     account: Option<Ancestor>,
 }
 
-/// An account as one core writes it, or as the other does.
+/// The account among the ancestors, in the form of either core.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Ancestor {
@@ -122,7 +122,7 @@ impl Ancestors {
     }
 }
 
-/// Reads the answer as it arrives.
+/// Reads the response while it arrives.
 pub struct LastKnownReader<'a> {
     account_kind: &'a str,
     account_id: &'a str,
@@ -130,7 +130,7 @@ pub struct LastKnownReader<'a> {
     found: Found,
 }
 
-/// What was read so far.
+/// The nodes and edges that were read so far.
 #[derive(Default)]
 struct Found {
     nodes: Vec<LastKnownNode>,
@@ -142,13 +142,13 @@ impl<'a> LastKnownReader<'a> {
         Self { account_kind, account_id, lines: LineReader::new(WHAT), found: Found::default() }
     }
 
-    /// Takes the next bytes of the answer, which may end anywhere in a line.
+    /// Reads the next bytes of the response, which may end anywhere in a line.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
         let Self { account_kind, account_id, lines, found } = self;
         lines.feed(chunk, |line| found.line(line, account_kind, account_id))
     }
 
-    /// The whole account, when the answer is complete.
+    /// Returns the account of a complete response.
     pub fn finish(mut self) -> Result<LastKnownAccount, CoreError> {
         let Self { account_kind, account_id, lines, found } = &mut self;
         lines.finish(|line| found.line(line, account_kind, account_id))?;
@@ -181,7 +181,7 @@ impl Found {
     }
 }
 
-/// A node of this account, or `None` for one of another account that is only reachable from here.
+/// Returns a node of this account, or `None` for a node of another account that is only reachable from this one.
 fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<Option<LastKnownNode>, CoreError> {
     let StoredLine { id: Some(id), reported: Some(mut reported), metadata, kinds, ancestors, .. } = stored else {
         return Err(unusable("a line is neither node nor edge"));
@@ -199,7 +199,7 @@ fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<
     Ok(Some(LastKnownNode { id, kind, is_account, line }))
 }
 
-/// Whether a node below our account belongs to another one, to which an edge leads.
+/// Whether a node belongs to another account, to which an edge leads.
 fn is_foreign(metadata: &Section<'_>, kinds: &[String], ancestors: Option<Ancestors>, account_id: &str) -> bool {
     let above = ["account", "cloud", "graph_root"];
     if kinds.iter().any(|kind| above.contains(&kind.as_str())) {

@@ -1,4 +1,4 @@
-//! Stored nodes, as recorded, and the lines that come of them.
+//! Recorded nodes of both cores, and the lines that are rebuilt from them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn nodes_of_other_accounts_stay_there() {
 }
 
 #[test]
-fn nodes_of_other_accounts_are_known_by_the_ancestors_of_either_core() {
+fn foreign_nodes_are_recognized_by_ancestors_of_both_cores() {
     let ancestors = r#""ancestors": {"account": {"reported": {"id": "Other", "name": "Other"}}}, "reported""#;
     let foreign = INSTANCE.replace("r00Z", "other").replacen("\"reported\"", ancestors, 1);
     let own = foreign.replace("other", "own").replace("\"id\": \"Other\"", "\"id\": \"Example Account\"");
@@ -72,7 +72,7 @@ fn nodes_of_other_accounts_are_known_by_the_ancestors_of_either_core() {
 }
 
 #[test]
-fn other_edge_types_are_kept_and_the_default_is_not_said() {
+fn other_edge_types_are_kept_and_the_default_is_omitted() {
     let of_type = |name: &str| EDGE.replace("\"type\": \"edge\"", &format!("\"edge_type\": \"{name}\""));
     let carried = carry(&[ACCOUNT, INSTANCE, &of_type("dependency"), &of_type("delete")], 4096).unwrap();
     assert_eq!(carried.edges[0].edge_type, None);

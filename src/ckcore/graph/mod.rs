@@ -1,4 +1,4 @@
-//! The core's graph: the requests that need no websocket, and nodes as the core has them.
+//! The core's graph: requests that need no websocket, and nodes as the core stores them.
 
 mod api;
 mod inventory;

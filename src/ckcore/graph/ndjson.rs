@@ -1,14 +1,14 @@
-//! LineReader of a streamed answer, whose chunks may end anywhere.
+//! The lines of a streamed response, whose chunks may end anywhere.
 
 use crate::ckcore::{CoreError, error::bounded};
 
-/// The longest line that is read, in bytes. Stored nodes are a little larger than the lines they came from.
+/// The length limit of a line, in bytes. Stored nodes are a little larger than the lines that were sent.
 const LINE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// The most that is read of one answer, in bytes of lines.
+/// The size limit of a response, in bytes of lines.
 const TOTAL_LIMIT: usize = 512 * 1024 * 1024;
 
-/// Splits an answer into lines as it arrives. Empty lines are left out.
+/// Splits a response into lines while it arrives. Omits empty lines.
 pub struct LineReader {
     what: &'static str,
     rest: Vec<u8>,
@@ -16,12 +16,12 @@ pub struct LineReader {
 }
 
 impl LineReader {
-    /// `what` is the request that is answered.
+    /// Creates a reader. `what` is the name of the request in errors.
     pub fn new(what: &'static str) -> Self {
         Self { what, rest: Vec::new(), bytes: 0 }
     }
 
-    /// Takes the next bytes and gives every line that is complete with them.
+    /// Reads the next bytes and passes on each line that they complete.
     pub fn feed(
         &mut self,
         chunk: &[u8],
@@ -47,13 +47,13 @@ impl LineReader {
         Ok(())
     }
 
-    /// Gives the last line, if it did not end with a newline.
+    /// Passes on the last line, if it did not end with a newline.
     pub fn finish(&mut self, take: impl FnOnce(&[u8]) -> Result<(), CoreError>) -> Result<(), CoreError> {
         let line = std::mem::take(&mut self.rest);
         if line.trim_ascii().is_empty() { Ok(()) } else { take(&line) }
     }
 
-    /// The error of an answer that cannot be understood.
+    /// Returns the error of an invalid response.
     pub fn unusable(&self, why: &str) -> CoreError {
         CoreError::permanent(self.what, &format!("the core's answer cannot be used: {}", bounded(why)))
     }

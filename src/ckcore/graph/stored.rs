@@ -1,7 +1,7 @@
-//! Nodes as the core has them, whichever core it is.
+//! Nodes as either core stores them.
 //!
-//! A core adds members to what it stores: ages, counts, and copies of the nodes above, each core in another place. All of
-//! that is taken off here, so that what is left can be changed and sent back.
+//! A core adds members to the nodes that it stores: ages, counts, and copies of the nodes above, each core in another
+//! place. These are removed, so that the rest can be changed and sent back.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::ndjson::LineReader;
 use crate::ckcore::CoreError;
 
-/// The request that answers a [`StoredGraph`].
+/// The name of the request for a [`StoredGraph`] in errors.
 pub const CLEAN_QUERY: &str = "query of the nodes to clean up";
 
 /// Members of `reported` that a core computes.
@@ -19,34 +19,34 @@ const COMPUTED_REPORTED: [&str; 3] = ["age", "last_update", "last_access"];
 /// Members of `metadata` that a core computes.
 const COMPUTED_METADATA: [&str; 5] = ["ancestors", "descendant_summary", "descendant_count", "expires", "exported_age"];
 
-/// The nodes above a resource that a core looks up.
+/// The ancestors that a core looks up.
 const ANCESTORS: [&str; 4] = ["cloud", "account", "region", "zone"];
 
-/// A node as the core has it.
+/// A node in the core.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredNode {
-    /// Its id in the core.
+    /// The node's ID in the core.
     pub id: String,
-    /// What the core compares when the node is changed.
+    /// The revision that the core compares when the node is changed.
     pub revision: Option<String>,
-    /// Its kind.
+    /// The node's kind.
     pub kind: String,
-    /// What was collected of it, without computed members and ancestors.
+    /// The collected properties, without computed members and ancestors.
     pub reported: Map<String, Value>,
-    /// What people want of it.
+    /// The changes that users requested.
     pub desired: Map<String, Value>,
-    /// What we know beyond the cloud, without the core's additions.
+    /// Metadata beyond the collected properties, without the core's additions.
     pub metadata: Map<String, Value>,
-    /// The nodes above it by `cloud`, `account`, `region`, `zone`, as far as there are any.
+    /// The ancestors by `cloud`, `account`, `region` and `zone`, as far as the node has them.
     pub ancestors: BTreeMap<String, Ancestor>,
 }
 
-/// What stays of a node whose fields are not needed: who it is, and whether it may be deleted.
+/// The members that remain of a node whose fields are not needed: its identity, and whether it may be deleted.
 const KEPT: [&str; 3] = ["kind", "id", "name"];
 const KEPT_METADATA: [&str; 2] = ["protected", "cleaned"];
 
 impl StoredNode {
-    /// Reads a node in the form of any core; `None` if it is none.
+    /// Reads a node of either core; `None` if the value is not a node.
     #[must_use]
     pub fn read(value: &Value) -> Option<Self> {
         let mut reported = section(value, "reported");
@@ -64,7 +64,7 @@ impl StoredNode {
         Some(Self { id, revision, kind, reported, desired, metadata, ancestors })
     }
 
-    /// Drops everything that is needed only of nodes that something is done to.
+    /// Removes everything that is needed only of nodes that are changed.
     fn thin_out(&mut self) {
         self.reported.retain(|name, _| KEPT.contains(&name.as_str()));
         self.metadata.retain(|name, _| KEPT_METADATA.contains(&name.as_str()));
@@ -72,41 +72,41 @@ impl StoredNode {
     }
 }
 
-/// A node above another one.
+/// An ancestor of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ancestor {
-    /// Its id in the cloud.
+    /// The ancestor's ID in the cloud.
     pub id: String,
-    /// Its name.
+    /// The ancestor's name.
     pub name: Option<String>,
-    /// What was collected of it; empty where the core says only id and name.
+    /// The ancestor's collected properties; empty where the core has only ID and name.
     pub reported: Map<String, Value>,
 }
 
-/// Nodes and how they hang together.
+/// Nodes and their edges.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredGraph {
     /// The nodes.
     pub nodes: Vec<StoredNode>,
-    /// The edges of the default type by the ids of their ends, predecessor first.
+    /// The edges of the default type by the IDs of their ends, predecessor first.
     pub edges: Vec<(String, String)>,
 }
 
 /// Changes to the sections of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeChange {
-    /// The node's id in the core.
+    /// The node's ID in the core.
     pub id: String,
-    /// Collected properties to set.
+    /// The collected properties to set.
     pub reported: Option<Map<String, Value>>,
-    /// Wishes to set.
+    /// The desired changes to set.
     pub desired: Option<Map<String, Value>>,
-    /// Metadata to set.
+    /// The metadata to set.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// The changes as bodies of requests, one for each section that is changed: a core takes one line for each node, and
-/// passes over an unknown one only if the line has a single section.
+/// Returns the changes as bodies of requests, one for each changed section. A core accepts one line for each node, and
+/// ignores an unknown node only if the line has a single section.
 pub fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
     type Section = fn(&NodeChange) -> Option<&Map<String, Value>>;
     let sections: [(&str, Section); 3] = [
@@ -126,7 +126,7 @@ pub fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
     bodies.into_iter().filter(|body| !body.is_empty()).collect()
 }
 
-/// Reads nodes and edges as they arrive.
+/// Reads nodes and edges while they arrive.
 pub struct GraphReader {
     lines: LineReader,
     default_edge: &'static str,
@@ -135,8 +135,8 @@ pub struct GraphReader {
 }
 
 impl GraphReader {
-    /// The fields of nodes that are not needed are dropped as they arrive: a graph as values in memory is several times
-    /// as large as its lines.
+    /// Creates a reader. It drops the fields of nodes that are not needed while they arrive, because a parsed graph
+    /// takes several times the memory of its lines.
     pub fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&StoredNode) -> bool) -> Self {
         Self { lines: LineReader::new(what), default_edge, is_needed, graph: StoredGraph::default() }
     }
@@ -179,16 +179,17 @@ fn section(value: &Value, name: &str) -> Map<String, Value> {
     value.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Whether a member of a section is the copy of an ancestor's section. A property of the same name would be no object.
+/// Whether a member of a section is the copy of an ancestor's section. A property with the same name would not be an
+/// object.
 fn is_ancestor(name: &str, value: &Value) -> bool {
     ANCESTORS.contains(&name) && (value.is_object() || value.is_null())
 }
 
 fn ancestors(node: &Value, reported: &Map<String, Value>, metadata: &Map<String, Value>) -> BTreeMap<String, Ancestor> {
     let found = ANCESTORS.into_iter().filter_map(|name| {
-        // Core 4.1 gives the whole node.
+        // Core 4.1 sends the whole node.
         let whole = node.get("ancestors").and_then(|all| all.get(name)).and_then(|node| node.get("reported"));
-        // ckcore 2.0 puts the section of a task's node into that of the resource, and keeps id and name otherwise.
+        // ckcore 2.0 copies the section of a task's node into that of the resource, and otherwise keeps ID and name.
         let copied = reported.get(name).filter(|value| value.is_object());
         let brief = metadata.get("ancestors").and_then(|all| all.get(name));
         let ancestor = whole.or(copied).and_then(full_ancestor).or_else(|| brief.and_then(brief_ancestor))?;
@@ -199,7 +200,7 @@ fn ancestors(node: &Value, reported: &Map<String, Value>, metadata: &Map<String,
 
 fn full_ancestor(reported: &Value) -> Option<Ancestor> {
     let mut ancestor = brief_ancestor(reported)?;
-    // Without a kind it is no whole section, but the id and the name that are kept with the resource.
+    // Without a kind the object is not a whole section, but the ID and name that are stored with the resource.
     if reported.get("kind").is_some() {
         ancestor.reported = reported.as_object()?.clone();
         ancestor.reported.retain(|name, _| !COMPUTED_REPORTED.contains(&name.as_str()));

@@ -1,4 +1,4 @@
-//! Nodes as both cores were recorded to send them.
+//! Recorded nodes of both cores.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;
@@ -81,7 +81,7 @@ fn edges_of_other_types_are_left_out() {
 }
 
 #[test]
-fn changes_go_out_section_by_section_and_once_for_each_node() {
+fn changes_are_grouped_by_section_once_for_each_node() {
     let map = |value: Value| value.as_object().cloned();
     let changes = [
         NodeChange {

@@ -17,7 +17,7 @@ pub const KEPT_LIMIT: usize = OPEN_LIMIT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// How a received task is handled.
+/// The handling of a received task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskArrival {
     /// The task is new: start it.

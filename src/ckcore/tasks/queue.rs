@@ -33,7 +33,7 @@ use crate::ckcore::{
 
 const QUEUE: Label = Label { connecting: "connection to the work queue", connected: "work queue" };
 
-/// How long the additional connections stay open after one had more than one task.
+/// The time for which the additional connections stay open after one had more than one task.
 const CROWDED: Duration = Duration::from_secs(60);
 
 /// The ledger of tasks, shared between the connections and [`Core`](crate::ckcore::Core).
@@ -42,7 +42,7 @@ pub struct SharedTaskLedger {
     tasks: Mutex<TaskLedger>,
     changed: Notify,
     connections: AtomicU64,
-    /// When the additional connections are no longer needed.
+    /// The time at which the additional connections are no longer needed.
     crowded: watch::Sender<Option<Instant>>,
 }
 
@@ -97,7 +97,7 @@ pub struct TaskQueue {
     pub stop: watch::Receiver<Option<Instant>>,
 }
 
-/// How a connection ended.
+/// The end of a connection.
 enum SessionEnd {
     /// The core received a result and closed: reconnect at once.
     Answered,
@@ -211,7 +211,7 @@ impl TaskQueue {
         connection: ConnectionId,
         is_extra: bool,
     ) -> Result<SessionEnd, CoreError> {
-        // When the core must have closed the websocket after a result.
+        // The deadline for the core to close the websocket after a result.
         let mut confirm_by = None;
         loop {
             let changed = self.ledger.changed.notified();

@@ -27,7 +27,7 @@ fn task_above_limit_is_rejected_if_never_redelivered() {
     let refusal: serde_json::Value = serde_json::from_str(&refusal).unwrap();
     assert_eq!((&refusal["task_id"], &refusal["result"]), (&OPEN_LIMIT.to_string().into(), &"error".into()));
     assert_eq!(queue.frame(&task(OPEN_LIMIT + 1), Dialect::Core2, ONE), None, "the core redelivers it");
-    // A refusal is no result: when there is room again, the task is done.
+    // A rejection is not a result: the task is done as soon as there is room.
     queue.ledger.answered("0", TaskResult::Error("no such tag".into()));
     assert_eq!(queue.frame(&task(OPEN_LIMIT), Dialect::Core4, ONE), None);
     assert!(queue.ledger.lock().answered(&OPEN_LIMIT.to_string(), TaskResult::Error("no such tag".into())));

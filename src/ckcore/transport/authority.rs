@@ -1,4 +1,4 @@
-//! The certificate authority of a core, fetched over an unverified connection and proved by the pre-shared key.
+//! The certificate authority of a core, fetched over an unverified connection and authenticated by the pre-shared key.
 //!
 //! The core signs the fingerprint of its root certificate with the pre-shared key, as ckworker signs its tokens. Without
 //! the key, an attacker can forge neither the certificate nor the token.
@@ -27,7 +27,7 @@ struct Claims {
     sha256_fingerprint: String,
 }
 
-/// Returns the root certificate of a response, if the pre-shared key proves it.
+/// Returns the root certificate of a response, if the pre-shared key authenticates it.
 pub async fn proved(
     response: Response,
     psk: &Psk,

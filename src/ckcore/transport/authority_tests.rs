@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Any bytes do: only the fingerprint of them is looked at.
+/// The bytes are arbitrary: only their fingerprint is checked.
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAECAwQFBgc=\n-----END CERTIFICATE-----\n";
 /// Python: `hashlib.sha256(bytes(range(8))).hexdigest()`
 const SHA256: &str = "8a851ff82ee7048ad09ec3847f1ddf44944104d2cbd17ef4e3db22c6785a0d45";

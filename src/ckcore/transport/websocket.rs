@@ -105,7 +105,7 @@ impl WebSocket {
 
     /// Waits for a text frame or the end, and sends pings meanwhile. Cancel-safe.
     ///
-    /// The library answers the core's pings while this waits.
+    /// The library responds to the core's pings while this waits.
     pub async fn next(&mut self) -> Result<Received, CoreError> {
         loop {
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Delivery to a core that replaces accounts: one merge for each account that was collected.
 //!
 //! An account that failed is not sent, and stays in the core as it was. A graph is complete and checked before its
-//! request begins: such a core counts the requests of a task and waits for all of them.
+//! request begins, because such a core counts the requests of a task and waits for all of them.
 
 use std::{
     path::Path,
@@ -20,7 +20,7 @@ use crate::{
     graph::{CompleteUnit, lean_model_json},
 };
 
-/// All deletions of departed accounts; the next run goes on with the rest.
+/// The timeout for all deletions of departed accounts; the next run continues with the rest.
 const DEPARTED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One delivery, account by account.
@@ -33,11 +33,12 @@ struct Accounts<'a> {
     dump: Option<&'a Path>,
     metrics: &'a Arc<Metrics>,
     delivered: Delivered,
-    /// The accounts that arrived.
+    /// The number of delivered accounts.
     arrived: usize,
 }
 
-/// Delivers each account, and answers what arrived. An account that is refused does not keep the others back.
+/// Delivers each account, and returns what arrived. If the core rejects an account, the others are delivered all the
+/// same.
 pub(super) async fn to_core(
     api: &CoreApi,
     delivery: Delivery,
@@ -136,8 +137,8 @@ impl Accounts<'_> {
     }
 }
 
-/// Deletes the accounts that are no longer in a cloud: they are in nobody's merge. What cannot be deleted now is tried by
-/// the next run again.
+/// Deletes the accounts that are no longer in a cloud, because no merge contains them. The next run retries failed
+/// deletions.
 async fn forget_departed(past: &Past<'_>, report: &RunReport) {
     for collector in report.collectors.iter().filter(|collector| collector.failure.is_none()) {
         if collector.is_whole {

@@ -1,7 +1,7 @@
-//! The body of a merge: what the graph must give, and how it becomes a stream of chunks of a good size.
+//! The body of a merge: the trait of a graph, and a stream of chunks of a suitable size.
 //!
-//! Reading it may mean reading files, so it happens on a thread of its own; a bounded queue makes that thread wait for
-//! the network.
+//! Reading a body may mean reading files, so it happens on a thread of its own. A bounded queue makes that thread wait
+//! for the network.
 
 use std::{
     collections::VecDeque,
@@ -13,13 +13,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
-/// A chunk is sent when it has this size in bytes; only the last one may be smaller.
+/// The smallest size of a chunk in bytes, except for the last one.
 const CHUNK_MIN: usize = 256 * 1024;
 
-/// No chunk is larger than this, in bytes.
+/// The largest size of a chunk in bytes.
 const CHUNK_MAX: usize = 1024 * 1024;
 
-/// How many chunks wait for the network.
+/// The number of chunks that wait for the network.
 const QUEUE: usize = 4;
 
 /// Pieces of a body, of any size.
@@ -27,17 +27,17 @@ pub type Chunks<'a> = Box<dyn Iterator<Item = io::Result<Bytes>> + Send + 'a>;
 
 /// A graph as lines of nodes and edges, each ended by a newline.
 pub trait Body: Send + Sync + 'static {
-    /// How many nodes it has.
+    /// Returns the number of nodes.
     fn nodes(&self) -> u64;
 
-    /// How many edges it has.
+    /// Returns the number of edges.
     fn edges(&self) -> u64;
 
-    /// All bytes, from the beginning each time. The iterator may block.
+    /// Returns all bytes, from the beginning at each call. The iterator may block.
     fn chunks(&self) -> Chunks<'_>;
 }
 
-/// Says why a body ended early, once it has.
+/// The reason why a body ended early, once it has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Broken(Arc<Mutex<Option<String>>>);
 
@@ -51,7 +51,7 @@ impl Broken {
     }
 }
 
-/// Streams a body. If it fails, the stream ends with an error and the reason is in [`Broken`].
+/// Streams a body. If reading fails, the stream ends with an error and the reason is in [`Broken`].
 pub(super) fn stream(body: Arc<dyn Body>) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, Broken) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let broken = Broken::default();
@@ -61,7 +61,7 @@ pub(super) fn stream(body: Arc<dyn Body>) -> (impl Stream<Item = io::Result<Byte
             if let Err(error) = &chunk {
                 reason.set(error.to_string());
             }
-            // The request is over when nobody receives any more.
+            // The request has ended when the receiver is dropped.
             if sender.blocking_send(chunk).is_err() {
                 return;
             }
@@ -114,7 +114,7 @@ impl Iterator for Resized<'_> {
                 Some(Ok(piece)) => self.take(piece),
                 Some(Err(error)) => {
                     self.over = true;
-                    // What was joined is not worth sending: the request fails anyway.
+                    // The joined pieces are dropped, because the request fails anyway.
                     return Some(Err(error));
                 }
                 None => {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_an_error() {
+    fn body_ends_after_an_error() {
         let pieces = vec![Ok(Bytes::from_static(b"x")), Err(io::Error::other("gone")), Ok(Bytes::from_static(b"y"))];
         let chunks: Vec<_> = Resized::new(Box::new(pieces.into_iter())).collect();
         assert_eq!(chunks.len(), 1);

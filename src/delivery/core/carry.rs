@@ -1,4 +1,4 @@
-//! What is taken over from the core: accounts that failed or are outside the plan, and parts that could not be seen.
+//! Carry-over from the core: accounts that failed or are outside the plan, and parts that could not be seen.
 
 use std::{
     collections::HashSet,
@@ -23,43 +23,44 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The part of the time left that the query of one account may take with its retries.
+/// The divisor of the time left: the query of one account with its retries takes at most this part.
 const ACCOUNT_PART: u32 = 5;
 
-/// What one delivery takes over from the core.
+/// The state of one delivery's carry-over.
 pub(super) struct Past<'a> {
     pub(super) api: &'a CoreApi,
     pub(super) spool: Spool,
     pub(super) deadline: Instant,
     pub(super) metrics: &'a Metrics,
     pub(super) losses: &'a Mutex<HeldLosses>,
-    /// What the core has of the accounts that are delivered.
+    /// The summaries of the delivered accounts in the core.
     pub(super) inventory: Inventory,
-    /// The loss that is held for a run, in percent.
+    /// The loss above which nodes are held for a run, in percent.
     pub(super) hold: Option<u64>,
-    /// Nodes that were kept as the core had them because they could not be seen, by collector and account.
+    /// The numbers of nodes that were kept as the core had them because they could not be seen, by collector and
+    /// account.
     pub(super) kept: Vec<(String, String, u64)>,
 }
 
 /// The accounts that the core has below a cloud.
 pub(super) struct Others {
-    /// Those that the plan does not name.
+    /// The accounts that the plan does not have.
     pub(super) accounts: Vec<KnownAccount>,
-    /// How many the plan names.
+    /// The number of these accounts that the plan has.
     planned: usize,
 }
 
 /// An account that the core knows.
 pub(super) struct KnownAccount {
-    /// The id of its node.
+    /// The ID of the account's node.
     pub(super) node: String,
     pub(super) label: String,
     account: Account,
 }
 
 impl Past<'_> {
-    /// The last known state of the accounts that the core has beside those of a plan, if the plan is only a part of the
-    /// cloud. If it is the whole, they are gone.
+    /// Returns the last known state of the accounts that the core has and the plan lacks, if the plan is only a part of
+    /// the cloud. If the plan is complete, the core forgets these accounts.
     pub(super) async fn carry_unplanned(&self, collector: &CollectorReport) -> Result<Vec<CompleteUnit>, String> {
         let others = self.others(collector).await?;
         let is_whole = self.is_whole(collector, &others);
@@ -82,8 +83,8 @@ impl Past<'_> {
         Ok(carried)
     }
 
-    /// Whether the core may forget the accounts that a plan does not name. A plan that lost most of its accounts is named,
-    /// and not believed at once if losses are held.
+    /// Whether the core may forget the accounts that the plan lacks. Warns if the plan lost most of its accounts; if
+    /// losses are held, the first such plan does not count as complete.
     pub(super) fn is_whole(&self, collector: &CollectorReport, others: &Others) -> bool {
         if !collector.is_whole {
             return false;
@@ -98,7 +99,7 @@ impl Past<'_> {
         !is_held
     }
 
-    /// The accounts that the core has below a cloud and that are not among the units of its plan.
+    /// Returns the accounts that the core has below a cloud and that are not among the units of its plan.
     pub(super) async fn others(&self, collector: &CollectorReport) -> Result<Others, String> {
         let accounts = || self.api.accounts(&collector.name);
         let known = retry(self.deadline, PAUSES, "query of the accounts of a cloud", accounts).await;
@@ -110,7 +111,8 @@ impl Past<'_> {
         Ok(Others { accounts, planned: planned.len() })
     }
 
-    /// The last known state of the accounts that failed: replacing their cloud without them would delete them in the core.
+    /// Returns the last known state of the accounts that failed, because replacing their cloud without them would
+    /// delete them in the core.
     pub(super) async fn carry_failed(
         &self,
         missing: impl Iterator<Item = &UnitReport>,
@@ -131,7 +133,7 @@ impl Past<'_> {
         Ok(carried)
     }
 
-    /// The parts of a cloud's accounts that could not be seen, as the core has them.
+    /// Completes all accounts of a cloud by the parts that could not be seen. Returns the nodes that were taken over.
     pub(super) async fn complete_all(&mut self, cloud: &mut CloudUnits) -> Result<Vec<CompleteUnit>, String> {
         self.begin(cloud);
         let (mut parts, mut units) = (Vec::new(), Vec::with_capacity(cloud.units.len()));
@@ -144,7 +146,8 @@ impl Past<'_> {
         Ok(parts)
     }
 
-    /// Completes an account by what the core has of the parts that could not be seen. Returns it, and nodes beside it.
+    /// Completes an account by the parts that could not be seen. Returns the account, and the nodes that were taken
+    /// over.
     pub(super) async fn complete(
         &mut self,
         cloud: &str,
@@ -153,7 +156,7 @@ impl Past<'_> {
         let account = unit.account().clone();
         let mut missing = unit.take_missing();
         let held = self.judge(cloud, &unit, &missing).await?.held;
-        // The core forgets what an option leaves out.
+        // An option excludes these nodes, and the core forgets them.
         missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
         if missing.is_empty() && held.is_empty() {
             return Ok((unit, None));
@@ -180,12 +183,12 @@ impl Past<'_> {
         Ok((unit, completed.part))
     }
 
-    /// Begins with the accounts of a cloud, in their order.
+    /// Starts with the accounts of a cloud, in their order.
     pub(super) fn begin(&mut self, cloud: &CloudUnits) {
         self.inventory = Inventory::new(&cloud.name, cloud.units.iter().map(|unit| unit.account().id.clone()));
     }
 
-    /// Names what an account lost without a reason, and returns what is to be held of it.
+    /// Warns of an account's unexplained losses, and returns what to hold.
     async fn judge(&mut self, cloud: &str, unit: &CompleteUnit, missing: &[Missing]) -> Result<Judgement, String> {
         let account = unit.account();
         let deadline = self.part_of_time();
@@ -216,13 +219,14 @@ impl Past<'_> {
         Ok(judgement)
     }
 
-    /// One account whose query keeps failing has a part of the time only, so that the others have theirs.
+    /// Returns the deadline of one account's query. It takes only a part of the time left, so that a failing query
+    /// leaves time for the other accounts.
     fn part_of_time(&self) -> Instant {
         let now = Instant::now();
         now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART
     }
 
-    /// What the core has of an account.
+    /// Reads an account's last known state from the core.
     async fn carry(&self, kind: &str, id: &str) -> Result<LastKnownAccount, CoreError> {
         retry(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }

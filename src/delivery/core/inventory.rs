@@ -1,5 +1,5 @@
-//! How much the core has of the accounts of a cloud: asked for a number of accounts at a time, when the first of them is
-//! needed, so that neither the answer nor what is kept of it grows with the cloud.
+//! The number of nodes that the core has in the accounts of a cloud. The core is asked for a batch of accounts when the
+//! first of them is needed, so that neither the response nor the memory grows with the cloud.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +12,7 @@ use crate::{
     graph::node_key,
 };
 
-/// The accounts that are asked for at a time.
+/// The number of accounts in a query.
 pub(super) const BATCH: usize = 100;
 
 type Id = [u8; 16];
@@ -23,7 +23,7 @@ pub(super) type Part = (Id, String);
 /// Nodes by part.
 pub(super) type Counts = BTreeMap<Part, u64>;
 
-/// What the core has of the next accounts.
+/// The core's summaries of the next accounts.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     cloud: String,
@@ -34,15 +34,15 @@ pub(super) struct Inventory {
 }
 
 impl Inventory {
-    /// The accounts of a cloud, in the order in which they will be needed.
+    /// Creates an inventory of a cloud's accounts, in the order in which they will be needed.
     pub(super) fn new(cloud: &str, accounts: impl Iterator<Item = String>) -> Self {
         Self { cloud: cloud.to_owned(), waiting: accounts.collect(), ..Self::default() }
     }
 
-    /// What the core has of an account, and maybe of others.
+    /// Returns the summaries of an account, and maybe of others.
     ///
     /// # Errors
-    /// If the core does not say so until the deadline, or did not before.
+    /// If the core does not respond until the deadline, or a former query failed.
     pub(super) async fn of(&mut self, api: &CoreApi, account: &str, deadline: Instant) -> Result<&Summaries, String> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -62,7 +62,7 @@ impl Inventory {
         summaries(api, &self.cloud, &accounts, deadline).await
     }
 
-    /// Makes the next accounts the batch, from the given one on.
+    /// Makes the next accounts the batch, from the given account on.
     fn take_batch(&mut self, account: &str) {
         let skipped = self.waiting.iter().position(|id| id == account);
         match skipped {
@@ -75,10 +75,10 @@ impl Inventory {
     }
 }
 
-/// What the core has of these accounts.
+/// Returns the core's summaries of these accounts.
 ///
 /// # Errors
-/// If the core does not say so until the deadline.
+/// If the core does not respond until the deadline.
 pub(super) async fn summaries(
     api: &CoreApi,
     cloud: &str,
@@ -89,7 +89,7 @@ pub(super) async fn summaries(
     retry(deadline, PAUSES, "query of what the core has of accounts", ask).await.map_err(|error| error.to_string())
 }
 
-/// What the core has of one account.
+/// The core's summaries of one account.
 pub(super) struct Known<'a> {
     pub(super) regions: BTreeMap<Id, &'a Summary>,
     pub(super) account: Option<(Id, &'a Summary)>,
@@ -106,7 +106,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The nodes of each part: below a region, and those below the account that are in no region. Regions are not counted.
+    /// Returns the number of nodes of each part: below a region, and below the account outside regions. Regions are not
+    /// counted.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::new();
         for (id, region) in &self.regions {

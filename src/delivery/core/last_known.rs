@@ -1,7 +1,8 @@
-//! Completes an account by its last known state in the core: whatever its collection could not see is not gone.
+//! Completes an account by its last known state in the core: what the collection could not see is not treated as
+//! deleted.
 //!
-//! Three things are taken over: nodes of kinds whose lists were not complete, properties and edges whose calls failed, and
-//! edges that lead to the nodes taken over. Whatever a complete answer did not name is not.
+//! Three things are taken over: nodes of kinds whose lists were not complete, properties and edges whose calls failed,
+//! and edges to nodes that were taken over. Whatever is absent from a complete response is not taken over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -17,29 +18,29 @@ use crate::{
 
 type Id = [u8; 16];
 
-/// A part of a line: names and values as they were sent.
+/// A section of a line: names and values as they were sent.
 type Section = BTreeMap<String, Box<RawValue>>;
 
-/// What an account lacked.
+/// The result of completing an account.
 #[derive(Debug)]
 pub(super) struct Completed {
-    /// The nodes that were taken over with their edges, beside those that were collected.
+    /// The nodes that were taken over, with their edges.
     pub(super) part: Option<CompleteUnit>,
-    /// How many nodes were taken over, or had properties taken over, because they could not be seen.
+    /// The number of nodes that were taken over, or had properties taken over, because they could not be seen.
     pub(super) kept: u64,
 }
 
-/// Nodes of one kind below a node, at any depth, that are kept although a complete answer did not name them.
+/// Nodes of one kind below a node, at any depth, that are kept although a complete response lacks them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) below: Id,
     pub(super) kind: String,
 }
 
-/// Completes a unit. `collector` says who declares an edge.
+/// Completes a unit. `collector` determines which end declares an edge.
 ///
 /// # Errors
-/// Why what the core has cannot be used, or not be kept.
+/// The reason why the core's state cannot be used or stored.
 pub(super) fn complete(
     unit: &mut CompleteUnit,
     missing: &[Missing],
@@ -75,19 +76,19 @@ pub(super) fn complete(
 struct Work<'a> {
     unit: &'a mut CompleteUnit,
     known: &'a LastKnownAccount,
-    /// The collected nodes by id.
+    /// The numbers of the collected nodes by ID.
     own: HashMap<Id, usize>,
-    /// The numbers of the collected nodes by the node that they hang below.
+    /// The numbers of the collected nodes by the node above them.
     collected: HashMap<Id, Vec<usize>>,
-    /// The core's nodes by id.
+    /// The core's nodes by ID.
     nodes: HashMap<Id, &'a LastKnownNode>,
     /// The core's edges by their ends.
     successors: HashMap<Id, Vec<Id>>,
     predecessors: HashMap<Id, Vec<Id>>,
-    /// The nodes taken over, with the scope of references to them.
+    /// The nodes that were taken over, with the scope of references to them.
     kept: BTreeMap<Id, String>,
     edges: HashSet<(Id, Id)>,
-    /// New lines of collected nodes, by their numbers.
+    /// The new lines of collected nodes, by their numbers.
     patches: BTreeMap<usize, Vec<u8>>,
 }
 
@@ -121,7 +122,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The line of a collected node, as far as it was changed.
+    /// Returns the line of a collected node, with its changes.
     fn line(&self, number: usize) -> Result<Line, String> {
         match self.patches.get(&number) {
             Some(line) => Line::read(line),
@@ -129,7 +130,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Lets the account be the node that the core knows, if its name could not be told. Returns its old and its new id.
+    /// Gives the account the ID of its node in the core, if the account's name could not be read. Returns the old and
+    /// the new ID.
     fn keep_identity(&mut self, missing: &[Missing]) -> Result<Option<(Id, Id)>, String> {
         let Some(number) = self.unit.account_node() else { return Ok(None) };
         let old = self.unit.ids()[number];
@@ -152,8 +154,8 @@ impl<'a> Work<'a> {
         Ok(Some((old, id)))
     }
 
-    /// Takes over the nodes of a kind directly below a node, with what hangs below them. A resource that was collected
-    /// below it under another name is another node, and the same resource.
+    /// Takes over the nodes of a kind directly below a node, with the nodes below them. A node is not taken over if its
+    /// resource was collected below the same node under another name.
     fn keep_kind(&mut self, below: Id, scope: &str, kind: &str, with: &[String]) {
         let children: Vec<Id> = self.successors.get(&below).into_iter().flatten().copied().collect();
         let children: Vec<Id> = children.into_iter().filter(|id| self.is_kind(*id, |found| found == kind)).collect();
@@ -171,7 +173,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes over the nodes of a kind at any depth below a node, with all that hangs below them in the account.
+    /// Takes over the nodes of a kind at any depth below a node, with all nodes below them in the account.
     fn keep_held(&mut self, held: &Held) {
         let of_kind = (0..self.unit.nodes()).filter(|number| self.unit.kind(*number) == held.kind);
         let collected: HashSet<String> = of_kind.map(|number| self.unit.resource(number).to_owned()).collect();
@@ -192,13 +194,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the resource of a known node is among the collected ones.
+    /// Whether the resource of a known node was collected.
     fn is_collected(&self, id: Id, collected: &HashSet<String>) -> bool {
         let resource = self.nodes.get(&id).and_then(|node| Line::read(&node.line).ok()?.text("id"));
         resource.is_some_and(|resource| collected.contains(resource.as_str()))
     }
 
-    /// The ids in the cloud of what was collected of a kind directly below a node.
+    /// Returns the IDs in the cloud of the resources of a kind that were collected directly below a node.
     fn collected_below(&self, below: Id, kind: &str) -> HashSet<String> {
         let children = self.collected.get(&below).into_iter().flatten();
         let of_kind = children.filter(|number| self.unit.kind(**number) == kind);
@@ -224,7 +226,7 @@ impl<'a> Work<'a> {
         self.own.contains_key(&id) || self.kept.contains_key(&id)
     }
 
-    /// Takes over properties and edges of collected nodes. Returns how many nodes that changed.
+    /// Takes over properties and edges of collected nodes. Returns the number of changed nodes.
     fn keep_parts(&mut self, missing: &[Missing], renamed: Option<(Id, Id)>) -> Result<usize, String> {
         let mut patched = 0;
         for one in missing {
@@ -266,8 +268,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes over the core's edges of nodes that were taken over, but for those that a collected node declares: it has
-    /// declared them again, or no longer does.
+    /// Takes over the core's edges of nodes that were taken over. Edges that a collected node declares are excluded:
+    /// the collection has found them again, or they no longer exist.
     fn keep_edges(&mut self, collector: Option<&dyn Collector>) {
         for edge in &self.known.edges {
             let (from, to) = (node_key(&edge.from).0, node_key(&edge.to).0);
@@ -291,7 +293,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Makes the edges that collected nodes declare to nodes that were taken over.
+    /// Adds the edges that collected nodes declare to nodes that were taken over.
     fn find_edges(&mut self, missing: &[Missing]) -> Result<(), String> {
         let mut keys: HashMap<(&str, &str), HashMap<Id, Vec<Id>>> = HashMap::new();
         for one in missing {
@@ -342,7 +344,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// A node's line, taken apart as far as it is changed.
+/// A node's line, parsed as far as it is changed.
 struct Line {
     id: Box<RawValue>,
     reported: Section,

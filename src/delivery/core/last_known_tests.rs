@@ -1,4 +1,4 @@
-//! What is taken over from the core, and what is not.
+//! Completion by the last known state: what is taken over, and what is not.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -29,7 +29,7 @@ fn node(number: u8, kind: &str, more: Value) -> Node {
     Node { id: [number; 16], kind: kind.into(), resource: format!("r-{number}"), line }
 }
 
-/// A unit with an account, a region and these nodes below it.
+/// Returns a unit with an account, a region and these nodes below it.
 fn unit(nodes: &[Node], edges: &[(u8, u8)]) -> CompleteUnit {
     let account = Account { kind: "account".into(), id: format!("r-{ACCOUNT}"), label: "a".into() };
     let mut store = UnitStore::new(account, &Spool::new(1 << 20));
@@ -57,7 +57,7 @@ fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> LastKnownAccount 
     LastKnownAccount { nodes: nodes.collect(), edges, outward: Vec::new() }
 }
 
-/// The ids and edges of a part that was taken over.
+/// Returns the IDs and edges of a part that was taken over.
 fn shape(part: Option<&CompleteUnit>) -> (Vec<u8>, Vec<(u8, u8)>) {
     let Some(part) = part else { return Default::default() };
     let ids = part.ids().iter().map(|id| id[0]).collect();
@@ -113,7 +113,7 @@ fn kinds_left_out_by_an_option_are_kept_if_asked_for() {
 }
 
 #[test]
-fn node_that_was_seen_again_is_not_replaced_by_its_past() {
+fn collected_node_is_not_replaced_by_its_last_known_state() {
     let known = carried(&[(10, "vpc", json!({ "old": true }))], &[(REGION, 10)]);
     let mut unit = unit(&[node(10, "vpc", json!({ "old": false }))], &[]);
     let done = completed(&mut unit, &[kind(REGION, "vpc", &[])], &known);
@@ -146,7 +146,7 @@ fn properties_and_edges_of_failed_calls_are_kept() {
 }
 
 #[test]
-fn account_without_its_name_stays_the_node_that_the_core_knows() {
+fn account_without_name_keeps_its_node_in_the_core() {
     let mut known = carried(&[], &[]);
     known.nodes[0].id = id(99);
     known.nodes[0].line =
@@ -178,7 +178,7 @@ fn references_to_unseen_nodes_are_resolved_among_them() {
     assert_eq!(shape(done.part.as_ref()), (vec![10, 11], vec![(REGION, 10), (REGION, 11), (11, 20)]));
 }
 
-/// Volumes say to which instances they belong.
+/// A collector whose volumes declare their edges to instances.
 struct Owners;
 
 impl Collector for Owners {
@@ -223,7 +223,7 @@ impl Collector for Owners {
 }
 
 #[test]
-fn edge_that_a_collected_node_declares_is_not_taken_from_the_past() {
+fn edge_declared_by_collected_node_is_not_taken_over() {
     // The volume 11 was collected and no longer names the instance 10, which was not seen; 12 was not seen either.
     let known = carried(
         &[(10, "instance", json!({})), (11, "volume", json!({})), (12, "volume", json!({}))],

@@ -1,6 +1,6 @@
-//! A core as destination: by cloud or by account, whatever it replaces.
+//! A core as destination: by cloud or by account, depending on what the core replaces.
 //!
-//! What could not be seen stays in the core as it is: it is read from there and merged again.
+//! Parts that could not be seen stay in the core as they are: they are read from the core and merged again.
 
 mod accounts;
 mod body;
@@ -40,11 +40,11 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What the original calls the two steps that are measured.
+/// The Python worker's names of the two steps that are measured.
 const MERGING: &str = "graph_resolve_deferred_connections";
 const EXPORTING: &str = "graph2json";
 
-/// The first pause before the core is asked again for something that the delivery needs to know, and the longest.
+/// The first and the longest pause between retries of queries before the delivery.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Merges and uploads to a core.
@@ -53,15 +53,15 @@ pub struct CoreSink {
     pub api: CoreApi,
     /// `--ignore-deferred-connections`.
     pub ignore_deferred: bool,
-    /// `--debug-dump-json`: the folder for the two files.
+    /// `--debug-dump-json`: the directory for the two files.
     pub dump: Option<PathBuf>,
-    /// Where uploads are counted.
+    /// The metrics, which count uploads.
     pub metrics: Arc<Metrics>,
     /// `--hold-sudden-loss`, in percent.
     pub hold_sudden_loss: Option<u64>,
-    /// What earlier runs lacked and what is held for that reason.
+    /// The losses that earlier runs held.
     pub losses: Arc<Mutex<HeldLosses>>,
-    /// What options leave out, by collector.
+    /// The exclusions by options, by collector.
     pub uncollected: Vec<(&'static str, Uncollected)>,
 }
 
@@ -180,7 +180,7 @@ impl Body for Merged {
     }
 }
 
-/// An export that measures what it takes itself, without the network that waits for it or makes it wait.
+/// An export that measures its own time, without the time that it waits for the network.
 struct Timed<'m, I> {
     chunks: I,
     spent: Duration,

@@ -1,10 +1,11 @@
-//! A sudden loss: much of what the core has of an account is gone, although nothing was reported as unseen.
+//! Sudden losses: much of what the core has of an account is missing, although nothing was reported as unseen.
 //!
-//! Somebody may have deleted it. It may as well be a wrong answer, an account that was swapped, or a policy that filters.
-//! So it is named, and held for one run if that is asked for: what is missing in two runs in a row is gone.
+//! The resources may have been deleted. The reason may as well be a wrong response, a swapped account, or a policy that
+//! filters. So a loss is logged, and held for one run if an option requests it. Nodes that are missing in two runs in a
+//! row are gone.
 //!
-//! What was there before is what the core has, so a loss is noticed by the first run after a start as well. Only what is
-//! held is remembered; after a restart it is held once more.
+//! The comparison is with the core's state, so the first run after a start notices a loss as well. Only held losses are
+//! remembered; after a restart they are held once more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -16,29 +17,29 @@ use super::{
 };
 use crate::{ckcore::Summaries, graph::CompleteUnit};
 
-/// A part with fewer nodes is too small to be judged.
+/// The smallest number of nodes for a comparison.
 const LEAST: u64 = 50;
-/// The loss that is named, in percent.
+/// The loss above which a warning is logged, in percent.
 const NAMED: u64 = 50;
-/// A plan with fewer accounts is too small to be judged.
+/// The smallest number of accounts for a comparison of plans.
 const LEAST_ACCOUNTS: u64 = 4;
-/// The most accounts whose held losses are remembered. Those of others are held for as long as there are so many.
+/// The limit of accounts whose held losses are remembered. Above it, losses of further accounts are held in every run.
 const MAX_ACCOUNTS: usize = 10_000;
 
 type Id = [u8; 16];
 
-/// What the last run lacked and what was held for that reason: by cloud and account, what shrank and what was left.
+/// The losses that the last run held: by cloud and account, the parts and the number of their nodes.
 #[derive(Debug, Default)]
 pub struct HeldLosses {
     accounts: HashMap<(String, String), BTreeMap<String, u64>>,
 }
 
-/// What is missing in an account without a reason.
+/// The unexplained losses of an account.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Judgement {
-    /// What is worth a line in the log.
+    /// The losses to log.
     pub(super) losses: Vec<Loss>,
-    /// What is to be kept.
+    /// The nodes to keep.
     pub(super) held: Vec<Held>,
 }
 
@@ -47,17 +48,17 @@ pub(super) struct Judgement {
 pub(super) struct Loss {
     /// The kind, `all kinds of REGION`, or `all kinds`.
     pub(super) what: String,
-    /// The nodes before.
+    /// The number of nodes before.
     pub(super) before: u64,
-    /// The nodes now.
+    /// The number of nodes now.
     pub(super) now: u64,
-    /// Whether it is held.
+    /// Whether the loss is held.
     pub(super) is_held: bool,
 }
 
 impl HeldLosses {
-    /// Compares an account with what the core has of it. `missing` is what could not be seen. Losses of more than `hold`
-    /// percent are held, unless the last run held them as well.
+    /// Compares an account with the core's state. `missing` has the parts that could not be seen. Losses of more than
+    /// `hold` percent are held, unless the last run held them as well.
     pub(super) fn judge(
         &mut self,
         cloud: &str,
@@ -96,8 +97,8 @@ impl HeldLosses {
         judgement
     }
 
-    /// Compares the size of a whole plan with the number of accounts that the core has. Returns whether most accounts are
-    /// lost, and whether that is to be held.
+    /// Compares a complete plan with the number of accounts that the core has. Returns `None` unless most accounts are
+    /// lost, and otherwise whether the loss is held.
     pub(super) fn judge_plan(&mut self, cloud: &str, before: u64, accounts: u64, hold: bool) -> Option<bool> {
         let key = (cloud.to_owned(), String::new());
         let last = self.accounts.remove(&key).unwrap_or_default();
@@ -119,13 +120,13 @@ impl HeldLosses {
     }
 }
 
-/// The part that is lost, in percent.
+/// Returns the lost part in percent.
 fn percent(before: u64, now: u64) -> u64 {
     (100 * now.min(before)).checked_div(before).map_or(0, |kept| 100 - kept)
 }
 
 impl Known<'_> {
-    /// The groups of parts that are judged: each kind, each region, and the account.
+    /// Returns the groups of parts that are compared: each kind, each region, and the account.
     fn groups(&self, counts: &Counts) -> Vec<(String, Vec<Part>)> {
         let mut groups: BTreeMap<String, Vec<Part>> = BTreeMap::new();
         for part in counts.keys() {
@@ -172,7 +173,7 @@ impl<'a> Unseen<'a> {
     }
 }
 
-/// The nodes of each part in a unit. What could not be seen counts as it was.
+/// Returns the number of nodes of each part in a unit. A part that could not be seen has at least its former number.
 fn seen(unit: &CompleteUnit, known: &Known<'_>, before: &Counts, unseen: &Unseen<'_>) -> Counts {
     let numbers: HashMap<Id, usize> = unit.ids().iter().enumerate().map(|(number, id)| (*id, number)).collect();
     let mut successors: HashMap<Id, Vec<Id>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Losses that nothing explains, against what the core has.
+//! Unexplained losses in comparison with the core.
 
 use serde_json::json;
 use worker_proto::{Counts as Sent, EdgeList, Node, Why};
@@ -9,12 +9,12 @@ use crate::{
     graph::{self, NodeId, Spool, UnitStore},
 };
 
-/// A node's id as the core writes it.
+/// Returns a node's ID as the core writes it.
 fn name(number: u8) -> String {
     NodeId([number; 16]).to_string()
 }
 
-/// What the core has of the account: so many volumes and VPCs in each of two regions.
+/// Returns the core's state of the account: these numbers of volumes and VPCs in each of two regions.
 fn known(volumes: [u64; 2], vpcs: [u64; 2]) -> Summaries {
     let summary = |node: u8, kind: &str, id: &str, counts: [u64; 2]| Summary {
         node: name(node),
@@ -31,7 +31,7 @@ fn known(volumes: [u64; 2], vpcs: [u64; 2]) -> Summaries {
     Summaries { regions: regions.into(), accounts: vec![account] }
 }
 
-/// The same as it was collected. A region without nodes is not there.
+/// Returns the same account as collected. A region without nodes is absent.
 fn unit(volumes: [u8; 2], vpcs: [u8; 2]) -> CompleteUnit {
     let account = graph::Account { kind: "account".into(), id: "1".into(), label: "1".into() };
     let mut store = UnitStore::new(account, &Spool::new(1 << 20));
@@ -97,7 +97,7 @@ fn held_loss_is_accepted_when_the_next_run_confirms_it() {
 }
 
 #[test]
-fn loss_that_came_back_or_grew_is_not_confirmed() {
+fn recovered_or_larger_loss_is_not_confirmed() {
     let (mut losses, core) = (HeldLosses::default(), known([60, 60], [10, 10]));
     assert!(judge(&mut losses, &core, &unit([60, 20], [10, 10]), Some(20)).1 > 0);
     assert_eq!(judge(&mut losses, &core, &unit([60, 60], [10, 10]), Some(20)), (vec![], 0), "it came back");

@@ -1,4 +1,4 @@
-//! Names at the start of a run what the core will forget because options leave it out.
+//! Logs at the start of a run what the core will forget because options exclude it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +11,13 @@ use crate::{
     collector_api::Uncollected,
 };
 
-/// How long the core may take to say what it has. Nobody depends on it, but the delivery waits.
+/// The timeout of the queries. The result is only logged, but the delivery waits for it.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The kinds, and the regions, that the line names.
+/// The limit of kinds, and of regions, that the log line names.
 const NAMED: usize = 20;
 
-/// What the core has of what options leave out.
+/// The nodes in the core that options exclude.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     accounts: usize,
@@ -25,7 +25,7 @@ struct LeftOut {
     regions: BTreeSet<String>,
 }
 
-/// Asks the core, and names what it will forget of these accounts.
+/// Queries the core, and logs what it will forget of these accounts.
 pub(super) async fn announce(api: &CoreApi, cloud: &str, accounts: &[String], uncollected: &Uncollected) {
     let deadline = Instant::now() + TIMEOUT;
     let mut left_out = LeftOut::default();

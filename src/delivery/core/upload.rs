@@ -1,8 +1,8 @@
 //! Delivery of a graph to ckcore: create the graph, update the model, merge.
 //!
-//! Each step is tried again while the core's refusal may pass and the deadline allows; a refusal that cannot pass ends
-//! the delivery with the core's words. The body is streamed in chunks and made anew for each attempt, so nothing of the
-//! graph has to be in memory; an attempt that is broken off merges nothing.
+//! Each step is retried while its error is transient and the deadline allows. A permanent error ends the delivery with
+//! the core's message. The body is streamed in chunks and read again for each attempt, so no part of the graph has to
+//! be in memory. An aborted attempt merges nothing.
 
 use std::{
     sync::Arc,
@@ -15,32 +15,32 @@ use thiserror::Error;
 use super::body::{self, Body};
 use crate::ckcore::{CoreApi, CoreError, MergeReport, MergeRequest, retry};
 
-/// The first wait before another attempt, and the longest.
+/// The first and the longest pause between attempts.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// The longest that one merge may take. The core itself gives up after an hour.
+/// The timeout of one merge. The core itself cancels a merge after an hour.
 const MERGE_LIMIT: Duration = Duration::from_secs(3700);
 
-/// The graph did not reach the core, or it is not known whether it did.
+/// The graph did not reach the core, or the outcome is unknown.
 #[derive(Debug, Error)]
 pub enum UploadError {
-    /// The core refused for good. The text is for the answer to the action.
+    /// The core rejected the request permanently. The message is for the result of the action.
     #[error("{0}")]
     Refused(CoreError),
-    /// The deadline came; the last refusal says what stood in the way.
+    /// The deadline passed; the last error has the cause.
     #[error("the graph could not be delivered in time, tried {attempts} times: {last}")]
     Deadline {
-        /// How many attempts of the step that failed were made.
+        /// The number of attempts of the failed step.
         attempts: u32,
-        /// Why the last one failed.
+        /// The error of the last attempt.
         last: CoreError,
     },
-    /// The graph could not be read from where it was put.
+    /// The graph could not be read from the spool.
     #[error("the collected graph could not be read: {0}")]
     Body(String),
 }
 
-/// Delivers a graph and its model, a JSON list of kinds. Dropping the future ends the delivery.
+/// Delivers a graph and its model, a JSON list of kinds. Dropping the future cancels the delivery.
 ///
 /// # Errors
 /// See [`UploadError`].
@@ -64,8 +64,8 @@ pub async fn prepare(api: &CoreApi, model: Vec<u8>, deadline: Instant) -> Result
     attempts(deadline, || api.update_model(model.clone())).await
 }
 
-/// Delivers one merge, after [`prepare`]. With the task of the action that it belongs to, a core that can do so merges
-/// after the delivery, and the report is empty.
+/// Delivers one merge, after [`prepare`]. With the task of its action, a core that supports it merges after the
+/// delivery, and the report is empty.
 ///
 /// # Errors
 /// See [`UploadError`].
@@ -79,7 +79,7 @@ pub async fn merge_one(
     merged.map_err(UploadError::Body)
 }
 
-/// One attempt; the inner error is why the body could not be read, which no other attempt changes.
+/// Makes one attempt. The inner error is the reason why the body could not be read, which is permanent.
 async fn merge(
     api: &CoreApi,
     body: Arc<dyn Body>,
@@ -91,12 +91,12 @@ async fn merge(
     let limit = deadline.saturating_duration_since(Instant::now()).min(MERGE_LIMIT);
     match api.merge(chunks, &MergeRequest { nodes, edges, task, limit }).await {
         Ok(report) => Ok(Ok(report)),
-        // The core sees only a request that was broken off; the reason is ours.
+        // The core sees only an aborted request; the reason is known here.
         Err(error) => broken.reason().map_or(Err(error), |reason| Ok(Err(reason))),
     }
 }
 
-/// Makes attempts until one succeeds, one cannot be repeated, or no time is left.
+/// Makes attempts until one succeeds, one fails permanently, or no time is left.
 async fn attempts<T, F: Future<Output = Result<T, CoreError>>>(
     deadline: Instant,
     mut attempt: impl FnMut() -> F,

@@ -1,4 +1,4 @@
-//! One attempt at a merged graph: nodes get numbers, edges become pairs of numbers.
+//! One attempt at a merged graph: numbers the nodes, and turns edges into pairs of numbers.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +17,7 @@ use crate::graph::{
     spool::{FrozenLines, Spool},
 };
 
-/// Where a node is from.
+/// The origin of a node.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Root,
@@ -25,7 +25,7 @@ enum Place {
     Unit { unit: usize, record: usize },
 }
 
-/// A unit with the cloud that it belongs to.
+/// A unit with the index of its cloud.
 struct Member<'a> {
     cloud: usize,
     unit: &'a CompleteUnit,
@@ -34,19 +34,19 @@ struct Member<'a> {
 pub(super) struct Assembly<'a> {
     clouds: &'a [CloudUnits],
     members: Vec<Member<'a>>,
-    /// Lines of the root and of the clouds.
+    /// The lines of the root and of the clouds.
     own: Vec<u8>,
     segments: Vec<(usize, Range<u64>)>,
     ids: Vec<NodeKey>,
     places: Vec<Place>,
     index: HashMap<NodeKey, u32>,
-    /// The account node of each unit.
+    /// The number of the account's node, by unit.
     accounts: Vec<u32>,
     edges: Vec<(u32, u32)>,
     report: MergeReport,
 }
 
-/// What is left of an assembly when its borrows end.
+/// The result of an assembly, free of its borrows.
 pub(super) struct Parts {
     pub(super) own_lines: FrozenLines,
     pub(super) segments: Vec<(usize, Range<u64>)>,
@@ -56,7 +56,8 @@ pub(super) struct Parts {
 }
 
 impl<'a> Assembly<'a> {
-    /// Puts all nodes and edges together; deferred edges within a cloud if `deferred`, between clouds if `across`.
+    /// Merges all nodes and edges. Deferred edges within a cloud are resolved if `deferred` is set, those between
+    /// clouds if `across` is set.
     pub(super) fn new(clouds: &'a [CloudUnits], deferred: bool, across: bool) -> Result<Self, MergeError> {
         let mut assembly = Self::with_nodes(clouds)?;
         for unit in 0..assembly.members.len() {
@@ -86,7 +87,7 @@ impl<'a> Assembly<'a> {
         for (number, cloud) in clouds.iter().enumerate() {
             let node = assembly.add_own("cloud", &cloud.name, Place::Cloud(number))?;
             assembly.edges.push((root, node));
-            // A part of an account that was carried over hangs below the node of the collected part.
+            // The carried part of an account hangs below the node of the collected part.
             let mut accounts: HashMap<&str, u32> = HashMap::new();
             for unit in &cloud.units {
                 assembly.members.push(Member { cloud: number, unit });
@@ -102,7 +103,7 @@ impl<'a> Assembly<'a> {
         Ok(assembly)
     }
 
-    /// Makes the root or a cloud.
+    /// Adds the node of the root or of a cloud.
     fn add_own(&mut self, kind: &str, id: &str, place: Place) -> Result<u32, MergeError> {
         let mut resource = Resource::new(Schema::base()?.require(kind)?, id);
         resource.replace(matches!(place, Place::Cloud(_)));
@@ -112,7 +113,7 @@ impl<'a> Assembly<'a> {
         self.number(node.id, place)
     }
 
-    /// Adds a line that is not among those of a unit.
+    /// Adds a line of the root or of a cloud.
     fn add_own_line(&mut self, line: &[u8]) {
         let start = self.own.len() as u64;
         self.own.extend_from_slice(line);
@@ -120,7 +121,7 @@ impl<'a> Assembly<'a> {
         self.segments.push((0, start..self.own.len() as u64));
     }
 
-    /// Numbers the nodes of a unit that are new, and answers its account's node.
+    /// Numbers the new nodes of a unit, and returns the number of its account's node.
     fn add_unit(&mut self, cloud: &str, unit: &CompleteUnit) -> Result<Option<u32>, MergeError> {
         let member = self.members.len() - 1;
         let mut kinds = BTreeMap::<&str, u64>::new();
@@ -200,7 +201,8 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Hangs nodes without predecessor below the account of their unit: a second root would cost the whole graph.
+    /// Hangs nodes without predecessor below the account of their unit, because a core rejects a graph with a second
+    /// root.
     fn adopt_orphans(&mut self) {
         let mut has_parent = vec![false; self.ids.len()];
         for (_, to) in &self.edges {
@@ -228,14 +230,14 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The cloud to which all nodes of a fault belong, if it is one.
+    /// Returns the cloud to which all nodes of a fault belong, if there is a single one.
     pub(super) fn culprit(&self, fault: &Fault) -> Option<usize> {
         let mut clouds = fault.nodes().iter().map(|node| self.cloud(*node));
         let first = clouds.next()??;
         clouds.all(|cloud| cloud == Some(first)).then_some(first)
     }
 
-    /// A sentence about a fault with kind and id of its nodes.
+    /// Describes a fault with kind and ID of its nodes.
     pub(super) fn describe(&self, fault: &Fault) -> String {
         let nodes = fault.nodes();
         let mut names: Vec<String> = nodes.iter().take(NAMED_IN_ERROR).map(|node| self.name(*node)).collect();
@@ -266,7 +268,7 @@ impl<'a> Assembly<'a> {
         self.report.log();
         let texts = self.members.iter().flat_map(|member| &member.unit.texts);
         let texts = texts.filter_map(|(key, text)| Some((*self.index.get(key)?, text.clone()))).collect();
-        // A line for the root and one for each cloud: nothing that needs a budget.
+        // One line for the root and one for each cloud need no budget.
         let mut lines = Spool::new(u64::MAX).lines();
         lines.append(&self.own).map_err(MergeError::Own)?;
         let segments = self.segments.into_iter().filter(|(_, range)| !range.is_empty()).collect();
@@ -274,7 +276,7 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// Nodes by kind and resource id, for deferred edges; the first of each cloud, and the first of all.
+/// Nodes by kind and resource ID, for deferred edges: the first of each cloud, and the first of all.
 #[derive(Default)]
 struct Resources<'a> {
     of_cloud: HashMap<(usize, &'a str, &'a str), u32>,
@@ -282,7 +284,7 @@ struct Resources<'a> {
 }
 
 impl<'a> Resources<'a> {
-    /// Only those that some deferred edge asks for.
+    /// Finds the nodes that deferred edges select.
     fn of(members: &[Member<'a>], index: &HashMap<NodeKey, u32>) -> Self {
         let mut found = Self::default();
         let asked = members.iter().flat_map(|member| &member.unit.deferred).flat_map(|edge| [&edge.from, &edge.to]);

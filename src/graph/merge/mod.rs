@@ -1,7 +1,7 @@
 //! The merged graph: the complete units of all collectors below one root.
 //!
 //! Each collector gets a cloud node, below which the account nodes of its units hang. A collector whose graph has a
-//! cycle is left out, and the graph is merged again without it; the others go on. What comes out has passed all checks.
+//! cycle is omitted, and the other collectors are merged again without it. The merged graph has passed all checks.
 
 mod assembly;
 #[cfg(test)]
@@ -22,44 +22,45 @@ use super::{
     spool::FrozenLines,
 };
 
-/// How many nodes of a cycle an error names.
+/// The limit of nodes of a cycle that an error names.
 const NAMED_IN_ERROR: usize = 20;
 
-/// What one collector has to give.
+/// The units of one collector.
 #[derive(Debug)]
 pub struct CloudUnits {
-    /// The collector's name, which is the id of the cloud node.
+    /// The collector's name, which is also the ID of the cloud node.
     pub name: String,
-    /// Its units; of two nodes with the same id the first one counts, and collected ones come before carried ones.
+    /// The collector's units. Of two nodes with the same ID the first one counts, and collected nodes precede carried
+    /// ones.
     pub units: Vec<CompleteUnit>,
 }
 
-/// Why there is no merged graph at all.
+/// The reason why there is no merged graph.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// More nodes than a number of 32 bits counts.
+    /// There are more nodes than a 32-bit number can count.
     #[error("the graph has too many nodes")]
     TooManyNodes,
-    /// The kinds of root and cloud are wrong.
+    /// The kind of the root or of a cloud is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The root or a cloud node cannot be made.
+    /// The node of the root or of a cloud cannot be built.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The lines of root and clouds cannot be kept.
+    /// The lines of root and clouds cannot be stored.
     #[error("cannot keep the lines of the root and the clouds: {0}")]
     Own(std::io::Error),
-    /// What was merged breaks a rule of graphs, although each collector was looked at.
+    /// The merged graph breaks a rule, although each collector's graph was checked.
     #[error("the merged graph is not valid: {0}")]
     Invalid(String),
 }
 
-/// A collector that was left out.
+/// A collector that was omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// The collector's name.
     pub cloud: String,
-    /// What is wrong with its graph, with kind and id of the nodes concerned.
+    /// The fault of its graph, with kind and ID of the nodes concerned.
     pub reason: String,
 }
 
@@ -70,28 +71,28 @@ pub struct AccountCount {
     pub cloud: String,
     /// The account.
     pub account: Account,
-    /// Whether it is from an earlier run.
+    /// Whether the nodes are from an earlier run.
     pub is_carried: bool,
-    /// How many nodes there are of each kind.
+    /// The number of nodes by kind.
     pub kinds: BTreeMap<String, u64>,
 }
 
-/// What merging did.
+/// The report of a merge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MergeReport {
     /// The nodes by account, root and clouds not counted.
     pub accounts: Vec<AccountCount>,
-    /// Collectors that are not in the graph.
+    /// The collectors that were omitted.
     pub left_out: Vec<LeftOut>,
-    /// Nodes that another unit, or the same, already had.
+    /// The number of nodes whose ID another node had already.
     pub duplicates: u64,
-    /// Edges without a node at one end.
+    /// The number of edges without a node at one end.
     pub dangling: u64,
-    /// Nodes without a predecessor, which hang below their account now.
+    /// The number of nodes without predecessor, which were hung below their account.
     pub orphans: u64,
-    /// Deferred edges that met both ends.
+    /// The number of deferred edges that were resolved.
     pub deferred: u64,
-    /// Deferred edges that did not.
+    /// The number of deferred edges that were not resolved.
     pub deferred_unresolved: u64,
 }
 
@@ -99,20 +100,20 @@ pub struct MergeReport {
 #[derive(Debug)]
 pub struct MergedGraph {
     pub(super) lines: Vec<Arc<FrozenLines>>,
-    /// What to write, in this order: number of the lines, bytes from and to.
+    /// The segments to write, in this order: index of the lines, and range of bytes.
     pub(super) segments: Vec<(usize, Range<u64>)>,
     pub(super) ids: Vec<NodeKey>,
-    /// Ids that are no node ids, by the node's number.
+    /// IDs that are not node IDs, by the node's number.
     pub(super) texts: std::collections::HashMap<u32, String>,
     pub(super) edges: Adjacency,
     report: MergeReport,
 }
 
 impl MergedGraph {
-    /// Merges collectors. With `ignore_deferred`, edges between units are left out.
+    /// Merges collectors. With `ignore_deferred`, edges between units are omitted.
     ///
     /// # Errors
-    /// [`MergeError`]; a cycle in one collector's graph is none, it is in the report.
+    /// [`MergeError`]. A cycle in one collector's graph is not an error but part of the report.
     pub fn build(mut clouds: Vec<CloudUnits>, ignore_deferred: bool) -> Result<MergedGraph, MergeError> {
         for cloud in &mut clouds {
             cloud.units.sort_by_key(CompleteUnit::is_carried);
@@ -146,25 +147,25 @@ impl MergedGraph {
         }
     }
 
-    /// How many nodes it has, root and clouds counted.
+    /// Returns the number of nodes, root and clouds included.
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.ids.len()
     }
 
-    /// How many edges it has.
+    /// Returns the number of edges.
     #[must_use]
     pub fn edges(&self) -> usize {
         self.edges.edges()
     }
 
-    /// How many bytes the nodes' lines have.
+    /// Returns the size of the nodes' lines in bytes.
     #[must_use]
     pub fn node_bytes(&self) -> u64 {
         self.segments.iter().map(|(_, range)| range.end - range.start).sum()
     }
 
-    /// What merging did.
+    /// Returns the report of the merge.
     #[must_use]
     pub fn report(&self) -> &MergeReport {
         &self.report
@@ -172,7 +173,7 @@ impl MergedGraph {
 }
 
 impl MergeReport {
-    /// Warns of what is odd.
+    /// Logs a warning for each anomaly of the merge.
     fn log(&self) {
         let Self { duplicates, dangling, orphans, deferred_unresolved, .. } = *self;
         if duplicates > 0 {

@@ -29,7 +29,7 @@ fn account(name: &str) -> Account {
     Account { kind: "aws_account".into(), id: name.into(), label: name.into() }
 }
 
-/// A unit with an account node of this number and VPCs of the others.
+/// Returns a unit with an account node of this number and a VPC for each of the other numbers.
 fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStore {
     let mut store = UnitStore::new(account(&number.to_string()), spool);
     let nodes = vpcs.iter().map(|vpc| node(*vpc, VPC, &vpc.to_string()));
@@ -54,7 +54,7 @@ fn cloud(name: &str, units: Vec<CompleteUnit>) -> CloudUnits {
     CloudUnits { name: name.into(), units }
 }
 
-/// What an export has: nodes by id with their line, and edges; nothing twice, nodes first.
+/// The content of an export: nodes by ID with their line, and edges; nothing twice, nodes first.
 #[derive(Debug)]
 struct Read {
     nodes: BTreeMap<String, Value>,
@@ -81,7 +81,7 @@ impl Read {
         read
     }
 
-    /// An edge by the resource ids of its ends.
+    /// Whether there is an edge between these resource IDs.
     fn has_edge(&self, from: &str, to: &str) -> bool {
         let name = |id: &String| self.nodes[id]["reported"]["id"].as_str().unwrap().to_owned();
         self.edges.iter().any(|(source, target)| name(source) == from && name(target) == to)
@@ -178,7 +178,7 @@ fn with_deferred() -> Vec<CloudUnits> {
         Deferred { from: by_resource(VPC, "gone"), to: Selector::Node(id(4)) },
         Deferred { from: by_resource("aws_account", "2"), to: Selector::Node(id(4)) },
     ]);
-    // The unit that is asked comes after the one that asks.
+    // The selected unit is merged after the unit with the selector.
     vec![cloud("aws", vec![complete(second), unit(1, &[2], &[(1, 2)])])]
 }
 
@@ -204,7 +204,7 @@ fn collector_with_cycle_is_omitted_and_others_merge() {
 }
 
 #[test]
-fn deferred_edges_between_clouds_never_cost_a_cloud() {
+fn deferred_edges_between_clouds_never_omit_a_cloud() {
     let spool = Spool::new(1 << 20);
     let edge = |from, to| vec![Deferred { from: by_resource(VPC, from), to: by_resource(VPC, to) }];
     let (mut first, mut second) = (store(&spool, 1, &[2], &[(1, 2)]), store(&spool, 3, &[4], &[(3, 4)]));
@@ -231,7 +231,7 @@ fn carried_accounts_keep_ids_that_are_no_node_ids() {
     carried.edge("x", &NodeId(id(2)).to_string());
     carried.edge("root", "an:old(id)");
     let carried = carried.complete().unwrap().unwrap();
-    // Given first, yet the collected 2 wins.
+    // The carried unit comes first, yet the collected node 2 counts.
     let graph = MergedGraph::build(vec![cloud("aws", vec![carried, unit(1, &[2], &[(1, 2)])])], false).unwrap();
     assert_eq!((graph.report().duplicates, graph.report().dangling), (1, 1));
     assert_eq!(graph.report().accounts.iter().map(|account| account.is_carried).collect::<Vec<_>>(), [false, true]);
@@ -243,7 +243,7 @@ fn carried_accounts_keep_ids_that_are_no_node_ids() {
 }
 
 #[test]
-fn chunks_are_bounded_and_hold_the_whole_graph_again_and_again() {
+fn chunks_are_bounded_and_every_export_is_complete() {
     let spool = Spool::new(300_000);
     let mut store = UnitStore::new(account("1"), &spool);
     let mut nodes = vec![node(1, "aws_account", "1")];
@@ -270,10 +270,10 @@ fn chunks_are_bounded_and_hold_the_whole_graph_again_and_again() {
     assert_eq!(Read::of(graph).nodes.len(), 4003);
 }
 
-/// The numbers of a unit's VPCs, and its edges. Few enough that an error names every node of a cycle.
+/// The numbers of a unit's VPCs, and its edges; so few that an error names every node of a cycle.
 type RandomUnit = (Vec<u8>, Vec<(u8, u8)>);
 
-/// Units of random nodes, some of them in several units, with edges from smaller to larger numbers only.
+/// Generates units of random nodes, some of them in several units, with edges from smaller to larger numbers only.
 fn random_units() -> impl Strategy<Value = Vec<RandomUnit>> {
     let vpcs = proptest::collection::vec(10_u8..30, 0..20);
     let edges = proptest::collection::vec((10_u8..30, 10_u8..30), 0..40);
@@ -288,7 +288,7 @@ fn build(units: &[RandomUnit], limit: u64) -> MergedGraph {
 
 proptest! {
     #[test]
-    fn any_acyclic_units_make_a_graph_that_a_core_takes(units in random_units(), limit in 0_u64..4000) {
+    fn acyclic_units_make_a_graph_that_a_core_accepts(units in random_units(), limit in 0_u64..4000) {
         let upwards = units.into_iter().map(|(vpcs, edges)| {
             let edges = edges.into_iter().filter(|(from, to)| from != to);
             (vpcs, edges.map(|(from, to)| (from.min(to), from.max(to))).collect())
