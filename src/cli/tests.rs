@@ -295,6 +295,7 @@ fn verbosity_comes_from_the_command_line_first() {
     assert_eq!(run(&["--quiet", "--logfile", "w.log"], &[]).logfile, Some("w.log".into()));
 }
 
+/// Invariant: secrets are only in frames and in an allow-listed environment.
 #[test]
 fn secrets_are_hidden_and_warned_about_on_command_line() {
     let run = run(&["--psk", "hunter2", "--sky-secret-key", "hunter3"], &[]);

@@ -154,6 +154,7 @@ mod tests {
         assert_eq!(leases.release(1), [("c", Answer::Fetch)]);
     }
 
+    /// Invariant: a worker cannot exhaust the supervisor's memory.
     #[test]
     fn memory_of_shared_values_is_bounded() {
         let mut leases = SingleFlight::default();

@@ -31,6 +31,7 @@ async fn sent(context: CollectContext, mut frames: SentFrames) -> (usize, Vec<(u
     (count, pairs)
 }
 
+/// Invariant: the order of collection does not change the graph.
 #[tokio::test]
 async fn edges_are_resolved_in_any_order_and_sent_once() {
     let (context, frames) = CollectContext::recording(Settings::default(), None);
@@ -77,6 +78,7 @@ async fn duplicate_node_is_sent_once_and_found_by_all_keys() {
     assert_eq!(sent(context, frames).await, (2, vec![(1, 2)]));
 }
 
+/// Invariant: the order of collection does not change the graph.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_collectors_give_every_edge() {
     let (context, frames) = CollectContext::recording(Settings::default(), None);

@@ -1,6 +1,6 @@
 //! Several sinks of one run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{Delivered, Delivery, DeliveryError, Sink};
 use crate::collector_api::BoxFuture;
@@ -8,6 +8,13 @@ use crate::collector_api::BoxFuture;
 /// Delivers to each of its sinks, one after the other, because each merge needs its own memory. A sink that fails does
 /// not stop the others.
 pub struct SeveralSinks(pub Vec<Arc<dyn Sink>>);
+
+/// Returns the delivery with an equal part of the remaining time for each of the remaining sinks.
+fn part(delivery: &Delivery, remaining: usize) -> Delivery {
+    let now = Instant::now();
+    let time = delivery.deadline.saturating_duration_since(now) / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX);
+    Delivery { deadline: now + time, ..delivery.clone() }
+}
 
 impl Sink for SeveralSinks {
     fn name(&self) -> String {
@@ -18,8 +25,8 @@ impl Sink for SeveralSinks {
         let sinks = self.0.clone();
         Box::pin(async move {
             let (mut arrived, mut errors) = (Vec::new(), Vec::new());
-            for sink in &sinks {
-                match sink.deliver(delivery.clone()).await {
+            for (number, sink) in sinks.iter().enumerate() {
+                match sink.deliver(part(&delivery, sinks.len() - number)).await {
                     Ok(delivered) => arrived.push(delivered),
                     Err(error) => errors.push((sink.name(), error)),
                 }
@@ -63,10 +70,7 @@ fn joined(errors: &[(String, DeliveryError)], is_all: bool) -> DeliveryError {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::{
-        sync::Mutex,
-        time::{Duration, Instant},
-    };
+    use std::{sync::Mutex, time::Duration};
 
     use serde_json::json;
     use worker_proto::{Counts, EdgeList, Node};

@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(check(4, &[(0, 1), (0, 2), (1, 3), (2, 3), (1, 3)]), Ok(()));
     }
 
+    /// Invariant: a delivered graph has one root, no cycle, no dangling edge and no duplicate.
     #[test]
     fn roots_and_cycles_are_named() {
         assert_eq!(check(0, &[]), Err(Fault::Roots(vec![])));

@@ -83,6 +83,7 @@ fn rebuild(node: &Json, ancestors: &Ancestors) -> Node {
     resource.finish(&Scope { cloud: &cloud, account: &account, region: &region, zone: &zone }).unwrap()
 }
 
+/// Invariant: node IDs and lines equal those of the Python worker.
 #[test]
 fn every_recorded_node_is_written_again_with_its_id() {
     let ancestors = Ancestors::read();

@@ -1,6 +1,6 @@
 //! The supervisor's copy of one unit: lines in the spool; IDs, kinds and resource IDs in columns.
 //!
-//! Invariant: nodes reach a [`MergedGraph`](super::MergedGraph) only through a [`CompleteUnit`], which exists only if
+//! Nodes reach a [`MergedGraph`](super::MergedGraph) only through a [`CompleteUnit`], which exists only if
 //! the worker reported the unit as done with matching counts. A dropped store leaves nothing behind.
 
 use std::{

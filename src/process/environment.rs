@@ -35,6 +35,7 @@ fn is_allowed(name: &OsStr) -> bool {
 mod tests {
     use super::*;
 
+    /// Invariant: secrets are only in frames and in an allow-listed environment.
     #[test]
     fn secrets_do_not_pass() {
         for name in ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CKWORKER_PSK", "SLACK_BOT_TOKEN", "LD_PRELOAD"] {

@@ -78,7 +78,7 @@ pub(super) struct Dispatcher {
     attempts: HashMap<AttemptId, AttemptSpec>,
     deliveries: HashMap<RunId, JoinHandle<()>>,
     /// What names at the start of a run what it will lose.
-    announcements: JoinSet<()>,
+    announcements: HashMap<RunId, JoinSet<()>>,
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
@@ -199,7 +199,7 @@ impl Dispatcher {
             sessions: HashMap::new(),
             attempts: HashMap::new(),
             deliveries: HashMap::new(),
-            announcements: JoinSet::new(),
+            announcements: HashMap::new(),
             delivered,
             arrived: HashMap::new(),
             actions: HashMap::new(),

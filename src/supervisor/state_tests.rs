@@ -138,6 +138,7 @@ fn collectors_wait_for_their_pool() {
     assert_eq!(next.iter().map(|spec| spec.collector).collect::<Vec<_>>(), ["c"]);
 }
 
+/// Invariant: rejected credentials are permanent, and a crash is retried.
 #[test]
 fn killed_worker_is_retried_with_delay_then_fails() {
     let (mut bench, mut specs) = Bench::forked(1);
@@ -175,6 +176,7 @@ fn retry_that_came_due_after_the_last_event_is_woken() {
     assert!(wake > bench.now, "nothing is left to wake for but the deadline");
 }
 
+/// Invariant: rejected credentials are permanent, and a crash is retried.
 #[test]
 fn rejected_credentials_are_final() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
@@ -185,6 +187,7 @@ fn rejected_credentials_are_final() {
     assert!(!report.has_something());
 }
 
+/// Invariant: rejected credentials are permanent, and a crash is retried.
 #[test]
 fn plan_with_transient_failure_is_retried() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
@@ -194,6 +197,7 @@ fn plan_with_transient_failure_is_retried() {
     assert_eq!(starts(&bench.pass(Duration::from_secs(1))).len(), 1);
 }
 
+/// Invariant: at the deadline the complete units are delivered.
 #[test]
 fn deadline_stops_workers_and_delivers_the_rest() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
@@ -269,6 +273,7 @@ fn worker_with_too_many_units_is_stopped() {
     assert!(delivery(&effects).unwrap().collectors[0].failure.as_ref().unwrap().contains("100000"));
 }
 
+/// Invariant: no delivery outlasts its run, and no panic blocks a run.
 #[test]
 fn delivery_is_cancelled_at_end_of_run_timeout() {
     let (mut bench, specs) = Bench::forked(1);
@@ -291,6 +296,7 @@ fn delivery_is_cancelled_at_end_of_run_timeout() {
     assert!(bench.send(Event::Delivered(RunId(1), Ok(()))).is_empty(), "too late");
 }
 
+/// Invariant: excess actions are rejected, not queued without a bound.
 #[test]
 fn runs_are_queued_and_excess_ones_rejected() {
     let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
@@ -307,6 +313,7 @@ fn runs_are_queued_and_excess_ones_rejected() {
     assert!(matches!(starts(&effects)[0], AttemptSpec { run: RunId(1), .. }));
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[test]
 fn stop_ends_every_worker_then_exits_once() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);

@@ -63,6 +63,7 @@ fn flood(lines: usize) {
     }
 }
 
+/// Invariant: no peer can flood the log.
 #[test]
 fn flood_is_suppressed_and_counted_once_a_minute() {
     watched(|watched| {
@@ -130,6 +131,7 @@ fn places_and_jobs_have_buckets_of_their_own() {
     });
 }
 
+/// Invariant: no peer can flood the log.
 #[test]
 fn number_of_buckets_is_bounded() {
     watched(|watched| {

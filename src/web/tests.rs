@@ -168,6 +168,7 @@ async fn probe(server: &Server, times: usize) -> Duration {
 /// Far less than a probe's timeout, and far more than a response takes on a busy machine.
 const PROMPT: Duration = Duration::from_secs(2);
 
+/// Invariant: probes are answered whatever other clients do.
 #[tokio::test]
 async fn probes_are_prompt_beside_idle_clients() {
     for idle in [64, 128, 300] {
@@ -183,6 +184,7 @@ async fn probes_are_prompt_beside_idle_clients() {
     }
 }
 
+/// Invariant: probes are answered whatever other clients do.
 #[tokio::test]
 async fn probes_are_prompt_beside_reconnecting_silent_clients() {
     let server = Server::start(Limits::default()).await;
@@ -208,6 +210,7 @@ async fn deaf(server: &Server, path: &str) -> TcpStream {
     stream
 }
 
+/// Invariant: probes are answered whatever other clients do.
 #[tokio::test]
 async fn probes_are_answered_while_other_pages_are_rejected() {
     let server = Server::start(Limits { requests: 3, ..Limits::default() }).await;

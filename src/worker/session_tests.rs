@@ -219,6 +219,7 @@ impl Supervisor {
     }
 }
 
+/// Invariant: no wait blocks the session that would end it.
 #[tokio::test(start_paused = true)]
 async fn question_behind_twenty_waiting_senders_is_answered() {
     let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("question-last") }).await;
@@ -228,6 +229,7 @@ async fn question_behind_twenty_waiting_senders_is_answered() {
     supervisor.ended().await;
 }
 
+/// Invariant: no wait blocks the session that would end it.
 #[tokio::test(start_paused = true)]
 async fn job_ends_in_any_order_of_sending_asking_and_reading() {
     for seed in 0..30 {
@@ -251,6 +253,7 @@ async fn all_units_in_one_worker_end_with_any_pool() {
     }
 }
 
+/// Invariant: no wait blocks the session that would end it.
 #[tokio::test(start_paused = true)]
 async fn operations_that_send_while_others_end_all_get_their_outcome() {
     let mut supervisor = Supervisor::start(JobKind::Operate { unit: unit("") }).await;
@@ -275,6 +278,7 @@ async fn operations_that_send_while_others_end_all_get_their_outcome() {
     supervisor.ended().await;
 }
 
+/// Invariant: no wait blocks the session that would end it.
 #[tokio::test(start_paused = true)]
 async fn cancelled_job_that_holds_the_queue_tells_its_end() {
     let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("senders") }).await;
@@ -287,6 +291,7 @@ async fn cancelled_job_that_holds_the_queue_tells_its_end() {
     supervisor.ended().await;
 }
 
+/// Invariant: a job without progress is reported, and fails if no event will wake it.
 #[tokio::test(start_paused = true)]
 async fn unit_that_nothing_will_wake_fails_and_is_named_before() {
     let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("pending") }).await;
@@ -307,6 +312,7 @@ async fn unit_that_nothing_will_wake_fails_and_is_named_before() {
     supervisor.ended().await;
 }
 
+/// Invariant: a job without progress is reported, and fails if no event will wake it.
 #[tokio::test(start_paused = true)]
 async fn unit_that_waits_for_the_cloud_goes_on_and_its_call_is_named() {
     let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("call") }).await;

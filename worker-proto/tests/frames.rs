@@ -50,6 +50,7 @@ impl<'a, F: Future<Output = Result<Option<&'a [u8]>, ProtoError>>> Detach for F 
     }
 }
 
+/// Invariant: no frame exceeds the maximum, in either direction.
 #[test]
 fn frame_above_maximum_is_rejected_on_both_sides() {
     let announced = u32::try_from(MAX_FRAME + 1).unwrap().to_le_bytes();
@@ -69,6 +70,7 @@ fn message_above_maximum_is_rejected() {
     assert!(matches!(error, ProtoError::TooLarge { .. }), "{error}");
 }
 
+/// Invariant: another version of the protocol is a named and permanent failure.
 #[test]
 fn another_version_is_named_despite_unknown_fields() {
     let theirs = PROTOCOL_VERSION + 1;
@@ -79,6 +81,7 @@ fn another_version_is_named_despite_unknown_fields() {
     }
 }
 
+/// Invariant: no frame exceeds the maximum, in either direction.
 #[test]
 fn damaged_length_in_message_allocates_nothing() {
     // A batch of nodes that claims 2^64 - 1 of them.

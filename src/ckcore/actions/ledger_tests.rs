@@ -19,6 +19,7 @@ fn sent(ledger: &mut Ledger, task: &str) -> ActionKey {
     action.key
 }
 
+/// Invariant: each action gets exactly one result.
 #[test]
 fn action_is_answered_once() {
     let mut ledger = Ledger::default();

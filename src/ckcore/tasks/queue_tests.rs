@@ -17,6 +17,7 @@ fn task(number: usize) -> String {
     serde_json::json!({ "task_id": number.to_string(), "task_name": "tag", "data": {}, "attrs": {} }).to_string()
 }
 
+/// Invariant: a task is executed once and answered within its time.
 #[test]
 fn task_above_limit_is_rejected_if_never_redelivered() {
     let queue = queue();

@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(ask(1, false, LONG).await, (Err(error(false)), 1), "what cannot change is not asked again");
     }
 
+    /// Invariant: no request to the core outlasts its deadline, and a rejected key becomes permanent.
     #[tokio::test(start_paused = true)]
     async fn request_without_response_ends_at_deadline() {
         let (began, patience) = (now(), Duration::from_millis(50));
@@ -122,6 +123,7 @@ mod tests {
         assert_eq!(answer, Err(error(true)));
     }
 
+    /// Invariant: no request to the core outlasts its deadline, and a rejected key becomes permanent.
     #[test]
     fn rejected_key_is_final_after_five_minutes() {
         let (mut refusals, began) = (KeyRejections::default(), Instant::now());

@@ -103,6 +103,7 @@ impl Accounts<'_> {
     }
 
     async fn account(&mut self, cloud: &str, unit: CompleteUnit) -> Result<(), DeliveryError> {
+        let account = unit.account().id.clone();
         let (unit, part) = self.past.complete(cloud, unit).await.map_err(failed)?;
         let body = self.graph(cloud, [Some(unit), part].into_iter().flatten().collect()).await?;
         let graph = Arc::clone(&body.graph);
@@ -112,6 +113,7 @@ impl Accounts<'_> {
             Some(_) => tracing::info!("the core has the graph of an account, and merges it now"),
             None => tracing::info!(?stored, "the core has merged the graph of an account"),
         }
+        self.past.arrived(cloud, &account);
         // Root and cloud are in each of them.
         self.delivered.nodes += graph.nodes().saturating_sub(2) as u64;
         self.delivered.edges += graph.edges().saturating_sub(1) as u64;
@@ -153,7 +155,9 @@ async fn forget_others(past: &Past<'_>, collector: &CollectorReport) {
         Ok(departed) => departed,
         Err(error) => return tracing::warn!(cloud, error, "cannot look for accounts that left the cloud"),
     };
-    if !past.is_whole(collector, &departed) {
+    let is_whole = past.is_whole(collector, &departed);
+    past.arrived(cloud, "");
+    if !is_whole {
         return;
     }
     let deadline = past.deadline.min(Instant::now() + DEPARTED_TIMEOUT);

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::task::spawn_blocking;
@@ -25,6 +25,9 @@ use crate::{
 
 /// The divisor of the time left: the query of one account with its retries takes at most this part.
 const ACCOUNT_PART: u32 = 5;
+
+/// The longest that a delivery waits for a comparison that is only logged.
+const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of one delivery's carry-over.
 pub(super) struct Past<'a> {
@@ -183,6 +186,11 @@ impl Past<'_> {
         Ok((unit, completed.part))
     }
 
+    /// Remembers what the delivery of an account held; an empty name is that of the plan.
+    pub(super) fn arrived(&self, cloud: &str, account: &str) {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).arrived(cloud, account);
+    }
+
     /// Starts with the accounts of a cloud, in their order.
     pub(super) fn begin(&mut self, cloud: &CloudUnits) {
         self.inventory = Inventory::new(&cloud.name, cloud.units.iter().map(|unit| unit.account().id.clone()));
@@ -191,7 +199,11 @@ impl Past<'_> {
     /// Warns of an account's unexplained losses, and returns what to hold.
     async fn judge(&mut self, cloud: &str, unit: &CompleteUnit, missing: &[Missing]) -> Result<Judgement, String> {
         let account = unit.account();
-        let deadline = self.part_of_time();
+        let deadline = match self.hold {
+            Some(_) => self.part_of_time(),
+            // Only a warning depends on it.
+            None => self.part_of_time().min(Instant::now() + COMPARISON_TIMEOUT),
+        };
         let known = match self.inventory.of(self.api, &account.id, deadline).await {
             Ok(known) => known,
             Err(error) if self.hold.is_some() => {

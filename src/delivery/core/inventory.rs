@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use tokio::time::timeout_at;
+
 use super::PAUSES;
 use crate::{
     ckcore::{CoreApi, Summaries, Summary, retry},
@@ -16,12 +18,6 @@ use crate::{
 pub(super) const BATCH: usize = 100;
 
 type Id = [u8; 16];
-
-/// A part of an account: a kind below a region, or below the account itself.
-pub(super) type Part = (Id, String);
-
-/// Nodes by part.
-pub(super) type Counts = BTreeMap<Part, u64>;
 
 /// The core's summaries of the next accounts.
 #[derive(Debug, Default)]
@@ -85,8 +81,12 @@ pub(super) async fn summaries(
     accounts: &[&str],
     deadline: Instant,
 ) -> Result<Summaries, String> {
-    let ask = || api.summaries(cloud, accounts);
-    retry(deadline, PAUSES, "query of what the core has of accounts", ask).await.map_err(|error| error.to_string())
+    const WHAT: &str = "query of what the core has of accounts";
+    let answered = timeout_at(deadline.into(), retry(deadline, PAUSES, WHAT, || api.summaries(cloud, accounts))).await;
+    match answered {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("{WHAT} failed: no response in time")),
+    }
 }
 
 /// The core's summaries of one account.
@@ -106,22 +106,24 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns the number of nodes of each part: below a region, and below the account outside regions. Regions are not
-    /// counted.
-    pub(super) fn counts(&self) -> Counts {
-        let mut counts = Counts::new();
-        for (id, region) in &self.regions {
-            counts.extend(region.counts.iter().map(|(kind, count)| ((*id, kind.clone()), *count)));
-        }
-        let Some((id, account)) = self.account else { return counts };
-        for (kind, count) in &account.counts {
-            let inside: u64 = self.regions.values().filter_map(|region| region.counts.get(kind)).sum();
-            let is_region = self.regions.values().any(|region| region.kind == *kind);
-            if *count > inside && !is_region {
-                counts.insert((id, kind.clone()), count - inside);
+    /// Returns the number of nodes of each kind in the account, without regions. The core counts each node once.
+    pub(super) fn by_kind(&self) -> BTreeMap<&'a str, u64> {
+        let mut counts = BTreeMap::new();
+        let summaries: Vec<&'a Summary> = match self.account {
+            Some((_, account)) => vec![account],
+            None => self.regions.values().copied().collect(),
+        };
+        for (kind, count) in summaries.into_iter().flat_map(|summary| &summary.counts) {
+            if !self.is_region(kind) {
+                *counts.entry(kind.as_str()).or_default() += count;
             }
         }
         counts
+    }
+
+    /// Whether this is the kind of regions.
+    pub(super) fn is_region(&self, kind: &str) -> bool {
+        self.regions.values().any(|region| region.kind == kind)
     }
 }
 

@@ -6,20 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde_json::value::RawValue;
 use worker_proto::{Missing, MissingEdge, Why};
 
+use super::line::{Line, raw};
 use crate::{
     ckcore::{LastKnownAccount, LastKnownNode},
-    collector_api::Key,
-    collector_api::{Collector, EdgeOwner},
+    collector_api::{Collector, EdgeOwner, Key},
     graph::{CarriedStore, CompleteUnit, NodeId, Spool, node_key},
 };
 
 type Id = [u8; 16];
-
-/// A section of a line: names and values as they were sent.
-type Section = BTreeMap<String, Box<RawValue>>;
 
 /// The result of completing an account.
 #[derive(Debug)]
@@ -51,6 +47,7 @@ pub(super) fn complete(
 ) -> Result<Completed, String> {
     let mut work = Work::new(unit, known);
     let renamed = work.keep_identity(missing)?;
+    work.adopt_account();
     let mut kinds = |wanted: Why| {
         let before = work.kept.len();
         for one in missing {
@@ -90,6 +87,10 @@ struct Work<'a> {
     edges: HashSet<(Id, Id)>,
     /// The new lines of collected nodes, by their numbers.
     patches: BTreeMap<usize, Vec<u8>>,
+    /// The nodes taken over although a complete answer did not name them.
+    held: HashSet<Id>,
+    /// The IDs of the account's node in the core and in the collection, if they differ.
+    account: Option<(Id, Id)>,
 }
 
 impl<'a> Work<'a> {
@@ -119,6 +120,8 @@ impl<'a> Work<'a> {
             kept: BTreeMap::new(),
             edges: HashSet::new(),
             patches: BTreeMap::new(),
+            held: HashSet::new(),
+            account: None,
         }
     }
 
@@ -175,22 +178,24 @@ impl<'a> Work<'a> {
 
     /// Takes over the nodes of a kind at any depth below a node, with all nodes below them in the account.
     fn keep_held(&mut self, held: &Held) {
-        let of_kind = (0..self.unit.nodes()).filter(|number| self.unit.kind(*number) == held.kind);
-        let collected: HashSet<String> = of_kind.map(|number| self.unit.resource(number).to_owned()).collect();
+        let top = self.current(held.below);
+        let collected = self.collected_anywhere_below(top, &held.kind);
         let all: BTreeSet<&str> = self.nodes.values().map(|node| node.kind.as_str()).collect();
         let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
-        let (mut open, mut seen) = (vec![held.below], HashSet::from([held.below]));
+        let (mut open, mut seen) = (vec![top], HashSet::from([top]));
         while let Some(id) = open.pop() {
             let below: Vec<Id> = self.successors.get(&id).into_iter().flatten().copied().collect();
             for id in below.into_iter().filter(|id| seen.insert(*id)) {
                 open.push(id);
                 if self.is_kind(id, |kind| kind == held.kind) && !self.is_collected(id, &collected) {
-                    self.keep(id, "", &all);
+                    let kept = self.keep(id, "", &all);
+                    self.held.extend(kept);
                 }
             }
         }
-        if seen.iter().any(|id| self.kept.contains_key(id)) && !self.is_there(held.below) {
-            self.kept.insert(held.below, String::new());
+        if seen.iter().any(|id| self.held.contains(id)) && !self.is_there(top) {
+            self.kept.insert(top, String::new());
+            self.held.insert(top);
         }
     }
 
@@ -207,15 +212,57 @@ impl<'a> Work<'a> {
         of_kind.map(|number| self.unit.resource(*number).to_owned()).collect()
     }
 
-    fn keep(&mut self, id: Id, scope: &str, with: &[String]) {
-        let mut open = vec![id];
+    /// Takes over a node, with the nodes of some kinds below it. Returns the nodes that were not taken over before.
+    fn keep(&mut self, id: Id, scope: &str, with: &[String]) -> Vec<Id> {
+        let (mut open, mut kept) = (vec![id], Vec::new());
         while let Some(id) = open.pop() {
-            if self.own.contains_key(&id) || self.kept.insert(id, scope.to_owned()).is_some() {
+            if self.own.contains_key(&id) || self.kept.contains_key(&id) {
                 continue;
             }
+            self.kept.insert(id, scope.to_owned());
+            kept.push(id);
             let below = self.successors.get(&id).into_iter().flatten().copied();
             open.extend(below.filter(|id| self.is_kind(*id, |found| with.iter().any(|kind| kind == found))));
         }
+        kept
+    }
+
+    /// Returns the ID that a node of the core has in the collection: that of the account may be another.
+    fn current(&self, id: Id) -> Id {
+        self.account.filter(|(known, _)| *known == id).map_or(id, |(_, own)| own)
+    }
+
+    /// Lets edges of the account's node in the core be those of the collected node, whose name may have changed.
+    fn adopt_account(&mut self) {
+        let own = self.unit.account_node().and_then(|number| self.unit.ids().get(number)).copied();
+        let known = self.known.nodes.iter().find(|node| node.is_account).map(|node| node_key(&node.id).0);
+        let (Some(own), Some(known)) = (own, known) else { return };
+        if own == known {
+            return;
+        }
+        self.account = Some((known, own));
+        for ends in [&mut self.successors, &mut self.predecessors] {
+            let moved = ends.remove(&known).unwrap_or_default();
+            ends.entry(own).or_default().extend(moved);
+            ends.values_mut().flatten().filter(|id| **id == known).for_each(|id| *id = own);
+        }
+    }
+
+    /// Returns the IDs in the cloud of the resources of a kind that were collected at any depth below a node.
+    fn collected_anywhere_below(&self, top: Id, kind: &str) -> HashSet<String> {
+        let (mut open, mut seen, mut found) = (vec![top], HashSet::from([top]), HashSet::new());
+        while let Some(id) = open.pop() {
+            for number in self.collected.get(&id).into_iter().flatten() {
+                let id = self.unit.ids()[*number];
+                if seen.insert(id) {
+                    open.push(id);
+                    if self.unit.kind(*number) == kind {
+                        found.insert(self.unit.resource(*number).to_owned());
+                    }
+                }
+            }
+        }
+        found
     }
 
     fn is_kind(&self, id: Id, is_wanted: impl Fn(&str) -> bool) -> bool {
@@ -241,7 +288,10 @@ impl<'a> Work<'a> {
     }
 
     fn keep_properties(&mut self, id: Id, properties: &[String]) -> Result<bool, String> {
-        let (Some(number), Some(known)) = (self.own.get(&id).copied(), self.nodes.get(&id)) else { return Ok(false) };
+        let stored = self.account.filter(|(_, own)| *own == id).map_or(id, |(known, _)| known);
+        let (Some(number), Some(known)) = (self.own.get(&id).copied(), self.nodes.get(&stored)) else {
+            return Ok(false);
+        };
         let known = Line::read(&known.line)?;
         let mut line = self.line(number)?;
         let mut is_changed = false;
@@ -272,7 +322,8 @@ impl<'a> Work<'a> {
     /// the collection has found them again, or they no longer exist.
     fn keep_edges(&mut self, collector: Option<&dyn Collector>) {
         for edge in &self.known.edges {
-            let (from, to) = (node_key(&edge.from).0, node_key(&edge.to).0);
+            let (from, to) = (self.current(node_key(&edge.from).0), self.current(node_key(&edge.to).0));
+            let is_held = self.held.contains(&from) || self.held.contains(&to);
             let kept = (self.kept.contains_key(&from), self.kept.contains_key(&to));
             if !(self.is_there(from) && self.is_there(to)) {
                 continue;
@@ -287,7 +338,7 @@ impl<'a> Work<'a> {
                 Some(EdgeOwner::To) => kept.1,
                 None => kept.0 || kept.1,
             };
-            if is_kept {
+            if is_kept || is_held {
                 self.edges.insert((from, to));
             }
         }
@@ -342,40 +393,6 @@ impl<'a> Work<'a> {
         }
         store.part().map(Some).map_err(|error| error.to_string())
     }
-}
-
-/// A node's line, parsed as far as it is changed.
-struct Line {
-    id: Box<RawValue>,
-    reported: Section,
-    rest: Section,
-}
-
-impl Line {
-    fn read(line: &[u8]) -> Result<Self, String> {
-        let unusable = |error: serde_json::Error| format!("a node's line cannot be read: {error}");
-        let mut rest: Section = serde_json::from_slice(line).map_err(unusable)?;
-        let (id, reported) = (rest.remove("id"), rest.remove("reported"));
-        let (Some(id), Some(reported)) = (id, reported) else {
-            return Err("a node's line has no id or nothing reported".to_owned());
-        };
-        Ok(Self { id, reported: serde_json::from_str(reported.get()).map_err(unusable)?, rest })
-    }
-
-    fn text(&self, attribute: &str) -> Option<String> {
-        serde_json::from_str(self.reported.get(attribute)?.get()).ok()
-    }
-
-    fn write(mut self) -> Result<Vec<u8>, String> {
-        let reported = serde_json::value::to_raw_value(&self.reported).map_err(|error| error.to_string())?;
-        self.rest.insert("id".to_owned(), self.id);
-        self.rest.insert("reported".to_owned(), reported);
-        serde_json::to_vec(&self.rest).map_err(|error| error.to_string())
-    }
-}
-
-fn raw(text: &str) -> Result<Box<RawValue>, String> {
-    serde_json::value::to_raw_value(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

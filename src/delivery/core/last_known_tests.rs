@@ -71,10 +71,16 @@ fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
     Missing::Kind { below: [below; 16], scope: "here".into(), kind: kind.into(), with, why: Why::Unseen }
 }
 
+fn held(unit: &mut CompleteUnit, missing: &[Missing], below: u8, kind: &str, known: &LastKnownAccount) -> Completed {
+    let held = [Held { below: [below; 16], kind: kind.into() }];
+    complete(unit, missing, &held, known, None, &Spool::new(1 << 20)).unwrap()
+}
+
 fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &LastKnownAccount) -> Completed {
     complete(unit, missing, &[], known, None, &Spool::new(1 << 20)).unwrap()
 }
 
+/// Invariant: the core keeps what was not seen, and nothing else.
 #[test]
 fn kinds_that_were_not_seen_are_kept_below_their_node() {
     // The cluster 10 with its node group 11 was not listed again; 12 is gone, 13 is in another region.
@@ -121,6 +127,7 @@ fn collected_node_is_not_replaced_by_its_last_known_state() {
     assert!(String::from_utf8(unit.line(2).unwrap()).unwrap().contains("\"old\":false"));
 }
 
+/// Invariant: the core keeps what was not seen, and nothing else.
 #[test]
 fn properties_and_edges_of_failed_calls_are_kept() {
     let known = carried(
@@ -233,4 +240,58 @@ fn edge_declared_by_collected_node_is_not_taken_over() {
     let missing = [kind(REGION, "instance", &[]), kind(REGION, "volume", &[])];
     let done = complete(&mut unit, &missing, &[], &known, Some(&Owners), &Spool::new(1 << 20)).unwrap();
     assert_eq!(shape(done.part.as_ref()), (vec![10, 12], vec![(REGION, 10), (REGION, 12), (10, 12)]));
+}
+
+#[test]
+fn held_nodes_are_kept_beside_namesakes_of_other_regions() {
+    // Two alarms of the same name: 10 in the region that lost it, 20 in another.
+    let named = json!({ "id": "same" });
+    let known = carried(&[(3, "region", json!({})), (10, "alarm", named.clone())], &[(ACCOUNT, 3), (3, 10)]);
+    let other = Node { resource: "same".into(), ..node(20, "alarm", named) };
+    let mut unit = unit(&[other, node(3, "region", json!({}))], &[]);
+    let done = held(&mut unit, &[], 3, "alarm", &known);
+    assert_eq!(shape(done.part.as_ref()), (vec![10], vec![(3, 10)]));
+    assert_eq!(done.kept, 1);
+}
+
+#[test]
+fn held_nodes_keep_edges_that_collected_nodes_declared() {
+    let known = carried(&[(10, "vpc", json!({})), (11, "subnet", json!({}))], &[(REGION, 10), (REGION, 11), (10, 11)]);
+    let mut unit = unit(&[node(11, "subnet", json!({}))], &[]);
+    let held = [Held { below: [REGION; 16], kind: "vpc".into() }];
+    let done = complete(&mut unit, &[], &held, &known, Some(&Owners), &Spool::new(1 << 20)).unwrap();
+    assert_eq!(shape(done.part.as_ref()), (vec![10], vec![(REGION, 10), (10, 11)]));
+}
+
+#[test]
+fn held_kind_keeps_the_scope_of_nodes_that_were_not_seen() {
+    let known = carried(&[(10, "vpc", json!({}))], &[(REGION, 10)]);
+    let mut unit = unit(&[node(20, "subnet", json!({}))], &[]);
+    let key = Key { scope: "here".into(), kind: "vpc".into(), attribute: "id".into(), value: "r-10".into() }.hash();
+    let edges = Missing::Edges {
+        edge: MissingEdge { outgoing: false, kind: "vpc".into() },
+        attribute: "id".into(),
+        ends: vec![([20; 16], key)],
+    };
+    let done = held(&mut unit, &[kind(REGION, "vpc", &[]), edges], REGION, "vpc", &known);
+    assert_eq!(shape(done.part.as_ref()), (vec![10], vec![(REGION, 10), (10, 20)]));
+}
+
+#[test]
+fn regions_not_seen_are_kept_below_an_account_with_another_name() {
+    // The account's node is 9 in the core, and 1 in the collection.
+    let node_of = |number: u8, kind: &str, is_account: bool| LastKnownNode {
+        id: id(number),
+        kind: kind.to_owned(),
+        is_account,
+        line: line(number, kind, json!({})),
+    };
+    let edge = |from: u8, to: u8| LastKnownEdge { from: id(from), to: id(to), edge_type: None };
+    let known = LastKnownAccount {
+        nodes: vec![node_of(9, "account", true), node_of(3, "region", false), node_of(10, "volume", false)],
+        edges: vec![edge(9, 3), edge(3, 10)],
+        outward: Vec::new(),
+    };
+    let done = completed(&mut unit(&[], &[]), &[kind(ACCOUNT, "region", &["volume"])], &known);
+    assert_eq!(shape(done.part.as_ref()), (vec![3, 10], vec![(ACCOUNT, 3), (3, 10)]));
 }

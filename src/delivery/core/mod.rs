@@ -7,6 +7,7 @@ mod body;
 mod carry;
 mod inventory;
 mod last_known;
+mod line;
 mod sudden;
 mod uncollected;
 mod upload;
@@ -14,7 +15,7 @@ mod upload;
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -73,6 +74,7 @@ impl Sink for CoreSink {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let (metrics, losses, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.losses), self.hold_sudden_loss);
+        losses.lock().unwrap_or_else(PoisonError::into_inner).begin();
         Box::pin(async move {
             let granularity = retry(delivery.deadline, PAUSES, "look at the core", || api.granularity());
             let (spool, deadline) = (delivery.spool.clone(), delivery.deadline);
@@ -150,6 +152,7 @@ async fn to_core(
     let model = collectors::schema().and_then(model_json).map_err(|error| failed(error.to_string()))?;
     let merged = upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
+    past.losses.lock().unwrap_or_else(PoisonError::into_inner).all_arrived();
     tracing::info!(?stored, "the core has the graph");
     Ok(Delivered { kept: past.kept, ..delivered(&graph, left_out) })
 }

@@ -28,13 +28,19 @@ struct LeftOut {
 /// Queries the core, and logs what it will forget of these accounts.
 pub(super) async fn announce(api: &CoreApi, cloud: &str, accounts: &[String], uncollected: &Uncollected) {
     let deadline = Instant::now() + TIMEOUT;
-    let mut left_out = LeftOut::default();
+    let (mut left_out, mut failure) = (LeftOut::default(), None);
     for batch in accounts.chunks(BATCH) {
         let ids: Vec<&str> = batch.iter().map(String::as_str).collect();
         match summaries(api, cloud, &ids, deadline).await {
             Ok(known) => ids.iter().for_each(|id| left_out.add(id, &known, uncollected)),
-            Err(error) => return tracing::warn!(cloud, error, "cannot tell what the core will forget"),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
         }
+    }
+    if let Some(error) = failure {
+        tracing::warn!(cloud, error, "cannot tell what else the core will forget");
     }
     left_out.log(cloud);
 }
@@ -42,16 +48,17 @@ pub(super) async fn announce(api: &CoreApi, cloud: &str, accounts: &[String], un
 impl LeftOut {
     fn add(&mut self, account: &str, known: &Summaries, uncollected: &Uncollected) {
         let known = Known::new(account, known);
+        let kinds = known.by_kind().into_iter().filter(|(kind, _)| uncollected.kinds.contains(*kind));
+        let regions: Vec<_> = known.regions.values().filter(|region| !uncollected.has_region(&region.id)).collect();
+        let in_regions = regions.iter().flat_map(|region| &region.counts);
+        let in_regions = in_regions.map(|(kind, count)| (kind.as_str(), *count));
+        let in_regions = in_regions.filter(|(kind, _)| !uncollected.kinds.contains(*kind));
         let mut is_affected = false;
-        for ((below, kind), count) in known.counts() {
-            let region = known.regions.get(&below);
-            let left_out = region.filter(|region| !uncollected.has_region(&region.id));
-            if left_out.is_some() || uncollected.kinds.contains(&kind) {
-                is_affected = true;
-                *self.kinds.entry(kind).or_default() += count;
-                self.regions.extend(left_out.map(|region| region.id.clone()));
-            }
+        for (kind, count) in kinds.chain(in_regions) {
+            is_affected = true;
+            *self.kinds.entry(kind.to_owned()).or_default() += count;
         }
+        self.regions.extend(regions.iter().map(|region| region.id.clone()));
         self.accounts += usize::from(is_affected);
     }
 

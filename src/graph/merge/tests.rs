@@ -112,6 +112,7 @@ fn units_hang_below_their_cloud_and_the_root() {
     assert_eq!(replaced.collect::<Vec<_>>(), ["cloud", "cloud"]);
 }
 
+/// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[test]
 fn unit_counts_only_with_matching_counts_and_account() {
     let spool = Spool::new(1 << 20);
@@ -150,6 +151,7 @@ fn unwritable_spool_names_account_and_directory() {
     assert!(text.ends_with("free some space there or name another folder in TMPDIR"), "{text}");
 }
 
+/// Invariant: a delivered graph has one root, no cycle, no dangling edge and no duplicate.
 #[test]
 fn duplicates_dangling_edges_and_orphans_are_mended_and_counted() {
     // 2 is in both units, 9 in none, 5 has no predecessor.
@@ -182,6 +184,7 @@ fn with_deferred() -> Vec<CloudUnits> {
     vec![cloud("aws", vec![complete(second), unit(1, &[2], &[(1, 2)])])]
 }
 
+/// Invariant: the order of collection does not change the graph.
 #[test]
 fn deferred_edges_meet_their_ends_whatever_the_order() {
     let graph = MergedGraph::build(with_deferred(), false).unwrap();
@@ -192,6 +195,7 @@ fn deferred_edges_meet_their_ends_whatever_the_order() {
     assert!(!Read::of(ignored).has_edge("2", "4"));
 }
 
+/// Invariant: a delivered graph has one root, no cycle, no dangling edge and no duplicate.
 #[test]
 fn collector_with_cycle_is_omitted_and_others_merge() {
     let cyclic = unit(1, &[2, 3, 4], &[(1, 2), (2, 3), (3, 4), (4, 2)]);

@@ -180,6 +180,7 @@ mod tests {
         reporter
     }
 
+    /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
     #[tokio::test]
     async fn final_report_timeout_covers_all_batches_together() {
         // Each batch takes a fraction of the first timeout, but all of them take many times as long.

@@ -1,8 +1,13 @@
 //! Deliveries: what is named before them, their start, and their end.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
+use tokio::{task::JoinSet, time::timeout};
 use worker_proto::Plan;
 
 use super::Dispatcher;
@@ -12,13 +17,16 @@ use crate::{
     supervisor::event::{AttemptId, DeliveryError, Event, RunId},
 };
 
+/// The longest that a delivery waits for the announcements of its run, beside a tenth of its time.
+const ANNOUNCEMENTS_TIMEOUT: Duration = Duration::from_secs(60);
+
 impl Dispatcher {
     /// Has named what is going to be lost, before it is.
     pub(super) fn announce(&mut self, attempt: AttemptId, plan: &Plan) {
         let Some(spec) = self.attempts.get(&attempt) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
         if let Some(announcement) = self.sink.announce(spec.collector, accounts) {
-            self.announcements.spawn(announcement);
+            self.announcements.entry(spec.run).or_default().spawn(announcement);
         }
     }
 
@@ -37,12 +45,12 @@ impl Dispatcher {
         let spool = self.context.spool.clone();
         let task = self.actions.get(&run).map(|action| action.task.clone());
         let delivery = Delivery { report, units, spool, deadline, task };
-        let announcements = std::mem::take(&mut self.announcements);
+        let announcements = self.announcements.remove(&run).unwrap_or_default();
         let (sink, delivered) = (Arc::clone(&self.sink), self.delivered.clone());
         let task = tokio::spawn(async move {
             // A run whose delivery never ends would hold up all others.
             let work = AssertUnwindSafe(async {
-                announcements.join_all().await;
+                finish(announcements, deadline).await;
                 sink.deliver(delivery).await
             })
             .catch_unwind();
@@ -53,5 +61,14 @@ impl Dispatcher {
             let _ = delivered.send((run, result)).await;
         });
         self.deliveries.insert(run, task);
+    }
+}
+
+/// Waits for announcements, which nothing depends on: one that fails or takes too long is given up.
+async fn finish(mut announcements: JoinSet<()>, deadline: Instant) {
+    let limit = (deadline.saturating_duration_since(Instant::now()) / 10).min(ANNOUNCEMENTS_TIMEOUT);
+    let all = async { while announcements.join_next().await.is_some() {} };
+    if timeout(limit, all).await.is_err() {
+        tracing::warn!("the core did not say in time what it will forget; delivering without an announcement");
     }
 }

@@ -183,6 +183,7 @@ fn cancelled_operation_is_not_retried() {
     assert_eq!(play.crashed(0), ["1 failed: worker was killed by signal SIGKILL"]);
 }
 
+/// Invariant: an abandoned operation is not executed.
 #[test]
 fn abandoned_operation_is_skipped_or_its_worker_stopped() {
     let mut play = Play::new(1);
@@ -238,6 +239,7 @@ fn second_stop_kills_workers_at_once() {
     assert_eq!(graces(Duration::ZERO), [Duration::ZERO; 2]);
 }
 
+/// Invariant: rejected credentials are permanent, and a crash is retried.
 #[test]
 fn operation_beyond_any_worker_is_not_retried() {
     for (reason, is_given) in [
@@ -266,6 +268,7 @@ fn old_idle_worker_does_not_block_its_successor() {
     assert_eq!(play.request(3, "a"), ["send 3 to 1"]);
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn second_stop_reaches_workers() {
     let long = 600 * SECOND;

@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(liveness.judge(&activity(0, Vec::new()), &timeouts, false), Judgement::default());
     }
 
+    /// Invariant: a job without progress is reported, and fails if no event will wake it.
     #[test]
     fn job_is_stalled_only_if_nothing_will_wake_it() {
         let timeouts = Timeouts::default();

@@ -209,6 +209,7 @@ mod tests {
 
     use super::*;
 
+    /// Invariant: no delivery outlasts its run, and no panic blocks a run.
     #[tokio::test]
     async fn panic_in_session_is_an_outcome() {
         let outcome = catch_panic(async { panic!("a fault") }).await;

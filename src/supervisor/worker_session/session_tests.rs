@@ -11,6 +11,7 @@ use crate::{
     },
 };
 
+/// Invariant: no delivery outlasts its run, and no panic blocks a run.
 #[tokio::test]
 async fn panic_in_broker_stops_worker_at_once() {
     let context = idle_context();

@@ -93,6 +93,7 @@ impl Lines {
 mod tests {
     use super::*;
 
+    /// Invariant: the log of a worker is bounded in length and rate.
     #[tokio::test]
     async fn endless_line_is_truncated() {
         let endless = vec![b'x'; 1 << 20];

@@ -159,6 +159,7 @@ mod tests {
         WorkerHandle::Process(spawned.process)
     }
 
+    /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
     #[tokio::test]
     async fn second_stop_shortens_grace_of_first() {
         let (sender, mut commands) = mpsc::channel(4);

@@ -217,6 +217,7 @@ fn a_closed_terminal_ends_a_collection_unless_it_is_to_go_on() {
     assert_eq!(run.code, 143, "{}", run.stderr);
 }
 
+/// Invariant: secrets are only in frames and in an allow-listed environment.
 #[test]
 fn no_secret_is_among_the_arguments_of_a_process() {
     let (running, _aws) = waiting("");

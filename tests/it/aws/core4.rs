@@ -105,6 +105,7 @@ async fn resources_are_deleted_and_tagged_over_tls_with_a_key() {
 /// More than one worker is given at the same time.
 const MANY: usize = 70;
 
+/// Invariant: a task is executed once and answered within its time.
 #[tokio::test]
 async fn many_tasks_at_once_are_all_done() {
     let scene = Scene::start(&[]).await;
@@ -151,6 +152,7 @@ async fn what_is_marked_while_a_tag_is_changed_stays_marked() {
     scene.stop().await;
 }
 
+/// Invariant: an abandoned operation is not executed.
 #[tokio::test]
 async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_done() {
     let scene = Scene::start(&["--cleanup-pool-size", "1"]).await;

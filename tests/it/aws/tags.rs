@@ -100,6 +100,7 @@ fn subject(node: &StoredNode) -> Target {
     }
 }
 
+/// Invariant: a task is executed once and answered within its time.
 #[tokio::test]
 async fn a_burst_of_eight_tasks_changes_eight_resources_once_whatever_happens_to_the_connections() {
     let aws = LocalAws::start(1, &["us-east-1"]);

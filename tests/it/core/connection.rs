@@ -151,6 +151,7 @@ async fn a_core_that_is_not_there_yet_is_waited_for() {
     client.close().await;
 }
 
+/// Invariant: each action gets exactly one result.
 #[tokio::test]
 async fn a_redelivered_action_is_not_started_twice() {
     let server = TestCore::start(None).await;
@@ -188,6 +189,7 @@ async fn an_answer_given_while_disconnected_is_delivered_later() {
     assert_eq!(server.frames().len(), 1);
 }
 
+/// Invariant: each action gets exactly one result.
 #[tokio::test]
 async fn the_kept_answer_is_given_again_without_new_work() {
     let server = TestCore::start(None).await;
@@ -313,6 +315,7 @@ async fn closing_delivers_what_is_left_and_removes_the_subscriptions() {
     assert_eq!(server.subscriptions(SUBSCRIBER), Some(vec![]));
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn closing_is_bounded_when_the_core_is_gone() {
     let mut server = TestCore::start(None).await;
@@ -326,6 +329,7 @@ async fn closing_is_bounded_when_the_core_is_gone() {
     timeout(HANG_GUARD, client.core.close(deadline)).await.expect("close ends");
 }
 
+/// Invariant: pings are answered during work.
 #[tokio::test]
 async fn pings_are_answered_while_nobody_takes_events() {
     let server = TestCore::start(None).await;

@@ -62,6 +62,7 @@ async fn an_action_that_is_delivered_again_while_it_is_in_work_runs_once() {
     assert_eq!(daemon.stop().await.0.code, 0);
 }
 
+/// Invariant: secrets are only in frames and in an allow-listed environment.
 #[tokio::test]
 async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
     let core = TestCore::start(Some(PSK)).await;
@@ -183,6 +184,7 @@ async fn the_endpoint_shows_what_was_done() {
     assert_eq!(daemon.stop().await.0.code, 0);
 }
 
+/// Invariant: the core keeps an account that failed.
 #[tokio::test]
 async fn an_account_that_fails_stays_in_the_core_as_it_was() {
     let aws = LocalAws::start(2, &["us-east-1"]);

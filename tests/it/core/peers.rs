@@ -114,6 +114,7 @@ async fn redirect_by_core_is_named_with_its_destination() {
     }
 }
 
+/// Invariant: no peer can flood the log.
 #[tokio::test]
 async fn core_that_floods_adds_few_log_lines() {
     const FRAMES: usize = 5000;
@@ -152,6 +153,7 @@ fn redirected(arguments: &str, streams: &str) -> program::Output {
 
 const TO_STDOUT: &str = "collect --collector example --output -";
 
+/// Invariant: no output is lost silently.
 #[test]
 fn standard_output_that_cannot_be_written_is_an_error() {
     for (streams, why) in [
@@ -175,6 +177,7 @@ fn standard_output_that_cannot_be_written_is_an_error() {
     assert_eq!(redirected(&format!("{TO_STDOUT} --quiet"), ">/dev/null").code, 0, "whoever redirects there means it");
 }
 
+/// Invariant: no output is lost silently.
 #[test]
 fn pipe_without_reader_is_an_error() {
     let mut command = program::command(&["collect", "--collector", "example", "--output", "-"]);

@@ -182,6 +182,7 @@ async fn a_large_body_arrives_whole() {
     assert_eq!(server.nodes("ck").len(), 6002);
 }
 
+/// Invariant: the core keeps an account that failed.
 #[tokio::test]
 async fn a_failed_account_is_carried_over() {
     let (server, api) = server_and_api().await;

@@ -51,6 +51,8 @@ async fn wait_for(what: &str, is_so: impl AsyncFnMut() -> bool) {
     assert!(becomes(is_so).await, "waited in vain for {what}");
 }
 
+/// Invariant: workers exit with their supervisor, however it ends.
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn an_end_in_the_middle_of_a_collection_leaves_nothing_behind() {
     let aws = LocalAws::start(1, &[REGION]);
@@ -158,6 +160,7 @@ fn as_init(command: &mut Command, options: &[&str]) -> Command {
     init
 }
 
+/// Invariant: as PID 1 the supervisor reaps orphans and leaves its workers to their owners.
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a test that cannot be run here says so")]
 async fn as_pid_1_it_reaps_what_others_leave_and_not_its_own_workers() {

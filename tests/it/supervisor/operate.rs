@@ -182,6 +182,7 @@ async fn a_worker_that_says_nothing_is_ended() {
     assert!(!cleaned && log.contains("worker sent no frame in time"), "{log}");
 }
 
+/// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
 async fn what_is_not_the_protocol_ends_the_worker() {
     let violation = "worker violated the protocol";

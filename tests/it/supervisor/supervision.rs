@@ -1,4 +1,6 @@
 //! Real processes that misbehave: the rest is collected, the reason is named, and nothing is left behind.
+//!
+//! Invariant: every child leads a process group and has one owner, and no process is left after a run.
 
 mod floods;
 mod stops;
@@ -226,6 +228,7 @@ async fn a_worker_that_kills_itself_is_named_by_its_signal() {
     assert!(play.exits("signal"));
 }
 
+/// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
 async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
     for behaviour in ["panic", "no-done", "exit-at-once", "half-frame"] {
@@ -234,6 +237,7 @@ async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
     }
 }
 
+/// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
 async fn what_is_not_the_protocol_ends_the_worker() {
     for behaviour in ["garbage", "huge-frame", "wrong-counts", "foreign-unit", "twice"] {
@@ -244,6 +248,7 @@ async fn what_is_not_the_protocol_ends_the_worker() {
     }
 }
 
+/// Invariant: another version of the protocol is a named and permanent failure.
 #[tokio::test]
 async fn another_version_is_named_and_not_tried_again() {
     let mut play = Play::new(&["other-version", "well"]);
@@ -254,6 +259,7 @@ async fn another_version_is_named_and_not_tried_again() {
     assert!(play.exits("version"), "one attempt only");
 }
 
+/// Invariant: the supervisor never relies on a worker to exit by itself.
 #[tokio::test]
 async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
     for behaviour in ["hang", "stop", "ignore-term"] {
@@ -268,6 +274,7 @@ async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
     }
 }
 
+/// Invariant: a silent worker is killed long before the deadline.
 #[tokio::test]
 async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
     for (behaviour, label) in [("mute", "handshake"), ("hang", "silence"), ("stop", "silence")] {
@@ -279,6 +286,7 @@ async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
     }
 }
 
+/// Invariant: a job without progress is reported, and fails if no event will wake it.
 #[tokio::test]
 async fn worker_that_runs_without_progress_is_stalled_and_not_silent() {
     for (behaviour, named) in [("stall", "ec2 DescribeVolumes"), ("stuck", "session did not run")] {
@@ -297,6 +305,7 @@ async fn worker_that_waits_for_a_call_is_named_and_goes_on() {
     assert!(play.report().await.is_complete());
 }
 
+/// Invariant: the log of a worker is bounded in length and rate.
 #[tokio::test]
 async fn a_flood_of_log_lines_does_no_harm() {
     for behaviour in ["flood-log", "endless-line"] {
@@ -311,11 +320,13 @@ async fn a_flood_of_frames_is_ended_at_the_deadline() {
     assert_eq!(play.fails_alone().await.0, "deadline");
 }
 
+/// Invariant: every child leads a process group and has one owner, and no process is left after a run.
 #[tokio::test]
 async fn what_a_worker_leaves_behind_is_swept() {
     assert!(Play::new(&["grandchild", "well"]).report().await.is_complete());
 }
 
+/// Invariant: the supervisor never relies on a worker to exit by itself.
 #[tokio::test]
 async fn a_worker_that_lingers_after_its_last_word_is_ended_and_counts() {
     let mut play = Play::new(&["linger", "well"]);
@@ -342,6 +353,7 @@ async fn a_crashed_worker_is_tried_again_and_the_attempts_are_counted() {
     assert!(play.metrics.encode().contains("ckworker_job_restarts_total{collector=\"fake\"} 1"));
 }
 
+/// Invariant: the memory of a worker is limited, and a worker that needs more fails with that reason.
 #[tokio::test]
 async fn a_worker_that_needs_too_much_memory_is_named_by_that() {
     let mut play = Play::new(&["allocate", "well"]);
@@ -402,6 +414,7 @@ impl Sink for Faulty {
     }
 }
 
+/// Invariant: no delivery outlasts its run, and no panic blocks a run.
 #[tokio::test]
 async fn a_delivery_that_hangs_or_panics_does_not_outlast_the_time() {
     for (faulty, message) in [(Faulty::Hangs, "--timeout"), (Faulty::Panics, "panicked")] {

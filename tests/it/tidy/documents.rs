@@ -163,18 +163,30 @@ fn every_file_in_the_documents_is_there() {
     }
 }
 
+/// The invariants that tests name in their documentation.
+fn invariants_of_tests(texts: &[String]) -> BTreeSet<String> {
+    let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
+    let named = lines.filter_map(|line| line.strip_prefix("/// Invariant: ").or(line.strip_prefix("//! Invariant: ")));
+    named.map(|invariant| invariant.trim_end_matches('.').to_owned()).collect()
+}
+
 #[test]
-fn every_test_that_holds_an_invariant_is_there() {
+fn every_invariant_is_listed_and_has_a_test() {
     let text = document("docs/architecture.md");
-    let code: String = sources().iter().map(|source| source.text.clone()).collect();
-    let tests: Vec<&str> = inline_code(text.split("\n## Invariants").nth(1).expect("the invariants"))
-        .into_iter()
-        .filter(|name| name.matches('_').count() >= 3)
-        .collect();
-    assert!(tests.len() > 10, "the table names tests");
-    for name in tests {
-        assert!(code.contains(&format!("fn {name}(")), "docs/architecture.md names {name}, which is no test");
-    }
+    let section = text.split("\n## Invariants\n").nth(1).expect("the invariants");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let listed: BTreeSet<String> =
+        section.lines().filter_map(|line| line.strip_prefix("* ")).map(str::to_owned).collect();
+    assert!(listed.len() > 10, "the document lists invariants");
+    let texts: Vec<String> = sources().into_iter().map(|source| source.text).collect();
+    assert_eq!(invariants_of_tests(&texts), listed, "left: what tests name; right: what docs/architecture.md lists");
+}
+
+#[test]
+fn invariant_in_documentation_of_test_is_found() {
+    let text = "//! Head.\n//!\n//! Invariant: one.\nmod a {\n    /// Invariant: two.\n    #[test]\n    fn b() {}\n}";
+    let found = invariants_of_tests(&[text.to_owned()]);
+    assert_eq!(found, ["one", "two"].map(str::to_owned).into());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Tidy: rules that no compiler checks, held by reading the sources. Each excuse names its reason, and one that is no
 //! longer needed is a fault as well.
+//!
+//! Invariant: the sources follow the house rules.
 
 mod documents;
 mod rooms;
@@ -246,6 +248,7 @@ fn calls_without_peer(code: &str) -> Vec<usize> {
     lines
 }
 
+/// Invariant: no peer can flood the log.
 #[test]
 fn lines_that_peers_cause_name_them() {
     let mut faults = Vec::new();

@@ -66,6 +66,7 @@ fn function_at(code: &str, line: usize) -> String {
     named.map_or_else(String::new, |(_, rest)| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
 }
 
+/// Invariant: no wait blocks the session that would end it.
 #[test]
 fn branches_of_select_do_not_wait() {
     let mut faults = Vec::new();

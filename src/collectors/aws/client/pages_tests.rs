@@ -102,6 +102,7 @@ async fn second_alternative_is_used_if_first_is_absent() {
     assert_eq!(served.targets(), ["/bucket", "/bucket?marker=b"]);
 }
 
+/// Invariant: an endless list ends with an error.
 #[tokio::test]
 async fn repeated_token_is_an_error() {
     let page = |token: &str| (200, vpcs("vpc-1", &format!("<nextToken>{token}</nextToken>")));
@@ -125,6 +126,7 @@ async fn endless(request: super::Request<'_>, page: impl Fn(usize) -> String) ->
     (found, String::new())
 }
 
+/// Invariant: an endless list ends with an error.
 #[tokio::test]
 async fn endless_empty_pages_end_with_error() {
     use super::Request;

@@ -291,6 +291,7 @@ impl Scene<'_> {
     }
 }
 
+/// Invariant: the core keeps what was not seen, and nothing else.
 #[tokio::test]
 async fn core2_and_core4_keep_exactly_what_a_fault_hides() {
     let (aws, cores) = (LocalAws::start(2, &REGIONS), Cores::start().await);

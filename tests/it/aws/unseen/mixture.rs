@@ -70,6 +70,7 @@ fn assert_kept(before: &Graph, after: &Graph, what: &str) {
     assert!(lost.is_empty(), "{what} lost edges {lost:?}");
 }
 
+/// Invariant: the core keeps what was not seen, and nothing else.
 #[tokio::test]
 async fn core2_and_core4_end_with_the_truth_after_random_faults() {
     let (aws, cores) = (LocalAws::start(2, &REGIONS), Cores::start().await);

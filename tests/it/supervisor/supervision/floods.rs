@@ -37,21 +37,25 @@ async fn ends(flood: &str, label: &str, said: &str) {
     assert!(grown < ROOM, "{flood}: {} MiB", grown / MIB);
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_edges_is_ended() {
     ends("flood-of-edges", "excess", "32 MiB").await;
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_empty_nodes_is_ended() {
     ends("flood-of-nodes", "excess", "32 MiB").await;
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_the_largest_frames_is_ended() {
     ends("flood-of-large-frames", "excess", "32 MiB").await;
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_deferred_edges_is_ended() {
     ends("flood-of-deferred", "excess", "32 MiB").await;
@@ -62,6 +66,7 @@ async fn names_that_are_none_of_kinds_end_the_worker() {
     ends("flood-of-kinds", "protocol", "kinds").await;
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_questions_is_ended() {
     ends("flood-of-questions", "protocol", "shared values").await;
@@ -79,6 +84,7 @@ impl Broker for Slow {
     }
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn a_flood_of_requests_for_credentials_asks_the_cloud_once() {
     let broker = Arc::new(Slow::default());
@@ -89,6 +95,7 @@ async fn a_flood_of_requests_for_credentials_asks_the_cloud_once() {
     assert!(broker.0.load(Ordering::Relaxed) <= 1, "no role is assumed again and again");
 }
 
+/// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
 async fn the_texts_of_gaps_are_cut() {
     let before = peak();

@@ -33,6 +33,7 @@ async fn signalled(play: &Play, begun: usize, times: usize) -> Duration {
     at.lock().unwrap().unwrap().elapsed()
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn a_signal_ends_everything_and_a_second_one_at_once() {
     let mut play = Play::new(&["hang", "ignore-term"]);
@@ -42,6 +43,7 @@ async fn a_signal_ends_everything_and_a_second_one_at_once() {
     assert!(play.exits_times("shutdown", 2), "{}", play.metrics.encode());
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
     let mut play = Play::new(&["ignore-term"]);
@@ -53,6 +55,7 @@ async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
     assert!(play.exits("shutdown"));
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn a_worker_is_cancelled_before_anything_is_forced() {
     let mut play = Play::new(&["ignore-term-but-not-cancel"]);
@@ -64,6 +67,7 @@ async fn a_worker_is_cancelled_before_anything_is_forced() {
     assert!(play.exits("shutdown"));
 }
 
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
 async fn a_shutdown_has_one_bound_whatever_the_graces() {
     let mut play = Play::new(&["ignore-term"]);
