@@ -175,7 +175,7 @@ impl Group {
 
 /// Returns the groups of an account that can be compared: each kind, each region, and the account.
 fn groups(unit: &CompleteUnit, known: &Known<'_>, missing: &[Missing]) -> Vec<Group> {
-    let unseen: HashSet<&str> = missing.iter().flat_map(unseen_kinds).collect();
+    let unseen: HashSet<&str> = missing.iter().flat_map(|missing| unseen_kinds(missing, known)).collect();
     let ids: HashSet<&Id> = unit.ids().iter().collect();
     let is_whole = known.regions.keys().all(|region| ids.contains(region));
     if !is_whole && unseen.iter().any(|kind| known.is_region(kind)) {
@@ -203,13 +203,14 @@ fn groups(unit: &CompleteUnit, known: &Known<'_>, missing: &[Missing]) -> Vec<Gr
     groups
 }
 
-/// Returns the kinds of which some may not have been seen.
-fn unseen_kinds(missing: &Missing) -> impl Iterator<Item = &str> {
-    let kinds = match missing {
-        Missing::Kind { kind, with, .. } => with.iter().chain([kind]).collect(),
+/// Returns the kinds of which some may not have been seen. Where regions are missing, that says nothing of the regions that
+/// are there.
+fn unseen_kinds<'m>(missing: &'m Missing, known: &Known<'_>) -> Vec<&'m str> {
+    match missing {
+        Missing::Kind { kind, .. } if known.is_region(kind) => vec![kind],
+        Missing::Kind { kind, with, .. } => with.iter().chain([kind]).map(String::as_str).collect(),
         _ => Vec::new(),
-    };
-    kinds.into_iter().map(String::as_str)
+    }
 }
 
 /// Returns the regions. `lost` has the lost nodes of the account by kind.

@@ -120,7 +120,14 @@ fn unseen_parts_are_no_sudden_loss() {
     let region = unit([60, 0], [10, 0]);
     assert_eq!(judge(&region, &[kind(0, "region")]), Judgement::default(), "regions may be missing");
     assert!(!judge(&region, &[]).held.is_empty());
-    assert!(!judge(&lost, &[kind(0, "region")]).held.is_empty(), "all known regions are there");
+    let regions = Missing::Kind {
+        below: [0; 16],
+        scope: String::new(),
+        kind: "region".into(),
+        with: vec!["volume".into(), "vpc".into()],
+        why: Why::LeftOut,
+    };
+    assert!(!judge(&lost, &[regions]).held.is_empty(), "all known regions are there");
 }
 
 #[test]
