@@ -320,6 +320,7 @@ impl Dispatcher {
 
     fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
         self.context.completed_units.take_run(run);
+        self.announcements.remove(&run);
         self.context.shared_values.remove_run(run);
         self.core_progress.reset();
         self.jobs.run_over(run, &conclusion);
