@@ -12,7 +12,7 @@ use std::{
 use super::{
     CloudUnits, CollectorReport, CoreApi, Delivered, Delivery, DeliveryError, MERGING, MODEL_DUMP, Merged, MergedGraph,
     Metrics, PAUSES, PathBuf, RunReport, blocking,
-    carry::{KnownAccount, Past},
+    carry_over::{KnownAccount, Past},
     dump_file, failed, group, nothing, retry, upload,
 };
 use crate::{

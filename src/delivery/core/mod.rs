@@ -4,7 +4,7 @@
 
 mod accounts;
 mod body;
-mod carry;
+mod carry_over;
 mod inventory;
 mod last_known;
 mod line;
@@ -26,7 +26,7 @@ pub use self::{
     sudden::HeldLosses,
     upload::{UploadError, prepare, upload},
 };
-use self::{carry::Past, inventory::Inventory};
+use self::{carry_over::Past, inventory::Inventory};
 use super::{
     Delivered, Delivery, DeliveryError, Sink, blocking, delivered,
     dump::{MODEL_DUMP, dump_file, dump_json},
