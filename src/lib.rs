@@ -10,6 +10,7 @@ pub mod cli;
 pub mod collector_api;
 pub mod collectors;
 pub mod delivery;
+pub mod engine;
 pub mod graph;
 pub mod process;
 pub mod report;

@@ -10,14 +10,14 @@ use worker_proto::{Credentials, Failure, FailureKind};
 
 use super::{
     client::{
-        CallErrorKind,
         clock::Off,
+        error,
         explain::{is_unknown_host, is_untrusted},
     },
     official::clock_difference,
     sdk_settings::SdkSettings,
 };
-use crate::certificates;
+use crate::{certificates, engine::CallErrorKind};
 
 /// The length of a line in bytes after which no more causes are added.
 const MAX_CAUSES: usize = 300;
@@ -134,7 +134,7 @@ where
 pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(answer) = error else { return false };
     let Some(code) = answer.err().code() else { return false };
-    CallErrorKind::of(code, answer.raw().status().as_u16()) == CallErrorKind::Denied && !is_setting(code)
+    error::kind(code, answer.raw().status().as_u16()) == CallErrorKind::Denied && !is_setting(code)
 }
 
 /// Returns the failure of a service's error. Codes have the same meaning as in the collector's own client; permanent
@@ -142,7 +142,7 @@ pub(crate) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
 fn refused(what: &str, code: &str, text: &str, status: u16) -> Failure {
     let kind = match is_setting(code) {
         true => FailureKind::Configuration,
-        false => CallErrorKind::of(code, status).setup_failure(),
+        false => error::kind(code, status).setup_failure(),
     };
     let advice = match code {
         "AWSOrganizationsNotInUseException" => "this account is in no organization: leave out --aws-scrape-org",

@@ -2,19 +2,22 @@
 //!
 //! `options`, `role` and `selection` decide what is collected. `sdk_settings` reads the settings of AWS's own tools.
 //! `broker` and `identity` hold and verify credentials, with `official` and `official_config` for the official crates.
-//! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, `engine` collects
-//! them through `client`, and `change` changes tags and deletes resources.
+//! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, with `hooks` for what
+//! they cannot express; the engine collects and changes them through `client`. `cloud`, `account` and `operation` tell the
+//! engine what it needs to know.
 
+mod account;
 mod broker;
-mod change;
 pub mod client;
+mod cloud;
 mod definitions;
-mod engine;
 mod facts;
+mod hooks;
 mod http;
 mod identity;
 mod official;
 mod official_config;
+mod operation;
 mod options;
 mod plan;
 mod provider;
@@ -22,6 +25,8 @@ mod regions;
 mod role;
 mod sdk_settings;
 mod selection;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 
@@ -34,6 +39,11 @@ use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 use crate::{
     collector_api::{
         BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Target, Uncollected,
+    },
+    engine::{
+        change,
+        collect::uncollected_kinds,
+        definition::{Definition, Reference},
     },
     graph::{KindFile, Schema, SchemaError},
     settings::{OptionSpec, Settings},
@@ -94,9 +104,11 @@ impl Collector for Aws {
     }
 
     fn uncollected(&self, settings: &Settings) -> Uncollected {
-        definitions::Definitions::get()
-            .map(|all| engine::unseen::uncollected(all, &Options::of(settings)))
-            .unwrap_or_default()
+        let Ok(cloud) = cloud::cloud() else { return Uncollected::default() };
+        let Options { regions, .. } = &Options::of(settings);
+        let regions =
+            (!regions.is_empty()).then(|| regions.iter().cloned().chain([cloud::GLOBAL.to_owned()]).collect());
+        Uncollected { kinds: uncollected_kinds(cloud, &Options::of(settings).selection()), regions }
     }
 
     fn broker(&self, settings: &Settings) -> Option<Arc<dyn Broker>> {
@@ -108,16 +120,15 @@ impl Collector for Aws {
     }
 
     fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(engine::collect(context, unit))
+        Box::pin(account::collect(context, unit))
     }
 
     fn operator(&self, settings: &Settings, target: &Target) -> Result<Unit, Failure> {
-        change::unit(&Options::of(settings), target)
+        operation::unit(&Options::of(settings), target)
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
-        let names =
-            |references: &[definitions::Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
+        let names = |references: &[Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
         let by_from = definition(from).is_some_and(|from| names(&from.successors, to));
         let by_to = definition(to).is_some_and(|to| names(&to.predecessors, from));
         match (by_from, by_to) {
@@ -136,7 +147,7 @@ impl Collector for Aws {
     }
 
     fn undeletable(&self, target: &Target) -> Option<&'static str> {
-        change::undeletable(target)
+        change::undeletable(cloud::cloud().ok()?, target)
     }
 
     fn operate<'a>(
@@ -145,10 +156,10 @@ impl Collector for Aws {
         unit: &'a Unit,
         operation: &'a Operation,
     ) -> BoxFuture<'a, Result<Outcome, Failure>> {
-        Box::pin(change::run(context, unit, operation))
+        Box::pin(operation::run(context, unit, operation))
     }
 }
 
-fn definition(kind: &str) -> Option<&'static definitions::Definition> {
-    definitions::Definitions::get().ok()?.find(kind).map(|(_, definition)| definition)
+fn definition(kind: &str) -> Option<&'static Definition> {
+    cloud::cloud().ok()?.find(kind).map(|(_, definition)| definition)
 }

@@ -23,10 +23,11 @@ use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetad
 use tokio::time::Instant;
 
 use super::client::{
-    CallErrorKind,
     clock::{self, TOLERANCE},
+    error,
     explain::{is_unknown_host, is_untrusted},
 };
+use crate::engine::CallErrorKind;
 
 /// How long a call is retried beyond the few attempts of the official crates. Plans and units are retried as a whole
 /// too.
@@ -66,7 +67,7 @@ where
 /// Returns the meaning of an error's code; `None` if there is no code, or something else failed.
 fn refused_kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<CallErrorKind> {
     let SdkError::ServiceError(answer) = error else { return None };
-    Some(CallErrorKind::of(answer.err().code()?, answer.raw().status().as_u16()))
+    Some(error::kind(answer.err().code()?, answer.raw().status().as_u16()))
 }
 
 /// Returns whether another attempt may succeed. A timeout has used its time already, and a closed port, an unknown host

@@ -8,7 +8,6 @@ use worker_proto::{Failure, FailureKind, Plan, Unit};
 
 use super::{
     broker::Payload,
-    engine::call_failure,
     identity::{Secret, endpoint, failure},
     official::insist,
     official_config,
@@ -17,7 +16,8 @@ use super::{
     sdk_settings::ORGANIZATIONS,
     selection::{Account, Identity, Member, is_whole, select},
 };
-use crate::collector_api::CollectContext;
+use crate::{collector_api::CollectContext, engine::call_failure};
+
 /// The kind of a unit's account node.
 pub(crate) const ACCOUNT_KIND: &str = "aws_account";
 

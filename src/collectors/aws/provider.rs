@@ -9,11 +9,14 @@ use aws_credential_types::{
 use worker_proto::{Failure, FailureKind};
 
 use super::{
-    client::{Client, ClientConfig, NoCredentialsNow, Timeouts},
+    client::{Client, ClientConfig, NoCredentialsNow},
     identity::Secret,
     official_config::connections,
 };
-use crate::collector_api::{CollectContext, CredentialSource};
+use crate::{
+    collector_api::{CollectContext, CredentialSource},
+    engine::Timeouts,
+};
 
 /// Returns a client with the credentials of the context's unit.
 ///

@@ -1,17 +1,17 @@
 //! The enabled regions of an account: those without opt-in, and those with opt-in that it has enabled.
 
-use super::client::{CallError, CallErrorKind, Client, Request, Tree, code};
+use crate::engine::{Api, CallError, CallErrorKind, Request, Tree, code};
 
 /// The states of enabled regions. Regions without a state date from before opt-in existed.
 const ENABLED: [&str; 2] = ["opt-in-not-required", "opted-in"];
 
-/// Returns the enabled regions of the client's account, listed in `region`.
+/// Returns the enabled regions of the API's account, listed in `region`.
 ///
 /// # Errors
 /// Why they cannot be listed; `Unexpected` if there is none.
-pub(crate) async fn enabled(client: &Client, region: &str) -> Result<Vec<String>, CallError> {
+pub(crate) async fn enabled(api: &dyn Api, region: &str) -> Result<Vec<String>, CallError> {
     let (service, operation) = ("ec2", "DescribeRegions");
-    let names = names(&client.call(Request::new(service, operation, region)).await?.tree()?);
+    let names = names(&api.call(Request::new(service, operation, region)).await?.tree()?);
     if names.is_empty() {
         let none =
             CallError::new(CallErrorKind::Unexpected, code::MISSING_REGIONS, "the response has no enabled region");

@@ -344,7 +344,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Adds the edges that collected nodes declare to nodes that were taken over.
+    /// Adds the edges that collected nodes declare to nodes that were taken over, in a location or anywhere (no scope).
     fn find_edges(&mut self, missing: &[Missing]) -> Result<(), String> {
         let mut keys: HashMap<(&str, &str), HashMap<Id, Vec<Id>>> = HashMap::new();
         for one in missing {
@@ -356,10 +356,10 @@ impl<'a> Work<'a> {
             let mut by_key: HashMap<Id, Vec<Id>> = HashMap::new();
             for (id, scope) in &self.kept {
                 let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
-                let value = Line::read(&node.line)?.text(attribute);
-                let Some(value) = value else { continue };
-                let (scope, kind, attribute) = (scope.clone(), node.kind.clone(), attribute.clone());
-                by_key.entry(Key { scope, kind, attribute, value }.hash()).or_default().push(*id);
+                let Some(value) = Line::read(&node.line)?.text(attribute) else { continue };
+                let key = Key { scope: scope.clone(), kind: node.kind.clone(), attribute: attribute.clone(), value };
+                by_key.entry(key.hash()).or_default().push(*id);
+                by_key.entry(Key { scope: String::new(), ..key }.hash()).or_default().push(*id);
             }
             self.add_edges(edge.outgoing, ends, &by_key);
             keys.insert((&edge.kind, attribute), by_key);

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "worker",
     "delivery",
     "collectors",
+    "engine",
     "web",
     "collector_api",
     "telemetry",

@@ -16,7 +16,7 @@ use std::{
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_types::{DateTime, date_time::Format};
 
-use super::error::{CallError, CallErrorKind};
+use crate::engine::{CallError, CallErrorKind};
 
 /// The difference in seconds below which a service accepts signatures.
 pub(crate) const TOLERANCE: i64 = 240;
@@ -43,8 +43,7 @@ impl Clock {
     /// Corrects the clock after a rejected signature, and returns whether the call is worth another attempt: it was
     /// signed with a time that was `ahead` of this machine's, and the service's time differs from it.
     pub(super) fn correct(&self, error: &CallError, date: Option<SystemTime>, ahead: i64) -> bool {
-        let Some(measured) = date.filter(|_| error.may_be_clock_skew()).map(|date| difference(date, SystemTime::now()))
-        else {
+        let Some(measured) = date.filter(|_| may_be_skew(error)).map(|date| difference(date, SystemTime::now())) else {
             return false;
         };
         if (measured - ahead).abs() < TOLERANCE {
@@ -59,11 +58,16 @@ impl Clock {
     /// Adds the skew to the message of an error that it may have caused.
     pub(super) fn explain(&self, mut error: CallError) -> CallError {
         let ahead = self.ahead();
-        if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && error.may_be_clock_skew() {
-            error.message.push_str(&format!("; the clock of this machine is {}", Off(ahead)));
+        if ahead.abs() >= TOLERANCE && error.kind != CallErrorKind::Denied && may_be_skew(&error) {
+            error.message = format!("{}; the clock of this machine is {}", error.message, Off(ahead)).into();
         }
         error
     }
+}
+
+/// Returns whether a signature with a wrong time can be the cause. Some services report it as denied access.
+fn may_be_skew(error: &CallError) -> bool {
+    matches!(error.kind, CallErrorKind::Credentials | CallErrorKind::Denied)
 }
 
 /// Parses a `Date` header.
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     fn refused(code: &str, status: u16) -> CallError {
-        CallError::new(CallErrorKind::of(code, status), code, "no")
+        super::super::error::reported(code, status, "no")
     }
 
     fn service_time(ahead: i64) -> Option<SystemTime> {
@@ -143,6 +147,6 @@ mod tests {
         let message = clock.explain(refused("RequestExpired", 400)).message;
         assert!(message.starts_with("no; the clock of this machine is 360"), "{message}");
         assert!(message.ends_with(" s ahead of that of AWS"), "{message}");
-        assert_eq!(clock.explain(refused("AccessDenied", 403)).message, "no");
+        assert_eq!(clock.explain(refused("AccessDenied", 403)).message.as_ref(), "no");
     }
 }

@@ -5,12 +5,11 @@ use std::error::Error;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use http_body_util::LengthLimitError;
 
-use super::{
-    Timeouts,
-    endpoint::Endpoint,
-    error::{CallError, CallErrorKind, NoCredentialsNow, code},
+use super::{endpoint::Endpoint, error::NoCredentialsNow};
+use crate::{
+    certificates,
+    engine::{CallError, CallErrorKind, code},
 };
-use crate::certificates;
 
 /// The largest body of a response, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -51,14 +50,6 @@ fn unknown_host(endpoint: &Endpoint) -> String {
         true => format!("the host of {} does not exist; correct the endpoint URL in the settings", endpoint.url),
         false => format!("the resolver of this machine does not know the host {host}"),
     }
-}
-
-/// Returns the error of a call that exceeded its timeout.
-pub(super) fn timed_out(timeouts: Timeouts) -> CallError {
-    let seconds = timeouts.operation.as_secs_f32();
-    let message =
-        format!("no complete response in time (at most {seconds:.1} s in all, a part of the time left by --timeout)");
-    CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message)
 }
 
 /// Returns whether the resolver reports that a name does not exist. An unavailable resolver has other messages.

@@ -1,18 +1,15 @@
 //! The client for all services of AWS, driven by compact models of their APIs.
 //!
 //! A [`Request`] names service, operation, region and parameters. The [`model`] defines how they become an HTTP request
-//! (`request`) and how the response becomes a [`Tree`] (`response`). The official crates do the signing, credentials,
-//! timeouts and connections, all in `runtime`; `attempts` decides about retries.
+//! (`request`) and how the response becomes a tree (`response`). The official crates do the signing, credentials,
+//! timeouts and connections, all in `runtime`; the engine decides about retries. `error` knows AWS's error codes.
 
-mod attempts;
 pub(super) mod clock;
 mod endpoint;
-mod error;
+pub(super) mod error;
 pub(super) mod explain;
-mod limiter;
 pub mod model;
 mod pages;
-pub mod path;
 #[cfg(test)]
 mod protocol_tests;
 mod request;
@@ -23,38 +20,33 @@ mod s3;
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
-mod tree;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use endpoint::Endpoints;
 pub use endpoint::{EndpointSettings, Region, S3Addressing, S3Settings, partition, region, regions};
 pub(super) use endpoint::{check_url, resolve};
-pub use error::{CallError, CallErrorKind, NoCredentialsNow, code};
-pub use pages::Pages;
-pub use path::Path;
+pub use error::NoCredentialsNow;
 pub use response::Response;
-use serde_json::{Map, Value};
-use tokio::time::Instant;
-pub use tree::Tree;
-use worker_proto::WaitOn;
+use serde_json::Value;
 
-use crate::collector_api::UnitWaits;
+use crate::{
+    collector_api::{BoxFuture, UnitWaits},
+    engine::{self, Api, CallError, Calls, Pages, Request, Timeouts},
+};
 
 /// Calls the services of AWS for one account. Clones are cheap, and share connections, credentials and limiters.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
-    /// The timeout of a call, if shorter than usual.
-    limit: Option<Duration>,
 }
 
 struct Inner {
     endpoints: Endpoints,
     user_agent: String,
-    waits: UnitWaits,
+    calls: Calls,
     runtime: runtime::Runtime,
 }
 
@@ -74,92 +66,14 @@ pub struct ClientConfig {
     pub waits: UnitWaits,
 }
 
-/// The timeouts of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The timeout of a connection attempt.
-    pub connect: Duration,
-    /// The timeout of an attempt, from sending to the last byte.
-    pub attempt: Duration,
-    /// The timeout of a call with all its attempts and the pauses between them.
-    pub operation: Duration,
-    /// The longest pause before the second attempt. It doubles with each attempt, up to a few seconds.
-    pub pause: Duration,
-    /// The time after its start in which a throttled call may start another attempt; other transient failures have two
-    /// thirds of it. Zero means no retries.
-    pub retry: Duration,
-    /// When the unit must end. A call may take only a part of the time left until then, so that a hanging one leaves
-    /// time for others.
-    pub deadline: Option<Instant>,
-}
-
-/// The divisor of the time left that gives the timeout of a call with all its attempts.
-const OPERATION_PART: u32 = 5;
-
-/// The divisor of a call's timeout that gives the timeout of an attempt.
-const ATTEMPT_PART: u32 = 2;
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        let (connect, attempt, operation) = (seconds(5), seconds(60), seconds(300));
-        Self { connect, attempt, operation, pause: seconds(1), retry: seconds(60), deadline: None }
-    }
-}
-
-impl Timeouts {
-    /// Returns the timeouts of a call that starts now and may take at most `limit`.
-    pub(super) fn now(self, limit: Option<Duration>) -> Self {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / OPERATION_PART);
-        let Some(limit) = left.into_iter().chain(limit).min() else { return self };
-        let operation = self.operation.min(limit);
-        let attempt = self.attempt.min(operation / ATTEMPT_PART);
-        Self { connect: self.connect.min(attempt), attempt, operation, ..self }
-    }
-}
-
-/// A call.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// The service's name in `botocore`, such as `ec2`.
-    pub service: &'a str,
-    /// The operation, such as `DescribeInstances`.
-    pub operation: &'a str,
-    /// The region of the call. Global services respond for their partition, whatever its region.
-    pub region: &'a str,
-    /// The parameters by their names in the model: times in ISO 8601 or seconds since 1970, bytes in base64.
-    pub input: Map<String, Value>,
-}
-
-impl<'a> Request<'a> {
-    /// Returns a call without parameters.
-    #[must_use]
-    pub fn new(service: &'a str, operation: &'a str, region: &'a str) -> Self {
-        Self { service, operation, region, input: Map::new() }
-    }
-
-    /// Sets a parameter.
-    #[must_use]
-    pub fn with(mut self, parameter: &str, value: impl Into<Value>) -> Self {
-        self.input.insert(parameter.to_owned(), value.into());
-        self
-    }
-}
-
 impl Client {
     /// Returns a client; contacts nothing.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let (endpoints, waits) = (Endpoints::new(config.endpoints.clone()), config.waits.clone());
+        let endpoints = Endpoints::new(config.endpoints.clone());
         let user_agent = user_agent(config.app_id.as_deref());
-        let inner = Inner { endpoints, user_agent, waits, runtime: runtime::Runtime::new(config) };
-        Self { inner: Arc::new(inner), limit: None }
-    }
-
-    /// Returns the same client for calls that may take at most `limit`, with all their attempts.
-    #[must_use]
-    pub fn within(&self, limit: Duration) -> Self {
-        Self { inner: Arc::clone(&self.inner), limit: Some(limit) }
+        let calls = Calls::new(config.waits.clone(), config.timeouts);
+        Self { inner: Arc::new(Inner { endpoints, user_agent, calls, runtime: runtime::Runtime::new(config) }) }
     }
 
     /// Makes a call, with retries.
@@ -167,16 +81,14 @@ impl Client {
     /// # Errors
     /// The service's error, or the reason for its absence, after the last attempt.
     pub async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
-        let Request { service, operation, region, .. } = request;
-        let _call = self.inner.waits.begin(WaitOn::Call, format!("{service} {operation} in {region}"));
         let answer = self.send(&request).await;
         answer.map_err(|error| error.of(request.service, request.operation, request.region))
     }
 
     /// Returns the pages of an operation; nothing is sent before the first [`Pages::next`].
     #[must_use]
-    pub fn pages(&self, request: Request<'_>) -> Pages {
-        Pages::new(self.clone(), request)
+    pub fn pages(&self, request: Request<'_>) -> Pages<'_> {
+        Pages::new(self, request)
     }
 
     async fn send(&self, request: &Request<'_>) -> Result<Response, CallError> {
@@ -195,7 +107,17 @@ impl Client {
         };
         let endpoint = endpoint.map_err(CallError::configuration)?;
         outgoing.headers.push(("user-agent".into(), self.inner.user_agent.clone()));
-        self.inner.runtime.invoke(operation, request.region, &endpoint, outgoing, self.limit).await
+        self.inner.runtime.invoke(&self.inner.calls, request, operation, &endpoint, outgoing).await
+    }
+}
+
+impl Api for Client {
+    fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<engine::Response, CallError>> {
+        Box::pin(async move { Ok(engine::Response::new(self.call(request).await?)) })
+    }
+
+    fn limit_page(&self, request: &mut Request<'_>) {
+        pages::limit(request);
     }
 }
 

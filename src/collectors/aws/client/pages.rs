@@ -1,133 +1,40 @@
-//! Paging: a sequence of calls that follow the tokens of the responses.
-
-use std::{
-    collections::HashSet,
-    hash::{BuildHasher, RandomState},
-};
+//! Paging by the models: page sizes, and the tokens of the next page.
 
 use serde_json::Value;
 
 use super::{
-    Client, Request,
-    error::CallError,
     model::{self, Operation, Paginator},
-    path::Path,
-    request::Input,
     response::Response,
-    tree::Tree,
 };
+use crate::engine::{CallError, Next, Path, Request, Tree};
 
-/// The most pages of an operation. More indicate a service that repeats itself.
-const MAX_PAGES: usize = 10_000;
-/// The most consecutive pages without an item. A service that filters its results sends fewer.
-const MAX_EMPTY_PAGES: usize = 1000;
 /// The size in bytes below which a page may be empty. Larger ones are not examined.
 const EMPTY_PAGE: usize = 64 * 1024;
 
-/// The pages of an operation. Operations without a paginator have exactly one.
-pub struct Pages {
-    client: Client,
-    service: String,
-    operation: String,
-    region: String,
-    input: Input,
-    /// Hashes of the followed tokens, which may have any length.
-    seen: HashSet<u64>,
-    hasher: RandomState,
-    /// The number of consecutive pages without an item.
-    empty: usize,
-    done: bool,
-}
-
-impl Pages {
-    pub(super) fn new(client: Client, mut request: Request<'_>) -> Self {
-        if let Some(paginator) =
-            model::operation(request.service, request.operation).and_then(|operation| operation.paginator.as_ref())
-        {
-            limit(&mut request.input, paginator);
-        }
-        Self {
-            client,
-            service: request.service.to_owned(),
-            operation: request.operation.to_owned(),
-            region: request.region.to_owned(),
-            input: request.input,
-            seen: HashSet::new(),
-            hasher: RandomState::new(),
-            empty: 0,
-            done: false,
-        }
-    }
-
-    /// Returns the next page; `None` after the last one and after an error.
-    pub async fn next(&mut self) -> Option<Result<Response, CallError>> {
-        if self.done {
-            return None;
-        }
-        self.done = true;
-        let request = Request {
-            service: &self.service,
-            operation: &self.operation,
-            region: &self.region,
-            input: self.input.clone(),
-        };
-        let response = match self.client.call(request).await {
-            Ok(response) => response,
-            Err(error) => return Some(Err(error)),
-        };
-        match self.advance(&response) {
-            Ok(()) => Some(Ok(response)),
-            Err(error) => Some(Err(error)),
-        }
-    }
-
-    /// Returns whether the last page is empty and another one follows, so that it need not be kept.
-    pub fn is_empty(&self) -> bool {
-        self.empty > 0
-    }
-
-    /// Prepares the call for the next page, if there is one.
-    fn advance(&mut self, response: &Response) -> Result<(), CallError> {
-        let Some(paginator) = &response.operation().paginator else { return Ok(()) };
-        let tokens = next_tokens(response, paginator)?;
-        if tokens.iter().all(Option::is_none) {
-            self.empty = 0;
-            return Ok(());
-        }
-        self.empty = if is_empty(response, paginator)? { self.empty + 1 } else { 0 };
-        let unexpected =
-            |message: &str| CallError::unexpected_response(message).of(&self.service, &self.operation, &self.region);
-        if !self.seen.insert(self.hasher.hash_one(&tokens)) {
-            return Err(unexpected("the token for the next page was repeated"));
-        }
-        if self.seen.len() >= MAX_PAGES {
-            return Err(unexpected(&format!("more than {MAX_PAGES} pages")));
-        }
-        if self.empty >= MAX_EMPTY_PAGES {
-            return Err(unexpected(&format!(
-                "{MAX_EMPTY_PAGES} consecutive pages without an item, and still a token for the next"
-            )));
-        }
-        for (parameter, token) in paginator.input.iter().zip(tokens) {
-            match token {
-                Some(token) => {
-                    drop(self.input.insert((*parameter).to_owned(), number_or_text(response, parameter, token)))
-                }
-                None => drop(self.input.remove(*parameter)),
-            }
-        }
-        self.done = false;
-        Ok(())
-    }
-}
-
 /// Sets the page size. Without one, a service may return everything in one response of any length, and throttles
 /// sooner.
-fn limit(input: &mut Input, paginator: &Paginator) {
+pub(super) fn limit(request: &mut Request<'_>) {
+    let operation = model::operation(request.service, request.operation);
+    let Some(paginator) = operation.and_then(|operation| operation.paginator.as_ref()) else { return };
     let Some((limit, size)) = paginator.limit.zip(paginator.size) else { return };
+    let input = &mut request.input;
     if !input.contains_key(limit) && !input.keys().any(|parameter| names_items(parameter)) {
         input.insert(limit.to_owned(), size.into());
     }
+}
+
+/// Returns what follows a page. Operations without a paginator have exactly one.
+pub(super) fn next(response: &Response) -> Result<Next, CallError> {
+    let Some(paginator) = &response.operation().paginator else { return Ok(Next::End) };
+    let tokens = next_tokens(response, paginator)?;
+    if tokens.iter().all(Option::is_none) {
+        return Ok(Next::End);
+    }
+    let is_empty = is_empty(response, paginator)?;
+    let parameters = paginator.input.iter().zip(tokens).map(|(parameter, token)| {
+        ((*parameter).to_owned(), token.map(|token| number_or_text(response, parameter, token)))
+    });
+    Ok(Next::Page { parameters: parameters.collect(), is_empty })
 }
 
 /// Returns whether a parameter lists the requested items. Some operations reject a page size beside it, and none needs

@@ -10,10 +10,11 @@ fn vpcs(id: &str, token: &str) -> String {
 
 /// Returns the values at a path on each page, or the error that ended the pages.
 async fn all(served: &Served, request: super::Request<'_>, path: &'static str) -> Vec<Result<Vec<String>, String>> {
-    let mut pages = client(served).pages(request);
+    let client = client(served);
+    let mut pages = client.pages(request);
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
-        found.push(page.map_err(|error| error.message).map(|response| {
+        found.push(page.map_err(|error| error.message.into()).map(|response| {
             let tree = response.tree().unwrap();
             tree.path(path).iter().filter_map(|value| value.text()).map(str::to_owned).collect()
         }));
@@ -115,12 +116,13 @@ async fn repeated_token_is_an_error() {
 /// Returns the number of pages of an endless list before its error, and the error.
 async fn endless(request: super::Request<'_>, page: impl Fn(usize) -> String) -> (usize, String) {
     let served = Served::new((0..3000).map(|number| (200, page(number))));
-    let mut pages = client(&served).pages(request);
+    let client = client(&served);
+    let mut pages = client.pages(request);
     let mut found = 0;
     while let Some(page) = pages.next().await {
         match page {
             Ok(_) => found += 1,
-            Err(error) => return (found, error.message),
+            Err(error) => return (found, error.message.into()),
         }
     }
     (found, String::new())

@@ -18,8 +18,8 @@ use super::{
     model::{Kind, Operation, Service, Structure},
     request::{self, Outgoing},
     response::{Response, checked, failure, header},
-    tree::Tree,
 };
+use crate::engine::Tree;
 
 /// The cases, see `tests/aws/README.md`.
 const CASES: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/protocols.ndjson.gz"));
@@ -192,7 +192,10 @@ impl Case {
         if let Some(code) = &self.error_code {
             let error = failure(operation, status, &headers, &body);
             same("code", error.code.as_str(), code)?;
-            return self.error_message.as_ref().map_or(Ok(()), |message| same("message", &error.message, message));
+            return self
+                .error_message
+                .as_ref()
+                .map_or(Ok(()), |message| same("message", &error.message.as_ref(), &message.as_str()));
         }
         let body = checked(operation, status, &headers, body)?;
         let response = Response { operation, region: "eu-central-1".into(), status, headers, body };
@@ -252,7 +255,7 @@ fn given_members(shape: &'static Structure, value: &Value) -> Map<String, Value>
 /// Converts a tree to a value as in the cases: times in seconds, bytes as a string.
 fn plain(tree: &Tree<'_>) -> Value {
     match tree {
-        Tree::Time(time) => json!(time.as_secs_f64()),
+        Tree::Time(time) => json!(time.unix_timestamp_nanos() as f64 / 1e9),
         Tree::Blob(bytes) => json!(String::from_utf8_lossy(bytes)),
         Tree::Float(number) if number.is_nan() => json!("NaN"),
         Tree::Float(number) if number.is_infinite() => json!(if *number > 0.0 { "Infinity" } else { "-Infinity" }),

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -52,17 +52,15 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, Limited};
 
 use super::{
-    ClientConfig, Timeouts,
-    attempts::Attempts,
+    ClientConfig,
     clock::{self, Clock},
     endpoint::Endpoint,
-    error::{CallError, CallErrorKind, code},
-    explain::{MAX_BODY, explain, timed_out},
-    limiter::Limiter,
+    explain::{MAX_BODY, explain},
     model::{Operation, Protocol, Service, Signature},
     request::Outgoing,
     response::{Headers, Response, checked, failure, header},
 };
+use crate::engine::{Attempt, CallError, Calls, Request, Timeouts};
 
 /// How long a response may make no progress.
 const STALL: Duration = Duration::from_secs(20);
@@ -79,8 +77,6 @@ pub(super) struct Runtime {
     resolver: SharedIdentityResolver,
     /// By service, region and URL. Buckets with their own hosts are not kept, as there may be many.
     targets: Mutex<HashMap<(&'static str, String, String), ServiceCaller>>,
-    /// By service and region.
-    limiters: Mutex<HashMap<(&'static str, String), Arc<Limiter>>>,
 }
 
 /// The orchestrator's operation for all calls to a service at an endpoint.
@@ -104,64 +100,31 @@ impl Runtime {
             identities: IdentityCache::no_cache(),
             resolver: SharedIdentityResolver::new(config.credentials),
             targets: Mutex::default(),
-            limiters: Mutex::default(),
         }
     }
 
+    /// Makes the attempts of a call.
     pub(super) async fn invoke(
         &self,
+        calls: &Calls,
+        request: &Request<'_>,
         operation: &'static Operation,
-        region: &str,
         endpoint: &Endpoint,
         outgoing: Outgoing,
-        limit: Option<Duration>,
     ) -> Result<Response, CallError> {
-        let limiter = self.limiter(operation.service, region);
-        let waited =
-            tokio::time::timeout(self.timeouts.now(limit).operation, Arc::clone(&limiter).acquire(operation.name))
-                .await;
-        let _permit = waited.map_err(|_| {
-            CallError::new(
-                CallErrorKind::Throttled,
-                code::QUEUE_TIMEOUT,
-                "throttled calls of the same operation took all the time",
-            )
-        })?;
-        let target = self.target(operation, region, endpoint);
-        let timeouts = self.timeouts.now(limit);
-        let mut attempts = Attempts::begin(timeouts);
-        let mut last = None;
-        loop {
+        let target = self.target(operation, request.region, endpoint);
+        let attempt = || async {
             let ahead = self.clock.ahead();
-            let Ok(answer) = tokio::time::timeout(attempts.left(), target.invoke(outgoing.clone())).await else {
-                return Err(last.unwrap_or_else(|| timed_out(timeouts)));
-            };
+            let answer = target.invoke(outgoing.clone()).await;
             let date = answer.as_ref().ok().and_then(|answer| clock::date(header(&answer.headers, "date")?));
-            let response = match answer {
-                Ok(answer) => parse(operation, region, answer),
+            let result = match answer {
+                Ok(answer) => parse(operation, request.region, answer),
                 Err(error) => Err(explain(error, endpoint)),
             };
-            adjust(&limiter, operation.service, &response);
-            let error = match response {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
-            };
-            if self.clock.correct(&error, date, ahead) && attempts.may_correct() {
-                continue;
-            }
-            let Some(pause) = attempts.pause(&error, fastrand::f64()) else { return Err(self.clock.explain(error)) };
-            if pause >= attempts.left() {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
-            last = Some(error);
-        }
-    }
-
-    /// Returns the limiter of a service in a region.
-    pub(super) fn limiter(&self, service: &'static Service, region: &str) -> Arc<Limiter> {
-        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(limiters.entry((service.name, region.to_owned())).or_insert_with(|| Arc::new(Limiter::new())))
+            let is_corrected = result.as_ref().err().is_some_and(|error| self.clock.correct(error, date, ahead));
+            Attempt { result, is_corrected }
+        };
+        calls.run(request, attempt).await.map_err(|error| self.clock.explain(error))
     }
 
     fn target(&self, operation: &'static Operation, region: &str, endpoint: &Endpoint) -> ServiceCaller {
@@ -250,19 +213,6 @@ fn parse(operation: &'static Operation, region: &str, answer: RawResponse) -> Re
     match checked(operation, status, &headers, body) {
         Ok(body) => Ok(Response { operation, region: region.to_owned(), status, headers, body }),
         Err(message) => Err(CallError::foreign_response(format!("{message} (a response of {size} bytes)"))),
-    }
-}
-
-/// Raises or lowers the limit by the result of an attempt.
-fn adjust(limiter: &Arc<Limiter>, service: &Service, response: &Result<Response, CallError>) {
-    match response {
-        Ok(_) => limiter.raise(),
-        Err(error) if error.kind == CallErrorKind::Throttled => {
-            if let Some(limit) = limiter.lower(std::time::Instant::now()) {
-                tracing::debug!(service = service.name, limit, "throttled by AWS, lowering the concurrency limit");
-            }
-        }
-        Err(_) => {}
     }
 }
 

@@ -4,19 +4,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Definitions, Dependant, Detach, FILES, Identity,
-    Input, ListCall, Listing, Parameter, Part, Path, ResourceCall, Service, Source, TagCall, Template, Undeletable,
-    WaitDeleted,
-};
+use super::FILES;
 use crate::{
     collectors::aws::{
-        change::hooks,
-        client::{
-            model::{self, Kind, Operation, Structure},
-            path::Step,
-        },
+        client::model::{self, Kind, Operation, Structure},
+        cloud::cloud,
         options::COLLECTORS,
+    },
+    engine::{
+        Path,
+        definition::{
+            BlockedBy, Call, Condition, Constant, CurrentTag, Definition, Dependant, Detach, Identity, Input, ListCall,
+            Listing, Parameter, Part, ResourceCall, Service, Source, TagCall, Template, Undeletable, WaitDeleted,
+        },
+        path::Step,
     },
     graph::{self, Schema},
 };
@@ -87,6 +88,10 @@ impl Roots {
         };
         let found = shape.ok_or_else(|| format!("there is no @{}", path.root.as_deref().unwrap_or_default()));
         match found.and_then(|shape| walk(shape, &path.steps)) {
+            Ok(Shape::Kind(kind)) if path.part.is_some() && !matches!(kind, Kind::Text) => {
+                mistakes.push((at, format!("a {} has no parts", kind.label())));
+                None
+            }
             Ok(shape) => Some(shape),
             Err(mistake) => {
                 mistakes.push((at, mistake));
@@ -192,7 +197,10 @@ fn output(operation: &'static Operation) -> Option<Shape> {
 
 /// The shape of the items of a definition.
 fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
-    let Some(list) = &definition.list else { return Some(Shape::Code(ACCOUNT_ITEM)) };
+    let Some(list) = &definition.list else {
+        let is_account = definition.kind.get_ref() == cloud().unwrap().account;
+        return Some(Shape::Code(if is_account { ACCOUNT_ITEM } else { &[] }));
+    };
     let operation = operation(&service.service, &list.operation, mistakes)?;
     let roots = Roots { item: parent(service, definition, mistakes).unwrap_or(Shape::Code(&[])), named: Vec::new() };
     list.inputs.iter().for_each(|input| roots.input(operation, input, mistakes));
@@ -202,11 +210,7 @@ fn item(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>)
 
 /// The shape of the items in the details of the service, and whether they stand in for the list.
 fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<(Shape, bool)> {
-    let from = definition.details.as_ref()?;
-    let Some(details) = &service.details else {
-        mistakes.push((from.items.span().start, "the file has no details".to_owned()));
-        return None;
-    };
+    let (from, details) = (definition.details.as_ref()?, service.details.as_ref()?);
     let operation = operation(&service.service, &details.operation, mistakes)?;
     Roots { item: Shape::Code(&[]), named: Vec::new() }.input(operation, &details.input, mistakes);
     let answer = Roots { item: output(operation)?, named: Vec::new() };
@@ -222,13 +226,7 @@ fn details(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistak
 /// The shape of the items that a definition is below.
 fn parent(service: &Service, definition: &Definition, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
     let below = definition.parent.as_ref()?;
-    match service.kinds.iter().find(|known| known.kind.get_ref() == below.get_ref()) {
-        Some(parent) => item(service, parent, mistakes),
-        None => {
-            mistakes.push((below.span().start, format!("{} is not in this file", below.get_ref())));
-            None
-        }
-    }
+    item(service, service.kinds.iter().find(|known| known.kind.get_ref() == below.get_ref())?, mistakes)
 }
 
 fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistake>) {
@@ -254,8 +252,7 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
 /// The roots of calls that change the cloud; braces hold fields of the kind.
 fn fields(kind: &'static graph::Kind) -> Roots {
     let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
-    let arn = ("arn".to_owned(), Shape::Code(&["resource_id"]));
-    Roots { item: Shape::Code(Vec::leak(known)), named: vec![arn] }
+    Roots { item: Shape::Code(Vec::leak(known)), named: Vec::new() }
 }
 
 /// Checks a call that changes the cloud.
@@ -360,17 +357,10 @@ fn identity(service: &str, identity: &Identity, kind: &'static graph::Kind, mist
     if let Some(item) = output(operation) {
         Roots { item, named: Vec::new() }.check(identity.value.span().start, identity.value.get_ref(), mistakes);
     }
-    let field = &identity.field;
-    if kind.position(field.get_ref()).is_none() {
-        mistakes.push((field.span().start, format!("{} has no field {}", kind.fqn, field.get_ref())));
-    }
 }
 
 fn definition(service: &Service, definition: &Definition, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
-    let at = definition.kind.span().start;
-    let Some(kind) = schema.kind(definition.kind.get_ref()) else {
-        return mistakes.push((at, format!("there is no kind {}", definition.kind.get_ref())));
-    };
+    let Some(kind) = schema.kind(definition.kind.get_ref()) else { return };
     let calls = definition.calls.iter().filter_map(|call| call.collector.as_ref());
     for collector in definition.collector.iter().chain(calls) {
         if !COLLECTORS.contains(&collector.get_ref().as_str()) {
@@ -379,10 +369,10 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     }
     let Some(item) = item(service, definition, mistakes) else { return };
     let details = details(service, definition, mistakes);
-    sources(service, definition, kind, (item, details.map(|(shape, _)| shape)), schema, mistakes);
+    sources(service, definition, (item, details.map(|(shape, _)| shape)), mistakes);
     if let Some((shape, true)) = details {
         // The same definition is used for the items of both.
-        sources(service, definition, kind, (shape, Some(shape)), schema, mistakes);
+        sources(service, definition, (shape, Some(shape)), mistakes);
     }
     definition.delete.iter().for_each(|delete| action(&service.service, delete, kind, mistakes));
     definition.identity.iter().for_each(|each| identity(&service.service, each, kind, mistakes));
@@ -391,31 +381,10 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     definition.undeletable.iter().for_each(|each| undeletable(&service.service, each, kind, mistakes));
     definition.blocked_by.iter().for_each(|each| blocked_by(&service.service, each, kind, mistakes));
     definition.dependants.iter().for_each(|each| dependant(&service.service, each, kind, mistakes));
-    change_hooks(definition, kind, mistakes);
-    match (definition.tagging, &service.tag, &service.untag) {
-        (false, ..) => {}
-        (true, Some(tag), Some(untag)) => {
-            [tag, untag].into_iter().for_each(|each| tag_action(&service.service, each, kind, mistakes));
-        }
-        (true, ..) => mistakes.push((at, "tagging needs tag and untag of the service".to_owned())),
-    }
-}
-
-/// Checks the hooks of changes and the condition on the node.
-fn change_hooks(definition: &Definition, kind: &'static graph::Kind, mistakes: &mut Vec<Mistake>) {
     fields(kind).condition(definition.deleted_when.as_ref(), mistakes);
-    fn names<H>(hooks: &[(&'static str, H)]) -> Vec<&'static str> {
-        hooks.iter().map(|(name, _)| *name).collect()
-    }
-    for (named, known) in [
-        (&definition.tag_hook, names(hooks::TAG)),
-        (&definition.prepare_hook, names(hooks::PREPARE)),
-        (&definition.delete_hook, names(hooks::DELETE)),
-        (&definition.revoke_hook, names(hooks::REVOKE)),
-    ] {
-        for name in named.iter().filter(|name| !known.contains(&name.get_ref().as_str())) {
-            mistakes.push((name.span().start, format!("there is no hook {}", name.get_ref())));
-        }
+    if definition.tagging {
+        let tags = service.tag.iter().chain(&service.untag);
+        tags.for_each(|each| tag_action(&service.service, each, kind, mistakes));
     }
 }
 
@@ -423,30 +392,18 @@ fn change_hooks(definition: &Definition, kind: &'static graph::Kind, mistakes: &
 fn sources(
     service: &Service,
     definition: &Definition,
-    kind: &'static graph::Kind,
     (item, details): (Shape, Option<Shape>),
-    schema: &'static Schema,
     mistakes: &mut Vec<Mistake>,
 ) {
     let mut roots = Roots { item, named: Vec::new() };
     roots.named.extend(details.map(|shape| ("details".to_owned(), shape)));
-    roots.named.extend(definition.hooks.iter().map(|hook| {
-        let (name, values) = hook.values();
-        (name.to_owned(), Shape::Code(values))
-    }));
+    let hooks = definition.hooks.iter().filter_map(|hook| cloud().unwrap().hook(hook.hook.get_ref()));
+    roots.named.extend(hooks.map(|hook| (hook.name().to_owned(), Shape::Code(hook.values()))));
     roots.named.extend(parent(service, definition, mistakes).map(|shape| ("parent".to_owned(), shape)));
     definition.calls.iter().for_each(|each| call(&service.service, each, &mut roots, mistakes));
     roots.source(definition.id.span().start, definition.id.get_ref(), mistakes);
     for source in definition.name.iter().chain(definition.properties.values()) {
         roots.source(source.span().start, source.get_ref(), mistakes);
-    }
-    for (field, source) in &definition.properties {
-        if kind.position(field.get_ref()).is_none() || matches!(field.get_ref().as_str(), "id" | "name" | "tags") {
-            mistakes.push((field.span().start, format!("{} has no field {}", kind.fqn, field.get_ref())));
-        }
-        if let Some(map) = source.get_ref().0.status.as_deref().filter(|map| !kind.status_maps.contains_key(map)) {
-            mistakes.push((source.span().start, format!("{} has no status map {map}", kind.fqn)));
-        }
     }
     if let Some(tags) = &definition.tags {
         roots.source(tags.span().start, tags.get_ref(), mistakes);
@@ -454,20 +411,8 @@ fn sources(
     for condition in [&definition.protected, &definition.phantom, &definition.cleaned] {
         roots.condition(condition.as_ref(), mistakes);
     }
-    references(definition, &roots, schema, mistakes);
-}
-
-fn references(definition: &Definition, roots: &Roots, schema: &'static Schema, mistakes: &mut Vec<Mistake>) {
     for reference in definition.references() {
         roots.source(reference.value.span().start, reference.value.get_ref(), mistakes);
-        let (at, name) = (reference.kind.span().start, reference.kind.get_ref());
-        match schema.kind(name) {
-            None => mistakes.push((at, format!("there is no kind {name}"))),
-            Some(kind) if kind.position(reference.attribute.get_ref()).is_none() => {
-                mistakes.push((at, format!("{name} has no field {}", reference.attribute.get_ref())));
-            }
-            Some(_) => {}
-        }
     }
 }
 
@@ -477,20 +422,13 @@ fn mistakes(file: &str, text: &str) -> Vec<String> {
         Ok(service) => service,
         Err(error) => return vec![format!("{file}: {error}")],
     };
-    let schema = crate::collectors::aws::schema().unwrap();
-    let mut found = Vec::new();
+    let cloud = cloud().unwrap();
+    let mut found: Vec<Mistake> =
+        cloud.mistakes(&service).into_iter().map(|mistake| (mistake.at, mistake.what)).collect();
     if model::service(&service.service).is_none() {
         found.push((0, format!("there is no model of {}", service.service)));
     }
-    for quota in &service.quotas {
-        if schema.kind(quota.kind.get_ref()).is_none_or(|kind| kind.position("quota").is_none()) {
-            found.push((quota.kind.span().start, format!("{} is no quota", quota.kind.get_ref())));
-        }
-        if !COLLECTORS.contains(&quota.collector.get_ref().as_str()) {
-            found.push((quota.collector.span().start, format!("there is no collector {}", quota.collector.get_ref())));
-        }
-    }
-    service.kinds.iter().for_each(|each| definition(&service, each, schema, &mut found));
+    service.kinds.iter().for_each(|each| definition(&service, each, cloud.schema, &mut found));
     let line = |at: usize| text[..at].lines().count().max(1);
     found.into_iter().map(|(at, what)| format!("{file}:{}: {what}", line(at + 1))).collect()
 }
@@ -511,12 +449,13 @@ fn mistake_is_reported_with_file_and_line() {
         ("\"Vpcs[]\"", "\"Vpcz[]\"", "has no member Vpcz"),
         ("VpcId = \"{id}\"", "Vpc = \"{id}\"", "has no member Vpc"),
         ("VpcId = \"{id}\"", "VpcId = \"{vpc}\"", "does not fit"),
+        ("scope = \"region\"", "scope = \"zone\"", "there is no scope zone; there are global, region"),
         ("collector = \"vpcs\"", "collector = \"vpc\"", "there is no collector vpc"),
-        ("path = \"is_default\"", "path = \"is_fault\"", "does not fit"),
+        ("path = \"is_default\"", "path = \"is_fault\"", "aws_vpc has no field is_fault"),
         ("Associations[].Main\"", "Associations[].Mein\"", "RouteTableAssociation has no member Mein"),
         ("\"NetworkInterfaces[].NetworkInterfaceId\"", "\"NetworkInterfaces[].Id\"", "has no member Id"),
         ("\"snapshot_volume\"", "\"snapshot\"", "there is no hook snapshot"),
-        ("path = \"instance_status\"", "path = \"state\"", "does not fit"),
+        ("path = \"instance_status\"", "path = \"state\"", "has no field state"),
         ("\"@instance_type.cores\"", "\"@instance_typ.cores\"", "there is no @instance_typ"),
     ];
     for (right, wrong, expected) in cases {
@@ -532,18 +471,19 @@ fn mistake_is_reported_with_file_and_line() {
 
 #[test]
 fn definitions_parse_and_kinds_are_unique() {
-    let definitions = Definitions::get().unwrap_or_else(|mistake| panic!("{mistake}"));
+    let definitions = &cloud().unwrap_or_else(|mistake| panic!("{mistake:?}")).definitions;
     let mut kinds = BTreeSet::new();
     for (_, definition) in definitions.iter() {
         assert!(kinds.insert(definition.kind.get_ref()), "{}", definition.kind.get_ref());
     }
-    assert_eq!(definitions.referenced("aws_iam_policy"), ["arn"]);
+    assert_eq!(definitions.referenced("aws_iam_policy").collect::<Vec<_>>(), [("arn", false)]);
+    assert_eq!(cloud().unwrap().unknown_levels(), [""; 0]);
 }
 
 #[test]
 fn paged_listings_have_a_paginator() {
     // Without a paginator, a listing with a token would lose all but the first page.
-    for (service, definition) in Definitions::get().unwrap().iter() {
+    for (service, definition) in cloud().unwrap().definitions.iter() {
         let lists = definition.list.iter().map(|ListCall { operation, .. }| operation);
         for name in lists.chain(definition.calls.iter().map(|call| &call.operation)) {
             let operation = model::operation(&service.service, name.get_ref()).unwrap();
@@ -564,7 +504,7 @@ fn parents_of(definition: &Definition) -> impl Iterator<Item = &str> {
 
 #[test]
 fn deletion_order_of_kinds_has_no_cycle() {
-    let definitions = Definitions::get().unwrap();
+    let definitions = &cloud().unwrap().definitions;
     let mut edges: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (_, definition) in definitions.iter() {
         let kind = definition.kind.get_ref().as_str();

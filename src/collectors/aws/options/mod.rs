@@ -5,7 +5,10 @@ mod check;
 pub(super) use check::check;
 
 use super::role::Role;
-use crate::settings::{OptionKind, OptionSpec, Settings};
+use crate::{
+    engine::collect::Selection,
+    settings::{OptionKind, OptionSpec, Settings},
+};
 
 /// The largest pool size that an option accepts. More calls at once would only be throttled by the same APIs.
 const MAX_POOL: u64 = 1000;
@@ -174,15 +177,15 @@ impl Options {
         role.and_then(|role| role.owner).map(|owner| owner.account)
     }
 
-    /// Returns whether the collector with this name is selected.
-    pub(crate) fn is_wanted(&self, name: &str) -> bool {
-        let is_selected = self.collect.is_empty() || self.collect.iter().any(|selected| selected == name);
-        is_selected && !self.is_excluded(name)
-    }
-
-    /// Returns whether `--aws-no-collect` has this name.
-    pub(crate) fn is_excluded(&self, name: &str) -> bool {
-        self.no_collect.iter().any(|excluded| excluded == name)
+    /// Returns what is collected of an account.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            collect: self.collect.clone(),
+            exclude: self.no_collect.clone(),
+            has_some_locations: !self.regions.is_empty(),
+            locations_at_once: self.region_pool,
+            keep_uncollected: self.keep_uncollected,
+        }
     }
 }
 
@@ -229,10 +232,11 @@ mod tests {
     #[test]
     fn collectors_are_selected_and_excluded_by_name() {
         let chosen = options(&[("aws-collect", list(&["vpcs", "subnets"])), ("aws-no-collect", list(&["subnets"]))]);
+        let chosen = chosen.selection();
         assert!(chosen.is_wanted("vpcs"));
         assert!(!chosen.is_wanted("subnets"));
         assert!(!chosen.is_wanted("volumes"));
-        assert!(options(&[]).is_wanted("volumes"));
+        assert!(options(&[]).selection().is_wanted("volumes"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{
     super::{
         client::{
-            Request, regions,
+            regions,
             testing::{Asked, Served, client_of},
         },
         identity::Secret,
@@ -23,6 +23,7 @@ use super::{
     table::{BUNDLE, TABLE, Treatment},
     *,
 };
+use crate::engine::Request;
 
 /// A directory with configuration files.
 struct Home(TempDir);

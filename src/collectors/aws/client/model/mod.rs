@@ -17,7 +17,7 @@ use std::{
 pub use kind::{Binding, Kind, ListShape, MapShape, Member, Structure, StructureRef, TimeForm};
 pub use walk::PathError;
 
-use super::path::Path;
+use crate::engine::Path;
 
 /// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

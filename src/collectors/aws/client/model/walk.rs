@@ -1,9 +1,7 @@
 //! Paths through the model, so that the paths of definitions and paginators can be checked before a call is made.
 
-use super::{
-    super::path::{Path, Step},
-    Kind, Operation, Structure, StructureRef,
-};
+use super::{Kind, Operation, Structure, StructureRef};
+use crate::engine::path::{Path, Step};
 
 /// Why a path leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +81,7 @@ impl Kind {
     pub fn step(&'static self, step: &Step) -> Result<&'static Self, PathError> {
         match (self, step) {
             (Self::Structure(structure), _) => structure.get().step(step),
-            (Self::Map(map), Step::Member(_)) => Ok(&map.value),
+            (Self::Map(map), Step::Member(_) | Step::Values) => Ok(&map.value),
             (Self::Document, _) => Ok(self),
             (Self::List(list), Step::Each | Step::Index(_)) => Ok(&list.item),
             (Self::List(list), Step::Where(name, _)) => list.item.step(&Step::Member(name.clone())).map(|_| &list.item),
@@ -110,6 +108,6 @@ impl Kind {
 }
 
 fn unfit(step: &Step, found: &'static str) -> PathError {
-    let path = Path { root: None, steps: vec![step.clone()] };
+    let path = Path { root: None, steps: vec![step.clone()], part: None };
     PathError::Unfit { step: path.to_string(), found }
 }

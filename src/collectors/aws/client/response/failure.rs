@@ -4,12 +4,13 @@ use serde_json::Value;
 
 use super::{
     super::{
-        error::{CallError, CallErrorKind},
+        error::reported,
         model::{Operation, Protocol},
     },
     Headers, header,
     xml::{Document, local},
 };
+use crate::engine::{CallError, CallErrorKind};
 
 /// The longest message of a service in an error, in bytes.
 const MAX_MESSAGE: usize = 2000;
@@ -23,8 +24,9 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
     if let Some(region) = header(headers, "x-amz-bucket-region").filter(|_| is_elsewhere(status, code.as_deref())) {
         let code = code.unwrap_or_else(|| "PermanentRedirect".to_owned());
         let message = format!("the bucket is in region {region}; call that region");
-        let error = CallError::new(CallErrorKind::Unexpected, &code, message);
-        return CallError { moved_to: Some(region.into()), ..error };
+        let mut error = CallError::new(CallErrorKind::Unexpected, &code, message);
+        error.moved_to = Some(region.into());
+        return error;
     }
     if is_foreign(operation, status, code.as_deref(), body) {
         return CallError::foreign_response(format!(
@@ -36,7 +38,7 @@ pub(in super::super) fn failure(operation: &Operation, status: u16, headers: &He
     // A response to HEAD has no body.
     let code = code.unwrap_or_else(|| status.to_string());
     let message = message.unwrap_or_else(|| named(status));
-    CallError::new(CallErrorKind::of(&code, status), &code, shortened(message))
+    reported(&code, status, shortened(message))
 }
 
 /// Returns whether an error response comes from something between here and the service: the service has a code wherever

@@ -9,12 +9,10 @@ use serde::{
 };
 
 use super::{
-    super::{
-        model::{Kind, Structure},
-        tree::Tree,
-    },
+    super::model::{Kind, Structure},
     Only, scalar,
 };
+use crate::engine::Tree;
 
 /// Parses a document as a structure.
 pub(super) fn structure<'a>(body: &'a str, structure: &'static Structure, only: Only<'_>) -> Result<Tree<'a>, String> {
@@ -101,7 +99,7 @@ impl<'de> Visitor<'de> for Shape<'_> {
         let float = value as f64;
         match self.kind {
             Some(Kind::Float) => Ok(Tree::Float(float)),
-            Some(Kind::Time(_)) => Ok(Tree::Time(DateTime::from_secs(value))),
+            Some(Kind::Time(_)) => Ok(scalar::instant(DateTime::from_secs(value))),
             Some(Kind::Integer) | None => Ok(Tree::Int(value)),
             Some(_) => Err(E::invalid_type(serde::de::Unexpected::Signed(value), &self)),
         }
@@ -118,7 +116,7 @@ impl<'de> Visitor<'de> for Shape<'_> {
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree<'de>, E> {
         match self.kind {
             Some(Kind::Time(_)) => scalar::seconds(value)
-                .map(Tree::Time)
+                .map(scalar::instant)
                 .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &"seconds since 1970")),
             #[expect(clippy::cast_possible_truncation, reason = "only whole numbers, which saturate")]
             Some(Kind::Integer) if value.fract() == 0.0 => Ok(Tree::Int(value as i64)),

@@ -17,10 +17,10 @@ pub(super) use check::checked;
 pub(super) use failure::failure;
 
 use super::{
-    error::CallError,
     model::{Binding, Kind, Member, Operation, Protocol, Structure},
-    tree::Tree,
+    pages,
 };
+use crate::engine::{self, CallError, Next, Tree};
 
 /// Headers by name in lower case.
 pub(super) type Headers = Vec<(String, String)>;
@@ -139,6 +139,16 @@ impl Response {
         let matching = |name: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let headers = self.headers.iter().filter(|(name, _)| matching(name));
         headers.map(|(name, value)| (Cow::from(&name[prefix.len()..]), Tree::Text(Cow::from(value.as_str())))).collect()
+    }
+}
+
+impl engine::Body for Response {
+    fn tree(&self) -> Result<Tree<'_>, CallError> {
+        self.tree()
+    }
+
+    fn next(&self) -> Result<Next, CallError> {
+        pages::next(self)
     }
 }
 

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use aws_smithy_types::{DateTime, base64, date_time::Format};
 
-use super::super::{
-    model::{Kind, TimeForm},
-    tree::Tree,
-};
+use time::OffsetDateTime;
+
+use super::super::model::{Kind, TimeForm};
+use crate::engine::Tree;
 
 /// Parses a scalar; an empty string is `Null` where it is no value.
 pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, String> {
@@ -25,7 +25,7 @@ pub(super) fn value<'a>(text: Cow<'a, str>, kind: &Kind) -> Result<Tree<'a>, Str
         Kind::Bool => Ok(Tree::Bool(trimmed.eq_ignore_ascii_case("true"))),
         Kind::Integer => integer(trimmed).map(Tree::Int).ok_or_else(|| unfit("a whole number", trimmed)),
         Kind::Float => trimmed.parse().map(Tree::Float).map_err(|_| unfit("a number", trimmed)),
-        Kind::Time(_) => time(trimmed).map(Tree::Time).ok_or_else(|| unfit("a time", trimmed)),
+        Kind::Time(_) => time(trimmed).map(instant).ok_or_else(|| unfit("a time", trimmed)),
         _ => Err(unfit(kind.label(), trimmed)),
     }
 }
@@ -85,6 +85,11 @@ fn integer(text: &str) -> Option<i64> {
         let (whole, fraction) = text.split_once('.')?;
         fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
     })
+}
+
+/// Converts a point in time; one beyond the year 9999 is `Null`.
+pub(super) fn instant(time: DateTime) -> Tree<'static> {
+    OffsetDateTime::from_unix_timestamp_nanos(time.as_nanos()).map_or(Tree::Null, Tree::Time)
 }
 
 /// Parses a point in time in any format of the services: ISO 8601 with or without zone, seconds since 1970, RFC 822.

@@ -8,12 +8,10 @@ use quick_xml::{
 };
 
 use super::{
-    super::{
-        model::{Binding, Kind, ListShape, MapShape, Member, Operation, Structure},
-        tree::Tree,
-    },
+    super::model::{Binding, Kind, ListShape, MapShape, Member, Operation, Structure},
     Entries, Only, scalar,
 };
+use crate::engine::Tree;
 
 /// The deepest nesting. Responses of AWS are not deeper, and the stack must not overflow.
 const MAX_DEPTH: usize = 64;

@@ -4,6 +4,8 @@
 
 mod retry;
 
+use std::time::Duration;
+
 use aws_credential_types::provider::{
     ProvideCredentials, error::CredentialsError, future::ProvideCredentials as Provided,
 };
@@ -13,7 +15,7 @@ use super::{
     testing::{Served, client, client_with},
     *,
 };
-use crate::collector_api::Waits;
+use crate::{collector_api::Waits, engine::CallErrorKind};
 
 fn at(service: &str, region: &str) -> Option<(String, String)> {
     let endpoint = resolve(service, region, &EndpointSettings::default()).ok()?;
@@ -157,7 +159,7 @@ async fn s3_error_with_status_200_is_a_failure() {
     let body = "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>";
     let served = Served::new([(200, body.to_owned())]);
     let error = client(&served).call(Request::new("s3", "ListBuckets", "us-east-1")).await.unwrap_err();
-    assert_eq!((error.code.as_str(), error.message.as_str()), ("InternalError", "later"));
+    assert_eq!((error.code.as_str(), &*error.message), ("InternalError", "later"));
 }
 
 #[tokio::test]
@@ -214,8 +216,7 @@ async fn throttling_lowers_limit_of_service_and_region() {
     let client = client(&served);
     let error = client.call(Request::new("ec2", "DescribeVpcs", "eu-central-1")).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Throttled);
-    let ec2 = model::service("ec2").unwrap();
-    let limit = |region: &str| format!("{:?}", client.inner.runtime.limiter(ec2, region));
+    let limit = |region: &str| format!("{:?}", client.inner.calls.limiter("ec2", region));
     assert!(limit("eu-central-1").contains("limit: 8.0"), "{}", limit("eu-central-1"));
     assert!(limit("us-east-1").contains("limit: 16.0"), "{}", limit("us-east-1"));
 }

@@ -8,7 +8,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use aws_smithy_runtime_api::client::{
@@ -17,8 +17,10 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::{DateTime, body::SdkBody, date_time::Format};
+use tokio::time::Instant;
 
 use super::super::{testing::connected, *};
+use crate::engine::CallErrorKind;
 
 /// Responds with a function's result for a request and the number of requests before it.
 struct Answering<F>(F, AtomicU32);
@@ -138,7 +140,7 @@ async fn unknown_host_is_reported_within_seconds() {
         if code == "UnknownHost" {
             let expected =
                 "the host of http://nowhere.example:1 does not exist; correct the endpoint URL in the settings";
-            assert_eq!(error.message, expected);
+            assert_eq!(&*error.message, expected);
         }
     }
 }

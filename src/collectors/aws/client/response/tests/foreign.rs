@@ -4,13 +4,8 @@
 
 use bytes::Bytes;
 
-use super::super::{
-    super::{
-        error::CallErrorKind::{Denied, NotFound, Unavailable, Unexpected},
-        model::operation,
-    },
-    *,
-};
+use super::super::{super::model::operation, *};
+use crate::engine::CallErrorKind::{Denied, NotFound, Unavailable, Unexpected};
 
 /// An operation of each protocol with an empty response.
 const NOTHING: [(&str, &str, &str); 6] = [

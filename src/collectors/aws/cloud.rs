@@ -1,0 +1,42 @@
+//! What the engine knows about AWS: its levels, definitions, kinds and hooks.
+
+use std::sync::OnceLock;
+
+use worker_proto::{Failure, FailureKind};
+
+use super::{definitions::FILES, hooks, plan::ACCOUNT_KIND, schema};
+use crate::engine::{Cloud, Definitions, Level, LevelNode, LocationPart};
+
+/// The kind of a region's node.
+const REGION: LevelNode = LevelNode { kind: "aws_region", part: LocationPart::Region };
+
+/// The scope of the kinds that are listed once in the account, and the name of their pseudo region. Its node has the ID
+/// of the region that is called for it.
+pub(crate) const GLOBAL: &str = "global";
+
+/// The scope of the kinds that are listed in each region.
+pub(crate) const IN_REGION: &str = "region";
+
+/// Returns AWS for the engine, read at the first call.
+///
+/// # Errors
+/// The file and line of a mistake in the definitions; tests ensure that there is none.
+pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
+    static CLOUD: OnceLock<Result<Cloud, String>> = OnceLock::new();
+    let cloud = CLOUD.get_or_init(|| {
+        Ok(Cloud {
+            name: "aws",
+            title: "AWS",
+            account: ACCOUNT_KIND,
+            levels: &[Level { scope: GLOBAL, node: Some(REGION) }, Level { scope: IN_REGION, node: Some(REGION) }],
+            definitions: Definitions::read(FILES)?,
+            schema: schema().map_err(|error| error.to_string())?,
+            hooks: hooks::ALL,
+            change_hooks: hooks::CHANGES,
+        })
+    });
+    cloud.as_ref().map_err(|mistake| Failure {
+        kind: FailureKind::Internal,
+        message: format!("AWS collector: {mistake}; please report this bug"),
+    })
+}

@@ -1,0 +1,41 @@
+//! What definitions cannot express: values that code adds to items (`ALL`), and changes that take more than a call
+//! (`CHANGES`).
+
+mod bucket;
+mod group_rules;
+mod metrics;
+mod price_list;
+mod prices;
+mod quotas;
+pub(super) mod stack;
+mod target_groups;
+mod types;
+pub(super) mod volume;
+
+use self::{
+    bucket::Bucket,
+    group_rules::SecurityGroup,
+    metrics::{DatabaseUse, VolumeUse},
+    quotas::ServiceQuota,
+    stack::TaggedStack,
+    target_groups::{Backends, Targets},
+    types::{InstanceTypes, VolumeTypes},
+    volume::Volume,
+};
+use crate::engine::{Hook, change::ChangeHooks};
+
+/// The hooks of collection.
+pub(super) const ALL: &[&dyn Hook] =
+    &[&InstanceTypes, &VolumeTypes, &VolumeUse, &DatabaseUse, &Targets, &Backends, &ServiceQuota];
+
+/// The hooks of changes.
+pub(super) const CHANGES: ChangeHooks = ChangeHooks {
+    tag: &[("update_stack", |change, key, value| {
+        Box::pin(async move { TaggedStack(change).update_tag(key, value).await })
+    })],
+    prepare: &[("snapshot_volume", |change| Box::pin(async move { Volume(change).snapshot_if_wanted().await }))],
+    delete: &[("empty_bucket", |change| Box::pin(async move { Bucket(change).delete().await }))],
+    revoke: &[("security_group_rules", |change, removed| {
+        Box::pin(async move { SecurityGroup(change).revoke_rules(&mut removed.undo).await })
+    })],
+};

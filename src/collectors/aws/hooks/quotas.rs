@@ -1,0 +1,112 @@
+//! Service quotas, listed once per service and region and indexed by name.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+use worker_proto::Failure;
+
+use crate::{
+    collector_api::BoxFuture,
+    engine::{
+        CallError, Hook, HookContext, HookValue, Request, Tree,
+        collect::{Location, Run},
+    },
+};
+
+/// The name of all quotas in `--aws-no-collect`.
+const OPTION: &str = "quotas";
+
+/// The name of quotas in metrics.
+const LABEL: &str = "Service Quota";
+
+/// The quotas of a service by name; `None` if the list failed.
+type Values = Option<HashMap<String, f64>>;
+
+/// A quota's value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QuotaValue {
+    /// The value, if the quota exists.
+    pub(super) value: Option<f64>,
+    /// Whether the quotas of its service could not be listed.
+    pub(super) is_unknown: bool,
+}
+
+/// The quotas listed so far in one region, by service.
+#[derive(Default)]
+struct Quotas(Mutex<HashMap<String, Arc<OnceCell<Values>>>>);
+
+/// Returns the value of the first of these quotas that the service has here.
+pub(super) async fn value(
+    run: &Run<'_>,
+    location: &Location,
+    service: &str,
+    names: &[impl AsRef<str>],
+) -> Result<QuotaValue, Failure> {
+    if run.selection.is_excluded(OPTION) {
+        return Ok(QuotaValue::default());
+    }
+    let quotas = location.slots.get::<Quotas>();
+    let cell = {
+        let mut known = quotas.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(service.to_owned()).or_default())
+    };
+    let values = cell.get_or_try_init(|| async {
+        match list(run, location, service).await {
+            Ok(values) => Ok(Some(values)),
+            Err(error) => location.report_failure(run, LABEL, &error).await.map(|()| None),
+        }
+    });
+    let values = values.await?.as_ref();
+    let value = values.and_then(|values| names.iter().find_map(|name| values.get(name.as_ref()).copied()));
+    Ok(QuotaValue { value, is_unknown: values.is_none() })
+}
+
+async fn list(run: &Run<'_>, location: &Location, service: &str) -> Result<HashMap<String, f64>, CallError> {
+    let request = Request::new("service-quotas", "ListServiceQuotas", &location.region).with("ServiceCode", service);
+    let mut pages = run.pages(request);
+    let mut values = HashMap::new();
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        for quota in page.tree()?.path("Quotas[]") {
+            let name = quota.get("QuotaName").and_then(Tree::text);
+            if let Some((name, value)) = name.zip(quota.get("Value").and_then(Tree::float)) {
+                values.insert(name.to_owned(), value);
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The quota of a service that the definition's input names: `service`, its code in Service Quotas, and `names`, all
+/// names that AWS has used for the quota.
+pub(super) struct ServiceQuota;
+
+impl Hook for ServiceQuota {
+    fn name(&self) -> &'static str {
+        "service_quota"
+    }
+
+    fn values(&self) -> &'static [&'static str] {
+        &["value"]
+    }
+
+    fn values_of<'a>(
+        &'a self,
+        context: HookContext<'a>,
+        items: &'a [&'a Tree<'a>],
+    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
+        Box::pin(async move {
+            let HookContext { run, location, input } = context;
+            let service = input.get("service").and_then(toml::Value::as_str).unwrap_or_default();
+            let names = input.get("names").and_then(toml::Value::as_array).into_iter().flatten();
+            let names: Vec<&str> = names.filter_map(toml::Value::as_str).collect();
+            let quota = value(run, location, service, &names).await?;
+            let members = || quota.value.map(|value| ("value".into(), Tree::Float(value))).into_iter().collect();
+            let of_item = |_: &&Tree<'_>| HookValue { value: Tree::Map(members()), is_unknown: quota.is_unknown };
+            Ok(items.iter().map(of_item).collect())
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Turns an item into a node of the graph: its resource, the keys by which others refer to it, and its edges.
+
+use toml::Spanned;
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        definition::{ANYWHERE, Reference},
+        error::{CallError, CallErrorKind, code},
+        eval::Item,
+    },
+    Location, UnknownParts,
+    kind::{KindCollection, ParentItem},
+    unseen::is_affected,
+};
+use crate::{
+    collector_api::{End, Key},
+    graph::{NodeId, Resource, Value},
+};
+
+/// The scope of keys that are unique in the account.
+const WHOLE_ACCOUNT: &str = "";
+
+/// The result of building a node.
+pub(super) enum Built {
+    /// The node was sent.
+    Node(NodeId),
+    /// There is no node: the call for the item's ID returned that it does not exist.
+    Nothing,
+    /// The item cannot be identified.
+    Unknown,
+}
+
+impl KindCollection<'_> {
+    /// Sends the node of an item and declares its edges. An item without an ID is reported and skipped.
+    pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built, Failure> {
+        let definition = self.definition;
+        let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten();
+        if named_by.map(Spanned::get_ref).any(|source| is_affected(item, source) && item.text(source).is_none()) {
+            return Ok(Built::Unknown);
+        }
+        let is_gone = item.lacks(definition.id.get_ref());
+        let Some((resource, name)) = self.resource(item).await? else {
+            return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
+        };
+        let Some(location) = self.location_of(item).await? else { return Ok(Built::Unknown) };
+        let keys = self.keys(&resource, &name, location);
+        let node = match resource.finish(&location.ancestors(self.run)) {
+            Ok(node) => node,
+            Err(error) => {
+                self.unexpected(code::INVALID_RESOURCE, error.to_string()).await?;
+                return Ok(Built::Unknown);
+            }
+        };
+        let node = self.run.graph.add(node, keys).await?;
+        let parent = parent.map_or(location.node, |parent| parent.node);
+        self.run.graph.edge(End::Node(parent), End::Node(node));
+        self.connect(item, node, location);
+        self.run.unseen_parts(node, UnknownParts::of(definition, item));
+        Ok(Built::Node(node))
+    }
+
+    /// Builds the resource of an item, and returns its name too.
+    pub(super) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
+        let definition = self.definition;
+        let Some(id) = item.text(definition.id.get_ref()) else {
+            // The call for it has failed, which is already a gap, or has returned that nothing exists.
+            if !item.lacks(definition.id.get_ref()) {
+                self.unexpected(code::MISSING_ID, "an item without an ID".to_owned()).await?;
+            }
+            return Ok(None);
+        };
+        // A character was unreadable. With another ID it would be another resource.
+        if id.contains(char::REPLACEMENT_CHARACTER) {
+            self.unexpected(code::INVALID_RESPONSE, format!("an item with an unreadable ID: {id}")).await?;
+            return Ok(None);
+        }
+        let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
+        let mut resource = Resource::new(self.kind, id);
+        resource.name(name.as_str());
+        if let Some(tags) = &definition.tags {
+            item.tags(tags.get_ref(), &mut |key, value| {
+                resource.tag(key, value);
+            });
+        }
+        for (field, source) in &definition.properties {
+            let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
+            if let Err(error) = resource.set(field.get_ref(), value) {
+                self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
+            }
+        }
+        resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));
+        resource.cleaned(definition.cleaned.as_ref().is_some_and(|when| item.holds(when.get_ref())));
+        if definition.phantom.as_ref().is_some_and(|when| item.holds(when.get_ref())) {
+            resource.phantom(true);
+        }
+        Ok(Some((resource, name)))
+    }
+
+    /// Returns the location of an item; `None` if the account does not have it, which is reported.
+    async fn location_of(&self, item: &Item<'_>) -> Result<Option<&Location>, Failure> {
+        let Some(wanted) = &self.definition.location else { return Ok(Some(self.location)) };
+        let Some(id) = item.text(wanted.id.get_ref()) else { return Ok(Some(self.location)) };
+        let scope = wanted.scope.get_ref();
+        let found = self.locations.iter().find(|location| location.scope() == scope && location.region == id);
+        if found.is_none() {
+            self.unexpected(code::UNKNOWN_LOCATION, format!("an item in an unknown {scope}: {id}")).await?;
+        }
+        Ok(found)
+    }
+
+    /// Reports an invalid item or field. The other items of the kind are not affected.
+    async fn unexpected(&self, code: &str, message: String) -> Result<(), Failure> {
+        let operation = self.definition.list.as_ref().map(|list| list.operation.get_ref().clone()).unwrap_or_default();
+        let message = format!("{}: {message}", self.kind.fqn);
+        let error = CallError::new(CallErrorKind::Unexpected, code, message).of(
+            &self.service.service,
+            &operation,
+            &self.location.region,
+        );
+        self.location.report_failure(self.run, self.collector(), &error).await
+    }
+
+    /// Returns the keys by which references find a resource.
+    fn keys(&self, resource: &Resource<'_>, name: &str, location: &Location) -> Vec<Key> {
+        let attributes = self.run.cloud.definitions.referenced(self.kind.fqn);
+        let value = |attribute: &str| match attribute {
+            "id" => Some(resource.id().to_owned()),
+            "name" => Some(name.to_owned()),
+            other => match resource.get(other) {
+                Some(Value::Text(text)) => Some(text.clone()),
+                _ => None,
+            },
+        };
+        let keys = attributes.filter_map(|(attribute, is_from_anywhere)| {
+            let scope = if is_from_anywhere { WHOLE_ACCOUNT } else { &location.label };
+            Some(key(self.kind.fqn, attribute, value(attribute)?, scope))
+        });
+        keys.collect()
+    }
+
+    /// Returns the other end of a reference; `None` if the location to which it leads is unknown.
+    fn other(&self, reference: &Reference, value: String, location: &Location) -> Option<End> {
+        let scope = match reference.scope.as_ref().map(|scope| scope.get_ref().as_str()) {
+            None => location.label.clone(),
+            Some(ANYWHERE) => WHOLE_ACCOUNT.to_owned(),
+            Some(scope) => location.label_of(scope, self.locations)?,
+        };
+        Some(End::Ref(key(reference.kind.get_ref(), reference.attribute.get_ref(), value, &scope)))
+    }
+
+    fn connect(&self, item: &Item<'_>, node: NodeId, location: &Location) {
+        for reference in &self.definition.predecessors {
+            item.texts(reference.value.get_ref(), &mut |value| {
+                if let Some(other) = self.other(reference, value, location) {
+                    self.run.graph.edge(other, End::Node(node));
+                }
+            });
+        }
+        for reference in &self.definition.successors {
+            item.texts(reference.value.get_ref(), &mut |value| {
+                if let Some(other) = self.other(reference, value, location) {
+                    self.run.graph.edge(End::Node(node), other);
+                }
+            });
+        }
+    }
+}
+
+fn key(kind: &str, attribute: &str, value: String, scope: &str) -> Key {
+    Key { scope: scope.to_owned(), kind: kind.to_owned(), attribute: attribute.to_owned(), value }
+}

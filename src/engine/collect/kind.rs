@@ -1,0 +1,387 @@
+//! Collects one kind in one location: list, fetch details, build nodes and edges.
+
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value as Json};
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        api::{Request, Response},
+        definition::{Batch, Call, Definition, HookUse, Input, ListCall, Service},
+        error::CallError,
+        eval::{Item, Named},
+        hook::{HookContext, HookValue},
+        tree::Tree,
+    },
+    Location, Run,
+    batch::BatchTrees,
+    build::Built,
+    details::{KindDetails, Lookup},
+    gather,
+};
+use crate::{
+    collector_api::BoxFuture,
+    graph::{Kind, NodeId},
+};
+
+/// The items of a kind whose calls are made at the same time.
+const ITEMS_AT_ONCE: usize = 4;
+
+/// The name of an item's details in paths.
+const DETAILS: &str = "details";
+
+/// The collection of one kind in one location.
+#[derive(Clone, Copy)]
+pub(super) struct KindCollection<'r> {
+    pub(super) run: &'r Run<'r>,
+    pub(super) location: &'r Location,
+    /// All locations of the account.
+    pub(super) locations: &'r [Location],
+    pub(super) service: &'static Service,
+    pub(super) definition: &'static Definition,
+    pub(super) kind: &'static Kind,
+}
+
+/// The parent of listed items: its item and its node.
+#[derive(Clone, Copy)]
+pub(super) struct ParentItem<'t> {
+    pub(super) item: &'t Item<'t>,
+    pub(super) node: NodeId,
+}
+
+impl<'t> ParentItem<'t> {
+    /// Returns the item as a named value.
+    fn named(self) -> Named<'t> {
+        Named::whole("parent", self.item.tree)
+    }
+}
+
+impl<'r> KindCollection<'r> {
+    /// Returns a collection that has not started.
+    ///
+    /// # Errors
+    /// `Internal` if the schema does not have the kind.
+    pub(super) fn new(
+        run: &'r Run<'_>,
+        location: &'r Location,
+        locations: &'r [Location],
+        service: &'static Service,
+        definition: &'static Definition,
+    ) -> Result<Self, Failure> {
+        let kind = run.kind(definition.kind.get_ref())?;
+        Ok(Self { run, location, locations, service, definition, kind })
+    }
+
+    pub(super) fn collector(&self) -> &'static str {
+        self.definition.collector().unwrap_or_default()
+    }
+
+    /// Lists the kind and sends its nodes. An incomplete list is recorded as unseen. The future is boxed, as a kind
+    /// with a parent is listed inside the parent's listing.
+    pub(super) fn list<'a>(self, parent: Option<ParentItem<'a>>) -> BoxFuture<'a, Result<(), Failure>>
+    where
+        'r: 'a,
+    {
+        Box::pin(async move {
+            if !self.list_pages(parent).await? {
+                self.unseen(parent.map_or(self.location.node, |parent| parent.node));
+            }
+            Ok(())
+        })
+    }
+
+    /// Records that nodes of the kind may be missing below a node.
+    pub(super) fn unseen(&self, below: NodeId) {
+        self.run.unseen(self.location, self.locations, self.service, self.definition, below);
+    }
+
+    /// Returns whether the list is complete.
+    async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
+        let Some(list) = &self.definition.list else {
+            return self.items(&[&Tree::Null], parent, &|_| None).await;
+        };
+        if list.shared {
+            return self.list_shared(list).await;
+        }
+        let mut is_complete = true;
+        let details = KindDetails::of(self.run, self.location, self.service, self.definition.details.as_ref()).await?;
+        if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
+            for items in details.pages() {
+                is_complete &= self.items(&items, parent, &|item| Some(item)).await?;
+            }
+            return Ok(is_complete);
+        }
+        let lookup = details.as_ref().and_then(KindDetails::lookup);
+        let nothing = Tree::Null;
+        let plain = Item::plain(&nothing);
+        let item = parent.map_or(&plain, |parent| parent.item);
+        let inputs: Vec<_> = match list.inputs.as_slice() {
+            [] => vec![Map::new()],
+            inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
+        };
+        for input in inputs {
+            // Each skipped call counts.
+            if !self.allows(list.operation.get_ref(), None) {
+                is_complete = false;
+                continue;
+            }
+            let mut pages = self.run.pages(self.request(list.operation.get_ref(), input));
+            while let Some(page) = if self.location.has_ended() { None } else { pages.next().await } {
+                let done = match page {
+                    Ok(response) => {
+                        self.location.record_success(&self.service.service, list.operation.get_ref());
+                        self.page(&response, parent, lookup.as_ref()).await?
+                    }
+                    Err(error) => Err(error),
+                };
+                match done {
+                    Ok(all) => is_complete &= all,
+                    Err(error) => {
+                        is_complete &= self.failed(list, &error).await?;
+                        break;
+                    }
+                }
+            }
+        }
+        // The end of the location may have ended this list too.
+        Ok(is_complete && !self.location.has_ended())
+    }
+
+    async fn list_shared(&self, list: &'static ListCall) -> Result<bool, Failure> {
+        match self.location.shared(self.run, &self.service.service, list.operation.get_ref()).await {
+            Ok(responses) => {
+                let mut is_complete = true;
+                for response in responses.iter() {
+                    is_complete &= match self.page(response, None, None).await? {
+                        Ok(all) => all,
+                        Err(error) => self.failed(list, &error).await?,
+                    };
+                }
+                Ok(is_complete)
+            }
+            Err(error) => self.failed(list, &error).await,
+        }
+    }
+
+    /// Reports a failed list, unless the error means that nothing exists; returns whether it does.
+    async fn failed(&self, list: &ListCall, error: &CallError) -> Result<bool, Failure> {
+        let is_absent = error.has_code(&list.not_found_codes);
+        if is_absent {
+            self.location.record_success(&self.service.service, list.operation.get_ref());
+        } else {
+            self.location.report_failure(self.run, self.collector(), error).await?;
+        }
+        Ok(is_absent)
+    }
+
+    /// Returns whether a call of this operation may be made here, for the kind or for the call's own collector.
+    fn allows(&self, operation: &str, collector: Option<&'static str>) -> bool {
+        self.location.allows(&self.service.service, operation, collector.unwrap_or(self.collector()))
+    }
+
+    /// Returns whether a call of the definition may be made here.
+    pub(super) fn allows_call(&self, call: &'static Call) -> bool {
+        self.allows(call.operation.get_ref(), call.collector())
+    }
+
+    /// Records a response to a call of the definition, also one that means that nothing exists.
+    pub(super) fn record_success(&self, call: &Call) {
+        self.location.record_success(&self.service.service, call.operation.get_ref());
+    }
+
+    /// Reports a failed call.
+    pub(super) async fn report_failure(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
+        self.location.report_failure(self.run, call.collector().unwrap_or(self.collector()), error).await
+    }
+
+    /// Iterates over the batch calls of the definition.
+    pub(super) fn batch_calls(&self) -> impl Iterator<Item = (&'static Call, &'static Batch)> + use<> {
+        self.definition.calls.iter().filter_map(|call| Some((call, call.batch.as_ref()?)))
+    }
+
+    /// Returns whether the location has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.location.has_ended()
+    }
+
+    fn request(&self, operation: &'static str, input: Map<String, Json>) -> Request<'r> {
+        Request::new(&self.service.service, operation, &self.location.region).input(input)
+    }
+
+    /// Sends the nodes of a page, and returns whether all items have one. The outer error ends the unit, the inner one
+    /// this listing.
+    async fn page(
+        &self,
+        response: &Response,
+        parent: Option<ParentItem<'_>>,
+        details: Option<&Lookup<'_>>,
+    ) -> Result<Result<bool, CallError>, Failure> {
+        let Some(list) = &self.definition.list else { return Ok(Ok(true)) };
+        let tree = match response.tree() {
+            Ok(tree) => tree,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut items = Vec::new();
+        let _ = list.items.get_ref().walk(&tree, &mut |item| {
+            items.push(item);
+            ControlFlow::Continue(())
+        });
+        self.items(&items, parent, &|item| details?.of(item)).await.map(Ok)
+    }
+
+    /// Sends the nodes of items, with their details if any, and returns whether all items have one.
+    async fn items<'t>(
+        &self,
+        items: &[&'t Tree<'t>],
+        parent: Option<ParentItem<'t>>,
+        details: &(dyn Fn(&'t Tree<'t>) -> Option<&'t Tree<'t>> + Sync),
+    ) -> Result<bool, Failure> {
+        let mut added = Vec::with_capacity(self.definition.hooks.len());
+        let mut failed: Vec<Vec<&'static str>> = vec![Vec::new(); items.len()];
+        for hook in &self.definition.hooks {
+            let (name, values) = (hook.hook.get_ref().as_str(), self.hook(hook, items).await?);
+            for (failed, _) in failed.iter_mut().zip(&values).filter(|(_, added)| added.is_unknown) {
+                failed.push(name);
+            }
+            added.push((name, values));
+        }
+        let answers = self.batches(items, &mut failed).await?;
+        let trees = self.batch_trees(&answers, &mut failed).await?;
+        let parts: Vec<_> = trees.iter().map(BatchTrees::parts).collect();
+        let named = |index: usize, item: &'t Tree<'t>| {
+            let values =
+                added.iter().filter_map(move |(name, values)| Some(Named::whole(name, &values.get(index)?.value)));
+            let values = values.chain(parts.iter().map(|parts| parts.of(item)));
+            let details = details(item).map(|details| Named::whole(DETAILS, details));
+            values.chain(details).chain(parent.map(ParentItem::named)).collect()
+        };
+        let items = items.iter().zip(failed).enumerate();
+        let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });
+        if self.definition.calls.is_empty() && self.children().next().is_none() {
+            let mut is_complete = true;
+            for item in items {
+                is_complete &= self.item(item, parent).await?;
+            }
+            return Ok(is_complete);
+        }
+        let futures = items.map(|item| -> BoxFuture<'_, Result<bool, Failure>> { Box::pin(self.item(item, parent)) });
+        let made = gather(ITEMS_AT_ONCE, futures.collect()).await?;
+        Ok(made.into_iter().all(|is_made| is_made))
+    }
+
+    async fn hook<'t>(&self, hook: &'static HookUse, items: &[&'t Tree<'t>]) -> Result<Vec<HookValue>, Failure> {
+        let name = hook.hook.get_ref();
+        let found = self.run.cloud.hook(name);
+        let found = found.ok_or_else(|| self.run.internal(format!("there is no hook {name}")))?;
+        let context = HookContext { run: self.run, location: self.location, input: &hook.input };
+        found.values_of(context, items).await
+    }
+
+    /// Iterates over the kinds whose parent this one is.
+    fn children(&self) -> impl Iterator<Item = &'static Definition> + use<> {
+        let kind = self.definition.kind.get_ref();
+        self.service
+            .kinds
+            .iter()
+            .filter(move |child| child.parent.as_ref().is_some_and(|below| below.get_ref() == kind))
+    }
+
+    /// Makes the calls for one item, sends its node and edges, and lists its children. Returns `false` if the item has
+    /// no node although it exists.
+    async fn item(&self, item: Item<'_>, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
+        let mut failed = Vec::new();
+        let answers = self.answers(&item, &mut failed).await?;
+        let trees = self.trees(&answers, &mut failed).await?;
+        let mut item = Item { tree: item.tree, named: item.named, failed: item.failed };
+        item.failed.extend(failed);
+        item.named.extend(trees.iter().map(|(call, pages)| Named {
+            name: &call.name,
+            take: Some(call.result.get_ref()),
+            pages,
+        }));
+        let node = match self.node(&item, parent).await? {
+            Built::Node(node) => node,
+            Built::Nothing => return Ok(true),
+            Built::Unknown => return Ok(false),
+        };
+        for child in self.children() {
+            if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
+                let collection = KindCollection::new(self.run, self.location, self.locations, self.service, child)?;
+                collection.list(Some(ParentItem { item: &item, node })).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the calls for an item. Failed ones are reported and added to `failed`.
+    pub(super) async fn answers(
+        &self,
+        item: &Item<'_>,
+        failed: &mut Vec<&'static str>,
+    ) -> Result<Vec<(&'static Call, Vec<Response>)>, Failure> {
+        let mut answers = Vec::with_capacity(self.definition.calls.len());
+        for call in &self.definition.calls {
+            let is_wanted = call.collector().is_none_or(|collector| self.run.is_wanted(collector));
+            let is_known = call.without_details && item.named.iter().any(|named| named.name == DETAILS);
+            if !is_wanted || is_known || call.batch.is_some() {
+                continue;
+            }
+            if self.is_over() || !self.allows_call(call) {
+                failed.push(&call.name);
+                continue;
+            }
+            match self.answer(call, item).await {
+                Ok(responses) => {
+                    self.record_success(call);
+                    answers.push((call, responses));
+                }
+                Err(error) if error.has_code(&call.not_found_codes) => self.record_success(call),
+                Err(error) => {
+                    failed.push(&call.name);
+                    self.report_failure(call, &error).await?;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Returns all pages of a call.
+    pub(super) async fn answer(&self, call: &'static Call, item: &Item<'_>) -> Result<Vec<Response>, CallError> {
+        let none = Input::new();
+        self.answer_with(call, item.input(call.input.as_ref().map_or(&none, |input| input.get_ref()))).await
+    }
+
+    /// Returns all pages of a call with these parameters.
+    pub(super) async fn answer_with(
+        &self,
+        call: &'static Call,
+        input: Map<String, Json>,
+    ) -> Result<Vec<Response>, CallError> {
+        let mut pages = self.run.pages(self.request(call.operation.get_ref(), input));
+        let mut responses = Vec::new();
+        while let Some(page) = pages.next().await {
+            responses.push(page?);
+        }
+        Ok(responses)
+    }
+
+    /// Parses responses. Unreadable ones are reported and added to `failed`.
+    pub(super) async fn trees<'a>(
+        &self,
+        answers: &'a [(&'static Call, Vec<Response>)],
+        failed: &mut Vec<&'static str>,
+    ) -> Result<Vec<(&'static Call, Vec<Tree<'a>>)>, Failure> {
+        let mut trees = Vec::with_capacity(answers.len());
+        for (call, responses) in answers {
+            match responses.iter().map(Response::tree).collect() {
+                Ok(pages) => trees.push((*call, pages)),
+                Err(error) => {
+                    failed.push(&call.name);
+                    self.location.report_failure(self.run, self.collector(), &error).await?;
+                }
+            }
+        }
+        Ok(trees)
+    }
+}

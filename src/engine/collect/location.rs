@@ -1,0 +1,324 @@
+//! A location of an account, such as a region: its node, and the collection of the kinds that are listed in it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::OnceCell;
+use worker_proto::Failure;
+
+use super::{
+    super::{
+        api::{Request, Response},
+        breaker::{Breakers, SkippedCalls},
+        cloud::Level,
+        definition::{Definition, Service},
+        error::{CallError, CallErrorKind, code},
+        slots::Slots,
+    },
+    Run, at_most,
+    details::DetailsCache,
+    kind::KindCollection,
+};
+use crate::{
+    collector_api::{BoxFuture, End},
+    graph::{NodeId, Resource, Scope as Ancestors, UNDEFINED},
+};
+
+/// The collectors of a location that run at the same time. More would only be throttled sooner.
+const COLLECTORS_AT_ONCE: usize = 4;
+
+/// The failed calls after which a location without any response is given up.
+const UNRESPONSIVE_CALLS: u32 = 4;
+
+/// The name of the location itself in metrics.
+const LABEL: &str = "region";
+
+/// A location, as the cloud gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocationSpec {
+    /// The scope of its level, and so of the kinds that are listed here.
+    pub scope: &'static str,
+    /// The ID of its node, to which calls are sent.
+    pub id: String,
+    /// The name of its node, of its scope in references, and of its gaps: unique in the account.
+    pub label: String,
+    /// The label of the location that contains it; the account if `None`.
+    pub within: Option<String>,
+}
+
+/// A location of an account.
+pub struct Location {
+    /// The region or other location that is called, and the ID of the node.
+    pub region: String,
+    /// The name, unique in the account.
+    pub label: String,
+    /// The node, once it was sent; the one above if the level has no nodes.
+    pub node: NodeId,
+    /// What hooks keep for the location.
+    pub slots: Slots,
+    level: &'static Level,
+    /// The labels of the locations that contain it with their scopes, the nearest first.
+    within: Vec<(&'static str, String)>,
+    /// The IDs of the region and the zone, for the IDs of resources.
+    ids: [String; 2],
+    /// Why the location has ended, such as a disabled region.
+    ended: OnceLock<CallError>,
+    /// The kinds that were skipped after the end.
+    skipped_kinds: Mutex<Vec<&'static str>>,
+    /// The breakers of the operations.
+    breakers: Breakers,
+    /// Whether any call has succeeded here.
+    succeeded: AtomicBool,
+    /// The number of calls without a response.
+    unresponsive: AtomicU32,
+    /// The number of reported failures, and the first of them.
+    failures: AtomicU32,
+    first_failure: OnceLock<CallError>,
+    /// The details of kinds, once they were requested.
+    pub(super) details: DetailsCache,
+    shared: Mutex<HashMap<(String, String), SharedListing>>,
+}
+
+/// The pages of a listing that several collectors need, or why it failed.
+type SharedListing = Arc<OnceCell<Result<Arc<Vec<Response>>, CallError>>>;
+
+impl Location {
+    /// Returns a location. `before` are the locations before it, among them the one that contains it.
+    ///
+    /// # Errors
+    /// `Internal` if the cloud has no such level, or the location that contains it is not among those before it.
+    pub(super) fn new(run: &Run<'_>, spec: LocationSpec, before: &[Location]) -> Result<Self, Failure> {
+        let LocationSpec { scope, id, label, within } = spec;
+        let level = run.cloud.level(scope).ok_or_else(|| run.internal(format!("there is no level {scope}")))?;
+        let parent = match within {
+            Some(within) => Some(
+                before
+                    .iter()
+                    .find(|location| location.label == within)
+                    .ok_or_else(|| run.internal(format!("the location {label} is in an unknown one, {within}")))?,
+            ),
+            None => None,
+        };
+        let mut ids = parent.map_or_else(|| [UNDEFINED.to_owned(), UNDEFINED.to_owned()], |parent| parent.ids.clone());
+        if let Some(node) = level.node {
+            ids[node.part as usize] = id.clone();
+        }
+        let within = parent.into_iter().flat_map(|parent| {
+            std::iter::once((parent.level.scope, parent.label.clone())).chain(parent.within.iter().cloned())
+        });
+        Ok(Self {
+            region: id,
+            label,
+            node: parent.map_or(NodeId([0; 16]), |parent| parent.node),
+            slots: Slots::default(),
+            level,
+            within: within.collect(),
+            ids,
+            ended: OnceLock::new(),
+            skipped_kinds: Mutex::default(),
+            breakers: Breakers::default(),
+            succeeded: AtomicBool::new(false),
+            unresponsive: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            first_failure: OnceLock::new(),
+            details: DetailsCache::default(),
+            shared: Mutex::default(),
+        })
+    }
+
+    /// Sends the location's node as a child of the location that contains it, or of the account.
+    pub(super) async fn send_node(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
+        let parent = if self.within.is_empty() { account } else { self.node };
+        let Some(node) = self.level.node else {
+            self.node = parent;
+            return Ok(());
+        };
+        let mut resource = Resource::new(run.kind(node.kind)?, self.region.as_str());
+        resource.name(self.label.as_str());
+        let node = resource.finish(&self.ancestors(run)).map_err(|error| run.internal(error))?;
+        self.node = run.graph.add(node, Vec::new()).await?;
+        run.graph.edge(End::Node(parent), End::Node(self.node));
+        Ok(())
+    }
+
+    /// Returns the scope of the kinds that are listed here.
+    #[must_use]
+    pub fn scope(&self) -> &'static str {
+        self.level.scope
+    }
+
+    /// Returns the label of the location of a level, for references: this one or one that contains it. Otherwise it is
+    /// the only location of its level.
+    pub(super) fn label_of(&self, scope: &str, all: &[Location]) -> Option<String> {
+        if scope == self.level.scope {
+            return Some(self.label.clone());
+        }
+        let above = self.within.iter().find(|(level, _)| *level == scope).map(|(_, label)| label);
+        let mut of_level = all.iter().filter(|location| location.level.scope == scope).map(|location| &location.label);
+        above.or_else(|| of_level.next().filter(|_| of_level.next().is_none())).cloned()
+    }
+
+    /// Returns the ancestors of the resources here.
+    #[must_use]
+    pub fn ancestors<'a>(&'a self, run: &'a Run<'_>) -> Ancestors<'a> {
+        let [region, zone] = &self.ids;
+        Ancestors { cloud: run.cloud.name, account: run.account_id(), region, zone }
+    }
+
+    /// Collects all selected kinds here.
+    pub(super) async fn collect(&self, run: &Run<'_>, all: &[Location]) -> Result<(), Failure> {
+        let cloud = run.cloud.title;
+        tracing::info!(account = run.account_id(), region = self.label, "collecting {cloud} location");
+        let futures =
+            self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
+                Box::pin(self.run(run, all, collector, kinds))
+            });
+        at_most(COLLECTORS_AT_ONCE, futures.collect()).await?;
+        self.report_skipped(run).await
+    }
+
+    /// Returns the selected collectors with their kinds here, in the order of the definitions.
+    fn collectors(&self, run: &Run<'_>) -> Vec<(&'static str, Vec<(&'static Service, &'static Definition)>)> {
+        let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
+        for (service, definition) in run.cloud.definitions.iter() {
+            let Some(collector) = definition.collector() else { continue };
+            if definition.scope.get_ref() != self.level.scope
+                || definition.parent.is_some()
+                || !run.is_wanted(collector)
+            {
+                continue;
+            }
+            match collectors.iter_mut().find(|(known, _)| *known == collector) {
+                Some((_, kinds)) => kinds.push((service, definition)),
+                None => collectors.push((collector, vec![(service, definition)])),
+            }
+        }
+        collectors
+    }
+
+    async fn run(
+        &self,
+        run: &Run<'_>,
+        all: &[Location],
+        collector: &'static str,
+        kinds: Vec<(&'static Service, &'static Definition)>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        for (service, definition) in kinds {
+            if self.has_ended() {
+                let kind: &str = definition.kind.get_ref();
+                self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                run.unseen(self, all, service, definition, self.node);
+                continue;
+            }
+            KindCollection::new(run, self, all, service, definition)?.list(None).await?;
+        }
+        run.context.duration(&format!("plugin_{}_collect_{collector}", run.cloud.name), started.elapsed()).await
+    }
+
+    /// Returns the pages of a listing without parameters. It is made once, also if it fails after its retries.
+    ///
+    /// # Errors
+    /// The error of the call.
+    pub async fn shared(&self, run: &Run<'_>, service: &str, operation: &str) -> Result<Arc<Vec<Response>>, CallError> {
+        let cell = {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shared.entry((service.to_owned(), operation.to_owned())).or_default())
+        };
+        let responses = cell.get_or_init(|| async {
+            let mut pages = run.pages(Request::new(service, operation, &self.region));
+            let mut responses = Vec::new();
+            while let Some(page) = pages.next().await {
+                let response = page?;
+                if !pages.is_empty() {
+                    responses.push(response);
+                }
+                self.record_success(service, operation);
+            }
+            Ok(Arc::new(responses))
+        });
+        responses.await.clone()
+    }
+
+    /// Returns whether any call has succeeded here.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of reported failures.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Returns the first reported failure.
+    pub(super) fn first_failure(&self) -> Option<CallError> {
+        self.first_failure.get().cloned()
+    }
+
+    /// Returns whether the location has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
+    /// Returns whether a call may be made: not if the breaker of its operation is open.
+    #[must_use]
+    pub fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
+        self.breakers.allows(service, operation, collector)
+    }
+
+    /// Records a success of the location and the operation.
+    pub fn record_success(&self, service: &str, operation: &str) {
+        self.succeeded.store(true, Ordering::Relaxed);
+        self.breakers.record_success(service, operation);
+    }
+
+    /// Reports a failed call. Rejected credentials end the location, with this one gap. A location without any response
+    /// ends after a few failures, as each call waits for all its attempts.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn report_failure(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.first_failure.get_or_init(|| error.clone());
+        if error.rejects_credentials() && self.ended.set(error.clone()).is_err() {
+            return Ok(());
+        }
+        self.breakers.record_failure(error);
+        if error.kind == CallErrorKind::Unavailable && !self.succeeded.load(Ordering::Relaxed) {
+            let unresponsive = self.unresponsive.fetch_add(1, Ordering::Relaxed) + 1;
+            if unresponsive >= UNRESPONSIVE_CALLS {
+                // The first reason is kept.
+                let _ = self.ended.set(error.clone());
+            }
+        }
+        run.report_failure(&self.label, collector, error).await
+    }
+
+    /// Reports what was skipped: kinds after the end of the location, and calls after a breaker opened.
+    async fn report_skipped(&self, run: &Run<'_>) -> Result<(), Failure> {
+        for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
+            run.report_failure(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
+        }
+        let Some(ended) = self.ended.get() else { return Ok(()) };
+        let kinds = self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+        // A location that is not enabled rejects all calls and has no resources.
+        let is_not_enabled = ended.rejects_credentials() && !self.succeeded.load(Ordering::Relaxed);
+        if is_not_enabled || kinds.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the location was given up; skipped kinds: {kinds}");
+        run.report_failure(&self.label, LABEL, &skipped(&ended.service, &ended.operation, &self.region, message)).await
+    }
+}
+
+/// Returns the error that stands for calls that were not made.
+fn skipped(service: &str, operation: &str, region: &str, message: String) -> CallError {
+    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, message).of(service, operation, region)
+}

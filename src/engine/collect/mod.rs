@@ -1,0 +1,285 @@
+//! Collects one account by the definitions.
+//!
+//! The account's own calls come first and verify the credentials. Then all locations are collected concurrently. In each,
+//! a bounded number of collectors runs, and every page of a listing becomes nodes at once. A failed call skips its kind
+//! in its location and is reported as a gap.
+
+mod account;
+mod batch;
+mod build;
+mod details;
+mod kind;
+mod location;
+mod unseen;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use time::OffsetDateTime;
+use worker_proto::{Failure, FailureKind, Gap};
+
+use self::unseen::Unseen;
+pub use self::{
+    location::{Location, LocationSpec},
+    unseen::{UnknownParts, uncollected_kinds},
+};
+use super::{
+    api::{Api, Request, Response},
+    cloud::Cloud,
+    error::{CallError, call_failure},
+    pages::Pages,
+    slots::Slots,
+    tree::Tree,
+};
+use crate::{
+    collector_api::{BoxFuture, CollectContext, UnitGraph},
+    graph::{Kind, NodeId},
+};
+
+/// What is collected of an account, by the user's options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The names of the selected collectors; all if empty.
+    pub collect: Vec<String>,
+    /// The names of the excluded collectors.
+    pub exclude: Vec<String>,
+    /// Whether only some of the account's locations were selected.
+    pub has_some_locations: bool,
+    /// The locations that are collected at the same time, at least 1.
+    pub locations_at_once: usize,
+    /// Whether the core keeps what is not selected.
+    pub keep_uncollected: bool,
+}
+
+impl Selection {
+    /// Returns whether the collector with this name is selected.
+    #[must_use]
+    pub fn is_wanted(&self, name: &str) -> bool {
+        let is_selected = self.collect.is_empty() || self.collect.iter().any(|selected| selected == name);
+        is_selected && !self.is_excluded(name)
+    }
+
+    /// Returns whether this name is excluded.
+    #[must_use]
+    pub fn is_excluded(&self, name: &str) -> bool {
+        self.exclude.iter().any(|excluded| excluded == name)
+    }
+}
+
+/// The account to collect.
+pub trait Account: Send + Sync {
+    /// Returns the account's ID.
+    fn id(&self) -> &str;
+
+    /// Returns the item from which the account's node is made, with the calls of its definition.
+    fn item(&self) -> Tree<'static>;
+
+    /// Returns the location of the account's own calls.
+    fn own_location(&self) -> LocationSpec;
+
+    /// Returns the locations to collect, each after the one that contains it.
+    fn locations<'a>(&'a self, run: &'a Run<'a>, account: NodeId) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>>;
+}
+
+/// One account's collection.
+pub struct Run<'c> {
+    /// The cloud.
+    pub cloud: &'static Cloud,
+    /// The options.
+    pub selection: Selection,
+    /// The account's graph.
+    pub graph: UnitGraph,
+    /// The time to which all fallbacks refer.
+    pub now: OffsetDateTime,
+    /// What hooks keep for the account.
+    pub slots: Slots,
+    /// The interface of the unit.
+    pub context: &'c CollectContext,
+    account: &'c dyn Account,
+    api: Arc<dyn Api>,
+    /// `name (id)`, the account's name in metrics.
+    display: String,
+    /// The gaps reported so far: the same failure for a thousand users is one gap.
+    reported: Mutex<HashSet<GapKey>>,
+    unseen: Mutex<Unseen>,
+}
+
+/// The identity of a gap: location, service, operation and code. Two services may have an operation of the same name.
+type GapKey = [String; 4];
+
+impl<'c> Run<'c> {
+    /// Returns the collection of an account.
+    #[must_use]
+    pub fn new(
+        context: &'c CollectContext,
+        cloud: &'static Cloud,
+        account: &'c dyn Account,
+        api: Arc<dyn Api>,
+        selection: Selection,
+    ) -> Self {
+        Self {
+            cloud,
+            selection,
+            graph: UnitGraph::new(context.clone()),
+            now: OffsetDateTime::now_utc(),
+            slots: Slots::default(),
+            context,
+            account,
+            api,
+            display: account.id().to_owned(),
+            reported: Mutex::default(),
+            unseen: Mutex::default(),
+        }
+    }
+
+    /// Collects the account. All failures but these are gaps.
+    ///
+    /// # Errors
+    /// `Credentials` if the account's credentials are rejected at the start, `Unavailable` if its name or its locations
+    /// cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
+    pub async fn collect(mut self) -> Result<(), Failure> {
+        let account = self.send_account().await?;
+        let locations = self.locations(account).await?;
+        self.record_uncollected(account, &locations);
+        let parts = u32::try_from(locations.len()).unwrap_or(u32::MAX);
+        let (run, done, all) = (&self, &AtomicU32::new(0), &locations);
+        let futures = locations.iter().map(|location| -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async move {
+                location.collect(run, all).await?;
+                run.context.progress(done.fetch_add(1, Ordering::Relaxed) + 1, parts);
+                Ok(())
+            })
+        });
+        at_most(self.selection.locations_at_once, futures.collect()).await?;
+        self.check_any_success(&locations)?;
+        let unseen = self.send_unseen().await?;
+        let report = self.graph.finish(&unseen).await?;
+        let (cloud, account) = (self.cloud.title, self.account.id());
+        tracing::info!(account, edges = report.sent, "collected {cloud} account");
+        Ok(())
+    }
+
+    /// Returns the account's ID.
+    #[must_use]
+    pub fn account_id(&self) -> &str {
+        self.account.id()
+    }
+
+    /// Returns the API with the account's credentials.
+    #[must_use]
+    pub fn api(&self) -> &dyn Api {
+        &*self.api
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// The service's error, or the reason for its absence.
+    pub async fn call(&self, request: Request<'_>) -> Result<Response, CallError> {
+        self.api.call(request).await
+    }
+
+    /// Returns the pages of a call; nothing is sent before the first [`Pages::next`].
+    #[must_use]
+    pub fn pages(&self, request: Request<'_>) -> Pages<'_> {
+        Pages::new(&*self.api, request)
+    }
+
+    /// Returns the locations, with their nodes sent.
+    async fn locations(&self, account: NodeId) -> Result<Vec<Location>, Failure> {
+        let mut locations: Vec<Location> = Vec::new();
+        for spec in self.account.locations(self, account).await? {
+            let mut location = Location::new(self, spec, &locations)?;
+            location.send_node(self, account).await?;
+            locations.push(location);
+        }
+        Ok(locations)
+    }
+
+    /// # Errors
+    /// If no call for resources has succeeded: such an account was not collected.
+    fn check_any_success(&self, locations: &[Location]) -> Result<(), Failure> {
+        let failures: u32 = locations.iter().map(Location::failures).sum();
+        if failures == 0 || locations.iter().any(Location::has_succeeded) {
+            return Ok(());
+        }
+        let refusal = locations.iter().find_map(Location::first_failure);
+        let what = self.message("none of its calls succeeded");
+        Err(refusal.map_or_else(|| self.internal(&what), |error| call_failure(&what, &error)))
+    }
+
+    /// Returns a message about the account.
+    #[must_use]
+    pub fn message(&self, what: &str) -> String {
+        format!("{} account {}: {what}", self.cloud.title, self.account.id())
+    }
+
+    fn lock_unseen(&self) -> MutexGuard<'_, Unseen> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether the collector with this name is selected.
+    #[must_use]
+    pub fn is_wanted(&self, collector: &str) -> bool {
+        self.selection.is_wanted(collector)
+    }
+
+    /// Returns a kind.
+    ///
+    /// # Errors
+    /// `Internal` if the schema does not have it.
+    pub fn kind(&self, name: &str) -> Result<&'static Kind, Failure> {
+        self.cloud.schema.kind(name).ok_or_else(|| self.internal(format!("there is no kind {name}")))
+    }
+
+    /// Returns the failure of a bug.
+    #[must_use]
+    pub fn internal(&self, reason: impl std::fmt::Display) -> Failure {
+        Failure { kind: FailureKind::Internal, message: format!("{} collector: {reason}", self.cloud.title) }
+    }
+
+    /// Reports a failed call. Each failure is counted, but the same failure in the same region is one gap.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn report_failure(&self, label: &str, collector: &str, error: &CallError) -> Result<(), Failure> {
+        let labels = [("account", self.display.as_str()), ("region", label), ("collector", collector)];
+        let counter = format!("plugin_{}_unhandled_collector_exceptions", self.cloud.name);
+        self.context.count(&counter, &labels, 1).await?;
+        let key = [label, &error.service, &error.operation, &error.code].map(str::to_owned);
+        if !self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+            return Ok(());
+        }
+        let (cloud, account) = (self.cloud.title, self.account.id());
+        tracing::debug!(account, region = label, collector, %error, "skipped a part of an {cloud} account");
+        let gap = Gap {
+            account: account.to_owned(),
+            region: label.to_owned(),
+            service: error.service.to_string(),
+            operation: error.operation.to_string(),
+            code: error.code.to_string(),
+            message: error.message.to_string(),
+        };
+        self.context.gap(gap).await
+    }
+}
+
+/// Runs futures, at most `limit` at a time; the first failure ends all.
+pub(crate) async fn at_most(limit: usize, futures: Vec<BoxFuture<'_, Result<(), Failure>>>) -> Result<(), Failure> {
+    gather(limit, futures).await.map(drop)
+}
+
+/// Runs futures, at most `limit` at a time, and returns their results in order of completion; the first failure ends
+/// all.
+pub(crate) async fn gather<T>(
+    limit: usize,
+    futures: Vec<BoxFuture<'_, Result<T, Failure>>>,
+) -> Result<Vec<T>, Failure> {
+    stream::iter(futures).buffer_unordered(limit.max(1)).try_collect().await
+}

@@ -1,0 +1,240 @@
+//! The parts of an account that its collection could not see: kinds with incomplete lists, and properties and edges
+//! with failed calls.
+//!
+//! An upload replaces the account in the core, so that the core deletes whatever is not sent. These records name what
+//! it must keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use worker_proto::{Failure, Missing, MissingEdge, Why};
+
+use super::{
+    super::{
+        cloud::Cloud,
+        definition::{Definition, Service, Source, SourceTable},
+        eval::Item,
+    },
+    Location, Run, Selection,
+};
+use crate::graph::NodeId;
+
+/// The most nodes in one message, which must fit into a batch.
+const NODES: usize = 8192;
+
+/// The records so far.
+#[derive(Default)]
+pub(super) struct Unseen {
+    /// By parent node and kind.
+    kinds: BTreeMap<([u8; 16], &'static str), UnseenListing>,
+    parts: BTreeMap<UnknownParts, Vec<[u8; 16]>>,
+}
+
+/// The scope of references to a kind, its descendants, and why it is missing.
+type UnseenListing = (String, Vec<&'static str>, Why);
+
+/// The unknown parts of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnknownParts {
+    properties: Vec<String>,
+    edges: Vec<MissingEdge>,
+}
+
+impl UnknownParts {
+    /// Returns unknown properties.
+    pub(crate) fn properties(names: &[&str]) -> Self {
+        Self { properties: names.iter().map(|name| (*name).to_owned()).collect(), edges: Vec::new() }
+    }
+
+    /// Adds the name, if it is unknown.
+    pub(crate) fn add_name(&mut self, definition: &Definition, item: &Item<'_>) {
+        let name = definition.name.as_ref().map(|name| name.get_ref());
+        if name.is_some_and(|name| is_affected(item, name) && item.text(name).is_none()) {
+            self.properties.push("name".to_owned());
+        }
+    }
+
+    /// Returns the parts that a node lacks because calls for its item failed.
+    pub(crate) fn of(definition: &Definition, item: &Item<'_>) -> Self {
+        let mut parts = Self::default();
+        if item.failed.is_empty() {
+            return parts;
+        }
+        let sources = definition.properties.iter().map(|(field, source)| (field.get_ref().as_str(), source.get_ref()));
+        let tags = definition.tags.iter().map(|source| ("tags", source.get_ref()));
+        let unknown = sources.chain(tags).filter(|(_, source)| is_affected(item, source) && item.is_unset(source));
+        parts.properties = unknown.map(|(field, _)| field.to_owned()).collect();
+        for (outgoing, references) in [(false, &definition.predecessors), (true, &definition.successors)] {
+            let lost = references.iter().filter(|reference| is_affected(item, reference.value.get_ref()));
+            parts.edges.extend(lost.map(|lost| MissingEdge { outgoing, kind: lost.kind.get_ref().clone() }));
+        }
+        parts
+    }
+}
+
+/// Returns whether a source depends on a failed call of the item.
+pub(crate) fn is_affected(item: &Item<'_>, source: &Source) -> bool {
+    roots(&source.0).any(|root| item.failed.contains(&root))
+}
+
+fn roots(rule: &SourceTable) -> impl Iterator<Item = &str> {
+    let paths = rule.path.iter().chain(rule.first.iter().flatten()).chain(rule.all.iter().flatten());
+    let filled = rule.template.iter().flat_map(|template| template.paths());
+    let conditions = rule.condition.iter().chain(&rule.when).map(|condition| &condition.path);
+    paths.chain(filled).chain(conditions).filter_map(|path| path.root.as_deref())
+}
+
+impl Unseen {
+    /// Returns the incomplete kinds, which stay in the core.
+    pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
+        let kinds = self.kinds.iter().filter(|(_, (_, _, why))| *why != Why::LeftOut);
+        kinds.flat_map(|((_, kind), (_, with, _))| with.iter().copied().chain([*kind])).collect()
+    }
+
+    fn messages(&self) -> Vec<Missing> {
+        let kinds = self.kinds.iter().map(|((below, kind), (scope, with, why))| {
+            let with = with.iter().map(|kind| (*kind).to_owned()).collect();
+            let (kind, why) = ((*kind).to_owned(), *why);
+            Missing::Kind { below: *below, scope: scope.clone(), kind, with, why }
+        });
+        let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
+        let parts = nodes.map(|(parts, nodes)| {
+            let UnknownParts { properties, edges } = parts.clone();
+            Missing::Parts { nodes: nodes.to_vec(), properties, edges }
+        });
+        kinds.chain(parts).collect()
+    }
+}
+
+impl Run<'_> {
+    /// Records that a kind was not listed completely below a node, and so neither were its descendants and the nodes of
+    /// its hooks. The items of a list of several locations are below those.
+    pub(super) fn unseen(
+        &self,
+        location: &Location,
+        all: &[Location],
+        service: &'static Service,
+        kind: &'static Definition,
+        below: NodeId,
+    ) {
+        let with = descendants(service, kind);
+        for place in places(kind, location, all) {
+            let below = if std::ptr::eq(place, location) { below } else { place.node };
+            self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below);
+        }
+        for made in self.cloud.kinds_of_hooks(kind) {
+            self.unseen_kind(location, made, Vec::new(), location.node);
+        }
+    }
+
+    fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
+        let scope = location.label.clone();
+        self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
+    }
+
+    /// Records the kinds and locations that the user's options exclude.
+    pub(super) fn record_uncollected(&self, account: NodeId, locations: &[Location]) {
+        let why = if self.selection.keep_uncollected { Why::Kept } else { Why::LeftOut };
+        let mut unseen = self.lock_unseen();
+        for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
+            for location in locations.iter().filter(|location| location.scope() == scope) {
+                unseen.kinds.entry((location.node.0, kind)).or_insert((location.label.clone(), with.clone(), why));
+            }
+        }
+        drop(unseen);
+        if self.selection.has_some_locations {
+            self.unseen_locations(account, why);
+        }
+    }
+
+    /// Records that an account may have more locations than the collected ones.
+    pub fn unseen_locations(&self, account: NodeId, why: Why) {
+        for location in self.cloud.levels.iter().filter_map(|level| level.node) {
+            let others = self.cloud.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != location.kind).collect();
+            self.lock_unseen().kinds.insert((account.0, location.kind), (String::new(), others, why));
+        }
+    }
+
+    /// Records the unknown parts of a node that was sent.
+    pub(crate) fn unseen_parts(&self, node: NodeId, parts: UnknownParts) {
+        if parts != UnknownParts::default() {
+            self.lock_unseen().parts.entry(parts).or_default().push(node.0);
+        }
+    }
+
+    /// Sends the records to the supervisor, and returns the incomplete kinds.
+    pub(super) async fn send_unseen(&self) -> Result<BTreeSet<&'static str>, Failure> {
+        let (kinds, messages) = {
+            let unseen = self.lock_unseen();
+            (unseen.kinds(), unseen.messages())
+        };
+        for message in messages {
+            self.context.missing(vec![message]).await?;
+        }
+        Ok(kinds)
+    }
+}
+
+/// A kind that the user's options exclude, with its descendants.
+struct Unwanted {
+    /// The level of its nodes.
+    scope: &'static str,
+    kind: &'static str,
+    with: Vec<&'static str>,
+}
+
+/// Returns the kinds that the user's options exclude.
+fn unwanted(cloud: &'static Cloud, selection: &Selection) -> Vec<Unwanted> {
+    let mut unwanted = Vec::new();
+    for (service, definition) in cloud.definitions.iter() {
+        let is_wanted = definition.collector().is_none_or(|collector| selection.is_wanted(collector));
+        if is_wanted || definition.parent.is_some() {
+            continue;
+        }
+        let listed = definition.scope.get_ref().as_str();
+        let scopes = definition.location.iter().map(|location| location.scope.get_ref().as_str()).chain([listed]);
+        unwanted.extend(scopes.map(|scope| Unwanted {
+            scope,
+            kind: definition.kind.get_ref(),
+            with: descendants(service, definition),
+        }));
+        let made = cloud.kinds_of_hooks(definition);
+        unwanted.extend(made.map(|kind| Unwanted { scope: listed, kind, with: Vec::new() }));
+    }
+    unwanted
+}
+
+/// Returns the kinds that these options exclude from each account.
+#[must_use]
+pub fn uncollected_kinds(cloud: &'static Cloud, selection: &Selection) -> BTreeSet<String> {
+    let kinds =
+        unwanted(cloud, selection).into_iter().flat_map(|unwanted| unwanted.with.into_iter().chain([unwanted.kind]));
+    kinds.map(str::to_owned).collect()
+}
+
+/// Returns the locations whose nodes a listing in a location has: those of the items' level inside it, and itself.
+fn places<'l>(kind: &Definition, location: &'l Location, all: &'l [Location]) -> Vec<&'l Location> {
+    let scope = kind.location.as_ref().map(|of_items| of_items.scope.get_ref().as_str());
+    let others = all.iter().filter(|place| Some(place.scope()) == scope && !std::ptr::eq(*place, location));
+    others.chain([location]).collect()
+}
+
+/// Returns the descendants of a kind.
+fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'static str> {
+    let mut found = vec![kind.kind.get_ref().as_str()];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        let below =
+            service.kinds.iter().filter(|kind| kind.parent.as_ref().is_some_and(|below| below.get_ref() == parent));
+        found.extend(below.map(|kind| kind.kind.get_ref().as_str()));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+impl Cloud {
+    /// Iterates over the kinds of the nodes that the hooks of a definition send below the location.
+    fn kinds_of_hooks<'a>(&'a self, kind: &'a Definition) -> impl Iterator<Item = &'static str> + use<'a> {
+        let hooks = kind.hooks.iter().filter_map(|used| self.hook(used.hook.get_ref()));
+        hooks.flat_map(|hook| hook.kinds().iter().copied())
+    }
+}

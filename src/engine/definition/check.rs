@@ -1,0 +1,147 @@
+//! Mistakes of a definition file that need no model of the API: kinds, fields, levels, hooks and parents that do not
+//! exist. What the API accepts and returns is checked by the cloud.
+
+use toml::Spanned;
+
+use super::{ANYWHERE, Condition, Definition, Service};
+use crate::{
+    engine::cloud::{Cloud, LevelNode},
+    graph::Kind,
+};
+
+/// A mistake in a definition file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The position in the text, in bytes.
+    pub at: usize,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The checks of one file.
+struct Check<'c> {
+    cloud: &'c Cloud,
+    service: &'c Service,
+    mistakes: Vec<Mistake>,
+}
+
+/// Returns the mistakes of a file.
+pub(crate) fn check(cloud: &Cloud, service: &Service) -> Vec<Mistake> {
+    let mut check = Check { cloud, service, mistakes: Vec::new() };
+    for definition in &service.kinds {
+        check.definition(definition);
+    }
+    check.mistakes
+}
+
+impl Check<'_> {
+    fn add(&mut self, at: &Spanned<String>, what: String) {
+        self.mistakes.push(Mistake { at: at.span().start, what });
+    }
+
+    fn definition(&mut self, definition: &Definition) {
+        let name = definition.kind.get_ref();
+        let Some(kind) = self.cloud.schema.kind(name) else {
+            return self.add(&definition.kind, format!("there is no kind {name}"));
+        };
+        self.scope(&definition.scope);
+        if let Some(location) = &definition.location {
+            self.scope(&location.scope);
+        }
+        self.parent(definition);
+        self.hooks(definition);
+        self.properties(definition, kind);
+        self.references(definition);
+        self.conditions(definition, kind);
+        if definition.tagging && (self.service.tag.is_none() || self.service.untag.is_none()) {
+            self.add(&definition.kind, "tagging needs tag and untag of the service".to_owned());
+        }
+        if definition.details.is_some() && self.service.details.is_none() {
+            self.add(&definition.kind, "the file has no details".to_owned());
+        }
+    }
+
+    fn scope(&mut self, scope: &Spanned<String>) {
+        if self.cloud.level(scope.get_ref()).is_none() {
+            let known: Vec<_> = self.cloud.levels.iter().map(|level| level.scope).collect();
+            self.add(scope, format!("there is no scope {}; there are {}", scope.get_ref(), known.join(", ")));
+        }
+    }
+
+    fn parent(&mut self, definition: &Definition) {
+        let Some(parent) = &definition.parent else { return };
+        if !self.service.kinds.iter().any(|known| known.kind.get_ref() == parent.get_ref()) {
+            self.add(parent, format!("{} is not in this file", parent.get_ref()));
+        }
+    }
+
+    fn hooks(&mut self, definition: &Definition) {
+        for name in definition.hooks.iter().map(|used| &used.hook) {
+            if self.cloud.hook(name.get_ref()).is_none() {
+                self.add(name, format!("there is no hook {}", name.get_ref()));
+            }
+        }
+        for (named, is_known) in self.cloud.change_hooks.used(definition) {
+            if !is_known {
+                self.add(named, format!("there is no hook {}", named.get_ref()));
+            }
+        }
+    }
+
+    fn properties(&mut self, definition: &Definition, kind: &Kind) {
+        for (field, source) in &definition.properties {
+            let name = field.get_ref().as_str();
+            if kind.position(name).is_none() || matches!(name, "id" | "name" | "tags") {
+                self.add(field, format!("{} has no field {name}", kind.fqn));
+            }
+            let status = source.get_ref().0.status.as_deref();
+            if let Some(map) = status.filter(|map| !kind.status_maps.contains_key(map)) {
+                let what = format!("{} has no status map {map}", kind.fqn);
+                self.mistakes.push(Mistake { at: source.span().start, what });
+            }
+        }
+        if let Some(identity) = &definition.identity
+            && kind.position(identity.field.get_ref()).is_none()
+        {
+            self.add(&identity.field, format!("{} has no field {}", kind.fqn, identity.field.get_ref()));
+        }
+    }
+
+    fn references(&mut self, definition: &Definition) {
+        for reference in definition.references() {
+            let name = reference.kind.get_ref();
+            match self.cloud.schema.kind(name) {
+                None => self.add(&reference.kind, format!("there is no kind {name}")),
+                Some(kind) if kind.position(reference.attribute.get_ref()).is_none() => {
+                    self.add(&reference.attribute, format!("{name} has no field {}", reference.attribute.get_ref()));
+                }
+                Some(_) => {}
+            }
+            if let Some(scope) = reference.scope.as_ref().filter(|scope| scope.get_ref() != ANYWHERE) {
+                self.scope(scope);
+            }
+        }
+    }
+
+    /// Checks conditions about the node, whose paths start at the fields of the kind.
+    fn conditions(&mut self, definition: &Definition, kind: &Kind) {
+        let states = definition.undeletable.iter().filter(|state| state.call.is_none()).map(|state| &state.when);
+        for condition in states.chain(&definition.deleted_when) {
+            let Condition { path, .. } = condition.get_ref();
+            let field = path.first_member().filter(|_| path.root.is_none());
+            if let Some(field) = field.filter(|field| kind.position(field).is_none()) {
+                let what = format!("{} has no field {field}", kind.fqn);
+                self.mistakes.push(Mistake { at: condition.span().start, what });
+            }
+        }
+    }
+}
+
+impl Cloud {
+    /// Returns the levels whose kinds of nodes do not exist, as mistakes of the cloud itself.
+    #[must_use]
+    pub fn unknown_levels(&self) -> Vec<&'static str> {
+        let nodes = self.levels.iter().filter_map(|level| level.node).map(|LevelNode { kind, .. }| kind);
+        nodes.chain([self.account]).filter(|kind| self.schema.kind(kind).is_none()).collect()
+    }
+}

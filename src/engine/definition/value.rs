@@ -1,0 +1,110 @@
+//! Sources of values and conditions in definitions.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::Template;
+use crate::engine::Path;
+
+/// The source of a field's value: a path as a string, or a [`SourceTable`].
+#[derive(Clone, Debug)]
+pub struct Source(pub SourceTable);
+
+/// The table form of a source. Exactly one of `path`, `first`, `all`, `template`, `value` and `condition` is given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceTable {
+    /// A path; one with `[]` gives a list.
+    pub path: Option<Path>,
+    /// Several paths; the first that leads to a value counts.
+    pub first: Option<Vec<Path>>,
+    /// Several paths whose values form one list.
+    pub all: Option<Vec<Path>>,
+    /// A string with paths in braces; absent if one of the paths leads to nothing.
+    pub template: Option<Template>,
+    /// A constant.
+    pub value: Option<Constant>,
+    /// A condition; the value says whether it holds.
+    pub condition: Option<Condition>,
+    /// The path from each element of `path` to its value. `default` replaces absent ones, so that the list keeps its
+    /// length.
+    pub element: Option<Path>,
+    /// The members that hold key and value of the structures that `path` leads to; they form a map.
+    pub map: Option<(String, String)>,
+    /// The kind's status map that translates the value.
+    pub status: Option<String>,
+    /// The condition without which the value is absent.
+    pub when: Option<Condition>,
+    /// The constant that replaces an absent value.
+    pub default: Option<Constant>,
+}
+
+/// A constant.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Constant {
+    /// A boolean.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// A string.
+    Text(String),
+}
+
+/// A condition. All of its parts must hold; an absent value satisfies only `present = false`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// The path to the value; if it leads to several, one of them must satisfy the condition.
+    pub path: Path,
+    /// The accepted values; all if empty.
+    #[serde(default)]
+    pub one_of: Vec<Constant>,
+    /// A substring of the value.
+    pub contains: Option<String>,
+    /// Whether the value must be present or absent.
+    pub present: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // An untagged enum would lose line numbers and reasons.
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path, or a table with path, first, all, template, value or condition")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Source, E> {
+        let path = Path::try_from(text.to_owned()).map_err(E::custom)?;
+        Ok(Source(SourceTable { path: Some(path), ..SourceTable::default() }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
+        let table = SourceTable::deserialize(MapAccessDeserializer::new(map))?;
+        let paths = [table.path.is_some(), table.first.is_some(), table.all.is_some()];
+        let others = [table.template.is_some(), table.value.is_some(), table.condition.is_some()];
+        if paths.iter().chain(&others).filter(|given| **given).count() != 1 {
+            return Err(serde::de::Error::custom(
+                "exactly one of path, first, all, template, value and condition must be given",
+            ));
+        }
+        if (table.element.is_some() || table.map.is_some()) && table.path.is_none() {
+            return Err(serde::de::Error::custom("element and map need path"));
+        }
+        Ok(Source(table))
+    }
+}
