@@ -8,6 +8,8 @@
 mod attempt_event;
 mod attempts;
 mod cancellation;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
