@@ -3,6 +3,7 @@
 //!
 //! Invariant: the sources follow the house rules.
 
+mod conventions;
 mod documents;
 mod rooms;
 mod select;
@@ -139,24 +140,6 @@ fn the_serializer_is_named_in_one_file() {
         &words(Source::code, &["bincode"]),
         &[("worker-proto/src/codec.rs", "the one file")],
     );
-}
-
-#[test]
-fn no_file_knows_where_it_was_written() {
-    let places = ["/ho_me/", "/ro_ot/", "/tmp/w_t-", "/wo_rk/", "/Us_ers/"];
-    let hosts = ["crat_es.io", "pyp_i.org", "npm_js.", "pythonh_osted", "deb.deb_ian"];
-    let needles: Vec<String> = places.iter().chain(&hosts).map(|text| text.replace('_', "")).collect();
-    let mut faults = Vec::new();
-    for file in files() {
-        // A path of ckcore's interface.
-        let text = file.text.replace("/work/queue", "");
-        for (number, line) in (1..).zip(text.lines()) {
-            if let Some(needle) = needles.iter().find(|needle| line.contains(needle.as_str())) {
-                faults.push((file.path.clone(), format!("{}:{number}: {needle}", file.path)));
-            }
-        }
-    }
-    hold("no paths of a developer's machine and no registry's host", &faults, &[]);
 }
 
 /// See `docs/adr/0011-no-cpu-jitter-entropy.md`.
