@@ -8,4 +8,5 @@ pub mod daemon;
 pub mod poll;
 pub mod program;
 pub mod proxy;
+pub mod puppet;
 pub mod tls;

@@ -6,80 +6,31 @@ mod floods;
 mod stops;
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use ckworker::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    collector_api::{BoxFuture, Broker},
     delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
-    process::{Program, reaper},
     report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
-    settings::{OptionSpec, Settings},
     supervisor::{
         self, Ended, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
-        worker_session::{Limits, SessionCollector, Timeouts},
+        worker_session::{Limits, Timeouts},
     },
     telemetry::Metrics,
 };
 use futures_util::{Stream, stream};
 use tokio::sync::watch;
-use worker_proto::{Credentials, Failure, FailureKind, Plan, Unit};
+use worker_proto::{Credentials, Failure, Unit};
+
+use crate::support::puppet;
 
 /// Longer than any test takes, so that a hang is a failure and not a timeout of the runner.
 const HANG: Duration = Duration::from_secs(60);
-
-/// Plans one unit for each behaviour in its settings.
-struct Fake;
-
-impl Collector for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn options(&self) -> &'static [OptionSpec] {
-        &[]
-    }
-
-    fn check(&self, _: &Settings) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn concurrency(&self, _: &Settings) -> Concurrency {
-        Concurrency { fork: true, pool: 8 }
-    }
-
-    fn broker(&self, _: &Settings) -> Option<Arc<dyn Broker>> {
-        None
-    }
-
-    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
-        Box::pin(async {
-            let units = context.settings().list("behaviours").iter().map(|behaviour| Unit {
-                id: "a".into(),
-                label: behaviour.clone(),
-                kind: "fake_account".into(),
-                parts: 0,
-                payload: behaviour.clone(),
-            });
-            Ok(Plan { units: units.collect(), gaps: Vec::new(), is_whole: true })
-        })
-    }
-
-    fn collect<'a>(&'a self, _: &'a CollectContext, _: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
-        let failure = Failure { kind: FailureKind::Internal, message: "the puppet collects".into() };
-        Box::pin(async { Err(failure) })
-    }
-}
-
-fn find(name: &str) -> Option<&'static dyn Collector> {
-    (name == "fake").then_some(&Fake)
-}
 
 /// Keeps what was to be delivered.
 #[derive(Default)]
@@ -115,8 +66,8 @@ struct Play {
 
 impl Play {
     fn new(behaviours: &[&str]) -> Self {
-        let units = Concurrency { fork: true, pool: 8 };
-        let mut policy = Policy::new(vec![CollectorPolicy { name: "fake", process: false, units }], 5, HANG);
+        let collector = CollectorPolicy { name: "fake", process: false, units: puppet::UNITS };
+        let mut policy = Policy::new(vec![collector], 5, HANG);
         policy.attempts = 1;
         policy.grace = Duration::from_secs(1);
         Self {
@@ -135,35 +86,27 @@ impl Play {
     }
 
     async fn run(&self, signals: impl Stream<Item = i32> + Unpin) -> Ended {
-        reaper::adopt_orphans();
-        let mut settings = Settings::default();
-        settings.set("behaviours", ckworker::settings::Setting::List(self.behaviours.clone()));
         let sink = self.other_delivery.clone().unwrap_or_else(|| Arc::clone(&self.delivery) as Arc<dyn Sink>);
         let begun = self.begun.clone();
         let setup = Setup {
-            policy: self.policy.clone(),
-            collectors: BTreeMap::from([("fake", SessionCollector { settings, broker: self.broker.clone() })]),
-            program: Program { path: puppet(), args: Vec::new() },
             memory_limit: self.memory_limit,
             spool: self.spool.clone(),
             timeouts: self.timeouts,
             limits: self.limits,
-            find,
-            level: worker_proto::Level::Info,
             sink,
             metrics: Arc::clone(&self.metrics),
-            has_summary: false,
             on_progress: Box::new(move |event| {
                 if matches!(event, ProgressEvent::UnitStarted { .. }) {
                     begun.send_modify(|begun| *begun += 1);
                 }
             }),
+            ..puppet::setup(self.policy.clone(), &self.behaviours, self.broker.clone())
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());
         let (core, _core) = watch::channel(CoreStatus::default());
         let run = supervisor::run(setup, Source::Once, signals, StatusSenders { status, core });
         let ended = tokio::time::timeout(HANG, run).await.expect("the run must end by itself");
-        assert_eq!(children(), Vec::<String>::new(), "nothing may be left in the process table");
+        puppet::assert_none_left();
         ended
     }
 
@@ -195,22 +138,6 @@ fn reason(unit: &UnitReport) -> (String, String) {
         Outcome::Failed { reason, detail } => (reason.clone(), detail.clone()),
         Outcome::Complete => panic!("{unit:?} should have failed"),
     }
-}
-
-/// The test program that stands for a worker.
-fn puppet() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_ckworker")).parent().unwrap().join("examples/puppet")
-}
-
-/// The command lines of all children of this process, zombies too.
-fn children() -> Vec<String> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    let pids: Vec<String> =
-        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    pids.iter()
-        .map(|pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()))
-        .collect()
 }
 
 #[tokio::test]
