@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    aws::LocalAws,
+    aws::{ACCOUNTS, LocalAws},
     compare,
     poll::poll,
     program::{self, Output, Running},
@@ -77,9 +77,6 @@ fn runs() -> usize {
 }
 
 const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
-
-/// The members of the organization, the management account first.
-const ACCOUNTS: [&str; 4] = ["123456789012", "812205225875", "949187844527", "223033715152"];
 
 /// The arguments for a whole organization.
 fn organization(output: &Path) -> Vec<&str> {

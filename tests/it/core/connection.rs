@@ -2,84 +2,18 @@
 
 use std::time::Duration;
 
-use ckworker::ckcore::{Action, ActionKind, Answer, Core, CoreConfig, CoreEvent, Psk, Timing, connect};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use ckworker::ckcore::{ActionKind, Answer, CoreConfig, CoreEvent, Psk};
+use tokio::time::{Instant, timeout};
 
-use crate::{
-    core::upload::{cloud, deliver},
-    support::{
-        core::{HANG_GUARD, TestCore},
-        daemon::SUBSCRIBER,
-    },
+use crate::support::{
+    client::{Client, config},
+    core::{HANG_GUARD, TestCore},
+    daemon::SUBSCRIBER,
+    graph::{cloud, deliver},
 };
 
 const REGISTER: &str = "POST /subscriber/worker-collect_cleanup/";
 const HANDLE: &str = "GET /subscriber/worker-collect_cleanup/handle";
-
-/// A client of the test core, and what it said.
-pub struct Client {
-    /// The connection.
-    pub core: Core,
-    events: mpsc::Receiver<CoreEvent>,
-}
-
-impl Client {
-    fn new(server: &TestCore) -> Self {
-        Self::with(config(server), 16)
-    }
-
-    /// A client whose queue of events has so much room.
-    pub fn with(config: CoreConfig, queue: usize) -> Self {
-        let (sender, events) = mpsc::channel(queue);
-        Self { core: connect(config, sender).unwrap(), events }
-    }
-
-    async fn event(&mut self) -> CoreEvent {
-        timeout(HANG_GUARD, self.events.recv()).await.expect("an event").unwrap()
-    }
-
-    /// The next action.
-    pub async fn action(&mut self) -> Action {
-        loop {
-            if let CoreEvent::Action(action) = self.event().await {
-                return action;
-            }
-        }
-    }
-
-    /// Why the connection was lost or not made.
-    pub async fn disconnected(&mut self) -> String {
-        loop {
-            if let CoreEvent::Disconnected { reason } = self.event().await {
-                return reason;
-            }
-        }
-    }
-
-    /// Answers an action.
-    pub async fn done(&self, action: &Action) {
-        self.core.answer(&action.key, Answer::Done);
-    }
-
-    /// Ends the connection in order.
-    pub async fn close(self) {
-        self.core.close(Instant::now() + HANG_GUARD).await;
-    }
-}
-
-/// A configuration for the test core, with short waits.
-pub fn config(server: &TestCore) -> CoreConfig {
-    let mut config = CoreConfig::new(&server.uri(), &server.ws_uri()).unwrap();
-    config.timing = Timing {
-        backoff_first: Duration::from_millis(5),
-        backoff_limit: Duration::from_millis(50),
-        ..Timing::default()
-    };
-    config
-}
 
 fn done() -> (String, String, String) {
     ("collect".into(), "action_done".into(), String::new())

@@ -14,13 +14,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{
-    core::connection::Client,
-    support::{
-        core::TestCore,
-        daemon::{Daemon, SUBSCRIBER},
-        program,
-    },
+use crate::support::{
+    client::Client,
+    core::TestCore,
+    daemon::{Daemon, SUBSCRIBER},
+    program,
 };
 
 /// A server that answers each request with a text, by its first line; `None` is silence.

@@ -11,14 +11,12 @@ use rustls::{
 };
 use tokio::time::timeout;
 
-use crate::{
-    core::connection::{Client, config},
-    core::upload::{cloud, deliver},
-    support::{
-        core::{HANG_GUARD, TestCore},
-        daemon::SUBSCRIBER,
-        tls::{TlsFront, certificate},
-    },
+use crate::support::{
+    client::{Client, config},
+    core::{HANG_GUARD, TestCore},
+    daemon::SUBSCRIBER,
+    graph::{cloud, deliver},
+    tls::{TlsFront, certificate},
 };
 
 /// The configuration for a core behind TLS.
