@@ -85,7 +85,7 @@ async fn busy(aws: &LocalAws, core: &TestCore) -> Daemon {
 }
 
 #[tokio::test]
-async fn what_is_measured_is_documented_and_what_is_documented_is_measured() {
+async fn metrics_and_their_documentation_agree() {
     let aws = LocalAws::start(MEMBERS, &["us-east-1"]);
     let core = TestCore::start(None).await;
     let daemon = busy(&aws, &core).await;

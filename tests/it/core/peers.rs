@@ -228,7 +228,7 @@ fn limited(files: usize, arguments: &str) -> program::Output {
 }
 
 #[test]
-fn limit_of_open_files_is_told_with_what_it_allows() {
+fn limit_of_open_files_is_reported_with_what_it_allows() {
     for files in [10, 30] {
         let output = limited(files, &format!("{TO_STDOUT} --fork"));
         assert_eq!(output.code, 1, "{}", output.stderr);

@@ -56,7 +56,7 @@ async fn there_is_no_queue_until_tasks_are_wanted() {
 }
 
 #[tokio::test]
-async fn a_burst_of_eight_tasks_is_done_without_a_second_delivery() {
+async fn burst_of_tasks_is_done_without_second_delivery() {
     let server = TestCore::start(None).await;
     let mut client = taking(&server).await;
     assert!(server.all_requests().contains(&"GET /work/queue?task=tag&cloud=example".to_owned()));
@@ -110,7 +110,7 @@ async fn many_more_tasks_than_connections_are_each_done_once() {
 }
 
 #[tokio::test]
-async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
+async fn redelivered_task_is_answered_and_not_repeated() {
     let server = TestCore::start(None).await;
     let mut client = taking(&server).await;
     add(&server, "a");
@@ -125,7 +125,7 @@ async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
 }
 
 #[tokio::test]
-async fn a_core_that_restarts_gets_its_results() {
+async fn restarted_core_gets_its_results() {
     let mut server = TestCore::start(None).await;
     let mut client = taking(&server).await;
     add(&server, "a");
@@ -140,7 +140,7 @@ async fn a_core_that_restarts_gets_its_results() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_tasks_in_work_until_the_deadline() {
+async fn closing_waits_for_open_tasks_until_the_deadline() {
     let server = TestCore::start(None).await;
     let mut client = taking(&server).await;
     add(&server, "a");

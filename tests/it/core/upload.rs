@@ -21,7 +21,7 @@ async fn server_and_api() -> (TestCore, CoreApi) {
 }
 
 #[tokio::test]
-async fn a_graph_is_delivered_and_replaced() {
+async fn graph_is_delivered_and_replaced() {
     let (server, api) = server_and_api().await;
     let report = deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
     assert_eq!((report.nodes_created, report.nodes_updated, report.edges_created), (5, 1, 5));
@@ -35,7 +35,7 @@ async fn a_graph_is_delivered_and_replaced() {
 }
 
 #[tokio::test]
-async fn refusals_that_may_pass_are_tried_again() {
+async fn transient_refusals_are_retried() {
     let (server, api) = server_and_api().await;
     let conflict = "Error: ImportAborted\nMessage: ConflictingChangeInProgress('Conflicting change in progress: c!')";
     server.refuse("POST /graph/ck/merge", 1, 400, conflict);
@@ -46,7 +46,7 @@ async fn refusals_that_may_pass_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_core_that_is_busy_or_forgot_the_key_gets_the_graph_later() {
+async fn busy_core_or_one_without_key_gets_the_graph_later() {
     let (server, api) = server_and_api().await;
     for begin in ["POST /graph/ck", "PATCH /model", "POST /graph/ck/merge"] {
         server.refuse(begin, 1, 429, "Too many requests");
@@ -73,7 +73,7 @@ async fn other_refusals_are_final_and_carry_the_words_of_the_core() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_merges_nothing() {
+async fn truncated_body_merges_nothing() {
     let (server, api) = server_and_api().await;
     let mut body = cloud(&["a1"]);
     body.fail_after = Some(3);
@@ -100,7 +100,7 @@ async fn upload_ends_at_its_deadline_or_when_dropped() {
 }
 
 #[tokio::test]
-async fn a_large_body_arrives_whole() {
+async fn large_body_arrives_whole() {
     let (server, api) = server_and_api().await;
     let names: Vec<_> = (0..3000).map(|index| format!("account-{index}-{}", "x".repeat(200))).collect();
     let body = cloud(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -111,7 +111,7 @@ async fn a_large_body_arrives_whole() {
 
 /// Invariant: the core keeps an account that failed.
 #[tokio::test]
-async fn a_failed_account_is_carried_over() {
+async fn failed_account_is_carried_over() {
     let (server, api) = server_and_api().await;
     assert!(api.account_subgraph("test_account", "a2").await.unwrap().nodes.is_empty(), "no graph yet");
     deliver(&api, cloud(&["a1", "a2"])).await.unwrap();

@@ -63,39 +63,39 @@ async fn play(behaviour: &str) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn what_a_worker_does_well_is_done() {
+async fn operation_of_working_worker_succeeds() {
     let (cleaned, log) = play("well").await;
     assert!(cleaned && log.contains("Successfully cleaned up"), "{log}");
 }
 
 #[tokio::test]
-async fn a_refusal_is_in_the_event_log_and_is_not_tried_again() {
+async fn denial_is_in_event_log_and_not_retried() {
     let (cleaned, log) = play("deny").await;
     assert!(!cleaned && log.contains("role denied"), "{log}");
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_once_is_followed_by_another() {
+async fn worker_that_dies_once_is_replaced() {
     let marker = tempfile::tempdir().unwrap();
     let (cleaned, log) = play(&format!("die-once:{}/died", marker.path().display())).await;
     assert!(cleaned, "{log}");
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_again_and_again_fails_the_operation() {
+async fn worker_that_always_dies_fails_the_operation() {
     let (cleaned, log) = play("die").await;
     assert!(!cleaned && log.contains("SIGKILL"), "{log}");
 }
 
 #[tokio::test]
-async fn a_worker_that_says_nothing_is_ended() {
+async fn silent_worker_is_ended() {
     let (cleaned, log) = play("hang").await;
     assert!(!cleaned && log.contains("worker sent no frame in time"), "{log}");
 }
 
 /// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
-async fn what_is_not_the_protocol_ends_the_worker() {
+async fn protocol_violation_ends_the_worker() {
     let violation = "worker violated the protocol";
     for (behaviour, message) in [
         ("garbage", violation),

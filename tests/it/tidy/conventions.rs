@@ -159,3 +159,70 @@ fn planted_second_style_of_tests_is_found() {
         assert_eq!(planted(path, text), expected, "{path}:\n{text}");
     }
 }
+
+/// Characters of a test's name.
+const TEST_NAME: usize = 60;
+
+/// Words that no name of a test begins with: a name begins with its subject.
+const NO_SUBJECTS: &[&str] = &[
+    "a",
+    "an",
+    "everything",
+    "it",
+    "its",
+    "nobody",
+    "nothing",
+    "others",
+    "that",
+    "the",
+    "they",
+    "those",
+    "what",
+    "whatever",
+    "whoever",
+];
+
+/// The names of the tests in `code`.
+fn test_names(code: &str) -> Vec<&str> {
+    let marks = ["#[test]", "#[tokio::test"].iter().flat_map(|mark| code.match_indices(mark));
+    let names = marks.filter_map(|(at, _)| code[at..].split_once("fn ").map(|(_, rest)| rest));
+    names.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+}
+
+/// What is wrong with a test's name.
+fn name_fault(name: &str) -> Option<String> {
+    let first = name.split('_').next().unwrap_or_default();
+    if name.len() > TEST_NAME {
+        Some(format!("{name}: {} characters of {TEST_NAME}", name.len()))
+    } else if NO_SUBJECTS.contains(&first) {
+        Some(format!("{name}: begin with the subject and not with {first:?}"))
+    } else {
+        None
+    }
+}
+
+#[test]
+fn names_of_tests_say_subject_and_behaviour() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let code = source.code();
+        let found = test_names(&code).into_iter().filter_map(name_fault);
+        faults.extend(found.map(|fault| (source.path.clone(), format!("{}: {fault}", source.path))));
+    }
+    hold(
+        "a test's name is `subject_condition_result`, so that the list of tests reads as a specification",
+        &faults,
+        &[],
+    );
+}
+
+#[test]
+fn planted_name_without_subject_is_found() {
+    let code =
+        "#[test]\nfn lease_passes_on() {}\n#[tokio::test(start_paused = true)]\n#[expect(x)]\nasync fn what_is() {}";
+    let names = test_names(code);
+    assert_eq!(names, ["lease_passes_on", "what_is"]);
+    let faults: Vec<bool> = names.iter().map(|name| name_fault(name).is_some()).collect();
+    assert_eq!(faults, [false, true]);
+    assert!(name_fault(&"x".repeat(TEST_NAME + 1)).is_some() && name_fault("another_version_is_named").is_none());
+}

@@ -39,7 +39,7 @@ fn messages() -> String {
 }
 
 #[test]
-fn the_protocol_is_described_as_it_is() {
+fn protocol_document_describes_current_sources() {
     let digest = Blake2b::<U16>::digest(messages());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = format!("<!-- describes the messages {digest} -->");
@@ -52,7 +52,7 @@ fn the_protocol_is_described_as_it_is() {
 }
 
 #[test]
-fn the_protocol_document_names_every_message_and_limit() {
+fn protocol_document_names_every_message_and_limit() {
     let text = document("docs/protocol.md");
     let messages = messages();
     let names = ["ToWorker", "FromWorker", "FailureKind", "JobKind", "Selector"].iter().flat_map(|name| {

@@ -85,7 +85,7 @@ fn functions_stay_short() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
+fn no_code_is_unsafe() {
     // The compiler forbids it too, but for the fuzz target, which is no member of the workspace.
     hold("no unsafe code", &words(Source::code, &["unsafe"]), &[]);
     let manifest = files().into_iter().find(|file| file.path == "Cargo.toml").unwrap().text;
@@ -93,7 +93,7 @@ fn nothing_is_unsafe() {
 }
 
 #[test]
-fn nothing_is_left_undone() {
+fn no_work_is_left_undone() {
     hold("finish it, or leave it out", &words(Source::code, &["todo!", "unimplemented!", "dbg!"]), &[]);
     let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
@@ -106,7 +106,7 @@ fn nothing_is_left_undone() {
 }
 
 #[test]
-fn nothing_panics_outside_of_tests() {
+fn production_code_does_not_panic() {
     let faults: Vec<_> = words(Source::production, &[".unwrap()", ".expect(", "panic!", "unreachable!"])
         .into_iter()
         .filter(|(path, _)| path.starts_with("src/") || path.starts_with("worker-proto/src/"))
@@ -132,7 +132,7 @@ fn tests_wait_for_events_and_not_for_time() {
 }
 
 #[test]
-fn the_serializer_is_named_in_one_file() {
+fn serializer_is_named_in_one_file() {
     hold(
         "only the codec knows the serializer",
         &words(Source::code, &["bincode"]),

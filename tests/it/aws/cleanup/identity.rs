@@ -28,7 +28,7 @@ async fn make_user(scene: &Scene, name: &str) {
 }
 
 #[tokio::test]
-async fn a_user_with_everything_is_deleted_and_a_namesake_stays() {
+async fn user_is_deleted_with_its_attachments_and_namesake_stays() {
     let scene = Scene::start(&[EAST]).await;
     make_user(&scene, "rich").await;
     scene.iam(&[("Action", "CreateUser"), ("UserName", "anew")]).await;
@@ -69,7 +69,7 @@ async fn a_user_with_everything_is_deleted_and_a_namesake_stays() {
 }
 
 #[tokio::test]
-async fn policies_go_with_their_versions_and_roles_leave_their_profiles() {
+async fn policy_versions_are_deleted_and_roles_leave_their_profiles() {
     let scene = Scene::start(&[EAST]).await;
     let policy = [("Action", "CreatePolicy"), ("PolicyName", "old"), ("PolicyDocument", DOCUMENT)];
     let policy = scene.iam(&policy).await;

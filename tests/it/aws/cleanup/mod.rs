@@ -144,7 +144,7 @@ async fn buckets_are_emptied_to_the_last_version_in_their_own_regions() {
 }
 
 #[tokio::test]
-async fn a_volume_goes_only_with_a_snapshot_of_its_last_state() {
+async fn volume_is_deleted_after_snapshot_of_its_last_state() {
     let scene = Scene::start(&[WEST]).await;
     let mut volumes = Vec::new();
     for _ in 0..2 {
@@ -205,7 +205,7 @@ async fn cluster_is_deleted_after_its_fargate_profiles() {
 }
 
 #[tokio::test]
-async fn a_namesake_in_another_region_and_what_is_protected_stay() {
+async fn namesake_in_other_region_and_protected_resources_stay() {
     let scene = Scene::start(&[EAST, WEST]).await;
     scene.collect().await;
     let [gone, protected] = ["elb-0", "elb-1"].map(|name| scene.node("aws_elb", WEST, name));

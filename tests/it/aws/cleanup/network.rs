@@ -31,7 +31,7 @@ async fn make_vpc(scene: &Scene) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn a_vpc_is_deleted_with_all_that_is_in_it() {
+async fn vpc_is_deleted_with_its_contents() {
     let scene = Scene::start(&[WEST]).await;
     let all = make_vpc(&scene).await;
     scene.collect().await;
@@ -66,7 +66,7 @@ async fn default_id(scene: &Scene, action: &str, element_name: &str, vpc: &str) 
 }
 
 #[tokio::test]
-async fn what_aws_never_deletes_stays_untouched() {
+async fn resources_that_aws_never_deletes_stay_untouched() {
     let scene = Scene::start(&[WEST]).await;
     let vpc = scene.ec2(&[("Action", "CreateVpc"), ("CidrBlock", "10.8.0.0/16")]).await;
     let vpc = element(&vpc, "vpcId");

@@ -91,11 +91,11 @@ async fn is_done_as_by_the_original(kept: bool) {
 }
 
 #[tokio::test]
-async fn every_kind_is_deleted_by_the_calls_of_the_original() {
+async fn every_kind_is_deleted_by_the_calls_of_python_worker() {
     is_done_as_by_the_original(false).await;
 }
 
 #[tokio::test]
-async fn what_something_else_keeps_stays_after_the_calls_of_the_original() {
+async fn resource_in_use_stays_after_the_calls_of_python_worker() {
     is_done_as_by_the_original(true).await;
 }

@@ -18,7 +18,7 @@ async fn in_the_middle(scene: &Scene) -> i32 {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_killed_in_the_middle_is_replaced_and_everything_is_deleted_once() {
+async fn killed_worker_is_replaced_and_each_deletion_made_once() {
     let scene = Scene::start(&["--cleanup"]).await;
     let snapshots = scene.find(|node| node.reported["kind"] == "aws_ec2_snapshot");
     let ids: Vec<&str> = snapshots.iter().map(|(id, _)| id.as_str()).collect();
@@ -44,7 +44,7 @@ async fn gone(child: i32) {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_is_killed_in_the_middle_is_followed_by_one_that_finishes_it() {
+async fn next_supervisor_finishes_cleanup_of_killed_one() {
     let scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
     let wanted = |node: &StoredNode| node.reported["kind"] == "aws_ec2_volume" && region(node) == "us-east-1";
     let volumes = scene.find(wanted);
@@ -103,7 +103,7 @@ async fn everything_was_done_once(scene: &Scene, task: &str, volumes: &[String])
 }
 
 #[tokio::test]
-async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
+async fn core_lost_during_cleanup_gets_all_results_later() {
     let mut scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     let hanging = scene.aws.delay("DeleteVolume", 0.5).await;
@@ -120,7 +120,7 @@ async fn a_core_that_is_lost_in_the_middle_hears_everything_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn refusals_that_pass_and_lost_connections_cost_a_cleanup_nothing() {
+async fn cleanup_survives_transient_errors_and_lost_connections() {
     let scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     let (busy, stranger) = ((429, "Too many requests"), (401, "401: Unauthorized"));
@@ -147,7 +147,7 @@ async fn refusals_that_pass_and_lost_connections_cost_a_cleanup_nothing() {
 }
 
 #[tokio::test]
-async fn a_cleanup_delays_no_collection_and_a_stop_in_it_is_answered() {
+async fn cleanup_delays_no_collection_and_its_stop_is_answered() {
     let scene = Scene::start(&["--cleanup"]).await;
     let volume = scene.one("aws_ec2_volume", "");
     scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang"})).await;
@@ -167,7 +167,7 @@ async fn a_cleanup_delays_no_collection_and_a_stop_in_it_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_told_delays_no_deletion() {
+async fn slow_report_to_core_delays_no_deletion() {
     let scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     let telling = scene.core.hold("PATCH /graph/ck/nodes");
@@ -186,7 +186,7 @@ async fn what_is_told_delays_no_deletion() {
 }
 
 #[tokio::test]
-async fn what_the_core_will_not_hear_of_costs_the_others_nothing() {
+async fn result_rejected_by_core_does_not_affect_others() {
     let scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     scene.core.mind(&volumes[0]);
@@ -199,7 +199,7 @@ async fn what_the_core_will_not_hear_of_costs_the_others_nothing() {
 }
 
 #[tokio::test]
-async fn a_tag_is_changed_while_a_cleanup_hangs() {
+async fn tag_is_changed_while_cleanup_hangs() {
     let scene = Scene::start(&["--cleanup"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     let hanging = scene.aws.fault(json!({"operation": "DeleteVolume", "mode": "hang"})).await;
@@ -219,7 +219,7 @@ async fn a_tag_is_changed_while_a_cleanup_hangs() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_is_killed_while_the_core_is_lost_is_followed_by_one_that_finishes_it() {
+async fn next_supervisor_finishes_cleanup_killed_while_core_was_lost() {
     let mut scene = Scene::start(&["--cleanup", "--cleanup-pool-size", "1"]).await;
     let volumes = marked_volumes(&scene, "us-east-1");
     scene.aws.delay("DeleteVolume", 0.5).await;

@@ -120,7 +120,7 @@ const COMPUTE: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_region_is_emptied_in_the_right_order_and_no_other_is_touched() {
+async fn region_is_emptied_in_order_and_others_stay_untouched() {
     let scene = Scene::start(&["--cleanup"]).await;
     let before = left(&scene.core, &scene.daemon).await;
     let marked =
@@ -149,7 +149,7 @@ async fn a_region_is_emptied_in_the_right_order_and_no_other_is_touched() {
 }
 
 #[tokio::test]
-async fn what_is_protected_or_a_phantom_stays_and_says_why() {
+async fn protected_nodes_and_phantoms_stay_with_reason() {
     let scene = Scene::start(&["--cleanup"]).await;
     let [volume, other] = ["aws_ec2_volume", "aws_ec2_snapshot"].map(|kind| scene.one(kind, ""));
     scene.core.set_metadata("ck", &volume, "protected", json!(true));
