@@ -1,4 +1,5 @@
 //! The command line of the built binary: what it prints, where, and its exit codes.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
