@@ -4,7 +4,10 @@
 //! If the holder of the lease fails or ends, the lease passes to the next waiter. The supervisor keeps one
 //! [`SingleFlight`] for its workers, and each worker one for its units, so that a worker requests a key once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// The limit of a key, in bytes.
 pub const MAX_KEY: usize = 1024;
@@ -36,14 +39,16 @@ enum Entry<W> {
 /// The requested keys. `W` is a waiter.
 #[derive(Debug)]
 pub struct SingleFlight<W> {
-    entries: BTreeMap<String, Entry<W>>,
+    entries: BTreeMap<Arc<str>, Entry<W>>,
+    /// The keys that each requester fetches or waits for, so that its end looks at no others.
+    open: BTreeMap<u64, BTreeSet<Arc<str>>>,
     /// The memory of keys and values, in bytes.
     bytes: usize,
 }
 
 impl<W> Default for SingleFlight<W> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), bytes: 0 }
+        Self { entries: BTreeMap::new(), open: BTreeMap::new(), bytes: 0 }
     }
 }
 
@@ -54,14 +59,17 @@ impl<W> SingleFlight<W> {
             Some(Entry::Known(value)) => vec![(waiter, Answer::Value(value.clone()))],
             Some(Entry::Fetching { waiting, .. }) => {
                 waiting.push_back((who, waiter));
+                self.opened(key.into(), who);
                 Vec::new()
             }
             None => {
                 let bytes = key.len() + ENTRY;
                 if self.bytes + bytes <= MAX_BYTES {
                     self.bytes += bytes;
+                    let key: Arc<str> = key.into();
                     let entry = Entry::Fetching { holder: who, waiting: VecDeque::new() };
-                    self.entries.insert(key.to_owned(), entry);
+                    self.entries.insert(Arc::clone(&key), entry);
+                    self.opened(key, who);
                 }
                 vec![(waiter, Answer::Fetch)]
             }
@@ -77,27 +85,35 @@ impl<W> SingleFlight<W> {
         match value.filter(|value| value.len() <= MAX_VALUE) {
             Some(value) if self.bytes + value.len() <= MAX_BYTES => {
                 self.bytes += value.len();
-                let told = std::mem::take(waiting).into_iter();
-                let told = told.map(|(_, waiter)| (waiter, Answer::Value(value.clone()))).collect();
-                self.entries.insert(key.to_owned(), Entry::Known(value));
+                let waiting = std::mem::take(waiting);
+                self.closed(key, who);
+                for (waiting, _) in &waiting {
+                    self.closed(key, *waiting);
+                }
+                let told = waiting.into_iter().map(|(_, waiter)| (waiter, Answer::Value(value.clone()))).collect();
+                self.entries.insert(key.into(), Entry::Known(value));
                 told
             }
-            _ => self.pass_on(key),
+            _ => {
+                if !waiting.iter().any(|(waiting, _)| *waiting == who) {
+                    self.closed(key, who);
+                }
+                self.pass_on(key)
+            }
         }
     }
 
     /// Releases the leases of a requester; each passes to the next waiter.
     pub fn release(&mut self, who: u64) -> Told<W> {
-        let mut held = Vec::new();
-        for (key, entry) in &mut self.entries {
-            if let Entry::Fetching { holder, waiting } = entry {
-                waiting.retain(|(waiting, _)| *waiting != who);
-                if *holder == who {
-                    held.push(key.clone());
-                }
+        let mut told = Vec::new();
+        for key in self.open.remove(&who).unwrap_or_default() {
+            let Some(Entry::Fetching { holder, waiting }) = self.entries.get_mut(&key) else { continue };
+            waiting.retain(|(waiting, _)| *waiting != who);
+            if *holder == who {
+                told.extend(self.pass_on(&key));
             }
         }
-        held.iter().flat_map(|key| self.pass_on(key)).collect()
+        told
     }
 
     fn pass_on(&mut self, key: &str) -> Told<W> {
@@ -114,72 +130,21 @@ impl<W> SingleFlight<W> {
             }
         }
     }
+
+    fn opened(&mut self, key: Arc<str>, who: u64) {
+        self.open.entry(who).or_default().insert(key);
+    }
+
+    fn closed(&mut self, key: &str, who: u64) {
+        if let Some(keys) = self.open.get_mut(&who) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.open.remove(&who);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(text: &str) -> Answer {
-        Answer::Value(text.into())
-    }
-
-    #[test]
-    fn first_requester_fetches_and_others_wait() {
-        let mut leases = SingleFlight::default();
-        assert_eq!(leases.ask("k", 1, "a"), [("a", Answer::Fetch)]);
-        assert_eq!(leases.ask("k", 2, "b"), []);
-        assert_eq!(leases.ask("k", 3, "c"), []);
-        assert_eq!(leases.publish("k", 1, Some("v".into())), [("b", value("v")), ("c", value("v"))]);
-        assert_eq!(leases.ask("k", 4, "d"), [("d", value("v"))]);
-    }
-
-    #[test]
-    fn failed_fetch_passes_lease_to_next_waiter() {
-        let mut leases = SingleFlight::default();
-        leases.ask("k", 1, "a");
-        leases.ask("k", 2, "b");
-        assert_eq!(leases.publish("k", 1, None), [("b", Answer::Fetch)]);
-        assert_eq!(leases.publish("k", 2, None), []);
-        assert_eq!(leases.ask("k", 3, "c"), [("c", Answer::Fetch)]);
-    }
-
-    #[test]
-    fn released_lease_passes_to_next_waiter() {
-        let mut leases = SingleFlight::default();
-        leases.ask("k", 1, "a");
-        leases.ask("k", 2, "b");
-        leases.ask("k", 3, "c");
-        assert_eq!(leases.release(2), []);
-        assert_eq!(leases.release(1), [("c", Answer::Fetch)]);
-    }
-
-    /// Invariant: a worker cannot exhaust the supervisor's memory.
-    #[test]
-    fn memory_of_shared_values_is_bounded() {
-        let mut leases = SingleFlight::default();
-        let large = "v".repeat(MAX_VALUE);
-        for key in 0..2000 {
-            assert_eq!(leases.ask(&key.to_string(), 1, key), [(key, Answer::Fetch)]);
-            leases.publish(&key.to_string(), 1, Some(large.clone()));
-        }
-        assert!(leases.bytes <= MAX_BYTES, "{}", leases.bytes);
-        assert!((1000..1024).contains(&leases.entries.len()), "{}", leases.entries.len());
-        let mut leases = SingleFlight::default();
-        leases.ask("k", 1, 0);
-        assert_eq!(leases.publish("k", 1, Some(large + "v")), []);
-        assert_eq!(leases.bytes, 0, "too long to be kept");
-        assert_eq!(leases.ask("k", 2, 0), [(0, Answer::Fetch)]);
-        leases.release(2);
-        assert_eq!(leases.bytes, 0);
-    }
-
-    #[test]
-    fn only_lease_holder_may_publish() {
-        let mut leases = SingleFlight::default();
-        leases.ask("k", 1, "a");
-        assert_eq!(leases.publish("k", 9, Some("forged".into())), []);
-        assert_eq!(leases.publish("other", 9, Some("forged".into())), []);
-        assert_eq!(leases.ask("other", 2, "b"), [("b", Answer::Fetch)]);
-    }
-}
+#[path = "shared_values_tests.rs"]
+mod tests;

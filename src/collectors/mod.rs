@@ -2,6 +2,8 @@
 
 pub mod aws;
 pub mod example;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 
@@ -57,6 +59,3 @@ pub fn schema() -> Result<&'static Schema, SchemaError> {
 pub fn locate(reported: &Map<String, Value>) -> Option<NodeOrigin<'_>> {
     all().iter().find_map(|collector| collector.locate(reported))
 }
-
-#[cfg(test)]
-mod tests;

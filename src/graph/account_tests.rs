@@ -1,4 +1,5 @@
 //! The graph of one account, as the newer core expects it.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{collections::BTreeMap, sync::Arc};

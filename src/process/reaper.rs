@@ -105,7 +105,7 @@ pub fn sweep(kill_living: bool) -> usize {
     orphans.len()
 }
 
-/// Sweeps until no process is left that workers left behind, for at most [`SWEEP`].
+/// Sweeps until no process is left that workers left behind, for at most one second.
 pub async fn sweep_all() {
     let deadline = Instant::now() + SWEEP;
     while is_subreaper() && sweep(true) > 0 && Instant::now() < deadline {

@@ -30,8 +30,6 @@ pub mod policy;
 mod run;
 mod shared_values;
 pub mod state;
-#[cfg(test)]
-mod state_tests;
 mod status;
 mod tags;
 pub mod worker_session;

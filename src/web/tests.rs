@@ -1,4 +1,5 @@
 //! The endpoint over real connections on the loopback interface.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

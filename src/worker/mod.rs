@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! A [`session`] uses any pair of a reader and a writer: the socket of a child process, or an in-memory pipe for a thread.
+//! A session uses any pair of a reader and a writer: the socket of a child process, or an in-memory pipe for a thread.
 //! It stops by itself when its request stream ends, when it is cancelled, and at its soft deadline.
 
 mod job;

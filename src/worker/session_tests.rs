@@ -314,7 +314,7 @@ async fn unit_that_nothing_will_wake_fails_and_is_named_before() {
 
 /// Invariant: a job without progress is reported, and fails if no event will wake it.
 #[tokio::test(start_paused = true)]
-async fn unit_that_waits_for_the_cloud_goes_on_and_its_call_is_named() {
+async fn unit_that_waits_for_the_cloud_continues_and_names_its_call() {
     let mut supervisor = Supervisor::start(JobKind::Unit { index: 0, unit: unit("call") }).await;
     let activity = loop {
         if let FromWorker::Alive(activity) = supervisor.hear().await

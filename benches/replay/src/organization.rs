@@ -176,8 +176,9 @@ fn caller_identity(account: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     const FORM: Asked<'_> = Asked { signing: "sts", method: "POST", path: "/", target: "", body: b"" };

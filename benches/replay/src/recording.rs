@@ -126,8 +126,9 @@ fn invalid(cause: &dyn std::fmt::Display) -> StartError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -94,8 +94,9 @@ pub(crate) fn key(asked: &Asked<'_>, names: Names<'_>, recorded: Names<'_>, ids:
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     const FORM: Asked<'_> = Asked { signing: "ec2", method: "POST", path: "/", target: "", body: b"" };

@@ -186,8 +186,9 @@ pub(crate) fn percent_decoded(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     const RECORDED: Names<'_> = Names { account: "123456789012", region: "us-east-1" };

@@ -1,4 +1,5 @@
 //! Frames as they were recorded.
+
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;

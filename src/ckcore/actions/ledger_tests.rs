@@ -1,4 +1,5 @@
 //! Sequences of deliveries and results.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Map;

@@ -1,4 +1,5 @@
 //! Recorded nodes of both cores, and the lines that are rebuilt from them.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};

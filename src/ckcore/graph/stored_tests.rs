@@ -1,4 +1,5 @@
 //! Recorded nodes of both cores.
+
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;

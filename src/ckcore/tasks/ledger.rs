@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_bounded() {
+    fn ledger_is_bounded() {
         let mut tasks = TaskLedger::default();
         for number in 0..OPEN_LIMIT {
             assert_eq!(tasks.arrived(&number.to_string(), ONE), TaskArrival::Start);

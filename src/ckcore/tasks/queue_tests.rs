@@ -1,4 +1,5 @@
 //! Received tasks, without a connection.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

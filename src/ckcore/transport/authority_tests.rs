@@ -1,4 +1,5 @@
 //! Proofs of a certificate, valid and invalid.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::{SystemTime, UNIX_EPOCH};

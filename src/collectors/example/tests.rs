@@ -30,13 +30,13 @@ async fn collected(settings: Settings) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_option_restricts_the_regions() {
+async fn option_restricts_the_regions() {
     assert_eq!(collected(Settings::defaults(Example.options())).await.len(), 7);
     assert_eq!(collected(with_regions(&["us-east"])).await, ["Example Account", "us-east", "someInstance2"]);
 }
 
 #[test]
-fn a_region_that_does_not_exist_is_refused() {
+fn unknown_region_is_rejected() {
     assert_eq!(Example.check(&with_regions(&["us-west"])), Ok(()));
     let refused = "--example-region mars: there are only us-west and us-east";
     assert_eq!(Example.check(&with_regions(&["us-east", "mars"])), Err(refused.to_owned()));

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    aws::LocalAws,
+    aws::{ACCOUNTS, LocalAws},
     compare,
     poll::poll,
     program::{self, Output, Running},
@@ -78,9 +78,6 @@ fn runs() -> usize {
 
 const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
-/// The members of the organization, the management account first.
-const ACCOUNTS: [&str; 4] = ["123456789012", "812205225875", "949187844527", "223033715152"];
-
 /// The arguments for a whole organization.
 fn organization(output: &Path) -> Vec<&str> {
     let mut arguments = vec!["collect", "-v", "--collector", "aws", "--aws-role", "Cloudkeeper", "--aws-scrape-org"];
@@ -109,7 +106,7 @@ fn accounts_with_content(graph: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_organization_is_what_the_original_makes_of_it() {
+async fn organization_equals_that_of_python_worker() {
     let aws = LocalAws::start(4, &REGIONS);
     let folder = tempfile::tempdir().unwrap();
     let expected = expected();
@@ -157,7 +154,7 @@ async fn with_fault(aws: &LocalAws, folder: &Path, fault: Value) -> String {
 }
 
 #[tokio::test]
-async fn one_account_and_what_can_happen_to_it() {
+async fn single_account_survives_denials_kills_and_stops() {
     let aws = LocalAws::start(1, &REGIONS[..1]);
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("graph.ndjson");
@@ -181,7 +178,7 @@ async fn one_account_and_what_can_happen_to_it() {
 }
 
 #[test]
-fn a_wrong_endpoint_is_said_once() {
+fn wrong_endpoint_is_reported_once() {
     let mut command = program::command(&["collect", "--collector", "aws", "--output", "-"]);
     command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("AWS_ACCESS_KEY_ID", "a");
     let run = program::run(command.env("AWS_SECRET_ACCESS_KEY", "b"));
@@ -204,7 +201,7 @@ fn waiting(shell: &str) -> (Running, TcpListener) {
 }
 
 #[test]
-fn a_closed_terminal_ends_a_collection_unless_it_is_to_go_on() {
+fn hangup_ends_collection_unless_ignored() {
     let (running, _aws) = waiting("");
     running.signal("HUP");
     let run = running.wait();
@@ -302,7 +299,7 @@ async fn signals_end_everything(aws: &LocalAws, output: &Path, command: &impl Fn
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_said_before_anything_is_contacted() {
+fn unwritable_output_is_reported_before_any_call() {
     for output in ["/nonexistent/graph.ndjson", "/"] {
         let mut command = program::command(&["collect", "--collector", "aws", "--output", output]);
         let run = program::run(command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9"));
@@ -313,7 +310,7 @@ fn an_output_that_cannot_be_written_is_said_before_anything_is_contacted() {
 }
 
 #[test]
-fn a_full_disk_is_said_and_ends_with_the_code_for_it() {
+fn full_disk_is_reported_with_its_exit_code() {
     let run = program::run(&mut program::command(&["collect", "--collector", "example", "--output", "/dev/full"]));
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains("/dev/full") && run.stderr.contains("No space left"), "{}", run.stderr);
@@ -335,7 +332,7 @@ fn standard_output_by_any_name_is_written_to_and_not_replaced() {
 }
 
 #[test]
-fn a_dump_that_cannot_be_written_is_said_before_anything_is_contacted() {
+fn unwritable_dump_is_reported_before_any_call() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("graph.dump.json")).unwrap();
     let mut command = program::command(&["collect", "--collector", "aws", "--output", "-", "--debug-dump-json"]);
@@ -370,7 +367,7 @@ fn standard_output_has_the_graph_and_nothing_else() {
 }
 
 #[test]
-fn a_worker_command_by_hand_says_that_it_is_not_for_people() {
+fn worker_command_by_hand_explains_itself() {
     let run = program::run(&mut program::command(&["worker"]));
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("started by ckworker itself"), "{}", run.stderr);

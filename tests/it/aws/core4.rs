@@ -132,7 +132,7 @@ async fn many_tasks_at_once_are_all_done() {
 }
 
 #[tokio::test]
-async fn what_is_marked_while_a_tag_is_changed_stays_marked() {
+async fn node_marked_during_tag_change_stays_marked() {
     let scene = Scene::start(&[]).await;
     let subnet = scene.nodes("aws_ec2_subnet").await.swap_remove(0);
     let id = subnet["_key"].as_str().unwrap().to_owned();
@@ -154,7 +154,7 @@ async fn what_is_marked_while_a_tag_is_changed_stays_marked() {
 
 /// Invariant: an abandoned operation is not executed.
 #[tokio::test]
-async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_done() {
+async fn cancelled_cleanup_starts_no_more_and_reports_its_results() {
     let scene = Scene::start(&["--cleanup-pool-size", "1"]).await;
     scene.core.command("search is(aws_ec2_volume) and volume_status=available | clean \"test\"").await;
     let hanging = scene.aws.delay("DeleteVolume", 1.0).await;
@@ -178,7 +178,7 @@ async fn a_cleanup_that_is_called_off_begins_nothing_more_and_tells_what_was_don
 }
 
 #[tokio::test]
-async fn a_collection_shows_how_far_it_is_and_ends_its_workers_when_it_is_called_off() {
+async fn collection_shows_progress_and_cancelled_one_ends_workers() {
     let scene = Scene::start(&[]).await;
     let hanging = scene.aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
     let task = scene.core.workflow("collect").await;
@@ -199,7 +199,7 @@ async fn a_collection_shows_how_far_it_is_and_ends_its_workers_when_it_is_called
 }
 
 #[tokio::test]
-async fn a_core_that_forgot_everything_in_a_restart_gets_everything_again() {
+async fn restarted_core_without_memory_gets_everything_again() {
     let Scene { aws, core, daemon } = Scene::start(&[]).await;
     aws.fault(json!({"operation": "DescribeVolumes", "mode": "hang"})).await;
     core.workflow("collect").await;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::support::{
-    aws::LocalAws,
+    aws::{ACCOUNTS, LocalAws},
     core::TestCore,
     daemon::{Daemon, SUBSCRIBER, have},
 };
 
-/// Members of the organization of the local AWS: one that is collected, one that refuses, one that answers rubbish.
-const ACCOUNTS: [&str; 3] = ["123456789012", "812205225875", "949187844527"];
+/// How many accounts the organization has: one that is collected, one that refuses, one that answers rubbish.
+const MEMBERS: usize = 3;
 
 /// What does not happen here: nothing is deleted, and no worker counts what it should not.
 const ZERO: &[&str] = &[
@@ -85,8 +85,8 @@ async fn busy(aws: &LocalAws, core: &TestCore) -> Daemon {
 }
 
 #[tokio::test]
-async fn what_is_measured_is_documented_and_what_is_documented_is_measured() {
-    let aws = LocalAws::start(ACCOUNTS.len(), &["us-east-1"]);
+async fn metrics_and_their_documentation_agree() {
+    let aws = LocalAws::start(MEMBERS, &["us-east-1"]);
     let core = TestCore::start(None).await;
     let daemon = busy(&aws, &core).await;
     assert_eq!(have(&core, "collect").await.0, "action_error", "{}", daemon.log());

@@ -1,10 +1,10 @@
 //! Collections at the size that users have: many regions in each account, forked and in one process, near and far.
 
-use std::{collections::BTreeMap, fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use replay::{Config, Replay};
 
-use crate::support::program;
+use crate::support::{aws::serve, program};
 
 /// How an organization is collected.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ fn collect(server: &Replay, shape: Shape, more: &[&str]) -> Counts {
     if let Some(pool) = shape.pool {
         command.args(["--aws-account-pool-size", &pool.to_string()]);
     }
-    let run = program::run(serve(server, &mut command));
+    let run = program::run(serve(&server.endpoint(), &mut command));
     assert_eq!(run.code, 0, "{shape:?}: {}", run.stderr);
     for text in ["retrying", "sent no frame", "no progress"] {
         assert!(!run.stderr.contains(text), "{shape:?}: {text}: {}", run.stderr);
@@ -39,14 +39,6 @@ fn collect(server: &Replay, shape: Shape, more: &[&str]) -> Counts {
     assert_eq!(stats.unmatched, 0, "{shape:?}: {:?}", stats.unmatched_requests);
     server.reset();
     counts(&fs::read_to_string(output).unwrap())
-}
-
-fn serve<'c>(server: &Replay, command: &'c mut Command) -> &'c mut Command {
-    command
-        .env("AWS_ENDPOINT_URL", server.endpoint())
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "testing")
-        .env("AWS_SECRET_ACCESS_KEY", "testing")
 }
 
 fn counts(graph: &str) -> Counts {

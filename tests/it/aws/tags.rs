@@ -102,7 +102,7 @@ fn subject(node: &StoredNode) -> Target {
 
 /// Invariant: a task is executed once and answered within its time.
 #[tokio::test]
-async fn a_burst_of_eight_tasks_changes_eight_resources_once_whatever_happens_to_the_connections() {
+async fn burst_of_tasks_changes_each_resource_once_despite_lost_links() {
     let aws = LocalAws::start(1, &["us-east-1"]);
     let core = TestCore::start(Some("geheim")).await;
     let daemon = Daemon::start(&core, |command| {

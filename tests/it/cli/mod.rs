@@ -1,4 +1,5 @@
 //! The command line of the built binary: what it prints, where, and its exit codes.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
@@ -39,7 +40,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn the_help_of_one_collector_leaves_out_the_others() {
+fn help_of_one_collector_omits_the_others() {
     let help = text(&ckworker(&["--collector", "example", "--help"], &[]).stdout);
     assert!(help.contains("--pool-size") && !help.contains("--aws-"), "{help}");
 }
@@ -83,7 +84,7 @@ fn usage_errors_are_one_clear_message_and_code_2() {
 }
 
 #[test]
-fn an_occupied_port_is_code_6_and_names_the_option() {
+fn occupied_port_ends_with_code_6_and_names_the_option() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let arguments = ["--ckcore-uri", "", "--web-host", "127.0.0.1", "--web-port", &port];
@@ -92,7 +93,7 @@ fn an_occupied_port_is_code_6_and_names_the_option() {
 }
 
 #[test]
-fn an_unwritable_logfile_is_code_2() {
+fn unwritable_logfile_ends_with_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap().to_owned();
     let error = refused(2, &["--ckcore-uri", "", "--logfile", &path], &[]);

@@ -2,91 +2,25 @@
 
 use std::time::Duration;
 
-use ckworker::ckcore::{Action, ActionKind, Answer, Core, CoreConfig, CoreEvent, Psk, Timing, connect};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use ckworker::ckcore::{ActionKind, Answer, CoreConfig, CoreEvent, Psk};
+use tokio::time::{Instant, timeout};
 
-use crate::{
-    core::upload::{cloud, deliver},
-    support::{
-        core::{HANG_GUARD, TestCore},
-        daemon::SUBSCRIBER,
-    },
+use crate::support::{
+    client::{Client, config},
+    core::{HANG_GUARD, TestCore},
+    daemon::SUBSCRIBER,
+    graph::{cloud, deliver},
 };
 
 const REGISTER: &str = "POST /subscriber/worker-collect_cleanup/";
 const HANDLE: &str = "GET /subscriber/worker-collect_cleanup/handle";
-
-/// A client of the test core, and what it said.
-pub struct Client {
-    /// The connection.
-    pub core: Core,
-    events: mpsc::Receiver<CoreEvent>,
-}
-
-impl Client {
-    fn new(server: &TestCore) -> Self {
-        Self::with(config(server), 16)
-    }
-
-    /// A client whose queue of events has so much room.
-    pub fn with(config: CoreConfig, queue: usize) -> Self {
-        let (sender, events) = mpsc::channel(queue);
-        Self { core: connect(config, sender).unwrap(), events }
-    }
-
-    async fn event(&mut self) -> CoreEvent {
-        timeout(HANG_GUARD, self.events.recv()).await.expect("an event").unwrap()
-    }
-
-    /// The next action.
-    pub async fn action(&mut self) -> Action {
-        loop {
-            if let CoreEvent::Action(action) = self.event().await {
-                return action;
-            }
-        }
-    }
-
-    /// Why the connection was lost or not made.
-    pub async fn disconnected(&mut self) -> String {
-        loop {
-            if let CoreEvent::Disconnected { reason } = self.event().await {
-                return reason;
-            }
-        }
-    }
-
-    /// Answers an action.
-    pub async fn done(&self, action: &Action) {
-        self.core.answer(&action.key, Answer::Done);
-    }
-
-    /// Ends the connection in order.
-    pub async fn close(self) {
-        self.core.close(Instant::now() + HANG_GUARD).await;
-    }
-}
-
-/// A configuration for the test core, with short waits.
-pub fn config(server: &TestCore) -> CoreConfig {
-    let mut config = CoreConfig::new(&server.uri(), &server.ws_uri()).unwrap();
-    config.timing = Timing {
-        backoff_first: Duration::from_millis(5),
-        backoff_limit: Duration::from_millis(50),
-        ..Timing::default()
-    };
-    config
-}
 
 fn done() -> (String, String, String) {
     ("collect".into(), "action_done".into(), String::new())
 }
 
 #[tokio::test]
-async fn an_action_is_received_and_answered_twice_in_a_row() {
+async fn actions_are_received_and_answered_twice_in_a_row() {
     let server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     assert_eq!(client.event().await, CoreEvent::Connected);
@@ -105,7 +39,7 @@ async fn an_action_is_received_and_answered_twice_in_a_row() {
 }
 
 #[tokio::test]
-async fn both_actions_of_a_workflow_are_answered_and_an_error_has_its_text() {
+async fn both_actions_of_workflow_are_answered_and_error_has_its_text() {
     let server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     server.connected(SUBSCRIBER).await;
@@ -122,7 +56,7 @@ async fn both_actions_of_a_workflow_are_answered_and_an_error_has_its_text() {
 }
 
 #[tokio::test]
-async fn a_core_that_restarts_is_found_again() {
+async fn restarted_core_is_found_again() {
     let mut server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     for round in 0..2 {
@@ -140,7 +74,7 @@ async fn a_core_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_core_that_is_not_there_yet_is_waited_for() {
+async fn core_that_is_not_up_yet_is_awaited() {
     let mut server = TestCore::start(None).await;
     server.stop();
     let mut client = Client::new(&server);
@@ -153,7 +87,7 @@ async fn a_core_that_is_not_there_yet_is_waited_for() {
 
 /// Invariant: each action gets exactly one result.
 #[tokio::test]
-async fn a_redelivered_action_is_not_started_twice() {
+async fn redelivered_action_is_not_started_twice() {
     let server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     server.connected(SUBSCRIBER).await;
@@ -174,7 +108,7 @@ async fn a_redelivered_action_is_not_started_twice() {
 }
 
 #[tokio::test]
-async fn an_answer_given_while_disconnected_is_delivered_later() {
+async fn result_given_while_disconnected_is_delivered_later() {
     let mut server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     server.connected(SUBSCRIBER).await;
@@ -191,7 +125,7 @@ async fn an_answer_given_while_disconnected_is_delivered_later() {
 
 /// Invariant: each action gets exactly one result.
 #[tokio::test]
-async fn the_kept_answer_is_given_again_without_new_work() {
+async fn kept_result_is_sent_again_without_new_work() {
     let server = TestCore::start(None).await;
     let mut client = Client::new(&server);
     server.connected(SUBSCRIBER).await;
@@ -246,7 +180,7 @@ async fn refusals_of_the_handshake_are_retried() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_said_and_tried_again() {
+async fn rejected_key_is_reported_and_retried() {
     let server = TestCore::start(Some("right")).await;
     let mut config = config(&server);
     config.psk = Psk::new("wrong");
@@ -258,7 +192,7 @@ async fn a_refused_key_is_said_and_tried_again() {
 }
 
 #[tokio::test]
-async fn everything_works_with_a_key() {
+async fn actions_and_deliveries_work_with_a_key() {
     let server = TestCore::start(Some("geheim ✓")).await;
     let mut config = config(&server);
     config.psk = Psk::new("geheim ✓");
@@ -274,7 +208,7 @@ async fn everything_works_with_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_changes_and_changes_back_costs_no_answer() {
+async fn key_changed_and_changed_back_loses_no_result() {
     let server = TestCore::start(Some("right")).await;
     let mut config = config(&server);
     config.psk = Psk::new("right");

@@ -74,7 +74,7 @@ fn of_kind<'n>(nodes: &'n [Value], kind: &str) -> Vec<&'n Value> {
 }
 
 #[tokio::test]
-async fn a_collection_arrives_and_tags_can_be_changed() {
+async fn collection_arrives_and_tags_can_be_changed() {
     let core = LocalCore::start(&[]);
     let mut events = core.events().await;
     let daemon = Running::start(&mut command(&[
@@ -110,7 +110,7 @@ async fn a_collection_arrives_and_tags_can_be_changed() {
 }
 
 #[tokio::test]
-async fn the_core_is_told_how_far_an_action_is() {
+async fn core_receives_progress_of_action() {
     let core = LocalCore::start(&[]);
     let mut client = Client::new(&core.uri, |_| {});
     client.connected().await;
@@ -130,7 +130,7 @@ async fn the_core_is_told_how_far_an_action_is() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_loses_no_action_and_doubles_none() {
+async fn lost_connection_neither_loses_nor_repeats_actions() {
     let core = LocalCore::start(&[]);
     let mut client = Client::new(&core.uri, |_| {});
     client.connected().await;
@@ -151,7 +151,7 @@ async fn a_lost_connection_loses_no_action_and_doubles_none() {
 }
 
 #[tokio::test]
-async fn an_action_that_is_called_off_is_said() {
+async fn cancelled_action_is_reported() {
     let core = LocalCore::start(&[]);
     let mut client = Client::new(&core.uri, |_| {});
     client.connected().await;
@@ -196,7 +196,7 @@ async fn tasks_are_taken_and_answered_on_one_connection() {
 }
 
 #[tokio::test]
-async fn a_pre_shared_key_proves_the_cores_own_authority() {
+async fn pre_shared_key_proves_the_authority_of_the_core() {
     let core = LocalCore::start(&["--tls", "--psk", "geheim ✓"]);
     let mut client = Client::new(&core.secure, |config| config.psk = Psk::new("geheim ✓"));
     client.connected().await;
@@ -227,7 +227,7 @@ async fn a_pre_shared_key_proves_the_cores_own_authority() {
 }
 
 #[tokio::test]
-async fn an_authority_can_be_named_in_a_file() {
+async fn authority_can_be_given_as_file() {
     let core = LocalCore::start(&["--tls"]);
     let mut unproved = Client::new(&core.secure, |config| config.psk = Psk::new("key"));
     let reason = unproved.disconnected().await;

@@ -29,7 +29,7 @@ fn done() -> (String, String) {
 }
 
 #[tokio::test]
-async fn it_collects_on_the_cores_action_again_and_again_and_over_a_restart() {
+async fn daemon_collects_on_each_action_and_across_core_restart() {
     let mut core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
@@ -46,7 +46,7 @@ async fn it_collects_on_the_cores_action_again_and_again_and_over_a_restart() {
 }
 
 #[tokio::test]
-async fn an_action_that_is_delivered_again_while_it_is_in_work_runs_once() {
+async fn action_redelivered_during_its_run_runs_once() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
@@ -64,7 +64,7 @@ async fn an_action_that_is_delivered_again_while_it_is_in_work_runs_once() {
 
 /// Invariant: secrets are only in frames and in an allow-listed environment.
 #[tokio::test]
-async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
+async fn pre_shared_key_works_and_is_shown_nowhere() {
     let core = TestCore::start(Some(PSK)).await;
     let daemon = Daemon::start(&core, |command| {
         command.args(["-v", "--collector", "example", "--fork"]).env("CKWORKER_PSK", PSK)
@@ -79,7 +79,7 @@ async fn a_pre_shared_key_opens_everything_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn a_key_on_the_command_line_is_taken_off_it_and_warned_about() {
+async fn key_on_command_line_is_removed_with_warning() {
     let core = TestCore::start(Some(PSK)).await;
     let daemon = Daemon::start(&core, |command| command.args(["--collector", "example", "--ps", PSK, "-v"]));
     core.connected(SUBSCRIBER).await;
@@ -95,7 +95,7 @@ async fn a_key_on_the_command_line_is_taken_off_it_and_warned_about() {
 }
 
 #[tokio::test]
-async fn a_hangup_opens_the_log_again_and_nothing_more() {
+async fn hangup_reopens_log_only() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
@@ -112,7 +112,7 @@ async fn a_hangup_opens_the_log_again_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_dump_that_fails_costs_the_run_nothing() {
+async fn failed_dump_does_not_affect_run() {
     let core = TestCore::start(None).await;
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&core, |command| {
@@ -126,7 +126,7 @@ async fn a_dump_that_fails_costs_the_run_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
+async fn wrong_key_is_reported_and_daemon_keeps_trying() {
     let core = TestCore::start(Some("another key")).await;
     let daemon = Daemon::start(&core, |command| command.args(["--collector", "example"]).env("CKWORKER_PSK", PSK));
     daemon.logged("pre-shared key").await;
@@ -135,7 +135,7 @@ async fn a_wrong_key_is_said_and_the_daemon_keeps_trying() {
 }
 
 #[tokio::test]
-async fn term_in_the_middle_of_a_delivery_answers_unsubscribes_and_ends() {
+async fn term_during_delivery_answers_unsubscribes_and_ends() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
@@ -150,7 +150,7 @@ async fn term_in_the_middle_of_a_delivery_answers_unsubscribes_and_ends() {
 }
 
 #[tokio::test]
-async fn a_core_that_is_not_there_is_waited_for() {
+async fn absent_core_is_awaited() {
     let mut core = TestCore::start(None).await;
     core.stop();
     let daemon = Daemon::example(&core);
@@ -164,7 +164,7 @@ async fn a_core_that_is_not_there_is_waited_for() {
 }
 
 #[tokio::test]
-async fn the_endpoint_shows_what_was_done() {
+async fn endpoint_shows_metrics_of_runs() {
     let core = TestCore::start(None).await;
     let daemon = Daemon::example(&core);
     core.connected(SUBSCRIBER).await;
@@ -186,7 +186,7 @@ async fn the_endpoint_shows_what_was_done() {
 
 /// Invariant: the core keeps an account that failed.
 #[tokio::test]
-async fn an_account_that_fails_stays_in_the_core_as_it_was() {
+async fn failed_account_stays_in_core_as_it_was() {
     let aws = LocalAws::start(2, &["us-east-1"]);
     let core = TestCore::start(None).await;
     let daemon = Daemon::start(&core, |command| {
@@ -219,7 +219,7 @@ async fn daemon_without_core_serves_pages_and_warns() {
 }
 
 #[test]
-fn an_occupied_port_is_said_with_its_option() {
+fn occupied_port_is_reported_with_its_option() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let arguments = ["--collector", "example", "--web-host", "127.0.0.1", "--web-port", &port];
@@ -229,7 +229,7 @@ fn an_occupied_port_is_said_with_its_option() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_is_said() {
+fn unwritable_log_is_reported() {
     assert!(!Path::new("/nonexistent").exists());
     let arguments = ["--collector", "example", "--logfile", "/nonexistent/log"];
     let run = program::run(&mut program::command(&arguments));

@@ -14,13 +14,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{
-    core::connection::Client,
-    support::{
-        core::TestCore,
-        daemon::{Daemon, SUBSCRIBER},
-        program,
-    },
+use crate::support::{
+    client::Client,
+    core::TestCore,
+    daemon::{Daemon, SUBSCRIBER},
+    program,
 };
 
 /// A server that answers each request with a text, by its first line; `None` is silence.
@@ -230,7 +228,7 @@ fn limited(files: usize, arguments: &str) -> program::Output {
 }
 
 #[test]
-fn limit_of_open_files_is_told_with_what_it_allows() {
+fn limit_of_open_files_is_reported_with_what_it_allows() {
     for files in [10, 30] {
         let output = limited(files, &format!("{TO_STDOUT} --fork"));
         assert_eq!(output.code, 1, "{}", output.stderr);

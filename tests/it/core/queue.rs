@@ -2,59 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ckworker::ckcore::{CoreApi, CoreEvent, NodeChange, Task, TaskResult, connect};
+use ckworker::ckcore::{CoreApi, CoreEvent, NodeChange, Task, TaskResult};
 use serde_json::{Value, json};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
-use crate::{
-    core::connection::config,
-    core::upload::{cloud, deliver},
-    support::core::{HANG_GUARD, TestCore},
+use crate::support::{
+    client::{Client, config},
+    core::{HANG_GUARD, TestCore},
+    graph::{cloud, deliver},
 };
 
 /// How many connections a core that closes after each result gets, and how many while one has more than one task.
 const CONNECTIONS: usize = 8;
 const MORE_CONNECTIONS: usize = 32;
 
-struct Client {
-    core: ckworker::ckcore::Core,
-    events: mpsc::Receiver<CoreEvent>,
+/// A client that takes tasks of one cloud.
+async fn taking(server: &TestCore) -> Client {
+    let client = Client::new(server);
+    client.core.take_tasks(&["example".to_owned()]);
+    server.workers(CONNECTIONS).await;
+    client
 }
 
-impl Client {
-    fn new(server: &TestCore) -> Self {
-        let (sender, events) = mpsc::channel(16);
-        Self { core: connect(config(server), sender).unwrap(), events }
-    }
+fn done(client: &Client, task: &Task) {
+    client.core.answer_task(&task.id, TaskResult::Done(json!({ "id": task.id })));
+}
 
-    /// A client that takes tasks of one cloud.
-    async fn taking(server: &TestCore) -> Self {
-        let client = Self::new(server);
-        client.core.take_tasks(&["example".to_owned()]);
-        server.workers(CONNECTIONS).await;
-        client
-    }
-
-    async fn task(&mut self) -> Task {
-        loop {
-            if let CoreEvent::Task(task) = timeout(HANG_GUARD, self.events.recv()).await.expect("a task").unwrap() {
-                return task;
-            }
-        }
-    }
-
-    async fn done(&self, task: &Task) {
-        self.core.answer_task(&task.id, TaskResult::Done(json!({ "id": task.id })));
-    }
-
-    async fn close(mut self) {
-        self.core.close(Instant::now() + HANG_GUARD).await;
-        while let Ok(event) = self.events.try_recv() {
-            assert!(!matches!(event, CoreEvent::Task(_)), "{event:?}");
-        }
+/// Ends the connection in order; no task may be left.
+async fn close(mut client: Client) {
+    client.core.close(Instant::now() + HANG_GUARD).await;
+    while let Ok(event) = client.events.try_recv() {
+        assert!(!matches!(event, CoreEvent::Task(_)), "{event:?}");
     }
 }
 
@@ -73,14 +51,14 @@ async fn there_is_no_queue_until_tasks_are_wanted() {
     let client = Client::new(&server);
     server.connected("worker-collect_cleanup").await;
     client.core.answer_task("unknown", TaskResult::Error("why".into()));
-    client.close().await;
+    close(client).await;
     assert_eq!(server.requests("GET /work/queue"), 0);
 }
 
 #[tokio::test]
-async fn a_burst_of_eight_tasks_is_done_without_a_second_delivery() {
+async fn burst_of_tasks_is_done_without_second_delivery() {
     let server = TestCore::start(None).await;
-    let mut client = Client::taking(&server).await;
+    let mut client = taking(&server).await;
     assert!(server.all_requests().contains(&"GET /work/queue?task=tag&cloud=example".to_owned()));
     let ids: Vec<String> = (0..8).map(|number| format!("task-{number}")).collect();
     ids.iter().for_each(|id| add(&server, id));
@@ -92,19 +70,19 @@ async fn a_burst_of_eight_tasks_is_done_without_a_second_delivery() {
         tasks.push(task);
     }
     for task in &tasks {
-        client.done(task).await;
+        done(&client, task);
     }
     for id in &ids {
         let work = server.task_over(id).await;
         assert_eq!((work.outcome, work.given_out), (Some(Ok(json!({ "id": id }))), 1));
     }
-    client.close().await;
+    close(client).await;
 }
 
 #[tokio::test]
 async fn many_more_tasks_than_connections_are_each_done_once() {
     let server = TestCore::start(None).await;
-    let mut client = Client::taking(&server).await;
+    let mut client = taking(&server).await;
     let ids: Vec<String> = (0..60).map(|number| format!("task-{number:02}")).collect();
     ids.iter().for_each(|id| add(&server, id));
     let mut tasks = BTreeMap::new();
@@ -115,7 +93,7 @@ async fn many_more_tasks_than_connections_are_each_done_once() {
     }
     server.workers(MORE_CONNECTIONS).await;
     for task in tasks.values() {
-        client.done(task).await;
+        done(&client, task);
     }
     // Each connection carries one result; its other tasks come back on the next.
     for over in [CONNECTIONS, CONNECTIONS + MORE_CONNECTIONS] {
@@ -128,13 +106,13 @@ async fn many_more_tasks_than_connections_are_each_done_once() {
         assert_eq!(work.outcome, Some(Ok(json!({ "id": id }))));
         assert!(work.given_out <= 3, "{} times of the four that it may be", work.given_out);
     }
-    client.close().await;
+    close(client).await;
 }
 
 #[tokio::test]
-async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
+async fn redelivered_task_is_answered_and_not_repeated() {
     let server = TestCore::start(None).await;
-    let mut client = Client::taking(&server).await;
+    let mut client = taking(&server).await;
     add(&server, "a");
     let task = client.task().await;
     server.drop_connections();
@@ -143,32 +121,32 @@ async fn a_task_that_comes_back_is_answered_and_not_done_twice() {
     server.task_given_out("a", 2).await;
     client.core.answer_task(&task.id, TaskResult::Error("no such tag".into()));
     assert_eq!(server.task_over("a").await.outcome, Some(Err("no such tag".into())));
-    client.close().await;
+    close(client).await;
 }
 
 #[tokio::test]
-async fn a_core_that_restarts_gets_its_results() {
+async fn restarted_core_gets_its_results() {
     let mut server = TestCore::start(None).await;
-    let mut client = Client::taking(&server).await;
+    let mut client = taking(&server).await;
     add(&server, "a");
     let task = client.task().await;
     server.stop();
-    client.done(&task).await;
+    done(&client, &task);
     server.start_again().await;
     server.worker_connections(2 * CONNECTIONS).await;
     server.look_at_queue();
     assert_eq!(server.task_over("a").await.outcome, Some(Ok(json!({ "id": "a" }))));
-    client.close().await;
+    close(client).await;
 }
 
 #[tokio::test]
-async fn closing_waits_for_tasks_in_work_until_the_deadline() {
+async fn closing_waits_for_open_tasks_until_the_deadline() {
     let server = TestCore::start(None).await;
-    let mut client = Client::taking(&server).await;
+    let mut client = taking(&server).await;
     add(&server, "a");
     add(&server, "b");
     let (first, _never) = (client.task().await, client.task().await);
-    client.done(&first).await;
+    done(&client, &first);
     let deadline = Instant::now() + std::time::Duration::from_millis(400);
     timeout(HANG_GUARD, client.core.close(deadline)).await.expect("close ends");
     assert!(server.task_over(&first.id).await.outcome.unwrap().is_ok());

@@ -11,14 +11,12 @@ use rustls::{
 };
 use tokio::time::timeout;
 
-use crate::{
-    core::connection::{Client, config},
-    core::upload::{cloud, deliver},
-    support::{
-        core::{HANG_GUARD, TestCore},
-        daemon::SUBSCRIBER,
-        tls::{TlsFront, certificate},
-    },
+use crate::support::{
+    client::{Client, config},
+    core::{HANG_GUARD, TestCore},
+    daemon::SUBSCRIBER,
+    graph::{cloud, deliver},
+    tls::{TlsFront, certificate},
 };
 
 /// The configuration for a core behind TLS.
@@ -61,7 +59,7 @@ async fn works(server: &TestCore, config: CoreConfig) {
 
 /// The tests have to work on a machine whose clock is late.
 #[test]
-fn the_certificates_of_the_tests_are_valid_whatever_the_clock_says() {
+fn test_certificates_are_valid_at_any_time() {
     let read = |name: &str| CertificateDer::from_pem_file(certificate(name)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(read("authority.pem")).unwrap();
@@ -75,7 +73,7 @@ fn the_certificates_of_the_tests_are_valid_whatever_the_clock_says() {
 }
 
 #[tokio::test]
-async fn a_core_with_a_certificate_is_verified_unless_that_is_not_wanted() {
+async fn certificate_of_core_is_verified_unless_disabled() {
     let server = TestCore::start(None).await;
     let front = TlsFront::start(&server.uri(), false).await;
     works(&server, secure(&front, &server, |tls| tls.ca_cert = Some(certificate("authority.pem")))).await;
@@ -116,7 +114,7 @@ async fn server_that_speaks_no_tls_is_explained() {
 }
 
 #[tokio::test]
-async fn a_core_that_wants_a_certificate_gets_ours() {
+async fn core_that_requests_certificate_gets_ours() {
     let server = TestCore::start(None).await;
     let front = TlsFront::start(&server.uri(), true).await;
     let client = |name: Option<&str>| {
@@ -133,7 +131,7 @@ async fn a_core_that_wants_a_certificate_gets_ours() {
 }
 
 #[tokio::test]
-async fn a_key_works_behind_a_certificate_of_any_authority() {
+async fn key_works_behind_certificate_of_any_authority() {
     let server = TestCore::start(Some("geheim")).await;
     let front = TlsFront::start(&server.uri(), false).await;
     let mut config = secure(&front, &server, |tls| tls.ca_cert = Some(certificate("authority.pem")));

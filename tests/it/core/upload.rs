@@ -1,91 +1,18 @@
 //! The delivery of graphs and the carry-over of accounts, against the test core.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use ckworker::{
-    ckcore::{CoreApi, MergeReport},
-    delivery::{Body, Chunks, UploadError, upload},
+    ckcore::CoreApi,
+    delivery::{UploadError, upload},
 };
-use serde_json::{Value, json};
-use tokio::time::timeout;
+use serde_json::json;
 
-use crate::{
-    core::connection::config,
-    support::core::{HANG_GUARD, TestCore},
+use crate::support::{
+    client::config,
+    core::{HANG_GUARD, TestCore},
+    graph::{cloud, deliver, model},
 };
-
-/// A body in memory. `fail_after` pieces it ends with an error.
-#[derive(Clone)]
-pub struct Lines {
-    lines: Vec<String>,
-    edges: u64,
-    fail_after: Option<usize>,
-}
-
-impl Body for Lines {
-    fn nodes(&self) -> u64 {
-        self.lines.len() as u64 - self.edges
-    }
-
-    fn edges(&self) -> u64 {
-        self.edges
-    }
-
-    fn chunks(&self) -> Chunks<'_> {
-        let whole = self.lines.iter().map(|line| Ok(Bytes::from(format!("{line}\n"))));
-        match self.fail_after {
-            None => Box::new(whole),
-            Some(count) => Box::new(whole.take(count).chain([Err(io::Error::other("the disk is gone"))])),
-        }
-    }
-}
-
-/// A cloud with these accounts, each with a resource below it.
-pub fn cloud(accounts: &[&str]) -> Lines {
-    let node = |id: &str, kind: &str, more: Value| {
-        let mut line =
-            json!({"id": id, "reported": {"kind": kind, "id": id, "name": id}, "metadata": {"cleaned": false}});
-        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        line.to_string()
-    };
-    let edge = |from: &str, to: &str| json!({"from": from, "to": to}).to_string();
-    let mut lines = vec![node("r", "graph_root", json!({})), node("c", "cloud", json!({"replace": true}))];
-    lines.extend(
-        accounts.iter().flat_map(|a| [node(a, "test_account", json!({})), node(&format!("{a}-t"), "thing", json!({}))]),
-    );
-    let edges: Vec<_> = [edge("r", "c")]
-        .into_iter()
-        .chain(accounts.iter().flat_map(|a| [edge("c", a), edge(a, &format!("{a}-t"))]))
-        .collect();
-    let count = edges.len() as u64;
-    lines.extend(edges);
-    Lines { lines, edges: count, fail_after: None }
-}
-
-fn model() -> Vec<u8> {
-    let property = |name: &str, required: bool| json!({"name": name, "kind": "string", "required": required});
-    let kind = |fqn: &str, bases: &[&str]| json!({"fqn": fqn, "bases": bases, "properties": []});
-    let resource =
-        json!({"fqn": "resource", "bases": [], "properties": [property("id", true), property("name", false)]});
-    let root = json!({"fqn": "graph_root", "bases": ["resource"], "properties": []});
-    json!([
-        resource,
-        root,
-        kind("cloud", &["resource"]),
-        kind("account", &["resource"]),
-        kind("test_account", &["account"]),
-        kind("thing", &["resource"])
-    ])
-    .to_string()
-    .into_bytes()
-}
-
-/// Delivers a body with the model of the tests.
-pub async fn deliver(api: &CoreApi, body: Lines) -> Result<MergeReport, UploadError> {
-    let deadline = std::time::Instant::now() + HANG_GUARD;
-    timeout(HANG_GUARD, upload(api, Arc::new(body), model(), deadline)).await.expect("upload ends")
-}
 
 async fn server_and_api() -> (TestCore, CoreApi) {
     let server = TestCore::start(None).await;
@@ -94,7 +21,7 @@ async fn server_and_api() -> (TestCore, CoreApi) {
 }
 
 #[tokio::test]
-async fn a_graph_is_delivered_and_replaced() {
+async fn graph_is_delivered_and_replaced() {
     let (server, api) = server_and_api().await;
     let report = deliver(&api, cloud(&["a1", "a2"])).await.unwrap();
     assert_eq!((report.nodes_created, report.nodes_updated, report.edges_created), (5, 1, 5));
@@ -108,7 +35,7 @@ async fn a_graph_is_delivered_and_replaced() {
 }
 
 #[tokio::test]
-async fn refusals_that_may_pass_are_tried_again() {
+async fn transient_refusals_are_retried() {
     let (server, api) = server_and_api().await;
     let conflict = "Error: ImportAborted\nMessage: ConflictingChangeInProgress('Conflicting change in progress: c!')";
     server.refuse("POST /graph/ck/merge", 1, 400, conflict);
@@ -119,7 +46,7 @@ async fn refusals_that_may_pass_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_core_that_is_busy_or_forgot_the_key_gets_the_graph_later() {
+async fn busy_core_or_one_without_key_gets_the_graph_later() {
     let (server, api) = server_and_api().await;
     for begin in ["POST /graph/ck", "PATCH /model", "POST /graph/ck/merge"] {
         server.refuse(begin, 1, 429, "Too many requests");
@@ -146,7 +73,7 @@ async fn other_refusals_are_final_and_carry_the_words_of_the_core() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_merges_nothing() {
+async fn truncated_body_merges_nothing() {
     let (server, api) = server_and_api().await;
     let mut body = cloud(&["a1"]);
     body.fail_after = Some(3);
@@ -173,7 +100,7 @@ async fn upload_ends_at_its_deadline_or_when_dropped() {
 }
 
 #[tokio::test]
-async fn a_large_body_arrives_whole() {
+async fn large_body_arrives_whole() {
     let (server, api) = server_and_api().await;
     let names: Vec<_> = (0..3000).map(|index| format!("account-{index}-{}", "x".repeat(200))).collect();
     let body = cloud(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -184,7 +111,7 @@ async fn a_large_body_arrives_whole() {
 
 /// Invariant: the core keeps an account that failed.
 #[tokio::test]
-async fn a_failed_account_is_carried_over() {
+async fn failed_account_is_carried_over() {
     let (server, api) = server_and_api().await;
     assert!(api.account_subgraph("test_account", "a2").await.unwrap().nodes.is_empty(), "no graph yet");
     deliver(&api, cloud(&["a1", "a2"])).await.unwrap();

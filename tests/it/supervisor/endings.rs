@@ -54,7 +54,7 @@ async fn wait_for(what: &str, is_so: impl AsyncFnMut() -> bool) {
 /// Invariant: workers exit with their supervisor, however it ends.
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
-async fn an_end_in_the_middle_of_a_collection_leaves_nothing_behind() {
+async fn end_during_collection_leaves_nothing_behind() {
     let aws = LocalAws::start(1, &[REGION]);
     term_ends_all_within_ten_seconds(&aws).await;
     workers_end_with_their_supervisor(&aws).await;

@@ -44,7 +44,7 @@ async fn export(collector: &dyn Collector, settings: Settings) -> String {
 }
 
 #[tokio::test]
-async fn the_example_equals_the_original() {
+async fn example_equals_that_of_python_worker() {
     let ours = export(&Example, Settings::defaults(Example.options())).await;
     compare::assert_none(&compare::graphs(EXAMPLE, &ours, None));
     // The comparison is not blind: the other recording has nothing in common but the root.
@@ -52,7 +52,7 @@ async fn the_example_equals_the_original() {
 }
 
 #[test]
-fn the_model_equals_the_original() {
+fn model_equals_that_of_python_worker() {
     let ours = String::from_utf8(model_json(schema().unwrap()).unwrap()).unwrap();
     compare::assert_none(&compare::models(MODEL, &ours));
     assert_eq!(ours.matches("\"fqn\"").count(), 179);

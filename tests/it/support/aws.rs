@@ -5,8 +5,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// The members of the organization, the management account first.
+pub const ACCOUNTS: [&str; 4] = ["123456789012", "812205225875", "949187844527", "223033715152"];
 /// The account that is asked without a role, the only one of a server with one account.
-pub const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = ACCOUNTS[0];
 /// The access key of that account.
 const KEY: &str = "testing";
 
@@ -49,11 +51,7 @@ impl LocalAws {
 
     /// Lets a command use it.
     pub fn serve<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        command
-            .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "testing")
-            .env("AWS_SECRET_ACCESS_KEY", "testing")
+        serve(&self.endpoint, command)
     }
 
     /// Its address.
@@ -206,6 +204,12 @@ impl LocalAws {
         let request = reqwest::Client::new().get(format!("{}/_ctl/stats", self.endpoint));
         request.send().await.unwrap().json().await.unwrap()
     }
+}
+
+/// Lets a command use the AWS at an endpoint.
+pub fn serve<'c>(endpoint: &str, command: &'c mut Command) -> &'c mut Command {
+    command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_REGION", "us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", KEY)
 }
 
 /// The server looks at who signs for what, and at no signature.

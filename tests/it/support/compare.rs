@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_differ_is_no_difference() {
+    fn volatile_fields_are_no_difference() {
         assert_none(&graphs(GOLDEN, GOLDEN, None));
         assert_none(&after("\"cores\":4", "\"cores\":4.0"));
         assert_none(&after("{\"n\":1}", "{\"n\":1.0}"));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_looks_at_its_kinds_only() {
+    fn filter_compares_its_kinds_only() {
         let other = GOLDEN.replace("\"cores\":4", "\"cores\":5").replace("{\"from\":\"a\",\"to\":\"b\"}", "");
         assert_none(&graphs(GOLDEN, &other, Some(&["aws_ec2_volume"])));
         assert_eq!(graphs(GOLDEN, &other, Some(&["aws_alb", "aws_ec2_volume"])).len(), 2);

@@ -1,11 +1,14 @@
 //! What several areas of the integration tests share.
 
 pub mod aws;
+pub mod client;
 pub mod compare;
 pub mod core;
 pub mod core4;
 pub mod daemon;
+pub mod graph;
 pub mod poll;
 pub mod program;
 pub mod proxy;
+pub mod puppet;
 pub mod tls;

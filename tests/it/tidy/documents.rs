@@ -32,23 +32,29 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The sources of the messages of the protocol.
+fn messages() -> String {
+    let sources = sources().into_iter().filter(|source| source.path.starts_with("worker-proto/src/message/"));
+    sources.map(|source| source.text).collect()
+}
+
 #[test]
-fn the_protocol_is_described_as_it_is() {
-    let digest = Blake2b::<U16>::digest(document("worker-proto/src/message.rs"));
+fn protocol_document_describes_current_sources() {
+    let digest = Blake2b::<U16>::digest(messages());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = format!("<!-- describes message.rs {digest} -->");
+    let expected = format!("<!-- describes the messages {digest} -->");
     let last = document("docs/protocol.md").trim_end().lines().last().unwrap_or_default().to_owned();
     assert_eq!(
         last, expected,
-        "worker-proto/src/message.rs has changed: read docs/protocol.md again, correct what is no longer true, and then \
+        "worker-proto/src/message has changed: read docs/protocol.md again, correct what is no longer true, and then \
          make this its last line: {expected}"
     );
 }
 
 #[test]
-fn the_protocol_document_names_every_message_and_limit() {
+fn protocol_document_names_every_message_and_limit() {
     let text = document("docs/protocol.md");
-    let messages = document("worker-proto/src/message.rs");
+    let messages = messages();
     let names = ["ToWorker", "FromWorker", "FailureKind", "JobKind", "Selector"].iter().flat_map(|name| {
         let begin = messages.find(&format!("pub enum {name} {{")).unwrap();
         let body = &messages[begin..begin + messages[begin..].find("\n}").unwrap()];

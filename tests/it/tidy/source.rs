@@ -321,7 +321,7 @@ fn strings_of_production_code_stay() {
 }
 
 #[test]
-fn functions_are_measured_and_tests_told_apart() {
+fn functions_are_measured_and_tests_are_separated() {
     let text = "fn a(x: [u8; 3]) -> u8 {\n  { 1 }\n}\ntrait T { fn b(&self); }\n#[cfg(test)]\nmod tests {\n  fn c() {}\n}\nfn d() {}\n";
     let source = Source { path: "src/x.rs".into(), text: text.into() };
     let found: Vec<_> = source.functions().into_iter().map(|function| (function.name, function.lines)).collect();

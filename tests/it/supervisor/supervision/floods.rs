@@ -39,25 +39,25 @@ async fn ends(flood: &str, label: &str, said: &str) {
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_edges_is_ended() {
+async fn flood_of_edges_is_ended() {
     ends("flood-of-edges", "excess", "32 MiB").await;
 }
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_empty_nodes_is_ended() {
+async fn flood_of_empty_nodes_is_ended() {
     ends("flood-of-nodes", "excess", "32 MiB").await;
 }
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_the_largest_frames_is_ended() {
+async fn flood_of_largest_frames_is_ended() {
     ends("flood-of-large-frames", "excess", "32 MiB").await;
 }
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_deferred_edges_is_ended() {
+async fn flood_of_deferred_edges_is_ended() {
     ends("flood-of-deferred", "excess", "32 MiB").await;
 }
 
@@ -68,7 +68,7 @@ async fn names_that_are_none_of_kinds_end_the_worker() {
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_questions_is_ended() {
+async fn flood_of_questions_is_ended() {
     ends("flood-of-questions", "protocol", "shared values").await;
     ends("flood-of-long-questions", "protocol", "key").await;
 }
@@ -86,7 +86,7 @@ impl Broker for Slow {
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn a_flood_of_requests_for_credentials_asks_the_cloud_once() {
+async fn flood_of_credential_requests_asks_cloud_once() {
     let broker = Arc::new(Slow::default());
     let mut play = play("flood-of-credentials");
     play.broker = Some(Arc::clone(&broker) as Arc<dyn Broker>);
@@ -97,7 +97,7 @@ async fn a_flood_of_requests_for_credentials_asks_the_cloud_once() {
 
 /// Invariant: a worker cannot exhaust the supervisor's memory.
 #[tokio::test]
-async fn the_texts_of_gaps_are_cut() {
+async fn long_texts_of_gaps_are_truncated() {
     let before = peak();
     let report = play("flood-of-gaps").report().await;
     let gaps = &report.collectors[0].units[0].gaps;

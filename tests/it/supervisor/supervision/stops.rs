@@ -35,7 +35,7 @@ async fn signalled(play: &Play, begun: usize, times: usize) -> Duration {
 
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
-async fn a_signal_ends_everything_and_a_second_one_at_once() {
+async fn signal_ends_all_workers_and_second_one_at_once() {
     let mut play = Play::new(&["hang", "ignore-term"]);
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 2, 2).await;
@@ -45,7 +45,7 @@ async fn a_signal_ends_everything_and_a_second_one_at_once() {
 
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
-async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
+async fn worker_ignoring_term_is_killed_after_grace_period() {
     let mut play = Play::new(&["ignore-term"]);
     let grace = Duration::from_millis(500);
     play.policy.stop_grace = grace;
@@ -57,7 +57,7 @@ async fn a_worker_that_ignores_term_has_its_grace_and_then_kill() {
 
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
-async fn a_worker_is_cancelled_before_anything_is_forced() {
+async fn worker_is_cancelled_before_it_is_signalled() {
     let mut play = Play::new(&["ignore-term-but-not-cancel"]);
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 1, 1).await;
@@ -69,7 +69,7 @@ async fn a_worker_is_cancelled_before_anything_is_forced() {
 
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[tokio::test]
-async fn a_shutdown_has_one_bound_whatever_the_graces() {
+async fn shutdown_has_one_bound_for_any_grace_period() {
     let mut play = Play::new(&["ignore-term"]);
     play.policy.stop_grace = LONG;
     let took = signalled(&play, 1, 1).await;

@@ -1,13 +1,15 @@
 //! The state of the supervisor: events and the time go in, effects come out. Pure.
 //!
 //! One run at a time has its turn, the others wait in a bounded queue. A run's collectors pass through
-//! [`Phase`]s: queued, planning, collecting, done. A collector whose units are forked is planned by one worker and
+//! phases: queued, planning, collecting, done. A collector whose units are forked is planned by one worker and
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
 //! unfinished when it crashed is collected by workers of single units.
 
 mod attempt_event;
 mod attempts;
 mod cancellation;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,

@@ -6,80 +6,31 @@ mod floods;
 mod stops;
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use ckworker::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
+    collector_api::{BoxFuture, Broker},
     delivery::{Delivered, Delivery, DeliveryError, Sink},
     graph::Spool,
-    process::{Program, reaper},
     report::{CoreStatus, Outcome, ProgressEvent, RunReport, StatusSnapshot, UnitReport},
-    settings::{OptionSpec, Settings},
     supervisor::{
         self, Ended, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
-        worker_session::{Limits, SessionCollector, Timeouts},
+        worker_session::{Limits, Timeouts},
     },
     telemetry::Metrics,
 };
 use futures_util::{Stream, stream};
 use tokio::sync::watch;
-use worker_proto::{Credentials, Failure, FailureKind, Plan, Unit};
+use worker_proto::{Credentials, Failure, Unit};
+
+use crate::support::puppet;
 
 /// Longer than any test takes, so that a hang is a failure and not a timeout of the runner.
 const HANG: Duration = Duration::from_secs(60);
-
-/// Plans one unit for each behaviour in its settings.
-struct Fake;
-
-impl Collector for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn options(&self) -> &'static [OptionSpec] {
-        &[]
-    }
-
-    fn check(&self, _: &Settings) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn concurrency(&self, _: &Settings) -> Concurrency {
-        Concurrency { fork: true, pool: 8 }
-    }
-
-    fn broker(&self, _: &Settings) -> Option<Arc<dyn Broker>> {
-        None
-    }
-
-    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
-        Box::pin(async {
-            let units = context.settings().list("behaviours").iter().map(|behaviour| Unit {
-                id: "a".into(),
-                label: behaviour.clone(),
-                kind: "fake_account".into(),
-                parts: 0,
-                payload: behaviour.clone(),
-            });
-            Ok(Plan { units: units.collect(), gaps: Vec::new(), is_whole: true })
-        })
-    }
-
-    fn collect<'a>(&'a self, _: &'a CollectContext, _: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
-        let failure = Failure { kind: FailureKind::Internal, message: "the puppet collects".into() };
-        Box::pin(async { Err(failure) })
-    }
-}
-
-fn find(name: &str) -> Option<&'static dyn Collector> {
-    (name == "fake").then_some(&Fake)
-}
 
 /// Keeps what was to be delivered.
 #[derive(Default)]
@@ -115,8 +66,8 @@ struct Play {
 
 impl Play {
     fn new(behaviours: &[&str]) -> Self {
-        let units = Concurrency { fork: true, pool: 8 };
-        let mut policy = Policy::new(vec![CollectorPolicy { name: "fake", process: false, units }], 5, HANG);
+        let collector = CollectorPolicy { name: "fake", process: false, units: puppet::UNITS };
+        let mut policy = Policy::new(vec![collector], 5, HANG);
         policy.attempts = 1;
         policy.grace = Duration::from_secs(1);
         Self {
@@ -135,35 +86,27 @@ impl Play {
     }
 
     async fn run(&self, signals: impl Stream<Item = i32> + Unpin) -> Ended {
-        reaper::adopt_orphans();
-        let mut settings = Settings::default();
-        settings.set("behaviours", ckworker::settings::Setting::List(self.behaviours.clone()));
         let sink = self.other_delivery.clone().unwrap_or_else(|| Arc::clone(&self.delivery) as Arc<dyn Sink>);
         let begun = self.begun.clone();
         let setup = Setup {
-            policy: self.policy.clone(),
-            collectors: BTreeMap::from([("fake", SessionCollector { settings, broker: self.broker.clone() })]),
-            program: Program { path: puppet(), args: Vec::new() },
             memory_limit: self.memory_limit,
             spool: self.spool.clone(),
             timeouts: self.timeouts,
             limits: self.limits,
-            find,
-            level: worker_proto::Level::Info,
             sink,
             metrics: Arc::clone(&self.metrics),
-            has_summary: false,
             on_progress: Box::new(move |event| {
                 if matches!(event, ProgressEvent::UnitStarted { .. }) {
                     begun.send_modify(|begun| *begun += 1);
                 }
             }),
+            ..puppet::setup(self.policy.clone(), &self.behaviours, self.broker.clone())
         };
         let (status, _status) = watch::channel(StatusSnapshot::default());
         let (core, _core) = watch::channel(CoreStatus::default());
         let run = supervisor::run(setup, Source::Once, signals, StatusSenders { status, core });
         let ended = tokio::time::timeout(HANG, run).await.expect("the run must end by itself");
-        assert_eq!(children(), Vec::<String>::new(), "nothing may be left in the process table");
+        puppet::assert_none_left();
         ended
     }
 
@@ -197,22 +140,6 @@ fn reason(unit: &UnitReport) -> (String, String) {
     }
 }
 
-/// The test program that stands for a worker.
-fn puppet() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_ckworker")).parent().unwrap().join("examples/puppet")
-}
-
-/// The command lines of all children of this process, zombies too.
-fn children() -> Vec<String> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    let pids: Vec<String> =
-        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    pids.iter()
-        .map(|pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()))
-        .collect()
-}
-
 #[tokio::test]
 async fn puppets_that_behave_are_complete() {
     let play = Play::new(&["well", "well", "well"]);
@@ -221,7 +148,7 @@ async fn puppets_that_behave_are_complete() {
 }
 
 #[tokio::test]
-async fn a_worker_that_kills_itself_is_named_by_its_signal() {
+async fn worker_ended_by_signal_is_named_by_it() {
     let play = Play::new(&["die", "well"]);
     let (_, detail) = play.fails_alone().await;
     assert!(detail.contains("SIGKILL"), "{detail}");
@@ -230,7 +157,7 @@ async fn a_worker_that_kills_itself_is_named_by_its_signal() {
 
 /// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
-async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
+async fn worker_exiting_without_result_does_not_count() {
     for behaviour in ["panic", "no-done", "exit-at-once", "half-frame"] {
         let (label, detail) = Play::new(&[behaviour, "well"]).fails_alone().await;
         assert_eq!(label, "crashed", "{behaviour}: {detail}");
@@ -239,7 +166,7 @@ async fn a_worker_that_panics_or_leaves_without_a_word_does_not_count() {
 
 /// Invariant: nodes of a unit count only after `UnitDone` with matching counts.
 #[tokio::test]
-async fn what_is_not_the_protocol_ends_the_worker() {
+async fn protocol_violation_ends_the_worker() {
     for behaviour in ["garbage", "huge-frame", "wrong-counts", "foreign-unit", "twice"] {
         let play = Play::new(&[behaviour, "well"]);
         let (label, detail) = play.fails_alone().await;
@@ -250,7 +177,7 @@ async fn what_is_not_the_protocol_ends_the_worker() {
 
 /// Invariant: another version of the protocol is a named and permanent failure.
 #[tokio::test]
-async fn another_version_is_named_and_not_tried_again() {
+async fn other_protocol_version_is_named_and_not_retried() {
     let mut play = Play::new(&["other-version", "well"]);
     play.policy.attempts = 3;
     let (label, detail) = play.fails_alone().await;
@@ -261,7 +188,7 @@ async fn another_version_is_named_and_not_tried_again() {
 
 /// Invariant: the supervisor never relies on a worker to exit by itself.
 #[tokio::test]
-async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
+async fn hanging_or_stopped_worker_is_ended_at_deadline() {
     for behaviour in ["hang", "stop", "ignore-term"] {
         let mut play = Play::new(&[behaviour, "well"]);
         play.policy.timeout = Duration::from_secs(4);
@@ -276,7 +203,7 @@ async fn a_worker_that_hangs_or_is_stopped_is_ended_at_the_deadline() {
 
 /// Invariant: a silent worker is killed long before the deadline.
 #[tokio::test]
-async fn a_worker_without_a_sign_of_life_is_ended_long_before_the_deadline() {
+async fn silent_worker_is_ended_long_before_deadline() {
     for (behaviour, label) in [("mute", "handshake"), ("hang", "silence"), ("stop", "silence")] {
         let mut play = Play::new(&[behaviour, "well"]);
         play.timeouts.handshake = Duration::from_secs(1);
@@ -300,21 +227,21 @@ async fn worker_that_runs_without_progress_is_stalled_and_not_silent() {
 }
 
 #[tokio::test]
-async fn worker_that_waits_for_a_call_is_named_and_goes_on() {
+async fn worker_that_waits_for_a_call_is_named_and_continues() {
     let play = Play::new(&["quiet", "well"]);
     assert!(play.report().await.is_complete());
 }
 
 /// Invariant: the log of a worker is bounded in length and rate.
 #[tokio::test]
-async fn a_flood_of_log_lines_does_no_harm() {
+async fn flood_of_log_lines_is_harmless() {
     for behaviour in ["flood-log", "endless-line"] {
         assert!(Play::new(&[behaviour, "well"]).report().await.is_complete(), "{behaviour}");
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_frames_is_ended_at_the_deadline() {
+async fn flood_of_frames_is_ended_at_deadline() {
     let mut play = Play::new(&["flood-frames", "well"]);
     play.policy.timeout = Duration::from_secs(3);
     assert_eq!(play.fails_alone().await.0, "deadline");
@@ -322,20 +249,20 @@ async fn a_flood_of_frames_is_ended_at_the_deadline() {
 
 /// Invariant: every child leads a process group and has one owner, and no process is left after a run.
 #[tokio::test]
-async fn what_a_worker_leaves_behind_is_swept() {
+async fn processes_left_by_worker_are_swept() {
     assert!(Play::new(&["grandchild", "well"]).report().await.is_complete());
 }
 
 /// Invariant: the supervisor never relies on a worker to exit by itself.
 #[tokio::test]
-async fn a_worker_that_lingers_after_its_last_word_is_ended_and_counts() {
+async fn worker_lingering_after_done_is_killed_and_its_result_kept() {
     let mut play = Play::new(&["linger", "well"]);
     play.timeouts.exit = Duration::from_millis(200);
     assert!(play.report().await.is_complete());
 }
 
 #[tokio::test]
-async fn refused_credentials_are_not_tried_again() {
+async fn rejected_credentials_are_not_retried() {
     let mut play = Play::new(&["deny", "well"]);
     play.policy.attempts = 3;
     let report = play.report().await;
@@ -344,7 +271,7 @@ async fn refused_credentials_are_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_crashed_worker_is_tried_again_and_the_attempts_are_counted() {
+async fn crashed_worker_is_retried_and_attempts_are_counted() {
     let mut play = Play::new(&["die", "well"]);
     play.policy.attempts = 2;
     play.policy.retry_delay = Duration::from_millis(10);
@@ -355,7 +282,7 @@ async fn a_crashed_worker_is_tried_again_and_the_attempts_are_counted() {
 
 /// Invariant: the memory of a worker is limited, and a worker that needs more fails with that reason.
 #[tokio::test]
-async fn a_worker_that_needs_too_much_memory_is_named_by_that() {
+async fn worker_above_memory_limit_is_named_by_it() {
     let mut play = Play::new(&["allocate", "well"]);
     play.memory_limit = 64 << 20;
     play.policy.attempts = 3;
@@ -366,7 +293,7 @@ async fn a_worker_that_needs_too_much_memory_is_named_by_that() {
 }
 
 #[tokio::test]
-async fn a_temporary_folder_without_room_is_said_with_what_to_do() {
+async fn unusable_temporary_directory_is_reported_with_remedy() {
     let mut play = Play::new(&["well"]);
     play.spool = Spool::in_folder(0, "/nonexistent");
     let report = play.report().await;
@@ -386,7 +313,7 @@ impl Broker for Panicking {
 }
 
 #[tokio::test]
-async fn a_broker_that_panics_fails_the_unit_that_asked() {
+async fn panic_of_broker_fails_the_requesting_unit() {
     let mut play = Play::new(&["ask-for-credentials", "well"]);
     play.broker = Some(Arc::new(Panicking));
     play.timeouts.exit = Duration::from_millis(200);
@@ -416,7 +343,7 @@ impl Sink for Faulty {
 
 /// Invariant: no delivery outlasts its run, and no panic blocks a run.
 #[tokio::test]
-async fn a_delivery_that_hangs_or_panics_does_not_outlast_the_time() {
+async fn hanging_or_panicking_delivery_ends_with_its_run() {
     for (faulty, message) in [(Faulty::Hangs, "--timeout"), (Faulty::Panics, "panicked")] {
         let mut play = Play::new(&["well"]);
         play.policy.timeout = Duration::from_secs(5);

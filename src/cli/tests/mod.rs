@@ -1,14 +1,14 @@
 //! The command line and the environment with two small collectors.
+
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod secrets;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use worker_proto::{Failure, Plan, Unit};
 
-use super::{
-    CliError, Invocation, Mode, Output, Run, Verbosity, parse_with,
-    secrets::{Moved, without_secrets_of},
-};
+use super::{CliError, Invocation, Mode, Output, Run, Verbosity, parse_with};
 use crate::{
     ckcore::{Generation, Psk, TlsOptions},
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
@@ -269,15 +269,6 @@ fn websocket_address_follows_that_of_core() {
 }
 
 #[test]
-fn password_in_address_is_rejected_and_not_shown() {
-    for (option, uri) in [("--ckcore-uri", "http://me:hunter2@core"), ("--ckcore-ws-uri", "ws://hunter2@core:1")] {
-        let error = invoke(&[option, uri], &[]).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("error: {option} must have no user name and no password")), "{error}");
-        assert!(!error.contains("hunter2"), "{error}");
-    }
-}
-
-#[test]
 fn collect_runs_once_without_a_core() {
     let run = run(&["collect", "--sky-fork", "--output", "graph.ndjson", "--ckcore-uri", "http://core"], &[]);
     assert_eq!(run.mode, Mode::Collect { output: Output::File("graph.ndjson".into()) });
@@ -293,67 +284,6 @@ fn verbosity_comes_from_the_command_line_first() {
     assert_eq!(run(&["-v"], &[("CKWORKER_QUIET", "true")]).verbosity, Verbosity::Verbose);
     assert_eq!(run(&[], &[("CKWORKER_VERBOSE", "True")]).verbosity, Verbosity::Verbose);
     assert_eq!(run(&["--quiet", "--logfile", "w.log"], &[]).logfile, Some("w.log".into()));
-}
-
-/// Invariant: secrets are only in frames and in an allow-listed environment.
-#[test]
-fn secrets_are_hidden_and_warned_about_on_command_line() {
-    let run = run(&["--psk", "hunter2", "--sky-secret-key", "hunter3"], &[]);
-    let debug = format!("{run:?}");
-    assert!(!debug.contains("hunter"), "{debug}");
-    assert_eq!(run.core.ckcore.unwrap().psk, Psk::new("hunter2"));
-    assert_eq!(
-        run.warnings,
-        [
-            "--psk on the command line can be read by every user of this machine; use CKWORKER_PSK",
-            "--sky-secret-key on the command line can be read by every user of this machine; use CKWORKER_SKY_SECRET_KEY",
-        ]
-    );
-    assert!(!printed(&["--help"]).contains("tops3cret"));
-    assert_eq!(self::run(&[], &[("CKWORKER_PSK", "hunter2")]).warnings, Vec::<String>::new());
-}
-
-fn moved(arguments: &[&str]) -> Option<Moved> {
-    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-    without_secrets_of(&[&SKY, &SEA], &arguments)
-}
-
-#[test]
-fn secrets_in_any_notation_are_moved_off_the_command_line() {
-    let cases: &[(&[&str], &[&str], &str, &str)] = &[
-        (&["--psk", "K", "--fork"], &["--fork"], "CKWORKER_PSK", "K"),
-        (&["collect", "--psk=K=", "--output", "-"], &["collect", "--output", "-"], "CKWORKER_PSK", "K="),
-        (&["--ps", "K"], &[], "CKWORKER_PSK", "K"),
-        (&["--ps=--fork", "-v"], &["-v"], "CKWORKER_PSK", "--fork"),
-        (&["--psk", "old", "--psk", "K"], &[], "CKWORKER_PSK", "K"),
-        (&["--sky-s", "K", "--sky-account", "1", "2"], &["--sky-account", "1", "2"], "CKWORKER_SKY_SECRET_KEY", "K"),
-    ];
-    for (arguments, left, variable, value) in cases {
-        assert!(invoke(arguments, &[]).is_ok(), "{arguments:?} is a command line");
-        let found = moved(arguments).unwrap();
-        assert_eq!(found.arguments, *left);
-        assert_eq!(found.variables[0], ((*variable).to_owned(), OsString::from(value)), "{arguments:?}");
-        assert_eq!(moved(left), None, "and then there are none");
-    }
-    for harmless in [&["--output", "psk", "--fork"][..], &["--ckcore-uri=--psk"], &["--sky-account", "psk"], &["--p"]] {
-        assert_eq!(moved(harmless), None);
-    }
-}
-
-#[test]
-fn moved_secret_is_used_and_warned_about() {
-    let found = moved(&["--psk", "hunter2", "--sky-secret-key=hunter3"]).unwrap();
-    let variables: Vec<(&str, &str)> =
-        found.variables.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    let run = run(&[], &variables);
-    assert_eq!(run.core.ckcore.unwrap().psk, Psk::new("hunter2"));
-    assert_eq!(
-        run.warnings,
-        [
-            "--psk was taken off the command line, but the shell may remember it; use CKWORKER_PSK",
-            "--sky-secret-key was taken off the command line, but the shell may remember it; use CKWORKER_SKY_SECRET_KEY",
-        ]
-    );
 }
 
 #[test]

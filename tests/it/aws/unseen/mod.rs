@@ -9,18 +9,17 @@ mod mixture;
 use std::collections::{BTreeMap, BTreeSet};
 
 use both::{Cores, Daemons, graph_of};
-
 use serde_json::{Value, json};
 
 use crate::support::{
-    aws::LocalAws,
+    aws::{ACCOUNTS, LocalAws},
     core::TestCore,
     daemon::{Daemon, have},
 };
 
 const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 /// A member of the organization of the local AWS.
-const MEMBER: &str = "812205225875";
+const MEMBER: &str = ACCOUNTS[1];
 
 /// What a core has: what was reported of each node, and the edges.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,108 @@
+//! Ends of runs that come from outside: deadlines, shutdown and cancellation.
+
+use super::*;
+
+/// Invariant: at the deadline the complete units are delivered.
+#[test]
+fn deadline_stops_workers_and_delivers_the_rest() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3)))).remove(0);
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let second = starts(&bench.complete(&first)).remove(0);
+    bench.job(second.id, AttemptEvent::UnitStarted(1));
+    let wake = bench.state.wake_at().unwrap();
+    assert!(wake < bench.now + TIMEOUT, "there must be time left for the delivery");
+    let effects = bench.pass(wake - bench.now);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Stop(job, StopReason::Deadline, _) if *job == second.id)));
+    assert!(delivery(&effects).is_none(), "not before the worker has ended");
+    let effects =
+        bench.job(second.id, AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Deadline, String::new())));
+    let report = delivery(&effects).unwrap();
+    let outcomes: Vec<bool> = report.collectors[0].units.iter().map(report::UnitReport::counts).collect();
+    assert_eq!(outcomes, [true, false, false]);
+}
+
+/// Invariant: no delivery outlasts its run, and no panic blocks a run.
+#[test]
+fn delivery_is_cancelled_at_end_of_run_timeout() {
+    let (mut bench, specs) = Bench::forked(1);
+    let began = bench.now;
+    let effects = bench.complete(&specs[0]);
+    let due = effects.iter().find_map(|effect| match effect {
+        Effect::Deliver(_, _, deadline) => Some(*deadline),
+        _ => None,
+    });
+    assert!(due.unwrap() < began + TIMEOUT, "it can still say why");
+    assert!(bench.pass(TIMEOUT / 2).is_empty());
+    assert!(bench.send(Event::Collect(RunId(2))).is_empty());
+    let wake = bench.state.wake_at().unwrap();
+    assert_eq!(wake, began + TIMEOUT);
+    let effects = bench.pass(wake - bench.now);
+    assert!(matches!(effects[0], Effect::CancelDelivery(RunId(1))));
+    let Effect::FinishRun(RunId(1), RunOutcome::Ended(_, Err(error))) = &effects[1] else { panic!("{effects:?}") };
+    assert!(error.message.contains("--timeout"), "{error:?}");
+    assert_eq!(starts(&effects).len(), 1, "the next one has its turn");
+    assert!(bench.send(Event::Delivered(RunId(1), Ok(()))).is_empty(), "too late");
+}
+
+/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
+#[test]
+fn stop_ends_every_worker_then_exits_once() {
+    let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(2))));
+    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let effects = bench.send(Event::Stop);
+    let stopped =
+        effects.iter().filter(|e| matches!(e, Effect::Stop(_, StopReason::Shutdown, grace) if !grace.is_zero()));
+    assert_eq!(stopped.count(), 2);
+    assert!(effects.iter().any(|e| matches!(e, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))));
+    assert!(bench.send(Event::StopNow).iter().any(|e| matches!(e, Effect::Stop(_, _, Duration::ZERO))));
+    let ended = || AttemptEvent::Ended(AttemptOutcome::Stopped(StopReason::Shutdown, String::new()));
+    assert!(bench.job(specs[0].id, ended()).is_empty());
+    assert!(matches!(&bench.job(specs[1].id, ended())[..], [Effect::Exit]));
+    assert!(bench.send(Event::Tick).is_empty(), "only once");
+}
+
+#[test]
+fn stop_when_idle_exits_at_once_and_starts_nothing() {
+    let mut bench = Bench::new(vec![collector("a", false, false, 1)], 1);
+    assert!(matches!(&bench.send(Event::Stop)[..], [Effect::Exit]));
+    assert!(matches!(&bench.send(Event::Collect(RunId(1)))[..], [Effect::FinishRun(_, RunOutcome::Refused(_))]));
+}
+
+#[test]
+fn aborted_run_stops_its_workers_and_next_run_starts() {
+    let (mut bench, specs) = Bench::forked(3);
+    assert!(starts(&bench.send(Event::Collect(RunId(2)))).is_empty());
+    let effects = bench.send(Event::Abort(RunId(1)));
+    let stopped: Vec<AttemptId> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Stop(job, StopReason::Abandoned, _) => Some(*job),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(stopped, specs.iter().map(|spec| spec.id).collect::<Vec<_>>());
+    let refused = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::FinishRun(RunId(1), RunOutcome::Refused(_)))).count()
+    };
+    assert_eq!(refused(&effects), 1);
+    let plan = starts(&effects);
+    assert_eq!(plan.iter().map(|spec| spec.run).collect::<Vec<_>>(), [RunId(2)], "the next one has its turn");
+    for spec in &specs {
+        let late = bench.complete(spec);
+        assert_eq!(refused(&late) + starts(&late).len(), 0, "what arrives late changes nothing");
+    }
+    assert_eq!(refused(&bench.send(Event::Abort(RunId(1)))), 0);
+}
+
+#[test]
+fn abort_cancels_delivery() {
+    let (mut bench, specs) = Bench::forked(1);
+    let effects = bench.complete(&specs[0]);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Deliver(..))));
+    let effects = bench.send(Event::Abort(RunId(1)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
+}
