@@ -21,6 +21,7 @@ mod error;
 pub mod eval;
 pub(crate) mod fill;
 mod hook;
+mod json;
 mod limiter;
 mod pages;
 pub mod path;

@@ -1,6 +1,11 @@
 //! The types of fields in the model, and the values that they accept.
 
+use time::{OffsetDateTime, UtcOffset};
+
 use super::{timestamp, value::Value};
+
+/// The number below which a float holds each whole number exactly.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,36 @@ impl ModelKind {
                 }
             },
         })
+    }
+
+    /// Converts a value that means one of this type in another notation: strings that hold times or numbers, times in
+    /// seconds since 1970, and whole floats. Other values stay as they are.
+    #[must_use]
+    pub fn convert(&self, value: Value) -> Value {
+        match (self, value) {
+            (ModelKind::Time, Value::Text(text)) => {
+                timestamp::parse(&text).map_or(Value::Text(text), |time| Value::Time(time.to_offset(UtcOffset::UTC)))
+            }
+            (ModelKind::Time, Value::Int(seconds)) => {
+                OffsetDateTime::from_unix_timestamp(seconds).map_or(Value::Int(seconds), Value::Time)
+            }
+            (ModelKind::Int, Value::Text(text)) => text.parse().map_or(Value::Text(text), Value::Int),
+            (ModelKind::Float, Value::Text(text)) => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Value::Float(number),
+                _ => Value::Text(text),
+            },
+            #[expect(clippy::cast_possible_truncation, reason = "whole numbers that a float holds exactly")]
+            (ModelKind::Int, Value::Float(number)) if number.fract() == 0.0 && number.abs() < MAX_EXACT => {
+                Value::Int(number as i64)
+            }
+            (ModelKind::List(item), Value::List(items)) => {
+                Value::List(items.into_iter().map(|value| item.convert(value)).collect())
+            }
+            (ModelKind::Map(item), Value::Map(members)) => {
+                Value::Map(members.into_iter().map(|(name, value)| (name, item.convert(value))).collect())
+            }
+            (_, value) => value,
+        }
     }
 
     /// Whether a value is of this type. Null is of any type, and a whole number is a number.
@@ -94,4 +129,48 @@ fn items(list: &[serde_json::Value], kind: &ModelKind) -> Option<Value> {
 fn entries(map: &serde_json::Map<String, serde_json::Value>, kind: &ModelKind) -> Option<Value> {
     let entry = |(key, value): (&String, &_)| Some((key.clone(), kind.read(value)?));
     map.iter().map(entry).collect::<Option<_>>().map(Value::Map)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn other_notations_are_converted() {
+        let time = || Value::Time(OffsetDateTime::from_unix_timestamp(1_583_204_583).unwrap());
+        for (kind, given, expected) in [
+            ("datetime", text("2020-03-03T03:03:03Z"), time()),
+            ("datetime", text("2020-03-03T05:03:03+02:00"), time()),
+            ("datetime", Value::Int(1_583_204_583), time()),
+            ("int64", text("12"), Value::Int(12)),
+            ("int64", Value::Float(12.0), Value::Int(12)),
+            ("double", text("0.5"), Value::Float(0.5)),
+            ("int64[]", Value::List(vec![text("1"), Value::Int(2)]), Value::List(vec![Value::Int(1), Value::Int(2)])),
+        ] {
+            assert_eq!(ModelKind::parse(kind).unwrap().convert(given.clone()), expected, "{kind} {given:?}");
+        }
+    }
+
+    #[test]
+    fn other_values_stay() {
+        for (kind, value) in [
+            ("datetime", text("yesterday")),
+            ("datetime", Value::Int(i64::MAX)),
+            ("int64", text("12 GB")),
+            ("int64", Value::Float(0.5)),
+            ("int64", Value::Float(1e300)),
+            ("double", text("NaN")),
+            ("string", Value::Int(1)),
+            ("boolean", text("true")),
+            ("any", text("1")),
+        ] {
+            assert_eq!(ModelKind::parse(kind).unwrap().convert(value.clone()), value, "{kind}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 mod aws;
 mod cli;
 mod core;
+mod engine;
 mod supervisor;
 mod support;
 mod tidy;

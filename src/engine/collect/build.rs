@@ -25,7 +25,7 @@ const WHOLE_ACCOUNT: &str = "";
 pub(super) enum Built {
     /// The node was sent.
     Node(NodeId),
-    /// There is no node: the call for the item's ID returned that it does not exist.
+    /// There is no node: the call for the item's ID returned that it does not exist, or its location was not selected.
     Nothing,
     /// The item cannot be identified.
     Unknown,
@@ -43,7 +43,16 @@ impl KindCollection<'_> {
         let Some((resource, name)) = self.resource(item).await? else {
             return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
         };
-        let Some(location) = self.location_of(item).await? else { return Ok(Built::Unknown) };
+        let location = match self.location_of(item) {
+            Some(location) => location,
+            // The list also has the items of locations that were not selected.
+            None if self.run.selection.has_some_locations => return Ok(Built::Nothing),
+            None => {
+                self.unexpected(code::UNKNOWN_LOCATION, "an item in a location that the account lacks".to_owned())
+                    .await?;
+                return Ok(Built::Unknown);
+            }
+        };
         let keys = self.keys(&resource, &name, location);
         let node = match resource.finish(&location.ancestors(self.run)) {
             Ok(node) => node,
@@ -85,6 +94,11 @@ impl KindCollection<'_> {
         }
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
+            let known = self.kind.position(field.get_ref()).and_then(|position| self.kind.fields.get(position));
+            let value = match known {
+                Some(field) => field.model_kind.convert(value),
+                None => value,
+            };
             if let Err(error) = resource.set(field.get_ref(), value) {
                 self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
             }
@@ -97,16 +111,12 @@ impl KindCollection<'_> {
         Ok(Some((resource, name)))
     }
 
-    /// Returns the location of an item; `None` if the account does not have it, which is reported.
-    async fn location_of(&self, item: &Item<'_>) -> Result<Option<&Location>, Failure> {
-        let Some(wanted) = &self.definition.location else { return Ok(Some(self.location)) };
-        let Some(id) = item.text(wanted.id.get_ref()) else { return Ok(Some(self.location)) };
+    /// Returns the location of an item; `None` if it is not among those that are collected.
+    fn location_of(&self, item: &Item<'_>) -> Option<&Location> {
+        let Some(wanted) = &self.definition.location else { return Some(self.location) };
+        let Some(id) = item.text(wanted.id.get_ref()) else { return Some(self.location) };
         let scope = wanted.scope.get_ref();
-        let found = self.locations.iter().find(|location| location.scope() == scope && location.region == id);
-        if found.is_none() {
-            self.unexpected(code::UNKNOWN_LOCATION, format!("an item in an unknown {scope}: {id}")).await?;
-        }
-        Ok(found)
+        self.locations.iter().find(|location| location.scope() == scope && location.region == id)
     }
 
     /// Reports an invalid item or field. The other items of the kind are not affected.

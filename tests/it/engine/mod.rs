@@ -1,0 +1,361 @@
+//! The engine with a cloud that the program does not have: its kinds are collected and changed by definitions alone.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod nimbus;
+mod server;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ckworker::{
+    collector_api::{CollectContext, ParentNode, Target},
+    engine::{Timeouts, collect::Selection},
+    settings::Settings,
+};
+use serde_json::{Map, Value, json};
+use worker_proto::{Deferred, Failure, FailureKind, FromWorker, Gap, Missing, Outcome, Verb, Why};
+
+use self::{
+    nimbus::{DEFINITIONS, NimbusAccount, cloud},
+    server::{SERVERS, Server, ZONES},
+};
+
+/// What a collection sent.
+#[derive(Debug, Default)]
+struct Collected {
+    nodes: BTreeMap<[u8; 16], Value>,
+    edges: BTreeSet<([u8; 16], [u8; 16])>,
+    gaps: Vec<Gap>,
+    missing: Vec<Missing>,
+    deferred: Vec<Deferred>,
+}
+
+impl Collected {
+    /// A node as `kind id`, with the zone of a resource of a zone.
+    fn label(&self, id: &[u8; 16]) -> String {
+        let node = &self.nodes[id];
+        let reported = |field: &str| node["reported"][field].as_str().unwrap_or_default().to_owned();
+        let link = reported("link");
+        let zone = link.split("/zones/").nth(1).and_then(|rest| rest.split('/').next());
+        let label = format!("{} {}", reported("kind").replace("nimbus_", ""), reported("id"));
+        zone.map_or(label.clone(), |zone| format!("{label} {zone}"))
+    }
+
+    fn labels(&self, kind: &str) -> BTreeSet<String> {
+        let labels = self.nodes.keys().map(|id| self.label(id));
+        labels.filter(|label| label.starts_with(&format!("{kind} "))).collect()
+    }
+
+    /// The edges as `from > to`.
+    fn edges(&self) -> BTreeSet<String> {
+        self.edges.iter().map(|(from, to)| format!("{} > {}", self.label(from), self.label(to))).collect()
+    }
+
+    fn reported(&self, label: &str) -> &Value {
+        let id = self.nodes.keys().find(|id| self.label(id) == label).unwrap();
+        &self.nodes[id]["reported"]
+    }
+
+    /// The nodes below which a kind is missing.
+    fn missing_below(&self, wanted: &str) -> BTreeSet<String> {
+        let below = self.missing.iter().filter_map(|missing| match missing {
+            Missing::Kind { below, kind, why: Why::Unseen, .. } if kind == wanted => Some(self.label(below)),
+            _ => None,
+        });
+        below.collect()
+    }
+
+    fn gaps(&self) -> Vec<(&str, &str, &str)> {
+        self.gaps.iter().map(|gap| (gap.region.as_str(), gap.operation.as_str(), gap.code.as_str())).collect()
+    }
+}
+
+fn account(server: &Server, regions: &[&str]) -> NimbusAccount {
+    let regions = regions.iter().map(|region| (*region).to_owned()).collect();
+    NimbusAccount { id: "acc-1".to_owned(), base: server.base.clone(), regions }
+}
+
+fn selection() -> Selection {
+    Selection { locations_at_once: 8, ..Selection::default() }
+}
+
+/// Timeouts with short pauses and few retries, so that a fault that stays ends soon.
+fn hasty() -> Timeouts {
+    Timeouts { pause: Duration::from_millis(1), retry: Duration::from_millis(50), ..Timeouts::default() }
+}
+
+async fn collect(account: &NimbusAccount, timeouts: Timeouts, selection: Selection) -> Result<Collected, Failure> {
+    let (context, mut frames) = CollectContext::recording(Settings::default(), None);
+    let result = account.collect(&context, timeouts, selection).await;
+    context.finish().await.unwrap();
+    drop(context);
+    let mut collected = Collected::default();
+    while let Some(frame) = frames.next().await {
+        match frame {
+            FromWorker::Nodes { nodes, .. } => {
+                let parsed = nodes.iter().map(|node| (node.id, serde_json::from_slice(&node.line).unwrap()));
+                collected.nodes.extend(parsed);
+            }
+            FromWorker::Edges { edges, .. } => collected.edges.extend(edges.iter()),
+            FromWorker::Deferred { edges, .. } => collected.deferred.extend(edges),
+            FromWorker::Gap { gap, .. } => collected.gaps.push(gap),
+            FromWorker::Missing { missing, .. } => collected.missing.extend(missing),
+            _ => {}
+        }
+    }
+    result.map(|()| collected)
+}
+
+async fn collect_all(server: &Server) -> Collected {
+    collect(&account(server, &[]), hasty(), selection()).await.unwrap()
+}
+
+/// The edges of the whole graph, worked out from the rules of the API.
+fn expected_edges() -> BTreeSet<String> {
+    let mut edges = BTreeSet::new();
+    edges.extend((0..7).map(|number| format!("account acc-1 > network net-{number}")));
+    for region in ["north", "south"] {
+        edges.insert(format!("account acc-1 > region {region}"));
+        edges.insert(format!("region {region} > subnet sub-{region}"));
+        edges.insert(format!("network net-1 > subnet sub-{region}"));
+    }
+    for (index, zone) in ZONES.iter().enumerate() {
+        let region = zone.split('-').next().unwrap();
+        edges.insert(format!("region {region} > zone {zone}"));
+        for number in 0..SERVERS {
+            edges.insert(format!("zone {zone} > disk disk-{number} {zone}"));
+            edges.insert(format!("zone {zone} > server server-{number} {zone}"));
+            edges.insert(format!("subnet sub-{region} > server server-{number} {zone}"));
+            edges.insert(format!("network net-2 > server server-{number} {zone}"));
+            edges.insert(format!("server server-{number} {zone} > disk disk-{number} {zone}"));
+        }
+        let next = ZONES[(index + 1) % ZONES.len()];
+        edges.insert(format!("server server-0 {zone} > disk disk-2 {next}"));
+    }
+    edges
+}
+
+#[tokio::test]
+async fn all_kinds_are_collected_in_three_levels() {
+    let server = Server::start().await;
+    let collected = collect_all(&server).await;
+    assert_eq!((collected.gaps(), collected.missing.len()), (vec![], 0));
+    assert_eq!(collected.edges(), expected_edges());
+    assert_eq!(collected.nodes.len(), 1 + 2 + 4 + 7 + 2 + 2 * 4 * SERVERS);
+    let account = collected.reported("account acc-1");
+    assert_eq!((&account["name"], &account["plan"]), (&json!("Weather"), &json!("gold")));
+    let server_fields = collected.reported("server server-1 south-b");
+    for (field, value) in [
+        ("name", json!("south-b 1")),
+        ("tags", json!({ "env": "test", "number": "1" })),
+        ("instance_cores", json!(2)),
+        ("instance_type", json!("small")),
+        ("instance_status", json!("running")),
+        ("ctime", json!("2020-03-03T03:03:03+00:00")),
+        ("atime", json!("2021-01-01T00:00:00+00:00")),
+    ] {
+        assert_eq!(server_fields[field], value, "{field}");
+    }
+    assert_eq!(collected.reported("disk disk-2 north-a")["volume_status"], "in-use");
+    assert_eq!(collected.reported("disk disk-2 north-a")["volume_type"], "fast");
+    assert_eq!(collected.reported("network net-3")["tags"], json!({ "team": "t3" }));
+    assert_eq!(collected.reported("subnet sub-north")["tags"], json!({ "a": "b" }));
+}
+
+#[tokio::test]
+async fn zones_and_regions_are_parts_of_node_ids() {
+    let server = Server::start().await;
+    let collected = collect_all(&server).await;
+    let repeated = collected.labels("disk").len();
+    assert_eq!(repeated, 4 * SERVERS, "the same ID in another zone is another node");
+    // The ID of the account's node is in no location, and so are those of global resources.
+    let ids: BTreeSet<_> = collected.nodes.keys().collect();
+    assert_eq!(ids.len(), collected.nodes.len());
+    let again = collect_all(&server).await;
+    assert_eq!(again.nodes.keys().collect::<BTreeSet<_>>(), ids, "IDs do not change between collections");
+}
+
+#[tokio::test]
+async fn cursors_are_followed_and_each_page_is_asked_once() {
+    let server = Server::start().await;
+    collect_all(&server).await;
+    let calls = server.calls();
+    let of = |path: &str| calls.iter().filter(|call| call.contains(path)).collect::<Vec<_>>();
+    assert_eq!(of("/networks"), ["GET /networks?", "GET /networks?cursor=from-5"]);
+    assert_eq!(of("/aggregated"), ["GET /aggregated/servers?", "GET /aggregated/servers?cursor=from-2"]);
+    assert_eq!((of("/zones/").len(), of("/usage").len()), (4, 4 * SERVERS));
+}
+
+#[tokio::test]
+async fn rate_limit_is_waited_out() {
+    let server = Server::start().await;
+    let truth = collect_all(&server).await;
+    server.fail("zones", (429, Some(1), Some(6)));
+    server.fail("usage", (429, None, Some(5)));
+    let patient = Timeouts { pause: Duration::from_millis(1), ..Timeouts::default() };
+    let collected = collect(&account(&server, &[]), patient, selection()).await.unwrap();
+    assert_eq!(collected.gaps(), []);
+    assert_eq!((&collected.nodes, &collected.edges), (&truth.nodes, &truth.edges));
+}
+
+#[tokio::test]
+async fn failing_zone_is_a_gap_and_keeps_its_kind_only() {
+    let server = Server::start().await;
+    let truth = collect_all(&server).await;
+    server.fail("zones/south-a/disks", (500, None, None));
+    let collected = collect_all(&server).await;
+    assert_eq!(collected.gaps(), [("south-a", "zones/{location}/disks", "500")]);
+    assert_eq!(collected.missing_below("nimbus_disk"), BTreeSet::from(["zone south-a".to_owned()]));
+    let lost: Vec<_> = truth.labels("disk").difference(&collected.labels("disk")).cloned().collect();
+    assert_eq!(lost, ["disk disk-0 south-a", "disk disk-1 south-a", "disk disk-2 south-a"]);
+    assert_eq!(collected.labels("server"), truth.labels("server"));
+    let ends = collected.missing.iter().filter(|missing| matches!(missing, Missing::Edges { .. })).count();
+    assert!(ends > 0, "edges to the disks that were not seen are told");
+}
+
+#[tokio::test]
+async fn failing_list_of_all_zones_keeps_its_kind_in_each() {
+    let server = Server::start().await;
+    server.fail("aggregated", (403, None, None));
+    let collected = collect_all(&server).await;
+    assert_eq!(collected.gaps(), [("global", "aggregated/servers", "403")]);
+    let below = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
+    assert_eq!(collected.missing_below("nimbus_server"), below.map(str::to_owned).into());
+    assert_eq!((collected.labels("server").len(), collected.labels("disk").len()), (0, 4 * SERVERS));
+}
+
+#[tokio::test]
+async fn selected_region_has_only_its_own_zones() {
+    let server = Server::start().await;
+    let selected = Selection { has_some_locations: true, ..selection() };
+    let collected = collect(&account(&server, &["south"]), hasty(), selected).await.unwrap();
+    assert_eq!(collected.gaps(), [], "servers elsewhere are not selected, and no gap");
+    assert_eq!(collected.labels("server").len(), 2 * SERVERS);
+    let left_out = collected
+        .missing
+        .iter()
+        .filter(|missing| matches!(missing, Missing::Kind { kind, why: Why::LeftOut, .. } if kind == "nimbus_region"));
+    assert_eq!(left_out.count(), 1, "the other regions were left out");
+}
+
+#[tokio::test]
+async fn excluded_kinds_are_named_in_the_locations_of_their_items() {
+    let server = Server::start().await;
+    let selected = Selection { exclude: vec!["servers".into(), "usage".into()], ..selection() };
+    let collected = collect(&account(&server, &[]), hasty(), selected).await.unwrap();
+    let left_out = collected.missing.iter().filter_map(|missing| match missing {
+        Missing::Kind { below, kind, why: Why::LeftOut, .. } if kind == "nimbus_server" => Some(collected.label(below)),
+        _ => None,
+    });
+    assert_eq!(left_out.count(), 5);
+    assert!(server.calls().iter().all(|call| !call.contains("servers") && !call.contains("usage")));
+}
+
+#[tokio::test]
+async fn item_in_an_unknown_zone_is_a_gap() {
+    let server = Server::start().await;
+    // The list of regions lacks one, as if it had been opened since.
+    let account = account(&server, &["north"]);
+    let collected = collect(&account, hasty(), selection()).await.unwrap();
+    assert_eq!(collected.gaps(), [("global", "aggregated/servers", "UnknownLocation")]);
+    assert_eq!(collected.labels("server").len(), 2 * SERVERS);
+    assert!(!collected.missing_below("nimbus_server").is_empty());
+}
+
+#[tokio::test]
+async fn rejected_token_fails_the_account() {
+    let server = Server::start().await;
+    server.fail("about", (401, None, None));
+    let failure = collect(&account(&server, &[]), hasty(), selection()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Credentials);
+    assert!(failure.message.contains("Nimbus account acc-1") && failure.message.contains("v1:about"), "{failure:?}");
+}
+
+fn target(kind: &str, link: &str, status: &str) -> Target {
+    let parent = |id: &str| ParentNode { id: id.into(), name: None, reported: Map::new() };
+    let reported = json!({ "link": link, "volume_status": status });
+    Target {
+        kind: kind.into(),
+        id: "the-id".into(),
+        name: "the-name".into(),
+        reported: reported.as_object().unwrap().clone(),
+        cloud: "nimbus".into(),
+        account: parent("acc-1"),
+        region: None,
+    }
+}
+
+async fn change(server: &Server, target: Target, verb: Verb) -> Result<Outcome, Failure> {
+    let (context, _frames) = CollectContext::recording(Settings::default(), None);
+    account(server, &[]).change(&context, target, &verb).await
+}
+
+#[tokio::test]
+async fn labels_change_and_resources_are_deleted_by_their_link() {
+    let server = Server::start().await;
+    let disk = || target("nimbus_disk", "zones/north-a/disks/d", "available");
+    let update = Verb::UpdateTag { key: "owner".into(), value: "me".into() };
+    assert_eq!(change(&server, disk(), update).await, Ok(Outcome::Done));
+    assert_eq!(change(&server, disk(), Verb::DeleteTag { key: "owner".into() }).await, Ok(Outcome::Done));
+    assert_eq!(change(&server, disk(), Verb::Delete).await, Ok(Outcome::Done));
+    let link = "link=zones%2Fnorth-a%2Fdisks%2Fd";
+    let expected = [
+        format!("PUT /labels/owner?{link}&value=me"),
+        format!("DELETE /labels/owner?{link}"),
+        format!("DELETE /resource?{link}"),
+    ];
+    assert_eq!(server.calls(), expected);
+    // Deleted before, by the API's answer and by the node.
+    let gone = target("nimbus_server", "zones/north-a/servers/gone", "");
+    assert_eq!(change(&server, gone, Verb::Delete).await, Ok(Outcome::Done));
+    server.calls();
+    let terminated = target("nimbus_disk", "zones/north-a/disks/d", "terminated");
+    assert_eq!(change(&server, terminated, Verb::Delete).await, Ok(Outcome::Done));
+    assert_eq!(server.calls(), [""; 0]);
+    let without = change(&server, target("nimbus_disk", "", ""), Verb::Delete).await.unwrap_err();
+    assert!(without.message.contains("no link"), "{}", without.message);
+    let account = change(&server, target("nimbus_account", "", ""), Verb::Delete).await.unwrap_err();
+    assert!(account.message.contains("this kind cannot be changed"), "{}", account.message);
+}
+
+#[test]
+fn definitions_are_checked_without_a_model() {
+    let mistakes = |text: &str| -> Vec<String> {
+        let service = toml::from_str(text).unwrap();
+        cloud().mistakes(&service).into_iter().map(|mistake| mistake.what).collect()
+    };
+    assert_eq!(mistakes(DEFINITIONS), [""; 0]);
+    assert_eq!(cloud().unknown_levels(), [""; 0]);
+    for (right, wrong, expected) in [
+        ("scope = \"zone\"\nlist", "scope = \"zona\"\nlist", "there is no scope zona; there are global, region, zone"),
+        ("{ scope = \"zone\", id", "{ scope = \"rack\", id", "there is no scope rack"),
+        ("scope = \"region\" }", "scope = \"regions\" }", "there is no scope regions"),
+        ("kind = \"nimbus_subnet\"\ncollector", "kind = \"nimbus_sub\"\ncollector", "there is no kind nimbus_sub"),
+        ("volume_size =", "volume_sise =", "nimbus_disk has no field volume_sise"),
+        ("status = \"volume_status_map\"", "status = \"volume_map\"", "nimbus_disk has no status map volume_map"),
+        (
+            "attribute = \"link\", value = \"disks",
+            "attribute = \"lnk\", value = \"disks",
+            "nimbus_disk has no field lnk",
+        ),
+        (
+            "id = \"id\"\nname = \"name\"",
+            "id = \"id\"\nhooks = [{ hook = \"x\" }]\nname = \"name\"",
+            "there is no hook x",
+        ),
+        (
+            "id = \"id\"\nname = \"name\"",
+            "id = \"id\"\nparent = \"nimbus_x\"\nname = \"name\"",
+            "nimbus_x is not in this file",
+        ),
+        ("tagging = true", "tagging = true\ndelete_hook = \"y\"", "there is no hook y"),
+        ("path = \"volume_status\",", "path = \"status\",", "nimbus_disk has no field status"),
+    ] {
+        assert!(DEFINITIONS.contains(right), "{right}");
+        let found = mistakes(&DEFINITIONS.replacen(right, wrong, 1)).join("\n");
+        assert!(found.contains(expected), "{wrong}: {found}");
+    }
+}

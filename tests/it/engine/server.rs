@@ -1,0 +1,192 @@
+//! The API of the invented cloud: two regions with two zones each, and what its calls are told to do wrong.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+
+/// The zones.
+pub const ZONES: [&str; 4] = ["north-a", "north-b", "south-a", "south-b"];
+/// The servers of a zone.
+pub const SERVERS: usize = 3;
+/// The items of a page.
+const PAGE: usize = 5;
+
+/// A fault: the status, the wait in seconds, and how often; forever if `None`.
+pub type Fault = (u16, Option<u64>, Option<usize>);
+
+#[derive(Default)]
+struct State {
+    faults: BTreeMap<String, Fault>,
+    /// The calls: method, path and query.
+    calls: Vec<String>,
+}
+
+/// The running server.
+pub struct Server {
+    /// The address.
+    pub base: String,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State::default()));
+        let task = tokio::spawn(serve(listener, Arc::clone(&state), base.clone()));
+        Self { base, state, task }
+    }
+
+    /// Makes calls whose path begins so fail.
+    pub fn fail(&self, path: &str, fault: Fault) {
+        self.state.lock().unwrap().faults.insert(path.to_owned(), fault);
+    }
+
+    /// The calls since the last time.
+    pub fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, base: String) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (state, base) = (Arc::clone(&state), base.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = answer(&state, &base, &request);
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        connections.spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await });
+    }
+}
+
+fn answer(state: &Mutex<State>, base: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let query: BTreeMap<String, String> = reqwest::Url::parse(&format!("{base}{}", request.uri()))
+        .unwrap()
+        .query_pairs()
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    let mut state = state.lock().unwrap();
+    state.calls.push(format!("{} {}", request.method(), request.uri()));
+    let fault = state.faults.iter_mut().find(|(prefix, _)| path.starts_with(prefix.as_str()));
+    if let Some((_, (status, wait, left))) = fault.filter(|(_, (.., left))| *left != Some(0)) {
+        if let Some(left) = left {
+            *left -= 1;
+        }
+        let mut response = Response::builder().status(*status);
+        if let Some(wait) = wait {
+            response = response.header("retry-after", *wait);
+        }
+        return response.body(Full::from("it was told to fail")).unwrap();
+    }
+    let authorized = request.headers().get("authorization").is_some_and(|token| token == "Bearer token");
+    let body = if authorized { route(base, request.method().as_str(), &path, &query) } else { Err(401) };
+    let (status, body) = body.map_or_else(|status| (status, json!({})), |body| (200, body));
+    Response::builder().status(status).body(Full::from(body.to_string())).unwrap()
+}
+
+fn route(base: &str, method: &str, path: &str, query: &BTreeMap<String, String>) -> Result<Value, u16> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let from: usize = query.get("cursor").and_then(|cursor| cursor.strip_prefix("from-")?.parse().ok()).unwrap_or(0);
+    Ok(match (method, segments.as_slice()) {
+        ("GET", ["about"]) => {
+            json!({ "account": { "displayName": "Weather", "plan": "gold", "opened": "2020-02-02T00:00:00Z" } })
+        }
+        ("GET", ["regions"]) => json!({ "regions": [region("north"), region("south")] }),
+        ("GET", ["networks"]) => page("networks", (0..7).map(|number| network(base, number)).collect(), from),
+        ("GET", ["regions", region, "subnets"]) => json!({ "subnets": [subnet(base, region)] }),
+        ("GET", ["zones", zone, "disks"]) => {
+            json!({ "disks": (0..SERVERS).map(|number| disk(base, zone, number)).collect::<Vec<_>>() })
+        }
+        ("GET", ["aggregated", "servers"]) => servers(base, from),
+        ("GET", ["usage"]) => json!({ "usage": { "lastUsed": "2021-01-01T00:00:00Z" } }),
+        ("PUT" | "DELETE", ["labels", _] | ["resource"]) => match query.get("link") {
+            Some(link) if link.ends_with("/gone") => return Err(404),
+            Some(_) => json!({}),
+            None => return Err(400),
+        },
+        _ => return Err(404),
+    })
+}
+
+fn region(name: &str) -> Value {
+    json!({ "name": name, "zones": [format!("{name}-a"), format!("{name}-b")] })
+}
+
+/// A page of items, with the cursor of the next one.
+fn page(name: &str, items: Vec<Value>, from: usize) -> Value {
+    let next = from + PAGE;
+    let mut page = json!({ name: items.get(from..next.min(items.len())).unwrap_or_default() });
+    if next < items.len() {
+        page["nextCursor"] = format!("from-{next}").into();
+    }
+    page
+}
+
+/// The servers of all zones, two zones on a page.
+fn servers(base: &str, from: usize) -> Value {
+    let zones = ZONES.iter().skip(from).take(2);
+    let items = zones.map(|zone| {
+        let servers: Vec<_> = (0..SERVERS).map(|number| server(base, zone, number)).collect();
+        (format!("zones/{zone}"), json!({ "servers": servers }))
+    });
+    let mut page = json!({ "items": items.collect::<serde_json::Map<_, _>>() });
+    if from + 2 < ZONES.len() {
+        page["nextCursor"] = format!("from-{}", from + 2).into();
+    }
+    page
+}
+
+fn network(base: &str, number: usize) -> Value {
+    let id = format!("net-{number}");
+    let tags = json!([{ "name": "team", "content": format!("t{number}") }]);
+    json!({ "id": id, "name": id, "tags": tags, "selfLink": format!("{base}/networks/{id}") })
+}
+
+fn subnet(base: &str, region: &str) -> Value {
+    let id = format!("sub-{region}");
+    json!({ "id": id, "name": "subnet", "labels": { "a": "b" }, "network": format!("{base}/networks/net-1"),
+        "selfLink": format!("{base}/regions/{region}/subnets/{id}") })
+}
+
+fn disk(base: &str, zone: &str, number: usize) -> Value {
+    json!({ "id": format!("disk-{number}"), "name": format!("disk {number}"), "sizeGb": 10 + number, "state": "ATTACHED",
+        "type": format!("{base}/zones/{zone}/types/fast"), "labels": {},
+        "selfLink": format!("{base}/zones/{zone}/disks/disk-{number}") })
+}
+
+/// The first server of a zone has a disk of the next zone too.
+fn server(base: &str, zone: &str, number: usize) -> Value {
+    let region = zone.split('-').next().unwrap();
+    let next = ZONES[(ZONES.iter().position(|known| *known == zone).unwrap() + 1) % ZONES.len()];
+    let mut disks = vec![json!({ "source": format!("{base}/zones/{zone}/disks/disk-{number}") })];
+    if number == 0 {
+        disks.push(json!({ "source": format!("{base}/zones/{next}/disks/disk-2") }));
+    }
+    json!({ "id": format!("server-{number}"), "name": format!("{zone} {number}"), "cores": 2, "state": "UP",
+        "labels": { "env": "test", "number": number.to_string() }, "created": "2020-03-03T03:03:03Z",
+        "machineType": format!("{base}/zones/{zone}/machineTypes/small"), "zone": format!("{base}/zones/{zone}"),
+        "network": format!("{base}/networks/net-2"), "disks": disks,
+        "interfaces": [{ "subnet": format!("{base}/regions/{region}/subnets/sub-{region}") }],
+        "selfLink": format!("{base}/zones/{zone}/servers/server-{number}") })
+}
