@@ -103,9 +103,9 @@ fn clouds() -> Vec<&'static str> {
     own.chain(other).chain(["azure", "digitalocean"]).collect()
 }
 
-/// The lines of `code` that name a cloud, from 1. A library for TLS has the name of one.
-fn lines_with_cloud(code: &str) -> Vec<usize> {
-    let clouds = clouds();
+/// The lines of `code` that name a cloud `but` this one, from 1. A library for TLS has the name of one.
+fn lines_with_cloud(code: &str, but: &str) -> Vec<usize> {
+    let clouds: Vec<_> = clouds().into_iter().filter(|cloud| *cloud != but).collect();
     let lines = (1..).zip(code.lines());
     let named = lines.filter(|(_, line)| {
         let line = line.to_lowercase().replace("aws_lc_rs", "").replace("aws-lc-rs", "");
@@ -119,7 +119,7 @@ fn no_cloud_is_named_outside_the_collectors() {
     let mut faults = Vec::new();
     for source in sources() {
         if source.path.starts_with("src/") && !source.path.starts_with("src/collectors/") {
-            let lines = lines_with_cloud(&source.production_with_strings());
+            let lines = lines_with_cloud(&source.production_with_strings(), "");
             faults.extend(lines.into_iter().map(|line| (source.path.clone(), format!("{}:{line}", source.path))));
         }
     }
@@ -134,10 +134,8 @@ fn no_collector_names_another_cloud() {
         else {
             continue;
         };
-        if folder != "aws" {
-            let lines = lines_with_cloud(&source.production_with_strings());
-            faults.extend(lines.into_iter().map(|line| (source.path.clone(), format!("{}:{line}", source.path))));
-        }
+        let lines = lines_with_cloud(&source.production_with_strings(), folder);
+        faults.extend(lines.into_iter().map(|line| (source.path.clone(), format!("{}:{line}", source.path))));
     }
     hold("a collector knows its own cloud only", &faults, &[]);
 }
@@ -145,5 +143,6 @@ fn no_collector_names_another_cloud() {
 #[test]
 fn planted_name_of_a_cloud_is_found() {
     let code = "use aws_lc_rs::digest;\nfn a() { say(\"--aws-region\"); }\nstruct GcpThing;\nfn b() {}";
-    assert_eq!(lines_with_cloud(code), [2, 3]);
+    assert_eq!(lines_with_cloud(code, ""), [2, 3]);
+    assert_eq!(lines_with_cloud(code, "gcp"), [2]);
 }
