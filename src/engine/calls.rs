@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use worker_proto::WaitOn;
 
 use super::{
@@ -79,7 +79,7 @@ impl Calls {
         let mut attempts = Attempts::begin(timeouts);
         let mut last = None;
         loop {
-            let asked = limiter.paused_for(std::time::Instant::now());
+            let asked = limiter.paused_for();
             if asked.is_some_and(|asked| asked >= attempts.left()) {
                 return Err(last.unwrap_or_else(queue_timeout));
             }
@@ -129,14 +129,93 @@ fn adjust<R>(limiter: &Arc<Limiter>, service: &str, result: &Result<R, CallError
     match result {
         Ok(_) => limiter.raise(),
         Err(error) if error.kind == CallErrorKind::Throttled => {
-            let now = std::time::Instant::now();
             if let Some(asked) = error.retry_after() {
-                limiter.pause_until(now + asked);
+                limiter.pause_until(Instant::now() + asked);
             }
-            if let Some(limit) = limiter.lower(now) {
+            if let Some(limit) = limiter.lower(std::time::Instant::now()) {
                 tracing::debug!(service, limit, "throttled, lowering the concurrency limit");
             }
         }
         Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{cell::RefCell, time::Duration};
+
+    use super::*;
+    use crate::collector_api::Waits;
+
+    /// Makes a call whose attempts have these results in turn; returns its result and the seconds of its attempts.
+    async fn attempts(calls: &Calls, results: Vec<Attempt<u8>>) -> (Result<u8, CallError>, Vec<u64>) {
+        let began = Instant::now();
+        let (results, made) = (RefCell::new(results.into_iter()), RefCell::new(Vec::new()));
+        let request = Request::new("compute", "list", "north");
+        let attempt = async || {
+            made.borrow_mut().push(began.elapsed().as_secs());
+            let next = results.borrow_mut().next();
+            match next {
+                Some(attempt) => attempt,
+                None => std::future::pending().await,
+            }
+        };
+        (calls.run(&request, attempt).await, made.into_inner())
+    }
+
+    fn calls() -> Calls {
+        Calls::new(Waits::default().unit(0), Timeouts { pause: Duration::ZERO, ..Timeouts::default() })
+    }
+
+    fn failed(kind: CallErrorKind, code: &str) -> CallError {
+        CallError::new(kind, code, "no")
+    }
+
+    fn throttled(seconds: u64) -> Attempt<u8> {
+        Err(failed(CallErrorKind::Throttled, "429").with_retry_after(Duration::from_secs(seconds))).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pause_that_a_service_asks_for_is_kept() {
+        let (result, made) = attempts(&calls(), vec![throttled(7), throttled(20), Ok(1).into()]).await;
+        assert_eq!((result.unwrap(), made), (1, vec![0, 7, 27]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_calls_of_the_service_wait_too() {
+        let calls = calls();
+        let first = attempts(&calls, vec![throttled(30), Ok(1).into()]);
+        let second = async {
+            sleep(Duration::from_secs(1)).await;
+            attempts(&calls, vec![Ok(2).into()]).await
+        };
+        let (_, (result, made)) = tokio::join!(first, second);
+        assert_eq!((result.unwrap(), made), (2, vec![29]), "a second after the first one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pause_beyond_the_time_of_a_call_is_its_error() {
+        let (result, made) = attempts(&calls(), vec![throttled(3600)]).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.code.as_str(), &*error.operation, made.len()), ("429", "list", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn corrected_attempt_is_made_again_at_once_and_twice_only() {
+        let corrected = || Attempt { result: Err(failed(CallErrorKind::Credentials, "skewed")), is_corrected: true };
+        let (result, made) = attempts(&calls(), vec![corrected(), Ok(1).into()]).await;
+        assert_eq!((result.unwrap(), made), (1, vec![0, 0]));
+        let (result, made) = attempts(&calls(), vec![corrected(), corrected(), corrected(), Ok(1).into()]).await;
+        assert_eq!((result.unwrap_err().code.as_str(), made.len()), ("skewed", 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hanging_attempt_ends_with_the_call_and_keeps_the_last_error() {
+        let (result, _) = attempts(&calls(), vec![]).await;
+        assert_eq!(result.unwrap_err().code, code::TIMEOUT);
+        let (result, _) = attempts(&calls(), vec![Err(failed(CallErrorKind::Unavailable, "500")).into()]).await;
+        assert_eq!(result.unwrap_err().code, "500");
     }
 }

@@ -40,7 +40,7 @@ struct State {
     /// When the limit was last lowered.
     lowered: Option<Instant>,
     /// Until when the service asked for a pause.
-    paused: Option<Instant>,
+    paused: Option<tokio::time::Instant>,
 }
 
 impl State {
@@ -136,14 +136,14 @@ impl Limiter {
     }
 
     /// Delays all attempts until then, as the service has asked for a pause.
-    pub(super) fn pause_until(&self, until: Instant) {
+    pub(super) fn pause_until(&self, until: tokio::time::Instant) {
         let mut state = self.lock();
         state.paused = state.paused.max(Some(until));
     }
 
     /// Returns how long the service asks for a pause from now.
-    pub(super) fn paused_for(&self, now: Instant) -> Option<Duration> {
-        let left = self.lock().paused?.saturating_duration_since(now);
+    pub(super) fn paused_for(&self) -> Option<Duration> {
+        let left = self.lock().paused?.saturating_duration_since(tokio::time::Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
