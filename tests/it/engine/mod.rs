@@ -4,6 +4,7 @@
 
 mod nimbus;
 mod server;
+mod supervised;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

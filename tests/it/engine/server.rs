@@ -112,6 +112,7 @@ fn route(base: &str, method: &str, path: &str, query: &BTreeMap<String, String>)
         ("GET", ["about"]) => {
             json!({ "account": { "displayName": "Weather", "plan": "gold", "opened": "2020-02-02T00:00:00Z" } })
         }
+        ("GET", ["accounts"]) => json!({ "accounts": ["acc-1", "acc-2"] }),
         ("GET", ["regions"]) => json!({ "regions": [region("north"), region("south")] }),
         ("GET", ["networks"]) => page("networks", (0..7).map(|number| network(base, number)).collect(), from),
         ("GET", ["regions", region, "subnets"]) => json!({ "subnets": [subnet(base, region)] }),

@@ -6,15 +6,16 @@ mod api;
 use std::sync::{Arc, OnceLock};
 
 use ckworker::{
-    collector_api::{BoxFuture, CollectContext, Target},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
     engine::{
-        Cloud, Definitions, Level, LevelNode, LocationPart, Timeouts, Tree, call_failure,
+        Api, Cloud, Definitions, Level, LevelNode, LocationPart, Request, Timeouts, Tree, call_failure,
         change::{self, Change},
         collect::{Account, LocationSpec, Run, Selection},
     },
     graph::{KindFile, NodeId, Schema},
+    settings::{OptionKind, OptionSpec, Settings},
 };
-use worker_proto::{Failure, Outcome, Verb};
+use worker_proto::{Failure, FailureKind, Outcome, Plan, Unit, Verb};
 
 pub use self::api::NimbusApi;
 
@@ -44,6 +45,71 @@ pub fn cloud() -> &'static Cloud {
         hooks: &[],
         change_hooks: change::ChangeHooks::default(),
     })
+}
+
+/// The option with the address of the API.
+pub const URL: &str = "nimbus-url";
+
+/// The collector.
+pub struct Nimbus;
+
+impl Collector for Nimbus {
+    fn name(&self) -> &'static str {
+        "nimbus"
+    }
+
+    fn options(&self) -> &'static [OptionSpec] {
+        const HELP: &str = "Address of the API";
+        &[OptionSpec { name: URL, short: None, kind: OptionKind::Text { default: None }, help: HELP, secret: false }]
+    }
+
+    fn kinds(&self) -> &'static str {
+        KINDS
+    }
+
+    fn check(&self, _settings: &Settings) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn concurrency(&self, _settings: &Settings) -> Concurrency {
+        Concurrency { fork: false, pool: 2 }
+    }
+
+    fn broker(&self, _settings: &Settings) -> Option<Arc<dyn Broker>> {
+        None
+    }
+
+    fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
+        Box::pin(async move {
+            let api = NimbusApi::new(&base(context)?, "token", context.waits().clone(), Timeouts::default());
+            let what = "cannot list the accounts";
+            let answer = api.call(Request::new("v1", "accounts", "global")).await;
+            let answer = answer.map_err(|error| call_failure(what, &error))?;
+            let tree = answer.tree().map_err(|error| call_failure(what, &error))?;
+            let unit = |id: &str| Unit {
+                id: id.to_owned(),
+                label: id.to_owned(),
+                kind: "nimbus_account".to_owned(),
+                parts: 0,
+                payload: String::new(),
+            };
+            let units = tree.path("accounts[]").into_iter().filter_map(Tree::text).map(unit).collect();
+            Ok(Plan { units, gaps: Vec::new(), is_whole: true })
+        })
+    }
+
+    fn collect<'a>(&'a self, context: &'a CollectContext, unit: &'a Unit) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let account = NimbusAccount { id: unit.id.clone(), base: base(context)?, regions: Vec::new() };
+            let selection = Selection { locations_at_once: 4, ..Selection::default() };
+            account.collect(context, Timeouts::default(), selection).await
+        })
+    }
+}
+
+fn base(context: &CollectContext) -> Result<String, Failure> {
+    let missing = || Failure { kind: FailureKind::Configuration, message: format!("--{URL} is missing") };
+    context.settings().text(URL).map(str::to_owned).ok_or_else(missing)
 }
 
 /// An account, with the address of its API.
@@ -96,7 +162,7 @@ impl Account for NimbusAccount {
         _account: NodeId,
     ) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
         Box::pin(async move {
-            let mut pages = run.pages(ckworker::engine::Request::new("v1", "regions", "global"));
+            let mut pages = run.pages(Request::new("v1", "regions", "global"));
             let mut locations = vec![self.own_location()];
             while let Some(page) = pages.next().await {
                 let page = page.map_err(|error| call_failure(&run.message("cannot list its regions"), &error))?;
