@@ -188,7 +188,7 @@ mod tests {
         let calls = calls();
         let first = attempts(&calls, vec![throttled(30), Ok(1).into()]);
         let second = async {
-            sleep(Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
             attempts(&calls, vec![Ok(2).into()]).await
         };
         let (_, (result, made)) = tokio::join!(first, second);

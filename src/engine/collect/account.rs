@@ -17,6 +17,7 @@ use super::{
     },
     Location, Run, UnknownParts,
     kind::KindCollection,
+    locations::Locations,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -32,8 +33,9 @@ impl Run<'_> {
         let tree = self.account.item();
         let item = Item::plain(&tree);
         let (service, definition) = self.account_definition()?;
-        let location = Location::new(self, self.account.own_location(), &[])?;
-        let collection = KindCollection::new(self, &location, &[], service, definition)?;
+        let none = Locations::default();
+        let location = Location::new(self, self.account.own_location(), &none)?;
+        let collection = KindCollection::new(self, &location, &none, service, definition)?;
         let mut failed = Vec::new();
         let answers = self.account_answers(&collection, &item, &mut failed).await?;
         let trees = collection.trees(&answers, &mut failed).await?;

@@ -115,8 +115,7 @@ impl KindCollection<'_> {
     fn location_of(&self, item: &Item<'_>) -> Option<&Location> {
         let Some(wanted) = &self.definition.location else { return Some(self.location) };
         let Some(id) = item.text(wanted.id.get_ref()) else { return Some(self.location) };
-        let scope = wanted.scope.get_ref();
-        self.locations.iter().find(|location| location.scope() == scope && location.region == id)
+        self.locations.find(wanted.scope.get_ref(), &id)
     }
 
     /// Reports an invalid item or field. The other items of the kind are not affected.
@@ -154,7 +153,7 @@ impl KindCollection<'_> {
         let scope = match reference.scope.as_ref().map(|scope| scope.get_ref().as_str()) {
             None => location.label.clone(),
             Some(ANYWHERE) => WHOLE_ACCOUNT.to_owned(),
-            Some(scope) => location.label_of(scope, self.locations)?,
+            Some(scope) => self.locations.from(location, scope)?.to_owned(),
         };
         Some(End::Ref(key(reference.kind.get_ref(), reference.attribute.get_ref(), value, &scope)))
     }

@@ -19,6 +19,7 @@ use super::{
     build::Built,
     details::{KindDetails, Lookup},
     gather,
+    locations::Locations,
 };
 use crate::{
     collector_api::BoxFuture,
@@ -37,7 +38,7 @@ pub(super) struct KindCollection<'r> {
     pub(super) run: &'r Run<'r>,
     pub(super) location: &'r Location,
     /// All locations of the account.
-    pub(super) locations: &'r [Location],
+    pub(super) locations: &'r Locations,
     pub(super) service: &'static Service,
     pub(super) definition: &'static Definition,
     pub(super) kind: &'static Kind,
@@ -65,7 +66,7 @@ impl<'r> KindCollection<'r> {
     pub(super) fn new(
         run: &'r Run<'_>,
         location: &'r Location,
-        locations: &'r [Location],
+        locations: &'r Locations,
         service: &'static Service,
         definition: &'static Definition,
     ) -> Result<Self, Failure> {

@@ -24,6 +24,7 @@ use super::{
     Run, at_most,
     details::DetailsCache,
     kind::KindCollection,
+    locations::Locations,
 };
 use crate::{
     collector_api::{BoxFuture, End},
@@ -93,7 +94,7 @@ impl Location {
     ///
     /// # Errors
     /// `Internal` if the cloud has no such level, or the location that contains it is not among those before it.
-    pub(super) fn new(run: &Run<'_>, spec: LocationSpec, before: &[Location]) -> Result<Self, Failure> {
+    pub(super) fn new(run: &Run<'_>, spec: LocationSpec, before: &Locations) -> Result<Self, Failure> {
         let LocationSpec { scope, id, label, within } = spec;
         let level = run.cloud.level(scope).ok_or_else(|| run.internal(format!("there is no level {scope}")))?;
         let parent = match within {
@@ -153,15 +154,9 @@ impl Location {
         self.level.scope
     }
 
-    /// Returns the label of the location of a level, for references: this one or one that contains it. Otherwise it is
-    /// the only location of its level.
-    pub(super) fn label_of(&self, scope: &str, all: &[Location]) -> Option<String> {
-        if scope == self.level.scope {
-            return Some(self.label.clone());
-        }
-        let above = self.within.iter().find(|(level, _)| *level == scope).map(|(_, label)| label);
-        let mut of_level = all.iter().filter(|location| location.level.scope == scope).map(|location| &location.label);
-        above.or_else(|| of_level.next().filter(|_| of_level.next().is_none())).cloned()
+    /// Returns the label of the location of a level that contains this one.
+    pub(super) fn containing(&self, scope: &str) -> Option<&str> {
+        self.within.iter().find(|(level, _)| *level == scope).map(|(_, label)| label.as_str())
     }
 
     /// Returns the ancestors of the resources here.
@@ -172,7 +167,7 @@ impl Location {
     }
 
     /// Collects all selected kinds here.
-    pub(super) async fn collect(&self, run: &Run<'_>, all: &[Location]) -> Result<(), Failure> {
+    pub(super) async fn collect(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
         let cloud = run.cloud.title;
         tracing::info!(account = run.account_id(), region = self.label, "collecting {cloud} location");
         let futures =
@@ -205,7 +200,7 @@ impl Location {
     async fn run(
         &self,
         run: &Run<'_>,
-        all: &[Location],
+        all: &Locations,
         collector: &'static str,
         kinds: Vec<(&'static Service, &'static Definition)>,
     ) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod build;
 mod details;
 mod kind;
 mod location;
+mod locations;
 mod unseen;
 
 use std::{
@@ -24,11 +25,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 use worker_proto::{Failure, FailureKind, Gap};
 
-use self::unseen::Unseen;
 pub use self::{
     location::{Location, LocationSpec},
     unseen::{UnknownParts, uncollected_kinds},
 };
+use self::{locations::Locations, unseen::Unseen};
 use super::{
     api::{Api, Request, Response},
     cloud::Cloud,
@@ -147,7 +148,7 @@ impl<'c> Run<'c> {
         let account = self.send_account().await?;
         let locations = self.locations(account).await?;
         self.record_uncollected(account, &locations);
-        let parts = u32::try_from(locations.len()).unwrap_or(u32::MAX);
+        let parts = u32::try_from(locations.iter().len()).unwrap_or(u32::MAX);
         let (run, done, all) = (&self, &AtomicU32::new(0), &locations);
         let futures = locations.iter().map(|location| -> BoxFuture<'_, Result<(), Failure>> {
             Box::pin(async move {
@@ -192,8 +193,8 @@ impl<'c> Run<'c> {
     }
 
     /// Returns the locations, with their nodes sent.
-    async fn locations(&self, account: NodeId) -> Result<Vec<Location>, Failure> {
-        let mut locations: Vec<Location> = Vec::new();
+    async fn locations(&self, account: NodeId) -> Result<Locations, Failure> {
+        let mut locations = Locations::default();
         for spec in self.account.locations(self, account).await? {
             let mut location = Location::new(self, spec, &locations)?;
             location.send_node(self, account).await?;
@@ -204,7 +205,7 @@ impl<'c> Run<'c> {
 
     /// # Errors
     /// If no call for resources has succeeded: such an account was not collected.
-    fn check_any_success(&self, locations: &[Location]) -> Result<(), Failure> {
+    fn check_any_success(&self, locations: &Locations) -> Result<(), Failure> {
         let failures: u32 = locations.iter().map(Location::failures).sum();
         if failures == 0 || locations.iter().any(Location::has_succeeded) {
             return Ok(());

@@ -15,6 +15,7 @@ use super::{
         eval::Item,
     },
     Location, Run, Selection,
+    locations::Locations,
 };
 use crate::graph::NodeId;
 
@@ -111,13 +112,13 @@ impl Run<'_> {
     pub(super) fn unseen(
         &self,
         location: &Location,
-        all: &[Location],
+        all: &Locations,
         service: &'static Service,
         kind: &'static Definition,
         below: NodeId,
     ) {
         let with = descendants(service, kind);
-        for place in places(kind, location, all) {
+        for place in all.of_items(kind, location) {
             let below = if std::ptr::eq(place, location) { below } else { place.node };
             self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below);
         }
@@ -132,7 +133,7 @@ impl Run<'_> {
     }
 
     /// Records the kinds and locations that the user's options exclude.
-    pub(super) fn record_uncollected(&self, account: NodeId, locations: &[Location]) {
+    pub(super) fn record_uncollected(&self, account: NodeId, locations: &Locations) {
         let why = if self.selection.keep_uncollected { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
         for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
@@ -209,13 +210,6 @@ pub fn uncollected_kinds(cloud: &'static Cloud, selection: &Selection) -> BTreeS
     let kinds =
         unwanted(cloud, selection).into_iter().flat_map(|unwanted| unwanted.with.into_iter().chain([unwanted.kind]));
     kinds.map(str::to_owned).collect()
-}
-
-/// Returns the locations whose nodes a listing in a location has: those of the items' level inside it, and itself.
-fn places<'l>(kind: &Definition, location: &'l Location, all: &'l [Location]) -> Vec<&'l Location> {
-    let scope = kind.location.as_ref().map(|of_items| of_items.scope.get_ref().as_str());
-    let others = all.iter().filter(|place| Some(place.scope()) == scope && !std::ptr::eq(*place, location));
-    others.chain([location]).collect()
 }
 
 /// Returns the descendants of a kind.

@@ -1,0 +1,57 @@
+//! All locations of an account, found by level and ID.
+
+use std::collections::HashMap;
+
+use super::Location;
+use crate::engine::definition::Definition;
+
+/// The locations of an account.
+#[derive(Default)]
+pub(super) struct Locations {
+    all: Vec<Location>,
+    /// By scope and ID: the index.
+    by_id: HashMap<&'static str, HashMap<String, usize>>,
+}
+
+impl Locations {
+    pub(super) fn push(&mut self, location: Location) {
+        self.by_id.entry(location.scope()).or_default().insert(location.region.clone(), self.all.len());
+        self.all.push(location);
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Location> {
+        self.all.iter()
+    }
+
+    /// Returns the location of a level with an ID.
+    pub(super) fn find(&self, scope: &str, id: &str) -> Option<&Location> {
+        self.all.get(*self.by_id.get(scope)?.get(id)?)
+    }
+
+    /// Returns the location of a level to which references from a location lead: itself, one that contains it, or the
+    /// only one of the level.
+    pub(super) fn from<'l>(&'l self, location: &'l Location, scope: &str) -> Option<&'l str> {
+        let above = || location.containing(scope);
+        let only = || {
+            let of_level = self.by_id.get(scope).filter(|of_level| of_level.len() == 1)?;
+            of_level.values().next().and_then(|index| self.all.get(*index)).map(|only| only.label.as_str())
+        };
+        if location.scope() == scope { Some(&location.label) } else { above().or_else(only) }
+    }
+
+    /// Returns the locations to which the items of a listing may belong: the listing's own, and those of the items'
+    /// level that it contains. One that contains none of them lists for all of them.
+    pub(super) fn of_items<'l>(&'l self, kind: &Definition, location: &'l Location) -> Vec<&'l Location> {
+        let Some(scope) = kind.location.as_ref().map(|of_items| of_items.scope.get_ref().as_str()) else {
+            return vec![location];
+        };
+        let of_level = || self.all.iter().filter(|place| place.scope() == scope && place.label != location.label);
+        let inside = |place: &&Location| place.containing(location.scope()) == Some(&location.label);
+        let mut places: Vec<_> = of_level().filter(inside).collect();
+        if places.is_empty() {
+            places.extend(of_level());
+        }
+        places.push(location);
+        places
+    }
+}
