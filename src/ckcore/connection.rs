@@ -1,7 +1,11 @@
 //! The handle of the connection.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
+use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -9,8 +13,10 @@ use tokio::{
 };
 
 use super::{
-    CoreApi, CoreConfig, CoreError, CoreEvent, TaskResult,
-    actions::{ActionKey, Answer, InfoLevel, ProgressTree, SharedLedger, Subscriber, Update},
+    CoreApi, CoreConfig, CoreError, CoreEvent, Subscription, TaskResult,
+    actions::{
+        ActionKey, Answer, Connections, InfoLevel, ProgressTree, SharedLedger, Subscriber, SubscriberId, Update,
+    },
     outbox::Outbox,
     tasks::{SharedTaskLedger, TaskQueue},
     transport::HttpClient,
@@ -20,11 +26,11 @@ use super::{
 #[derive(Debug)]
 pub struct Core {
     http: Arc<HttpClient>,
-    ledger: Arc<SharedLedger>,
+    /// The ledger and the task of each subscriber.
+    subscribers: BTreeMap<SubscriberId, (Arc<SharedLedger>, Running)>,
     tasks: Arc<SharedTaskLedger>,
     outbox: Outbox,
     stop: watch::Sender<Option<Instant>>,
-    subscriber: Running,
     queue: OnceLock<Running>,
     _forwarder: Running,
 }
@@ -39,21 +45,37 @@ impl Drop for Running {
     }
 }
 
-/// Connects to a core and sends the events of the connection to `events`. Must be called inside a runtime.
+/// Connects to a core with these subscriptions and sends the events of the connection to `events`. Must be called inside a
+/// runtime.
 ///
 /// The connection is retried without end; a slow receiver of `events` does not block it.
 ///
 /// # Errors
 /// If the configuration is invalid, such as a system without certificates when TLS is used.
-pub fn connect(config: CoreConfig, events: mpsc::Sender<CoreEvent>) -> Result<Core, CoreError> {
+pub fn connect(
+    config: CoreConfig,
+    subscriptions: &[Subscription],
+    events: mpsc::Sender<CoreEvent>,
+) -> Result<Core, CoreError> {
     let http = Arc::new(HttpClient::new(Arc::new(config))?);
     let (stop, stopped) = watch::channel(None);
-    let (ledger, outbox) = (Arc::<SharedLedger>::default(), Outbox::default());
+    let outbox = Outbox::default();
     let forwarder = Running(tokio::spawn(outbox.clone().forward(events)));
-    let subscriber = Subscriber::new(Arc::clone(&http), Arc::clone(&ledger), outbox.clone(), stopped);
-    let subscriber = Running(tokio::spawn(subscriber.run()));
+    let mut actions: BTreeMap<SubscriberId, Vec<&'static str>> = BTreeMap::new();
+    for subscription in subscriptions {
+        actions.entry(subscription.subscriber).or_default().push(subscription.action);
+    }
+    let connections = Arc::new(Connections::new(actions.keys().copied(), outbox.clone()));
+    let start = |(id, actions)| {
+        let ledger = Arc::<SharedLedger>::default();
+        let events = (outbox.clone(), Arc::clone(&connections));
+        let subscriber =
+            Subscriber::new((id, actions), Arc::clone(&http), Arc::clone(&ledger), events, stopped.clone());
+        (id, (ledger, Running(tokio::spawn(subscriber.run()))))
+    };
+    let subscribers = actions.into_iter().map(start).collect();
     let (tasks, queue) = (Arc::default(), OnceLock::new());
-    Ok(Core { http, ledger, tasks, outbox, stop, subscriber, queue, _forwarder: forwarder })
+    Ok(Core { http, subscribers, tasks, outbox, stop, queue, _forwarder: forwarder })
 }
 
 impl Core {
@@ -61,20 +83,33 @@ impl Core {
     ///
     /// The result is kept until the core has received it; this does not wait.
     pub fn answer(&self, key: &ActionKey, answer: Answer) {
-        if self.ledger.lock().answered(key, answer) {
-            self.ledger.wake();
+        let ledger = self.ledger(key).filter(|ledger| ledger.lock().answered(key, answer));
+        if let Some(ledger) = ledger {
+            ledger.wake();
         } else {
             tracing::warn!(peer = "core", action = %key, "ignoring result of an action that is not in progress");
         }
     }
 
-    /// Connects to the work queue and accepts tasks of these clouds; empty means all. A second call has no effect.
-    pub fn take_tasks(&self, clouds: &[String]) {
+    fn ledger(&self, key: &ActionKey) -> Option<&SharedLedger> {
+        self.subscribers.get(&key.subscriber).map(|(ledger, _)| &**ledger)
+    }
+
+    fn update(&self, key: &ActionKey, update: Update) {
+        if let Some(ledger) = self.ledger(key) {
+            ledger.add_update(key, update);
+        }
+    }
+
+    /// Connects to the work queue and accepts tasks of these names and clouds; no clouds means all. A second call has no
+    /// effect.
+    pub fn take_tasks(&self, names: &[&'static str], clouds: &[String]) {
         self.queue.get_or_init(|| {
             let queue = TaskQueue {
                 http: Arc::clone(&self.http),
                 ledger: Arc::clone(&self.tasks),
                 outbox: self.outbox.clone(),
+                names: Arc::new(names.to_vec()),
                 clouds: Arc::new(clouds.to_vec()),
                 stop: self.stop.subscribe(),
             };
@@ -92,12 +127,12 @@ impl Core {
 
     /// Queues the progress of an action, for a core that accepts it. Only the newest progress of an action is sent.
     pub fn progress(&self, key: &ActionKey, progress: &ProgressTree) {
-        self.ledger.add_update(key, Update::Progress(progress.clone()));
+        self.update(key, Update::Progress(progress.clone()));
     }
 
     /// Queues a message about an action for the core's users. Long messages are truncated.
     pub fn info(&self, key: &ActionKey, level: InfoLevel, text: &str) {
-        self.ledger.add_update(key, Update::Info(level, text.to_owned()));
+        self.update(key, Update::Info(level, text.to_owned()));
     }
 
     /// Returns the requests that need no websocket.
@@ -106,7 +141,7 @@ impl Core {
         CoreApi::over(Arc::clone(&self.http))
     }
 
-    /// Sends queued results, closes the websocket and removes the subscriptions, all until `deadline`.
+    /// Sends queued results, closes the websockets and removes the subscriptions, all until `deadline`.
     ///
     /// Results get at most half of the time, so that the subscriptions are removed in any case.
     pub async fn close(mut self, deadline: Instant) {
@@ -118,7 +153,7 @@ impl Core {
                 // The task may have ended already.
                 let _ = (&mut queue.0).await;
             }
-            (&mut self.subscriber.0).await
+            join_all(self.subscribers.values_mut().map(|(_, subscriber)| &mut subscriber.0)).await
         };
         if timeout_at(deadline, ends).await.is_err() {
             tracing::warn!(peer = "core", "cannot close the connection to the core in time");

@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::Value;
 
-use super::CoreError;
+use super::{CoreError, SubscriberId};
 
 /// The limit of connections to the work queue, over both generations.
 pub(super) const MAX_QUEUE_CONNECTIONS: usize = 32;
@@ -36,12 +36,17 @@ impl Dialect {
         }
     }
 
-    /// Returns the subscriber's ID; `None` is the ID of the Python worker.
-    pub(super) fn subscriber(self, id: Option<&str>) -> String {
-        match self {
-            Dialect::Core2 => format!("{}-collect_cleanup", id.unwrap_or("worker")),
-            Dialect::Core4 => format!("{}-collector", id.unwrap_or("fix.worker")),
-        }
+    /// Returns the ID of a subscriber; without a configured first part that of the Python worker.
+    pub(super) fn subscriber(self, first: Option<&str>, id: SubscriberId) -> String {
+        let (usual, worker) = match self {
+            Dialect::Core2 => ("worker", "collect_cleanup"),
+            Dialect::Core4 => ("fix.worker", "collector"),
+        };
+        let last = match id {
+            SubscriberId::Worker => worker,
+            SubscriberId::Plugin(last) => last,
+        };
+        format!("{}-{last}", first.unwrap_or(usual))
     }
 
     /// Returns the graph that the Python worker writes.
@@ -218,8 +223,11 @@ mod tests {
 
     #[test]
     fn subscriber_ids_equal_those_of_python_worker() {
-        assert_eq!(Dialect::Core2.subscriber(None), "worker-collect_cleanup");
-        assert_eq!(Dialect::Core4.subscriber(None), "fix.worker-collector");
-        assert_eq!(Dialect::Core4.subscriber(Some("mine")), "mine-collector");
+        let worker = SubscriberId::Worker;
+        assert_eq!(Dialect::Core2.subscriber(None, worker), "worker-collect_cleanup");
+        assert_eq!(Dialect::Core4.subscriber(None, worker), "fix.worker-collector");
+        assert_eq!(Dialect::Core4.subscriber(Some("mine"), worker), "mine-collector");
+        let plugin = SubscriberId::Plugin("actions-cleanup_plan-CleanupExpiredPlugin");
+        assert_eq!(Dialect::Core2.subscriber(None, plugin), "worker-actions-cleanup_plan-CleanupExpiredPlugin");
     }
 }

@@ -1,8 +1,8 @@
 //! The connection to the core: receives actions and tasks, sends results and graphs.
 //!
 //! # Theory of operation
-//! One task owns the action websocket (`actions`). The task subscribes to the actions, connects, passes received
-//! actions to the dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which
+//! One task for each subscriber owns an action websocket (`actions`). The task subscribes to its actions, connects, passes
+//! received actions to the dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which
 //! actions are in progress, answered and delivered, and decides how a redelivered action is handled. `tasks` does the
 //! same for the work queue, `graph` has the requests that need no websocket ([`CoreApi`]), and `transport` connects.
 //!
@@ -25,7 +25,7 @@ mod outbox;
 mod tasks;
 mod transport;
 
-pub use actions::{Action, ActionKey, ActionKind, Answer, InfoLevel, ProgressPart, ProgressTree};
+pub use actions::{Action, ActionKey, Answer, InfoLevel, ProgressPart, ProgressTree, SubscriberId, Subscription};
 pub use config::{CoreConfig, Generation, Psk, Timing};
 pub use connection::{Core, connect};
 pub use dialect::Granularity;

@@ -29,7 +29,7 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    fn pop(&self) -> Option<CoreEvent> {
+    pub(super) fn pop(&self) -> Option<CoreEvent> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 

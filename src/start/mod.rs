@@ -295,7 +295,8 @@ fn connect(run: &Run, senders: &StatusSenders) -> Result<(Option<Arc<Core>>, Sou
     };
     senders.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core = Arc::new(ckcore::connect(config.clone(), events).map_err(failed(ExitCode::Usage))?);
+    let core =
+        Arc::new(ckcore::connect(config.clone(), &supervisor::SUBSCRIPTIONS, events).map_err(failed(ExitCode::Usage))?);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
 }
 

@@ -67,7 +67,7 @@ impl ActionScheduler {
         let pools = [(); 2].map(|()| OperationPoolTask::start(policy, lifetimes, collectors.clone(), context));
         let clouds: Vec<String> = operables.keys().map(|name| (*name).to_owned()).collect();
         if !clouds.is_empty() {
-            core.take_tasks(&clouds);
+            core.take_tasks(&["tag"], &clouds);
         }
         let (_, stop) = watch::channel(false);
         let cleanup = Cleanup {

@@ -47,6 +47,7 @@ use self::{
     worker_session::{Limits, SessionCollector, Timeouts},
 };
 use crate::{
+    ckcore::{SubscriberId, Subscription},
     collector_api::Collector,
     delivery::Sink,
     graph::Spool,
@@ -54,6 +55,12 @@ use crate::{
     report::{self, ProgressEvent, RunReport},
     telemetry::Metrics,
 };
+
+/// The actions of the core that a supervisor carries out.
+pub const SUBSCRIPTIONS: [Subscription; 2] = [
+    Subscription { subscriber: SubscriberId::Worker, action: "collect" },
+    Subscription { subscriber: SubscriberId::Worker, action: "cleanup" },
+];
 
 /// Everything that a supervisor needs.
 pub struct Setup {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::{
-    Action, ActionKey, ActionKind, Answer,
+    Action, ActionKey, Answer, SubscriberId,
     progress::{InfoLevel, ProgressTree, Update},
 };
 use crate::ckcore::error::{ERROR_LIMIT, bounded, cut};
@@ -26,19 +26,19 @@ pub enum Incoming {
     Unusable(String),
 }
 
-/// Reads a text frame of the action websocket.
-pub fn read(text: &str) -> Incoming {
-    read_action(text).unwrap_or_else(Incoming::Unusable)
+/// Reads a text frame of the websocket of this subscriber, which subscribes to these actions.
+pub fn read(text: &str, subscriber: SubscriberId, actions: &[&'static str]) -> Incoming {
+    read_action(text, subscriber, actions).unwrap_or_else(Incoming::Unusable)
 }
 
-fn read_action(text: &str) -> Result<Incoming, String> {
+fn read_action(text: &str, subscriber: SubscriberId, actions: &[&'static str]) -> Result<Incoming, String> {
     let frame: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let field = |name: &str| frame.get(name).and_then(Value::as_str).unwrap_or_default();
     let kind = field("kind");
     if !["action", "action_abort"].contains(&kind) {
         return Err(format!("kind {:?}", bounded(kind)));
     }
-    let Some(action) = ActionKind::named(field("message_type")) else {
+    let Some(name) = actions.iter().find(|name| **name == field("message_type")) else {
         return Err(format!("action {:?}, which is not subscribed to", bounded(field("message_type"))));
     };
     let data = frame.get("data").and_then(Value::as_object).ok_or("an action without data")?;
@@ -46,11 +46,11 @@ fn read_action(text: &str) -> Result<Incoming, String> {
     let (Some(task), Some(step)) = (part("task"), part("step")) else {
         return Err("an action without task or step".to_owned());
     };
-    let key = ActionKey { task, step };
+    let key = ActionKey { subscriber, task, step };
     if kind == "action_abort" {
         return Ok(Incoming::Abort(key));
     }
-    Ok(Incoming::Action(Action { key, kind: action, data: data.clone() }))
+    Ok(Incoming::Action(Action { key, name, data: data.clone() }))
 }
 
 /// Returns the text frame with the result of an action.
@@ -63,12 +63,12 @@ pub fn answer(action: &Action, answer: &Answer) -> String {
             "action_error"
         }
     };
-    json!({ "kind": kind, "message_type": action.kind.name(), "data": data }).to_string()
+    json!({ "kind": kind, "message_type": action.name, "data": data }).to_string()
 }
 
 /// Returns the text frame with an update about an action in progress.
-pub fn update(key: &ActionKey, action: ActionKind, update: &Update) -> String {
-    let ActionKey { task, step } = key;
+pub fn update(key: &ActionKey, action: &str, update: &Update) -> String {
+    let ActionKey { task, step, .. } = key;
     let (kind, data) = match update {
         Update::Progress(progress) => {
             let at = OffsetDateTime::now_utc().format(TIME).unwrap_or_default();
@@ -82,7 +82,7 @@ pub fn update(key: &ActionKey, action: ActionKind, update: &Update) -> String {
             ("action_info", json!({ "task": task, "step": step, "level": level, "message": cut(text, INFO_LIMIT) }))
         }
     };
-    json!({ "kind": kind, "message_type": action.name(), "data": data }).to_string()
+    json!({ "kind": kind, "message_type": action, "data": data }).to_string()
 }
 
 fn tree(progress: &ProgressTree) -> Value {

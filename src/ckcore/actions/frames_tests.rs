@@ -8,10 +8,14 @@ use crate::ckcore::ProgressPart;
 const RECORDED: &str = "{\"kind\": \"action\", \"message_type\": \"collect\", \"data\": {\"task\": \"da2af9aa\", \"step\": \"collect\"}}\n";
 
 fn action(text: &str) -> Action {
-    match read(text) {
+    match read(text, SubscriberId::Worker, &["collect"]) {
         Incoming::Action(action) => action,
         other => panic!("{other:?}"),
     }
+}
+
+fn key(task: &str) -> ActionKey {
+    ActionKey { subscriber: SubscriberId::Worker, task: task.into(), step: "collect".into() }
 }
 
 fn parsed(text: &str) -> Value {
@@ -21,8 +25,8 @@ fn parsed(text: &str) -> Value {
 #[test]
 fn recorded_action_is_read_and_answered() {
     let action = action(RECORDED);
-    assert_eq!(action.key, ActionKey { task: "da2af9aa".into(), step: "collect".into() });
-    assert_eq!(action.kind, ActionKind::Collect);
+    assert_eq!(action.key, key("da2af9aa"));
+    assert_eq!(action.name, "collect");
     let expected =
         json!({"kind": "action_done", "message_type": "collect", "data": {"task": "da2af9aa", "step": "collect"}});
     assert_eq!(parsed(&answer(&action, &Answer::Done)), expected);
@@ -34,7 +38,7 @@ fn recorded_action_is_read_and_answered() {
 #[test]
 fn recorded_abort_is_read() {
     let text = RECORDED.replace("\"action\"", "\"action_abort\"");
-    assert_eq!(read(&text), Incoming::Abort(ActionKey { task: "da2af9aa".into(), step: "collect".into() }));
+    assert_eq!(read(&text, SubscriberId::Worker, &["collect"]), Incoming::Abort(key("da2af9aa")));
 }
 
 #[test]
@@ -47,7 +51,7 @@ fn invalid_frames_name_the_reason() {
         ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":null}", "without data"),
         ("{\"kind\":\"action\",\"message_type\":\"collect\",\"data\":{\"task\":1}}", "without task"),
     ] {
-        match read(text) {
+        match read(text, SubscriberId::Worker, &["collect", "cleanup"]) {
             Incoming::Unusable(reason) => assert!(reason.contains(why), "{text}: {reason}"),
             other => panic!("{other:?}"),
         }
@@ -56,7 +60,7 @@ fn invalid_frames_name_the_reason() {
 
 #[test]
 fn updates_have_the_recorded_form() {
-    let key = ActionKey { task: "t".into(), step: "collect".into() };
+    let key = key("t");
     let part = |path: &[&str], name: &str, current, total| ProgressPart {
         path: path.iter().map(|part| (*part).to_owned()).collect(),
         name: name.into(),
@@ -65,7 +69,7 @@ fn updates_have_the_recorded_form() {
     };
     let parts = vec![part(&["collect"], "example", 5, 3), part(&[], "x", 0, 0)];
     let progress = Update::Progress(ProgressTree { name: "collect".into(), parts });
-    let mut frame = parsed(&update(&key, ActionKind::Collect, &progress));
+    let mut frame = parsed(&update(&key, "collect", &progress));
     let at = frame["data"]["at"].take();
     assert!(at.as_str().unwrap().ends_with('Z') && at.as_str().unwrap().len() == 20, "{at}");
     let expected = json!({"kind": "action_progress", "message_type": "collect", "data": {"task": "t", "step": "collect",
@@ -73,7 +77,7 @@ fn updates_have_the_recorded_form() {
             {"kind": "progress", "name": "example", "path": ["collect"], "current": 3, "total": 3},
             {"kind": "progress", "name": "x", "current": 0, "total": 1}]}}});
     assert_eq!(frame, expected);
-    let info = parsed(&update(&key, ActionKind::Collect, &Update::Info(InfoLevel::Error, "x".repeat(9000))));
+    let info = parsed(&update(&key, "collect", &Update::Info(InfoLevel::Error, "x".repeat(9000))));
     assert_eq!((&info["kind"], &info["data"]["level"]), (&json!("action_info"), &json!("error")));
     assert!(info["data"]["message"].as_str().unwrap().len() < 510);
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Action, ActionKey, ActionKind, Answer};
+use super::{Action, ActionKey, Answer};
 
 /// The limit of open entries; a core has one per running workflow.
 pub const OPEN_LIMIT: usize = 64;
@@ -88,9 +88,9 @@ impl Ledger {
         true
     }
 
-    /// Returns the kind of an action in progress.
-    pub fn in_progress(&self, key: &ActionKey) -> Option<ActionKind> {
-        self.entries.get(key).filter(|entry| entry.state == State::InProgress).map(|entry| entry.action.kind)
+    /// Returns the name of an action in progress.
+    pub fn in_progress(&self, key: &ActionKey) -> Option<&'static str> {
+        self.entries.get(key).filter(|entry| entry.state == State::InProgress).map(|entry| entry.action.name)
     }
 
     /// Returns the next result to send, and marks it as sent.

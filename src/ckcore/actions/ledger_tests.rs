@@ -4,11 +4,11 @@
 
 use serde_json::Map;
 
-use super::{super::ActionKind, *};
+use super::{super::SubscriberId, *};
 
 fn action(task: &str) -> Action {
-    let key = ActionKey { task: task.to_owned(), step: "collect".to_owned() };
-    Action { key, kind: ActionKind::Collect, data: Map::new() }
+    let key = ActionKey { subscriber: SubscriberId::Worker, task: task.to_owned(), step: "collect".to_owned() };
+    Action { key, name: "collect", data: Map::new() }
 }
 
 /// Starts an action, records its result, and sends the result.

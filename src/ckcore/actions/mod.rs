@@ -1,18 +1,40 @@
 //! Actions of the core, the ledger of their results, and the websocket that carries both.
 
+mod connections;
 mod frames;
 mod ledger;
 mod loss_log;
 mod progress;
 mod subscriber;
 
+pub use connections::Connections;
 pub use progress::{InfoLevel, ProgressPart, ProgressTree, Update};
 use serde_json::{Map, Value};
 pub use subscriber::{SharedLedger, Subscriber};
 
+/// The ID under which actions are subscribed to. Each ID has a websocket and a ledger of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SubscriberId {
+    /// The ID of the Python worker's part that collects and cleans up.
+    Worker,
+    /// An ID that ends with this, such as `actions-cleanup_plan-CleanupExpiredPlugin`.
+    Plugin(&'static str),
+}
+
+/// An action of the core that is subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The subscriber.
+    pub subscriber: SubscriberId,
+    /// The name of the action in the core.
+    pub action: &'static str,
+}
+
 /// The identity of an action in the core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActionKey {
+    /// The subscriber that the action was sent to.
+    pub subscriber: SubscriberId,
     /// The ID of the running workflow.
     pub task: String,
     /// The step of the workflow that waits for the result.
@@ -25,42 +47,13 @@ impl std::fmt::Display for ActionKey {
     }
 }
 
-/// The actions that ckworker subscribes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ActionKind {
-    /// Collect the clouds and deliver the graph.
-    Collect,
-    /// Delete the resources that are marked for it.
-    Cleanup,
-}
-
-impl ActionKind {
-    /// All kinds, in the order of subscription.
-    pub const ALL: [ActionKind; 2] = [ActionKind::Collect, ActionKind::Cleanup];
-
-    /// Returns the name of the action in the core.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ActionKind::Collect => "collect",
-            ActionKind::Cleanup => "cleanup",
-        }
-    }
-
-    /// Returns the kind with this name in the core.
-    #[must_use]
-    pub fn named(name: &str) -> Option<ActionKind> {
-        ActionKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
 /// A step of a workflow of the core. Gets exactly one result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     /// The action's identity.
     pub key: ActionKey,
-    /// The kind of work.
-    pub kind: ActionKind,
+    /// The name of the action in the core, as it is subscribed to.
+    pub name: &'static str,
     /// The data that the core sent; returned with the result.
     pub data: Map<String, Value>,
 }
@@ -74,9 +67,9 @@ impl Action {
         if Value::Object(self.data.clone()).to_string().len() <= ECHO_LIMIT {
             return self.clone();
         }
-        let ActionKey { task, step } = self.key.clone();
+        let ActionKey { task, step, .. } = self.key.clone();
         let data = Map::from_iter([("task".to_owned(), Value::from(task)), ("step".to_owned(), Value::from(step))]);
-        Action { key: self.key.clone(), kind: self.kind, data }
+        Action { key: self.key.clone(), name: self.name, data }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{ActionKey, ActionKind};
+use super::ActionKey;
 
 /// The progress of an action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,11 +49,11 @@ const LIMIT: usize = 64;
 
 /// Queued updates, oldest first.
 #[derive(Debug, Default)]
-pub struct PendingUpdates(VecDeque<(ActionKey, ActionKind, Update)>);
+pub struct PendingUpdates(VecDeque<(ActionKey, &'static str, Update)>);
 
 impl PendingUpdates {
     /// Adds an update. Of an action's progress only the newest is kept.
-    pub fn push(&mut self, key: ActionKey, action: ActionKind, update: Update) {
+    pub fn push(&mut self, key: ActionKey, action: &'static str, update: Update) {
         if matches!(update, Update::Progress(_)) {
             self.0.retain(|(old, _, update)| *old != key || !matches!(update, Update::Progress(_)));
         }
@@ -64,7 +64,7 @@ impl PendingUpdates {
     }
 
     /// Returns the next update to send.
-    pub fn pop(&mut self) -> Option<(ActionKey, ActionKind, Update)> {
+    pub fn pop(&mut self) -> Option<(ActionKey, &'static str, Update)> {
         self.0.pop_front()
     }
 
@@ -81,16 +81,20 @@ mod tests {
     #[test]
     fn pending_updates_keep_newest_progress_and_are_bounded() {
         let mut notes = PendingUpdates::default();
-        let key = |number: usize| ActionKey { task: number.to_string(), step: "collect".into() };
+        let key = |number: usize| ActionKey {
+            subscriber: crate::ckcore::SubscriberId::Worker,
+            task: number.to_string(),
+            step: "collect".into(),
+        };
         let progress = |name: &str| Update::Progress(ProgressTree { name: name.into(), parts: vec![] });
         for name in ["first", "second"] {
-            notes.push(key(0), ActionKind::Collect, progress(name));
+            notes.push(key(0), "collect", progress(name));
         }
-        notes.push(key(1), ActionKind::Collect, progress("other"));
-        notes.push(key(0), ActionKind::Collect, Update::Info(InfoLevel::Info, "kept".into()));
+        notes.push(key(1), "collect", progress("other"));
+        notes.push(key(0), "collect", Update::Info(InfoLevel::Info, "kept".into()));
         assert_eq!(notes.pop().map(|(_, _, update)| update), Some(progress("second")));
         for number in 0..1000 {
-            notes.push(key(number), ActionKind::Collect, progress("many"));
+            notes.push(key(number), "collect", progress("many"));
         }
         assert_eq!(std::iter::from_fn(|| notes.pop()).count(), LIMIT);
     }

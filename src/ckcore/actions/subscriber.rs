@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    ActionKey, ActionKind, Answer,
+    ActionKey, Answer, SubscriberId,
+    connections::{ConnectionState, Connections},
     frames::{self, Incoming},
     ledger::{Arrival, Ledger},
     loss_log::{LogDecision, LossLog, STABLE},
@@ -50,9 +51,9 @@ impl SharedLedger {
 
     /// Queues an update about an action, if the action is in progress.
     pub fn add_update(&self, key: &ActionKey, update: Update) {
-        let kind = self.lock().in_progress(key);
-        if let Some(kind) = kind {
-            self.updates().push(key.clone(), kind, update);
+        let action = self.lock().in_progress(key);
+        if let Some(action) = action {
+            self.updates().push(key.clone(), action, update);
             self.wake();
         }
     }
@@ -61,14 +62,6 @@ impl SharedLedger {
     pub fn wake(&self) {
         self.changed.notify_one();
     }
-}
-
-/// The state of the connection that the dispatcher was last sent.
-#[derive(Debug, PartialEq, Eq)]
-enum ConnectionState {
-    Unknown,
-    Connected,
-    Lost(String),
 }
 
 /// The end of a session.
@@ -89,15 +82,20 @@ struct Session {
     sent: Option<(ActionKey, Instant)>,
 }
 
-/// The owner of the action websocket.
+/// The owner of the action websocket of one subscriber.
 pub struct Subscriber {
+    id: SubscriberId,
+    /// The actions that it subscribes to.
+    actions: Vec<&'static str>,
     http: Arc<HttpClient>,
     ledger: Arc<SharedLedger>,
     outbox: Outbox,
     /// The deadline for queued results, once ckworker is stopping.
     stop: watch::Receiver<Option<Instant>>,
-    /// The state that the dispatcher was last sent.
+    /// The state of this connection.
     connection: ConnectionState,
+    /// The states of all connections.
+    connections: Arc<Connections>,
     /// The failures since the last stable connection.
     losses: LossLog,
     /// Whether a subscription was sent, which has to be removed at the end.
@@ -107,13 +105,14 @@ pub struct Subscriber {
 impl Subscriber {
     /// Creates a subscriber that is not connected.
     pub fn new(
+        (id, actions): (SubscriberId, Vec<&'static str>),
         http: Arc<HttpClient>,
         ledger: Arc<SharedLedger>,
-        outbox: Outbox,
+        (outbox, connections): (Outbox, Arc<Connections>),
         stop: watch::Receiver<Option<Instant>>,
     ) -> Self {
         let (connection, losses, subscribed) = (ConnectionState::Unknown, LossLog::default(), AtomicBool::new(false));
-        Self { http, ledger, outbox, stop, connection, losses, subscribed }
+        Self { id, actions, http, ledger, outbox, stop, connection, connections, losses, subscribed }
     }
 
     /// Runs until it is stopped, then removes the subscriptions.
@@ -162,17 +161,18 @@ impl Subscriber {
                 tracing::debug!(peer = "core", error = reason, "connection to the core failed again")
             }
         }
-        let news = ConnectionState::Lost(reason.clone());
-        if self.connection != news {
-            self.connection = news;
-            self.outbox.push(CoreEvent::Disconnected { reason });
-        }
+        self.set_connection(ConnectionState::Lost(reason));
         let stop_at = *self.stop.borrow();
         let until = Instant::now() + wait;
         tokio::select! {
             () = sleep_until(stop_at.map_or(until, |stop_at| until.min(stop_at))) => {}
             () = self.stopped(), if stop_at.is_none() => {}
         }
+    }
+
+    fn set_connection(&mut self, state: ConnectionState) {
+        self.connection = state.clone();
+        self.connections.set(self.id, state);
     }
 
     /// Returns when ckworker is stopping.
@@ -210,8 +210,7 @@ impl Subscriber {
             if self.losses.connected() {
                 tracing::info!(peer = "core", "connected to the core");
             }
-            self.connection = ConnectionState::Connected;
-            self.outbox.push(CoreEvent::Connected);
+            self.set_connection(ConnectionState::Connected);
         }
         let end = self.serve(&mut session).await;
         if let Some((key, _)) = session.sent {
@@ -238,16 +237,16 @@ impl Subscriber {
 
     async fn open(&self, core: &Arc<CoreInfo>) -> Result<Session, CoreError> {
         self.subscribe(core).await?;
-        let socket =
-            WebSocket::open(&self.http, core, &["subscriber", &core.subscriber, "handle"], &[], ACTIONS).await?;
+        let path = ["subscriber", &core.subscriber(&self.http.config, self.id), "handle"];
+        let socket = WebSocket::open(&self.http, core, &path, &[], ACTIONS).await?;
         Ok(Session { core: Arc::clone(core), socket, sent: None })
     }
 
     /// Subscribes with the same values each time: a core sends pending actions only to an unchanged subscription.
     async fn subscribe(&self, core: &CoreInfo) -> Result<(), CoreError> {
         let config = &self.http.config;
-        for kind in ActionKind::ALL {
-            let mut url = self.subscription(core, kind);
+        for action in &self.actions {
+            let mut url = self.subscription(core, action);
             url.query_pairs_mut()
                 .append_pair("timeout", &config.timeout.as_secs().to_string())
                 .append_pair("wait_for_completion", "True");
@@ -258,8 +257,8 @@ impl Subscriber {
         Ok(())
     }
 
-    fn subscription(&self, core: &CoreInfo, kind: ActionKind) -> reqwest::Url {
-        self.http.config.url(&["subscriber", &core.subscriber, kind.name()])
+    fn subscription(&self, core: &CoreInfo, action: &str) -> reqwest::Url {
+        self.http.config.url(&["subscriber", &core.subscriber(&self.http.config, self.id), action])
     }
 
     async fn serve(&mut self, session: &mut Session) -> SessionEnd {
@@ -301,8 +300,8 @@ impl Subscriber {
         }
         loop {
             let next = self.ledger.updates().pop();
-            let Some((key, kind, update)) = next else { break };
-            session.socket.send(frames::update(&key, kind, &update)).await?;
+            let Some((key, action, update)) = next else { break };
+            session.socket.send(frames::update(&key, action, &update)).await?;
         }
         while session.sent.is_none() {
             let next = self.ledger.lock().send_next();
@@ -322,7 +321,7 @@ impl Subscriber {
     }
 
     fn frame(&self, text: &str) {
-        let action = match frames::read(text) {
+        let action = match frames::read(text, self.id, &self.actions) {
             Incoming::Action(action) => action,
             Incoming::Abort(key) => {
                 tracing::info!(peer = "work", action = %key, "core aborted action");
@@ -360,14 +359,14 @@ impl Subscriber {
         if !self.subscribed.load(Ordering::Relaxed) {
             return;
         }
-        for kind in ActionKind::ALL {
+        for action in &self.actions {
             let removal = async {
                 let core = self.http.core().await?;
-                let request = self.http.request(&core, Method::DELETE, self.subscription(&core, kind)).await?;
+                let request = self.http.request(&core, Method::DELETE, self.subscription(&core, action)).await?;
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
-                tracing::warn!(peer = "core", %error, event = kind.name(), "cannot remove subscription from the core");
+                tracing::warn!(peer = "core", %error, event = action, "cannot remove subscription from the core");
                 return;
             }
         }

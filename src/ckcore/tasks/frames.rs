@@ -7,17 +7,19 @@ use serde_json::{Map, Value, json};
 use super::{Task, TaskResult};
 use crate::ckcore::error::{ERROR_LIMIT, cut};
 
-/// Returns the first frame for a core that reads the accepted tasks from it.
-pub fn commands(clouds: &[String]) -> String {
+/// Returns the first frame for a core that reads the names of accepted tasks from it.
+pub fn commands(names: &[&str], clouds: &[String]) -> String {
     let mut filter = Map::new();
     if !clouds.is_empty() {
         filter.insert("cloud".to_owned(), json!(clouds));
     }
-    json!([{
-        "name": "tag", "info": null, "description": null, "filter": filter, "expect_node_result": true,
-        "args_description": {}, "allowed_on_kind": null,
-    }])
-    .to_string()
+    let command = |name: &&str| {
+        json!({
+            "name": name, "info": null, "description": null, "filter": filter, "expect_node_result": true,
+            "args_description": {}, "allowed_on_kind": null,
+        })
+    };
+    Value::from_iter(names.iter().map(command)).to_string()
 }
 
 /// Reads a frame of the work queue.
@@ -73,7 +75,8 @@ mod tests {
 
     #[test]
     fn registration_has_cloud_filter_only_with_clouds() {
-        assert_eq!(parsed(&commands(&[]))[0]["filter"], json!({}));
-        assert_eq!(parsed(&commands(&["aws".into()]))[0]["filter"], json!({"cloud": ["aws"]}));
+        assert_eq!(parsed(&commands(&["tag"], &[]))[0]["filter"], json!({}));
+        let two = parsed(&commands(&["tag", "other"], &["aws".into()]));
+        assert_eq!((&two[0]["filter"], &two[1]["name"]), (&json!({"cloud": ["aws"]}), &json!("other")));
     }
 }

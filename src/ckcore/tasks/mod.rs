@@ -16,7 +16,7 @@ use super::graph::StoredNode;
 pub struct Task {
     /// The task's ID.
     pub id: String,
-    /// The task's name: `tag`.
+    /// The task's name, such as `tag`.
     pub name: String,
     /// The IDs of cloud, account, region and zone, as far as the node has them.
     pub attrs: BTreeMap<String, String>,

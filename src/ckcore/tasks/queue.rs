@@ -91,6 +91,8 @@ pub struct TaskQueue {
     pub http: Arc<HttpClient>,
     pub ledger: Arc<SharedTaskLedger>,
     pub outbox: Outbox,
+    /// The names of accepted tasks.
+    pub names: Arc<Vec<&'static str>>,
     /// The IDs of the clouds whose tasks are accepted; empty means all.
     pub clouds: Arc<Vec<String>>,
     /// The deadline for queued results, once ckworker is stopping.
@@ -193,11 +195,11 @@ impl TaskQueue {
         let path = ["work", "queue"];
         if !core.dialect.closes_after_frame() {
             let mut socket = WebSocket::open(&self.http, core, &path, &[], QUEUE).await?;
-            socket.send(frames::commands(&self.clouds)).await?;
+            socket.send(frames::commands(&self.names, &self.clouds)).await?;
             return Ok(socket);
         }
-        let clouds = self.clouds.join(",");
-        let mut query = vec![("task", "tag")];
+        let (names, clouds) = (self.names.join(","), self.clouds.join(","));
+        let mut query = vec![("task", names.as_str())];
         if !clouds.is_empty() {
             query.push(("cloud", &clouds));
         }

@@ -11,7 +11,14 @@ fn queue() -> TaskQueue {
     let config = CoreConfig::new("http://localhost", "ws://localhost").unwrap();
     let (_, stop) = watch::channel(None);
     let http = Arc::new(HttpClient::new(Arc::new(config)).unwrap());
-    TaskQueue { http, ledger: Arc::default(), outbox: Outbox::default(), clouds: Arc::default(), stop }
+    TaskQueue {
+        http,
+        ledger: Arc::default(),
+        outbox: Outbox::default(),
+        names: Arc::new(vec!["tag"]),
+        clouds: Arc::default(),
+        stop,
+    }
 }
 
 fn task(number: usize) -> String {

@@ -11,7 +11,7 @@ use super::{
     response::{causes, failure, read},
     tls::Trust,
 };
-use crate::ckcore::{CoreConfig, CoreError, Generation, Psk, dialect::Dialect, error::bounded};
+use crate::ckcore::{CoreConfig, CoreError, Generation, Psk, SubscriberId, dialect::Dialect, error::bounded};
 
 const WHAT: &str = "detection of the core";
 
@@ -30,8 +30,6 @@ pub struct CoreInfo {
     pub client: Client,
     /// The name of the graph.
     pub graph: String,
-    /// The subscriber's ID.
-    pub subscriber: String,
     tls: Arc<ClientConfig>,
 }
 
@@ -59,9 +57,13 @@ impl CoreInfo {
             dialect,
             client,
             graph: config.graph.clone().unwrap_or_else(|| dialect.default_graph().to_owned()),
-            subscriber: dialect.subscriber(config.subscriber_id.as_deref()),
             tls: Arc::new(tls),
         })
+    }
+
+    /// Returns the ID of a subscriber.
+    pub fn subscriber(&self, config: &CoreConfig, id: SubscriberId) -> String {
+        self.dialect.subscriber(config.subscriber_id.as_deref(), id)
     }
 
     /// Returns the TLS configuration for websockets.

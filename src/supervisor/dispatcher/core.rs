@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
-    ckcore::{Action, ActionKey, ActionKind, Answer, CoreEvent},
+    ckcore::{Action, ActionKey, Answer, CoreEvent},
     supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event},
 };
 
@@ -47,13 +47,13 @@ impl Dispatcher {
         match event {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
-            CoreEvent::Action(Action { key, kind: ActionKind::Collect, .. }) => {
+            CoreEvent::Action(Action { key, name: "collect", .. }) => {
                 tracing::info!(peer = "work", action = %key, "received collect action");
                 let run = self.new_run();
                 self.actions.insert(run, key);
                 self.handle(Event::Collect(run));
             }
-            CoreEvent::Action(Action { key, kind: ActionKind::Cleanup, .. }) => {
+            CoreEvent::Action(Action { key, .. }) => {
                 tracing::info!(peer = "work", action = %key, "received cleanup action");
                 if let Some(scheduler) = &mut self.scheduler {
                     scheduler.start_cleanup(key);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ckworker::ckcore::{ActionKind, Answer, CoreConfig, CoreEvent, Psk};
+use ckworker::ckcore::{Answer, CoreConfig, CoreEvent, Psk, SubscriberId, Subscription};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{
-    client::{Client, config},
+    client::{Client, SUBSCRIPTIONS, config},
     core::{HANG_GUARD, TestCore},
     daemon::SUBSCRIBER,
     graph::{cloud, deliver},
@@ -27,7 +27,7 @@ async fn actions_are_received_and_answered_twice_in_a_row() {
     for _ in 0..2 {
         let task = server.start_workflow("collect").unwrap();
         let action = client.action().await;
-        assert_eq!((action.kind, &action.key.task), (ActionKind::Collect, &task));
+        assert_eq!((action.name, &action.key.task), ("collect", &task));
         client.done(&action).await;
         server.finished(&task).await;
         assert_eq!(server.answers(&task), [done()]);
@@ -47,7 +47,7 @@ async fn both_actions_of_workflow_are_answered_and_error_has_its_text() {
     let action = client.action().await;
     client.done(&action).await;
     let action = client.action().await;
-    assert_eq!(action.kind, ActionKind::Cleanup);
+    assert_eq!(action.name, "cleanup");
     client.core.answer(&action.key, Answer::Error("not yet".into()));
     server.finished(&task).await;
     let error = ("cleanup".to_owned(), "action_error".to_owned(), "not yet".to_owned());
@@ -152,7 +152,7 @@ async fn two_actions_at_a_time_are_answered_over_two_connections() {
         client.done(action).await;
     }
     let cleanup = client.action().await;
-    assert_eq!((cleanup.kind, &cleanup.key.task), (ActionKind::Cleanup, &tasks[1]));
+    assert_eq!((cleanup.name, &cleanup.key.task), ("cleanup", &tasks[1]));
     server.finished(&tasks[0]).await;
     assert_eq!(server.answers(&tasks[0]), [done()]);
     assert_eq!(server.answers(&tasks[1]), [done()]);
@@ -276,8 +276,8 @@ async fn pings_are_answered_while_nobody_takes_events() {
     for _ in 0..3 {
         server.ping(SUBSCRIBER).await;
     }
-    assert_eq!(client.action().await.kind, ActionKind::Collect);
-    assert_eq!(client.action().await.kind, ActionKind::Collect);
+    assert_eq!(client.action().await.name, "collect");
+    assert_eq!(client.action().await.name, "collect");
     client.close().await;
 }
 
@@ -326,5 +326,32 @@ async fn tls_towards_a_core_without_it_is_a_plain_failure() {
         let mut client = Client::with(config, 16);
         let reason = client.disconnected().await;
         assert!(reason.contains(failed), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn same_step_is_answered_by_each_subscriber() {
+    let server = TestCore::start(None).await;
+    let plugins = ["actions-cleanup_plan-CleanupExpiredPlugin", "actions-cleanup_plan-CleanupVolumesPlugin"];
+    let plan = |last| Subscription { subscriber: SubscriberId::Plugin(last), action: "cleanup_plan" };
+    let subscriptions: Vec<_> = SUBSCRIPTIONS.into_iter().chain(plugins.map(plan)).collect();
+    let mut client = Client::subscribing(config(&server), &subscriptions, 16);
+    for last in ["collect_cleanup"].iter().chain(&plugins) {
+        server.connected(&format!("worker-{last}")).await;
+    }
+    let task = server.start_workflow("cleanup").unwrap();
+    let (one, other) = (client.action().await, client.action().await);
+    assert_eq!([(&one.key.task, one.name), (&other.key.task, other.name)], [(&task, "cleanup_plan"); 2]);
+    assert_ne!(one.key, other.key);
+    client.core.answer(&one.key, Answer::Error("no".into()));
+    client.done(&other).await;
+    // The core goes on when both have answered.
+    let cleanup = client.action().await;
+    assert_eq!((cleanup.name, cleanup.key.subscriber), ("cleanup", SubscriberId::Worker));
+    client.done(&cleanup).await;
+    server.finished(&task).await;
+    client.close().await;
+    for last in plugins {
+        assert_eq!(server.subscriptions(&format!("worker-{last}")).unwrap_or_default(), Vec::<String>::new());
     }
 }

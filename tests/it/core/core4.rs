@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ckworker::ckcore::{
-    Action, ActionKey, ActionKind, Answer, Core, CoreConfig, CoreEvent, Granularity, InfoLevel, ProgressPart,
-    ProgressTree, Psk, TaskResult, Timing, connect,
+    Action, ActionKey, Answer, Core, CoreConfig, CoreEvent, Granularity, InfoLevel, ProgressPart, ProgressTree, Psk,
+    SubscriberId, TaskResult, Timing, connect,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::support::{
+    client::SUBSCRIPTIONS,
     core4::{HANG_GUARD, LocalCore},
     program::{Running, command},
 };
@@ -30,7 +31,7 @@ impl Client {
         config.timing = Timing { backoff_first: Duration::from_millis(20), ..Timing::default() };
         change(&mut config);
         let (sender, events) = mpsc::channel(16);
-        Self { core: connect(config, sender).unwrap(), events }
+        Self { core: connect(config, &SUBSCRIPTIONS, sender).unwrap(), events }
     }
 
     async fn next<T>(&mut self, mut pick: impl FnMut(CoreEvent) -> Option<T>) -> T {
@@ -137,7 +138,7 @@ async fn lost_connection_neither_loses_nor_repeats_actions() {
     assert_eq!(client.core.api().granularity().await.unwrap(), Granularity::Account);
     let task = core.workflow("collect").await;
     let action = client.action().await;
-    assert_eq!((action.kind, &action.key.task), (ActionKind::Collect, &task));
+    assert_eq!((action.name, &action.key.task), ("collect", &task));
     core.push("disconnect", &Value::Null).await;
     client.disconnected().await;
     client.connected().await;
@@ -162,7 +163,7 @@ async fn cancelled_action_is_reported() {
         CoreEvent::Abort(key) => Some(key),
         _ => None,
     };
-    assert_eq!(client.next(abort).await, ActionKey { task, step: "collect".into() });
+    assert_eq!(client.next(abort).await, ActionKey { subscriber: SubscriberId::Worker, task, step: "collect".into() });
     client.core.answer(&action.key, Answer::Error("called off".into()));
     client.close().await;
 }
@@ -172,7 +173,7 @@ async fn tasks_are_taken_and_answered_on_one_connection() {
     let core = LocalCore::start(&[]);
     let mut client = Client::new(&core.uri, |_| {});
     client.connected().await;
-    client.core.take_tasks(&[]);
+    client.core.take_tasks(&["tag"], &[]);
     for (number, result) in [(1, TaskResult::Done(json!({ "id": "x" }))), (2, TaskResult::Error("no".into()))] {
         let data = json!({ "update": { "a": number.to_string() }, "node": null });
         let wish = json!({ "name": "tag", "attrs": { "cloud": "aws" }, "data": data });

@@ -19,7 +19,7 @@ const MORE_CONNECTIONS: usize = 32;
 /// A client that takes tasks of one cloud.
 async fn taking(server: &TestCore) -> Client {
     let client = Client::new(server);
-    client.core.take_tasks(&["example".to_owned()]);
+    client.core.take_tasks(&["tag"], &["example".to_owned()]);
     server.workers(CONNECTIONS).await;
     client
 }

@@ -44,7 +44,7 @@ async fn is_told(client: &mut Client, why: &str) {
 /// Has a core behind TLS collect something over requests and websockets.
 async fn works(server: &TestCore, config: CoreConfig) {
     let mut client = Client::with(config, 16);
-    client.core.take_tasks(&[]);
+    client.core.take_tasks(&["tag"], &[]);
     server.connected(SUBSCRIBER).await;
     server.workers(8).await;
     let task = server.start_workflow("collect").unwrap();

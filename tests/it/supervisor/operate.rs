@@ -42,7 +42,8 @@ async fn play(behaviour: &str) -> (bool, String) {
     let (status, _status) = watch::channel(StatusSnapshot::default());
     let (core_status, _core_status) = watch::channel(CoreStatus::default());
     let (events, received) = mpsc::channel(16);
-    let connection = Arc::new(ckcore::connect(CoreConfig::new(&core.uri(), &core.ws_uri()).unwrap(), events).unwrap());
+    let config = CoreConfig::new(&core.uri(), &core.ws_uri()).unwrap();
+    let connection = Arc::new(ckcore::connect(config, &supervisor::SUBSCRIPTIONS, events).unwrap());
     let setup = Setup {
         timeouts: Timeouts { silence: Duration::from_secs(1), ..Timeouts::default() },
         ..puppet::setup(policy, &[behaviour.to_owned()], None)

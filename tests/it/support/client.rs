@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use ckworker::ckcore::{Action, Answer, Core, CoreConfig, CoreEvent, Task, Timing, connect};
+use ckworker::ckcore::{
+    Action, Answer, Core, CoreConfig, CoreEvent, SubscriberId, Subscription, Task, Timing, connect,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
 
 use super::core::{HANG_GUARD, TestCore};
+
+/// What a daemon subscribes to.
+pub const SUBSCRIPTIONS: [Subscription; 2] = [
+    Subscription { subscriber: SubscriberId::Worker, action: "collect" },
+    Subscription { subscriber: SubscriberId::Worker, action: "cleanup" },
+];
 
 /// A client of the test core, and what it said.
 pub struct Client {
@@ -26,8 +34,13 @@ impl Client {
 
     /// A client whose queue of events has so much room.
     pub fn with(config: CoreConfig, queue: usize) -> Self {
+        Self::subscribing(config, &SUBSCRIPTIONS, queue)
+    }
+
+    /// A client with these subscriptions.
+    pub fn subscribing(config: CoreConfig, subscriptions: &[Subscription], queue: usize) -> Self {
         let (sender, events) = mpsc::channel(queue);
-        Self { core: connect(config, sender).unwrap(), events }
+        Self { core: connect(config, subscriptions, sender).unwrap(), events }
     }
 
     /// The next event.
