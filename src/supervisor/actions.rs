@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     cleanup::{Cleanup, Operable},
-    operations::{OperationPoolTask, WorkerLifetimes},
+    operations::OperationPool,
     policy::Policy,
     tags::{self, Tags},
     worker_session::{SessionCollector, SessionContext},
@@ -40,7 +40,6 @@ pub(super) struct ActionScheduler {
     timeout: Duration,
     cleanup: Cleanup,
     tags: Tags,
-    pools: [OperationPoolTask; 2],
     turn: Arc<Mutex<()>>,
     room: Arc<Semaphore>,
     running: JoinSet<()>,
@@ -55,7 +54,7 @@ impl ActionScheduler {
         core: Arc<Core>,
         policy: &Policy,
         collectors: &BTreeMap<&'static str, SessionCollector>,
-        context: &SessionContext,
+        (operations, context): (OperationPool, &SessionContext),
         answers: mpsc::Sender<(ActionKey, Answer)>,
     ) -> Self {
         let operables = collectors.iter().filter_map(|(name, session)| {
@@ -63,8 +62,6 @@ impl ActionScheduler {
             Some((*name, Operable { collector, settings: session.settings.clone() }))
         });
         let operables: Arc<BTreeMap<_, _>> = Arc::new(operables.collect());
-        let lifetimes = WorkerLifetimes::new(policy.timeout, policy.stop_grace);
-        let pools = [(); 2].map(|()| OperationPoolTask::start(policy, lifetimes, collectors.clone(), context));
         let clouds: Vec<String> = operables.keys().map(|name| (*name).to_owned()).collect();
         if !clouds.is_empty() {
             core.take_tasks(&["tag"], &clouds);
@@ -73,19 +70,18 @@ impl ActionScheduler {
         let cleanup = Cleanup {
             setting: policy.cleanup,
             core: Arc::clone(&core),
-            operations: pools[0].pool(),
+            operations: operations.clone(),
             operables: Arc::clone(&operables),
             metrics: Arc::clone(&context.metrics),
             stop,
         };
-        let tags = Tags { operations: pools[1].pool(), operables };
+        let tags = Tags { operations, operables };
         Self {
             core,
             metrics: Arc::clone(&context.metrics),
             timeout: policy.timeout,
             cleanup,
             tags,
-            pools,
             turn: Arc::default(),
             room: Arc::new(Semaphore::new(TASKS)),
             running: JoinSet::new(),
@@ -137,27 +133,22 @@ impl ActionScheduler {
         self.cleanups.get(key).is_some_and(|stop| stop.send(true).is_ok())
     }
 
-    /// Stops in order: cleanups report to the core what they did, and open actions get an answer. Workers have this
-    /// time until KILL; a second stop can only shorten it.
-    pub(super) fn stop(&mut self, grace: Duration) {
+    /// Stops in order: cleanups report to the core what they did, and open actions get an answer.
+    pub(super) fn stop(&mut self) {
         for stop in self.cleanups.values() {
             stop.send_replace(true);
         }
-        self.pools.iter().for_each(|pool| pool.stop(grace));
     }
 
     /// Whether everything has ended.
     pub(super) fn is_over(&mut self) -> bool {
         while self.running.try_join_next().is_some() {}
-        self.running.is_empty() && self.pools.iter().all(OperationPoolTask::is_over)
+        self.running.is_empty()
     }
 
     /// Aborts the rest at once.
     pub(super) async fn abort_all(mut self) {
         self.running.shutdown().await;
-        for pool in self.pools {
-            pool.abort().await;
-        }
     }
 }
 

@@ -23,9 +23,11 @@ use super::{
     Ended, Setup,
     actions::ActionScheduler,
     event::{
-        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, OperationEvent,
+        RunId, RunOutcome,
     },
     notify,
+    operations::{Callers, Message},
     report::ProgressEvent,
     state::{State, handle_event},
     status::{CoreProgress, JobTable, StatusSenders},
@@ -49,8 +51,8 @@ const QUEUE: usize = 1024;
 const REAP: Duration = Duration::from_secs(5);
 /// Gaps of one run that get a line in the log each.
 const GAP_LINES: usize = 200;
-/// Commands to one worker that may wait; a session needs at most two stops.
-const COMMANDS: usize = 4;
+/// Commands to one worker that may wait: more than it can have operations open, and two stops.
+const COMMANDS: usize = 256;
 
 /// Where work comes from.
 pub enum Source {
@@ -83,6 +85,8 @@ pub(super) struct Dispatcher {
     arrived: HashMap<RunId, Delivered>,
     actions: HashMap<RunId, ActionKey>,
     core_progress: CoreProgress,
+    /// Who waits for the outcomes of operations.
+    callers: Callers,
     answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
     scheduler: Option<ActionScheduler>,
@@ -106,8 +110,9 @@ pub(super) async fn run(
         Source::Idle => (None, None, false),
     };
     let (answers, mut answered) = mpsc::channel(QUEUE);
+    let (operations, mut requests) = Callers::channel();
     let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
-    dispatcher.start_actions(answers);
+    dispatcher.start_actions(operations, answers);
     if once {
         let run = dispatcher.new_run();
         dispatcher.once = Some(run);
@@ -128,6 +133,7 @@ pub(super) async fn run(
                 stopping.get_or_insert_with(|| Instant::now() + SHUTDOWN);
             }
             Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
+            Some(message) = requests.recv() => dispatcher.operation(message),
             Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
             Some((key, answer)) = answered.recv() => dispatcher.cleaned(key, answer),
             event = next(&mut from_core) => match event {
@@ -204,6 +210,7 @@ impl Dispatcher {
             arrived: HashMap::new(),
             actions: HashMap::new(),
             core_progress: CoreProgress::default(),
+            callers: Callers::default(),
             answers: Vec::new(),
             core,
             scheduler: None,
@@ -233,7 +240,8 @@ impl Dispatcher {
             self.announce(job, plan);
         }
         self.jobs.job_event(job, &event);
-        if let Some(spec) = self.attempts.get(&job) {
+        // What becomes of operations is counted by their actions.
+        if let Some(spec) = self.attempts.get(&job).filter(|spec| spec.run.is_some()) {
             match &event {
                 AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
                 AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
@@ -275,11 +283,11 @@ impl Dispatcher {
             Effect::Start(spec) => self.start(spec),
             Effect::Stop(job, reason, grace) => {
                 self.jobs.job_stopping(job);
-                if let Some((commands, _)) = self.sessions.get(&job) {
-                    // A full queue holds the same command already.
-                    let _ = commands.try_send(Command::Stop(reason, grace));
-                }
+                self.command(job, Command::Stop(reason, grace));
             }
+            Effect::Operate(attempt, operation) => self.command(attempt, Command::Operate(operation)),
+            Effect::Finish(attempt) => self.command(attempt, Command::Finish),
+            Effect::Reply(id, outcome) => self.callers.reply(id, outcome),
             Effect::Drop(key) => self.context.completed_units.remove(&key),
             Effect::Deliver(run, report, deadline) => self.start_delivery(run, report, deadline),
             Effect::CancelDelivery(run) => {
@@ -291,6 +299,22 @@ impl Dispatcher {
             Effect::Notify(notice) => self.notify(&notice),
             Effect::Exit => self.ended.over = true,
         }
+    }
+
+    fn command(&self, attempt: AttemptId, command: Command) {
+        if let Some((commands, _)) = self.sessions.get(&attempt) {
+            // The queue holds more than a worker may have open; the end of a session is an event.
+            let _ = commands.try_send(command);
+        }
+    }
+
+    fn operation(&mut self, message: Message) {
+        let event = self.callers.receive(message);
+        // Before others are begun.
+        for id in self.callers.take_abandoned() {
+            self.handle(Event::Operation(OperationEvent::Abandoned(id)));
+        }
+        self.handle(Event::Operation(event));
     }
 
     fn start(&mut self, spec: AttemptSpec) {

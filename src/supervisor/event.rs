@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use worker_proto::{Failure, Gap, JobKind, Plan, Progress};
+use worker_proto::{Failure, Gap, JobKind, Operation, Plan, Progress};
 
-use super::report::RunReport;
+use super::{operations::Pending, report::RunReport};
 pub use crate::delivery::DeliveryError;
 use crate::process::{ExitReason, StopReason};
 
@@ -19,11 +19,17 @@ pub struct RunId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttemptId(pub u64);
 
+/// A requested operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperationId(pub u64);
+
 /// An input of the state.
 #[derive(Debug)]
 pub enum Event {
     /// A collection was requested.
     Collect(RunId),
+    /// An operation was requested, or is no longer wanted.
+    Operation(OperationEvent),
     /// A worker sent or did something.
     Attempt(AttemptId, AttemptEvent),
     /// A run's graph was delivered, or could not be.
@@ -36,6 +42,17 @@ pub enum Event {
     Stop,
     /// A further request to shut down: without a grace period.
     StopNow,
+}
+
+/// What the caller of an operation wants.
+#[derive(Debug)]
+pub enum OperationEvent {
+    /// The operation is to be carried out.
+    Requested(Pending),
+    /// The operation must not be begun any more.
+    Cancelled(OperationId),
+    /// The caller no longer waits for the outcome.
+    Abandoned(OperationId),
 }
 
 /// An event of one attempt.
@@ -129,6 +146,12 @@ pub enum Effect {
     Start(AttemptSpec),
     /// Stop a worker: TERM, the grace period, KILL.
     Stop(AttemptId, StopReason, Duration),
+    /// Have a worker carry out an operation.
+    Operate(AttemptId, Operation),
+    /// Let a worker exit when its operations have ended.
+    Finish(AttemptId),
+    /// Send the outcome of an operation to its caller.
+    Reply(OperationId, worker_proto::Outcome),
     /// Drop the kept data of a unit.
     Drop(UnitKey),
     /// Merge the kept units and deliver the graph before the deadline.
@@ -168,8 +191,8 @@ pub struct UnitStats {
 pub struct AttemptSpec {
     /// The attempt's id.
     pub id: AttemptId,
-    /// The run.
-    pub run: RunId,
+    /// The run; `None` for operations.
+    pub run: Option<RunId>,
     /// The collector.
     pub collector: &'static str,
     /// The kind of the job.

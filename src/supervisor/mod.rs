@@ -25,7 +25,7 @@ mod dispatcher;
 pub mod event;
 mod location;
 mod notify;
-mod operations;
+pub mod operations;
 pub mod policy;
 mod run;
 mod shared_values;
@@ -33,6 +33,7 @@ pub mod state;
 mod status;
 mod tags;
 pub mod worker_session;
+mod workers;
 
 use std::{collections::BTreeMap, sync::Arc};
 

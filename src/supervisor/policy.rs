@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::cleanup::Setting;
 use crate::collector_api::Concurrency;
 
-/// Groups of workers beside those that collect: for cleanups and for tasks.
-const OPERATORS: usize = 2;
+/// The worker beside those of the pool that is there for operations (`workers`).
+const FOR_OPERATIONS: usize = 1;
 
 /// How one collector is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ impl Policy {
         }
     }
 
-    /// The most worker processes that may run at the same time. With a core, each collector also has workers for
-    /// cleanups and for tasks, as many as it has for accounts.
+    /// The most worker processes that may run at the same time. With a core, each collector has one more than its pool, for
+    /// operations.
     #[must_use]
     pub fn most_processes(&self, has_core: bool) -> usize {
         self.collectors.iter().map(|collector| collector.most_processes(has_core)).sum()
@@ -76,7 +76,9 @@ impl Policy {
         let mut lowered = Vec::new();
         for collector in self.collectors.iter_mut().filter(|collector| collector.most_processes(has_core) > 0) {
             let before = collector.units.pool;
-            let after = (before.saturating_mul(processes) / most).max(1);
+            let beside = if has_core { FOR_OPERATIONS } else { 0 };
+            let share = (before + beside).saturating_mul(processes) / most;
+            let after = share.saturating_sub(beside).max(1);
             if after < before {
                 collector.units.pool = after;
                 lowered.push((collector.name, before, after));
@@ -91,8 +93,11 @@ impl CollectorPolicy {
         if !self.process && !self.units.fork {
             return 0;
         }
-        let collecting = if self.units.fork { self.units.pool } else { 1 };
-        collecting.saturating_add(if has_core { self.units.pool.saturating_mul(OPERATORS) } else { 0 })
+        match (has_core, self.units.fork) {
+            (true, _) => self.units.pool.saturating_add(FOR_OPERATIONS),
+            (false, true) => self.units.pool,
+            (false, false) => 1,
+        }
     }
 }
 
@@ -113,8 +118,14 @@ mod tests {
     fn pools_that_do_not_fit_are_lowered() {
         for (collectors, has_core, room, lowered) in [
             (vec![("aws", true, true, 400)], false, 190, vec![("aws", 400, 190)]),
-            (vec![("aws", true, true, 400)], true, 190, vec![("aws", 400, 63)]),
-            (vec![("aws", true, true, 400)], true, 1200, vec![]),
+            (vec![("aws", true, true, 400)], true, 190, vec![("aws", 400, 189)]),
+            (vec![("aws", true, true, 400)], true, 401, vec![]),
+            (
+                vec![("aws", true, true, 100), ("gcp", true, true, 300)],
+                true,
+                100,
+                vec![("aws", 100, 24), ("gcp", 300, 73)],
+            ),
             (
                 vec![("aws", true, true, 100), ("gcp", true, true, 300)],
                 false,

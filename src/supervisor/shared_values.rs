@@ -1,4 +1,5 @@
-//! Values that the workers of a run share until the run is over; each is fetched once (single flight).
+//! Values that the workers of a run share until the run is over; each is fetched once (single flight). A worker of operations
+//! keeps its values for itself until it ends.
 
 use std::{
     collections::BTreeMap,
@@ -11,17 +12,31 @@ use super::event::{AttemptId, AttemptSpec, RunId};
 use crate::collector_api::shared_values::{Answer, SingleFlight, Told};
 
 type Waiter = oneshot::Sender<Answer>;
-type ByCollector = BTreeMap<(RunId, &'static str), SingleFlight<Waiter>>;
+
+/// Who shares values with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lender {
+    /// The workers of one collector in a run.
+    Run(RunId, &'static str),
+    /// One worker of operations.
+    Worker(AttemptId),
+}
+
+impl Lender {
+    pub(super) fn of(spec: &AttemptSpec) -> Self {
+        spec.run.map_or(Self::Worker(spec.id), |run| Self::Run(run, spec.collector))
+    }
+}
 
 /// Shared values by run and collector.
 #[derive(Default)]
-pub struct SharedValues(Mutex<ByCollector>);
+pub struct SharedValues(Mutex<BTreeMap<Lender, SingleFlight<Waiter>>>);
 
 impl SharedValues {
     /// Requests a value for an attempt; waits while another attempt fetches it.
     pub(super) fn request(&self, spec: &AttemptSpec, key: &str) -> impl Future<Output = Answer> + Send + 'static {
         let (waiter, answer) = oneshot::channel();
-        let replies = self.lock().entry((spec.run, spec.collector)).or_default().ask(key, spec.id.0, waiter);
+        let replies = self.lock().entry(Lender::of(spec)).or_default().ask(key, spec.id.0, waiter);
         send_replies(replies);
         // A finished run has dropped the request; its workers are being terminated.
         async { answer.await.unwrap_or(Answer::Fetch) }
@@ -29,24 +44,27 @@ impl SharedValues {
 
     /// Publishes the value that an attempt fetched, or `None` if the fetch failed.
     pub(super) fn publish(&self, spec: &AttemptSpec, key: &str, value: Option<String>) {
-        if let Some(leases) = self.lock().get_mut(&(spec.run, spec.collector)) {
+        if let Some(leases) = self.lock().get_mut(&Lender::of(spec)) {
             send_replies(leases.publish(key, spec.id.0, value));
         }
     }
 
     /// Releases an attempt's leases; each passes to the next waiter.
-    pub(super) fn release(&self, run: RunId, collector: &'static str, attempt: AttemptId) {
-        if let Some(leases) = self.lock().get_mut(&(run, collector)) {
+    pub(super) fn release(&self, lender: Lender, attempt: AttemptId) {
+        let mut lenders = self.lock();
+        if let Lender::Worker(_) = lender {
+            lenders.remove(&lender);
+        } else if let Some(leases) = lenders.get_mut(&lender) {
             send_replies(leases.release(attempt.0));
         }
     }
 
     /// Removes the values of a run.
     pub(super) fn remove_run(&self, run: RunId) {
-        self.lock().retain(|(of, _), _| *of != run);
+        self.lock().retain(|lender, _| !matches!(lender, Lender::Run(of, _) if *of == run));
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByCollector> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lender, SingleFlight<Waiter>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use worker_proto::{Outcome, Verb};
 use super::{
     cleanup::Operable,
     location,
-    operations::{OperationPool, Request},
+    operations::{Client, OperationPool, Priority, Request},
 };
 use crate::{
     ckcore::{StoredNode, Task, TaskResult},
@@ -24,6 +24,7 @@ use crate::{
 
 /// The core cancels a task about 30 seconds after its delivery; an error a little earlier still reaches it.
 pub(super) const LIMIT: Duration = Duration::from_secs(28);
+const CLIENT: Client = Client { action: "tag", priority: Priority::Urgent };
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
 
@@ -61,8 +62,8 @@ impl Tags {
         for verb in changes {
             let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
             let (unit, verb_wanted) = (unit.clone(), verb.clone());
-            let request = Request { collector, unit, verb: verb_wanted, subject: json, limit: LIMIT, deadline };
-            match self.operations.operate(request, std::future::pending()).await {
+            let request = Request { collector, unit, verb: verb_wanted, target: json, limit: LIMIT, deadline };
+            match self.operations.operate(CLIENT, request, std::future::pending()).await {
                 Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
                 Outcome::Nothing(why) => return Err(why),
                 Outcome::Failed(failure) => return Err(failure.message),

@@ -24,10 +24,11 @@ use super::{
 use crate::{
     ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
     collector_api::BoxFuture,
-    supervisor::operations::{OperationPool, Request},
+    supervisor::operations::{Client, OperationPool, Priority, Request},
     telemetry::Metrics,
 };
 
+const CLIENT: Client = Client { action: "cleanup", priority: Priority::Background };
 /// The most that one deletion may take, its waiting included.
 const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 /// The most that the preparation of one deletion may take.
@@ -338,6 +339,6 @@ async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant)
     };
     let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
     let (unit, verb) = (item.unit.clone(), verb.clone());
-    let request = Request { collector: item.collector, unit, verb, subject, limit, deadline };
-    cleanup.operations.operate(request, stopped(cleanup.stop.clone())).await
+    let request = Request { collector: item.collector, unit, verb, target: subject, limit, deadline };
+    cleanup.operations.operate(CLIENT, request, stopped(cleanup.stop.clone())).await
 }

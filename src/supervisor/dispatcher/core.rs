@@ -1,16 +1,13 @@
 //! Actions and tasks of the core, and their answers.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
     ckcore::{Action, ActionKey, Answer, CoreEvent},
-    supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event},
+    supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event, operations::OperationPool},
 };
 
 // A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
@@ -19,11 +16,16 @@ const _: () =
 
 impl Dispatcher {
     /// Starts the scheduler of cleanups and tasks, if there is a core.
-    pub(super) fn start_actions(&mut self, answers: mpsc::Sender<(ActionKey, Answer)>) {
+    pub(super) fn start_actions(&mut self, operations: OperationPool, answers: mpsc::Sender<(ActionKey, Answer)>) {
         let Some(core) = &self.core else { return };
         let policy = self.state.policy();
-        self.scheduler =
-            Some(ActionScheduler::start(Arc::clone(core), policy, &self.collectors, &self.context, answers));
+        self.scheduler = Some(ActionScheduler::start(
+            Arc::clone(core),
+            policy,
+            &self.collectors,
+            (operations, &self.context),
+            answers,
+        ));
     }
 
     pub(super) fn is_over(&mut self) -> bool {
@@ -31,9 +33,8 @@ impl Dispatcher {
     }
 
     pub(super) fn stop(&mut self, event: Event) {
-        let grace = if matches!(event, Event::StopNow) { Duration::ZERO } else { self.state.policy().stop_grace };
         if let Some(scheduler) = &mut self.scheduler {
-            scheduler.stop(grace);
+            scheduler.stop();
         }
         self.handle(event);
     }

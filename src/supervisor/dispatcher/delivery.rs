@@ -25,8 +25,9 @@ impl Dispatcher {
     pub(super) fn announce(&mut self, attempt: AttemptId, plan: &Plan) {
         let Some(spec) = self.attempts.get(&attempt) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
-        if let Some(announcement) = self.sink.announce(spec.collector, accounts) {
-            self.announcements.entry(spec.run).or_default().spawn(announcement);
+        let (Some(run), collector) = (spec.run, spec.collector) else { return };
+        if let Some(announcement) = self.sink.announce(collector, accounts) {
+            self.announcements.entry(run).or_default().spawn(announcement);
         }
     }
 

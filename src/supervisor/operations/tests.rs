@@ -4,50 +4,78 @@
 
 use std::time::{Duration, Instant};
 
-use worker_proto::{Unit, Verb};
+use worker_proto::{Outcome, Unit, Verb};
 
 use super::*;
 use crate::{
     collector_api::Concurrency,
     process::{ExitReason, StopReason},
-    settings::Settings,
-    supervisor::policy::CollectorPolicy,
+    supervisor::{
+        event::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Event, OperationEvent, RunId},
+        policy::{CollectorPolicy, Policy},
+        state::{State, handle_event},
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const DELETE: Client = Client { action: "cleanup", priority: Priority::Background };
+const TAG: Client = Client { action: "tag", priority: Priority::Urgent };
 
 struct Play {
-    state: PoolState,
+    state: State,
     now: Instant,
 }
 
 impl Play {
     fn new(workers: usize) -> Self {
-        let lifetimes =
-            WorkerLifetimes { idle: 10 * SECOND, age: 1000 * SECOND, grace: 5 * SECOND, stop_grace: SECOND };
-        let limits = BTreeMap::from([("aws", Limit { workers, process: true })]);
-        Self { state: PoolState::new(limits, lifetimes), now: Instant::now() }
+        let units = Concurrency { fork: true, pool: workers };
+        let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, 1000 * SECOND);
+        let policy = Policy { stop_grace: SECOND, ..policy };
+        Self { state: State::new(policy), now: Instant::now() }
     }
 
     fn new_request(&self, account: &str, limit: Duration) -> Request {
         let unit =
             Unit { id: account.into(), label: String::new(), kind: String::new(), parts: 0, payload: String::new() };
         let deadline = self.now + 100 * SECOND;
-        Request { collector: "aws", unit, verb: Verb::Delete, subject: String::new(), limit, deadline }
+        Request { collector: "aws", unit, verb: Verb::Delete, target: String::new(), limit, deadline }
     }
 
     /// Returns the effects in short words.
     fn step(&mut self, event: Event) -> Vec<String> {
-        self.state.step(event, self.now).into_iter().map(short).collect()
+        handle_event(&mut self.state, event, self.now).into_iter().map(short).collect()
+    }
+
+    fn submit(&mut self, id: u64, client: Client, request: Request) -> Vec<String> {
+        self.step(Event::Operation(OperationEvent::Requested(Pending::new(OperationId(id), client, request))))
     }
 
     fn request(&mut self, id: u64, account: &str) -> Vec<String> {
-        let request = self.new_request(account, 100 * SECOND);
-        self.step(Event::Requested(Pending::new(id, request)))
+        self.submit(id, DELETE, self.new_request(account, 100 * SECOND))
+    }
+
+    fn tag(&mut self, id: u64, account: &str) -> Vec<String> {
+        self.submit(id, TAG, self.new_request(account, 100 * SECOND))
+    }
+
+    fn cancel(&mut self, id: u64) -> Vec<String> {
+        self.step(Event::Operation(OperationEvent::Cancelled(OperationId(id))))
+    }
+
+    fn abandon(&mut self, id: u64) -> Vec<String> {
+        self.step(Event::Operation(OperationEvent::Abandoned(OperationId(id))))
+    }
+
+    fn done(&mut self, job: u64, id: u64) -> Vec<String> {
+        self.step(Event::Attempt(AttemptId(job), AttemptEvent::Operated(id, Outcome::Done)))
+    }
+
+    fn ended(&mut self, job: u64, outcome: AttemptOutcome) -> Vec<String> {
+        self.step(Event::Attempt(AttemptId(job), AttemptEvent::Ended(outcome)))
     }
 
     fn crashed(&mut self, job: u64) -> Vec<String> {
-        self.step(Event::Ended(AttemptId(job), AttemptOutcome::Crashed(ExitReason::Signal(9))))
+        self.ended(job, AttemptOutcome::Crashed(ExitReason::Signal(9)))
     }
 
     fn later(&mut self, seconds: u32) -> Vec<String> {
@@ -59,11 +87,13 @@ impl Play {
 fn short(effect: Effect) -> String {
     match effect {
         Effect::Start(order) => format!("start {}", order.id.0),
-        Effect::Send(job, operation) => format!("send {} to {}", operation.id, job.0),
+        Effect::Operate(job, operation) => format!("send {} to {}", operation.id, job.0),
         Effect::Finish(job) => format!("finish {}", job.0),
         Effect::Stop(job, reason, _) => format!("kill {} {}", job.0, reason.label()),
-        Effect::Reply(id, Outcome::Failed(failure)) => format!("{id} failed: {}", failure.message),
-        Effect::Reply(id, outcome) => format!("{id} {outcome:?}"),
+        Effect::Reply(id, Outcome::Failed(failure)) => format!("{} failed: {}", id.0, failure.message),
+        Effect::Reply(id, outcome) => format!("{} {outcome:?}", id.0),
+        Effect::Exit => "exit".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -73,7 +103,7 @@ fn account_has_one_worker_for_all_operations() {
     assert_eq!(play.request(1, "a"), ["start 0", "send 1 to 0"]);
     assert_eq!(play.request(2, "a"), ["send 2 to 0"]);
     assert_eq!(play.request(3, "b"), ["start 1", "send 3 to 1"]);
-    assert_eq!(play.step(Event::Operated(AttemptId(0), 2, Outcome::Done)), ["2 Done"]);
+    assert_eq!(play.done(0, 2), ["2 Done"]);
 }
 
 #[test]
@@ -81,8 +111,8 @@ fn account_without_room_waits_for_idle_worker_to_exit() {
     let mut play = Play::new(1);
     play.request(1, "a");
     assert_eq!(play.request(2, "b"), [""; 0]);
-    assert_eq!(play.step(Event::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done", "finish 0"]);
-    assert_eq!(play.step(Event::Ended(AttemptId(0), AttemptOutcome::Finished)), ["start 1", "send 2 to 1"]);
+    assert_eq!(play.done(0, 1), ["1 Done", "finish 0"]);
+    assert_eq!(play.ended(0, AttemptOutcome::Finished), ["start 1", "send 2 to 1"]);
 }
 
 #[test]
@@ -91,7 +121,7 @@ fn operations_of_dead_worker_are_retried_once() {
     play.request(1, "a");
     play.request(2, "a");
     assert_eq!(play.crashed(0), ["start 1", "send 1 to 1", "send 2 to 1"]);
-    play.step(Event::Operated(AttemptId(1), 2, Outcome::Done));
+    play.done(1, 2);
     assert_eq!(play.crashed(1), ["1 failed: worker was killed by signal SIGKILL"]);
 }
 
@@ -99,15 +129,14 @@ fn operations_of_dead_worker_are_retried_once() {
 fn version_mismatch_is_not_retried() {
     let mut play = Play::new(1);
     play.request(1, "a");
-    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Version("another version".into()));
-    assert_eq!(play.step(ended), ["1 failed: another version"]);
+    assert_eq!(play.ended(0, AttemptOutcome::Version("another version".into())), ["1 failed: another version"]);
 }
 
 #[test]
 fn idle_worker_is_finished() {
     let mut play = Play::new(1);
     play.request(1, "a");
-    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    play.done(0, 1);
     assert_eq!(play.later(9), [""; 0]);
     assert_eq!(play.later(1), ["finish 0"]);
     assert_eq!(play.later(6), ["kill 0 deadline"], "one that does not end is ended");
@@ -119,8 +148,9 @@ fn overdue_operation_stops_its_worker() {
     play.request(1, "a");
     assert_eq!(play.later(104), [""; 0]);
     assert_eq!(play.later(1), ["kill 0 overdue"]);
-    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Stopped(StopReason::Overdue, String::new()));
-    let Some(answer) = play.step(ended).pop() else { panic!("no answer") };
+    let Some(answer) = play.ended(0, AttemptOutcome::Stopped(StopReason::Overdue, String::new())).pop() else {
+        panic!("no answer")
+    };
     assert!(answer.starts_with("1 failed: worker exceeded the time limit"), "{answer}");
 }
 
@@ -136,7 +166,7 @@ fn operation_waiting_beyond_deadline_fails() {
 fn unexpected_result_stops_the_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
-    assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.done(0, 7), ["kill 0 protocol"]);
 }
 
 #[test]
@@ -145,13 +175,11 @@ fn stop_fails_open_operations_and_ends_with_last_worker() {
     play.request(1, "a");
     play.request(2, "b");
     assert_eq!(
-        play.step(Event::Stop(SECOND)),
+        play.step(Event::Stop),
         ["2 failed: ckworker is stopping", "1 failed: ckworker is stopping", "kill 0 shutdown"]
     );
     assert_eq!(play.request(3, "a"), ["3 failed: ckworker is stopping"]);
-    assert!(!play.state.is_over());
-    assert_eq!(play.crashed(0), [""; 0]);
-    assert!(play.state.is_over());
+    assert_eq!(play.crashed(0), ["exit"]);
 }
 
 #[test]
@@ -159,7 +187,7 @@ fn old_worker_is_replaced_when_idle() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.now += 50 * SECOND;
-    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    play.done(0, 1);
     play.now += 1000 * SECOND;
     assert_eq!(play.request(2, "a"), ["start 1", "send 2 to 1"]);
 }
@@ -169,17 +197,17 @@ fn cancelled_operation_starts_only_if_begun_before() {
     let mut play = Play::new(1);
     play.request(1, "a");
     play.request(2, "b");
-    assert_eq!(play.step(Event::Cancelled(2)), ["2 failed: cancelled before it could begin"]);
-    assert_eq!(play.step(Event::Cancelled(1)), [""; 0]);
-    assert_eq!(play.step(Event::Operated(AttemptId(0), 1, Outcome::Done)), ["1 Done"]);
-    assert_eq!(play.step(Event::Cancelled(1)), [""; 0], "an outcome that came first stands");
+    assert_eq!(play.cancel(2), ["2 failed: cancelled before it could begin"]);
+    assert_eq!(play.cancel(1), [""; 0]);
+    assert_eq!(play.done(0, 1), ["1 Done"]);
+    assert_eq!(play.cancel(1), [""; 0], "an outcome that came first stands");
 }
 
 #[test]
 fn cancelled_operation_is_not_retried() {
     let mut play = Play::new(1);
     play.request(1, "a");
-    play.step(Event::Cancelled(1));
+    play.cancel(1);
     assert_eq!(play.crashed(0), ["1 failed: worker was killed by signal SIGKILL"]);
 }
 
@@ -190,13 +218,12 @@ fn abandoned_operation_is_skipped_or_its_worker_stopped() {
     play.request(1, "a");
     play.request(2, "a");
     play.request(3, "b");
-    assert_eq!(play.step(Event::Abandoned(3)), [""; 0]);
-    assert_eq!(play.step(Event::Abandoned(1)), [""; 0], "the other operation is waited for");
-    assert_eq!(play.step(Event::Abandoned(2)), ["kill 0 abandoned"]);
+    assert_eq!(play.abandon(3), [""; 0]);
+    assert_eq!(play.abandon(1), [""; 0], "the other operation is waited for");
+    assert_eq!(play.abandon(2), ["kill 0 abandoned"]);
     // The next request, perhaps for the same resource, waits until the worker has ended.
     assert_eq!(play.request(4, "a"), [""; 0]);
-    let ended = Event::Ended(AttemptId(0), AttemptOutcome::Stopped(StopReason::Abandoned, String::new()));
-    let effects = play.step(ended);
+    let effects = play.ended(0, AttemptOutcome::Stopped(StopReason::Abandoned, String::new()));
     assert_eq!(effects[effects.len() - 2..], ["start 1", "send 4 to 1"], "{effects:?}");
 }
 
@@ -204,7 +231,7 @@ fn abandoned_operation_is_skipped_or_its_worker_stopped() {
 fn account_has_no_second_worker_while_first_is_stopping() {
     let mut play = Play::new(2);
     play.request(1, "a");
-    assert_eq!(play.step(Event::Operated(AttemptId(0), 7, Outcome::Done)), ["kill 0 protocol"]);
+    assert_eq!(play.done(0, 7), ["kill 0 protocol"]);
     assert_eq!(play.request(2, "a"), [""; 0]);
     assert_eq!(play.request(3, "b"), ["start 1", "send 3 to 1"]);
 }
@@ -214,11 +241,12 @@ fn operation_time_limit_starts_with_its_worker() {
     let mut play = Play::new(1);
     play.request(1, "a");
     let request = play.new_request("b", 30 * SECOND);
-    play.step(Event::Requested(Pending::new(2, request)));
+    play.submit(2, DELETE, request);
     play.now += 50 * SECOND;
-    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
-    let effects = play.state.step(Event::Ended(AttemptId(0), AttemptOutcome::Finished), play.now);
-    let Some(Effect::Send(_, operation)) = effects.last() else { panic!("{effects:?}") };
+    play.done(0, 1);
+    let ended = Event::Attempt(AttemptId(0), AttemptEvent::Ended(AttemptOutcome::Finished));
+    let effects = handle_event(&mut play.state, ended, play.now);
+    let Some(Effect::Operate(_, operation)) = effects.last() else { panic!("{effects:?}") };
     assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
     assert_eq!(play.later(34), [""; 0]);
     assert_eq!(play.later(1), ["kill 1 overdue"]);
@@ -229,14 +257,14 @@ fn second_stop_kills_workers_at_once() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.request(2, "b");
-    let mut graces = |grace| {
-        let effects = play.state.step(Event::Stop(grace), play.now).into_iter();
+    let mut graces = |stop| {
+        let effects = handle_event(&mut play.state, stop, play.now).into_iter();
         effects
             .filter_map(|effect| if let Effect::Stop(_, _, grace) = effect { Some(grace) } else { None })
             .collect::<Vec<_>>()
     };
-    assert_eq!(graces(SECOND), [SECOND; 2]);
-    assert_eq!(graces(Duration::ZERO), [Duration::ZERO; 2]);
+    assert_eq!(graces(Event::Stop), [SECOND; 2]);
+    assert_eq!(graces(Event::StopNow), [Duration::ZERO; 2]);
 }
 
 /// Invariant: rejected credentials are permanent, and a crash is retried.
@@ -252,7 +280,7 @@ fn operation_beyond_any_worker_is_not_retried() {
     ] {
         let mut play = Play::new(1);
         play.request(1, "a");
-        let effects = play.step(Event::Ended(AttemptId(0), AttemptOutcome::Stopped(reason, String::new())));
+        let effects = play.ended(0, AttemptOutcome::Stopped(reason, String::new()));
         assert_eq!(effects.contains(&"send 1 to 1".to_owned()), is_given, "{effects:?}");
         assert_eq!(effects.contains(&format!("1 failed: {reason}")), !is_given, "{effects:?}");
     }
@@ -263,33 +291,58 @@ fn old_idle_worker_does_not_block_its_successor() {
     let mut play = Play::new(2);
     play.request(1, "a");
     play.now += 1000 * SECOND;
-    play.step(Event::Operated(AttemptId(0), 1, Outcome::Done));
+    play.done(0, 1);
     assert_eq!(play.request(2, "a"), ["start 1", "send 2 to 1"]);
     assert_eq!(play.request(3, "a"), ["send 3 to 1"]);
 }
 
-/// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
-#[tokio::test]
-async fn second_stop_reaches_workers() {
-    let long = 600 * SECOND;
-    let units = Concurrency { fork: true, pool: 1 };
-    let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, long);
-    let collectors = BTreeMap::from([("aws", SessionCollector { settings: Settings::default(), broker: None })]);
-    let task = OperationPoolTask::start(
-        &policy,
-        WorkerLifetimes::new(long, long),
-        collectors,
-        &worker_session::idle_context(),
-    );
-    let (pool, request) = (task.pool(), Play::new(1).new_request("a", long));
-    let late = Request { deadline: Instant::now(), ..request.clone() };
-    let begun = tokio::spawn(async move { pool.operate(request, std::future::pending()).await });
-    tokio::task::yield_now().await;
-    // Requests are handled in order: when this one has its outcome, the other has its worker.
-    assert!(matches!(task.pool().operate(late, std::future::pending()).await, Outcome::Failed(_)));
-    task.stop(long);
-    assert_eq!(begun.await.ok(), Some(stopping()));
-    assert!(!task.is_over(), "the worker has its grace");
-    task.stop(Duration::ZERO);
-    assert!(tokio::time::timeout(20 * SECOND, task.task).await.is_ok());
+#[test]
+fn worker_of_an_account_carries_out_tags_and_deletions() {
+    let mut play = Play::new(1);
+    play.request(1, "a");
+    assert_eq!(play.tag(2, "a"), ["send 2 to 0"]);
+}
+
+#[test]
+fn tag_goes_to_the_worker_although_many_deletions_are_open() {
+    let mut play = Play::new(2);
+    let begun =
+        (0..100).filter(|id| play.request(*id, "a").last().is_some_and(|last| last.starts_with("send"))).count();
+    assert_eq!(begun, 48);
+    assert_eq!(play.tag(100, "a"), ["send 100 to 0"]);
+}
+
+#[test]
+fn tags_come_before_deletions_that_wait_longer() {
+    let mut play = Play::new(1);
+    play.tag(1, "a");
+    play.tag(2, "b");
+    assert_eq!(play.request(3, "c"), [""; 0]);
+    assert_eq!(play.tag(4, "d"), [""; 0]);
+    assert_eq!(play.done(0, 1), ["1 Done", "finish 0"]);
+    assert_eq!(play.ended(0, AttemptOutcome::Finished), ["start 2", "send 4 to 2"]);
+}
+
+#[test]
+fn tag_waits_for_one_deletion_at_most() {
+    let mut play = Play::new(1);
+    play.step(Event::Collect(RunId(1)));
+    assert_eq!(play.request(1, "a"), ["start 1", "send 1 to 1"], "a pool of one has nothing to share");
+    assert_eq!(play.tag(2, "b"), [""; 0]);
+    assert_eq!(play.request(3, "a"), [""; 0], "the worker of the deletion gets no more");
+    assert_eq!(play.done(1, 1), ["1 Done", "finish 1"]);
+    assert_eq!(play.ended(1, AttemptOutcome::Finished), ["start 2", "send 2 to 2"]);
+}
+
+#[test]
+fn deletions_give_their_worker_up_when_a_collection_waits() {
+    let mut play = Play::new(2);
+    play.request(1, "a");
+    play.request(2, "b");
+    let effects = play.step(Event::Collect(RunId(1)));
+    assert_eq!(effects, [""; 0], "the collection waits for a worker");
+    assert_eq!(play.request(3, "b"), [""; 0], "the younger worker gets no more");
+    assert_eq!(play.request(4, "a"), ["send 4 to 0"]);
+    assert_eq!(play.done(1, 2), ["2 Done", "finish 1"]);
+    assert_eq!(play.ended(1, AttemptOutcome::Finished), ["start 2"], "the plan");
 }

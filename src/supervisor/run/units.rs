@@ -140,6 +140,11 @@ impl Units {
         }
     }
 
+    /// Whether a unit waits for room in the pool.
+    pub(in crate::supervisor) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Takes the next unit that waits for room in the pool; the caller begins it.
     pub(in crate::supervisor) fn pop_ready(&mut self) -> Option<(u32, Unit)> {
         let Reverse(index) = self.ready.pop()?;

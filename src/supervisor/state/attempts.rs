@@ -18,18 +18,14 @@ pub(super) struct Assignment {
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     open: BTreeMap<AttemptId, Assignment>,
-    next: u64,
     /// The number of attempts that were not asked to stop.
     live: usize,
 }
 
 impl Attempts {
-    pub(super) fn add(&mut self, run: RunId, collector: usize, unit: Option<u32>) -> AttemptId {
-        let id = AttemptId(self.next);
-        self.next += 1;
+    pub(super) fn add(&mut self, id: AttemptId, run: RunId, collector: usize, unit: Option<u32>) {
         self.live += 1;
         self.open.insert(id, Assignment { run, collector, unit, pid: None, stopped: None });
-        id
     }
 
     pub(super) fn get_mut(&mut self, id: AttemptId) -> Option<&mut Assignment> {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{AttemptId, Attempts, DeliveryError, Effect, Phase, Run, RunId, RunOutcome, State, StopReason, Trouble};
 
 impl State {
-    pub(super) fn stop(&mut self, grace: Duration, effects: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, grace: Duration, now: Instant, effects: &mut Vec<Effect>) {
         self.stopping = true;
+        self.operations.stop(grace, now, effects);
         let stopped = self.attempts.stop_all(StopReason::Shutdown);
         effects.extend(stopped.map(|id| Effect::Stop(id, StopReason::Shutdown, grace)));
         for run in self.runs.drain(..) {

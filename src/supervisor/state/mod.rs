@@ -4,6 +4,9 @@
 //! phases: queued, planning, collecting, done. A collector whose units are forked is planned by one worker and
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
 //! unfinished when it crashed is collected by workers of single units.
+//!
+//! Operations have a state of their own (`operations`). All workers, of collections and of operations, are taken from one
+//! bound (`workers`); operations come first.
 
 mod attempt_event;
 mod attempts;
@@ -24,8 +27,10 @@ use super::{
         AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
         UnitStats,
     },
+    operations::{OperationWorker, Operations},
     policy::Policy,
     run::{CollectorRun, Phase, Run, RunLimits, Trouble},
+    workers::{Purpose, Workers},
 };
 use crate::process::StopReason;
 
@@ -33,7 +38,15 @@ use crate::process::StopReason;
 #[derive(Debug)]
 pub struct State {
     policy: Policy,
+    /// The workers of collections and operations.
+    workers: Workers,
+    operations: Operations,
+    /// Whether the event may have changed what operations can do.
+    operations_due: bool,
+    /// When operations need the next tick.
+    operations_wake: Option<Instant>,
     runs: VecDeque<Run>,
+    /// The attempts of collections.
     attempts: Attempts,
     /// The time of the last event.
     decided_at: Option<Instant>,
@@ -44,14 +57,17 @@ pub struct State {
 /// Handles one event and returns the effects to carry out.
 pub fn handle_event(state: &mut State, event: Event, now: Instant) -> Vec<Effect> {
     let mut effects = Vec::new();
+    // Of a collection only the end of a worker concerns operations.
+    state.operations_due = !matches!(event, Event::Attempt(..));
     match event {
         Event::Collect(run) => state.collect(run, now, &mut effects),
+        Event::Operation(event) => state.operations.requested(event, now, &mut effects),
         Event::Attempt(attempt, event) => state.attempt(attempt, event, now, &mut effects),
         Event::Delivered(run, result) => state.delivered(run, result, now, &mut effects),
         Event::Abort(run) => state.abort(run, &mut effects),
-        Event::Tick => {}
-        Event::Stop => state.stop(state.policy.stop_grace, &mut effects),
-        Event::StopNow => state.stop(Duration::ZERO, &mut effects),
+        Event::Tick => state.operations.tick(now, &mut effects),
+        Event::Stop => state.stop(state.policy.stop_grace, now, &mut effects),
+        Event::StopNow => state.stop(Duration::ZERO, now, &mut effects),
     }
     state.advance(now, &mut effects);
     state.decided_at = Some(now);
@@ -62,8 +78,20 @@ impl State {
     /// Returns a state without runs.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let (runs, attempts) = (VecDeque::new(), Attempts::default());
-        Self { policy, runs, attempts, decided_at: None, stopping: false, exited: false }
+        let workers = Workers::new(policy.collectors.iter().map(|collector| (collector.name, collector.units.pool)));
+        let (operations, runs, attempts) = (Operations::new(&policy), VecDeque::new(), Attempts::default());
+        Self {
+            policy,
+            workers,
+            operations,
+            operations_due: false,
+            operations_wake: None,
+            runs,
+            attempts,
+            decided_at: None,
+            stopping: false,
+            exited: false,
+        }
     }
 
     /// Returns the policy.
@@ -76,6 +104,15 @@ impl State {
     /// pool and not for the clock; one that came due since then needs a tick at once.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
+        self.run_wake_at().into_iter().chain(self.operations_wake).min()
+    }
+
+    /// Returns the workers that carry out operations.
+    pub(super) fn operation_workers(&self) -> impl Iterator<Item = &OperationWorker> {
+        self.operations.workers()
+    }
+
+    fn run_wake_at(&self) -> Option<Instant> {
         let run = self.runs.front()?;
         if run.delivering {
             return run.limits.map(|limits| limits.end);
@@ -114,13 +151,19 @@ impl State {
     }
 
     fn attempt(&mut self, id: AttemptId, event: AttemptEvent, now: Instant, effects: &mut Vec<Effect>) {
+        let ended = matches!(event, AttemptEvent::Ended(_));
+        let purpose = if ended { self.workers.release(id) } else { self.workers.purpose(id) };
+        let operates = matches!(purpose, Some(Purpose::Urgent | Purpose::Background));
+        self.operations_due = ended || operates;
+        if operates {
+            return self.operations.attempt(id, event, now, effects);
+        }
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         if let AttemptEvent::Started(pid) = event {
             attempt.pid = pid;
             return;
         }
         let assignment = *attempt;
-        let ended = matches!(event, AttemptEvent::Ended(_));
         if ended {
             self.attempts.remove(id);
         }
@@ -137,17 +180,29 @@ impl State {
         }
     }
 
-    /// Starts workers, stops those that are overdue, and finishes collectors and runs.
+    /// Has operations and then the run go on with the workers that are free.
     fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.operations_due {
+            self.operations.advance(&mut self.workers, now, effects);
+        }
+        self.advance_runs(now, effects);
+        if self.operations_due {
+            self.operations.give_way(&self.workers, now, effects);
+            self.operations_wake = self.operations.wake_at();
+        }
+    }
+
+    /// Starts workers, stops those that are overdue, and finishes collectors and runs.
+    fn advance_runs(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.stopping {
-            if self.attempts.is_empty() && !self.exited {
+            if self.attempts.is_empty() && self.operations.is_empty() && !self.exited {
                 self.exited = true;
                 effects.push(Effect::Exit);
             }
             return;
         }
         self.give_up_delivery(now, effects);
-        let Some(run) = self.runs.front_mut() else { return };
+        let Some(run) = self.runs.front_mut() else { return self.workers.no_collection_waits() };
         let limits = *run.limits.get_or_insert_with(|| RunLimits::new(run.received, &self.policy));
         if now >= limits.hard {
             cancellation::overdue(
@@ -164,10 +219,12 @@ impl State {
             }
         }
         if !run.delivering {
-            start(run, &self.policy, &mut self.attempts, limits, now, effects);
+            let Self { policy, workers, attempts, .. } = self;
+            start(run, policy, (workers, attempts), limits, now, effects);
         }
         if run.is_collected() && run.is_idle() && !run.delivering {
             run.delivering = true;
+            self.workers.no_collection_waits();
             let report = run.report(now);
             if report.has_something() {
                 effects.push(Effect::Notify(Notice::Delivering));
@@ -181,41 +238,52 @@ impl State {
 fn start(
     run: &mut Run,
     policy: &Policy,
-    attempts: &mut Attempts,
+    (workers, attempts): (&mut Workers, &mut Attempts),
     limits: RunLimits,
     now: Instant,
     effects: &mut Vec<Effect>,
 ) {
     let mut active = run.collectors.iter().filter(|collector| collector.is_active()).count();
-    let (run_id, soft_deadline) = (run.id, limits.soft);
-    let mut launch = |number: usize, collector: &mut CollectorRun, kind: JobKind, process: bool| {
-        let unit = match &kind {
-            JobKind::Unit { index, .. } => Some(*index),
-            JobKind::Plan | JobKind::PlanAndCollect { .. } | JobKind::Operate { .. } => None,
-        };
-        collector.workers += 1;
-        collector.unit_workers += usize::from(unit.is_some());
-        let id = attempts.add(run_id, number, unit);
-        let collector = collector.policy.name;
-        effects.push(Effect::Start(AttemptSpec { id, run: run_id, collector, kind, process, soft_deadline }));
-        id
-    };
+    let run_id = run.id;
     for (number, collector) in run.collectors.iter_mut().enumerate() {
         let CollectorRun { policy: own, .. } = *collector;
+        let mut launch = |collector: &mut CollectorRun, id: AttemptId, kind: JobKind, process: bool| {
+            let unit = if let JobKind::Unit { index, .. } = &kind { Some(*index) } else { None };
+            collector.workers += 1;
+            collector.unit_workers += usize::from(unit.is_some());
+            attempts.add(id, run_id, number, unit);
+            let (run, collector, soft_deadline) = (Some(run_id), own.name, limits.soft);
+            effects.push(Effect::Start(AttemptSpec { id, run, collector, kind, process, soft_deadline }));
+        };
+        let mut waits = false;
         if matches!(collector.phase, Phase::Queued(at) if at <= now) && active < policy.pool_size {
-            active += 1;
-            collector.phase = Phase::Planning;
-            collector.began.get_or_insert(now);
-            collector.attempts += 1;
-            let pool = u32::try_from(own.units.pool).unwrap_or(u32::MAX);
-            let kind = if own.units.fork { JobKind::Plan } else { JobKind::PlanAndCollect { pool } };
-            launch(number, collector, kind, own.process);
+            let id = workers.take(own.name, Purpose::Collect);
+            waits = id.is_none();
+            if let Some(id) = id {
+                active += 1;
+                collector.phase = Phase::Planning;
+                collector.began.get_or_insert(now);
+                collector.attempts += 1;
+                let pool = u32::try_from(own.units.pool).unwrap_or(u32::MAX);
+                let kind = if own.units.fork { JobKind::Plan } else { JobKind::PlanAndCollect { pool } };
+                launch(collector, id, kind, own.process);
+            }
         }
         collector.units.release_due(now);
-        for _ in collector.places_taken()..own.units.pool {
-            let Some((index, unit)) = collector.units.pop_ready() else { break };
-            let attempt = launch(number, collector, JobKind::Unit { index, unit }, own.process || own.units.fork);
-            collector.units.begin(index, attempt, now);
+        while collector.units.has_ready() {
+            let has_place = collector.places_taken() < own.units.pool;
+            let id = if has_place { workers.take(own.name, Purpose::Collect) } else { None };
+            let Some(id) = id else {
+                waits = true;
+                break;
+            };
+            let Some((index, unit)) = collector.units.pop_ready() else {
+                workers.release(id);
+                break;
+            };
+            launch(collector, id, JobKind::Unit { index, unit }, own.process || own.units.fork);
+            collector.units.begin(index, id, now);
         }
+        workers.set_collection_waits(own.name, waits);
     }
 }

@@ -68,11 +68,11 @@ impl JobTable {
 
     /// Adds the attempt of a job; a later attempt replaces an earlier one.
     pub(in crate::supervisor) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
-        self.turn_to(spec.run);
+        let Some(run) = spec.run else { return };
+        self.turn_to(run);
         let (unit, id) = match &spec.kind {
             JobKind::Unit { index, unit } => (Some(*index), Some(unit.id.as_str())),
-            JobKind::Operate { unit } => (None, Some(unit.id.as_str())),
-            JobKind::Plan | JobKind::PlanAndCollect { .. } => (None, None),
+            JobKind::Plan | JobKind::PlanAndCollect { .. } | JobKind::Operate { .. } => (None, None),
         };
         let key = (spec.collector, unit);
         let deadline = epoch(spec.soft_deadline.saturating_duration_since(Instant::now()));

@@ -42,7 +42,7 @@ impl Bench {
             _ => "aws".to_owned(),
         };
         let soft_deadline = Instant::now() + Duration::from_secs(60);
-        let (id, run, process) = (AttemptId(id), RunId(1), true);
+        let (id, run, process) = (AttemptId(id), Some(RunId(1)), true);
         let spec = AttemptSpec { id, run, collector: "aws", kind, process, soft_deadline };
         self.table.job_started(&spec, name);
     }
@@ -224,7 +224,7 @@ fn new_run_starts_with_empty_job_table() {
     let mut bench = Bench::planned();
     let spec = AttemptSpec {
         id: AttemptId(9),
-        run: RunId(2),
+        run: Some(RunId(2)),
         collector: "aws",
         kind: JobKind::Plan,
         process: true,

@@ -23,7 +23,7 @@ pub use self::session::Command;
 use super::{
     completed_units::CompletedUnits,
     event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, UnitKey},
-    shared_values::SharedValues,
+    shared_values::{Lender, SharedValues},
 };
 use crate::{
     collector_api::{Broker, Collector},
@@ -140,7 +140,7 @@ pub async fn run(
     context: Arc<SessionContext>,
     commands: mpsc::Receiver<Command>,
 ) {
-    let (id, run, from) = (spec.id, spec.run, spec.collector);
+    let (id, lender) = (spec.id, Lender::of(&spec));
     let name = job_name(&spec);
     let session = async {
         match transport::start(&spec, &context) {
@@ -151,7 +151,7 @@ pub async fn run(
         }
     };
     let outcome = catch_panic(session).await;
-    context.shared_values.release(run, from, id);
+    context.shared_values.release(lender, id);
     // The dispatcher has exited; the send error can be ignored.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
@@ -180,9 +180,9 @@ fn job_frame(name: &str, spec: &AttemptSpec, settings: &Settings, level: worker_
     }
 }
 
-/// Returns the key of a unit of this job.
-fn unit_key(spec: &AttemptSpec, unit: u32) -> UnitKey {
-    UnitKey { run: spec.run, collector: spec.collector, unit }
+/// Returns the key of a unit of this job; operations have none.
+fn unit_key(spec: &AttemptSpec, unit: u32) -> Option<UnitKey> {
+    Some(UnitKey { run: spec.run?, collector: spec.collector, unit })
 }
 
 /// A context whose workers send nothing and do not exit by themselves.

@@ -339,7 +339,8 @@ impl<'a> WorkerSession<'a> {
     async fn complete_unit(&mut self, unit: u32, counts: worker_proto::Counts) -> Option<SessionEnd> {
         match self.buffers.complete(unit, counts) {
             Ok(complete) => {
-                let stats = self.context.completed_units.insert(unit_key(&self.spec, unit), complete);
+                let Some(key) = unit_key(&self.spec, unit) else { return Some(protocol("a unit without a run")) };
+                let stats = self.context.completed_units.insert(key, complete);
                 self.emit(AttemptEvent::UnitComplete(unit, stats)).await;
                 None
             }

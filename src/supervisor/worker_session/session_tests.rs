@@ -18,7 +18,7 @@ async fn panic_in_broker_stops_worker_at_once() {
     let soft_deadline = std::time::Instant::now() + Duration::from_secs(60);
     let spec = AttemptSpec {
         id: AttemptId(1),
-        run: RunId(1),
+        run: Some(RunId(1)),
         collector: "aws",
         kind: JobKind::Plan,
         process: true,
@@ -41,7 +41,7 @@ fn worker_out_of_memory_fails_with_remedy() {
     let soft_deadline = std::time::Instant::now();
     let spec = AttemptSpec {
         id: AttemptId(1),
-        run: RunId(1),
+        run: Some(RunId(1)),
         collector: "aws",
         kind: JobKind::Plan,
         process: true,

@@ -38,9 +38,15 @@ impl Bench {
     fn forked(accounts: usize) -> (Self, Vec<AttemptSpec>) {
         let mut bench = Self::new(vec![collector("aws", true, true, 2)], 5);
         let plan = starts(&bench.send(Event::Collect(RunId(1))));
-        let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(accounts))));
-        bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+        let specs = bench.planned(plan[0].id, units(accounts));
         (bench, specs)
+    }
+
+    /// The planner reports its plan and ends; returns what was started then.
+    fn planned(&mut self, planner: AttemptId, plan: Plan) -> Vec<AttemptSpec> {
+        let mut started = starts(&self.job(planner, AttemptEvent::Planned(plan)));
+        started.extend(starts(&self.job(planner, AttemptEvent::Ended(AttemptOutcome::Finished))));
+        started
     }
 
     fn send(&mut self, event: Event) -> Vec<Effect> {
@@ -104,10 +110,11 @@ fn forked_collector_has_one_process_per_account() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 2)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
     assert!(matches!(&plan[..], [AttemptSpec { kind: JobKind::Plan, process: true, .. }]));
-    let specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3))));
+    let mut specs = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(3))));
+    assert_eq!(specs.len(), 1, "the planner has not ended");
+    specs.extend(starts(&bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished))));
     assert_eq!(specs.len(), 2, "the pool has two places");
     assert!(specs.iter().all(|spec| spec.process));
-    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
     let third = starts(&bench.complete(&specs[0]));
     assert_eq!(third.len(), 1);
     assert!(delivery(&bench.complete(&specs[1])).is_none());
@@ -217,8 +224,7 @@ fn units_of_crashed_worker_get_workers_of_their_own() {
 fn gap_of_failed_attempt_does_not_count() {
     let mut bench = Bench::new(vec![collector("aws", true, true, 1)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1))));
-    let first = starts(&bench.job(plan[0].id, AttemptEvent::Planned(units(1)))).remove(0);
-    bench.job(plan[0].id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let first = bench.planned(plan[0].id, units(1)).remove(0);
     let gap = Gap {
         account: "1".into(),
         region: "r".into(),
@@ -268,7 +274,7 @@ fn runs_are_queued_and_excess_ones_rejected() {
     assert!(delivery(&bench.job(first.id, AttemptEvent::Ended(AttemptOutcome::Finished))).is_some());
     let effects = bench.send(Event::Delivered(RunId(0), Ok(())));
     assert!(matches!(&effects[0], Effect::FinishRun(RunId(0), RunOutcome::Ended(_, Ok(())))));
-    assert!(matches!(starts(&effects)[0], AttemptSpec { run: RunId(1), .. }));
+    assert!(matches!(starts(&effects)[0], AttemptSpec { run: Some(RunId(1)), .. }));
 }
 
 #[test]
@@ -281,8 +287,7 @@ fn event_of_unknown_attempt_changes_nothing() {
 fn run_of(accounts: usize) -> (RunReport, usize) {
     let mut bench = Bench::new(vec![collector("aws", true, true, 50)], 5);
     let plan = starts(&bench.send(Event::Collect(RunId(1)))).remove(0);
-    let mut specs = VecDeque::from(starts(&bench.job(plan.id, AttemptEvent::Planned(units(accounts)))));
-    bench.job(plan.id, AttemptEvent::Ended(AttemptOutcome::Finished));
+    let mut specs = VecDeque::from(bench.planned(plan.id, units(accounts)));
     let mut crashed = vec![false; accounts];
     loop {
         let Some(spec) = specs.pop_front() else {
