@@ -4,6 +4,7 @@
 //! workers. Inside a child, `worker` runs one of the `collectors`, whose nodes return as frames, are merged by `graph` and
 //! delivered by `delivery`. A module imports only modules below it; `docs/architecture.md` has the order.
 
+pub mod actions;
 pub mod certificates;
 pub mod ckcore;
 pub mod cli;

@@ -22,6 +22,27 @@ pub struct OptionSpec {
     pub secret: bool,
 }
 
+/// The options of an action: a part of the help text, and a check.
+#[derive(Debug)]
+pub struct OptionGroup {
+    /// The name of the action.
+    pub name: &'static str,
+    /// The heading in the help text.
+    pub heading: &'static str,
+    /// The options.
+    pub options: &'static [OptionSpec],
+    /// Checks what no single option can check, before anything is contacted. The error names the options and the remedy.
+    pub check: fn(&Settings) -> Result<(), String>,
+}
+
+impl OptionGroup {
+    /// Returns a group without options.
+    #[must_use]
+    pub const fn empty(name: &'static str) -> Self {
+        Self { name, heading: "", options: &[], check: |_| Ok(()) }
+    }
+}
+
 /// The type of an option's value, and its default.
 #[derive(Clone, Debug)]
 pub enum OptionKind {
@@ -72,6 +93,20 @@ pub struct Settings(BTreeMap<String, Setting>);
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl OptionSpec {
+    /// Returns a flag.
+    #[must_use]
+    pub const fn flag(name: &'static str, help: &'static str) -> Self {
+        Self { name, short: None, kind: OptionKind::Flag, help, secret: false }
+    }
+
+    /// Returns an option with a whole number.
+    #[must_use]
+    pub const fn integer(name: &'static str, default: u64, (min, max): (u64, u64), help: &'static str) -> Self {
+        Self { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false }
     }
 }
 

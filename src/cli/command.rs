@@ -2,11 +2,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::{ExitCode, options};
-use crate::{
-    collector_api::Collector,
-    settings::{OptionKind, OptionSpec},
-};
+use super::{ExitCode, options::Registered};
+use crate::settings::{OptionKind, OptionSpec};
 
 /// The width of the help text, fixed so that it is the same in a terminal, a pipe and a document.
 const WIDTH: usize = 100;
@@ -23,8 +20,8 @@ const ENVIRONMENT: &str = "Environment:
 
 Exit codes:";
 
-/// Returns a parser of the core's options and those of the given collectors.
-pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
+/// Returns a parser of these options.
+pub(super) fn command(registered: Registered<'_>) -> Command {
     let mut command = Command::new("ckworker")
         .about(ABOUT)
         .override_usage(USAGE)
@@ -34,12 +31,8 @@ pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true);
-    for (heading, specs) in options::GROUPS {
-        command = command.next_help_heading(*heading).args(specs.iter().map(argument));
-    }
-    for collector in collectors {
-        let heading = format!("Collector {}", collector.name());
-        command = command.next_help_heading(heading).args(collector.options().iter().map(argument));
+    for (heading, specs) in registered.groups() {
+        command = command.next_help_heading(heading).args(specs.iter().map(argument));
     }
     command.next_help_heading("About").args([
         about("help", "Show this help; with --collector, the options of those collectors only").short('h'),
@@ -48,16 +41,15 @@ pub(super) fn command(collectors: &[&'static dyn Collector]) -> Command {
     ])
 }
 
-/// Returns the help text for the given collectors.
-pub(super) fn help(collectors: &[&'static dyn Collector]) -> String {
-    command(collectors).render_help().to_string()
+/// Returns the help text for these options.
+pub(super) fn help(registered: Registered<'_>) -> String {
+    command(registered).render_help().to_string()
 }
 
-/// Returns every option string for the given collectors, one in each line.
-pub(super) fn machine_help(collectors: &[&'static dyn Collector]) -> String {
-    let of_collectors = collectors.iter().flat_map(|collector| collector.options());
+/// Returns every option string, one in each line.
+pub(super) fn machine_help(registered: Registered<'_>) -> String {
     let mut text = String::new();
-    for spec in options::core().chain(of_collectors) {
+    for spec in registered.options() {
         text.push_str(&format!("--{}\n", spec.name));
         if let Some(short) = spec.short {
             text.push_str(&format!("-{short}\n"));

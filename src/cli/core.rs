@@ -21,12 +21,6 @@ pub struct CoreSettings {
     pub fork: bool,
     /// The number of collectors that run at the same time, at least one.
     pub pool_size: usize,
-    /// Whether marked resources are deleted.
-    pub cleanup: bool,
-    /// The number of resources that are deleted at the same time, at least one.
-    pub cleanup_pool_size: usize,
-    /// Whether deletions are only logged.
-    pub cleanup_dry_run: bool,
     /// `--keep-uncollected`.
     pub keep_uncollected: bool,
     /// `--hold-sudden-loss`: in percent, `None` if no loss is held.
@@ -51,9 +45,6 @@ impl CoreSettings {
             ignore_deferred_connections: settings.flag("ignore-deferred-connections"),
             fork: settings.flag("fork"),
             pool_size: size(settings, "pool-size"),
-            cleanup: settings.flag("cleanup"),
-            cleanup_pool_size: size(settings, "cleanup-pool-size"),
-            cleanup_dry_run: settings.flag("cleanup-dry-run"),
             keep_uncollected: settings.flag("keep-uncollected"),
             hold_sudden_loss: settings.integer("hold-sudden-loss").filter(|percent| *percent > 0),
             debug_dump_json: settings.flag("debug-dump-json"),

@@ -1,12 +1,17 @@
 //! The parsed command line: what to run, with which settings.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
-use super::{CliError, CoreSettings, command, environment::Environment, options, values::Given};
+use super::{
+    CliError, CoreSettings, command,
+    environment::Environment,
+    options::{self, Registered},
+    values::Given,
+};
 use crate::{
     collector_api::{Collector, Uncollected},
     collectors,
-    settings::{OptionSpec, Setting, Settings},
+    settings::{OptionGroup, OptionSpec, Setting, Settings},
 };
 
 /// A parsed command line.
@@ -29,6 +34,8 @@ pub struct Run {
     pub core: CoreSettings,
     /// The enabled collectors, at least one, in the order in which they were named.
     pub collectors: Vec<Enabled>,
+    /// The settings of each action, by its name.
+    pub actions: BTreeMap<&'static str, Settings>,
     /// The verbosity of the log.
     pub verbosity: Verbosity,
     /// The log file, instead of standard error.
@@ -99,18 +106,7 @@ impl std::fmt::Debug for Enabled {
 /// # Errors
 /// The error message for standard error; the exit code is [`ExitCode::Usage`](super::ExitCode::Usage).
 pub fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Invocation, CliError> {
-    parse_with(collectors::all(), arguments, variables)
-}
-
-/// Parses the command line for other collectors than the registered ones.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_with(
-    registered: &[&'static dyn Collector],
+    registered: Registered<'_>,
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, CliError> {
@@ -127,12 +123,13 @@ pub fn parse_with(
     if given.matches.get_flag("version") {
         return Ok(Invocation::Print(format!("ckworker {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    let enabled = enabled(registered, &given)?;
+    let enabled = enabled(registered.collectors, &given)?;
+    let of_enabled = Registered { collectors: &enabled, ..registered };
     if given.matches.get_flag("help") {
-        return Ok(Invocation::Print(command::help(&enabled)));
+        return Ok(Invocation::Print(command::help(of_enabled)));
     }
     if given.matches.get_flag("machine-help") {
-        return Ok(Invocation::Print(command::machine_help(&enabled)));
+        return Ok(Invocation::Print(command::machine_help(of_enabled)));
     }
     run(registered, &enabled, &given, is_collect).map(|run| Invocation::Run(Box::new(run)))
 }
@@ -180,12 +177,12 @@ fn no_such_collector(name: &str, registered: &[&'static dyn Collector]) -> CliEr
 }
 
 fn run(
-    registered: &[&'static dyn Collector],
+    registered: Registered<'_>,
     enabled: &[&'static dyn Collector],
     given: &Given,
     is_collect: bool,
 ) -> Result<Run, CliError> {
-    refuse_foreign(registered, enabled, given)?;
+    refuse_foreign(registered.collectors, enabled, given)?;
     let core_specs: Vec<OptionSpec> = options::core().cloned().collect();
     let mut settings = given.settings(&core_specs)?;
     settings.set("no-verify-certs", Setting::Flag(!verify_certs(&settings, given)?));
@@ -202,6 +199,7 @@ fn run(
         mode,
         core,
         collectors: with_settings(enabled, given)?,
+        actions: with_action_settings(registered.actions, given)?,
         verbosity: verbosity(&settings, given)?,
         logfile: settings.text("logfile").map(PathBuf::from),
         warnings,
@@ -236,6 +234,19 @@ fn mode(settings: &Settings, given: &Given, is_collect: bool) -> Result<Mode, Cl
         (true, Some("-")) => Ok(Mode::Collect { output: Output::Stdout }),
         (true, Some(path)) => Ok(Mode::Collect { output: Output::File(path.into()) }),
     }
+}
+
+/// Returns the settings of each action, after its check.
+fn with_action_settings(
+    actions: &[&'static OptionGroup],
+    given: &Given,
+) -> Result<BTreeMap<&'static str, Settings>, CliError> {
+    let with_settings = actions.iter().map(|group| {
+        let settings = given.settings(group.options)?;
+        (group.check)(&settings).map_err(|error| given.explained(CliError::new(error), group.options))?;
+        Ok((group.name, settings))
+    });
+    with_settings.collect()
 }
 
 fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Vec<Enabled>, CliError> {
@@ -276,11 +287,10 @@ fn verbosity(settings: &Settings, given: &Given) -> Result<Verbosity, CliError> 
     }
 }
 
-fn warnings(registered: &[&'static dyn Collector], enabled: &[&'static dyn Collector], given: &Given) -> Vec<String> {
-    let all: Vec<&OptionSpec> =
-        options::core().chain(registered.iter().flat_map(|collector| collector.options())).collect();
-    let usable = options::core().chain(enabled.iter().flat_map(|collector| collector.options()));
-    let exposed = usable.filter(|spec| spec.secret).filter_map(|spec| {
+fn warnings(registered: Registered<'_>, enabled: &[&'static dyn Collector], given: &Given) -> Vec<String> {
+    let all: Vec<&OptionSpec> = registered.options().collect();
+    let usable = Registered { collectors: enabled, ..registered };
+    let exposed = usable.options().filter(|spec| spec.secret).filter_map(|spec| {
         let option = spec.name;
         let danger = match given.on_command_line(option) {
             true => "on the command line can be read by every user of this machine",

@@ -1,6 +1,9 @@
 //! The options that do not belong to a collector, in the order of the help text.
 
-use crate::settings::{OptionKind, OptionSpec};
+use crate::{
+    collector_api::Collector,
+    settings::{OptionGroup, OptionKind, OptionSpec},
+};
 
 /// The largest pool: a larger, mistyped number would exhaust the machine.
 const MAX_POOL: u64 = 10_000;
@@ -10,9 +13,11 @@ const MAX_SECONDS: u64 = 315_360_000;
 /// A heading of the help text and its options.
 pub(super) type Group = (&'static str, &'static [OptionSpec]);
 
-/// All options but those of collectors.
-pub(super) const GROUPS: &[Group] =
-    &[("Collecting", COLLECTING), ("Core", CKCORE), ("Cleanup", CLEANUP), ("Web", WEB), ("Logging", LOGGING)];
+/// The options of the program itself that come before those of actions in the help text.
+pub(super) const BEFORE_ACTIONS: &[Group] = &[("Collecting", COLLECTING), ("Core", CKCORE)];
+
+/// Those that come after them.
+pub(super) const AFTER_ACTIONS: &[Group] = &[("Web", WEB), ("Logging", LOGGING)];
 
 const COLLECTING: &[OptionSpec] = &[
     list("collector", "Collectors to enable (default: all)"),
@@ -51,12 +56,6 @@ const CKCORE: &[OptionSpec] = &[
     flag("no-verify-certs", "Do not verify the core's TLS certificate (insecure)"),
 ];
 
-const CLEANUP: &[OptionSpec] = &[
-    flag("cleanup", "Delete the resources that are marked for cleanup"),
-    integer("cleanup-pool-size", 10, 1, MAX_POOL, "Number of resources that are deleted at the same time"),
-    flag("cleanup-dry-run", "Log the deletions of a cleanup without making them"),
-];
-
 const WEB: &[OptionSpec] = &[
     text("web-host", Some("::"), "Address to listen on; :: is every IPv6 and IPv4 address", false),
     integer("web-port", 9956, 0, 65535, "Port to listen on; 0 is any free port, which is logged"),
@@ -69,9 +68,36 @@ const LOGGING: &[OptionSpec] = &[
     text("logfile", None, "Append the log to this file instead of standard error", false),
 ];
 
-/// Returns every option but those of collectors.
+/// Returns the options of the program itself.
 pub(super) fn core() -> impl Iterator<Item = &'static OptionSpec> {
-    GROUPS.iter().flat_map(|(_, specs)| specs.iter())
+    BEFORE_ACTIONS.iter().chain(AFTER_ACTIONS).flat_map(|(_, specs)| specs.iter())
+}
+
+/// What the options come from, beside the program itself.
+#[derive(Clone, Copy)]
+pub struct Registered<'r> {
+    /// The actions.
+    pub actions: &'r [&'static OptionGroup],
+    /// The collectors, or those of them whose options are meant.
+    pub collectors: &'r [&'static dyn Collector],
+}
+
+impl Registered<'_> {
+    /// Returns the groups of options in the order of the help text.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (String, &'static [OptionSpec])> {
+        let own = |(heading, specs): &Group| ((*heading).to_owned(), *specs);
+        let of_action = |group: &&'static OptionGroup| (group.heading.to_owned(), group.options);
+        let of_collector =
+            |collector: &&'static dyn Collector| (format!("Collector {}", collector.name()), collector.options());
+        let actions = self.actions.iter().filter(|group| !group.options.is_empty()).map(of_action);
+        let program = BEFORE_ACTIONS.iter().map(own).chain(actions).chain(AFTER_ACTIONS.iter().map(own));
+        program.chain(self.collectors.iter().map(of_collector))
+    }
+
+    /// Returns every option in the order of the help text.
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static OptionSpec> {
+        self.groups().flat_map(|(_, specs)| specs)
+    }
 }
 
 const fn flag(name: &'static str, help: &'static str) -> OptionSpec {

@@ -8,9 +8,8 @@ use std::{
 use super::{
     command,
     environment::{MOVED, variable},
-    options,
+    options::Registered,
 };
-use crate::{collector_api::Collector, collectors};
 
 /// A command line without secrets.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,16 +22,10 @@ pub struct Moved {
 
 /// Returns the accepted arguments without secrets; `None` if they have none.
 #[must_use]
-pub fn without_secrets(arguments: &[OsString]) -> Option<Moved> {
-    without_secrets_of(collectors::all(), arguments)
-}
-
-/// Like [`without_secrets`], for other collectors than the registered ones.
-pub(super) fn without_secrets_of(registered: &[&'static dyn Collector], arguments: &[OsString]) -> Option<Moved> {
+pub fn without_secrets(registered: Registered<'_>, arguments: &[OsString]) -> Option<Moved> {
     let known = command::command(registered);
     let names: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
-    let specs = options::core().chain(registered.iter().flat_map(|collector| collector.options()));
-    let secrets: Vec<&str> = specs.filter(|spec| spec.secret).map(|spec| spec.name).collect();
+    let secrets: Vec<&str> = registered.options().filter(|spec| spec.secret).map(|spec| spec.name).collect();
     let mut moved = Moved { arguments: Vec::new(), variables: Vec::new() };
     let mut options: Vec<&str> = Vec::new();
     let mut rest = arguments.iter();

@@ -9,6 +9,46 @@ pub struct StatusSnapshot {
     pub run: Option<u64>,
     /// The jobs of that run.
     pub jobs: Vec<JobStatus>,
+    /// The actions of the core beside collections that run or wait, in this order.
+    pub actions: Vec<ActionStatus>,
+    /// The workers that carry out operations.
+    pub operations: Vec<OperationStatus>,
+}
+
+/// An action or a task of the core that runs or waits for its turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActionStatus {
+    /// The action's name, such as `cleanup`.
+    pub name: String,
+    /// The ID of the core's workflow or task.
+    pub task: String,
+    /// Waiting, running or stopping.
+    pub state: JobState,
+    /// The start, in seconds since 1970.
+    pub started: Option<u64>,
+    /// The deadline, in seconds since 1970.
+    pub deadline: u64,
+}
+
+/// A worker that carries out operations in one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OperationStatus {
+    /// The worker's name in logs, such as `aws/123456789012/operations`.
+    pub name: String,
+    /// The collector's name.
+    pub collector: String,
+    /// The account's ID.
+    pub unit: String,
+    /// Running, waiting for operations, or stopping.
+    pub state: JobState,
+    /// The worker's PID, if the worker is a process.
+    pub pid: Option<u32>,
+    /// The start of the worker, in seconds since 1970.
+    pub started: u64,
+    /// The number of operations in progress.
+    pub open: usize,
+    /// The names of the actions that these operations belong to.
+    pub actions: Vec<String>,
 }
 
 /// The state of one job.
@@ -42,7 +82,7 @@ pub struct JobStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// The job waits for a worker, or for its next attempt.
+    /// The job waits for a worker, for its next attempt, or for its turn.
     Waiting,
     /// A worker executes the job.
     Running,

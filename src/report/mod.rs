@@ -3,5 +3,5 @@
 mod jobs;
 mod run;
 
-pub use jobs::{CoreStatus, JobState, JobStatus, StatusSnapshot};
+pub use jobs::{ActionStatus, CoreStatus, JobState, JobStatus, OperationStatus, StatusSnapshot};
 pub use run::{CollectorReport, Outcome, ProgressEvent, RunReport, UnitReport};

@@ -14,10 +14,7 @@ use crate::{
         descriptors::{Descriptors, PER_WORKER},
         reaper,
     },
-    supervisor::{
-        CleanupSetting,
-        policy::{CollectorPolicy, Policy},
-    },
+    supervisor::policy::{CollectorPolicy, Policy},
     telemetry::Log,
     web,
 };
@@ -36,11 +33,6 @@ pub(super) fn policy(run: &Run, descriptors: Descriptors) -> Result<Policy, Fail
         units: collector.concurrency(settings),
     });
     let mut policy = Policy::new(collectors.collect(), run.core.pool_size, run.core.timeout);
-    policy.cleanup = CleanupSetting {
-        enabled: run.core.cleanup,
-        dry_run: run.core.cleanup_dry_run,
-        pool: run.core.cleanup_pool_size,
-    };
     let is_daemon = matches!(run.mode, Mode::Daemon);
     let has_core = is_daemon && run.core.ckcore.is_some();
     let most = policy.most_processes(has_core);

@@ -35,8 +35,9 @@ use worker_proto::Level;
 
 use self::endpoint::Web;
 use crate::{
+    actions::registry,
     ckcore::{self, Core},
-    cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Run, Verbosity},
+    cli::{self, CliError, Enabled, ExitCode, Invocation, Mode, Moved, Output, Registered, Run, Verbosity},
     collectors,
     delivery::{CoreSink, NdjsonSink, OutputFile, Sink, check_dump},
     graph::Spool,
@@ -45,6 +46,7 @@ use crate::{
     settings::Setting,
     supervisor::{
         self, Ended, Setup, Source, StatusSenders,
+        actions::EnabledAction,
         policy::Policy,
         worker_session::{Limits, SessionCollector, Timeouts},
     },
@@ -68,11 +70,13 @@ const WEB_CLOSE: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn main() -> ProcessExit {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match cli::parse(arguments.iter().cloned(), std::env::vars_os()) {
+    let actions = registry::options();
+    let registered = Registered { actions: &actions, collectors: collectors::all() };
+    match cli::parse(registered, arguments.iter().cloned(), std::env::vars_os()) {
         Ok(Invocation::Print(text)) => print(&text).into(),
         Ok(Invocation::Worker) => worker::main(),
         Ok(Invocation::Run(mut run)) => {
-            if let Some(moved) = cli::without_secrets(&arguments) {
+            if let Some(moved) = cli::without_secrets(registered, &arguments) {
                 let error = start_again(&moved);
                 run.warnings.push(format!("cannot move the secrets off the command line: {error}"));
             }
@@ -295,9 +299,15 @@ fn connect(run: &Run, senders: &StatusSenders) -> Result<(Option<Arc<Core>>, Sou
     };
     senders.core.send_replace(CoreStatus::Disconnected("not yet connected".into()));
     let (events, received) = mpsc::channel(CORE_QUEUE);
-    let core =
-        Arc::new(ckcore::connect(config.clone(), &supervisor::SUBSCRIPTIONS, events).map_err(failed(ExitCode::Usage))?);
+    let subscriptions = supervisor::subscriptions(&actions(run));
+    let core = ckcore::connect(config.clone(), &subscriptions, events).map_err(failed(ExitCode::Usage))?;
+    let core = Arc::new(core);
     Ok((Some(Arc::clone(&core)), Source::Core(core, received)))
+}
+
+/// Returns the actions that the options enable.
+fn actions(run: &Run) -> Vec<EnabledAction> {
+    registry::enabled(|name| run.actions.get(name).cloned())
 }
 
 fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) -> Setup {
@@ -313,6 +323,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
     Setup {
         policy,
         collectors: links,
+        actions: actions(run),
         program: Program::this(),
         memory_limit: WORKER_MEMORY,
         spool: Spool::new(SPOOL_MEMORY),

@@ -2,6 +2,7 @@
 
 mod core;
 mod delivery;
+mod handles;
 
 use std::{
     cell::Cell,
@@ -14,14 +15,15 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, sleep, sleep_until},
+    time::{MissedTickBehavior, interval, sleep_until},
 };
 use worker_proto::Gap;
 
+use self::handles::{AttemptHandle, RunHandle};
 use super::{
     Ended, Setup,
-    actions::ActionScheduler,
+    abort_on_drop::AbortOnDrop,
+    actions::ActionRunner,
     event::{
         AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, OperationEvent,
         RunId, RunOutcome,
@@ -43,8 +45,6 @@ use crate::{
 /// The upper bound from the first signal until every worker is gone. With what comes after (a second for what workers
 /// leave behind, three for the core, one for the web endpoint and the runtime) it is a second below ten.
 const SHUTDOWN: Duration = Duration::from_secs(4);
-/// Between two looks whether cleanups and tasks have ended.
-const LOOK: Duration = Duration::from_millis(20);
 /// Events of workers that may wait.
 const QUEUE: usize = 1024;
 /// How often PID 1 looks for processes that others left to it.
@@ -76,20 +76,16 @@ pub(super) struct Dispatcher {
     has_summary: bool,
     /// Lines about gaps in the run that is under way.
     gaps: Cell<usize>,
-    sessions: HashMap<AttemptId, (mpsc::Sender<Command>, JoinHandle<()>)>,
-    attempts: HashMap<AttemptId, AttemptSpec>,
-    deliveries: HashMap<RunId, JoinHandle<()>>,
-    /// What names at the start of a run what it will lose.
-    announcements: HashMap<RunId, JoinSet<()>>,
+    attempts: HashMap<AttemptId, AttemptHandle>,
+    runs: HashMap<RunId, RunHandle>,
     delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
-    arrived: HashMap<RunId, Delivered>,
-    actions: HashMap<RunId, ActionKey>,
     core_progress: CoreProgress,
     /// Who waits for the outcomes of operations.
     callers: Callers,
-    answers: Vec<(ActionKey, Answer)>,
     core: Option<Arc<Core>>,
-    scheduler: Option<ActionScheduler>,
+    actions: Option<ActionRunner>,
+    /// Whether what `/jobs` shows of operations and actions has to be looked at.
+    status_due: bool,
     next_run: u64,
     once: Option<RunId>,
     ended: Ended,
@@ -97,7 +93,7 @@ pub(super) struct Dispatcher {
 
 /// Runs until there is nothing left to do.
 pub(super) async fn run(
-    setup: Setup,
+    mut setup: Setup,
     source: Source,
     mut signals: impl Stream<Item = i32> + Unpin,
     senders: StatusSenders,
@@ -109,21 +105,20 @@ pub(super) async fn run(
         Source::Core(core, events) => (Some(core), Some(events), false),
         Source::Idle => (None, None, false),
     };
-    let (answers, mut answered) = mpsc::channel(QUEUE);
+    let (ended, mut action_ends) = mpsc::channel(QUEUE);
     let (operations, mut requests) = Callers::channel();
+    let actions = std::mem::take(&mut setup.actions);
     let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
-    dispatcher.start_actions(operations, answers);
+    dispatcher.start_actions(actions, operations, ended);
     if once {
-        let run = dispatcher.new_run();
-        dispatcher.once = Some(run);
-        dispatcher.handle(Event::Collect(run));
+        dispatcher.once = Some(dispatcher.collect(None));
     }
     let mut stopping: Option<Instant> = None;
     // Created once: a timer that restarts with each event never fires while events arrive faster.
     let mut reaping = interval(REAP);
     reaping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !dispatcher.is_over() {
-        let wake = dispatcher.state.wake_at();
+        let wake = dispatcher.wake_at();
         tokio::select! {
             Some(signal) = signals.next() => {
                 tracing::info!(signal, "stopping");
@@ -135,25 +130,24 @@ pub(super) async fn run(
             Some((job, event)) = heard.recv() => dispatcher.job_event(job, event),
             Some(message) = requests.recv() => dispatcher.operation(message),
             Some((run, result)) = deliveries.recv() => dispatcher.delivered(run, result),
-            Some((key, answer)) = answered.recv() => dispatcher.cleaned(key, answer),
+            Some(end) = action_ends.recv() => dispatcher.action_ended(end),
             event = next(&mut from_core) => match event {
                 Some(event) => dispatcher.core_event(event),
                 None => from_core = None,
             },
-            () = until(wake) => dispatcher.handle(Event::Tick),
+            () = until(wake) => dispatcher.tick(),
             _ = reaping.tick(), if reaper::is_init() => drop(reaper::sweep(false)),
-            () = sleep(LOOK), if stopping.is_some() => {}
             () = until(stopping) => {
                 tracing::error!("workers did not end in time; they are killed");
                 break;
             }
         }
-        dispatcher.answer_open();
+        dispatcher.report_progress();
+        dispatcher.show_operations();
     }
-    while let Ok((key, answer)) = answered.try_recv() {
-        dispatcher.cleaned(key, answer);
+    while let Ok(end) = action_ends.try_recv() {
+        dispatcher.action_ended(end);
     }
-    dispatcher.answer_open();
     dispatcher.finish().await
 }
 
@@ -202,27 +196,40 @@ impl Dispatcher {
             on_progress: setup.on_progress,
             has_summary: setup.has_summary,
             gaps: Cell::new(0),
-            sessions: HashMap::new(),
             attempts: HashMap::new(),
-            deliveries: HashMap::new(),
-            announcements: HashMap::new(),
+            runs: HashMap::new(),
             delivered,
-            arrived: HashMap::new(),
-            actions: HashMap::new(),
             core_progress: CoreProgress::default(),
             callers: Callers::default(),
-            answers: Vec::new(),
             core,
-            scheduler: None,
+            actions: None,
+            status_due: false,
             next_run: 0,
             once: None,
             ended: Ended::default(),
         }
     }
 
-    fn new_run(&mut self) -> RunId {
+    /// Starts a collection, on behalf of this action.
+    fn collect(&mut self, action: Option<ActionKey>) -> RunId {
         self.next_run += 1;
-        RunId(self.next_run)
+        let run = RunId(self.next_run);
+        self.runs.insert(run, RunHandle::new(run, action, &self.context));
+        self.handle(Event::Collect(run));
+        run
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let actions = self.actions.as_ref().and_then(ActionRunner::wake_at);
+        self.state.wake_at().into_iter().chain(actions).min()
+    }
+
+    fn tick(&mut self) {
+        self.handle(Event::Tick);
+        if let Some(actions) = &mut self.actions {
+            actions.tick();
+            self.status_due = true;
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -240,8 +247,10 @@ impl Dispatcher {
             self.announce(job, plan);
         }
         self.jobs.job_event(job, &event);
+        let spec_operates = self.attempts.get(&job).is_some_and(|attempt| attempt.spec.run.is_none());
         // What becomes of operations is counted by their actions.
-        if let Some(spec) = self.attempts.get(&job).filter(|spec| spec.run.is_some()) {
+        let spec = self.attempts.get(&job).map(|attempt| &attempt.spec);
+        if let Some(spec) = spec.filter(|spec| spec.run.is_some()) {
             match &event {
                 AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
                 AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
@@ -250,6 +259,7 @@ impl Dispatcher {
                 _ => {}
             }
         }
+        self.status_due |= spec_operates;
         self.handle(Event::Attempt(job, event));
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
@@ -266,9 +276,8 @@ impl Dispatcher {
     }
 
     fn job_ended(&mut self, job: AttemptId, outcome: &AttemptOutcome) {
-        self.sessions.remove(&job);
-        if let Some(spec) = self.attempts.remove(&job) {
-            self.metrics.worker_exited(spec.collector, outcome.label());
+        if let Some(attempt) = self.attempts.remove(&job) {
+            self.metrics.worker_exited(attempt.spec.collector, outcome.label());
         }
         if reaper::is_subreaper() {
             let swept = reaper::sweep(true);
@@ -279,6 +288,7 @@ impl Dispatcher {
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        self.status_due |= matches!(effect, Effect::Operate(..) | Effect::Finish(_) | Effect::Reply(..));
         match effect {
             Effect::Start(spec) => self.start(spec),
             Effect::Stop(job, reason, grace) => {
@@ -291,8 +301,8 @@ impl Dispatcher {
             Effect::Drop(key) => self.context.completed_units.remove(&key),
             Effect::Deliver(run, report, deadline) => self.start_delivery(run, report, deadline),
             Effect::CancelDelivery(run) => {
-                if let Some(delivery) = self.deliveries.remove(&run) {
-                    delivery.abort();
+                if let Some(run) = self.runs.get_mut(&run) {
+                    run.delivery = None;
                 }
             }
             Effect::FinishRun(run, conclusion) => self.conclude(run, conclusion),
@@ -302,9 +312,9 @@ impl Dispatcher {
     }
 
     fn command(&self, attempt: AttemptId, command: Command) {
-        if let Some((commands, _)) = self.sessions.get(&attempt) {
+        if let Some(handle) = self.attempts.get(&attempt) {
             // The queue holds more than a worker may have open; the end of a session is an event.
-            let _ = commands.try_send(command);
+            let _ = handle.commands.try_send(command);
         }
     }
 
@@ -324,10 +334,10 @@ impl Dispatcher {
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
         self.jobs.job_started(&spec, job_name(&spec));
-        self.attempts.insert(spec.id, spec.clone());
-        let id = spec.id;
-        let task = tokio::spawn(worker_session::run(spec, collector, Arc::clone(&self.context), receiver));
-        self.sessions.insert(id, (commands, task));
+        let session = worker_session::run(spec.clone(), collector, Arc::clone(&self.context), receiver);
+        let session = AbortOnDrop::spawn(session);
+        let run = spec.run.and_then(|run| self.runs.get(&run)).map(|run| Arc::clone(&run.data));
+        self.attempts.insert(spec.id, AttemptHandle { spec, commands, session, _run: run });
     }
 
     fn notify(&mut self, notice: &Notice) {
@@ -343,16 +353,15 @@ impl Dispatcher {
     }
 
     fn conclude(&mut self, run: RunId, conclusion: RunOutcome) {
-        self.context.completed_units.take_run(run);
-        self.announcements.remove(&run);
-        self.context.shared_values.remove_run(run);
+        let handle = self.runs.remove(&run);
         self.core_progress.reset();
         self.jobs.run_over(run, &conclusion);
         self.gaps.set(0);
         let answer = match conclusion {
             RunOutcome::Refused(reason) => Answer::Error(reason),
             RunOutcome::Ended(mut report, result) => {
-                self.arrived.remove(&run).unwrap_or_default().record_in(&mut report);
+                let delivered = handle.as_ref().and_then(|handle| handle.delivered.clone());
+                delivered.unwrap_or_default().record_in(&mut report);
                 self.metrics.run_finished(&report);
                 if !self.has_summary {
                     notify::log_run(&report, &result);
@@ -369,22 +378,20 @@ impl Dispatcher {
             (self.on_progress)(&ProgressEvent::Finished);
             self.handle(Event::Stop);
         }
-        if let Some(key) = self.actions.remove(&run) {
+        if let (Some(key), Some(core)) = (handle.and_then(|handle| handle.action.clone()), &self.core) {
             self.metrics.action("collect", if answer == Answer::Done { "done" } else { "error" });
-            self.answers.push((key, answer));
+            core.answer(&key, answer);
         }
     }
 
     /// Ends what is left: dropping a session kills its worker.
     async fn finish(mut self) -> Ended {
-        if let Some(scheduler) = self.scheduler.take() {
-            scheduler.abort_all().await;
+        if let Some(actions) = self.actions.take() {
+            actions.give_up().await;
         }
-        let sessions = self.sessions.drain().map(|(_, (_, task))| task);
-        for task in sessions.chain(self.deliveries.drain().map(|(_, task)| task)) {
-            task.abort();
-            // Aborted or not, it is over.
-            let _ = task.await;
+        let sessions = self.attempts.drain().map(|(_, attempt)| attempt.session);
+        for task in sessions.chain(self.runs.drain().filter_map(|(_, mut run)| run.delivery.take())) {
+            task.aborted().await;
         }
         reaper::sweep_all().await;
         self.ended

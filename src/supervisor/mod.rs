@@ -18,12 +18,11 @@
 //! * every run is finished exactly once, and every action is answered exactly once;
 //! * the whole shutdown has one upper bound.
 
-mod actions;
-mod cleanup;
+mod abort_on_drop;
+pub mod actions;
 mod completed_units;
 mod dispatcher;
 pub mod event;
-mod location;
 mod notify;
 pub mod operations;
 pub mod policy;
@@ -31,7 +30,6 @@ mod run;
 mod shared_values;
 pub mod state;
 mod status;
-mod tags;
 pub mod worker_session;
 mod workers;
 
@@ -39,14 +37,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::Stream;
 
-pub use self::{
-    cleanup::Setting as CleanupSetting, completed_units::CompletedUnits, dispatcher::Source, status::StatusSenders,
-};
 use self::{
+    actions::EnabledAction,
     event::DeliveryError,
     policy::Policy,
     worker_session::{Limits, SessionCollector, Timeouts},
 };
+pub use self::{completed_units::CompletedUnits, dispatcher::Source, status::StatusSenders};
 use crate::{
     ckcore::{SubscriberId, Subscription},
     collector_api::Collector,
@@ -57,11 +54,15 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The actions of the core that a supervisor carries out.
-pub const SUBSCRIPTIONS: [Subscription; 2] = [
-    Subscription { subscriber: SubscriberId::Worker, action: "collect" },
-    Subscription { subscriber: SubscriberId::Worker, action: "cleanup" },
-];
+/// The subscription of the supervisor itself.
+const COLLECT: Subscription = Subscription { subscriber: SubscriberId::Worker, action: "collect" };
+
+/// Returns the actions of the core that a supervisor carries out with these plugins.
+#[must_use]
+pub fn subscriptions(actions: &[EnabledAction]) -> Vec<Subscription> {
+    let of_actions = actions.iter().flat_map(|enabled| enabled.action.subscriptions()).copied();
+    std::iter::once(COLLECT).chain(of_actions).collect()
+}
 
 /// Everything that a supervisor needs.
 pub struct Setup {
@@ -69,6 +70,8 @@ pub struct Setup {
     pub policy: Policy,
     /// The enabled collectors: settings and holders of credentials.
     pub collectors: BTreeMap<&'static str, SessionCollector>,
+    /// What the core may ask for beside collections.
+    pub actions: Vec<EnabledAction>,
     /// The program of worker processes.
     pub program: Program,
     /// The most memory that a worker process may allocate, in bytes; 0 for no limit.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::cleanup::Setting;
 use crate::collector_api::Concurrency;
 
 /// The worker beside those of the pool that is there for operations (`workers`).
@@ -38,8 +37,6 @@ pub struct Policy {
     pub retry_delay: Duration,
     /// How many runs may wait for their turn.
     pub queue: usize,
-    /// Whether and how cleanups delete (`--cleanup…`).
-    pub cleanup: Setting,
 }
 
 impl Policy {
@@ -55,7 +52,6 @@ impl Policy {
             attempts: 3,
             retry_delay: Duration::from_secs(1),
             queue: 16,
-            cleanup: Setting { enabled: false, dry_run: false, pool: 10 },
         }
     }
 

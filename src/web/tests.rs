@@ -104,7 +104,7 @@ async fn jobs_and_metrics_show_the_published_state() {
     let server = Server::start(Limits::default()).await;
     server.core.send(CoreStatus::Connected).unwrap();
     let jobs = vec![job(JobState::Running), job(JobState::Failed), job(JobState::Running)];
-    server.status.send(StatusSnapshot { run: Some(3), jobs }).unwrap();
+    server.status.send(StatusSnapshot { run: Some(3), jobs, ..StatusSnapshot::default() }).unwrap();
     let (_, head, body) = server.get("/jobs").await;
     let json: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert!(head.contains("content-type: application/json"), "{head}");
@@ -217,7 +217,7 @@ async fn probes_are_answered_while_other_pages_are_rejected() {
     let server = Server::start(Limits { requests: 3, ..Limits::default() }).await;
     // The response exceeds the buffers of a connection, so that an unread one keeps its permit.
     let jobs = (0..40_000).map(|_| job(JobState::Running)).collect();
-    server.status.send(StatusSnapshot { run: Some(1), jobs }).unwrap();
+    server.status.send(StatusSnapshot { run: Some(1), jobs, ..StatusSnapshot::default() }).unwrap();
     let mut clients = Vec::new();
     for _ in 0..3 {
         let mut stream = deaf(&server, "/jobs").await;

@@ -8,8 +8,9 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use worker_proto::{Failure, Plan, Unit};
 
-use super::{CliError, Invocation, Mode, Output, Run, Verbosity, parse_with};
+use super::{CliError, Invocation, Mode, Output, Registered, Run, Verbosity, parse};
 use crate::{
+    actions::registry,
     ckcore::{Generation, Psk, TlsOptions},
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency},
     settings::{OptionKind, OptionSpec, Settings},
@@ -68,7 +69,9 @@ static SEA: Fake = Fake("sea", &[option("sea-depth", OptionKind::Integer { defau
 
 fn invoke(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Invocation, CliError> {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    parse_with(&[&SKY, &SEA], arguments.iter().map(OsString::from), variables.collect::<Vec<_>>())
+    let actions = registry::options();
+    let registered = Registered { actions: &actions, collectors: &[&SKY, &SEA] };
+    parse(registered, arguments.iter().map(OsString::from), variables.collect::<Vec<_>>())
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
@@ -106,10 +109,11 @@ fn no_arguments_give_defaults_of_python_worker() {
     assert_eq!((ckcore.uri.as_str(), ckcore.ws_uri.as_str()), ("http://localhost:8900/", "ws://localhost:8900/"));
     assert_eq!((&ckcore.graph, &ckcore.subscriber_id, ckcore.generation), (&None, &None, Generation::Auto));
     assert_eq!(ckcore.tls, TlsOptions { ca_cert: None, cert: None, cert_key: None, verify: true });
-    assert_eq!((core.pool_size, core.cleanup_pool_size), (5, 10));
+    assert_eq!((core.pool_size, run.actions["cleanup"].integer("cleanup-pool-size")), (5, Some(10)));
     assert_eq!(core.timeout.as_secs(), 10800);
     assert_eq!((core.web_host.as_str(), core.web_port, core.web_path.as_str()), ("::", 9956, ""));
-    assert!(!core.fork && !core.cleanup && !core.cleanup_dry_run && !core.debug_dump_json);
+    assert!(!core.fork && !core.debug_dump_json);
+    assert!(!run.actions["cleanup"].flag("cleanup") && !run.actions["cleanup"].flag("cleanup-dry-run"));
     assert_eq!((run.verbosity, run.logfile, run.warnings), (Verbosity::Normal, None, vec![]));
 }
 

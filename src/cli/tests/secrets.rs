@@ -1,7 +1,7 @@
 //! Secrets on the command line, in the environment and in addresses.
 
 use super::*;
-use crate::cli::secrets::{Moved, without_secrets_of};
+use crate::cli::secrets::{Moved, without_secrets};
 
 #[test]
 fn password_in_address_is_rejected_and_not_shown() {
@@ -32,7 +32,7 @@ fn secrets_are_hidden_and_warned_about_on_command_line() {
 
 fn moved(arguments: &[&str]) -> Option<Moved> {
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-    without_secrets_of(&[&SKY, &SEA], &arguments)
+    without_secrets(Registered { actions: &registry::options(), collectors: &[&SKY, &SEA] }, &arguments)
 }
 
 #[test]

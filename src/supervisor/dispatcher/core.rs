@@ -1,78 +1,87 @@
 //! Actions and tasks of the core, and their answers.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
-    ckcore::{Action, ActionKey, Answer, CoreEvent},
-    supervisor::{actions::ActionScheduler, cleanup::FINAL_REPORT_TIMEOUT, event::Event, operations::OperationPool},
+    ckcore::{Action, CoreEvent},
+    supervisor::{
+        COLLECT,
+        actions::{ActionEnd, ActionRunner, EnabledAction, FINAL_REPORT_TIMEOUT, Request},
+        event::Event,
+        operations::OperationPool,
+    },
 };
 
-// A cleanup that was stopped tells the core what it did, and has to be answered in time for that.
+// An action that was stopped tells the core what it did, and has to be answered in time for that.
 const _: () =
     assert!(FINAL_REPORT_TIMEOUT.as_millis() + 500 < SHUTDOWN.as_millis(), "a shutdown must outlast the final report");
 
 impl Dispatcher {
-    /// Starts the scheduler of cleanups and tasks, if there is a core.
-    pub(super) fn start_actions(&mut self, operations: OperationPool, answers: mpsc::Sender<(ActionKey, Answer)>) {
-        let Some(core) = &self.core else { return };
-        let policy = self.state.policy();
-        self.scheduler = Some(ActionScheduler::start(
-            Arc::clone(core),
-            policy,
-            &self.collectors,
-            (operations, &self.context),
-            answers,
-        ));
+    /// Starts the runner of actions, if there is a core.
+    pub(super) fn start_actions(
+        &mut self,
+        actions: Vec<EnabledAction>,
+        operations: OperationPool,
+        ended: mpsc::Sender<ActionEnd>,
+    ) {
+        let Some(core) = self.core.clone() else { return };
+        let actions = (actions, self.state.policy());
+        let runner = ActionRunner::start(core, actions, &self.collectors, (operations, &self.context), ended);
+        self.actions = Some(runner);
     }
 
-    pub(super) fn is_over(&mut self) -> bool {
-        self.ended.over && self.scheduler.as_mut().is_none_or(ActionScheduler::is_over)
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.over && self.actions.as_ref().is_none_or(ActionRunner::is_idle)
     }
 
     pub(super) fn stop(&mut self, event: Event) {
-        if let Some(scheduler) = &mut self.scheduler {
-            scheduler.stop();
+        if let Some(actions) = &mut self.actions {
+            actions.stop();
+            self.status_due = true;
         }
         self.handle(event);
     }
 
-    pub(super) fn cleaned(&mut self, key: ActionKey, answer: Answer) {
-        self.metrics.action("cleanup", if answer == Answer::Done { "done" } else { "error" });
-        self.answers.push((key, answer));
+    pub(super) fn action_ended(&mut self, end: ActionEnd) {
+        if let Some(actions) = &mut self.actions {
+            actions.ended(end);
+            self.status_due = true;
+        }
     }
 
     pub(super) fn core_event(&mut self, event: CoreEvent) {
         match event {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
-            CoreEvent::Action(Action { key, name: "collect", .. }) => {
-                tracing::info!(peer = "work", action = %key, "received collect action");
-                let run = self.new_run();
-                self.actions.insert(run, key);
-                self.handle(Event::Collect(run));
-            }
-            CoreEvent::Action(Action { key, .. }) => {
-                tracing::info!(peer = "work", action = %key, "received cleanup action");
-                if let Some(scheduler) = &mut self.scheduler {
-                    scheduler.start_cleanup(key);
+            CoreEvent::Action(action) => {
+                tracing::info!(peer = "work", action = %action.key, "received {} action", action.name);
+                let Action { key, name, .. } = &action;
+                if (key.subscriber, *name) == (COLLECT.subscriber, COLLECT.action) {
+                    self.collect(Some(action.key));
+                } else {
+                    self.request(Request::Action(action));
                 }
             }
             CoreEvent::Abort(key) => {
-                let run = self.actions.iter().find(|(_, action)| **action == key).map(|(run, _)| *run);
-                let ends = self.scheduler.as_mut().is_some_and(|scheduler| scheduler.cancel(&key));
+                let run = self.runs.iter().find(|(_, run)| run.action.as_ref() == Some(&key)).map(|(run, _)| *run);
+                self.status_due = true;
+                let ends = self.actions.as_mut().is_some_and(|actions| actions.cancel(&key));
                 tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "core aborted action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
             }
-            CoreEvent::Task(task) => {
-                if let Some(scheduler) = &mut self.scheduler {
-                    scheduler.start_task(task);
-                }
-            }
+            CoreEvent::Task(task) => self.request(Request::Task(task)),
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        if let Some(actions) = &mut self.actions {
+            actions.request(request);
+            self.status_due = true;
         }
     }
 
@@ -85,19 +94,21 @@ impl Dispatcher {
         self.jobs.core(lost);
     }
 
-    /// Hands over what effects left: how far the run is, and answers; the connection keeps them until the core has
-    /// them.
-    pub(super) fn answer_open(&mut self) {
+    /// Shows operations and actions on `/jobs`, if something of them may have changed.
+    pub(super) fn show_operations(&mut self) {
+        if std::mem::take(&mut self.status_due) {
+            let actions = self.actions.iter().flat_map(ActionRunner::views);
+            self.jobs.show_operations(self.state.operation_workers(), actions);
+        }
+    }
+
+    /// Tells the core how far the run is.
+    pub(super) fn report_progress(&mut self) {
         if let Some(core) = &self.core
             && let Some((run, progress)) = self.core_progress.take_update(Instant::now())
-            && let Some(key) = self.actions.get(&run)
+            && let Some(key) = self.runs.get(&run).and_then(|run| run.action.as_ref())
         {
             core.progress(key, &progress);
-        }
-        for (key, answer) in std::mem::take(&mut self.answers) {
-            if let Some(core) = &self.core {
-                core.answer(&key, answer);
-            }
         }
     }
 }

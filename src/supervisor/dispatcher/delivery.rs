@@ -10,11 +10,14 @@ use futures_util::FutureExt;
 use tokio::{task::JoinSet, time::timeout};
 use worker_proto::Plan;
 
-use super::Dispatcher;
+use super::{Dispatcher, handles::AttemptHandle};
 use crate::{
     delivery::{Delivered, Delivery},
     report::RunReport,
-    supervisor::event::{AttemptId, DeliveryError, Event, RunId},
+    supervisor::{
+        abort_on_drop::AbortOnDrop,
+        event::{AttemptId, DeliveryError, Event, RunId},
+    },
 };
 
 /// The longest that a delivery waits for the announcements of its run, beside a tenth of its time.
@@ -23,32 +26,34 @@ const ANNOUNCEMENTS_TIMEOUT: Duration = Duration::from_secs(60);
 impl Dispatcher {
     /// Has named what is going to be lost, before it is.
     pub(super) fn announce(&mut self, attempt: AttemptId, plan: &Plan) {
-        let Some(spec) = self.attempts.get(&attempt) else { return };
+        let Some(AttemptHandle { spec, .. }) = self.attempts.get(&attempt) else { return };
         let accounts = plan.units.iter().map(|unit| unit.id.clone()).collect();
-        let (Some(run), collector) = (spec.run, spec.collector) else { return };
-        if let Some(announcement) = self.sink.announce(collector, accounts) {
-            self.announcements.entry(run).or_default().spawn(announcement);
+        let Some(run) = spec.run.and_then(|run| self.runs.get_mut(&run)) else { return };
+        if let Some(announcement) = self.sink.announce(spec.collector, accounts) {
+            run.announcements.spawn(announcement);
         }
     }
 
     pub(super) fn delivered(&mut self, run: RunId, result: Result<Delivered, DeliveryError>) {
-        if self.deliveries.remove(&run).is_none() {
+        let Some(handle) = self.runs.get_mut(&run) else { return };
+        if handle.delivery.take().is_none() {
             // It was given up while its result was on the way.
             return;
         }
-        let result = result.map(|delivered| drop(self.arrived.insert(run, delivered)));
+        let result = result.map(|delivered| handle.delivered = Some(delivered));
         self.handle(Event::Delivered(run, result));
     }
 
     pub(super) fn start_delivery(&mut self, run: RunId, report: RunReport, deadline: Instant) {
+        let Some(handle) = self.runs.get_mut(&run) else { return };
         let units =
             self.context.completed_units.take_run(run).into_iter().map(|(key, unit)| (key.collector, unit)).collect();
         let spool = self.context.spool.clone();
-        let task = self.actions.get(&run).map(|action| action.task.clone());
+        let task = handle.action.as_ref().map(|action| action.task.clone());
         let delivery = Delivery { report, units, spool, deadline, task };
-        let announcements = self.announcements.remove(&run).unwrap_or_default();
+        let announcements = std::mem::take(&mut handle.announcements);
         let (sink, delivered) = (Arc::clone(&self.sink), self.delivered.clone());
-        let task = tokio::spawn(async move {
+        handle.delivery = Some(AbortOnDrop::spawn(async move {
             // A run whose delivery never ends would hold up all others.
             let work = AssertUnwindSafe(async {
                 finish(announcements, deadline).await;
@@ -60,8 +65,7 @@ impl Dispatcher {
             let result = work.await.unwrap_or_else(panicked);
             // A dispatcher that is gone has given the run up.
             let _ = delivered.send((run, result)).await;
-        });
-        self.deliveries.insert(run, task);
+        }));
     }
 }
 

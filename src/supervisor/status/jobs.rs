@@ -5,15 +5,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use tokio::sync::watch;
 use worker_proto::{JobKind, Plan};
 
+use super::operations::{action, epoch, operation};
 use crate::{
     report::{self, CoreStatus, JobState, JobStatus, RunReport, StatusSnapshot},
     supervisor::event::{AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, Notice, RunId, RunOutcome},
+    supervisor::{actions::ActionView, operations::OperationWorker},
 };
 
 /// The channels that the status is published through.
@@ -66,6 +68,20 @@ impl JobTable {
         self.senders.core.send_replace(status);
     }
 
+    /// Shows the workers of operations, and the actions that run or wait.
+    pub(in crate::supervisor) fn show_operations<'a>(
+        &self,
+        workers: impl Iterator<Item = &'a OperationWorker>,
+        actions: impl Iterator<Item = ActionView<'a>>,
+    ) {
+        let (operations, actions): (Vec<_>, Vec<_>) = (workers.map(operation).collect(), actions.map(action).collect());
+        self.senders.status.send_if_modified(|snapshot| {
+            let is_new = snapshot.operations != operations || snapshot.actions != actions;
+            (snapshot.operations, snapshot.actions) = (operations, actions);
+            is_new
+        });
+    }
+
     /// Adds the attempt of a job; a later attempt replaces an earlier one.
     pub(in crate::supervisor) fn job_started(&mut self, spec: &AttemptSpec, name: String) {
         let Some(run) = spec.run else { return };
@@ -75,13 +91,13 @@ impl JobTable {
             JobKind::Plan | JobKind::PlanAndCollect { .. } | JobKind::Operate { .. } => (None, None),
         };
         let key = (spec.collector, unit);
-        let deadline = epoch(spec.soft_deadline.saturating_duration_since(Instant::now()));
+        let deadline = epoch(spec.soft_deadline);
         self.change(
             key,
             || waiting(spec.collector, name, id),
             |job| {
                 job.state = JobState::Running;
-                job.started = Some(epoch(Duration::ZERO));
+                job.started = Some(epoch(Instant::now()));
                 job.deadline = Some(deadline);
                 job.attempts += 1;
                 job.nodes = 0;
@@ -212,7 +228,10 @@ impl JobTable {
             self.workers.clear();
             self.units.clear();
             self.attempts.clear();
-            self.senders.status.send_replace(StatusSnapshot { run: Some(run.0), jobs: Vec::new() });
+            self.senders.status.send_modify(|snapshot| {
+                snapshot.run = Some(run.0);
+                snapshot.jobs.clear();
+            });
         }
     }
 
@@ -290,11 +309,6 @@ fn settle(job: &mut JobStatus, (collector, unit): Key, report: &RunReport) {
 fn give_up(job: &mut JobStatus, reason: &str) {
     job.state = JobState::Failed;
     job.reason = Some(reason.to_owned());
-}
-
-/// Seconds since 1970, so much later than now.
-fn epoch(later: Duration) -> u64 {
-    (SystemTime::now() + later).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

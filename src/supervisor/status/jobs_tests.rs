@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::time::Duration;
+
 use worker_proto::{Failure, FailureKind, Progress, Unit};
 
 use super::*;

@@ -2,6 +2,7 @@
 
 mod core_progress;
 mod jobs;
+mod operations;
 
 pub use jobs::StatusSenders;
 pub(super) use {core_progress::CoreProgress, jobs::JobTable};

@@ -17,7 +17,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use worker_proto::{Failure, FailureKind, Job, JobKind};
+use worker_proto::{Failure, FailureKind, Job, JobKind, Unit};
 
 pub use self::session::Command;
 use super::{
@@ -129,8 +129,13 @@ pub fn job_name(spec: &AttemptSpec) -> String {
         JobKind::Plan => format!("{}/plan", spec.collector),
         JobKind::PlanAndCollect { .. } => spec.collector.to_owned(),
         JobKind::Unit { unit, .. } => format!("{}/{}", spec.collector, unit.id),
-        JobKind::Operate { unit } => format!("{}/{}/operations", spec.collector, unit.id),
+        JobKind::Operate { unit } => operations_name(spec.collector, unit),
     }
+}
+
+/// Returns the name of the operations in one account.
+pub(super) fn operations_name(collector: &str, unit: &Unit) -> String {
+    format!("{collector}/{}/operations", unit.id)
 }
 
 /// Runs one attempt from start to end.

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use ckworker::{
+    actions::registry,
     ckcore::{self, CoreConfig},
     report::{CoreStatus, StatusSnapshot},
+    settings::{Setting, Settings},
     supervisor::{
-        self, CleanupSetting, Setup, Source, StatusSenders,
+        self, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
         worker_session::Timeouts,
     },
@@ -37,14 +39,18 @@ async fn core() -> (TestCore, String) {
 async fn play(behaviour: &str) -> (bool, String) {
     let (core, marked) = core().await;
     let collector = CollectorPolicy { name: "example", process: true, units: puppet::UNITS };
-    let mut policy = Policy::new(vec![collector], 5, HANG_GUARD * 10);
-    policy.cleanup = CleanupSetting { enabled: true, dry_run: false, pool: 2 };
+    let policy = Policy::new(vec![collector], 5, HANG_GUARD * 10);
+    let mut cleanup = Settings::default();
+    cleanup.set("cleanup", Setting::Flag(true));
+    cleanup.set("cleanup-pool-size", Setting::Integer(2));
+    let actions = registry::enabled(|name| (name == "cleanup").then(|| cleanup.clone()));
     let (status, _status) = watch::channel(StatusSnapshot::default());
     let (core_status, _core_status) = watch::channel(CoreStatus::default());
     let (events, received) = mpsc::channel(16);
     let config = CoreConfig::new(&core.uri(), &core.ws_uri()).unwrap();
-    let connection = Arc::new(ckcore::connect(config, &supervisor::SUBSCRIPTIONS, events).unwrap());
+    let connection = Arc::new(ckcore::connect(config, &supervisor::subscriptions(&actions), events).unwrap());
     let setup = Setup {
+        actions,
         timeouts: Timeouts { silence: Duration::from_secs(1), ..Timeouts::default() },
         ..puppet::setup(policy, &[behaviour.to_owned()], None)
     };

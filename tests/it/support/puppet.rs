@@ -103,6 +103,7 @@ pub fn setup(policy: Policy, behaviours: &[String], broker: Option<Arc<dyn Broke
     Setup {
         policy,
         collectors: BTreeMap::from([(collector, SessionCollector { settings, broker })]),
+        actions: Vec::new(),
         program: Program { path: path(), args: Vec::new() },
         memory_limit: 0,
         spool: Spool::new(1 << 20),

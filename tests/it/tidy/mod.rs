@@ -211,7 +211,8 @@ const PEERS: &[&str] = &[
     "src/ckcore/",
     "src/supervisor/dispatcher/core.rs",
     "src/supervisor/worker_session/",
-    "src/supervisor/tags.rs",
+    "src/supervisor/actions/",
+    "src/actions/tag.rs",
     "src/web/",
 ];
 
@@ -241,7 +242,7 @@ fn lines_that_peers_cause_name_them() {
     hold(
         "a log line that a peer can cause begins with `peer = …`, so that the log limits it (src/telemetry/limiter.rs)",
         &faults,
-        &[("src/supervisor/tags.rs", "each line is a change in the cloud, which takes longer than a line")],
+        &[("src/actions/tag.rs", "each line is a change in the cloud, which takes longer than a line")],
     );
     assert_eq!(calls_without_peer("tracing::warn!(peer = \"core\", x);\ntracing::info!(\n  a);"), [2]);
 }

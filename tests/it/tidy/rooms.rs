@@ -9,6 +9,7 @@ use super::{hold, source::sources};
 /// The rooms of the crate, from top to bottom. A room is a folder or a file of `src`.
 const ROOMS: &[&str] = &[
     "start",
+    "actions",
     "supervisor",
     "cli",
     "worker",

@@ -4,74 +4,91 @@
 //! task. Nothing but `reported` goes back: a core replaces every section that it gets, and what people wish of the node
 //! may have changed since the task was given out.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use worker_proto::{Outcome, Verb};
 
-use super::{
-    cleanup::Operable,
-    location,
-    operations::{Client, OperationPool, Priority, Request},
-};
+use super::location;
 use crate::{
-    ckcore::{StoredNode, Task, TaskResult},
-    collector_api::Target,
+    ckcore::{StoredNode, Task},
+    collector_api::{BoxFuture, Target},
+    settings::OptionGroup,
+    supervisor::actions::{Action, ActionContext, ActionLimits, ActionResult, OperationRequest, Priority, Request},
 };
 
 /// The core cancels a task about 30 seconds after its delivery; an error a little earlier still reaches it.
-pub(super) const LIMIT: Duration = Duration::from_secs(28);
-const CLIENT: Client = Client { action: "tag", priority: Priority::Urgent };
+const LIMIT: Duration = Duration::from_secs(28);
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
 
-/// Everything that a task needs.
-#[derive(Clone)]
-pub(super) struct Tags {
-    pub(super) operations: OperationPool,
-    pub(super) operables: Arc<std::collections::BTreeMap<&'static str, Operable>>,
+static OPTIONS: OptionGroup = OptionGroup::empty("tag");
+
+/// The task `tag` of the core.
+pub(super) struct Tag;
+
+impl Action for Tag {
+    fn name(&self) -> &'static str {
+        OPTIONS.name
+    }
+
+    fn options(&self) -> &'static OptionGroup {
+        &OPTIONS
+    }
+
+    fn tasks(&self) -> &'static [&'static str] {
+        &["tag"]
+    }
+
+    /// The connection bounds how many tasks are open.
+    fn limits(&self) -> ActionLimits {
+        let remedy = "change the tags of fewer resources at once";
+        ActionLimits { running: 64, waiting: 1024, timeout: Some(LIMIT), remedy }
+    }
+
+    fn priority(&self) -> Priority {
+        Priority::Urgent
+    }
+
+    fn run(&self, request: Request, context: ActionContext) -> BoxFuture<'static, ActionResult> {
+        Box::pin(async move {
+            let Request::Task(task) = request else { return Err("tags are changed by tasks only".to_owned()) };
+            let result = change_tags(&task, &context).await;
+            if let Err(reason) = &result {
+                tracing::warn!(peer = "work", task = task.id, reason, "task failed");
+            }
+            result
+        })
+    }
 }
 
-impl Tags {
-    /// Carries out a task until the deadline.
-    pub(super) async fn run(&self, task: &Task, deadline: Instant) -> TaskResult {
-        match self.tag(task, deadline).await {
-            Ok(node) => TaskResult::Done(node),
-            Err(reason) => {
-                tracing::warn!(peer = "work", task = task.id, reason, "task failed");
-                TaskResult::Error(reason)
-            }
+async fn change_tags(task: &Task, context: &ActionContext) -> ActionResult {
+    let mut node = task.node().ok_or("the task names no node")?;
+    let changes = changes(&task.data)?;
+    let target = location::target_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
+    let (collector, owner) = context
+        .targets()
+        .get_key_value(target.cloud.as_str())
+        .ok_or_else(|| format!("the collector of the cloud {} is not enabled", target.cloud))?;
+    let unit = owner.unit(&target).map_err(|failure| failure.message)?;
+    for verb in changes {
+        let json = serde_json::to_string(&current(&target, &node)).map_err(|error| error.to_string())?;
+        let request = OperationRequest {
+            collector,
+            unit: unit.clone(),
+            verb: verb.clone(),
+            target: json,
+            limit: LIMIT,
+            deadline: context.deadline(),
+        };
+        match context.operate(request).await {
+            Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
+            Outcome::Nothing(why) => return Err(why),
+            Outcome::Failed(failure) => return Err(failure.message),
         }
     }
-
-    async fn tag(&self, task: &Task, deadline: Instant) -> Result<Value, String> {
-        if task.name != "tag" {
-            return Err(format!("unknown task {:?}; ckworker supports tag only", task.name));
-        }
-        let mut node = task.node().ok_or("the task names no node")?;
-        let changes = changes(&task.data)?;
-        let subject = location::subject_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
-        let (collector, operable) = self
-            .operables
-            .get_key_value(subject.cloud.as_str())
-            .ok_or_else(|| format!("the collector of the cloud {} is not enabled", subject.cloud))?;
-        let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
-        for verb in changes {
-            let json = serde_json::to_string(&current(&subject, &node)).map_err(|error| error.to_string())?;
-            let (unit, verb_wanted) = (unit.clone(), verb.clone());
-            let request = Request { collector, unit, verb: verb_wanted, target: json, limit: LIMIT, deadline };
-            match self.operations.operate(CLIENT, request, std::future::pending()).await {
-                Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
-                Outcome::Nothing(why) => return Err(why),
-                Outcome::Failed(failure) => return Err(failure.message),
-            }
-        }
-        tracing::info!(task = task.id, resource = subject.label(), "changed tags");
-        Ok(json!({ "id": node.id, "reported": node.reported }))
-    }
+    tracing::info!(task = task.id, resource = target.label(), "changed tags");
+    Ok(json!({ "id": node.id, "reported": node.reported }))
 }
 
 /// Returns the changes of a task, removals first.
@@ -98,9 +115,9 @@ fn changes(data: &Map<String, Value>) -> Result<Vec<Verb>, String> {
     }
 }
 
-/// The subject with the tags that it has by now.
-fn current(subject: &Target, node: &StoredNode) -> Target {
-    Target { reported: node.reported.clone(), ..subject.clone() }
+/// The target with the tags that it has by now.
+fn current(target: &Target, node: &StoredNode) -> Target {
+    Target { reported: node.reported.clone(), ..target.clone() }
 }
 
 fn change(node: &mut StoredNode, verb: &Verb) {

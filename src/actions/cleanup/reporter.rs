@@ -6,34 +6,26 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{
-    sync::watch,
-    time::{sleep, sleep_until},
-};
+use tokio::time::{sleep, sleep_until};
 
-use super::{
-    event_log::EventLog,
-    run::{PAUSES, stopped},
-};
+use super::{PAUSES, event_log::EventLog};
 use crate::{
     ckcore::{Backoff, CoreApi, CoreError, KeyRejections, NodeChange},
     collector_api::BoxFuture,
+    supervisor::actions::{Cancellation, FINAL_REPORT_TIMEOUT},
 };
 
 /// The largest number of changes in one request.
 const BATCH: usize = 100;
 /// How long changes wait for others before they are sent.
 const BATCH_DELAY: Duration = Duration::from_secs(2);
-/// The timeout of all remaining batches together once the cleanup has to end; the shutdown waits for it.
-pub(in crate::supervisor) const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Sends one batch to the core.
 type SendBatch = Box<dyn Fn(Vec<NodeChange>) -> BoxFuture<'static, Result<(), CoreError>> + Send + Sync>;
 
 /// Sends the event logs of one cleanup to the core.
 pub(super) struct Reporter {
     send: SendBatch,
-    stop: watch::Receiver<bool>,
+    stop: Cancellation,
     pub(super) event_log: EventLog,
     /// The request in flight.
     request: Option<BoxFuture<'static, Result<(), CoreError>>>,
@@ -51,7 +43,7 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// For nodes with these logs from earlier cleanups.
-    pub(super) fn new(api: CoreApi, stop: watch::Receiver<bool>, earlier: HashMap<String, Vec<Value>>) -> Self {
+    pub(super) fn new(api: CoreApi, stop: Cancellation, earlier: HashMap<String, Vec<Value>>) -> Self {
         let send = move |changes: Vec<NodeChange>| -> BoxFuture<'static, Result<(), CoreError>> {
             let api = api.clone();
             Box::pin(async move { api.patch_nodes(&changes).await })
@@ -59,7 +51,7 @@ impl Reporter {
         Self::with_sender(Box::new(send), stop, earlier)
     }
 
-    fn with_sender(send: SendBatch, stop: watch::Receiver<bool>, earlier: HashMap<String, Vec<Value>>) -> Self {
+    fn with_sender(send: SendBatch, stop: Cancellation, earlier: HashMap<String, Vec<Value>>) -> Self {
         let now = Instant::now();
         Self {
             send,
@@ -95,7 +87,7 @@ impl Reporter {
         tokio::select! {
             () = self.send_rest(deadline) => {}
             () = sleep_until(deadline.into()) => {}
-            () = async { stopped(stop).await; sleep(final_report_timeout).await } => {}
+            () = async { stop.cancelled().await; sleep(final_report_timeout).await } => {}
         }
     }
 
@@ -105,13 +97,13 @@ impl Reporter {
             if told {
                 continue;
             }
-            if *self.stop.borrow() || self.is_unauthorized || self.not_before >= deadline {
+            if self.stop.is_cancelled() || self.is_unauthorized || self.not_before >= deadline {
                 return;
             }
             tokio::select! {
                 () = sleep_until(self.not_before.into()) => {}
                 // Once more, and at once.
-                () = stopped(self.stop.clone()) => {}
+                () = self.stop.cancelled() => {}
             }
         }
     }
@@ -174,7 +166,7 @@ mod tests {
     }
 
     /// A reporter with changes of this many nodes.
-    fn reporter(nodes: usize, stop: watch::Receiver<bool>, tell: SendBatch) -> Reporter {
+    fn reporter(nodes: usize, stop: Cancellation, tell: SendBatch) -> Reporter {
         let mut reporter = Reporter::with_sender(tell, stop, HashMap::new());
         (0..nodes).for_each(|node| reporter.event_log.log(&format!("{node:05}"), "gone", None));
         reporter
@@ -185,7 +177,7 @@ mod tests {
     async fn final_report_timeout_covers_all_batches_together() {
         // Each batch takes a fraction of the first timeout, but all of them take many times as long.
         for (final_report_timeout, is_enough) in [(Duration::from_millis(5), false), (LONG, true)] {
-            let (_stop, stopped) = watch::channel(true);
+            let (_stop, stopped) = Cancellation::new(true);
             let core: SendBatch = Box::new(|_| {
                 Box::pin(async {
                     tokio::task::yield_now().await;
@@ -202,14 +194,14 @@ mod tests {
     async fn only_core_itself_can_reject_nodes() {
         let gateway = "<html>no such page</html>";
         for error in [refusal(Some(404), gateway), refusal(Some(403), gateway), refusal(None, "another key")] {
-            let (_stop, stopped) = watch::channel(false);
+            let (_stop, stopped) = Cancellation::new(false);
             let mut reporter =
                 reporter(200, stopped, Box::new(move |_| Box::pin(std::future::ready(Err(error.clone())))));
             assert!(!reporter.turn().await);
             assert_eq!((reporter.event_log.open(), reporter.event_log.discarded()), (200, 0));
             assert!(reporter.not_before > reporter.began, "it is tried again later");
         }
-        let (_stop, stopped) = watch::channel(false);
+        let (_stop, stopped) = Cancellation::new(false);
         let minded = refusal(Some(400), "Error: ValueError\nMessage: Chunk too big");
         let core: SendBatch = Box::new(move |changes| {
             let minds = changes.iter().any(|change| change.id == "00007");

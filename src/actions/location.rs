@@ -112,21 +112,21 @@ impl<'g> ResourceGraph<'g> {
         depths.into_iter().zip(open).take(nodes).map(|(depth, open)| (open == 0).then_some(depth)).collect()
     }
 
-    /// The node as the subject of operations.
+    /// The node as the target of operations.
     ///
     /// # Errors
     /// The part of its location that is unknown.
-    pub(super) fn subject(&self, index: usize) -> Result<Target, String> {
+    pub(super) fn target(&self, index: usize) -> Result<Target, String> {
         let node = self.node(index);
         let region = self.region(index);
         let account = self.account(index, &region).ok_or("its account is not known")?;
         let cloud = self.cloud(index, &account).ok_or("its cloud is not known")?;
         let region = match region {
-            RegionLocation::Node(region) => Some(home(self.node(region))),
+            RegionLocation::Node(region) => Some(ancestor_node(self.node(region))),
             RegionLocation::Known(region) => Some(region),
             RegionLocation::Unknown => None,
         };
-        Ok(subject(node, cloud, account, region))
+        Ok(target(node, cloud, account, region))
     }
 
     fn region(&self, index: usize) -> RegionLocation {
@@ -144,7 +144,7 @@ impl<'g> ResourceGraph<'g> {
             });
         }
         match node.ancestors.get("region") {
-            Some(region) if parents.is_empty() => RegionLocation::Known(of_ancestor(region)),
+            Some(region) if parents.is_empty() => RegionLocation::Known(stored_ancestor(region)),
             Some(region) => by_id(&region.id).map_or(RegionLocation::Unknown, RegionLocation::Node),
             None => RegionLocation::Unknown,
         }
@@ -156,18 +156,18 @@ impl<'g> ResourceGraph<'g> {
             _ => self.parents(index, HierarchyLevel::Account),
         };
         if let [account] = direct.as_slice() {
-            return Some(home(self.node(*account)));
+            return Some(ancestor_node(self.node(*account)));
         }
         if direct.len() > 1 {
             return None;
         }
         let node = self.node(index);
-        let stored = node.ancestors.get("account").map(of_ancestor);
+        let stored = node.ancestors.get("account").map(stored_ancestor);
         let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
         let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
         // The node in the graph has more properties.
         let found = self.all_above(index, HierarchyLevel::Account).into_iter().find(|above| self.id(*above) == said.id);
-        Some(found.map_or(said, |account| home(self.node(account))))
+        Some(found.map_or(said, |account| ancestor_node(self.node(account))))
     }
 
     fn cloud(&self, index: usize, account: &ParentNode) -> Option<String> {
@@ -219,24 +219,24 @@ enum RegionLocation {
     Unknown,
 }
 
-/// The node of a task as the subject of operations: the core says what is above it.
+/// The node of a task as the target of operations: the core says what is above it.
 ///
 /// # Errors
 /// The part of its location that is unknown.
-pub(super) fn subject_of_task(node: &StoredNode) -> Result<Target, String> {
+pub(super) fn target_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
     let account = node.ancestors.get("account").ok_or("its account is not known")?;
-    let region = node.ancestors.get("region").map(of_ancestor);
-    Ok(subject(node, cloud.id.clone(), of_ancestor(account), region))
+    let region = node.ancestors.get("region").map(stored_ancestor);
+    Ok(target(node, cloud.id.clone(), stored_ancestor(account), region))
 }
 
-fn subject(node: &StoredNode, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {
+fn target(node: &StoredNode, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {
     let id = resource_id(node).to_owned();
     let name = text(node, "name").filter(|name| !name.is_empty()).unwrap_or(&id).to_owned();
     Target { kind: node.kind.clone(), id, name, reported: node.reported.clone(), cloud, account, region }
 }
 
-fn home(node: &StoredNode) -> ParentNode {
+fn ancestor_node(node: &StoredNode) -> ParentNode {
     ParentNode {
         id: resource_id(node).to_owned(),
         name: text(node, "name").map(str::to_owned),
@@ -244,7 +244,7 @@ fn home(node: &StoredNode) -> ParentNode {
     }
 }
 
-fn of_ancestor(ancestor: &Ancestor) -> ParentNode {
+fn stored_ancestor(ancestor: &Ancestor) -> ParentNode {
     ParentNode { id: ancestor.id.clone(), name: ancestor.name.clone(), reported: ancestor.reported.clone() }
 }
 

@@ -4,19 +4,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Operable,
-    plan::{Operables, Plan, needs_fields, plan},
-};
+use super::plan::{Plan, needs_fields, plan};
 use crate::{
     ckcore::{Ancestor, StoredGraph, StoredNode},
     collectors,
     settings::Settings,
+    supervisor::actions::{TargetCollector, TargetCollectors},
 };
 
-fn operables(names: &[&str]) -> Operables {
+fn targets(names: &[&str]) -> TargetCollectors {
     let all = collectors::all().iter().filter(|collector| names.contains(&collector.name()));
-    all.map(|collector| (collector.name(), Operable { collector: *collector, settings: Settings::default() })).collect()
+    all.map(|collector| (collector.name(), TargetCollector { collector: *collector, settings: Settings::default() }))
+        .collect()
 }
 
 /// A graph that is built node by node; the id in the core is the id in the cloud.
@@ -72,7 +71,7 @@ impl Story {
     }
 
     fn plan(&self) -> Plan {
-        plan(&self.0, &operables(&["aws", "example"]))
+        plan(&self.0, &targets(&["aws", "example"]))
     }
 
     fn reversed(&self) -> Self {
@@ -92,7 +91,7 @@ fn reasons(plan: &Plan) -> Vec<(&str, &str)> {
 
 fn region<'p>(plan: &'p Plan, node: &str) -> Option<&'p str> {
     let item = plan.items().find(|item| item.node == node).unwrap();
-    item.subject.region.as_ref().map(|region| region.id.as_str())
+    item.target.region.as_ref().map(|region| region.id.as_str())
 }
 
 #[test]
@@ -151,8 +150,8 @@ fn account_of_target_includes_its_role() {
     story.in_account("123456789012");
     let plan = story.plan();
     let item = plan.items().next().unwrap();
-    assert_eq!(item.subject.account.reported["role"], "Cleaner");
-    assert_eq!((item.unit.id.as_str(), &item.subject.region), ("123456789012", &None));
+    assert_eq!(item.target.account.reported["role"], "Cleaner");
+    assert_eq!((item.unit.id.as_str(), &item.target.region), ("123456789012", &None));
     assert!(item.unit.payload.contains("Cleaner"), "{}", item.unit.payload);
 }
 
@@ -173,7 +172,7 @@ fn account_is_not_derived_from_other_resources() {
     story.marked("aws_iam_policy", "named", &["ours"]);
     story.field("arn", json!("arn:aws:iam::123456789012:policy/named"));
     let plan = story.plan();
-    let account = |node: &str| plan.items().find(|item| item.node == node).unwrap().subject.account.id.as_str();
+    let account = |node: &str| plan.items().find(|item| item.node == node).unwrap().target.account.id.as_str();
     assert_eq!((account("said"), account("named")), ("210987654321", "123456789012"));
 }
 
@@ -288,7 +287,7 @@ fn cycle_is_rejected_and_the_rest_is_planned() {
 fn disabled_collector_deletes_nothing() {
     let mut story = Story::aws();
     story.marked("aws_vpc", "vpc", &["us-west-2"]);
-    let plan = plan(&story.0, &operables(&["example"]));
+    let plan = plan(&story.0, &targets(&["example"]));
     assert_eq!(reasons(&plan), [("vpc", "the collector of its cloud aws is not enabled")]);
 }
 

@@ -8,15 +8,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 use worker_proto::Unit;
 
-use super::Operable;
 use crate::{
+    actions::location::{self, HierarchyLevel, OrderingConstraint, ResourceGraph},
     ckcore::{StoredGraph, StoredNode},
     collector_api::Target,
-    supervisor::location::{HierarchyLevel, OrderingConstraint, ResourceGraph},
+    supervisor::actions::{TargetCollector, TargetCollectors},
 };
-
-/// The collectors that may be asked, by the id of their cloud.
-pub(in crate::supervisor) type Operables = BTreeMap<&'static str, Operable>;
 
 /// A resource to delete.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +23,7 @@ pub(super) struct Item {
     pub(super) collector: &'static str,
     /// The account whose worker does it.
     pub(super) unit: Unit,
-    pub(super) subject: Target,
+    pub(super) target: Target,
 }
 
 /// A resource that is marked for deletion and rejected.
@@ -63,7 +60,7 @@ pub(super) fn needs_fields(node: &StoredNode) -> bool {
 }
 
 /// Plans the deletion of everything in the graph that is marked and not deleted yet.
-pub(super) fn plan(graph: &StoredGraph, operables: &Operables) -> Plan {
+pub(super) fn plan(graph: &StoredGraph, targets: &TargetCollectors) -> Plan {
     let resources = ResourceGraph::new(graph);
     let mut plan = Plan::default();
     let mut items = Vec::new();
@@ -75,12 +72,12 @@ pub(super) fn plan(graph: &StoredGraph, operables: &Operables) -> Plan {
         if let Some(log) = node.metadata.get("event_log").and_then(Value::as_array) {
             plan.logs.insert(node.id.clone(), log.clone());
         }
-        match item(&resources, index, operables) {
+        match item(&resources, index, targets) {
             Ok(item) => items.push((index, item)),
             Err(reason) => plan.refused.push(refusal(node, reason)),
         }
     }
-    let depths = resources.depths(&ordering_constraints(&items, operables));
+    let depths = resources.depths(&ordering_constraints(&items, targets));
     let mut stages: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
     for (index, item) in items {
         match depths[index] {
@@ -97,18 +94,18 @@ fn refusal(node: &StoredNode, reason: String) -> Refusal {
 }
 
 /// Returns the order of deletion that the graph does not contain: between kinds in one account and region.
-fn ordering_constraints(items: &[(usize, Item)], operables: &Operables) -> Vec<OrderingConstraint> {
-    let mut homes: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
-    for (index, Item { collector, subject, .. }) in items {
-        let region = subject.region.as_ref().map(|region| region.id.as_str());
-        let home = homes.entry((*collector, subject.account.id.as_str(), region)).or_default();
-        home.entry(subject.kind.as_str()).or_default().push(*index);
+fn ordering_constraints(items: &[(usize, Item)], targets: &TargetCollectors) -> Vec<OrderingConstraint> {
+    let mut places: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+    for (index, Item { collector, target, .. }) in items {
+        let region = target.region.as_ref().map(|region| region.id.as_str());
+        let place = places.entry((*collector, target.account.id.as_str(), region)).or_default();
+        place.entry(target.kind.as_str()).or_default().push(*index);
     }
     let mut ordering_constraints = Vec::new();
-    for ((collector, ..), kinds) in &homes {
-        let Some(operable) = operables.get(collector) else { continue };
+    for ((collector, ..), kinds) in &places {
+        let Some(owner) = targets.get(collector) else { continue };
         for (kind, deeper) in kinds {
-            let blocked = operable.collector.delete_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
+            let blocked = owner.collector.delete_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
             let upper: Vec<usize> = blocked.flatten().copied().collect();
             if !upper.is_empty() {
                 ordering_constraints.push(OrderingConstraint { upper, deeper: deeper.clone() });
@@ -119,10 +116,10 @@ fn ordering_constraints(items: &[(usize, Item)], operables: &Operables) -> Vec<O
 }
 
 /// Returns a protected resource that would be deleted together with this one.
-fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, operable: &Operable) -> Option<&'g StoredNode> {
+fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, owner: &TargetCollector) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
     while let Some(next) = open.pop() {
-        let taken = operable.collector.cascades_to(&resources.node(next).kind);
+        let taken = owner.collector.cascades_to(&resources.node(next).kind);
         for neighbour in resources.neighbours(next) {
             let node = resources.node(neighbour);
             if !taken.contains(&node.kind) || is_set(node, "cleaned") || !seen.insert(neighbour) {
@@ -145,7 +142,7 @@ fn is_set(node: &StoredNode, flag: &str) -> bool {
     node.metadata.get(flag) == Some(&Value::Bool(true))
 }
 
-fn item(resources: &ResourceGraph<'_>, index: usize, operables: &Operables) -> Result<Item, String> {
+fn item(resources: &ResourceGraph<'_>, index: usize, targets: &TargetCollectors) -> Result<Item, String> {
     let node = resources.node(index);
     if is_set(node, "protected") {
         return Err("it is protected".into());
@@ -156,21 +153,21 @@ fn item(resources: &ResourceGraph<'_>, index: usize, operables: &Operables) -> R
     if HierarchyLevel::of(&node.kind) != HierarchyLevel::Resource {
         return Err(format!("a {} is never deleted", node.kind));
     }
-    let subject = resources.subject(index)?;
-    let (collector, operable) = operables
-        .get_key_value(subject.cloud.as_str())
-        .ok_or_else(|| format!("the collector of its cloud {} is not enabled", subject.cloud))?;
-    if let Some(protected) = protected_along(resources, index, operable) {
+    let target = resources.target(index)?;
+    let (collector, owner) = targets
+        .get_key_value(target.cloud.as_str())
+        .ok_or_else(|| format!("the collector of its cloud {} is not enabled", target.cloud))?;
+    if let Some(protected) = protected_along(resources, index, owner) {
         return Err(format!("{} would be deleted with it, and is protected", label(protected)));
     }
-    if let Some(reason) = operable.collector.undeletable(&subject) {
+    if let Some(reason) = owner.collector.undeletable(&target) {
         return Err(reason.into());
     }
-    let unit = operable.unit(&subject).map_err(|failure| failure.message)?;
-    Ok(Item { node: node.id.clone(), collector, unit, subject })
+    let unit = owner.unit(&target).map_err(|failure| failure.message)?;
+    Ok(Item { node: node.id.clone(), collector, unit, target })
 }
 
 fn label(node: &StoredNode) -> String {
-    let id = crate::supervisor::location::resource_id(node);
+    let id = location::resource_id(node);
     format!("{} {id}", node.kind)
 }

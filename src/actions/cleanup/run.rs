@@ -14,53 +14,45 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::{sync::watch, time::sleep_until};
+use serde_json::Value;
+use tokio::time::sleep_until;
 use worker_proto::{Failure, FailureKind, Outcome, Verb};
 
 use super::{
-    plan::{Item, Operables, Plan, needs_fields, plan},
+    PAUSES,
+    plan::{Item, Plan, needs_fields, plan},
     reporter::Reporter,
 };
 use crate::{
-    ckcore::{ActionKey, Answer, Core, CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
+    ckcore::{CoreApi, CoreError, InfoLevel, ProgressPart, ProgressTree, StoredGraph, retry},
     collector_api::BoxFuture,
-    supervisor::operations::{Client, OperationPool, Priority, Request},
-    telemetry::Metrics,
+    supervisor::actions::{ActionContext, ActionResult, OperationRequest, Request, TargetCollectors},
 };
 
-const CLIENT: Client = Client { action: "cleanup", priority: Priority::Background };
 /// The most that one deletion may take, its waiting included.
 const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 /// The most that the preparation of one deletion may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
 /// How long it waits for what was begun once it has to end. What is open then is given up together with its worker.
 const DRAIN: Duration = Duration::from_secs(30);
-/// The first and the longest delay between retries of a request to the core.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// The part of a cleanup's time that is reserved for reports to the core.
 const RESERVE: Duration = Duration::from_secs(20);
 
 /// How cleanups are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub(super) struct Setting {
     /// Whether anything may be deleted (`--cleanup`).
-    pub enabled: bool,
+    pub(super) enabled: bool,
     /// Whether what would be deleted is only logged (`--cleanup-dry-run`).
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// How many resources are deleted at the same time (`--cleanup-pool-size`).
-    pub pool: usize,
+    pub(super) pool: usize,
 }
 
-/// Everything that a cleanup needs.
-#[derive(Clone)]
-pub(in crate::supervisor) struct Cleanup {
-    pub(in crate::supervisor) setting: Setting,
-    pub(in crate::supervisor) core: Arc<Core>,
-    pub(in crate::supervisor) operations: OperationPool,
-    pub(in crate::supervisor) operables: Arc<Operables>,
-    pub(in crate::supervisor) metrics: Arc<Metrics>,
-    /// Turns true when it has to end.
-    pub(in crate::supervisor) stop: watch::Receiver<bool>,
+/// One cleanup, before it has a plan.
+pub(super) struct Cleaner {
+    setting: Setting,
+    context: ActionContext,
 }
 
 /// The outcome of a cleanup.
@@ -71,70 +63,74 @@ struct Tally {
     refused: usize,
 }
 
-impl Cleanup {
-    /// Cleans up, and says how to answer.
-    pub(in crate::supervisor) async fn run(self, key: ActionKey, deadline: Instant) -> Answer {
-        if !self.setting.enabled {
-            let text = "nothing was cleaned up: ckworker runs without --cleanup";
-            tracing::error!(peer = "work", action = %key, "{text}");
-            self.core.info(&key, InfoLevel::Error, text);
-            return Answer::Done;
-        }
-        let began = Instant::now();
-        let answer = self.clean(&key, deadline).await;
-        self.metrics.duration("cleanup", began.elapsed().as_secs_f64());
-        answer
+impl Cleaner {
+    pub(super) fn new(context: ActionContext) -> Self {
+        Self { setting: Setting::new(context.settings()), context }
     }
 
-    async fn clean(&self, key: &ActionKey, deadline: Instant) -> Answer {
-        let api = self.core.api();
-        let found = tokio::select! {
-            found = self.query(&api, deadline) => found,
-            () = stopped(self.stop.clone()) => return Answer::Error("stopped before anything was cleaned up".into()),
-        };
-        let graph = match found {
-            Ok(graph) => graph,
-            Err(error) => return Answer::Error(format!("cannot query the resources to clean up: {error}")),
-        };
-        let mut plan = planned(graph, Arc::clone(&self.operables)).await;
-        if self.setting.dry_run {
-            return dry_run(&plan);
+    /// Cleans up.
+    pub(super) async fn run(self, request: &Request) -> ActionResult {
+        if !self.setting.enabled {
+            let text = "nothing was cleaned up: ckworker runs without --cleanup";
+            let action = request.key().map_or_else(String::new, ToString::to_string);
+            tracing::error!(peer = "work", action, "{text}");
+            self.context.info(InfoLevel::Error, text);
+            return Ok(Value::Null);
         }
-        let reporter = Reporter::new(api, self.stop.clone(), std::mem::take(&mut plan.logs));
-        let mut run = CleanupRun::new(self, reporter, key, &plan, deadline);
+        let began = Instant::now();
+        let result = self.clean().await;
+        self.context.metrics().duration("cleanup", began.elapsed().as_secs_f64());
+        result.map(|()| Value::Null)
+    }
+
+    async fn clean(&self) -> Result<(), String> {
+        let api = self.context.core();
+        let found = tokio::select! {
+            found = self.query(&api) => found,
+            () = self.context.cancelled() => return Err("stopped before anything was cleaned up".to_owned()),
+        };
+        let graph = found.map_err(|error| format!("cannot query the resources to clean up: {error}"))?;
+        let mut plan = planned(graph, Arc::clone(self.context.targets())).await;
+        if self.setting.dry_run {
+            dry_run(&plan);
+            return Ok(());
+        }
+        let reporter = Reporter::new(api, self.context.cancellation().clone(), std::mem::take(&mut plan.logs));
+        let mut run = CleanupRun::new(self, reporter, &plan);
         run.refuse(&plan);
         run.all(&plan).await;
         run.end().await
     }
 
     /// Queries the resources to clean up; transient failures are retried.
-    async fn query(&self, api: &CoreApi, deadline: Instant) -> Result<StoredGraph, CoreError> {
-        let clouds: Vec<String> = self.operables.keys().map(|cloud| (*cloud).to_owned()).collect();
-        retry(deadline, PAUSES, "query of the nodes to clean up", || api.nodes_to_clean(&clouds, needs_fields)).await
+    async fn query(&self, api: &CoreApi) -> Result<StoredGraph, CoreError> {
+        let clouds: Vec<String> = self.context.targets().keys().map(|cloud| (*cloud).to_owned()).collect();
+        retry(self.context.deadline(), PAUSES, "query of the nodes to clean up", || {
+            api.nodes_to_clean(&clouds, needs_fields)
+        })
+        .await
     }
 }
 
 /// Planning takes a while for a large graph, and others wait for this thread.
-async fn planned(graph: StoredGraph, operables: Arc<Operables>) -> Plan {
-    tokio::task::spawn_blocking(move || plan(&graph, &operables)).await.unwrap_or_default()
+async fn planned(graph: StoredGraph, targets: Arc<TargetCollectors>) -> Plan {
+    tokio::task::spawn_blocking(move || plan(&graph, &targets)).await.unwrap_or_default()
 }
 
-fn dry_run(plan: &Plan) -> Answer {
+fn dry_run(plan: &Plan) {
     for item in plan.items() {
-        let subject = &item.subject;
-        let region = subject.region.as_ref().map_or("-", |region| &region.id);
-        tracing::info!(account = subject.account.id, region, resource = subject.label(), "would be deleted (dry run)");
+        let target = &item.target;
+        let region = target.region.as_ref().map_or("-", |region| &region.id);
+        tracing::info!(account = target.account.id, region, resource = target.label(), "would be deleted (dry run)");
     }
     for refusal in &plan.refused {
         tracing::info!(resource = refusal.label, reason = refusal.reason, "would not be deleted (dry run)");
     }
-    Answer::Done
 }
 
 /// A cleanup under way.
 struct CleanupRun<'a> {
-    cleanup: &'a Cleanup,
-    key: &'a ActionKey,
+    cleanup: &'a Cleaner,
     /// When everything but telling the core has to be over.
     deadline: Instant,
     reporter: Reporter,
@@ -147,10 +143,10 @@ struct CleanupRun<'a> {
 }
 
 impl<'a> CleanupRun<'a> {
-    fn new(cleanup: &'a Cleanup, reporter: Reporter, key: &'a ActionKey, plan: &Plan, deadline: Instant) -> Self {
+    fn new(cleanup: &'a Cleaner, reporter: Reporter, plan: &Plan) -> Self {
+        let deadline = cleanup.context.deadline();
         Self {
             cleanup,
-            key,
             deadline: deadline.checked_sub(RESERVE).unwrap_or(deadline),
             reporter,
             tally: Tally::default(),
@@ -204,7 +200,7 @@ impl<'a> CleanupRun<'a> {
                     None => break,
                 },
                 _ = self.reporter.turn() => self.progress(),
-                () = stopped(cleanup.stop.clone()), if stopping.is_none() => {
+                () = cleanup.context.cancelled(), if stopping.is_none() => {
                     self.stopping = Some(Instant::now() + DRAIN);
                 }
                 () = sleep_until(stopping.unwrap_or(deadline).into()), if stopping.is_some() => break,
@@ -218,20 +214,20 @@ impl<'a> CleanupRun<'a> {
             _ => ("", "clean up"),
         };
         let is_delete = *verb == Verb::Delete;
-        let is_stopping = *self.cleanup.stop.borrow();
+        let is_stopping = self.cleanup.context.is_cancelled();
         if !is_delete && matches!(outcome, Outcome::Nothing(_)) || is_stopping && is_cancelled(&outcome) {
             return;
         }
-        let resource = item.subject.label();
+        let resource = item.target.label();
         self.reporter.event_log.log(&item.node, &format!("Trying to {what}"), None);
         match outcome {
             Outcome::Done if is_delete => {
-                tracing::info!(resource, account = item.subject.account.id, "deleted");
+                tracing::info!(resource, account = item.target.account.id, "deleted");
                 self.reporter.event_log.log(&item.node, "Successfully cleaned up", None);
                 self.reporter.event_log.cleaned(&item.node);
                 self.detached.remove(&item.node);
                 self.tally.deleted += 1;
-                self.cleanup.metrics.duration("resource_cleanup", took.as_secs_f64());
+                self.cleanup.context.metrics().duration("resource_cleanup", took.as_secs_f64());
             }
             Outcome::Done => self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None),
             Outcome::Detached(removed) => {
@@ -260,12 +256,12 @@ impl<'a> CleanupRun<'a> {
     }
 
     fn count(&self, item: &Item, stage: &'static str) {
-        let subject = &item.subject;
-        let account = subject.account.name.as_deref().unwrap_or(&subject.account.id);
-        let region = subject.region.as_ref().map_or("undefined", |region| &region.id);
+        let target = &item.target;
+        let account = target.account.name.as_deref().unwrap_or(&target.account.id);
+        let region = target.region.as_ref().map_or("undefined", |region| &region.id);
         let labels =
-            [("cloud", subject.cloud.as_str()), ("account", account), ("region", region), ("kind", &subject.kind)];
-        self.cleanup.metrics.resource_exception(stage, labels);
+            [("cloud", target.cloud.as_str()), ("account", account), ("region", region), ("kind", &target.kind)];
+        self.cleanup.context.metrics().resource_exception(stage, labels);
     }
 
     fn progress(&self) {
@@ -277,11 +273,11 @@ impl<'a> CleanupRun<'a> {
             total: self.total.max(1) as u64,
         };
         let tree = ProgressTree { name: "cleanup".into(), parts: vec![part] };
-        self.cleanup.core.progress(self.key, &tree);
+        self.cleanup.context.progress(&tree);
     }
 
     /// Reports the remaining results to the core within the deadline, and returns the answer to the action.
-    async fn end(mut self) -> Answer {
+    async fn end(mut self) -> Result<(), String> {
         self.progress();
         for (node, removed) in std::mem::take(&mut self.detached) {
             let text = format!("Not deleted, and without what was removed for it: {}", listed(&removed));
@@ -296,19 +292,19 @@ impl<'a> CleanupRun<'a> {
         let Tally { deleted, failed, refused } = self.tally;
         let mut text = format!("{deleted} resources deleted, {failed} failed, {refused} refused");
         tracing::info!(deleted, failed, refused, "cleaned up");
-        if self.stopping.is_some() || *self.cleanup.stop.borrow() {
+        if self.stopping.is_some() || self.cleanup.context.is_cancelled() {
             let left = self.total.saturating_sub(deleted + failed);
-            return Answer::Error(format!("stopped during the cleanup: {text}, {left} left for the next one"));
+            return Err(format!("stopped during the cleanup: {text}, {left} left for the next one"));
         }
         let untold = self.reporter.event_log.open() + self.reporter.event_log.discarded();
         if untold > 0 {
             // Writing to a String cannot fail.
             let _ = write!(text, "; the core could not be told about {untold} of them");
-            return Answer::Error(text);
+            return Err(text);
         }
         let level = if failed > 0 { InfoLevel::Error } else { InfoLevel::Info };
-        self.cleanup.core.info(self.key, level, &text);
-        Answer::Done
+        self.cleanup.context.info(level, &text);
+        Ok(())
     }
 }
 
@@ -321,24 +317,18 @@ fn is_cancelled(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Cancelled)
 }
 
-/// Returns when the cleanup has to end, also if the sender was dropped.
-pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
-    // Both results mean the end.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Carries out an operation on a resource, unless the cleanup has to stop before a worker began it.
-async fn operate(cleanup: &Cleanup, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
+async fn operate(cleanup: &Cleaner, item: &Item, verb: &Verb, deadline: Instant) -> Outcome {
     let failed = |kind, message| Outcome::Failed(Failure { kind, message });
-    if *cleanup.stop.borrow() {
+    if cleanup.context.is_cancelled() {
         return failed(FailureKind::Cancelled, "the cleanup has to end".into());
     }
-    let subject = match serde_json::to_string(&item.subject) {
-        Ok(subject) => subject,
+    let target = match serde_json::to_string(&item.target) {
+        Ok(target) => target,
         Err(error) => return failed(FailureKind::Internal, error.to_string()),
     };
     let limit = if *verb == Verb::Delete { DELETE_LIMIT } else { PREPARE_LIMIT };
     let (unit, verb) = (item.unit.clone(), verb.clone());
-    let request = Request { collector: item.collector, unit, verb, target: subject, limit, deadline };
-    cleanup.operations.operate(CLIENT, request, stopped(cleanup.stop.clone())).await
+    let request = OperationRequest { collector: item.collector, unit, verb, target, limit, deadline };
+    cleanup.context.operate(request).await
 }
