@@ -3,5 +3,6 @@
 mod cleanup;
 mod endings;
 mod example;
+mod one_bound;
 mod operate;
 mod supervision;
