@@ -8,8 +8,24 @@
 //! units, and terminates it.
 //! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
-//! Cleanups and tasks of the core are `actions`: tasks of their own that have their operations carried out by a pool
-//! of `operations`, whose workers have sessions too.
+//! What the core asks for beside collections are [`actions`]: plugins whose requests are scheduled by a pure function and
+//! run in tasks of their own. They have resources changed by `operations`, a part of the same state as the runs, so that
+//! one bound (`workers`) holds for all workers of a collector.
+//!
+//! # Tasks
+//!
+//! | task | hears | tells | ends when |
+//! |---|---|---|---|
+//! | dispatcher, one | signals, the core, sessions, deliveries, callers of operations, ends of actions, the clock | sessions (commands), callers (outcomes), the core (answers, progress), `/jobs` | the work is done, or all has ended after a signal, at the latest four seconds after it |
+//! | worker session, one per attempt | its worker's frames, commands, credentials and shared values | its worker, the dispatcher (attempt events) | its worker has ended; it is aborted with its `AttemptHandle` |
+//! | reader, writer and relay of standard error, one each per session | the worker's stream; the session's frames; standard error | the session; the worker; the log | the stream ends, or the session does |
+//! | request for credentials or a shared value, at most as many as a worker may have open | the broker, or the worker that fetches the value | its session | it has the reply, its timeout passes, or the session ends |
+//! | announcement, one per collector and run | the core | the log | it is done; a delivery waits a tenth of its time for it; it ends with its `RunHandle` |
+//! | delivery, one per run | the sink | the dispatcher (its result) | it is delivered or fails; it is aborted at the run's deadline, with its `RunHandle` |
+//! | action, one per request that runs | the core, outcomes of operations, its cancellation | the dispatcher (operations, its result), the core (progress, reports) | it has its result; it is aborted ten seconds after its deadline, or at the end of a stop |
+//!
+//! The dispatcher waits for none of them: it sends into queues that have room for all that it may send, and receives from
+//! bounded ones. A worker that is a thread runs in a runtime of its own.
 //!
 //! # Invariants
 //!

@@ -63,7 +63,7 @@ fn pool_of_one_gives_deletion_the_additional_worker() {
 }
 
 #[test]
-fn deletions_above_their_share_are_in_excess_while_collection_waits() {
+fn deletions_above_their_share_are_in_excess() {
     let mut workers = workers(5);
     let deleting = take(&mut workers, Background, 100);
     assert_eq!((deleting.len(), workers.excess().count()), (5, 0));

@@ -5,8 +5,6 @@
 
 mod event_log;
 mod plan;
-#[cfg(test)]
-mod plan_tests;
 mod reporter;
 mod run;
 

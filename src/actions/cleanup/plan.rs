@@ -171,3 +171,7 @@ fn label(node: &StoredNode) -> String {
     let id = location::resource_id(node);
     format!("{} {id}", node.kind)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::plan::{Plan, needs_fields, plan};
+use super::*;
 use crate::{
     ckcore::{Ancestor, StoredGraph, StoredNode},
     collectors,

@@ -7,8 +7,6 @@
 mod context;
 mod runner;
 mod scheduler;
-#[cfg(test)]
-mod scheduler_tests;
 
 use std::time::Duration;
 

@@ -156,7 +156,7 @@ impl Scheduler {
         for entry in late {
             let Some(Rules { limits, .. }) = self.rules.get(entry.action) else { continue };
             let reason = format!(
-                "timeout exceeded before it could begin, while {} others were in progress; {}",
+                "timeout exceeded before it could begin, with {} in progress; {}",
                 limits.running, limits.remedy
             );
             effects.push(Effect::Refuse(entry.id, reason));
@@ -210,3 +210,7 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

@@ -1,11 +1,6 @@
 //! The schedule as sequences of events.
 
-use std::time::{Duration, Instant};
-
-use super::{
-    ActionLimits,
-    scheduler::{Effect, Event, RequestId, Rules, Scheduler},
-};
+use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -113,7 +108,7 @@ fn request_that_waits_too_long_is_refused_with_remedy() {
     assert_eq!(play.scheduler.wake_at(), Some(play.now + 100 * SECOND));
     assert_eq!(play.later(99 * SECOND), [""; 0]);
     let refused = play.later(SECOND);
-    let expected = "refuse 6: timeout exceeded before it could begin, while 2 others were in progress; ask for less";
+    let expected = "refuse 6: timeout exceeded before it could begin, with 2 in progress; ask for less";
     assert_eq!(refused, [expected]);
 }
 

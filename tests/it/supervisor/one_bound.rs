@@ -24,7 +24,15 @@ const REGION: &str = "us-east-1";
 fn daemon(core: &TestCore, aws: &LocalAws, pool: &str) -> Daemon {
     Daemon::start(core, |command| {
         command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper", "--aws-scrape-org"]);
-        command.args(["--aws-assume-current", "--aws-region", REGION, "--aws-account-pool-size", pool, "--cleanup"]);
+        command.args([
+            "--aws-assume-current",
+            "--aws-role-override",
+            "--aws-region",
+            REGION,
+            "--aws-account-pool-size",
+            pool,
+            "--cleanup",
+        ]);
         aws.serve(command)
     })
 }

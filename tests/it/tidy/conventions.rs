@@ -18,8 +18,6 @@ const STYLES: Excuses = &[
     ("src/collectors/aws/client/s3.rs", "the expected lint belongs into the module"),
     ("src/collectors/aws/official.rs", "the expected lint belongs into the module"),
     ("src/collectors/aws/sdk_settings/mod.rs", "`table` belongs into `tests/`"),
-    ("src/supervisor/cleanup/mod.rs", "`plan_tests` belongs to `plan.rs`"),
-    ("src/supervisor/cleanup/plan_tests.rs", "as above"),
 ];
 
 /// Whether `path` is a file of a crate, and not of its integration tests.
@@ -44,8 +42,7 @@ fn modules_with_parts_are_folders_with_mod_rs() {
     let sources = sources();
     let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
     let faults: Vec<_> = modules_beside_their_folder(&paths).into_iter().map(|path| (path.clone(), path)).collect();
-    let excuses: Excuses = &[("src/supervisor/dispatcher.rs", "moves with the actions")];
-    hold("a module with parts is a folder, and its own code is in `mod.rs`", &faults, excuses);
+    hold("a module with parts is a folder, and its own code is in `mod.rs`", &faults, &[]);
 }
 
 #[test]
