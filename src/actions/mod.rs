@@ -1,8 +1,9 @@
 //! What the core may ask for beside collections: one file or folder for each action, registered in `registry`.
 //!
-//! An action implements [`Action`](crate::supervisor::actions::Action). `docs/actions.md` says how to add one.
+//! `resource_graph` finds where stored resources are. An action implements
+//! [`Action`](crate::supervisor::actions::Action). `docs/actions.md` says how to add one.
 
 mod cleanup;
-mod location;
 pub mod registry;
+mod resource_graph;
 mod tag;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use worker_proto::{Outcome, Verb};
 
-use super::location;
+use super::resource_graph;
 use crate::{
     ckcore::{StoredNode, Task},
     collector_api::{BoxFuture, Target},
@@ -65,7 +65,7 @@ impl Action for Tag {
 async fn change_tags(task: &Task, context: &ActionContext) -> ActionResult {
     let mut node = task.node().ok_or("the task names no node")?;
     let changes = changes(&task.data)?;
-    let target = location::target_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
+    let target = resource_graph::target_of_task(&node).map_err(|why| format!("{}: {why}", node.kind))?;
     let (collector, owner) = context
         .targets()
         .get_key_value(target.cloud.as_str())

@@ -1,4 +1,4 @@
-//! The options that do not belong to a collector, in the order of the help text.
+//! The options that belong to no collector and no action, in the order of the help text.
 
 use crate::{
     collector_api::Collector,

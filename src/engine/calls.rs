@@ -12,9 +12,9 @@ use worker_proto::WaitOn;
 
 use super::{
     api::Request,
-    attempts::{Attempts, Timeouts},
     error::{CallError, CallErrorKind, code},
     limiter::Limiter,
+    retry::{Attempts, Timeouts},
 };
 use crate::collector_api::UnitWaits;
 

@@ -1,4 +1,4 @@
-//! Concurrency limiter (AIMD): bounds the calls in flight per account, region and service.
+//! Concurrency limiter (AIMD): bounds the calls in flight per account, location and service.
 //!
 //! Additive increase, multiplicative decrease, as in congestion control: a throttled attempt halves the limit, and each
 //! success raises it by a share of one. A call holds its permit through all its attempts and the pauses between them, so
@@ -16,7 +16,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The initial and highest limit in calls: the most that a region's collectors have open.
+/// The initial and highest limit in calls: the most that a location's collectors have open.
 const MAX_LIMIT: f64 = 16.0;
 
 /// The lowest limit in calls.
@@ -25,7 +25,7 @@ const MIN_LIMIT: f64 = 1.0;
 /// Throttled attempts this close together belong to one burst and lower the limit once.
 const BURST: Duration = Duration::from_millis(200);
 
-/// The limiter of one service in one region, for one account.
+/// The limiter of one service in one location, for one account.
 pub(crate) struct Limiter(Mutex<State>);
 
 #[derive(Debug)]

@@ -6,11 +6,11 @@
 //! * `definition` has the format, with paths (`path`), sources and templates; `eval` and `fill` evaluate them
 //! * `collect` collects one account: its locations, and in each the kinds with their details, nodes and edges
 //! * `change` changes tags and deletes resources
-//! * `calls` makes the attempts of a call for a cloud's client, with `limiter` and `attempts`; `pages` follows pages;
+//! * `calls` makes the attempts of a call for a cloud's client, with `limiter` and `retry` (which
+//!   failures are retried); `pages` follows pages;
 //!   `breaker` skips calls that keep failing; `error` says what a failed call means
 
 mod api;
-mod attempts;
 mod breaker;
 mod calls;
 pub mod change;
@@ -25,11 +25,11 @@ mod json;
 mod limiter;
 mod pages;
 pub mod path;
+mod retry;
 mod slots;
 mod tree;
 
 pub use api::{Api, Body, Next, Request, Response};
-pub use attempts::Timeouts;
 pub use calls::{Attempt, Calls};
 pub use cloud::{Cloud, Level, LevelNode, LocationPart};
 pub use definition::Definitions;
@@ -37,5 +37,6 @@ pub use error::{CallError, CallErrorKind, ErrorFacts, call_failure, code};
 pub use hook::{Hook, HookContext, HookValue};
 pub use pages::Pages;
 pub use path::Path;
+pub use retry::Timeouts;
 pub use slots::Slots;
 pub use tree::Tree;

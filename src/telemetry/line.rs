@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use tracing::field::{Field, Visit};
 
-use super::limiter::PEER;
+use super::log_limiter::PEER;
 
 /// The length limit of a line in bytes, without the truncation mark.
 pub const MAX_LINE: usize = 8 * 1024;

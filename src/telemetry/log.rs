@@ -24,8 +24,8 @@ use tracing_subscriber::{
 };
 
 use super::{
-    limiter::Limiter,
     line::{Fields, Line},
+    log_limiter::Limiter,
 };
 
 const TIME: StaticFormatDescription =

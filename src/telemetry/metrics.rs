@@ -16,7 +16,7 @@ use prometheus_client::{
 use worker_proto::{Failure, FailureKind, Gap};
 
 use super::{
-    limiter, process,
+    log_limiter, process,
     series::{Announced, Series},
     text,
 };
@@ -262,7 +262,7 @@ impl Metrics {
         let mut out = text::classic(&openmetrics);
         self.series().encode(&mut out);
         process::encode(&mut out, self.started);
-        limiter::encode(&mut out);
+        log_limiter::encode(&mut out);
         out
     }
 

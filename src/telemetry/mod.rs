@@ -5,9 +5,9 @@
 //! nothing but frames. Lines that a peer can cause are limited and counted (`limiter`). [`Metrics`] has the
 //! measurements of the supervisor and of its workers; `web` reads them.
 
-mod limiter;
 mod line;
 mod log;
+mod log_limiter;
 mod metrics;
 mod process;
 mod series;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use worker_proto::Unit;
 
 use crate::{
-    actions::location::{self, HierarchyLevel, OrderingConstraint, ResourceGraph},
+    actions::resource_graph::{self, HierarchyLevel, OrderingConstraint, ResourceGraph},
     ckcore::{StoredGraph, StoredNode},
     collector_api::Target,
     supervisor::actions::{TargetCollector, TargetCollectors},
@@ -168,7 +168,7 @@ fn item(resources: &ResourceGraph<'_>, index: usize, targets: &TargetCollectors)
 }
 
 fn label(node: &StoredNode) -> String {
-    let id = location::resource_id(node);
+    let id = resource_graph::resource_id(node);
     format!("{} {id}", node.kind)
 }
 

@@ -240,7 +240,7 @@ fn lines_that_peers_cause_name_them() {
         }
     }
     hold(
-        "a log line that a peer can cause begins with `peer = …`, so that the log limits it (src/telemetry/limiter.rs)",
+        "a log line that a peer can cause begins with `peer = …`, so that the log limits it (src/telemetry/log_limiter.rs)",
         &faults,
         &[("src/actions/tag.rs", "each line is a change in the cloud, which takes longer than a line")],
     );

@@ -1,4 +1,4 @@
-//! The location of a stored resource: its cloud, account and region. Pure.
+//! Stored resources as a graph: the cloud, account and region of each, and what must be deleted before what. Pure.
 //!
 //! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
 //! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the

@@ -257,5 +257,5 @@ impl Visit for Named {
 }
 
 #[cfg(test)]
-#[path = "limiter_tests.rs"]
+#[path = "log_limiter_tests.rs"]
 mod tests;
