@@ -1,4 +1,5 @@
-//! The decisions of one collection, for organizations of several sizes: the time per account must not grow with their number.
+//! The decisions of one collection, for organizations of several sizes: the time per account must not grow with their
+//! number.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "benchmarks")]
 

@@ -1,8 +1,8 @@
 //! ckworker: Cloudkeeper's worker as a library, so that its parts can be tested and measured one by one.
 //!
 //! Data flows one way: `ckcore` (or a one-shot command) sends actions to the `supervisor`, which has `process` start
-//! workers. Inside a child, `worker` runs one of the `collectors`, whose nodes return as frames, are merged by `graph` and
-//! delivered by `delivery`. A module imports only modules below it; `docs/architecture.md` has the order.
+//! workers. Inside a child, `worker` runs one of the `collectors`, whose nodes return as frames, are merged by `graph`
+//! and delivered by `delivery`. A module imports only modules below it; `docs/architecture.md` has the order.
 
 pub mod actions;
 pub mod certificates;

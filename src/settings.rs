@@ -31,7 +31,8 @@ pub struct OptionGroup {
     pub heading: &'static str,
     /// The options.
     pub options: &'static [OptionSpec],
-    /// Checks what no single option can check, before anything is contacted. The error names the options and the remedy.
+    /// Checks what no single option can check, before anything is contacted. The error names the options and the
+    /// remedy.
     pub check: fn(&Settings) -> Result<(), String>,
 }
 

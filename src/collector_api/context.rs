@@ -127,9 +127,9 @@ impl CollectContext {
         self.credentials.shared(key).await
     }
 
-    /// Registers a wait for a response of the cloud until the guard is dropped. A unit without progress and without such a
-    /// wait counts as stalled, so each wait for something outside the worker needs one. The client of a cloud registers
-    /// one for each call.
+    /// Registers a wait for a response of the cloud until the guard is dropped. A unit without progress and without
+    /// such a wait counts as stalled, so each wait for something outside the worker needs one. The client of a cloud
+    /// registers one for each call.
     pub fn waiting(&self, what: impl Into<String>) -> Waiting {
         self.waits.begin(WaitOn::Call, what)
     }

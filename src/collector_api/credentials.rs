@@ -1,7 +1,7 @@
 //! Credentials of a unit, cached and refreshed before they expire.
 //!
-//! The lifetime is computed on receipt and then measured by the monotonic clock: a machine's wall clock may be wrong, and
-//! may be corrected at any time.
+//! The lifetime is computed on receipt and then measured by the monotonic clock: a machine's wall clock may be wrong,
+//! and may be corrected at any time.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,8 +34,8 @@ const LEAST_LIFETIME: Duration = Duration::from_secs(120);
 
 /// The source of a unit's credentials, which refreshes them before they expire.
 ///
-/// Cloning is cheap. All clones share the credentials, and only one refreshes them at a time. While the current ones are
-/// usable, the other clones use them, and so does the refreshing one if the refresh fails.
+/// Cloning is cheap. All clones share the credentials, and only one refreshes them at a time. While the current ones
+/// are usable, the other clones use them, and so does the refreshing one if the refresh fails.
 #[derive(Clone)]
 pub struct CredentialSource {
     unit: u32,

@@ -1,8 +1,8 @@
 //! The interface of collectors, and everything that a collector sees.
 //!
-//! A collector is a plugin for one cloud. It sees its settings, its credentials and a [`CollectContext`], and neither the
-//! supervisor, nor its process, nor the core. It must not spawn processes, write to standard output, read secrets from the
-//! environment while it collects, or wait without a deadline.
+//! A collector is a plugin for one cloud. It sees its settings, its credentials and a [`CollectContext`], and neither
+//! the supervisor, nor its process, nor the core. It must not spawn processes, write to standard output, read secrets
+//! from the environment while it collects, or wait without a deadline.
 
 mod context;
 mod credentials;
@@ -67,7 +67,8 @@ pub enum EdgeOwner {
     To,
 }
 
-/// Codes of ckworker's own limits, for [`Collector::advice`]. The advice is a list of options that completes "such as by".
+/// Codes of ckworker's own limits, for [`Collector::advice`]. The advice is a list of options that completes "such as
+/// by".
 pub mod limits {
     /// A worker ran out of memory.
     pub const WORKER_MEMORY: &str = "WorkerMemory";
@@ -107,8 +108,8 @@ pub trait Collector: Send + Sync {
     /// Returns the concurrency of its units with these settings.
     fn concurrency(&self, settings: &Settings) -> Concurrency;
 
-    /// Returns the end that declares edges between nodes of these kinds, if only one does. Where a part of an account is
-    /// carried over from the core, such an edge is carried over only with the end that declares it.
+    /// Returns the end that declares edges between nodes of these kinds, if only one does. Where a part of an account
+    /// is carried over from the core, such an edge is carried over only with the end that declares it.
     fn edge_owner(&self, _from: &str, _to: &str) -> Option<EdgeOwner> {
         None
     }
@@ -161,8 +162,8 @@ pub trait Collector: Send + Sync {
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
-    /// Returns the kinds that can be deleted only after all resources of this kind in the same account and region, where the
-    /// graph has no edge for that.
+    /// Returns the kinds that can be deleted only after all resources of this kind in the same account and region,
+    /// where the graph has no edge for that.
     fn delete_before(&self, _kind: &str) -> &'static [String] {
         &[]
     }

@@ -1,7 +1,7 @@
 //! Values that many units need and one fetches, such as the price of an instance type (single flight).
 //!
-//! The first request for a key gets a lease to fetch the value; requests during the fetch wait; later ones get the value.
-//! If the holder of the lease fails or ends, the lease passes to the next waiter. The supervisor keeps one
+//! The first request for a key gets a lease to fetch the value; requests during the fetch wait; later ones get the
+//! value. If the holder of the lease fails or ends, the lease passes to the next waiter. The supervisor keeps one
 //! [`SingleFlight`] for its workers, and each worker one for its units, so that a worker requests a key once.
 
 use std::{

@@ -1,8 +1,8 @@
 //! The graph of one unit inside a worker: nodes are sent at once, edges when all nodes are known.
 //!
 //! Collectors run concurrently and find resources in any order, so an edge may name its ends by reference. A reference
-//! is a [`Key`]; nodes are indexed under the keys that they are known by, and edges are resolved through that index when
-//! the unit is complete. Keys are kept as 16-byte hashes: an account of a hundred thousand resources stays small.
+//! is a [`Key`]; nodes are indexed under the keys that they are known by, and edges are resolved through that index
+//! when the unit is complete. Keys are kept as 16-byte hashes: an account of a hundred thousand resources stays small.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -121,8 +121,8 @@ impl UnitGraph {
         self.lock().nodes.len()
     }
 
-    /// Resolves all declared edges and sends each once. Edges to nodes of `unseen` kinds, which this unit does not have,
-    /// are sent as missing.
+    /// Resolves all declared edges and sends each once. Edges to nodes of `unseen` kinds, which this unit does not
+    /// have, are sent as missing.
     ///
     /// Call it when no clone adds nodes or edges any more; edges that are declared later are not sent.
     ///

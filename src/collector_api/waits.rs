@@ -1,7 +1,7 @@
 //! Registry of the waits of a job's units, which names the reason why a unit makes no progress.
 //!
-//! Each wait for something outside the worker holds a [`Waiting`]. The end of a wait, and each queued frame, is a step; a
-//! unit without steps is quiet. The job's units share the registry, which is locked for each wait.
+//! Each wait for something outside the worker holds a [`Waiting`]. The end of a wait, and each queued frame, is a step;
+//! a unit without steps is quiet. The job's units share the registry, which is locked for each wait.
 //!
 //! Time without progress is counted in ticks of the session, rounded down. So time in which a collector computes, or in
 //! which the worker gets no processor, does not count.
@@ -69,8 +69,8 @@ impl Waits {
         registry.step();
     }
 
-    /// Counts a tick and returns the report for the supervisor: the quiet units, at most [`MAX_QUIET_UNITS`], with their
-    /// oldest waits.
+    /// Counts a tick and returns the report for the supervisor: the quiet units, at most [`MAX_QUIET_UNITS`], with
+    /// their oldest waits.
     #[must_use]
     pub fn tick(&self, queue_full: bool) -> Activity {
         let mut registry = self.lock();
@@ -160,8 +160,8 @@ impl UnitWaits {
         }
     }
 
-    /// Returns when the unit has made no progress for `limit` and waits for nothing outside the worker, so that nothing will
-    /// wake it.
+    /// Returns when the unit has made no progress for `limit` and waits for nothing outside the worker, so that nothing
+    /// will wake it.
     pub async fn stalled(&self, limit: Duration) {
         loop {
             sleep(TICK).await;

@@ -69,6 +69,14 @@ pub trait Body: Send + Sync {
     /// A response that the API does not allow.
     fn tree(&self) -> Result<Tree<'_>, CallError>;
 
+    /// Returns the error that a successful response reports of what was asked, if any.
+    ///
+    /// # Errors
+    /// As for [`Body::tree`].
+    fn refusal(&self) -> Result<Option<CallError>, CallError> {
+        Ok(None)
+    }
+
     /// Returns what follows this page.
     ///
     /// # Errors
@@ -105,6 +113,10 @@ impl Response {
     /// A response that the API does not allow.
     pub fn tree(&self) -> Result<Tree<'_>, CallError> {
         self.0.tree()
+    }
+
+    pub(super) fn refusal(&self) -> Result<Option<CallError>, CallError> {
+        self.0.refusal()
     }
 
     pub(super) fn next(&self) -> Result<Next, CallError> {

@@ -168,14 +168,14 @@ mod tests {
     fn skipped_calls_are_counted_by_operation() {
         let breakers = Breakers::default();
         let denied = |breakers: &Breakers| {
-            breakers.lock().entry(key("cloudwatch", "ListTagsForResource")).or_default().record_failure(Denied);
+            breakers.lock().entry(key("monitoring", "ListLabels")).or_default().record_failure(Denied);
         };
         (0..20).for_each(|_| denied(&breakers));
-        assert!(breakers.allows("cloudwatch", "DescribeAlarms", "alarms"));
-        (0..3).for_each(|_| assert!(!breakers.allows("cloudwatch", "ListTagsForResource", "alarms")));
+        assert!(breakers.allows("monitoring", "ListAlarms", "alarms"));
+        (0..3).for_each(|_| assert!(!breakers.allows("monitoring", "ListLabels", "alarms")));
         let skipped = breakers.skipped();
         assert_eq!(skipped.len(), 1);
-        assert_eq!(skipped[0].operation, "ListTagsForResource");
+        assert_eq!(skipped[0].operation, "ListLabels");
         assert_eq!(skipped[0].message, "skipped 3 more calls: 20 were denied and none succeeded");
     }
 }

@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout};
@@ -79,15 +80,16 @@ impl Calls {
         let mut attempts = Attempts::begin(timeouts);
         let mut last = None;
         loop {
-            let asked = limiter.paused_for();
-            if asked.is_some_and(|asked| asked >= attempts.left()) {
-                return Err(last.unwrap_or_else(queue_timeout));
+            if let Some(asked) = limiter.paused_for() {
+                if asked >= attempts.left() {
+                    return Err(last.unwrap_or_else(|| paused(asked)));
+                }
+                sleep(asked).await;
             }
-            sleep(asked.unwrap_or_default()).await;
             let Ok(Attempt { result, is_corrected }) = timeout(attempts.left(), attempt()).await else {
                 return Err(last.unwrap_or_else(|| timed_out(timeouts)));
             };
-            adjust(&limiter, request.service, &result);
+            adjust(&limiter, request.service, &result, timeouts.operation);
             let error = match result {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -116,6 +118,12 @@ fn queue_timeout() -> CallError {
     CallError::new(CallErrorKind::Throttled, code::QUEUE_TIMEOUT, message)
 }
 
+/// Returns the error of a call whose service asks for a pause that is longer than the call may take.
+fn paused(asked: Duration) -> CallError {
+    let message = format!("the service asks for a pause of {} s, more than the call may take", asked.as_secs());
+    CallError::new(CallErrorKind::Throttled, code::QUEUE_TIMEOUT, message)
+}
+
 /// Returns the error of a call that exceeded its timeout.
 fn timed_out(timeouts: Timeouts) -> CallError {
     let seconds = timeouts.operation.as_secs_f32();
@@ -125,12 +133,13 @@ fn timed_out(timeouts: Timeouts) -> CallError {
 }
 
 /// Raises or lowers the limit by the result of an attempt, and notes the pause that the service asks for.
-fn adjust<R>(limiter: &Arc<Limiter>, service: &str, result: &Result<R, CallError>) {
+/// That holds at most `longest`: a call that would wait longer fails anyway.
+fn adjust<R>(limiter: &Arc<Limiter>, service: &str, result: &Result<R, CallError>, longest: Duration) {
     match result {
         Ok(_) => limiter.raise(),
         Err(error) if error.kind == CallErrorKind::Throttled => {
             if let Some(asked) = error.retry_after() {
-                limiter.pause_until(Instant::now() + asked);
+                limiter.pause_until(Instant::now() + asked.min(longest));
             }
             if let Some(limit) = limiter.lower(std::time::Instant::now()) {
                 tracing::debug!(service, limit, "throttled, lowering the concurrency limit");
@@ -144,7 +153,7 @@ fn adjust<R>(limiter: &Arc<Limiter>, service: &str, result: &Result<R, CallError
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::{cell::RefCell, time::Duration};
+    use std::cell::RefCell;
 
     use super::*;
     use crate::collector_api::Waits;
@@ -178,13 +187,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pause_that_a_service_asks_for_is_kept() {
+    async fn requested_pause_is_kept() {
         let (result, made) = attempts(&calls(), vec![throttled(7), throttled(20), Ok(1).into()]).await;
         assert_eq!((result.unwrap(), made), (1, vec![0, 7, 27]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn other_calls_of_the_service_wait_too() {
+    async fn requested_pause_delays_other_calls_of_service() {
         let calls = calls();
         let first = attempts(&calls, vec![throttled(30), Ok(1).into()]);
         let second = async {
@@ -196,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pause_beyond_the_time_of_a_call_is_its_error() {
+    async fn requested_pause_beyond_call_timeout_fails_call() {
         let (result, made) = attempts(&calls(), vec![throttled(3600)]).await;
         let error = result.unwrap_err();
         assert_eq!((error.code.as_str(), &*error.operation, made.len()), ("429", "list", 1));

@@ -15,7 +15,7 @@ pub struct Cloud {
     pub title: &'static str,
     /// The kind of an account's node. Its definition completes the item that the cloud gives for the account.
     pub account: &'static str,
-    /// The levels of locations, each below the ones before it.
+    /// The levels of locations, each after the one that contains it.
     pub levels: &'static [Level],
     /// The definitions.
     pub definitions: Definitions,
@@ -32,8 +32,10 @@ pub struct Cloud {
 pub struct Level {
     /// The name in definitions: a kind with this scope is listed in each location of the level.
     pub scope: &'static str,
-    /// The nodes of its locations. Without them, resources are children of the node above, which is the account or
-    /// another location.
+    /// The level that contains its locations; the account if `None`.
+    pub within: Option<&'static str>,
+    /// The nodes of its locations. A level without nodes has one location, and the resources there are children of the
+    /// account.
     pub node: Option<LevelNode>,
 }
 
@@ -74,8 +76,8 @@ impl Cloud {
         self.hooks.iter().copied().find(|hook| hook.name() == name)
     }
 
-    /// Returns the mistakes of a definition file that need no model of the API: kinds, fields, levels, hooks and parents
-    /// that do not exist.
+    /// Returns the mistakes of a definition file that need no model of the API: kinds, fields, levels, hooks and
+    /// parents that do not exist.
     #[must_use]
     pub fn mistakes(&self, service: &Service) -> Vec<Mistake> {
         super::definition::check(self, service)

@@ -1,8 +1,8 @@
 //! Why a call failed, and what follows from it: the one place that judges failures of calls.
 //!
 //! A failure keeps the service's own error code or one of [`code`], and a [`CallErrorKind`]. A cloud's table of error
-//! codes determines the kind and the [`ErrorFacts`]. Whatever depends on them (retries, gaps, the end of a location or a
-//! unit, waiting for a deletion) asks a method here.
+//! codes determines the kind and the [`ErrorFacts`]. Whatever depends on them (retries, gaps, the end of a location or
+//! a unit, waiting for a deletion) asks a method here.
 
 use std::{fmt, time::Duration};
 
@@ -238,8 +238,8 @@ impl CallErrorKind {
         }
     }
 
-    /// Returns the failure of a call that sets up credentials or the plan. Its parameters come from the settings, so that
-    /// an unknown error is a wrong setting and is not retried.
+    /// Returns the failure of a call that sets up credentials or the plan. Its parameters come from the settings, so
+    /// that an unknown error is a wrong setting and is not retried.
     #[must_use]
     pub fn setup_failure(self) -> FailureKind {
         match self {

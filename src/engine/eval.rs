@@ -103,8 +103,11 @@ impl<'t> Item<'t> {
             return self.path_value(path, table);
         }
         if let Some(paths) = &table.first {
-            let (path, tree) = paths.iter().find_map(|path| Some((path, self.first(path)?)))?;
-            return taken(path, tree);
+            let found = paths.iter().find_map(|path| match (path.part, self.first(path)?) {
+                (None, tree) => Some(tree_value(tree)),
+                (Some(_), tree) => taken(path, tree).map(Some),
+            });
+            return found.flatten();
         }
         if let Some(paths) = &table.all {
             let mut list = Vec::new();
@@ -216,6 +219,10 @@ impl<'t> Item<'t> {
         let mut found = false;
         let mut holds = false;
         let _ = self.walk(&condition.path, &mut |tree| {
+            let part = condition.path.part.and_then(|_| condition.path.take(text(tree)?)).map(Tree::Text);
+            let Some(tree) = (if condition.path.part.is_some() { part.as_ref() } else { Some(tree) }) else {
+                return ControlFlow::Continue(());
+            };
             if matches!(tree, Tree::Null) {
                 return ControlFlow::Continue(());
             }

@@ -12,7 +12,8 @@ use crate::{
     graph::Resource,
 };
 
-/// Code that adds values to the items of a page. What it keeps between pages is in the slots of the run or the location.
+/// Code that adds values to the items of a page. What it keeps between pages is in the slots of the run or the
+/// location.
 pub trait Hook: Send + Sync {
     /// Returns the name in definitions, by which paths know the values.
     fn name(&self) -> &'static str;
@@ -25,8 +26,16 @@ pub trait Hook: Send + Sync {
         &[]
     }
 
-    /// Returns the values of items, one for each of them or none at all. A call that fails is reported, and what depends
-    /// on it is unknown.
+    /// Checks the input that a definition gives it.
+    ///
+    /// # Errors
+    /// What is missing, unknown or of the wrong type.
+    fn check(&self, input: &Table) -> Result<(), String> {
+        input.keys().next().map_or(Ok(()), |name| Err(format!("there is no {name}")))
+    }
+
+    /// Returns the values of items, one for each of them or none at all. A call that fails is reported, and what
+    /// depends on it is unknown.
     fn values_of<'a>(
         &'a self,
         context: HookContext<'a>,
@@ -63,8 +72,8 @@ impl HookValue {
 }
 
 impl HookContext<'_> {
-    /// Sends a node made by code, as a child of the location and with its ID as key. `unknown` names the properties whose
-    /// calls failed.
+    /// Sends a node made by code, as a child of the location and with its ID as key. `unknown` names the properties
+    /// whose calls failed.
     ///
     /// # Errors
     /// `Internal` if the resource is invalid, `Cancelled` if the session is ending.

@@ -1,11 +1,11 @@
 //! Concurrency limiter (AIMD): bounds the calls in flight per account, location and service.
 //!
 //! Additive increase, multiplicative decrease, as in congestion control: a throttled attempt halves the limit, and each
-//! success raises it by a share of one. A call holds its permit through all its attempts and the pauses between them, so
-//! that a throttled call delays the calls after it.
+//! success raises it by a share of one. A call holds its permit through all its attempts and the pauses between them,
+//! so that a throttled call delays the calls after it.
 //!
-//! One call of each operation is always permitted, whatever the limit. Otherwise an operation that hangs or is throttled
-//! for long would hold all permits and block the other operations of its service.
+//! One call of each operation is always permitted, whatever the limit. Otherwise an operation that hangs or is
+//! throttled for long would hold all permits and block the other operations of its service.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    const VPCS: &str = "DescribeVpcs";
+    const LIST: &str = "ListDisks";
 
     /// Returns a limiter at its lowest limit.
     fn lowest() -> Arc<Limiter> {
@@ -213,7 +213,7 @@ mod tests {
             assert!(state.lower(began + BURST * burst));
         }
         assert_eq!(state.limit, MIN_LIMIT);
-        assert!(state.fits(VPCS));
+        assert!(state.fits(LIST));
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn calls_beyond_limit_wait() {
         let limiter = Arc::new(Limiter::new());
-        let acquire = || Arc::clone(&limiter).acquire(VPCS);
+        let acquire = || Arc::clone(&limiter).acquire(LIST);
         let mut permits: Vec<Permit> = std::iter::from_fn(|| acquire().now_or_never()).take(100).collect();
         assert_eq!(permits.len(), 16);
         assert_eq!(limiter.lower(Instant::now()), Some(8.0));
@@ -241,8 +241,8 @@ mod tests {
     #[tokio::test]
     async fn waiting_calls_are_admitted_when_limit_grows() {
         let limiter = lowest();
-        let first = Arc::clone(&limiter).acquire(VPCS).await;
-        let waiting = futures_util::future::join_all((0..50).map(|_| Arc::clone(&limiter).acquire(VPCS).map(drop)));
+        let first = Arc::clone(&limiter).acquire(LIST).await;
+        let waiting = futures_util::future::join_all((0..50).map(|_| Arc::clone(&limiter).acquire(LIST).map(drop)));
         let grow = async {
             (0..3).for_each(|_| limiter.raise());
             drop(first);
@@ -254,23 +254,23 @@ mod tests {
     #[tokio::test]
     async fn hanging_operation_does_not_block_others() {
         let limiter = lowest();
-        let _hanging = Arc::clone(&limiter).acquire("DescribeHanging").await;
-        let other = Arc::clone(&limiter).acquire(VPCS).now_or_never();
+        let _hanging = Arc::clone(&limiter).acquire("ListHanging").await;
+        let other = Arc::clone(&limiter).acquire(LIST).now_or_never();
         assert!(other.is_some(), "one call of each operation is permitted");
-        assert!(Arc::clone(&limiter).acquire(VPCS).now_or_never().is_none(), "a second one waits");
-        assert!(Arc::clone(&limiter).acquire("DescribeHanging").now_or_never().is_none());
+        assert!(Arc::clone(&limiter).acquire(LIST).now_or_never().is_none(), "a second one waits");
+        assert!(Arc::clone(&limiter).acquire("ListHanging").now_or_never().is_none());
     }
 
     #[tokio::test]
     async fn permits_go_to_waiting_calls_first() {
         let limiter = lowest();
-        let first = Arc::clone(&limiter).acquire(VPCS).await;
-        let mut given_up = Box::pin(Arc::clone(&limiter).acquire(VPCS));
-        let mut second = Box::pin(Arc::clone(&limiter).acquire(VPCS));
+        let first = Arc::clone(&limiter).acquire(LIST).await;
+        let mut given_up = Box::pin(Arc::clone(&limiter).acquire(LIST));
+        let mut second = Box::pin(Arc::clone(&limiter).acquire(LIST));
         assert!(given_up.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
         drop(given_up);
         drop(first);
-        assert!(Arc::clone(&limiter).acquire(VPCS).now_or_never().is_none(), "another call waits already");
+        assert!(Arc::clone(&limiter).acquire(LIST).now_or_never().is_none(), "another call waits already");
         let second = second.now_or_never();
         assert!(second.is_some());
         drop(second);

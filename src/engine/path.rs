@@ -68,8 +68,8 @@ impl Path {
         parse(text)
     }
 
-    /// Returns the path of a literal in the code, parsed on first use. A test parses all literals; a malformed one would be
-    /// the item itself.
+    /// Returns the path of a literal in the code, parsed on first use. A test parses all literals; a malformed one
+    /// would be the item itself.
     pub(super) fn literal(text: &'static str) -> &'static Self {
         if let Some(known) = LITERALS.read().unwrap_or_else(PoisonError::into_inner).get(text) {
             return known;

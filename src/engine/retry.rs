@@ -96,8 +96,8 @@ impl Attempts {
         self.corrected <= CORRECTIONS
     }
 
-    /// Returns the pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1. A pause that
-    /// the service asks for is kept.
+    /// Returns the pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1. A pause
+    /// that the service asks for is kept.
     pub(super) fn pause(&mut self, error: &CallError, random: f64) -> Option<Duration> {
         self.made += 1;
         let is_throttled = error.kind == CallErrorKind::Throttled;
@@ -136,7 +136,7 @@ mod tests {
     async fn transient_errors_are_retried_for_a_time() {
         use CallErrorKind::{Throttled, Unavailable};
         for (kind, code, time) in [
-            (Throttled, "RequestLimitExceeded", 60..64),
+            (Throttled, "RateExceeded", 60..64),
             (Unavailable, "500", 40..42),
             (Unavailable, code::CONNECTION_LOST, 40..42),
             (Unavailable, code::CONNECTION_FAILED, 40..42),
@@ -160,7 +160,7 @@ mod tests {
         use CallErrorKind::{Configuration, Credentials, Denied, NotFound, Throttled, Unavailable, Unexpected};
         for (kind, code) in [
             (Denied, "AccessDenied"),
-            (NotFound, "NoSuchEntity"),
+            (NotFound, "NotFound"),
             (Unexpected, "SomethingNew"),
             (Credentials, "ExpiredToken"),
             (Configuration, "InvalidAction"),
@@ -169,13 +169,13 @@ mod tests {
             let (made, _) = attempts(&failed(kind, code), Timeouts::default()).await;
             assert_eq!(made, 1, "{code}");
         }
-        let mut quota = failed(Throttled, "LimitExceededException");
+        let mut quota = failed(Throttled, "QuotaExceeded");
         quota.facts.is_final = true;
         assert_eq!(attempts(&quota, Timeouts::default()).await.0, 1);
     }
 
     #[test]
-    fn pause_is_at_least_what_the_service_asks_for() {
+    fn pause_is_at_least_the_requested_one() {
         for asked in [Duration::from_secs(1), Duration::from_secs(30)] {
             let error = failed(CallErrorKind::Throttled, "429").with_retry_after(asked);
             let pause = Attempts::begin(Timeouts::default()).pause(&error, 0.0);

@@ -21,6 +21,13 @@ impl Slots {
     }
 }
 
+impl Slots {
+    /// Sets the value of this type.
+    pub fn put<T: Send + Sync + 'static>(&self, value: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(TypeId::of::<T>(), Arc::new(value));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,9 +1,9 @@
 //! Graph: node IDs, kinds, nodes under construction, merge, checks and export.
 //!
 //! Inside a worker a collector builds a [`Resource`] of a [`Kind`], which becomes one finished ndjson line, and passes
-//! it to the `UnitGraph` of the room `collector_api`, which also resolves edges by reference. In the supervisor the frames
-//! of a unit fill a [`UnitStore`]. The complete units of all collectors become a [`MergedGraph`], which is checked and
-//! exported. Lines are never parsed again after they were written.
+//! it to the `UnitGraph` of the room `collector_api`, which also resolves edges by reference. In the supervisor the
+//! frames of a unit fill a [`UnitStore`]. The complete units of all collectors become a [`MergedGraph`], which is
+//! checked and exported. Lines are never parsed again after they were written.
 
 mod account;
 mod check;

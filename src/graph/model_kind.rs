@@ -59,7 +59,8 @@ impl ModelKind {
     pub fn convert(&self, value: Value) -> Value {
         match (self, value) {
             (ModelKind::Time, Value::Text(text)) => {
-                timestamp::parse(&text).map_or(Value::Text(text), |time| Value::Time(time.to_offset(UtcOffset::UTC)))
+                let time = timestamp::parse(&text).and_then(|time| time.checked_to_offset(UtcOffset::UTC));
+                time.map_or(Value::Text(text), Value::Time)
             }
             (ModelKind::Time, Value::Int(seconds)) => {
                 OffsetDateTime::from_unix_timestamp(seconds).map_or(Value::Int(seconds), Value::Time)
@@ -161,6 +162,7 @@ mod tests {
     fn other_values_stay() {
         for (kind, value) in [
             ("datetime", text("yesterday")),
+            ("datetime", text("9999-12-31T23:59:59-01:00")),
             ("datetime", Value::Int(i64::MAX)),
             ("int64", text("12 GB")),
             ("int64", Value::Float(0.5)),

@@ -1,8 +1,8 @@
 //! Accepts connections, within bounds.
 //!
-//! A connection first waits for its request's head. When too many connections wait, the oldest is dropped. A request is then
-//! served within one of two limits: probes (`/health`, `/ready`) have their own, all other pages share the second. So probes
-//! are served regardless of other clients.
+//! A connection first waits for its request's head. When too many connections wait, the oldest is dropped. A request is
+//! then served within one of two limits: probes (`/health`, `/ready`) have their own, all other pages share the second.
+//! So probes are served regardless of other clients.
 
 use std::{
     collections::VecDeque,

@@ -12,8 +12,8 @@ use crate::{
     settings::Settings,
 };
 
-/// A unit that waits for nothing outside the worker and makes no progress for this long has failed: nothing will wake it.
-/// A unit that computes does not count, as the timer runs in the same thread.
+/// A unit that waits for nothing outside the worker and makes no progress for this long has failed: nothing will wake
+/// it. A unit that computes does not count, as the timer runs in the same thread.
 const STALL: Duration = Duration::from_secs(30);
 
 /// Creates the contexts of one job.

@@ -26,8 +26,8 @@ use crate::{
 
 /// The timeout for the greeting and for the job.
 const GREETING: Duration = Duration::from_secs(30);
-/// The interval of `Alive` frames. The supervisor kills a worker after a minute without a frame, so an overloaded machine
-/// may delay eleven of them; a shorter interval would wake hundreds of idle workers.
+/// The interval of `Alive` frames. The supervisor kills a worker after a minute without a frame, so an overloaded
+/// machine may delay eleven of them; a shorter interval would wake hundreds of idle workers.
 const ALIVE: Duration = TICK;
 /// The capacity of the request queue.
 const QUESTIONS: usize = 64;
@@ -108,8 +108,8 @@ where
 
 /// Serves the job until it ends, is cancelled, or has used its time.
 ///
-/// No branch of the loop waits for anything: the job is polled here, so a wait in another branch would stop it, and what
-/// the job holds by then would never be released.
+/// No branch of the loop waits for anything: the job is polled here, so a wait in another branch would stop it, and
+/// what the job holds by then would never be released.
 async fn drive(
     incoming: &mut Incoming,
     out: &mpsc::Sender<FromWorker>,

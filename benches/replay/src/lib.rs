@@ -46,7 +46,8 @@ const BACKLOG: u32 = 4096;
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The number of accounts, from 1 to 32,768. The first is the account of the recording and manages the organization.
+    /// The number of accounts, from 1 to 32,768. The first is the account of the recording and manages the
+    /// organization.
     pub accounts: usize,
     /// The number of regions, from 1 to 128. The first is the region of the recording.
     pub regions: usize,

@@ -1,8 +1,4 @@
 //! One account, for the engine: its item, and its regions.
-//!
-//! The node's ID contains the account's name. With an unknown alias, the core would see another account, without a
-//! history. If the alias is denied, which is permanent, the account is named by its number. Any other failure may be
-//! transient: it fails the unit, which is retried.
 
 use std::sync::Arc;
 
@@ -10,6 +6,7 @@ use worker_proto::{Failure, Unit, Why};
 
 use super::{
     broker::Payload,
+    client::Client,
     cloud::{GLOBAL, IN_REGION, cloud},
     options::Options,
     provider, regions,
@@ -21,11 +18,14 @@ use crate::{
         CallErrorKind, Tree, call_failure,
         collect::{Account, LocationSpec, Run},
     },
-    graph::NodeId,
 };
 
 /// The name of the account in gaps and metrics.
 const LABEL: &str = "account";
+
+/// The partition of the account, for hooks.
+#[derive(Default)]
+pub(crate) struct Partition(pub(crate) String);
 
 /// An account of AWS.
 pub(crate) struct AwsAccount {
@@ -42,8 +42,8 @@ pub(crate) struct AwsAccount {
 pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
     let options = Options::of(context.settings());
     let account = AwsAccount { payload: Payload::read(unit)?, selected: options.regions.clone() };
-    let client = Arc::new(provider::client(context).await?);
-    Run::new(context, cloud()?, &account, client, options.selection()).collect().await
+    let client = provider::client(context).await?;
+    account.run(context, client, &options)?.collect().await
 }
 
 impl Account for AwsAccount {
@@ -62,9 +62,9 @@ impl Account for AwsAccount {
         LocationSpec { scope: GLOBAL, id, label: GLOBAL.to_owned(), within: None }
     }
 
-    fn locations<'a>(&'a self, run: &'a Run<'a>, account: NodeId) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
+    fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
         Box::pin(async move {
-            let regions = self.regions(run, account).await?.into_iter();
+            let regions = self.regions(run).await?.into_iter();
             let regions = regions.map(|id| LocationSpec { scope: IN_REGION, label: id.clone(), id, within: None });
             Ok([self.own_location()].into_iter().chain(regions).collect())
         })
@@ -72,13 +72,25 @@ impl Account for AwsAccount {
 }
 
 impl AwsAccount {
+    /// Returns the collection of the account.
+    pub(crate) fn run<'c>(
+        &'c self,
+        context: &'c CollectContext,
+        client: Client,
+        options: &Options,
+    ) -> Result<Run<'c>, Failure> {
+        let run = Run::new(context, cloud()?, self, Arc::new(client), options.selection());
+        run.slots.put(Partition(self.payload.partition.clone()));
+        Ok(run)
+    }
+
     /// Returns the regions to collect: the selected ones, or all that are enabled for the account.
     ///
     /// The planned regions are those of the base credentials' account. They are used if the role may not list regions.
     ///
     /// # Errors
     /// `Unavailable` if the list fails: with other regions than last time, the core would delete their resources.
-    async fn regions(&self, run: &Run<'_>, account: NodeId) -> Result<Vec<String>, Failure> {
+    async fn regions(&self, run: &Run<'_>) -> Result<Vec<String>, Failure> {
         let planned = &self.payload.regions;
         let is_own = self.payload.role.is_none();
         if is_own || !self.selected.is_empty() {
@@ -92,7 +104,7 @@ impl AwsAccount {
             Err(error) if error.kind == CallErrorKind::Denied => {
                 run.report_failure(GLOBAL, LABEL, &error).await?;
                 // The account may have enabled more regions.
-                run.unseen_locations(account, Why::Unseen);
+                run.unseen_locations(Why::Unseen);
                 Ok(planned.clone())
             }
             Err(error) => Err(call_failure(&run.message("cannot list its regions"), &error)),

@@ -28,7 +28,10 @@ pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
             name: "aws",
             title: "AWS",
             account: ACCOUNT_KIND,
-            levels: &[Level { scope: GLOBAL, node: Some(REGION) }, Level { scope: IN_REGION, node: Some(REGION) }],
+            levels: &[
+                Level { scope: GLOBAL, within: None, node: Some(REGION) },
+                Level { scope: IN_REGION, within: None, node: Some(REGION) },
+            ],
             definitions: Definitions::read(FILES)?,
             schema: schema().map_err(|error| error.to_string())?,
             hooks: hooks::ALL,

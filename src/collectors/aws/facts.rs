@@ -8,7 +8,8 @@ use crate::{
     telemetry::Announced,
 };
 
-/// The log targets of AWS's libraries. The warnings of `aws_config` are the details of errors that ckworker reports itself.
+/// The log targets of AWS's libraries. The warnings of `aws_config` are the details of errors that ckworker reports
+/// itself.
 pub(super) const LIBRARY_LEVELS: &[(&str, LevelFilter)] =
     &[("aws_", LevelFilter::WARN), ("aws_config", LevelFilter::ERROR)];
 

@@ -243,6 +243,21 @@ fn edge_declared_by_collected_node_is_not_taken_over() {
 }
 
 #[test]
+fn edges_to_kept_nodes_are_found_in_location_and_anywhere() {
+    let known = carried(&[(10, "disk", json!({ "link": "x/d" }))], &[(REGION, 10)]);
+    for (scope, is_found) in [("here", true), ("", true), ("elsewhere", false)] {
+        let [scope, disk, link, value] = [scope, "disk", "link", "x/d"].map(str::to_owned);
+        let key = Key { scope, kind: disk.clone(), attribute: link.clone(), value };
+        let edge = MissingEdge { outgoing: true, kind: disk };
+        let ends = vec![([20; 16], key.hash())];
+        let missing = [kind(REGION, "disk", &[]), Missing::Edges { edge, attribute: link, ends }];
+        let done = completed(&mut unit(&[node(20, "server", json!({}))], &[]), &missing, &known);
+        let edges = shape(done.part.as_ref()).1;
+        assert_eq!(edges.contains(&(20, 10)), is_found, "{:?}: {edges:?}", key.scope);
+    }
+}
+
+#[test]
 fn held_nodes_are_kept_beside_namesakes_of_other_regions() {
     // Two alarms of the same name: 10 in the region that lost it, 20 in another.
     let named = json!({ "id": "same" });

@@ -7,15 +7,15 @@
 //! The comparison is with the core's state, so the first run after a start notices a loss as well. Only held losses are
 //! remembered; after a restart they are held once more.
 //!
-//! A core counts a node below the first of its regions that it finds, such as an instance below the region of its role. So
-//! kinds are compared in the whole account, and a region loses at most what the account lost of each kind.
+//! A core counts a node below the first of its regions that it finds, such as an instance below the region of its role.
+//! So kinds are compared in the whole account, and a region loses at most what the account lost of each kind.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use worker_proto::Missing;
 
 use super::{inventory::Known, last_known::Held};
-use crate::{ckcore::Summaries, graph::CompleteUnit};
+use crate::{ckcore::Summaries, collectors, graph::CompleteUnit};
 
 /// The smallest number of nodes that is judged.
 const LEAST: u64 = 50;
@@ -203,14 +203,20 @@ fn groups(unit: &CompleteUnit, known: &Known<'_>, missing: &[Missing]) -> Vec<Gr
     groups
 }
 
-/// Returns the kinds of which some may not have been seen. Where regions are missing, that says nothing of the regions that
-/// are there.
+/// Returns the kinds of which some may not have been seen. Where regions are missing, that says nothing of the regions
+/// that are there.
 fn unseen_kinds<'m>(missing: &'m Missing, known: &Known<'_>) -> Vec<&'m str> {
     match missing {
-        Missing::Kind { kind, .. } if known.is_region(kind) => vec![kind],
+        Missing::Kind { kind, .. } if known.is_region(kind) || is_location(kind) => vec![kind],
         Missing::Kind { kind, with, .. } => with.iter().chain([kind]).map(String::as_str).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Whether nodes of a kind are regions or zones.
+fn is_location(kind: &str) -> bool {
+    let known = collectors::schema().ok().and_then(|schema| schema.kind(kind));
+    known.is_some_and(|kind| kind.is_a("region") || kind.is_a("zone"))
 }
 
 /// Returns the regions. `lost` has the lost nodes of the account by kind.

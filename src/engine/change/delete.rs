@@ -16,13 +16,13 @@ use super::{
     preconditions::shown,
 };
 use crate::engine::{
-    CallError, Request, Response, Tree,
+    CallError, Request, Response,
     definition::{Condition, ResourceCall, WaitDeleted},
 };
 
 /// The first and the last pause before the deletion of a resource in use is retried; each pause is twice the previous
-/// one. Within these 31 seconds services notice earlier deletions. After them, something else uses the resource, and more
-/// waiting would only delay the other deletions.
+/// one. Within these 31 seconds services notice earlier deletions. After them, something else uses the resource, and
+/// more waiting would only delay the other deletions.
 const CONFLICT_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
 /// The first pause between two checks of a deletion in progress, and the longest.
 const CHECK_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -118,13 +118,12 @@ impl Change {
 
     /// Fails if a successful response reports a failed deletion.
     fn accepted(&self, response: &Response) -> Result<(), Failure> {
-        let tree = response.tree().map_err(|error| self.failure(&error))?;
-        let Some(refusal) = tree.at("Unsuccessful[0].Error") else { return Ok(()) };
-        let part = |name| refusal.get(name).and_then(Tree::text).unwrap_or_default();
-        if part("Code").contains("NotFound") {
-            return Ok(());
+        match response.refusal().map_err(|error| self.failure(&error))? {
+            Some(refusal) if !refusal.means_deleted() => {
+                Err(self.failed(&format!("{}: {}", refusal.code, refusal.message)))
+            }
+            _ => Ok(()),
         }
-        Err(self.failed(&format!("{}: {}", part("Code"), part("Message"))))
     }
 
     /// Checks the resource until it is deleted, at most until the operation's deadline.

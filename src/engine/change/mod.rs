@@ -1,7 +1,7 @@
 //! Operations that change resources: tags, deletion, and what precedes and follows a deletion.
 //!
-//! The definitions name the calls; clouds have code only for what they cannot express (`hooks`). Parameters come from the
-//! node as the core has it, and a missing one fails the operation before any call: a call without a parameter may
+//! The definitions name the calls; clouds have code only for what they cannot express (`hooks`). Parameters come from
+//! the node as the core has it, and a missing one fails the operation before any call: a call without a parameter may
 //! concern everything. Identities are checked before a resource is deleted by name. The users of a resource are listed
 //! in the cloud, because the graph may be hours old. All operations are idempotent.
 

@@ -11,8 +11,8 @@ use crate::engine::Request;
 const SHOWN: usize = 5;
 
 impl Change {
-    /// Returns the outcome of an operation that must not start: the cloud never deletes the resource, or another resource has
-    /// its name.
+    /// Returns the outcome of an operation that must not start: the cloud never deletes the resource, or another
+    /// resource has its name.
     pub(super) async fn refusal(&self) -> Result<Option<Outcome>, Failure> {
         if let Some(reason) = super::undeletable(self.cloud, &self.target) {
             return Ok(Some(self.nothing(reason)));

@@ -1,7 +1,7 @@
 //! The account's own node. The first call verifies the credentials.
 //!
-//! The node's ID contains the account's name. With an unknown alias, the core would see another account, without a
-//! history. If the alias is denied, which is permanent, the account is named by its number. Any other failure may be
+//! The node's ID contains the account's name. With an unknown name, the core would see another account, without a
+//! history. If the name is denied, which is permanent, the account is named by its number. Any other failure may be
 //! transient: it fails the unit, which is retried.
 
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! Turns an item into a node of the graph: its resource, the keys by which others refer to it, and its edges.
 
 use toml::Spanned;
-use worker_proto::Failure;
+use worker_proto::{Failure, MissingEdge, Why};
 
 use super::{
     super::{
@@ -22,20 +22,21 @@ use crate::{
 const WHOLE_ACCOUNT: &str = "";
 
 /// The result of building a node.
-pub(super) enum Built {
-    /// The node was sent.
-    Node(NodeId),
+pub(super) enum Built<'r> {
+    /// The node was sent, in a location.
+    Node(NodeId, &'r Location),
     /// There is no node: the call for the item's ID returned that it does not exist, or its location was not selected.
     Nothing,
     /// The item cannot be identified.
     Unknown,
 }
 
-impl KindCollection<'_> {
+impl<'r> KindCollection<'r> {
     /// Sends the node of an item and declares its edges. An item without an ID is reported and skipped.
-    pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built, Failure> {
+    pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built<'r>, Failure> {
         let definition = self.definition;
-        let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten();
+        let place = definition.location.as_ref().map(|location| &location.id);
+        let named_by = [Some(&definition.id), definition.name.as_ref(), place].into_iter().flatten();
         if named_by.map(Spanned::get_ref).any(|source| is_affected(item, source) && item.text(source).is_none()) {
             return Ok(Built::Unknown);
         }
@@ -44,12 +45,12 @@ impl KindCollection<'_> {
             return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
         };
         let location = match self.location_of(item) {
-            Some(location) => location,
-            // The list also has the items of locations that were not selected.
-            None if self.run.selection.has_some_locations => return Ok(Built::Nothing),
-            None => {
-                self.unexpected(code::UNKNOWN_LOCATION, "an item in a location that the account lacks".to_owned())
-                    .await?;
+            Ok(location) => location,
+            Err((scope, id)) if !self.run.account.selects(scope, &id) => return Ok(Built::Nothing),
+            Err((scope, id)) => {
+                // The list of locations is older than the item, or incomplete.
+                self.run.unseen_locations(Why::Unseen);
+                self.unexpected(code::UNKNOWN_LOCATION, format!("an item in the unknown {scope} {id}")).await?;
                 return Ok(Built::Unknown);
             }
         };
@@ -64,9 +65,15 @@ impl KindCollection<'_> {
         let node = self.run.graph.add(node, keys).await?;
         let parent = parent.map_or(location.node, |parent| parent.node);
         self.run.graph.edge(End::Node(parent), End::Node(node));
-        self.connect(item, node, location);
-        self.run.unseen_parts(node, UnknownParts::of(definition, item));
-        Ok(Built::Node(node))
+        let mut parts = UnknownParts::of(definition, item);
+        let lost = self.connect(item, node, location);
+        if !lost.is_empty() {
+            let message = format!("references of an item of {} lead to no single location", location.label);
+            self.unexpected(code::UNKNOWN_LOCATION, message).await?;
+            parts.add_edges(lost);
+        }
+        self.run.unseen_parts(node, parts);
+        Ok(Built::Node(node, location))
     }
 
     /// Builds the resource of an item, and returns its name too.
@@ -111,11 +118,15 @@ impl KindCollection<'_> {
         Ok(Some((resource, name)))
     }
 
-    /// Returns the location of an item; `None` if it is not among those that are collected.
-    fn location_of(&self, item: &Item<'_>) -> Option<&Location> {
-        let Some(wanted) = &self.definition.location else { return Some(self.location) };
-        let Some(id) = item.text(wanted.id.get_ref()) else { return Some(self.location) };
-        self.locations.find(wanted.scope.get_ref(), &id)
+    /// Returns the location of an item.
+    ///
+    /// # Errors
+    /// Level and ID, if it is not among those that are collected.
+    fn location_of(&self, item: &Item<'_>) -> Result<&'r Location, (&'static str, String)> {
+        let Some(wanted) = &self.definition.location else { return Ok(self.location) };
+        let Some(id) = item.text(wanted.id.get_ref()) else { return Ok(self.location) };
+        let scope = wanted.scope.get_ref();
+        self.locations.find(scope, &id).ok_or((scope, id))
     }
 
     /// Reports an invalid item or field. The other items of the kind are not affected.
@@ -153,26 +164,24 @@ impl KindCollection<'_> {
         let scope = match reference.scope.as_ref().map(|scope| scope.get_ref().as_str()) {
             None => location.label.clone(),
             Some(ANYWHERE) => WHOLE_ACCOUNT.to_owned(),
-            Some(scope) => self.locations.from(location, scope)?.to_owned(),
+            Some(scope) => self.locations.label_from(location, scope)?.to_owned(),
         };
         Some(End::Ref(key(reference.kind.get_ref(), reference.attribute.get_ref(), value, &scope)))
     }
 
-    fn connect(&self, item: &Item<'_>, node: NodeId, location: &Location) {
-        for reference in &self.definition.predecessors {
-            item.texts(reference.value.get_ref(), &mut |value| {
-                if let Some(other) = self.other(reference, value, location) {
-                    self.run.graph.edge(other, End::Node(node));
-                }
-            });
+    /// Declares the edges of a node, and returns those whose other end is in no single location.
+    fn connect(&self, item: &Item<'_>, node: NodeId, location: &Location) -> Vec<MissingEdge> {
+        let mut lost = Vec::new();
+        for (outgoing, references) in [(false, &self.definition.predecessors), (true, &self.definition.successors)] {
+            for reference in references {
+                item.texts(reference.value.get_ref(), &mut |value| match self.other(reference, value, location) {
+                    Some(other) if outgoing => self.run.graph.edge(End::Node(node), other),
+                    Some(other) => self.run.graph.edge(other, End::Node(node)),
+                    None => lost.push(MissingEdge { outgoing, kind: reference.kind.get_ref().clone() }),
+                });
+            }
         }
-        for reference in &self.definition.successors {
-            item.texts(reference.value.get_ref(), &mut |value| {
-                if let Some(other) = self.other(reference, value, location) {
-                    self.run.graph.edge(End::Node(node), other);
-                }
-            });
-        }
+        lost
     }
 }
 

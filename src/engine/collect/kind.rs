@@ -301,14 +301,14 @@ impl<'r> KindCollection<'r> {
             take: Some(call.result.get_ref()),
             pages,
         }));
-        let node = match self.node(&item, parent).await? {
-            Built::Node(node) => node,
+        let (node, location) = match self.node(&item, parent).await? {
+            Built::Node(node, location) => (node, location),
             Built::Nothing => return Ok(true),
             Built::Unknown => return Ok(false),
         };
         for child in self.children() {
             if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
-                let collection = KindCollection::new(self.run, self.location, self.locations, self.service, child)?;
+                let collection = KindCollection::new(self.run, location, self.locations, self.service, child)?;
                 collection.list(Some(ParentItem { item: &item, node })).await?;
             }
         }

@@ -168,8 +168,7 @@ impl Location {
 
     /// Collects all selected kinds here.
     pub(super) async fn collect(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
-        let cloud = run.cloud.title;
-        tracing::info!(account = run.account_id(), region = self.label, "collecting {cloud} location");
+        tracing::info!(cloud = run.cloud.name, account = run.account_id(), region = self.label, "collecting location");
         let futures =
             self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
                 Box::pin(self.run(run, all, collector, kinds))
@@ -207,8 +206,10 @@ impl Location {
         let started = Instant::now();
         for (service, definition) in kinds {
             if self.has_ended() {
-                let kind: &str = definition.kind.get_ref();
-                self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                if definition.list.is_some() {
+                    let kind: &str = definition.kind.get_ref();
+                    self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
+                }
                 run.unseen(self, all, service, definition, self.node);
                 continue;
             }

@@ -14,9 +14,19 @@ pub(super) struct Locations {
 }
 
 impl Locations {
-    pub(super) fn push(&mut self, location: Location) {
-        self.by_id.entry(location.scope()).or_default().insert(location.region.clone(), self.all.len());
+    /// Adds a location.
+    ///
+    /// # Errors
+    /// The reason, if its label or its ID in the level is taken: nodes of two locations would be mixed up.
+    pub(super) fn push(&mut self, location: Location) -> Result<(), String> {
+        let of_level = self.by_id.entry(location.scope()).or_default();
+        let is_label_taken = self.all.iter().any(|other| other.label == location.label);
+        if is_label_taken || of_level.contains_key(&location.region) {
+            return Err(format!("there are two locations {} ({})", location.label, location.region));
+        }
+        of_level.insert(location.region.clone(), self.all.len());
         self.all.push(location);
+        Ok(())
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Location> {
@@ -30,7 +40,7 @@ impl Locations {
 
     /// Returns the location of a level to which references from a location lead: itself, one that contains it, or the
     /// only one of the level.
-    pub(super) fn from<'l>(&'l self, location: &'l Location, scope: &str) -> Option<&'l str> {
+    pub(super) fn label_from<'l>(&'l self, location: &'l Location, scope: &str) -> Option<&'l str> {
         let above = || location.containing(scope);
         let only = || {
             let of_level = self.by_id.get(scope).filter(|of_level| of_level.len() == 1)?;
@@ -40,18 +50,15 @@ impl Locations {
     }
 
     /// Returns the locations to which the items of a listing may belong: the listing's own, and those of the items'
-    /// level that it contains. One that contains none of them lists for all of them.
+    /// level that it contains. A location of a level that contains none of them lists for all of them.
     pub(super) fn of_items<'l>(&'l self, kind: &Definition, location: &'l Location) -> Vec<&'l Location> {
         let Some(scope) = kind.location.as_ref().map(|of_items| of_items.scope.get_ref().as_str()) else {
             return vec![location];
         };
-        let of_level = || self.all.iter().filter(|place| place.scope() == scope && place.label != location.label);
-        let inside = |place: &&Location| place.containing(location.scope()) == Some(&location.label);
-        let mut places: Vec<_> = of_level().filter(inside).collect();
-        if places.is_empty() {
-            places.extend(of_level());
-        }
-        places.push(location);
-        places
+        // In a level that contains the items' level, a location lists for those inside it only.
+        let contains =
+            |place: &Location| place.containing(location.scope()).is_none_or(|containing| containing == location.label);
+        let of_level = self.all.iter().filter(|place| place.scope() == scope && place.label != location.label);
+        of_level.filter(|place| contains(place)).chain([location]).collect()
     }
 }

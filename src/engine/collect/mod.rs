@@ -1,8 +1,8 @@
 //! Collects one account by the definitions.
 //!
-//! The account's own calls come first and verify the credentials. Then all locations are collected concurrently. In each,
-//! a bounded number of collectors runs, and every page of a listing becomes nodes at once. A failed call skips its kind
-//! in its location and is reported as a gap.
+//! The account's own calls come first and verify the credentials. Then all locations are collected concurrently. In
+//! each, a bounded number of collectors runs, and every page of a listing becomes nodes at once. A failed call skips
+//! its kind in its location and is reported as a gap.
 
 mod account;
 mod batch;
@@ -23,7 +23,7 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
-use worker_proto::{Failure, FailureKind, Gap};
+use worker_proto::{Failure, FailureKind, Gap, Why};
 
 pub use self::{
     location::{Location, LocationSpec},
@@ -84,8 +84,14 @@ pub trait Account: Send + Sync {
     /// Returns the location of the account's own calls.
     fn own_location(&self) -> LocationSpec;
 
+    /// Returns whether the user's options select a location of a level with this ID. What a list has of others is left
+    /// out.
+    fn selects(&self, _scope: &str, _id: &str) -> bool {
+        true
+    }
+
     /// Returns the locations to collect, each after the one that contains it.
-    fn locations<'a>(&'a self, run: &'a Run<'a>, account: NodeId) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>>;
+    fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>>;
 }
 
 /// One account's collection.
@@ -109,6 +115,8 @@ pub struct Run<'c> {
     /// The gaps reported so far: the same failure for a thousand users is one gap.
     reported: Mutex<HashSet<GapKey>>,
     unseen: Mutex<Unseen>,
+    /// Why the account may have more locations than the collected ones.
+    unseen_locations: Mutex<Option<Why>>,
 }
 
 /// The identity of a gap: location, service, operation and code. Two services may have an operation of the same name.
@@ -136,6 +144,7 @@ impl<'c> Run<'c> {
             display: account.id().to_owned(),
             reported: Mutex::default(),
             unseen: Mutex::default(),
+            unseen_locations: Mutex::default(),
         }
     }
 
@@ -147,7 +156,7 @@ impl<'c> Run<'c> {
     pub async fn collect(mut self) -> Result<(), Failure> {
         let account = self.send_account().await?;
         let locations = self.locations(account).await?;
-        self.record_uncollected(account, &locations);
+        self.record_uncollected(&locations);
         let parts = u32::try_from(locations.iter().len()).unwrap_or(u32::MAX);
         let (run, done, all) = (&self, &AtomicU32::new(0), &locations);
         let futures = locations.iter().map(|location| -> BoxFuture<'_, Result<(), Failure>> {
@@ -159,10 +168,11 @@ impl<'c> Run<'c> {
         });
         at_most(self.selection.locations_at_once, futures.collect()).await?;
         self.check_any_success(&locations)?;
+        self.record_unseen_locations(account, &locations);
         let unseen = self.send_unseen().await?;
         let report = self.graph.finish(&unseen).await?;
-        let (cloud, account) = (self.cloud.title, self.account.id());
-        tracing::info!(account, edges = report.sent, "collected {cloud} account");
+        let (cloud, account) = (self.cloud.name, self.account.id());
+        tracing::info!(cloud, account, edges = report.sent, "collected account");
         Ok(())
     }
 
@@ -195,10 +205,10 @@ impl<'c> Run<'c> {
     /// Returns the locations, with their nodes sent.
     async fn locations(&self, account: NodeId) -> Result<Locations, Failure> {
         let mut locations = Locations::default();
-        for spec in self.account.locations(self, account).await? {
+        for spec in self.account.locations(self).await? {
             let mut location = Location::new(self, spec, &locations)?;
             location.send_node(self, account).await?;
-            locations.push(location);
+            locations.push(location).map_err(|why| self.internal(why))?;
         }
         Ok(locations)
     }
@@ -257,8 +267,8 @@ impl<'c> Run<'c> {
         if !self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
             return Ok(());
         }
-        let (cloud, account) = (self.cloud.title, self.account.id());
-        tracing::debug!(account, region = label, collector, %error, "skipped a part of an {cloud} account");
+        let (cloud, account) = (self.cloud.name, self.account.id());
+        tracing::debug!(cloud, account, region = label, collector, %error, "skipped a part of an account");
         let gap = Gap {
             account: account.to_owned(),
             region: label.to_owned(),

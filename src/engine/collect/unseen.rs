@@ -4,7 +4,10 @@
 //! An upload replaces the account in the core, so that the core deletes whatever is not sent. These records name what
 //! it must keep.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use worker_proto::{Failure, Missing, MissingEdge, Why};
 
@@ -44,6 +47,11 @@ impl UnknownParts {
     /// Returns unknown properties.
     pub(crate) fn properties(names: &[&str]) -> Self {
         Self { properties: names.iter().map(|name| (*name).to_owned()).collect(), edges: Vec::new() }
+    }
+
+    /// Adds edges that may be missing.
+    pub(crate) fn add_edges(&mut self, edges: Vec<MissingEdge>) {
+        self.edges.extend(edges);
     }
 
     /// Adds the name, if it is unknown.
@@ -133,7 +141,7 @@ impl Run<'_> {
     }
 
     /// Records the kinds and locations that the user's options exclude.
-    pub(super) fn record_uncollected(&self, account: NodeId, locations: &Locations) {
+    pub(super) fn record_uncollected(&self, locations: &Locations) {
         let why = if self.selection.keep_uncollected { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
         for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
@@ -143,15 +151,31 @@ impl Run<'_> {
         }
         drop(unseen);
         if self.selection.has_some_locations {
-            self.unseen_locations(account, why);
+            self.unseen_locations(why);
         }
     }
 
-    /// Records that an account may have more locations than the collected ones.
-    pub fn unseen_locations(&self, account: NodeId, why: Why) {
-        for location in self.cloud.levels.iter().filter_map(|level| level.node) {
-            let others = self.cloud.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != location.kind).collect();
-            self.lock_unseen().kinds.insert((account.0, location.kind), (String::new(), others, why));
+    /// Records that the account may have more locations than the collected ones. Ones that were not seen weigh more
+    /// than ones that were left out.
+    pub fn unseen_locations(&self, why: Why) {
+        let mut unseen = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner);
+        if *unseen != Some(Why::Unseen) {
+            *unseen = Some(why);
+        }
+    }
+
+    /// Records the levels whose locations may be incomplete: below the account, and below each location that contains
+    /// others.
+    pub(super) fn record_unseen_locations(&self, account: NodeId, locations: &Locations) {
+        let Some(why) = *self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner) else { return };
+        let mut unseen = self.lock_unseen();
+        for (level, node) in self.cloud.levels.iter().filter_map(|level| Some((level, level.node?))) {
+            let above: Vec<NodeId> = match level.within {
+                None => vec![account],
+                Some(scope) => locations.iter().filter(|one| one.scope() == scope).map(|one| one.node).collect(),
+            };
+            let others = || self.cloud.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != node.kind).collect();
+            unseen.kinds.extend(above.into_iter().map(|id| ((id.0, node.kind), (String::new(), others(), why))));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Calls of a definition that change the cloud: tags, deletion, and what precedes and follows a deletion.
 //!
 //! Braces in parameters hold fields of the node. `{key}` and `{value}` are the fields of a tag, `@item` is an item of a
-//! listing, `@current` a tag before its change, and `@response` the response to a call that decides whether a resource can
-//! be deleted.
+//! listing, `@current` a tag before its change, and `@response` the response to a call that decides whether a resource
+//! can be deleted.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,8 @@ pub struct ItemCall {
     pub when: Option<Spanned<Condition>>,
 }
 
-/// How to check that a resource addressed by name is still the collected one: hours later another one may have the name.
+/// How to check that a resource addressed by name is still the collected one: hours later another one may have the
+/// name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {

@@ -44,6 +44,10 @@ impl Check<'_> {
         let Some(kind) = self.cloud.schema.kind(name) else {
             return self.add(&definition.kind, format!("there is no kind {name}"));
         };
+        let is_account = name == self.cloud.account;
+        if definition.collector.is_none() && definition.parent.is_none() && !is_account {
+            self.add(&definition.kind, format!("{name} needs a collector, the name that selects it"));
+        }
         self.scope(&definition.scope);
         if let Some(location) = &definition.location {
             self.scope(&location.scope);
@@ -53,6 +57,7 @@ impl Check<'_> {
         self.properties(definition, kind);
         self.references(definition);
         self.conditions(definition, kind);
+        self.parts(definition);
         if definition.tagging && (self.service.tag.is_none() || self.service.untag.is_none()) {
             self.add(&definition.kind, "tagging needs tag and untag of the service".to_owned());
         }
@@ -76,9 +81,12 @@ impl Check<'_> {
     }
 
     fn hooks(&mut self, definition: &Definition) {
-        for name in definition.hooks.iter().map(|used| &used.hook) {
-            if self.cloud.hook(name.get_ref()).is_none() {
-                self.add(name, format!("there is no hook {}", name.get_ref()));
+        for used in &definition.hooks {
+            let name = used.hook.get_ref();
+            match self.cloud.hook(name).map(|hook| hook.check(&used.input)) {
+                None => self.add(&used.hook, format!("there is no hook {name}")),
+                Some(Err(why)) => self.add(&used.hook, format!("the input of the hook {name}: {why}")),
+                Some(Ok(())) => {}
             }
         }
         for (named, is_known) in self.cloud.change_hooks.used(definition) {
@@ -119,6 +127,20 @@ impl Check<'_> {
             }
             if let Some(scope) = reference.scope.as_ref().filter(|scope| scope.get_ref() != ANYWHERE) {
                 self.scope(scope);
+            }
+        }
+    }
+
+    /// Checks that paths to items and results, which are no strings, take no part of one.
+    fn parts(&mut self, definition: &Definition) {
+        let calls = definition.calls.iter();
+        let batches = calls.clone().filter_map(|call| call.batch.as_ref()).map(|batch| &batch.items);
+        let lists = definition.list.iter().map(|list| &list.items);
+        let details = definition.details.iter().map(|details| &details.items);
+        for path in calls.map(|call| &call.result).chain(batches).chain(lists).chain(details) {
+            if path.get_ref().part.is_some() {
+                let what = format!("{} leads to items and takes no part of a string", path.get_ref());
+                self.mistakes.push(Mistake { at: path.span().start, what });
             }
         }
     }

@@ -104,7 +104,7 @@ pub struct ItemLocation {
 pub struct Definition {
     /// The kind's name in the schema.
     pub kind: Spanned<String>,
-    /// The name that selects it; without it, the kind is always collected.
+    /// The name that selects it. Only the account and kinds with a parent may have none.
     pub collector: Option<Spanned<String>>,
     /// The level of the locations in which it is listed, one of those that the cloud has.
     pub scope: Spanned<String>,

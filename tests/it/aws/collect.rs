@@ -23,8 +23,8 @@ const GOLDEN: &str = include_str!("../../golden/aws/graph.ndjson");
 /// When the roles of the members were assumed for seeding, and the clock stands since.
 const ASSUMED: &str = "2021-11-01T00:12:53+00:00";
 
-/// The same with what the original missed, as the documentation lists it: tags of roles and users, last use of roles, sizes
-/// of scaling groups, and the networks of load balancers.
+/// The same with what the original missed, as the documentation lists it: tags of roles and users, last use of roles,
+/// sizes of scaling groups, and the networks of load balancers.
 fn expected() -> String {
     let lines = GOLDEN.lines().map(with_details).chain(networks_of_balancers());
     lines.collect::<Vec<_>>().join("\n")
@@ -68,8 +68,8 @@ fn with_details(line: &str) -> String {
     node.to_string()
 }
 
-/// How often an organization is collected in each way: whatever comes first in a run, the graph is the same. A run takes
-/// seconds, so that `scripts/test --runs` has to ask for more than these.
+/// How often an organization is collected in each way: whatever comes first in a run, the graph is the same. A run
+/// takes seconds, so that `scripts/test --runs` has to ask for more than these.
 const RUNS: usize = 2;
 
 fn runs() -> usize {
@@ -141,7 +141,8 @@ async fn organization_equals_that_of_python_worker() {
     assert!(lost.iter().all(|difference| difference.starts_with("missing")), "{lost:#?}");
 }
 
-/// What a run collects of the organization under a fault of one account. The exit code and the summary say that there is one.
+/// What a run collects of the organization under a fault of one account. The exit code and the summary say that there
+/// is one.
 async fn with_fault(aws: &LocalAws, folder: &Path, fault: Value) -> String {
     aws.reset().await;
     aws.fault(fault.clone()).await;

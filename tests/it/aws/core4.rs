@@ -1,5 +1,5 @@
-//! Collection, cleanup and tags of the built program against the real core 4.1, over TLS and with a key; a local AWS shows
-//! what was done.
+//! Collection, cleanup and tags of the built program against the real core 4.1, over TLS and with a key; a local AWS
+//! shows what was done.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! What the endpoint exposes after runs in which things failed: all of it is documented, and all that is documented counts.
+//! What the endpoint exposes after runs in which things failed: all of it is documented, and all that is documented
+//! counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Settings of AWS's own tools, from variables and from a profile, in one process and in workers: the addresses that are
-//! called behind a proxy that inspects TLS.
+//! Settings of AWS's own tools, from variables and from a profile, in one process and in workers: the addresses that
+//! are called behind a proxy that inspects TLS.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

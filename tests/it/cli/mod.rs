@@ -114,8 +114,8 @@ fn scripts() -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Runs a script where neither cargo nor an installation of Python packages can be used without a trace, and returns its
-/// exit code and its output.
+/// Runs a script where neither cargo nor an installation of Python packages can be used without a trace, and returns
+/// its exit code and its output.
 fn without_building(script: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let (cargo, mark, venv) = (folder.path().join("cargo"), folder.path().join("mark"), folder.path().join("venv"));

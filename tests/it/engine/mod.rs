@@ -14,6 +14,7 @@ use std::{
 use ckworker::{
     collector_api::{CollectContext, ParentNode, Target},
     engine::{Timeouts, collect::Selection},
+    graph::{Identity, NodeId, UNDEFINED},
     settings::Settings,
 };
 use serde_json::{Map, Value, json};
@@ -62,8 +63,12 @@ impl Collected {
 
     /// The nodes below which a kind is missing.
     fn missing_below(&self, wanted: &str) -> BTreeSet<String> {
+        self.below(wanted, Why::Unseen)
+    }
+
+    fn below(&self, wanted: &str, reason: Why) -> BTreeSet<String> {
         let below = self.missing.iter().filter_map(|missing| match missing {
-            Missing::Kind { below, kind, why: Why::Unseen, .. } if kind == wanted => Some(self.label(below)),
+            Missing::Kind { below, kind, why, .. } if kind == wanted && *why == reason => Some(self.label(below)),
             _ => None,
         });
         below.collect()
@@ -170,13 +175,21 @@ async fn all_kinds_are_collected_in_three_levels() {
 async fn zones_and_regions_are_parts_of_node_ids() {
     let server = Server::start().await;
     let collected = collect_all(&server).await;
-    let repeated = collected.labels("disk").len();
-    assert_eq!(repeated, 4 * SERVERS, "the same ID in another zone is another node");
-    // The ID of the account's node is in no location, and so are those of global resources.
-    let ids: BTreeSet<_> = collected.nodes.keys().collect();
-    assert_eq!(ids.len(), collected.nodes.len());
-    let again = collect_all(&server).await;
-    assert_eq!(again.nodes.keys().collect::<BTreeSet<_>>(), ids, "IDs do not change between collections");
+    let id = |kind, region, zone, id, name| {
+        NodeId::of(&Identity { kind, cloud: "nimbus", account: "acc-1", region, zone, id, name: Some(name) }).0
+    };
+    const NONE: &str = UNDEFINED;
+    for (id, label) in [
+        (id("nimbus_disk", "north", "north-a", "disk-1", "disk 1"), "disk disk-1 north-a"),
+        (id("nimbus_disk", "south", "south-b", "disk-1", "disk 1"), "disk disk-1 south-b"),
+        (id("nimbus_server", "north", "north-b", "server-0", "north-b 0"), "server server-0 north-b"),
+        (id("nimbus_subnet", "south", NONE, "sub-south", "subnet"), "subnet sub-south"),
+        (id("nimbus_network", NONE, NONE, "net-1", "net-1"), "network net-1"),
+        (id("nimbus_account", NONE, NONE, "acc-1", "Weather"), "account acc-1"),
+    ] {
+        assert!(collected.nodes.contains_key(&id), "{label}");
+        assert_eq!(collected.label(&id), label);
+    }
 }
 
 #[tokio::test]
@@ -191,7 +204,7 @@ async fn cursors_are_followed_and_each_page_is_asked_once() {
 }
 
 #[tokio::test]
-async fn rate_limit_is_waited_out() {
+async fn rate_limit_delays_calls_and_loses_nothing() {
     let server = Server::start().await;
     let truth = collect_all(&server).await;
     server.fail("zones", (429, Some(1), Some(6)));
@@ -200,10 +213,11 @@ async fn rate_limit_is_waited_out() {
     let collected = collect(&account(&server, &[]), patient, selection()).await.unwrap();
     assert_eq!(collected.gaps(), []);
     assert_eq!((&collected.nodes, &collected.edges), (&truth.nodes, &truth.edges));
+    assert_eq!(server.hasty(), 0, "no call came before the end of the pause");
 }
 
 #[tokio::test]
-async fn failing_zone_is_a_gap_and_keeps_its_kind_only() {
+async fn failing_zone_is_gap_and_keeps_its_kind_only() {
     let server = Server::start().await;
     let truth = collect_all(&server).await;
     server.fail("zones/south-a/disks", (500, None, None));
@@ -235,39 +249,54 @@ async fn selected_region_has_only_its_own_zones() {
     let collected = collect(&account(&server, &["south"]), hasty(), selected).await.unwrap();
     assert_eq!(collected.gaps(), [], "servers elsewhere are not selected, and no gap");
     assert_eq!(collected.labels("server").len(), 2 * SERVERS);
-    let left_out = collected
-        .missing
-        .iter()
-        .filter(|missing| matches!(missing, Missing::Kind { kind, why: Why::LeftOut, .. } if kind == "nimbus_region"));
-    assert_eq!(left_out.count(), 1, "the other regions were left out");
+    let left_out = |kind: &str| collected.below(kind, Why::LeftOut);
+    assert_eq!(left_out("nimbus_region"), BTreeSet::from(["account acc-1".to_owned()]));
+    assert_eq!(left_out("nimbus_zone"), BTreeSet::from(["region south".to_owned()]));
 }
 
 #[tokio::test]
-async fn excluded_kinds_are_named_in_the_locations_of_their_items() {
+async fn excluded_kinds_are_named_in_locations_of_their_items() {
     let server = Server::start().await;
     let selected = Selection { exclude: vec!["servers".into(), "usage".into()], ..selection() };
     let collected = collect(&account(&server, &[]), hasty(), selected).await.unwrap();
-    let left_out = collected.missing.iter().filter_map(|missing| match missing {
-        Missing::Kind { below, kind, why: Why::LeftOut, .. } if kind == "nimbus_server" => Some(collected.label(below)),
-        _ => None,
-    });
-    assert_eq!(left_out.count(), 5);
+    let below = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
+    assert_eq!(collected.below("nimbus_server", Why::LeftOut), below.map(str::to_owned).into());
     assert!(server.calls().iter().all(|call| !call.contains("servers") && !call.contains("usage")));
 }
 
 #[tokio::test]
-async fn item_in_an_unknown_zone_is_a_gap() {
+async fn item_in_unknown_zone_is_gap_and_keeps_zone() {
     let server = Server::start().await;
-    // The list of regions lacks one, as if it had been opened since.
-    let account = account(&server, &["north"]);
-    let collected = collect(&account, hasty(), selection()).await.unwrap();
-    assert_eq!(collected.gaps(), [("global", "aggregated/servers", "UnknownLocation")]);
-    assert_eq!(collected.labels("server").len(), 2 * SERVERS);
-    assert!(!collected.missing_below("nimbus_server").is_empty());
+    // As if the zone had been opened since the regions were listed.
+    server.hide("south-b");
+    for regions in [&[][..], &["south"]] {
+        let collected = collect(&account(&server, regions), hasty(), selection()).await.unwrap();
+        assert_eq!(collected.gaps(), [("global", "aggregated/servers", "UnknownLocation")]);
+        assert!(collected.gaps[0].message.contains("zone south-b"), "{}", collected.gaps[0].message);
+        // The core keeps the zone, with everything below it.
+        assert_eq!(collected.missing_below("nimbus_region"), BTreeSet::from(["account acc-1".to_owned()]));
+        assert!(collected.missing_below("nimbus_zone").contains("region south"));
+        assert!(collected.missing_below("nimbus_server").contains("zone south-a"));
+        let zones = if regions.is_empty() { 3 } else { 1 };
+        assert_eq!(collected.labels("server").len(), zones * SERVERS);
+    }
 }
 
 #[tokio::test]
-async fn rejected_token_fails_the_account() {
+async fn ambiguous_reference_is_gap_and_unknown_edge() {
+    let server = Server::start().await;
+    server.hide_zones_of_servers();
+    let collected = collect_all(&server).await;
+    assert_eq!(collected.gaps(), [("global", "aggregated/servers", "UnknownLocation")]);
+    let unknown = collected.missing.iter().any(|missing| match missing {
+        Missing::Parts { edges, .. } => edges.iter().any(|edge| !edge.outgoing && edge.kind == "nimbus_subnet"),
+        _ => false,
+    });
+    assert!(unknown, "{:?}", collected.missing);
+}
+
+#[tokio::test]
+async fn rejected_token_fails_account() {
     let server = Server::start().await;
     server.fail("about", (401, None, None));
     let failure = collect(&account(&server, &[]), hasty(), selection()).await.unwrap_err();
@@ -354,6 +383,8 @@ fn definitions_are_checked_without_a_model() {
         ),
         ("tagging = true", "tagging = true\ndelete_hook = \"y\"", "there is no hook y"),
         ("path = \"volume_status\",", "path = \"status\",", "nimbus_disk has no field status"),
+        ("collector = \"networks\"\n", "", "nimbus_network needs a collector"),
+        ("items = \"subnets[]\"", "items = \"subnets[]|last_part\"", "takes no part of a string"),
     ] {
         assert!(DEFINITIONS.contains(right), "{right}");
         let found = mistakes(&DEFINITIONS.replacen(right, wrong, 1)).join("\n");

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -30,6 +31,14 @@ struct State {
     faults: BTreeMap<String, Fault>,
     /// The calls: method, path and query.
     calls: Vec<String>,
+    /// By path: until when it asked for a pause.
+    paused: BTreeMap<String, Instant>,
+    /// The calls that came before the end of such a pause.
+    hasty: usize,
+    /// A zone that the list of regions lacks.
+    hidden: Option<&'static str>,
+    /// Whether the servers do not say in which zone they are.
+    is_zone_missing: bool,
 }
 
 /// The running server.
@@ -60,6 +69,21 @@ impl Server {
         self.state.lock().unwrap().faults.insert(path.to_owned(), fault);
     }
 
+    /// Takes a zone out of the list of regions.
+    pub fn hide(&self, zone: &'static str) {
+        self.state.lock().unwrap().hidden = Some(zone);
+    }
+
+    /// Takes the zone out of all servers.
+    pub fn hide_zones_of_servers(&self) {
+        self.state.lock().unwrap().is_zone_missing = true;
+    }
+
+    /// The number of calls before the end of a pause.
+    pub fn hasty(&self) -> usize {
+        self.state.lock().unwrap().hasty
+    }
+
     /// The calls since the last time.
     pub fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().calls)
@@ -88,24 +112,26 @@ fn answer(state: &Mutex<State>, base: &str, request: &Request<Incoming>) -> Resp
         .collect();
     let mut state = state.lock().unwrap();
     state.calls.push(format!("{} {}", request.method(), request.uri()));
+    state.hasty += usize::from(state.paused.get(&path).is_some_and(|until| Instant::now() < *until));
     let fault = state.faults.iter_mut().find(|(prefix, _)| path.starts_with(prefix.as_str()));
     if let Some((_, (status, wait, left))) = fault.filter(|(_, (.., left))| *left != Some(0)) {
         if let Some(left) = left {
             *left -= 1;
         }
         let mut response = Response::builder().status(*status);
-        if let Some(wait) = wait {
-            response = response.header("retry-after", *wait);
+        if let Some(wait) = *wait {
+            response = response.header("retry-after", wait);
+            state.paused.insert(path, Instant::now() + Duration::from_secs(wait));
         }
         return response.body(Full::from("it was told to fail")).unwrap();
     }
     let authorized = request.headers().get("authorization").is_some_and(|token| token == "Bearer token");
-    let body = if authorized { route(base, request.method().as_str(), &path, &query) } else { Err(401) };
+    let body = if authorized { route(&state, base, request.method().as_str(), &path, &query) } else { Err(401) };
     let (status, body) = body.map_or_else(|status| (status, json!({})), |body| (200, body));
     Response::builder().status(status).body(Full::from(body.to_string())).unwrap()
 }
 
-fn route(base: &str, method: &str, path: &str, query: &BTreeMap<String, String>) -> Result<Value, u16> {
+fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<String, String>) -> Result<Value, u16> {
     let segments: Vec<&str> = path.split('/').collect();
     let from: usize = query.get("cursor").and_then(|cursor| cursor.strip_prefix("from-")?.parse().ok()).unwrap_or(0);
     Ok(match (method, segments.as_slice()) {
@@ -113,13 +139,13 @@ fn route(base: &str, method: &str, path: &str, query: &BTreeMap<String, String>)
             json!({ "account": { "displayName": "Weather", "plan": "gold", "opened": "2020-02-02T00:00:00Z" } })
         }
         ("GET", ["accounts"]) => json!({ "accounts": ["acc-1", "acc-2"] }),
-        ("GET", ["regions"]) => json!({ "regions": [region("north"), region("south")] }),
+        ("GET", ["regions"]) => json!({ "regions": [region(state, "north"), region(state, "south")] }),
         ("GET", ["networks"]) => page("networks", (0..7).map(|number| network(base, number)).collect(), from),
         ("GET", ["regions", region, "subnets"]) => json!({ "subnets": [subnet(base, region)] }),
         ("GET", ["zones", zone, "disks"]) => {
             json!({ "disks": (0..SERVERS).map(|number| disk(base, zone, number)).collect::<Vec<_>>() })
         }
-        ("GET", ["aggregated", "servers"]) => servers(base, from),
+        ("GET", ["aggregated", "servers"]) => servers(state, base, from),
         ("GET", ["usage"]) => json!({ "usage": { "lastUsed": "2021-01-01T00:00:00Z" } }),
         ("PUT" | "DELETE", ["labels", _] | ["resource"]) => match query.get("link") {
             Some(link) if link.ends_with("/gone") => return Err(404),
@@ -130,8 +156,9 @@ fn route(base: &str, method: &str, path: &str, query: &BTreeMap<String, String>)
     })
 }
 
-fn region(name: &str) -> Value {
-    json!({ "name": name, "zones": [format!("{name}-a"), format!("{name}-b")] })
+fn region(state: &State, name: &str) -> Value {
+    let zones = ZONES.iter().filter(|zone| zone.starts_with(name) && Some(**zone) != state.hidden);
+    json!({ "name": name, "zones": zones.collect::<Vec<_>>() })
 }
 
 /// A page of items, with the cursor of the next one.
@@ -145,10 +172,11 @@ fn page(name: &str, items: Vec<Value>, from: usize) -> Value {
 }
 
 /// The servers of all zones, two zones on a page.
-fn servers(base: &str, from: usize) -> Value {
+fn servers(state: &State, base: &str, from: usize) -> Value {
     let zones = ZONES.iter().skip(from).take(2);
     let items = zones.map(|zone| {
         let servers: Vec<_> = (0..SERVERS).map(|number| server(base, zone, number)).collect();
+        let servers: Vec<_> = servers.into_iter().map(|server| without_zone(state, server)).collect();
         (format!("zones/{zone}"), json!({ "servers": servers }))
     });
     let mut page = json!({ "items": items.collect::<serde_json::Map<_, _>>() });
@@ -156,6 +184,13 @@ fn servers(base: &str, from: usize) -> Value {
         page["nextCursor"] = format!("from-{}", from + 2).into();
     }
     page
+}
+
+fn without_zone(state: &State, mut server: Value) -> Value {
+    if state.is_zone_missing {
+        server["zone"].take();
+    }
+    server
 }
 
 fn network(base: &str, number: usize) -> Value {

@@ -66,7 +66,8 @@ impl LocalAws {
         report.json::<serde_json::Value>().await.unwrap()["id"].as_u64().unwrap()
     }
 
-    /// Keeps calls of an operation waiting until the fault is mended, and then answers them: all for 1.0, every second for 0.5.
+    /// Keeps calls of an operation waiting until the fault is mended, and then answers them: all for 1.0, every second
+    /// for 0.5.
     pub async fn delay(&self, operation: &str, ratio: f64) -> u64 {
         let minute = 60_000;
         self.fault(serde_json::json!({"operation": operation, "mode": "slow", "ms": minute, "ratio": ratio})).await

@@ -11,8 +11,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 /// Looks until something is found; `None` if that takes too long.
 ///
-/// Only for what another process does and says to nobody: the content of a file, the process table, a page that has to be
-/// asked for. Whatever sends an event is waited for without it.
+/// Only for what another process does and says to nobody: the content of a file, the process table, a page that has to
+/// be asked for. Whatever sends an event is waited for without it.
 pub async fn poll<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let search = async {
         loop {

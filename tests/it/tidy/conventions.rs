@@ -1,6 +1,6 @@
-//! One way to arrange modules and tests. A module with parts is a folder with `mod.rs`. Unit tests are a module `tests`:
-//! inline at the end of the file while they are short, else in `NAME_tests.rs` beside `NAME.rs`, and in `tests.rs` or
-//! `tests/` inside the folder of a `mod.rs`.
+//! One way to arrange modules and tests. A module with parts is a folder with `mod.rs`. Unit tests are a module
+//! `tests`: inline at the end of the file while they are short, else in `NAME_tests.rs` beside `NAME.rs`, and in
+//! `tests.rs` or `tests/` inside the folder of a `mod.rs`.
 
 use std::collections::BTreeSet;
 
@@ -76,8 +76,8 @@ fn style_faults(source: &Source, read: &dyn Fn(&str) -> Option<String>) -> Vec<S
     faults
 }
 
-/// What is wrong with the item behind `#[cfg(test)]`, if it is a module: `code` begins with it, and `item` has its first
-/// two lines with strings.
+/// What is wrong with the item behind `#[cfg(test)]`, if it is a module: `code` begins with it, and `item` has its
+/// first two lines with strings.
 fn module_fault(name: &str, code: &str, item: &str) -> Option<String> {
     let first = item.lines().next().unwrap_or_default();
     let is_folder = ["mod.rs", "lib.rs", "main.rs"].contains(&name);

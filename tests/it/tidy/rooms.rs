@@ -97,7 +97,8 @@ fn upward_import_is_found() {
     assert_eq!(upward_imports("tests/it/main.rs", "use crate::start::main;"), [""; 0]);
 }
 
-/// Names of clouds: of collectors that there are, and of those that there may be. The example's name is an ordinary word.
+/// Names of clouds: of collectors that there are, and of those that there may be. The example's name is an ordinary
+/// word.
 fn clouds() -> Vec<&'static str> {
     let own = collectors::all().iter().map(|collector| collector.name()).filter(|name| *name != "example");
     let other = collectors::UNAVAILABLE.iter().copied().filter(|name| *name != "remote");

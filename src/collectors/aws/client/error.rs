@@ -37,7 +37,6 @@ fn facts(error: &CallError) -> ErrorFacts {
 }
 
 /// Returns the meaning of a response's error code and HTTP status.
-/// Returns the meaning of a response's error code and HTTP status.
 #[must_use]
 pub fn kind(code: &str, status: u16) -> CallErrorKind {
     match code {
@@ -94,4 +93,20 @@ fn is_throttling(code: &str) -> bool {
         || code.contains("Throttl")
         || code == "TooManyRequestsException"
         || code == "BandwidthLimitExceeded"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_follow_from_codes() {
+        let of = |code: &str| reported(code, 400, "").facts;
+        assert!(of("LimitExceededException").is_final && !of("RequestLimitExceeded").is_final);
+        assert!(!reported("LimitExceededException", 400, "").is_retryable());
+        assert!(reported("Throttling", 400, "").is_retryable());
+        assert!(of("AuthFailure").rejects_credentials && !of("UnauthorizedOperation").rejects_credentials);
+        assert!(of("DependencyViolation").means_in_use && of("InvalidGroup.InUse").means_in_use);
+        assert!(of("NoSuchEntity").means_deleted && !of("ValidationError").means_deleted);
+    }
 }

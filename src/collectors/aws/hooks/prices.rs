@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
-    super::client,
+    super::account::Partition,
     price_list::{PriceList, PublishedPrice, TIMEOUT},
 };
 use crate::{
@@ -137,7 +137,7 @@ async fn find<T: Clone + Serialize + DeserializeOwned>(
     fields: &[(&str, &str)],
     choose: impl FnOnce(&[Json]) -> Option<T>,
 ) -> Result<Price<T>, Failure> {
-    if client::partition(&location.region) != Some(PRICE_PARTITION) {
+    if run.slots.get::<Partition>().0 != PRICE_PARTITION {
         return Ok(Price::Unlisted);
     }
     let cell = known.cell(wanted, &location.region);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::OnceCell;
+use toml::{Table, Value};
 use worker_proto::Failure;
 
 use crate::{
@@ -93,6 +94,18 @@ impl Hook for ServiceQuota {
         &["value"]
     }
 
+    fn check(&self, input: &Table) -> Result<(), String> {
+        if let Some(name) = input.keys().find(|name| !["service", "names"].contains(&name.as_str())) {
+            return Err(format!("there is no {name}"));
+        }
+        let names = input.get("names").and_then(Value::as_array).filter(|names| !names.is_empty());
+        match (input.get("service").and_then(Value::as_str), names) {
+            (None, _) => Err("service, the code in Service Quotas, is missing or no string".to_owned()),
+            (_, Some(names)) if names.iter().all(Value::is_str) => Ok(()),
+            _ => Err("names, the names of the quota, is missing or no list of strings".to_owned()),
+        }
+    }
+
     fn values_of<'a>(
         &'a self,
         context: HookContext<'a>,
@@ -100,9 +113,9 @@ impl Hook for ServiceQuota {
     ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
         Box::pin(async move {
             let HookContext { run, location, input } = context;
-            let service = input.get("service").and_then(toml::Value::as_str).unwrap_or_default();
-            let names = input.get("names").and_then(toml::Value::as_array).into_iter().flatten();
-            let names: Vec<&str> = names.filter_map(toml::Value::as_str).collect();
+            let service = input.get("service").and_then(Value::as_str).unwrap_or_default();
+            let names = input.get("names").and_then(Value::as_array).into_iter().flatten();
+            let names: Vec<&str> = names.filter_map(Value::as_str).collect();
             let quota = value(run, location, service, &names).await?;
             let members = || quota.value.map(|value| ("value".into(), Tree::Float(value))).into_iter().collect();
             let of_item = |_: &&Tree<'_>| HookValue { value: Tree::Map(members()), is_unknown: quota.is_unknown };

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     collector_api::{CollectContext, SharedTable, Waits},
-    engine::{Timeouts, collect::Run},
+    engine::Timeouts,
     settings::{Setting, Settings},
 };
 
@@ -162,8 +162,7 @@ async fn run_sharing(settings: Settings, payload: Payload, cloud: Cloud, shared:
     let (context, mut frames) = CollectContext::recording_with(settings, None, shared);
     let options = Options::of(context.settings());
     let account = AwsAccount { payload, selected: options.regions.clone() };
-    let run = Run::new(&context, super::cloud::cloud().unwrap(), &account, Arc::new(client), options.selection());
-    let result = run.collect().await;
+    let result = account.run(&context, client, &options).unwrap().collect().await;
     context.finish().await.unwrap();
     drop(context);
     let asked = std::mem::take(&mut *fake.1.lock().unwrap());

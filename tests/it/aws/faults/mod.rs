@@ -1,5 +1,5 @@
-//! Each operation that a collection of AWS calls, refused, throttled, answering rubbish and hanging in turn: what hangs on
-//! it is missing and named, and nothing else changes. And each that gives pages, with pages of one and two items.
+//! Each operation that a collection of AWS calls, refused, throttled, answering rubbish and hanging in turn: what hangs
+//! on it is missing and named, and nothing else changes. And each that gives pages, with pages of one and two items.
 
 mod losses;
 

@@ -1,5 +1,5 @@
-//! Fault by fault: nothing that exists is lost, nothing is left that a complete answer did not name, and the answer is that
-//! the collection is incomplete exactly if something was not seen.
+//! Fault by fault: nothing that exists is lost, nothing is left that a complete answer did not name, and the answer is
+//! that the collection is incomplete exactly if something was not seen.
 //!
 //! Before each collection, something is deleted where the fault hides it, and where it does not.
 
@@ -49,7 +49,8 @@ fn complete(what: &'static str, faults: Vec<Value>, seen: Vec<Thing>) -> Case {
     Case { what, faults, named: None, seen, hidden: vec![] }
 }
 
-/// Faults that pass or are final at once. After each that hides something that is deleted, there is a complete collection.
+/// Faults that pass or are final at once. After each that hides something that is deleted, there is a complete
+/// collection.
 fn quick_cases() -> Vec<Case> {
     let services = ["autoscaling", "cloudformation", "cloudwatch", "ec2", "eks", "elb", "elbv2", "iam", "rds", "s3"];
     vec![

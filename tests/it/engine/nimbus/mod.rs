@@ -1,5 +1,5 @@
-//! An invented cloud on the engine: three levels of locations, lists of several zones in a map, labels, cursors and rate
-//! limits. It is laid out as a collector of the program; its kinds are definitions alone.
+//! An invented cloud on the engine: three levels of locations, lists of several zones in a map, labels, cursors and
+//! rate limits. It is laid out as a collector of the program; its kinds are definitions alone.
 
 mod api;
 
@@ -12,7 +12,7 @@ use ckworker::{
         change::{self, Change},
         collect::{Account, LocationSpec, Run, Selection},
     },
-    graph::{KindFile, NodeId, Schema},
+    graph::{KindFile, Schema},
     settings::{OptionKind, OptionSpec, Settings},
 };
 use worker_proto::{Failure, FailureKind, Outcome, Plan, Unit, Verb};
@@ -36,9 +36,9 @@ pub fn cloud() -> &'static Cloud {
         title: "Nimbus",
         account: "nimbus_account",
         levels: &[
-            Level { scope: "global", node: None },
-            Level { scope: "region", node: Some(REGION) },
-            Level { scope: "zone", node: Some(ZONE) },
+            Level { scope: "global", within: None, node: None },
+            Level { scope: "region", within: None, node: Some(REGION) },
+            Level { scope: "zone", within: Some("region"), node: Some(ZONE) },
         ],
         definitions: Definitions::read(&[("definitions.toml", DEFINITIONS)]).unwrap(),
         schema,
@@ -156,11 +156,12 @@ impl Account for NimbusAccount {
         LocationSpec { scope: "global", id: "global".to_owned(), label: "global".to_owned(), within: None }
     }
 
-    fn locations<'a>(
-        &'a self,
-        run: &'a Run<'a>,
-        _account: NodeId,
-    ) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
+    fn selects(&self, scope: &str, id: &str) -> bool {
+        let is_in = |region: &String| id.starts_with(region.as_str());
+        scope == "global" || self.regions.is_empty() || self.regions.iter().any(is_in)
+    }
+
+    fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
         Box::pin(async move {
             let mut pages = run.pages(Request::new("v1", "regions", "global"));
             let mut locations = vec![self.own_location()];

@@ -8,8 +8,8 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-/// What the supervisor may take in these plays beside what it takes anyway: the bound, what growing lists reserve, and a
-/// few of the largest frames on their way. Each flood is of a GiB.
+/// What the supervisor may take in these plays beside what it takes anyway: the bound, what growing lists reserve, and
+/// a few of the largest frames on their way. Each flood is of a GiB.
 const ROOM: u64 = 250 * MIB;
 
 /// The most memory that this process has taken.

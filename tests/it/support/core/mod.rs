@@ -1,8 +1,8 @@
 //! A core 2.0 inside the test process, which behaves as the real one was recorded.
 //!
-//! It keeps subscribers, running workflows, model and graphs over a restart, as the real one keeps them in its database;
-//! connections are lost. Its clock stands still: steps do not time out by themselves. Tests start workflows, look at
-//! what arrived, and make it refuse, hold or cut requests.
+//! It keeps subscribers, running workflows, model and graphs over a restart, as the real one keeps them in its
+//! database; connections are lost. Its clock stands still: steps do not time out by themselves. Tests start workflows,
+//! look at what arrived, and make it refuse, hold or cut requests.
 
 mod auth;
 mod faults;

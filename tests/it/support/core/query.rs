@@ -1,5 +1,5 @@
-//! The few queries that tests need: all, by id, a kind with a reported id and everything below, the accounts of a cloud,
-//! regions and accounts by the ids of accounts, and what is to be cleaned up with everything above and below.
+//! The few queries that tests need: all, by id, a kind with a reported id and everything below, the accounts of a
+//! cloud, regions and accounts by the ids of accounts, and what is to be cleaned up with everything above and below.
 
 use std::collections::BTreeSet;
 
@@ -70,7 +70,8 @@ fn parse(query: &str) -> Option<(&str, String)> {
     Some((kind, serde_json::from_str(text.trim_end()).ok()?))
 }
 
-/// The nodes of `desired.clean == true and metadata.cleaned == false[ and metadata.ancestors.cloud.id in ["a"]] <-[0:]->`.
+/// The nodes of `desired.clean == true and metadata.cleaned == false[ and metadata.ancestors.cloud.id in ["a"]]
+/// <-[0:]->`.
 fn marked(graph: &Graph, query: &str) -> Result<BTreeSet<String>, Refusal> {
     let odd = || Refusal("ParseError", format!("Can not parse query: {query}"));
     let rest = query.strip_prefix("desired.clean == true and metadata.cleaned == false").ok_or_else(odd)?;

@@ -1,7 +1,7 @@
 //! The address of a service in a region, and the region in the signature of its requests.
 //!
-//! AWS's own endpoint rules decide (`rules`, `functions`, `partition`); the user's settings are their parameters. Both the
-//! collector's client and the clients of the official crates get their addresses here.
+//! AWS's own endpoint rules decide (`rules`, `functions`, `partition`); the user's settings are their parameters. Both
+//! the collector's client and the clients of the official crates get their addresses here.
 
 mod functions;
 mod partition;
@@ -193,7 +193,8 @@ fn endpoint(url: &str, signing_region: String, overridden: bool) -> Endpoint {
     Endpoint { url: url.trim_end_matches('/').to_owned(), signing_region, overridden, is_bucket_host: false }
 }
 
-/// The region that AWS's own endpoint of a service wants in signatures. A server of the user's own needs no known region.
+/// The region that AWS's own endpoint of a service wants in signatures. A server of the user's own needs no known
+/// region.
 fn usual_region(service: &str, region: &str) -> String {
     let parameters = EndpointSettings::default().parameters(service, region);
     let found = partition(region).and_then(|_| rules::resolve(service, parameters).ok());

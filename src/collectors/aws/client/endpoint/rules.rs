@@ -115,7 +115,8 @@ impl<'a> Scope<'a> {
         None
     }
 
-    /// Whether a condition holds: its value is neither absent nor false. Keeps the value under the name that it assigns.
+    /// Whether a condition holds: its value is neither absent nor false. Keeps the value under the name that it
+    /// assigns.
     fn holds(&mut self, condition: &'static str) -> bool {
         let assigned = condition.split_once('=').filter(|(name, _)| !name.contains('('));
         let value = self.value(assigned.map_or(condition, |(_, call)| call)).0;

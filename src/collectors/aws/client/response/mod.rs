@@ -17,6 +17,7 @@ pub(super) use check::checked;
 pub(super) use failure::failure;
 
 use super::{
+    error::reported,
     model::{Binding, Kind, Member, Operation, Protocol, Structure},
     pages,
 };
@@ -145,6 +146,16 @@ impl Response {
 impl engine::Body for Response {
     fn tree(&self) -> Result<Tree<'_>, CallError> {
         self.tree()
+    }
+
+    /// EC2 lists what it could not delete.
+    fn refusal(&self) -> Result<Option<CallError>, CallError> {
+        let tree = self.tree()?;
+        let refusal = tree.at("Unsuccessful[0].Error").map(|refusal| {
+            let part = |name| refusal.get(name).and_then(Tree::text).unwrap_or_default();
+            reported(part("Code"), self.status, part("Message"))
+        });
+        Ok(refusal)
     }
 
     fn next(&self) -> Result<Next, CallError> {
