@@ -25,6 +25,7 @@ pub use waits::{TICK, UnitWaits, Waiting, Waits};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
 use crate::{
+    graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
 };
@@ -118,9 +119,12 @@ pub trait Collector: Send + Sync {
         Uncollected::default()
     }
 
-    /// Returns the kinds of its nodes: a JSON list in the form of `src/graph/schema.rs`.
-    fn kinds(&self) -> &'static str {
-        "[]"
+    /// Returns the kinds of its nodes.
+    ///
+    /// # Errors
+    /// A mistake in the kinds, with its file.
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        Ok(Vec::new())
     }
 
     /// Returns the metrics that are shown before anything was measured.

@@ -69,10 +69,10 @@ fn rebuild(node: &Json, ancestors: &Ancestors) -> Node {
     let kind = kind(reported["kind"].as_str().unwrap());
     let mut resource = Resource::new(kind, reported["id"].as_str().unwrap());
     for field in &kind.fields {
-        let value = reported.get(field.name).unwrap_or(&Json::Null);
+        let value = reported.get(&field.name).unwrap_or(&Json::Null);
         let value = field.model_kind.read(value).unwrap();
         if field.name != "id" {
-            resource.set(field.name, value).unwrap();
+            resource.set(&field.name, value).unwrap();
         }
     }
     let metadata = |key: &str| node["metadata"][key].as_bool().unwrap();

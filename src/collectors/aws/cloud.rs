@@ -4,8 +4,11 @@ use std::sync::OnceLock;
 
 use worker_proto::{Failure, FailureKind};
 
-use super::{definitions::FILES, hooks, plan::ACCOUNT_KIND, schema};
-use crate::engine::{Cloud, Definitions, Level, LevelNode, LocationPart};
+use super::{KINDS, definitions::FILES, hooks, plan::ACCOUNT_KIND};
+use crate::{
+    engine::{Cloud, Definitions, Level, LevelNode, LocationPart},
+    graph::{KindSpec, Schema, SchemaError},
+};
 
 /// The kind of a region's node.
 const REGION: LevelNode = LevelNode { kind: "aws_region", part: LocationPart::Region };
@@ -17,20 +20,44 @@ pub(crate) const GLOBAL: &str = "global";
 /// The scope of the kinds that are listed in each region.
 pub(crate) const IN_REGION: &str = "region";
 
-/// Returns AWS for the engine, read at the first call.
+/// Returns the definitions, read at the first call.
+///
+/// # Errors
+/// The file and line of a mistake.
+pub(crate) fn definitions() -> Result<&'static Definitions, SchemaError> {
+    static DEFINITIONS: OnceLock<Result<Definitions, String>> = OnceLock::new();
+    let malformed = |reason: &String| SchemaError::Malformed { plugin: "aws".to_owned(), reason: reason.clone() };
+    DEFINITIONS.get_or_init(|| Definitions::read(FILES)).as_ref().map_err(malformed)
+}
+
+/// Returns the kinds of AWS: those of `kinds.json`, and those with a schema beside their definition.
+///
+/// # Errors
+/// The file of a mistake.
+pub(crate) fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
+    Ok([KINDS.parse()?, definitions()?.kinds("aws")].concat())
+}
+
+/// Returns the base kinds and those of AWS, read at the first call.
+fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::of(kinds()?)).as_ref().map_err(Clone::clone)
+}
+
+/// Returns AWS for the engine, built at the first call.
 ///
 /// # Errors
 /// The file and line of a mistake in the definitions; tests ensure that there is none.
 pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
-    static CLOUD: OnceLock<Result<Cloud, String>> = OnceLock::new();
+    static CLOUD: OnceLock<Result<Cloud, SchemaError>> = OnceLock::new();
     let cloud = CLOUD.get_or_init(|| {
         Ok(Cloud {
             name: "aws",
             title: "AWS",
             account: ACCOUNT_KIND,
             levels: &[Level { scope: GLOBAL, node: Some(REGION) }, Level { scope: IN_REGION, node: Some(REGION) }],
-            definitions: Definitions::read(FILES)?,
-            schema: schema().map_err(|error| error.to_string())?,
+            definitions: definitions()?,
+            schema: schema()?,
             hooks: hooks::ALL,
             change_hooks: hooks::CHANGES,
         })

@@ -28,7 +28,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use options::Options;
 use sdk_settings::Variables;
@@ -45,20 +45,13 @@ use crate::{
         collect::uncollected_kinds,
         definition::{Definition, Reference},
     },
-    graph::{KindFile, Schema, SchemaError},
+    graph::{KindFile, KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
 };
 
-/// The kinds of AWS's nodes.
-const KINDS: &str = include_str!("kinds.json");
-
-/// Returns the base kinds and those of AWS, parsed at the first call.
-fn schema() -> Result<&'static Schema, SchemaError> {
-    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || Schema::read(&[KindFile { plugin: "aws", json: KINDS }]);
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
-}
+/// The kinds of AWS's nodes that have no schema beside their definition.
+const KINDS: KindFile = KindFile { plugin: "aws", json: include_str!("kinds.json") };
 
 /// The AWS collector.
 pub struct Aws;
@@ -72,8 +65,8 @@ impl Collector for Aws {
         options::OPTIONS
     }
 
-    fn kinds(&self) -> &'static str {
-        KINDS
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        cloud::kinds()
     }
 
     fn metrics(&self) -> Vec<Announced> {

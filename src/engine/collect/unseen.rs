@@ -150,7 +150,8 @@ impl Run<'_> {
     /// Records that an account may have more locations than the collected ones.
     pub fn unseen_locations(&self, account: NodeId, why: Why) {
         for location in self.cloud.levels.iter().filter_map(|level| level.node) {
-            let others = self.cloud.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != location.kind).collect();
+            let others =
+                self.cloud.schema.kinds().map(|kind| kind.fqn.as_str()).filter(|kind| *kind != location.kind).collect();
             self.lock_unseen().kinds.insert((account.0, location.kind), (String::new(), others, why));
         }
     }

@@ -251,7 +251,7 @@ fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut Vec<Mistak
 
 /// The roots of calls that change the cloud; braces hold fields of the kind.
 fn fields(kind: &'static graph::Kind) -> Roots {
-    let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name).chain(TAG).collect();
+    let known: Vec<&'static str> = kind.fields.iter().map(|field| field.name.as_str()).chain(TAG).collect();
     Roots { item: Shape::Code(Vec::leak(known)), named: Vec::new() }
 }
 
