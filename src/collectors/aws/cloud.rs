@@ -4,10 +4,14 @@ use std::sync::OnceLock;
 
 use worker_proto::{Failure, FailureKind};
 
-use super::{KINDS, definitions::FILES, hooks, plan::ACCOUNT_KIND};
+use super::{
+    definitions::{definitions, schema},
+    hooks,
+    plan::ACCOUNT_KIND,
+};
 use crate::{
-    engine::{Cloud, Definitions, Level, LevelNode, LocationPart},
-    graph::{KindSpec, Schema, SchemaError},
+    engine::{Cloud, Level, LevelNode, LocationPart},
+    graph::SchemaError,
 };
 
 /// The kind of a region's node.
@@ -19,30 +23,6 @@ pub(crate) const GLOBAL: &str = "global";
 
 /// The scope of the kinds that are listed in each region.
 pub(crate) const IN_REGION: &str = "region";
-
-/// Returns the definitions, read at the first call.
-///
-/// # Errors
-/// The file and line of a mistake.
-pub(crate) fn definitions() -> Result<&'static Definitions, SchemaError> {
-    static DEFINITIONS: OnceLock<Result<Definitions, String>> = OnceLock::new();
-    let malformed = |reason: &String| SchemaError::Malformed { plugin: "aws".to_owned(), reason: reason.clone() };
-    DEFINITIONS.get_or_init(|| Definitions::read(FILES)).as_ref().map_err(malformed)
-}
-
-/// Returns the kinds of AWS: those of `kinds.json`, and those with a schema beside their definition.
-///
-/// # Errors
-/// The file of a mistake.
-pub(crate) fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
-    Ok([KINDS.parse()?, definitions()?.kinds("aws")].concat())
-}
-
-/// Returns the base kinds and those of AWS, read at the first call.
-fn schema() -> Result<&'static Schema, SchemaError> {
-    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    SCHEMA.get_or_init(|| Schema::of(kinds()?)).as_ref().map_err(Clone::clone)
-}
 
 /// Returns AWS for the engine, built at the first call.
 ///

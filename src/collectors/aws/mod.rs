@@ -25,6 +25,7 @@ mod regions;
 mod role;
 mod sdk_settings;
 mod selection;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -45,13 +46,10 @@ use crate::{
         collect::uncollected_kinds,
         definition::{Definition, Reference},
     },
-    graph::{KindFile, KindSpec, SchemaError},
+    graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
 };
-
-/// The kinds of AWS's nodes that have no schema beside their definition.
-const KINDS: KindFile = KindFile { plugin: "aws", json: include_str!("kinds.json") };
 
 /// The AWS collector.
 pub struct Aws;
@@ -66,7 +64,7 @@ impl Collector for Aws {
     }
 
     fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
-        cloud::kinds()
+        definitions::kinds()
     }
 
     fn metrics(&self) -> Vec<Announced> {
