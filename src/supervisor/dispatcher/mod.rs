@@ -253,6 +253,8 @@ impl Dispatcher {
         if let Some(spec) = spec.filter(|spec| spec.run.is_some()) {
             match &event {
                 AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
+                AttemptEvent::Ended(AttemptOutcome::Failed(failure))
+                    if self.state.policy().is_skipped_by(spec.collector, failure) => {}
                 AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
                     self.metrics.failure(spec.collector, failure);
                 }
