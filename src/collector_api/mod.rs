@@ -200,5 +200,10 @@ pub trait Collector: Send + Sync {
 /// The holder of a collector's base credentials, which issues each unit its own.
 pub trait Broker: Send + Sync {
     /// Returns credentials for one unit, or for planning if `unit` is `None`.
+    ///
+    /// # Errors
+    /// [`FailureKind::NoCredentials`] only if no source of credentials is configured: it skips a collector that
+    /// `--collector` does not name. Credentials that are rejected, have expired or cannot be read are
+    /// [`FailureKind::Credentials`].
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>>;
 }

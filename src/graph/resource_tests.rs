@@ -172,3 +172,14 @@ fn fields_of_any_kind_are_parsed_from_json() {
     assert_eq!(list, Some(Value::List(vec![Value::Map(vec![("Name".into(), "InstanceId".into())])])));
     assert_eq!(ModelKind::Int.read(&serde_json::json!("8")), None);
 }
+
+#[test]
+fn newer_kind_has_no_python_type_in_its_nodes() {
+    static NEWER: LazyLock<Schema> = LazyLock::new(|| {
+        let json = r#"[{"fqn":"x_topic","bases":["resource"]}]"#;
+        Schema::read(&[KindFile { plugin: "x", json }]).unwrap()
+    });
+    let node = Resource::new(NEWER.kind("x_topic").unwrap(), "t").finish(&scope()).unwrap();
+    let expected = serde_json::json!({"cleaned": false, "phantom": false, "protected": false});
+    assert_eq!(line(&node)["metadata"], expected);
+}

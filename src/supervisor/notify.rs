@@ -187,3 +187,21 @@ fn gap_count(report: &RunReport) -> usize {
     };
     report.collectors.iter().map(of).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_collector_is_named_only_if_nothing_is_delivered() {
+        let skipped = Some("no credentials; set AWS_PROFILE".to_owned());
+        let skipped = report::CollectorReport { name: "aws".into(), skipped, ..Default::default() };
+        let report = RunReport { collectors: vec![skipped], ..RunReport::default() };
+        let nothing = DeliveryError { message: "nothing to deliver".into(), nothing: true };
+        let expected = "nothing to deliver; aws was skipped: no credentials; set AWS_PROFILE";
+        assert_eq!(answer(&report, &Err(nothing)), Answer::Error(expected.to_owned()));
+        let example = report::CollectorReport { name: "example".into(), ..Default::default() };
+        let others = RunReport { collectors: [vec![example], report.collectors].concat(), ..RunReport::default() };
+        assert_eq!(answer(&others, &Ok(())), Answer::Done);
+    }
+}

@@ -239,10 +239,7 @@ impl Dispatcher {
     }
 
     fn job_event(&mut self, job: AttemptId, event: AttemptEvent) {
-        let ended = match &event {
-            AttemptEvent::Ended(outcome) => Some(outcome.clone()),
-            _ => None,
-        };
+        let ended = if let AttemptEvent::Ended(outcome) = &event { Some(outcome.clone()) } else { None };
         if let AttemptEvent::Planned(plan) = &event {
             self.announce(job, plan);
         }
