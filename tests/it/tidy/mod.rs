@@ -5,6 +5,7 @@
 
 mod conventions;
 mod documents;
+mod kinds;
 mod rooms;
 mod select;
 mod source;

@@ -13,7 +13,7 @@ use self::{
     collection::{details, item, sources},
     shapes::Mistake,
 };
-use super::definition_files;
+use super::{definition_files, kinds};
 use crate::{
     collectors::aws::{client::model, cloud::cloud, options::NAMES},
     engine::definition::{Definition, ListCall, Service},
@@ -112,6 +112,18 @@ fn definitions_parse_and_kinds_are_unique() {
     }
     assert_eq!(definitions.referenced("aws_iam_policy").collect::<Vec<_>>(), [("arn", false)]);
     assert_eq!(cloud().unwrap().unknown_levels(), [""; 0]);
+}
+
+#[test]
+fn every_listed_kind_is_collected() {
+    let cloud = cloud().unwrap();
+    let kinds = kinds().unwrap();
+    let bases: BTreeSet<_> = kinds.iter().flat_map(|kind| &kind.bases).collect();
+    let of_levels: BTreeSet<_> = cloud.levels.iter().filter_map(|level| level.node).map(|node| node.kind).collect();
+    for kind in kinds.iter().map(|kind| &kind.fqn).filter(|kind| !bases.contains(kind)) {
+        let is_by_code = cloud.hooks.iter().any(|hook| hook.kinds().contains(&kind.as_str()));
+        assert!(cloud.find(kind).is_some() || is_by_code || of_levels.contains(kind.as_str()), "{kind}");
+    }
 }
 
 #[test]
