@@ -65,7 +65,12 @@ struct Collection {
 
 impl Collection {
     fn new() -> Self {
-        let collector = CollectorPolicy { name: "aws", process: true, units: Concurrency { fork: true, pool: POOL } };
+        let collector = CollectorPolicy {
+            name: "aws",
+            is_named: true,
+            process: true,
+            units: Concurrency { fork: true, pool: POOL },
+        };
         let state = State::new(Policy::new(vec![collector], 1, Duration::from_secs(1_000_000)));
         Self { state, now: Instant::now(), started: VecDeque::new(), delivery: None }
     }

@@ -50,7 +50,7 @@ impl Run {
     pub fn uncollected(&self) -> Vec<(&'static str, Uncollected)> {
         let collectors = self.collectors.iter().filter(|_| !self.core.keep_uncollected);
         let uncollected =
-            collectors.map(|Enabled { collector, settings }| (collector.name(), collector.uncollected(settings)));
+            collectors.map(|Enabled { collector, settings, .. }| (collector.name(), collector.uncollected(settings)));
         uncollected.filter(|(_, uncollected)| *uncollected != Uncollected::default()).collect()
     }
 }
@@ -91,6 +91,8 @@ pub enum Verbosity {
 pub struct Enabled {
     /// The collector.
     pub collector: &'static dyn Collector,
+    /// Whether `--collector` names it.
+    pub is_named: bool,
     /// The collector's settings, including secrets.
     pub settings: Settings,
 }
@@ -149,12 +151,18 @@ fn explained(error: clap::Error, arguments: &[OsString]) -> CliError {
     error.into()
 }
 
-fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&'static dyn Collector>, CliError> {
+/// Returns the names in `--collector`.
+fn named(given: &Given) -> Result<Vec<String>, CliError> {
     let spec = options::core().find(|spec| spec.name == "collector");
-    let names = match spec.map(|spec| given.setting(spec)).transpose()?.flatten() {
-        Some(Setting::List(names)) => names,
-        _ => Vec::new(),
-    };
+    match spec.map(|spec| given.setting(spec)).transpose()?.flatten() {
+        Some(Setting::List(names)) => Ok(names),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Returns the named collectors, or all if none is named.
+fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&'static dyn Collector>, CliError> {
+    let names = named(given)?;
     if names.is_empty() {
         return Ok(registered.to_vec());
     }
@@ -250,11 +258,12 @@ fn with_action_settings(
 }
 
 fn with_settings(enabled: &[&'static dyn Collector], given: &Given) -> Result<Vec<Enabled>, CliError> {
+    let is_named = !named(given)?.is_empty();
     let with_settings = enabled.iter().map(|collector| {
         let settings = given.settings(collector.options())?;
         let checked = collector.check(&settings).map_err(CliError::new);
         checked.map_err(|error| given.explained(error, collector.options()))?;
-        Ok(Enabled { collector: *collector, settings })
+        Ok(Enabled { collector: *collector, is_named, settings })
     });
     with_settings.collect()
 }

@@ -58,6 +58,9 @@ fn summary_within(report: &RunReport, is_delivered: bool, width: usize) -> Strin
 fn of_collector(collector: &CollectorReport, width: usize) -> String {
     let kept: Vec<&UnitReport> = collector.units.iter().filter(|unit| unit.counts()).collect();
     let name = &collector.name;
+    if let Some(reason) = &collector.skipped {
+        return format!("{name}: skipped, as --collector does not name it: {}\n", shown(reason));
+    }
     let head = match (kept.len(), collector.units.len()) {
         (_, 0) => return format!("{name}: nothing\n"),
         (kept, all) if kept == all => format!("{name}: {all} {}\n", accounts(all)),

@@ -1,6 +1,7 @@
 //! Tables of summaries.
 
 use super::*;
+use crate::cli::ExitCode;
 
 fn unit(number: u64, nodes: &[(&str, u64)]) -> UnitReport {
     UnitReport {
@@ -96,6 +97,21 @@ fn gaps_are_listed_with_remedy() {
     let failure = Some("no credentials were found".into());
     report.collectors.push(CollectorReport { name: "example".into(), failure, ..CollectorReport::default() });
     insta::assert_snapshot!(summary_within(&report, true, 80));
+}
+
+#[test]
+fn skipped_collector_has_one_line() {
+    let skipped = Some("no credentials; set AWS_PROFILE".into());
+    let skipped = CollectorReport { name: "aws".into(), skipped, ..CollectorReport::default() };
+    let line = "aws: skipped, as --collector does not name it: no credentials; set AWS_PROFILE\n";
+    let mut complete = report(vec![unit(1, &[("aws_vpc", 2)])]);
+    complete.collectors.push(skipped.clone());
+    let text = summary_within(&complete, true, WIDTH);
+    assert!(text.contains(line) && text.contains("\nComplete: "), "{text}");
+    assert_eq!(ExitCode::of(&complete), ExitCode::Complete);
+    let nothing = RunReport { collectors: vec![skipped], ..RunReport::default() };
+    assert_eq!(summary_within(&nothing, false, WIDTH), format!("{line}\nNothing was collected.\n"));
+    assert_eq!(ExitCode::of(&nothing), ExitCode::Nothing);
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub use waits::{TICK, UnitWaits, Waiting, Waits};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
 use crate::{
+    graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
 };
@@ -119,9 +120,12 @@ pub trait Collector: Send + Sync {
         Uncollected::default()
     }
 
-    /// Returns the kinds of its nodes: a JSON list in the form of `src/graph/schema.rs`.
-    fn kinds(&self) -> &'static str {
-        "[]"
+    /// Returns the kinds of its nodes.
+    ///
+    /// # Errors
+    /// A mistake in the kinds, with its file.
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        Ok(Vec::new())
     }
 
     /// Returns the metrics that are shown before anything was measured.
@@ -197,5 +201,10 @@ pub trait Collector: Send + Sync {
 /// The holder of a collector's base credentials, which issues each unit its own.
 pub trait Broker: Send + Sync {
     /// Returns credentials for one unit, or for planning if `unit` is `None`.
+    ///
+    /// # Errors
+    /// [`FailureKind::NoCredentials`] only if no source of credentials is configured: it skips a collector that
+    /// `--collector` does not name. Credentials that are rejected, have expired or cannot be read are
+    /// [`FailureKind::Credentials`].
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>>;
 }

@@ -44,12 +44,13 @@ pub fn find(name: &str) -> Option<&'static dyn Collector> {
 /// Returns the kinds of all clouds, parsed at the first call.
 ///
 /// # Errors
-/// If a file of kinds is malformed.
+/// If the kinds of a cloud have a mistake.
 pub fn schema() -> Result<&'static Schema, SchemaError> {
     static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
     let read = || {
-        let own = all().iter().map(|collector| KindFile { plugin: collector.name(), json: collector.kinds() });
-        Schema::read(&own.chain(OTHER_KINDS).collect::<Vec<_>>())
+        let own = all().iter().map(|collector| collector.kinds());
+        let kinds = own.chain(OTHER_KINDS.iter().map(KindFile::parse)).collect::<Result<Vec<_>, _>>()?;
+        Schema::of(kinds.concat())
     };
     SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
 }

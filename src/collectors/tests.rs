@@ -15,10 +15,13 @@ fn kinds_export_recorded_fields_in_recorded_order() {
     let recorded: Recorded = serde_json::from_str(include_str!("../../tests/golden/fields.json")).unwrap();
     let schema = schema().unwrap();
     assert_eq!(recorded.len(), 179);
-    assert_eq!(schema.kinds().map(|kind| kind.fqn).collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
+    // Newer kinds have their schema beside their definition.
+    let listed = schema.kinds().filter(|kind| !kind.origin.contains(".toml:")).map(|kind| &kind.fqn);
+    assert_eq!(listed.collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
     for (fqn, fields) in &recorded {
         let kind = schema.kind(fqn).unwrap();
-        let ours: Vec<_> = kind.fields.iter().map(|field| (field.name, field.kind, field.default.clone())).collect();
+        let ours: Vec<_> =
+            kind.fields.iter().map(|field| (field.name.as_str(), field.kind.as_str(), field.default.clone())).collect();
         let theirs = fields.iter().map(|(name, model_kind, default)| {
             let parsed = ModelKind::parse(model_kind).unwrap();
             (name.as_str(), model_kind.as_str(), parsed.read(default).unwrap())
@@ -30,7 +33,7 @@ fn kinds_export_recorded_fields_in_recorded_order() {
 /// Whether a base of a kind, near or far, has this property.
 fn inherits(schema: &Schema, fqn: &str, name: &str) -> bool {
     let bases = schema.kind(fqn).unwrap().bases.iter().filter_map(|base| schema.kind(base));
-    bases.into_iter().any(|base| base.own.iter().any(|field| field.name == name) || inherits(schema, base.fqn, name))
+    bases.into_iter().any(|base| base.own.iter().any(|field| field.name == name) || inherits(schema, &base.fqn, name))
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Cloud {
     /// The levels of locations, each after the one that contains it.
     pub levels: &'static [Level],
     /// The definitions.
-    pub definitions: Definitions,
+    pub definitions: &'static Definitions,
     /// The kinds.
     pub schema: &'static Schema,
     /// The hooks of collection.

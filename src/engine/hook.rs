@@ -78,7 +78,7 @@ impl HookContext<'_> {
     /// # Errors
     /// `Internal` if the resource is invalid, `Cancelled` if the session is ending.
     pub async fn send(&self, resource: Resource<'_>, unknown: &[&str]) -> Result<(), Failure> {
-        let key = self.key(resource.kind().fqn, resource.id());
+        let key = self.key(&resource.kind().fqn, resource.id());
         let node = resource.finish(&self.location.ancestors(self.run)).map_err(|error| self.run.internal(error))?;
         let node = self.run.graph.add(node, vec![key]).await?;
         self.run.graph.edge(End::Node(self.location.node), End::Node(node));

@@ -10,7 +10,7 @@ use super::{Field, Schema, SchemaError, schema::Kind};
 #[derive(Serialize)]
 struct ModelKind<'a> {
     fqn: &'a str,
-    bases: &'a [&'a str],
+    bases: &'a [String],
     properties: Vec<Property<'a>>,
 }
 
@@ -26,7 +26,7 @@ struct Property<'a> {
 
 #[derive(Serialize)]
 struct Path<'a> {
-    path: &'a [&'a str],
+    path: &'a [String],
 }
 
 /// Returns the kinds of a schema as a JSON list, ordered by name. The bytes are always the same.
@@ -58,8 +58,8 @@ fn inherits(schema: &Schema, kind: &Kind, name: &str) -> bool {
 }
 
 fn model_kind(kind: &Kind, keep: impl Fn(&str) -> bool) -> ModelKind<'_> {
-    let properties = kind.own.iter().filter(|field| keep(field.name)).map(|field| property(field)).collect();
-    ModelKind { fqn: kind.fqn, bases: &kind.bases, properties }
+    let properties = kind.own.iter().filter(|field| keep(&field.name)).map(|field| property(field)).collect();
+    ModelKind { fqn: &kind.fqn, bases: &kind.bases, properties }
 }
 
 fn property(field: &Field) -> Property<'_> {

@@ -152,7 +152,7 @@ impl<'s> Resource<'s> {
     /// # Errors
     /// [`ResourceError::UnknownField`], [`ResourceError::WrongType`], [`ResourceError::NotWritable`].
     pub fn set(&mut self, field: &str, value: Value) -> Result<&mut Self, ResourceError> {
-        let (kind, owned) = (self.kind.fqn.to_owned(), field.to_owned());
+        let (kind, owned) = (self.kind.fqn.clone(), field.to_owned());
         let position = self.kind.position(field).filter(|_| field != "id");
         let Some((position, known)) = position.and_then(|at| Some((at, self.kind.fields.get(at)?))) else {
             return Err(ResourceError::UnknownField { kind, field: owned });
@@ -229,7 +229,7 @@ impl<'s> Resource<'s> {
     pub fn node_id(&self, scope: &Scope<'_>) -> NodeId {
         let own = |base: &str, other| if self.kind.is_a(base) { self.id.as_str() } else { other };
         NodeId::of(&Identity {
-            kind: self.kind.fqn,
+            kind: &self.kind.fqn,
             cloud: own("base_cloud", scope.cloud),
             account: own("account", scope.account),
             region: own("region", scope.region),
@@ -258,7 +258,7 @@ impl<'s> Resource<'s> {
         }
         line.push(b'}');
         let length = line.len() + 1;
-        let kind = self.kind.fqn.to_owned();
+        let kind = self.kind.fqn.clone();
         if length > MAX_LINE {
             return Err(ResourceError::TooLong { kind, id: self.id, length });
         }
@@ -267,7 +267,7 @@ impl<'s> Resource<'s> {
 
     fn write_reported(&self, line: &mut Vec<u8>) {
         line.extend_from_slice(b",\"reported\":{\"kind\":");
-        json::push_text(line, self.kind.fqn);
+        json::push_text(line, &self.kind.fqn);
         for (field, value) in self.kind.fields.iter().zip(&self.values) {
             self.write_field(line, field, value.as_ref().unwrap_or(&field.default));
         }
@@ -277,9 +277,9 @@ impl<'s> Resource<'s> {
     fn write_field(&self, line: &mut Vec<u8>, field: &Field, value: &Value) {
         let key = |line: &mut Vec<u8>| {
             line.push(b',');
-            json::push_key(line, field.name);
+            json::push_key(line, &field.name);
         };
-        match field.name {
+        match field.name.as_str() {
             "id" => {
                 key(line);
                 json::push_text(line, &self.id);
@@ -308,12 +308,16 @@ impl<'s> Resource<'s> {
     }
 
     fn write_metadata(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(b",\"metadata\":{\"python_type\":");
-        json::push_text(line, self.kind.python_type);
+        line.extend_from_slice(b",\"metadata\":{");
+        if !self.kind.python_type.is_empty() {
+            line.extend_from_slice(b"\"python_type\":");
+            json::push_text(line, &self.kind.python_type);
+            line.push(b',');
+        }
         let Self { cleaned, phantom, protected, .. } = self;
         json::push_display(
             line,
-            format_args!(",\"cleaned\":{cleaned},\"phantom\":{phantom},\"protected\":{protected}}}"),
+            format_args!("\"cleaned\":{cleaned},\"phantom\":{phantom},\"protected\":{protected}}}"),
         );
     }
 }

@@ -69,10 +69,10 @@ fn rebuild(node: &Json, ancestors: &Ancestors) -> Node {
     let kind = kind(reported["kind"].as_str().unwrap());
     let mut resource = Resource::new(kind, reported["id"].as_str().unwrap());
     for field in &kind.fields {
-        let value = reported.get(field.name).unwrap_or(&Json::Null);
+        let value = reported.get(&field.name).unwrap_or(&Json::Null);
         let value = field.model_kind.read(value).unwrap();
         if field.name != "id" {
-            resource.set(field.name, value).unwrap();
+            resource.set(&field.name, value).unwrap();
         }
     }
     let metadata = |key: &str| node["metadata"][key].as_bool().unwrap();
@@ -171,4 +171,15 @@ fn fields_of_any_kind_are_parsed_from_json() {
     let list = ModelKind::List(Box::new(ModelKind::Any)).read(&serde_json::json!([{"Name": "InstanceId"}]));
     assert_eq!(list, Some(Value::List(vec![Value::Map(vec![("Name".into(), "InstanceId".into())])])));
     assert_eq!(ModelKind::Int.read(&serde_json::json!("8")), None);
+}
+
+#[test]
+fn newer_kind_has_no_python_type_in_its_nodes() {
+    static NEWER: LazyLock<Schema> = LazyLock::new(|| {
+        let json = r#"[{"fqn":"x_topic","bases":["resource"]}]"#;
+        Schema::read(&[KindFile { plugin: "x", json }]).unwrap()
+    });
+    let node = Resource::new(NEWER.kind("x_topic").unwrap(), "t").finish(&scope()).unwrap();
+    let expected = serde_json::json!({"cleaned": false, "phantom": false, "protected": false});
+    assert_eq!(line(&node)["metadata"], expected);
 }

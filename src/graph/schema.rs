@@ -1,31 +1,25 @@
 //! Kinds as data: bases, exported fields in their order, and defaults.
 //!
-//! `base.json` has the kinds that all others are derived from; each cloud has a file of its own. A kind in a file has
-//! only its own fields, in the order of the model. Inherited fields, and the order of fields in an export, follow from
-//! the bases by the rules of Python's dataclasses.
+//! `base.json` has the kinds that all others are derived from; each cloud has kinds of its own ([`KindSpec`]). A kind as
+//! written has only its own fields, in the order of the model. Inherited fields, and the order of fields in an export,
+//! follow from the bases by the rules of Python's dataclasses.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, OnceLock},
 };
 
-use serde::Deserialize;
 use thiserror::Error;
 use worker_proto::{Failure, FailureKind};
 
-use super::{model_kind::ModelKind, value::Value};
+use super::{
+    kind_spec::{FieldSpec, KindFile, KindSpec},
+    model_kind::ModelKind,
+    value::Value,
+};
 
 /// The kinds that all others are derived from.
 const BASE: KindFile = KindFile { plugin: "base", json: include_str!("base.json") };
-
-/// The kinds of one cloud.
-#[derive(Clone, Copy, Debug)]
-pub struct KindFile {
-    /// The cloud's name, for errors.
-    pub plugin: &'static str,
-    /// A JSON list of kinds.
-    pub json: &'static str,
-}
 
 /// An error in the kinds. Callers can meet only an unknown kind, because a test reads all files.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -41,17 +35,34 @@ pub enum SchemaError {
         /// The parser's message.
         reason: String,
     },
+    /// Two kinds have the same name.
+    #[error("{origin}: the kind {kind} exists already, in the {other}")]
+    Duplicate {
+        /// Where the second one is written.
+        origin: String,
+        /// The kind.
+        kind: String,
+        /// Where the first one is written.
+        other: String,
+    },
     /// A kind has an unknown base, or its bases cannot be put in order.
-    #[error("the bases of kind {0} are unknown or contradict each other")]
-    Bases(String),
-    /// The type of a field is unknown.
-    #[error("field {field} of kind {kind} has the unknown kind {model_kind}")]
+    #[error("{origin}: the bases of kind {kind} are unknown or contradict each other")]
+    Bases {
+        /// Where the kind is written.
+        origin: String,
+        /// The kind.
+        kind: String,
+    },
+    /// The type of a field is unknown, or its default is not of the type.
+    #[error("{origin}: field {field} of kind {kind} has an unknown type, {model_kind}, or a default of another type")]
     FieldKind {
+        /// Where the kind is written.
+        origin: String,
         /// The kind.
         kind: String,
         /// The field.
         field: String,
-        /// The type as written in the file.
+        /// The type as written.
         model_kind: String,
     },
 }
@@ -65,18 +76,18 @@ impl From<SchemaError> for Failure {
 /// The kinds of one plugin, or of all.
 #[derive(Debug)]
 pub struct Schema {
-    kinds: BTreeMap<&'static str, Kind>,
+    kinds: BTreeMap<String, Kind>,
 }
 
 /// A kind with everything that it inherits.
 #[derive(Debug)]
 pub struct Kind {
     /// The name in the model, such as `aws_ec2_instance`.
-    pub fqn: &'static str,
-    /// The class in the Python worker, part of a node's metadata.
-    pub python_type: &'static str,
+    pub fqn: String,
+    /// The class in the Python worker, part of a node's metadata; empty if that had no such kind.
+    pub python_type: String,
     /// The direct bases.
-    pub bases: Vec<&'static str>,
+    pub bases: Vec<String>,
     /// Whether nodes of this kind, such as a quota, stand for nothing that has a price or can be deleted.
     pub phantom: bool,
     /// Whether the kind has no nodes of its own.
@@ -86,18 +97,20 @@ pub struct Kind {
     /// The properties that the kind adds to the model, synthetic ones included.
     pub own: Vec<Arc<Field>>,
     /// The translations of the cloud's states, by the name of the map.
-    pub status_maps: HashMap<&'static str, HashMap<&'static str, &'static str>>,
+    pub status_maps: HashMap<String, HashMap<String, String>>,
+    /// The file in which the kind is written, with the line if it is known.
+    pub origin: String,
     /// The kind and all its bases, nearest first.
-    ancestry: Vec<&'static str>,
+    ancestry: Vec<String>,
 }
 
 /// A field of a kind.
 #[derive(Clone, Debug)]
 pub struct Field {
     /// The field's name.
-    pub name: &'static str,
+    pub name: String,
     /// The type in the model's notation, such as `dictionary[string, string]`.
-    pub kind: &'static str,
+    pub kind: String,
     /// The parsed type.
     pub model_kind: ModelKind,
     /// The value of a node that does not set the field; [`Value::Null`] if the field is then omitted.
@@ -105,9 +118,9 @@ pub struct Field {
     /// Whether the core rejects nodes without this field.
     pub required: bool,
     /// A description for users, mostly empty.
-    pub description: &'static str,
+    pub description: String,
     /// The path of the property from which the core computes the field, if nodes do not have it.
-    pub synthetic: Option<Vec<&'static str>>,
+    pub synthetic: Option<Vec<String>>,
 }
 
 impl Schema {
@@ -123,19 +136,27 @@ impl Schema {
     /// Parses the base kinds and those of the given files.
     ///
     /// # Errors
-    /// If a file is malformed, or a kind has unknown or contradictory bases.
+    /// If a file is malformed, and as [`Schema::of`].
     pub fn read(files: &[KindFile]) -> Result<Schema, SchemaError> {
-        let mut raw = BTreeMap::new();
-        for file in [&[BASE], files].concat() {
-            let malformed = |error: serde_json::Error| SchemaError::Malformed {
-                plugin: file.plugin.to_owned(),
-                reason: error.to_string(),
-            };
-            let kinds: Vec<RawKind> = serde_json::from_str(file.json).map_err(malformed)?;
-            raw.extend(kinds.into_iter().map(|kind| (kind.fqn, kind)));
+        let kinds = files.iter().map(KindFile::parse).collect::<Result<Vec<_>, _>>()?;
+        Schema::of(kinds.concat())
+    }
+
+    /// Returns the base kinds and the given ones.
+    ///
+    /// # Errors
+    /// If two kinds have the same name, a kind has unknown or contradictory bases, or a field has an unknown type.
+    pub fn of(kinds: Vec<KindSpec>) -> Result<Schema, SchemaError> {
+        let mut specs: Specs = BTreeMap::new();
+        for kind in BASE.parse()?.into_iter().chain(kinds) {
+            if let Some(other) = specs.get(&kind.fqn) {
+                let (kind, origin, other) = (kind.fqn, kind.origin, other.origin.clone());
+                return Err(SchemaError::Duplicate { origin, kind, other });
+            }
+            specs.insert(kind.fqn.clone(), kind);
         }
-        let own: HashMap<_, _> = raw.values().map(|kind| Ok((kind.fqn, kind.fields()?))).collect::<Result<_, _>>()?;
-        let kinds = raw.values().map(|kind| Ok((kind.fqn, kind.resolve(&raw, &own)?)));
+        let own = specs.values().map(|kind| Ok((kind.fqn.clone(), fields(kind)?))).collect::<Result<_, _>>()?;
+        let kinds = specs.values().map(|kind| Ok((kind.fqn.clone(), resolve(kind, &specs, &own)?)));
         Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
 
@@ -163,13 +184,13 @@ impl Kind {
     /// Whether this is the given kind or derived from it.
     #[must_use]
     pub fn is_a(&self, base: &str) -> bool {
-        self.ancestry.contains(&base)
+        self.ancestry.iter().any(|known| known == base)
     }
 
     /// Translates a state of the cloud; a state that the map lacks becomes `unknown`.
     #[must_use]
     pub fn map_status<'k>(&'k self, map: &str, value: &str) -> &'k str {
-        self.status_maps.get(map).and_then(|map| map.get(value)).copied().unwrap_or("unknown")
+        self.status_maps.get(map).and_then(|map| map.get(value)).map_or("unknown", String::as_str)
     }
 
     /// Returns the index of a field in [`Kind::fields`].
@@ -179,90 +200,53 @@ impl Kind {
     }
 }
 
-/// A kind as written in a file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKind {
-    fqn: &'static str,
-    python_type: &'static str,
-    #[serde(borrow)]
-    bases: Vec<&'static str>,
-    #[serde(default)]
-    phantom: bool,
-    #[serde(default, rename = "abstract")]
-    is_abstract: bool,
-    #[serde(default)]
-    fields: Vec<RawField>,
-    #[serde(default, borrow)]
-    status_maps: HashMap<&'static str, HashMap<&'static str, &'static str>>,
+/// The kinds as written, by name.
+type Specs = BTreeMap<String, KindSpec>;
+/// The own fields of each kind.
+type OwnFields = HashMap<String, Vec<Arc<Field>>>;
+
+fn fields(kind: &KindSpec) -> Result<Vec<Arc<Field>>, SchemaError> {
+    kind.fields.iter().map(|spec| field(kind, spec).map(Arc::new)).collect()
 }
 
-/// A field as written in a file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawField {
-    name: &'static str,
-    kind: &'static str,
-    #[serde(default)]
-    default: serde_json::Value,
-    #[serde(default)]
-    required: bool,
-    #[serde(default)]
-    description: &'static str,
-    #[serde(default, borrow)]
-    synthetic: Option<Vec<&'static str>>,
+fn field(kind: &KindSpec, spec: &FieldSpec) -> Result<Field, SchemaError> {
+    let wrong = || SchemaError::FieldKind {
+        origin: kind.origin.clone(),
+        kind: kind.fqn.clone(),
+        field: spec.name.clone(),
+        model_kind: spec.kind.clone(),
+    };
+    let model_kind = ModelKind::parse(&spec.kind).ok_or_else(wrong)?;
+    let default = model_kind.read(&spec.default).ok_or_else(wrong)?;
+    let FieldSpec { name, kind, required, description, synthetic, .. } = spec.clone();
+    Ok(Field { name, kind, model_kind, default, required, description, synthetic })
 }
 
-type Raw = BTreeMap<&'static str, RawKind>;
-
-impl RawKind {
-    fn fields(&self) -> Result<Vec<Arc<Field>>, SchemaError> {
-        self.fields.iter().map(|field| field.resolve(self.fqn).map(Arc::new)).collect()
-    }
-
-    fn resolve(&self, raw: &Raw, own: &HashMap<&str, Vec<Arc<Field>>>) -> Result<Kind, SchemaError> {
-        let ancestry = linearize(self.fqn, raw).ok_or_else(|| SchemaError::Bases(self.fqn.to_owned()))?;
-        let mut fields: Vec<Arc<Field>> = Vec::new();
-        let inherited = ancestry.iter().rev().filter_map(|base| own.get(base)).flatten();
-        for field in inherited.filter(|field| field.is_exported()) {
-            match fields.iter_mut().find(|known| known.name == field.name) {
-                Some(known) => *known = field.clone(),
-                None => fields.push(field.clone()),
-            }
+/// Returns a kind with everything that it inherits.
+fn resolve(kind: &KindSpec, specs: &Specs, own: &OwnFields) -> Result<Kind, SchemaError> {
+    let bases = || SchemaError::Bases { origin: kind.origin.clone(), kind: kind.fqn.clone() };
+    let ancestry = linearize(&kind.fqn, specs, MAX_DEPTH).ok_or_else(bases)?;
+    let mut fields: Vec<Arc<Field>> = Vec::new();
+    let inherited = ancestry.iter().rev().filter_map(|base| own.get(*base)).flatten();
+    for field in inherited.filter(|field| field.is_exported()) {
+        match fields.iter_mut().find(|known| known.name == field.name) {
+            Some(known) => *known = field.clone(),
+            None => fields.push(field.clone()),
         }
-        Ok(Kind {
-            fqn: self.fqn,
-            python_type: self.python_type,
-            bases: self.bases.clone(),
-            phantom: self.phantom,
-            is_abstract: self.is_abstract,
-            fields,
-            own: own.get(self.fqn).cloned().unwrap_or_default(),
-            status_maps: self.status_maps.clone(),
-            ancestry,
-        })
     }
-}
-
-impl RawField {
-    fn resolve(&self, kind: &str) -> Result<Field, SchemaError> {
-        let wrong = || SchemaError::FieldKind {
-            kind: kind.to_owned(),
-            field: self.name.to_owned(),
-            model_kind: self.kind.to_owned(),
-        };
-        let model_kind = ModelKind::parse(self.kind).ok_or_else(wrong)?;
-        let default = model_kind.read(&self.default).ok_or_else(wrong)?;
-        Ok(Field {
-            name: self.name,
-            kind: self.kind,
-            model_kind,
-            default,
-            required: self.required,
-            description: self.description,
-            synthetic: self.synthetic.clone(),
-        })
-    }
+    let KindSpec { fqn, python_type, bases, phantom, is_abstract, status_maps, origin, .. } = kind.clone();
+    Ok(Kind {
+        own: own.get(&fqn).cloned().unwrap_or_default(),
+        ancestry: ancestry.into_iter().map(str::to_owned).collect(),
+        fqn,
+        python_type,
+        bases,
+        phantom,
+        is_abstract,
+        fields,
+        status_maps,
+        origin,
+    })
 }
 
 impl Field {
@@ -272,13 +256,16 @@ impl Field {
     }
 }
 
+/// The longest chain of bases; a kind with a longer one is probably its own base.
+const MAX_DEPTH: usize = 32;
+
 /// Returns the kind and all its bases in Python's method resolution order; `None` if there is no such order.
-fn linearize(fqn: &'static str, raw: &Raw) -> Option<Vec<&'static str>> {
-    let kind = raw.get(fqn)?;
-    let mut lists: Vec<Vec<&'static str>> =
-        kind.bases.iter().map(|base| linearize(base, raw)).collect::<Option<_>>()?;
-    lists.push(kind.bases.clone());
-    let mut order = vec![fqn];
+fn linearize<'s>(fqn: &str, specs: &'s Specs, depth: usize) -> Option<Vec<&'s str>> {
+    let kind = specs.get(fqn).filter(|_| depth > 0)?;
+    let linear = |base: &String| linearize(base, specs, depth - 1);
+    let mut lists: Vec<Vec<&str>> = kind.bases.iter().map(linear).collect::<Option<_>>()?;
+    lists.push(kind.bases.iter().map(String::as_str).collect());
+    let mut order = vec![kind.fqn.as_str()];
     while lists.iter().any(|list| !list.is_empty()) {
         let is_later = |name: &str| lists.iter().any(|list| list.iter().skip(1).any(|other| *other == name));
         let next = lists.iter().filter_map(|list| list.first().copied()).find(|name| !is_later(name))?;

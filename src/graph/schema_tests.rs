@@ -34,13 +34,17 @@ fn kind_has_ancestry_and_states() {
     assert_eq!(kind.map_status("no such map", "running"), "unknown");
 }
 
+fn bases(kind: &str) -> SchemaError {
+    SchemaError::Bases { origin: "kinds of x".into(), kind: kind.into() }
+}
+
 #[test]
 fn bases_that_contradict_each_other_are_an_error() {
     let text = r#"[{"fqn":"a","python_type":"","bases":[]},{"fqn":"b","python_type":"","bases":["a"]},
         {"fqn":"c","python_type":"","bases":["a","b"]}]"#;
-    assert_eq!(Schema::read(&[KindFile { plugin: "x", json: text }]).unwrap_err(), SchemaError::Bases("c".into()));
+    assert_eq!(Schema::read(&[KindFile { plugin: "x", json: text }]).unwrap_err(), bases("c"));
     let unknown = r#"[{"fqn":"a","python_type":"","bases":["nope"]}]"#;
-    assert_eq!(Schema::read(&[KindFile { plugin: "x", json: unknown }]).unwrap_err(), SchemaError::Bases("a".into()));
+    assert_eq!(Schema::read(&[KindFile { plugin: "x", json: unknown }]).unwrap_err(), bases("a"));
 }
 
 #[test]

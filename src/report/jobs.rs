@@ -92,22 +92,25 @@ pub enum JobState {
     Complete,
     /// The job failed after all attempts.
     Failed,
+    /// The collector was not named, and there are no credentials.
+    Skipped,
 }
 
 impl JobState {
     /// All states with their names in metrics.
-    pub const ALL: [(JobState, &'static str); 5] = [
+    pub const ALL: [(JobState, &'static str); 6] = [
         (JobState::Waiting, "waiting"),
         (JobState::Running, "running"),
         (JobState::Stopping, "stopping"),
         (JobState::Complete, "complete"),
         (JobState::Failed, "failed"),
+        (JobState::Skipped, "skipped"),
     ];
 }
 
 impl StatusSnapshot {
     /// Returns the number of jobs in each state.
-    pub fn jobs_by_state(&self) -> [(&'static str, usize); 5] {
+    pub fn jobs_by_state(&self) -> [(&'static str, usize); 6] {
         JobState::ALL.map(|(state, name)| (name, self.jobs.iter().filter(|job| job.state == state).count()))
     }
 }

@@ -27,6 +27,9 @@ pub struct CollectorReport {
     pub units: Vec<UnitReport>,
     /// The reason why the collector as a whole failed.
     pub failure: Option<String>,
+    /// The reason why the collector was skipped: it was not named, and there are no credentials. Nothing is known of its
+    /// cloud, which stays as it is.
+    pub skipped: Option<String>,
     /// The gaps of the plan.
     pub gaps: Vec<Gap>,
     /// Whether the plan has all accounts of the cloud.
@@ -75,10 +78,16 @@ pub enum Outcome {
 }
 
 impl RunReport {
-    /// Whether nothing is missing: no failed collector, no failed unit, no gap.
+    /// Whether nothing is missing: no failed collector, no failed unit, no gap. Skipped collectors are not missing, unless
+    /// all are skipped.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.collectors.iter().all(CollectorReport::is_complete)
+        self.collectors.iter().all(CollectorReport::is_complete) && !self.is_skipped()
+    }
+
+    /// Whether all collectors were skipped.
+    fn is_skipped(&self) -> bool {
+        !self.collectors.is_empty() && self.collectors.iter().all(|collector| collector.skipped.is_some())
     }
 
     /// Whether at least one unit was collected.

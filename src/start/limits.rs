@@ -27,8 +27,9 @@ const SUPPRESSED_REPORTS: Duration = Duration::from_secs(5);
 /// # Errors
 /// If worker processes are wanted and cannot be started.
 pub(super) fn policy(run: &Run, descriptors: Descriptors) -> Result<Policy, Failed> {
-    let collectors = run.collectors.iter().map(|Enabled { collector, settings }| CollectorPolicy {
+    let collectors = run.collectors.iter().map(|Enabled { collector, is_named, settings }| CollectorPolicy {
         name: collector.name(),
+        is_named: *is_named,
         process: run.core.fork,
         units: collector.concurrency(settings),
     });

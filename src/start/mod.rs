@@ -314,7 +314,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
     let links: BTreeMap<_, _> = run
         .collectors
         .iter()
-        .map(|Enabled { collector, settings }| {
+        .map(|Enabled { collector, settings, .. }| {
             let mut public = settings.public(collector.options());
             public.set("keep-uncollected", Setting::Flag(run.core.keep_uncollected));
             (collector.name(), SessionCollector { settings: public, broker: collector.broker(settings) })

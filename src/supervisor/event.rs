@@ -267,6 +267,13 @@ pub enum Notice {
         /// The reason.
         reason: String,
     },
+    /// A collector that nobody named was skipped, as there are no credentials.
+    CollectorSkipped {
+        /// The collector.
+        collector: &'static str,
+        /// The reason and the remedy.
+        reason: String,
+    },
     /// The graph is being delivered.
     Delivering,
 }

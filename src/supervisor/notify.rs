@@ -41,6 +41,9 @@ pub(super) fn log(notice: &Notice, has_summary: bool) {
             tracing::warn!(collector, what, "retrying: {reason}");
         }
         Notice::CollectorFailed { collector, reason } => tracing::error!(collector, "failed: {reason}"),
+        Notice::CollectorSkipped { collector, reason } => {
+            tracing::info!(collector, reason, "skipped collector without credentials; its cloud stays as it is");
+        }
         Notice::Delivering => tracing::debug!("delivering the graph"),
     }
 }
@@ -76,7 +79,7 @@ pub(super) fn progress(notice: &Notice) -> Option<ProgressEvent> {
             ProgressEvent::UnitFinished { collector, unit, label: label.clone(), nodes, gaps: *gaps, outcome }
         }
         Notice::Delivering => ProgressEvent::Uploading,
-        Notice::Retry { .. } | Notice::CollectorFailed { .. } => return None,
+        Notice::Retry { .. } | Notice::CollectorFailed { .. } | Notice::CollectorSkipped { .. } => return None,
     })
 }
 
@@ -98,7 +101,10 @@ pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
             let failed = failures(report).join("; ");
             tracing::warn!(nodes = report.nodes, edges = report.edges, seconds, gaps, failed, "collection incomplete");
         }
-        Err(error) => tracing::error!(seconds, gaps, "collection not delivered: {}", error.message),
+        Err(error) => {
+            let reasons = [vec![error.message.clone()], skipped(report, error)].concat().join("; ");
+            tracing::error!(seconds, gaps, "collection not delivered: {reasons}");
+        }
     }
 }
 
@@ -106,6 +112,7 @@ pub(super) fn log_run(report: &RunReport, result: &Result<(), DeliveryError>) {
 pub(super) fn answer(report: &RunReport, result: &Result<(), DeliveryError>) -> Answer {
     let mut failed = failures(report);
     failed.extend(unseen(report));
+    failed.extend(result.as_ref().err().into_iter().flat_map(|error| skipped(report, error)));
     let mut text = match result {
         Ok(()) if failed.is_empty() => return Answer::Done,
         Ok(()) => "delivered, but incomplete".to_owned(),
@@ -133,6 +140,14 @@ fn failures(report: &RunReport) -> Vec<String> {
         whole.chain(units)
     });
     failed.collect()
+}
+
+/// Returns a sentence for each skipped collector, if there was nothing to deliver.
+fn skipped(report: &RunReport, error: &DeliveryError) -> Vec<String> {
+    let of = |collector: &report::CollectorReport| {
+        Some(format!("{} was skipped: {}", collector.name, collector.skipped.as_ref()?))
+    };
+    report.collectors.iter().filter(|_| error.nothing).filter_map(of).collect()
 }
 
 /// Returns a sentence for each plan or unit with gaps.
@@ -171,4 +186,22 @@ fn gap_count(report: &RunReport) -> usize {
         collector.gaps.len() + collector.units.iter().map(|unit| unit.gaps.len()).sum::<usize>()
     };
     report.collectors.iter().map(of).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_collector_is_named_only_if_nothing_is_delivered() {
+        let skipped = Some("no credentials; set AWS_PROFILE".to_owned());
+        let skipped = report::CollectorReport { name: "aws".into(), skipped, ..Default::default() };
+        let report = RunReport { collectors: vec![skipped], ..RunReport::default() };
+        let nothing = DeliveryError { message: "nothing to deliver".into(), nothing: true };
+        let expected = "nothing to deliver; aws was skipped: no credentials; set AWS_PROFILE";
+        assert_eq!(answer(&report, &Err(nothing)), Answer::Error(expected.to_owned()));
+        let example = report::CollectorReport { name: "example".into(), ..Default::default() };
+        let others = RunReport { collectors: [vec![example], report.collectors].concat(), ..RunReport::default() };
+        assert_eq!(answer(&others, &Ok(())), Answer::Done);
+    }
 }

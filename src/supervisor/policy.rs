@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use worker_proto::{Failure, FailureKind};
+
 use crate::collector_api::Concurrency;
 
 /// The worker beside those of the pool that is there for operations (`workers`).
@@ -12,6 +14,8 @@ const FOR_OPERATIONS: usize = 1;
 pub struct CollectorPolicy {
     /// The collector's name.
     pub name: &'static str,
+    /// Whether `--collector` names it. Otherwise it is skipped if there are no credentials at all.
+    pub is_named: bool,
     /// Whether it gets a process of its own (`--fork`).
     pub process: bool,
     /// How its units run (`--aws-fork`, `--aws-account-pool-size`).
@@ -62,6 +66,13 @@ impl Policy {
         self.collectors.iter().map(|collector| collector.most_processes(has_core)).sum()
     }
 
+    /// Returns whether a plan of this collector that fails so skips the collector.
+    #[must_use]
+    pub fn is_skipped_by(&self, collector: &str, failure: &Failure) -> bool {
+        let policy = self.collectors.iter().find(|policy| policy.name == collector);
+        policy.is_some_and(|policy| policy.is_skipped_by(failure))
+    }
+
     /// Lowers the pools so that at most `processes` worker processes run at the same time; each pool keeps at least
     /// one. Returns what was lowered: collector, pool before and after.
     pub fn fit(&mut self, processes: usize, has_core: bool) -> Vec<(&'static str, usize, usize)> {
@@ -85,6 +96,11 @@ impl Policy {
 }
 
 impl CollectorPolicy {
+    /// Returns whether a plan that fails so skips the collector instead of failing it.
+    pub(super) fn is_skipped_by(&self, failure: &Failure) -> bool {
+        !self.is_named && failure.kind == FailureKind::NoCredentials
+    }
+
     fn most_processes(&self, has_core: bool) -> usize {
         if !self.process && !self.units.fork {
             return 0;
@@ -104,6 +120,7 @@ mod tests {
     fn policy(collectors: &[(&'static str, bool, bool, usize)]) -> Policy {
         let collectors = collectors.iter().map(|(name, process, fork, pool)| CollectorPolicy {
             name,
+            is_named: true,
             process: *process,
             units: Concurrency { fork: *fork, pool: *pool },
         });

@@ -137,7 +137,7 @@ impl Metrics {
 
     /// Counts a failure, permanent or retried. Rejected credentials are counted where the Python worker counts them.
     pub fn failure(&self, collector: &str, failure: &Failure) {
-        if failure.kind == FailureKind::Credentials {
+        if matches!(failure.kind, FailureKind::Credentials | FailureKind::NoCredentials) {
             self.series().count_if_known(&format!("plugin_{collector}_session_exceptions"), &[]);
         }
     }
@@ -148,7 +148,7 @@ impl Metrics {
         self.unit_edges.clear();
         self.unit_seconds.clear();
         let mut room = MAX_ACCOUNTS;
-        for collector in &report.collectors {
+        for collector in report.collectors.iter().filter(|collector| collector.skipped.is_none()) {
             self.collector_finished(collector);
             for unit in &collector.units {
                 self.unit_failed(&collector.name, unit);

@@ -130,6 +130,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::UnitFailed { unit: 3, failure: failure() },
         FromWorker::Done,
         FromWorker::Failed(failure()),
+        FromWorker::Failed(Failure { kind: FailureKind::NoCredentials, message: "none".into() }),
         FromWorker::Alive(Activity::default()),
         FromWorker::Alive(activity()),
         FromWorker::Operated { id: 7, outcome: Outcome::Done },

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OnceCell, time::timeout};
 use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
-    identity::{Secret, causes, endpoint, failure, is_denied, no_credentials},
+    identity::{Secret, causes, endpoint, failure, is_denied, no_credentials, no_source},
     official::{ServiceTime, insist},
     official_config,
     options::Options,
@@ -90,7 +90,7 @@ impl AwsBroker {
         let read = self.read()?;
         let find = async || {
             let found = official_config::base_credentials(read, key).await?;
-            found.ok_or_else(|| no_credentials("no source is configured"))
+            found.ok_or_else(|| no_source("no source is configured"))
         };
         self.provider.get_or_try_init(find).await.cloned()
     }
@@ -104,7 +104,10 @@ impl AwsBroker {
         let provider = self.provider().await?;
         let found = timeout(SOURCES_TIMEOUT, provider.provide_credentials()).await;
         let found = found.map_err(|_| no_credentials("the sources did not respond in time"))?;
-        let found = found.map_err(|error| no_credentials(&causes(&error)))?;
+        let found = found.map_err(|error| match error {
+            CredentialsError::CredentialsNotLoaded(_) => no_source(&causes(&error)),
+            _ => no_credentials(&causes(&error)),
+        })?;
         let secret = Secret {
             access_key_id: found.access_key_id().to_owned(),
             secret_access_key: found.secret_access_key().to_owned(),

@@ -4,8 +4,15 @@ use std::sync::OnceLock;
 
 use worker_proto::{Failure, FailureKind};
 
-use super::{definitions::FILES, hooks, plan::ACCOUNT_KIND, schema};
-use crate::engine::{Cloud, Definitions, Level, LevelNode, LocationPart};
+use super::{
+    definitions::{definitions, schema},
+    hooks,
+    plan::ACCOUNT_KIND,
+};
+use crate::{
+    engine::{Cloud, Level, LevelNode, LocationPart},
+    graph::SchemaError,
+};
 
 /// The kind of a region's node.
 const REGION: LevelNode = LevelNode { kind: "aws_region", part: LocationPart::Region };
@@ -17,12 +24,12 @@ pub(crate) const GLOBAL: &str = "global";
 /// The scope of the kinds that are listed in each region.
 pub(crate) const IN_REGION: &str = "region";
 
-/// Returns AWS for the engine, read at the first call.
+/// Returns AWS for the engine, built at the first call.
 ///
 /// # Errors
 /// The file and line of a mistake in the definitions; tests ensure that there is none.
 pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
-    static CLOUD: OnceLock<Result<Cloud, String>> = OnceLock::new();
+    static CLOUD: OnceLock<Result<Cloud, SchemaError>> = OnceLock::new();
     let cloud = CLOUD.get_or_init(|| {
         Ok(Cloud {
             name: "aws",
@@ -32,8 +39,8 @@ pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
                 Level { scope: GLOBAL, within: None, node: Some(REGION) },
                 Level { scope: IN_REGION, within: None, node: Some(REGION) },
             ],
-            definitions: Definitions::read(FILES)?,
-            schema: schema().map_err(|error| error.to_string())?,
+            definitions: definitions()?,
+            schema: schema()?,
             hooks: hooks::ALL,
             change_hooks: hooks::CHANGES,
         })

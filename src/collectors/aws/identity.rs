@@ -68,8 +68,19 @@ pub(crate) fn endpoint(settings: &SdkSettings, service: &str) -> String {
 
 /// Returns the failure for unusable credentials, with a remedy.
 pub(crate) fn no_credentials(detail: &str) -> Failure {
-    let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
-    no_credentials_of(profile.as_deref(), detail)
+    no_credentials_of(named_profile().as_deref(), detail)
+}
+
+/// Returns the failure for base credentials that no source has. It is [`FailureKind::NoCredentials`] unless the
+/// environment names a profile, which was to have them.
+pub(crate) fn no_source(detail: &str) -> Failure {
+    let profile = named_profile();
+    let failure = no_credentials_of(profile.as_deref(), detail);
+    Failure { kind: if profile.is_some() { failure.kind } else { FailureKind::NoCredentials }, ..failure }
+}
+
+fn named_profile() -> Option<String> {
+    std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty())
 }
 
 fn no_credentials_of(profile: Option<&str>, detail: &str) -> Failure {

@@ -2,9 +2,9 @@
 //!
 //! `options`, `role` and `selection` decide what is collected. `sdk_settings` reads the settings of AWS's own tools.
 //! `broker` and `identity` hold and verify credentials, with `official` and `official_config` for the official crates.
-//! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, with `hooks` for what
-//! they cannot express; the engine collects and changes them through `client`. `cloud`, `account` and `operation` tell the
-//! engine what it needs to know.
+//! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, with `hooks` for
+//! what they cannot express, and `services` names the services with their files; the engine collects and changes the kinds
+//! through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know.
 
 mod account;
 mod broker;
@@ -25,10 +25,11 @@ mod regions;
 mod role;
 mod sdk_settings;
 mod selection;
+mod services;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use options::Options;
 use sdk_settings::Variables;
@@ -45,20 +46,10 @@ use crate::{
         collect::uncollected_kinds,
         definition::{Definition, Reference},
     },
-    graph::{KindFile, Schema, SchemaError},
+    graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
 };
-
-/// The kinds of AWS's nodes.
-const KINDS: &str = include_str!("kinds.json");
-
-/// Returns the base kinds and those of AWS, parsed at the first call.
-fn schema() -> Result<&'static Schema, SchemaError> {
-    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || Schema::read(&[KindFile { plugin: "aws", json: KINDS }]);
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
-}
 
 /// The AWS collector.
 pub struct Aws;
@@ -72,8 +63,8 @@ impl Collector for Aws {
         options::OPTIONS
     }
 
-    fn kinds(&self) -> &'static str {
-        KINDS
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        definitions::kinds()
     }
 
     fn metrics(&self) -> Vec<Announced> {

@@ -129,8 +129,9 @@ impl Intercept for ServiceTime {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use std::sync::atomic::AtomicU32;
 
     use aws_smithy_runtime_api::client::result::ConnectorError;

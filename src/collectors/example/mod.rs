@@ -13,7 +13,7 @@ use worker_proto::{Failure, FailureKind, Operation, Outcome, Plan, Unit, Verb};
 
 use crate::{
     collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
-    graph::{KindFile, Schema, SchemaError},
+    graph::{KindFile, KindSpec, Schema, SchemaError},
     settings::{OptionKind, OptionSpec, Settings},
 };
 
@@ -27,13 +27,12 @@ const REGION_OPTION: &str = "example-region";
 pub struct Example;
 
 /// The kinds of its nodes.
-const KINDS: &str = include_str!("kinds.json");
+const KINDS: KindFile = KindFile { plugin: "example", json: include_str!("kinds.json") };
 
 /// Returns the base kinds and the example's own, parsed at the first call.
 fn schema() -> Result<&'static Schema, SchemaError> {
     static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || Schema::read(&[KindFile { plugin: "example", json: KINDS }]);
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+    SCHEMA.get_or_init(|| Schema::read(&[KINDS])).as_ref().map_err(Clone::clone)
 }
 
 impl Collector for Example {
@@ -51,8 +50,8 @@ impl Collector for Example {
         }]
     }
 
-    fn kinds(&self) -> &'static str {
-        KINDS
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        KINDS.parse()
     }
 
     fn check(&self, settings: &Settings) -> Result<(), String> {

@@ -143,7 +143,7 @@ impl<'r> KindCollection<'r> {
 
     /// Returns the keys by which references find a resource.
     fn keys(&self, resource: &Resource<'_>, name: &str, location: &Location) -> Vec<Key> {
-        let attributes = self.run.cloud.definitions.referenced(self.kind.fqn);
+        let attributes = self.run.cloud.definitions.referenced(&self.kind.fqn);
         let value = |attribute: &str| match attribute {
             "id" => Some(resource.id().to_owned()),
             "name" => Some(name.to_owned()),
@@ -154,7 +154,7 @@ impl<'r> KindCollection<'r> {
         };
         let keys = attributes.filter_map(|(attribute, is_from_anywhere)| {
             let scope = if is_from_anywhere { WHOLE_ACCOUNT } else { &location.label };
-            Some(key(self.kind.fqn, attribute, value(attribute)?, scope))
+            Some(key(&self.kind.fqn, attribute, value(attribute)?, scope))
         });
         keys.collect()
     }

@@ -174,7 +174,8 @@ impl Run<'_> {
                 None => vec![account],
                 Some(scope) => locations.iter().filter(|one| one.scope() == scope).map(|one| one.node).collect(),
             };
-            let others = || self.cloud.schema.kinds().map(|kind| kind.fqn).filter(|kind| *kind != node.kind).collect();
+            let others =
+                || self.cloud.schema.kinds().map(|kind| kind.fqn.as_str()).filter(|kind| *kind != node.kind).collect();
             unseen.kinds.extend(above.into_iter().map(|id| ((id.0, node.kind), (String::new(), others(), why))));
         }
     }

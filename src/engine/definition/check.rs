@@ -103,7 +103,7 @@ impl Check<'_> {
                 self.add(field, format!("{} has no field {name}", kind.fqn));
             }
             let status = source.get_ref().0.status.as_deref();
-            if let Some(map) = status.filter(|map| !kind.status_maps.contains_key(map)) {
+            if let Some(map) = status.filter(|map| !kind.status_maps.contains_key(*map)) {
                 let what = format!("{} has no status map {map}", kind.fqn);
                 self.mistakes.push(Mistake { at: source.span().start, what });
             }

@@ -5,6 +5,7 @@
 
 mod action;
 mod check;
+mod schema;
 mod template;
 mod value;
 
@@ -15,12 +16,14 @@ pub use action::{
 };
 pub use check::Mistake;
 pub(crate) use check::check;
+pub use schema::{FieldSchema, KindSchema};
 use serde::Deserialize;
 pub use template::{Part, Template};
 use toml::{Spanned, Table};
 pub use value::{Condition, Constant, Source, SourceTable};
 
 use super::path::Path;
+use crate::graph::KindSpec;
 
 /// A definition file.
 #[derive(Debug, Deserialize)]
@@ -104,6 +107,11 @@ pub struct ItemLocation {
 pub struct Definition {
     /// The kind's name in the schema.
     pub kind: Spanned<String>,
+    /// The file and line of the kind's name.
+    #[serde(skip)]
+    pub origin: String,
+    /// The kind's schema, if no list of kinds has it.
+    pub schema: Option<KindSchema>,
     /// The name that selects it. Only the account and kinds with a parent may have none.
     pub collector: Option<Spanned<String>>,
     /// The level of the locations in which it is listed, one of those that the cloud has.
@@ -285,7 +293,12 @@ impl Definitions {
     pub fn read(files: &[(&str, &str)]) -> Result<Self, String> {
         let mut services = Vec::with_capacity(files.len());
         for (file, text) in files {
-            services.push(toml::from_str::<Service>(text).map_err(|error| format!("{file}: {error}"))?);
+            let mut service = toml::from_str::<Service>(text).map_err(|error| format!("{file}: {error}"))?;
+            for definition in &mut service.kinds {
+                let before = text.get(..definition.kind.span().start).unwrap_or_default();
+                definition.origin = format!("{file}:{}", before.matches('\n').count() + 1);
+            }
+            services.push(service);
         }
         let mut referenced: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
         for reference in services.iter().flat_map(|service| &service.kinds).flat_map(Definition::references) {
@@ -298,6 +311,21 @@ impl Definitions {
     /// Iterates over the definitions with their services.
     pub fn iter(&self) -> impl Iterator<Item = (&Service, &Definition)> {
         self.services.iter().flat_map(|service| service.kinds.iter().map(move |definition| (service, definition)))
+    }
+
+    /// Returns the kinds that have their schema beside their definition.
+    #[must_use]
+    pub fn kinds(&self, cloud: &str) -> Vec<KindSpec> {
+        let kinds = self.iter().filter_map(|(_, definition)| Some((definition, definition.schema.as_ref()?)));
+        kinds.map(|(definition, schema)| schema.spec(cloud, definition)).collect()
+    }
+
+    /// Iterates over the names that select kinds and calls, in the order of the definitions; some occur repeatedly.
+    pub fn collectors(&self) -> impl Iterator<Item = &str> {
+        self.iter().flat_map(|(_, definition)| {
+            let of_calls = definition.calls.iter().filter_map(Call::collector);
+            definition.collector().into_iter().chain(of_calls)
+        })
     }
 
     /// Returns the definition of a kind with its service.

@@ -239,10 +239,7 @@ impl Dispatcher {
     }
 
     fn job_event(&mut self, job: AttemptId, event: AttemptEvent) {
-        let ended = match &event {
-            AttemptEvent::Ended(outcome) => Some(outcome.clone()),
-            _ => None,
-        };
+        let ended = if let AttemptEvent::Ended(outcome) = &event { Some(outcome.clone()) } else { None };
         if let AttemptEvent::Planned(plan) = &event {
             self.announce(job, plan);
         }
@@ -253,6 +250,8 @@ impl Dispatcher {
         if let Some(spec) = spec.filter(|spec| spec.run.is_some()) {
             match &event {
                 AttemptEvent::Gap(_, gap) => self.log_gap(spec.collector, gap),
+                AttemptEvent::Ended(AttemptOutcome::Failed(failure))
+                    if self.state.policy().is_skipped_by(spec.collector, failure) => {}
                 AttemptEvent::UnitFailed(_, failure) | AttemptEvent::Ended(AttemptOutcome::Failed(failure)) => {
                     self.metrics.failure(spec.collector, failure);
                 }

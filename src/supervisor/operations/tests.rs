@@ -29,7 +29,8 @@ struct Play {
 impl Play {
     fn new(workers: usize) -> Self {
         let units = Concurrency { fork: true, pool: workers };
-        let policy = Policy::new(vec![CollectorPolicy { name: "aws", process: true, units }], 1, 1000 * SECOND);
+        let policy =
+            Policy::new(vec![CollectorPolicy { name: "aws", is_named: true, process: true, units }], 1, 1000 * SECOND);
         let policy = Policy { stop_grace: SECOND, ..policy };
         Self { state: State::new(policy), now: Instant::now() }
     }

@@ -79,6 +79,8 @@ pub(super) struct CollectorRun {
     /// Workers of single units among them.
     pub(super) unit_workers: usize,
     pub(super) failure: Option<String>,
+    /// Why the collector was skipped.
+    pub(super) skipped: Option<String>,
     pub(super) gaps: Vec<Gap>,
     pub(super) is_whole: bool,
     pub(super) began: Option<Instant>,
@@ -95,6 +97,7 @@ impl CollectorRun {
             workers: 0,
             unit_workers: 0,
             failure: None,
+            skipped: None,
             gaps: Vec::new(),
             is_whole: false,
             began: None,
@@ -123,6 +126,7 @@ impl CollectorRun {
             name: self.policy.name.to_owned(),
             units: self.units.reports(),
             failure: self.failure.clone(),
+            skipped: self.skipped.clone(),
             gaps: self.gaps.clone(),
             is_whole: self.is_whole,
             took: self.took,

@@ -135,6 +135,12 @@ impl Scope<'_> {
         if mine.is_empty() && !planning {
             return;
         }
+        if let AttemptOutcome::Failed(failure) = &outcome
+            && planning
+            && self.collector.policy.is_skipped_by(failure)
+        {
+            return self.skip(failure.message.clone());
+        }
         let trouble = Trouble::from(outcome);
         for unit in mine {
             self.unit_failed(unit, &trouble);
@@ -155,6 +161,13 @@ impl Scope<'_> {
         } else {
             self.fail(trouble.reason);
         }
+    }
+
+    fn skip(&mut self, reason: String) {
+        self.collector.finish(self.now);
+        self.collector.skipped = Some(reason.clone());
+        let collector = self.collector.policy.name;
+        self.effects.push(Effect::Notify(Notice::CollectorSkipped { collector, reason }));
     }
 
     fn fail(&mut self, reason: String) {

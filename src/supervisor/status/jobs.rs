@@ -149,8 +149,11 @@ impl JobTable {
         }
     }
 
-    /// Sets a job that is retried to waiting.
+    /// Sets a job that is retried to waiting, and the plan of a skipped collector to skipped.
     pub(in crate::supervisor) fn notice(&mut self, notice: &Notice) {
+        if let Notice::CollectorSkipped { collector, .. } = notice {
+            self.update((collector, None), |job| job.state = JobState::Skipped);
+        }
         if let Notice::Retry { collector, unit, reason, .. } = notice {
             let id = unit.and_then(|unit| self.units.get(collector)?.get(unit as usize)).cloned();
             self.change(

@@ -18,7 +18,7 @@ struct Case {
     holds: fn(&BTreeSet<String>) -> bool,
 }
 
-/// The settings that decide about addresses. The rest of the table is walked in `sdk_settings/tests.rs`.
+/// The settings that decide about addresses. The rest of the table is walked in `sdk_settings/tests/mod.rs`.
 const CASES: &[Case] = &[
     Case {
         variables: &[],

@@ -33,7 +33,7 @@ async fn accounts_are_planned_collected_merged_and_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("graph.ndjson");
     let units = Concurrency { fork: false, pool: 2 };
-    let collector = CollectorPolicy { name: "nimbus", process: false, units };
+    let collector = CollectorPolicy { name: "nimbus", is_named: true, process: false, units };
     let policy = Policy::new(vec![collector], 1, Duration::from_secs(60));
     let mut settings = Settings::default();
     settings.set(URL, Setting::Text(server.base.clone()));

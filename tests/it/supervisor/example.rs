@@ -53,9 +53,14 @@ async fn example_equals_that_of_python_worker() {
 
 #[test]
 fn model_equals_that_of_python_worker() {
-    let ours = String::from_utf8(model_json(schema().unwrap()).unwrap()).unwrap();
-    compare::assert_none(&compare::models(MODEL, &ours));
-    assert_eq!(ours.matches("\"fqn\"").count(), 179);
-    assert_eq!(model_json(schema().unwrap()).unwrap(), ours.as_bytes(), "always the same bytes");
+    let schema = schema().unwrap();
+    let ours = String::from_utf8(model_json(schema).unwrap()).unwrap();
+    // Newer kinds have their schema beside their definition; without these, the model is the Python worker's.
+    let is_newer = |fqn: &str| schema.kind(fqn).is_some_and(|kind| kind.origin.contains(".toml:"));
+    let mut kinds: Vec<serde_json::Value> = serde_json::from_str(&ours).unwrap();
+    kinds.retain(|kind| !is_newer(kind["fqn"].as_str().unwrap()));
+    compare::assert_none(&compare::models(MODEL, &serde_json::to_string(&kinds).unwrap()));
+    assert_eq!(kinds.len(), 179);
+    assert_eq!(model_json(schema).unwrap(), ours.as_bytes(), "always the same bytes");
     assert!(ours.len() < 1024 * 1024, "the older core takes no more than 1 MiB");
 }

@@ -6,3 +6,4 @@ mod example;
 mod one_bound;
 mod operate;
 mod supervision;
+mod unnamed;

@@ -38,7 +38,7 @@ async fn core() -> (TestCore, String) {
 /// A cleanup with puppets as workers: whether the resource counts as deleted, and its event log.
 async fn play(behaviour: &str) -> (bool, String) {
     let (core, marked) = core().await;
-    let collector = CollectorPolicy { name: "example", process: true, units: puppet::UNITS };
+    let collector = CollectorPolicy { name: "example", is_named: true, process: true, units: puppet::UNITS };
     let policy = Policy::new(vec![collector], 5, HANG_GUARD * 10);
     let mut cleanup = Settings::default();
     cleanup.set("cleanup", Setting::Flag(true));

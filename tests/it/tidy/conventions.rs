@@ -5,20 +5,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Excuses, hold,
+    hold,
     source::{Source, sources},
 };
 
 /// Lines of unit tests that stand in the file they test.
 const INLINE_TESTS: usize = 100;
-
-const STYLES: Excuses = &[
-    ("src/collectors/aws/client/mod.rs", "`protocol_tests` belongs into `tests/`"),
-    ("src/collectors/aws/client/protocol_tests.rs", "as above"),
-    ("src/collectors/aws/client/s3.rs", "the expected lint belongs into the module"),
-    ("src/collectors/aws/official.rs", "the expected lint belongs into the module"),
-    ("src/collectors/aws/sdk_settings/mod.rs", "`table` belongs into `tests/`"),
-];
 
 /// Whether `path` is a file of a crate, and not of its integration tests.
 fn is_in_crate(path: &str) -> bool {
@@ -116,7 +108,7 @@ fn unit_tests_are_arranged_in_one_way() {
         let found = style_faults(source, &read);
         faults.extend(found.into_iter().map(|fault| (source.path.clone(), format!("{}: {fault}", source.path))));
     }
-    hold("unit tests are arranged in one way (docs/architecture.md)", &faults, STYLES);
+    hold("unit tests are arranged in one way (docs/architecture.md)", &faults, &[]);
 }
 
 /// The number of faults in a file with this text; another file has the tests in `a_tests.rs`.

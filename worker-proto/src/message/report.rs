@@ -141,7 +141,7 @@ pub struct Failure {
 pub enum FailureKind {
     /// The settings are invalid. Not retried.
     Configuration,
-    /// Credentials are missing or were rejected. Not retried.
+    /// Credentials are unusable, were rejected, or are missing although their source is configured. Not retried.
     Credentials,
     /// The cloud did not respond, throttled for too long, or sent an unexpected response. Retried.
     Unavailable,
@@ -151,6 +151,9 @@ pub enum FailureKind {
     Internal,
     /// The unit made no progress, and nothing outside the worker would have ended its wait. Retried.
     Stalled,
+    /// There are no credentials at all: no source of them is configured. Not retried. A plan that fails so skips a
+    /// collector that nobody named.
+    NoCredentials,
 }
 
 impl FailureKind {
@@ -159,7 +162,7 @@ impl FailureKind {
     pub fn label(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
-            Self::Credentials => "credentials",
+            Self::Credentials | Self::NoCredentials => "credentials",
             Self::Unavailable => "unavailable",
             Self::Cancelled => "deadline",
             Self::Internal => "internal",
@@ -172,7 +175,7 @@ impl FailureKind {
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Unavailable | Self::Internal | Self::Stalled => true,
-            Self::Configuration | Self::Credentials | Self::Cancelled => false,
+            Self::Configuration | Self::Credentials | Self::NoCredentials | Self::Cancelled => false,
         }
     }
 }

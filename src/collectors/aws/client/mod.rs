@@ -10,8 +10,6 @@ pub(super) mod error;
 pub(super) mod explain;
 pub mod model;
 mod pages;
-#[cfg(test)]
-mod protocol_tests;
 mod request;
 mod response;
 mod runtime;

@@ -36,8 +36,9 @@ pub(super) fn address(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::{
         super::{endpoint::EndpointSettings, model},
         *,

@@ -30,9 +30,14 @@ struct GroupRule {
 }
 
 impl GroupRule {
-    /// Returns the operation with this verb: `Revoke` or `Authorize`.
-    fn operation(&self, verb: &str) -> String {
-        format!("{verb}SecurityGroup{}", if self.is_egress { "Egress" } else { "Ingress" })
+    /// Returns the operation that removes the rule.
+    fn revoke(&self) -> &'static str {
+        if self.is_egress { "RevokeSecurityGroupEgress" } else { "RevokeSecurityGroupIngress" }
+    }
+
+    /// Returns the operation that restores the rule.
+    fn authorize(&self) -> &'static str {
+        if self.is_egress { "AuthorizeSecurityGroupEgress" } else { "AuthorizeSecurityGroupIngress" }
     }
 
     fn input(&self) -> Map<String, Value> {
@@ -47,7 +52,7 @@ impl GroupRule {
     fn undo(&self) -> Undo {
         Undo {
             label: self.label(),
-            operation: self.operation("Authorize"),
+            operation: self.authorize().to_owned(),
             input: self.input(),
             restored_codes: &["InvalidPermission.Duplicate"],
         }
@@ -79,7 +84,7 @@ impl SecurityGroup<'_> {
             return Err(self.failed(&format!("more than {MAX_RULES} rules name it")));
         }
         for rule in rules {
-            let operation = rule.operation("Revoke");
+            let operation = rule.revoke();
             let resource = self.target.label();
             tracing::info!(
                 operation,
@@ -87,7 +92,7 @@ impl SecurityGroup<'_> {
                 rule = rule.label(),
                 "removing a rule that blocks the deletion of a security group"
             );
-            match self.call(&operation, rule.input()).await {
+            match self.call(operation, rule.input()).await {
                 Ok(response) => {
                     let answer = response.tree().map_err(|error| self.failure(&error))?;
                     // If another operation has removed the rule meanwhile, that one also restores it.

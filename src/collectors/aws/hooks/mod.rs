@@ -28,6 +28,9 @@ use crate::engine::{Hook, change::ChangeHooks};
 pub(super) const ALL: &[&dyn Hook] =
     &[&InstanceTypes, &VolumeTypes, &VolumeUse, &DatabaseUse, &Targets, &Backends, &ServiceQuota];
 
+/// The names that select what hooks do beyond the kinds of their definitions.
+pub(super) const SELECTABLE: [&str; 2] = [types::RESERVATIONS, quotas::OPTION];
+
 /// The hooks of changes.
 pub(super) const CHANGES: ChangeHooks = ChangeHooks {
     tag: &[("update_stack", |change, key, value| {

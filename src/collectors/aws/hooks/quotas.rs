@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The name of all quotas in `--aws-no-collect`.
-const OPTION: &str = "quotas";
+pub(super) const OPTION: &str = "quotas";
 
 /// The name of quotas in metrics.
 const LABEL: &str = "Service Quota";

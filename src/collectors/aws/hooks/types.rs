@@ -27,7 +27,7 @@ const VOLUME_TYPE: &str = "aws_ec2_volume_type";
 const TYPES_AT_ONCE: usize = 4;
 
 /// The collector of reservations in `--aws-collect`.
-const RESERVATIONS: &str = "reserved_instances";
+pub(super) const RESERVATIONS: &str = "reserved_instances";
 
 /// The reserved instances of a region by type, once they were listed; `None` if the list failed.
 #[derive(Default)]

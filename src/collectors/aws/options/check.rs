@@ -2,7 +2,7 @@
 
 use super::{
     super::role::{Owner, Role, check_external_id, check_session_name, is_account_id},
-    COLLECTORS, Options,
+    Options, names,
 };
 
 /// Checks what no single option can check.
@@ -97,10 +97,13 @@ fn is_region(text: &str) -> bool {
 }
 
 fn check_names(options: &Options) -> Result<(), String> {
-    for (option, names) in [("aws-collect", &options.collect), ("aws-no-collect", &options.no_collect)] {
-        let unknown = names.iter().find(|name| !COLLECTORS.contains(&name.as_str()));
-        if let Some(unknown) = unknown {
-            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", COLLECTORS.join(", ")));
+    for (option, given) in [("aws-collect", &options.collect), ("aws-no-collect", &options.no_collect)] {
+        if given.is_empty() {
+            continue;
+        }
+        let known = names()?;
+        if let Some(unknown) = given.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", known.join(", ")));
         }
     }
     Ok(())

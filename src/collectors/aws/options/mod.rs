@@ -4,7 +4,7 @@ mod check;
 
 pub(super) use check::check;
 
-use super::role::Role;
+use super::{definitions::definitions, hooks, role::Role};
 use crate::{
     engine::collect::Selection,
     settings::{OptionKind, OptionSpec, Settings},
@@ -13,8 +13,8 @@ use crate::{
 /// The largest pool size that an option accepts. More calls at once would only be throttled by the same APIs.
 const MAX_POOL: u64 = 1000;
 
-/// The names that `--aws-collect` and `--aws-no-collect` accept, in the order in which they are shown.
-pub(crate) const COLLECTORS: [&str; 33] = [
+/// The names of the Python worker, in the order in which they are shown. Those of newer kinds follow.
+pub(in super::super) const NAMES: [&str; 33] = [
     "iam_account_summary",
     "iam_policies",
     "iam_groups",
@@ -49,6 +49,21 @@ pub(crate) const COLLECTORS: [&str; 33] = [
     "cloudwatch_alarms",
     "quotas",
 ];
+
+/// Returns the names that `--aws-collect` and `--aws-no-collect` accept, in the order in which they are shown: those that
+/// definitions and hooks use.
+///
+/// # Errors
+/// A mistake in the definitions, with file and line.
+pub(in super::super) fn names() -> Result<Vec<&'static str>, String> {
+    let mut names = NAMES.to_vec();
+    for name in definitions().map_err(|error| error.to_string())?.collectors().chain(hooks::SELECTABLE) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
 
 /// The specification of all options.
 pub(crate) const OPTIONS: &[OptionSpec] = &[
@@ -191,6 +206,8 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::settings::Setting;
 
@@ -227,6 +244,13 @@ mod tests {
             assert!(options(&[(spec.name, value)]) != default, "{}", spec.name);
         }
         assert!(options(&[("keep-uncollected", Setting::Flag(true))]).keep_uncollected);
+    }
+
+    #[test]
+    fn every_name_is_used_by_a_definition_or_hook() {
+        let used: Vec<_> = definitions().unwrap().collectors().chain(hooks::SELECTABLE).collect();
+        assert_eq!(NAMES.into_iter().find(|name| !used.contains(name)), None);
+        assert_eq!(names().unwrap()[..NAMES.len()], NAMES);
     }
 
     #[test]

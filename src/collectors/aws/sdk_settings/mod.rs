@@ -1,12 +1,10 @@
 //! The settings of AWS's own tools, from variables and profile. No other code reads them.
 //!
 //! The supervisor reads them once. All but secrets goes to workers as [`SdkSettings`] inside the credentials. The
-//! collector's client and those of the official crates use nothing else. `table` lists every setting and its treatment;
-//! `docs/aws.md` has the same table for users.
+//! collector's client and those of the official crates use nothing else. `tests/table.rs` lists every setting and its
+//! treatment; `docs/aws.md` has the same table for users.
 
 mod files;
-#[cfg(test)]
-mod table;
 #[cfg(test)]
 mod tests;
 

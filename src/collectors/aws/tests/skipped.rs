@@ -80,7 +80,7 @@ async fn region_with_expired_credentials_names_skipped_kinds() {
     let collected = collect_in(
         "aws",
         &["us-east-1"],
-        &["vpcs", "subnets", "keypairs", "volumes", "snapshots"],
+        &["vpcs", "subnets", "keypairs", "volumes", "snapshots", "network_acls"],
         |call, _| match call {
             "iam:ListAccountAliases" => (200, ALIASES),
             _ if ASKED.fetch_add(1, Ordering::Relaxed) == 0 => (200, "<{action}Response/>"),

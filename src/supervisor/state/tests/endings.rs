@@ -105,3 +105,52 @@ fn abort_cancels_delivery() {
     let effects = bench.send(Event::Abort(RunId(1)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::CancelDelivery(RunId(1)))));
 }
+
+/// Plans a collector that `--collector` does not name, beside one that it could be; both fail so.
+fn failed_plans(is_named: bool, kind: FailureKind) -> RunReport {
+    let unnamed = |name| CollectorPolicy { is_named, ..collector(name, true, true, 2) };
+    let mut bench = Bench::new(vec![unnamed("aws"), collector("example", false, false, 1)], 5);
+    let plans = starts(&bench.send(Event::Collect(RunId(1))));
+    bench.job(plans[0].id, AttemptEvent::Ended(AttemptOutcome::Failed(failure(kind))));
+    bench.job(plans[1].id, AttemptEvent::Planned(units(1)));
+    bench.job(plans[1].id, AttemptEvent::UnitStarted(0));
+    bench.job(plans[1].id, AttemptEvent::UnitComplete(0, UnitStats::default()));
+    delivery(&bench.job(plans[1].id, AttemptEvent::Ended(AttemptOutcome::Finished))).unwrap()
+}
+
+#[test]
+fn unnamed_collector_without_credentials_is_skipped() {
+    let report = failed_plans(false, FailureKind::NoCredentials);
+    assert_eq!((report.collectors[0].skipped.as_deref(), &report.collectors[0].failure), (Some("because"), &None));
+    assert!(report.is_complete());
+}
+
+#[test]
+fn named_or_rejected_collector_fails() {
+    for (is_named, kind) in [(true, FailureKind::NoCredentials), (false, FailureKind::Credentials)] {
+        let report = failed_plans(is_named, kind);
+        assert_eq!((report.collectors[0].failure.as_deref(), &report.collectors[0].skipped), (Some("because"), &None));
+        assert!(!report.is_complete() && report.has_something());
+    }
+}
+
+#[test]
+fn account_without_credentials_fails_and_skips_nothing() {
+    let unnamed = CollectorPolicy { is_named: false, ..collector("aws", false, false, 2) };
+    let mut bench = Bench::new(vec![unnamed], 5);
+    let whole = starts(&bench.send(Event::Collect(RunId(1))));
+    bench.job(whole[0].id, AttemptEvent::Planned(units(1)));
+    bench.job(whole[0].id, AttemptEvent::UnitStarted(0));
+    bench.job(whole[0].id, AttemptEvent::UnitFailed(0, failure(FailureKind::NoCredentials)));
+    let report = delivery(&bench.job(whole[0].id, AttemptEvent::Ended(AttemptOutcome::Finished))).unwrap();
+    assert!(report.collectors[0].skipped.is_none() && !report.is_complete());
+}
+
+#[test]
+fn run_whose_collectors_are_all_skipped_is_not_complete() {
+    let mut bench = Bench::new(vec![CollectorPolicy { is_named: false, ..collector("aws", true, true, 2) }], 5);
+    let plan = starts(&bench.send(Event::Collect(RunId(1))));
+    let outcome = AttemptOutcome::Failed(failure(FailureKind::NoCredentials));
+    let report = delivery(&bench.job(plan[0].id, AttemptEvent::Ended(outcome))).unwrap();
+    assert!(!report.is_complete() && !report.has_something());
+}

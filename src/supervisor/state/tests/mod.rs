@@ -72,7 +72,7 @@ impl Bench {
 }
 
 fn collector(name: &'static str, process: bool, fork: bool, pool: usize) -> CollectorPolicy {
-    CollectorPolicy { name, process, units: Concurrency { fork, pool } }
+    CollectorPolicy { name, is_named: true, process, units: Concurrency { fork, pool } }
 }
 
 fn units(count: usize) -> Plan {

@@ -12,7 +12,7 @@ use ckworker::{
         change::{self, Change},
         collect::{Account, LocationSpec, Run, Selection},
     },
-    graph::{KindFile, Schema},
+    graph::{KindFile, KindSpec, Schema, SchemaError},
     settings::{OptionKind, OptionSpec, Settings},
 };
 use worker_proto::{Failure, FailureKind, Outcome, Plan, Unit, Verb};
@@ -21,16 +21,25 @@ pub use self::api::NimbusApi;
 
 /// The definition file, by name.
 pub const DEFINITIONS: &str = include_str!("definitions.toml");
-const KINDS: &str = include_str!("kinds.json");
+const KINDS: KindFile = KindFile { plugin: "nimbus", json: include_str!("kinds.json") };
 
 const REGION: LevelNode = LevelNode { kind: "nimbus_region", part: LocationPart::Region };
 const ZONE: LevelNode = LevelNode { kind: "nimbus_zone", part: LocationPart::Zone };
+
+fn definitions() -> &'static Definitions {
+    static READ: OnceLock<Definitions> = OnceLock::new();
+    READ.get_or_init(|| Definitions::read(&[("definitions.toml", DEFINITIONS)]).unwrap())
+}
+
+fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
+    Ok([KINDS.parse()?, definitions().kinds("nimbus")].concat())
+}
 
 /// The cloud.
 pub fn cloud() -> &'static Cloud {
     static CLOUD: OnceLock<Cloud> = OnceLock::new();
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    let schema = SCHEMA.get_or_init(|| Schema::read(&[KindFile { plugin: "nimbus", json: KINDS }]).unwrap());
+    let schema = SCHEMA.get_or_init(|| Schema::of(kinds().unwrap()).unwrap());
     CLOUD.get_or_init(|| Cloud {
         name: "nimbus",
         title: "Nimbus",
@@ -40,7 +49,7 @@ pub fn cloud() -> &'static Cloud {
             Level { scope: "region", within: None, node: Some(REGION) },
             Level { scope: "zone", within: Some("region"), node: Some(ZONE) },
         ],
-        definitions: Definitions::read(&[("definitions.toml", DEFINITIONS)]).unwrap(),
+        definitions: definitions(),
         schema,
         hooks: &[],
         change_hooks: change::ChangeHooks::default(),
@@ -63,8 +72,8 @@ impl Collector for Nimbus {
         &[OptionSpec { name: URL, short: None, kind: OptionKind::Text { default: None }, help: HELP, secret: false }]
     }
 
-    fn kinds(&self) -> &'static str {
-        KINDS
+    fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
+        kinds()
     }
 
     fn check(&self, _settings: &Settings) -> Result<(), String> {

@@ -66,7 +66,7 @@ struct Play {
 
 impl Play {
     fn new(behaviours: &[&str]) -> Self {
-        let collector = CollectorPolicy { name: "fake", process: false, units: puppet::UNITS };
+        let collector = CollectorPolicy { name: "fake", is_named: true, process: false, units: puppet::UNITS };
         let mut policy = Policy::new(vec![collector], 5, HANG);
         policy.attempts = 1;
         policy.grace = Duration::from_secs(1);

@@ -9,31 +9,7 @@ use super::{
     functions::{self, MAX_ARGUMENTS},
     value::Value,
 };
-
-macro_rules! rule_sets {
-    ($($name:literal),* $(,)?) => {
-        /// The text of each service's rules.
-        const RULE_SETS: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../models/rules/", $name, ".txt")))),*];
-    };
-}
-
-rule_sets!(
-    "autoscaling",
-    "cloudformation",
-    "cloudwatch",
-    "ec2",
-    "eks",
-    "elb",
-    "elbv2",
-    "iam",
-    "organizations",
-    "pricing",
-    "rds",
-    "s3",
-    "service-quotas",
-    "sts",
-);
+use crate::collectors::aws::services;
 
 /// The values that are given to the rules by name.
 pub(super) type Parameters<'a> = Vec<(&'a str, Value<'a>)>;
@@ -52,8 +28,8 @@ pub(super) struct Found {
 /// # Errors
 /// The error that the rules name, or the service if there are no rules for it.
 pub(super) fn resolve(service: &str, parameters: Parameters<'_>) -> Result<Found, String> {
-    let text = RULE_SETS.iter().find(|(name, _)| *name == service).map(|(_, text)| text.split_once("\n\n"));
-    let (head, rules) = text.flatten().ok_or_else(|| format!("there are no endpoint rules of {service}"))?;
+    let text = services::rules(service).and_then(|text| text.split_once("\n\n"));
+    let (head, rules) = text.ok_or_else(|| format!("there are no endpoint rules of {service}"))?;
     let mut scope = Scope(parameters);
     for line in head.lines() {
         if let Some((name, value)) = line.strip_prefix("default ").and_then(|line| line.split_once(' ')) {
@@ -79,12 +55,6 @@ fn properties(head: &str, number: &str) -> Result<serde_json::Value, serde_json:
     let mut lines = head.lines().filter_map(|line| line.strip_prefix("properties "));
     let text = number.parse().ok().and_then(|number| lines.nth(number));
     serde_json::from_str(text.unwrap_or_default())
-}
-
-/// The names of the services that have rules.
-#[cfg(test)]
-pub(super) fn services() -> impl Iterator<Item = &'static str> {
-    RULE_SETS.iter().map(|(name, _)| *name)
 }
 
 /// The values that rules refer to. Rules assign each name at most once on the way to a decision.

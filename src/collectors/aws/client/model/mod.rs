@@ -10,14 +10,17 @@ mod tests;
 mod walk;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{OnceLock, PoisonError, RwLock},
 };
 
 pub use kind::{Binding, Kind, ListShape, MapShape, Member, Structure, StructureRef, TimeForm};
 pub use walk::PathError;
 
-use crate::engine::Path;
+use crate::{
+    collectors::aws::services::{SERVICES, ServiceFiles},
+    engine::Path,
+};
 
 /// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,43 +125,29 @@ pub struct Paginator {
     pub results: Vec<Path>,
 }
 
-macro_rules! services {
-    ($($name:literal),* $(,)?) => {
-        /// The text of each service, sorted by name, and the parsed service.
-        static SERVICES: &[(&str, &str, &OnceLock<Option<Service>>)] = &[$({
-            static SERVICE: OnceLock<Option<Service>> = OnceLock::new();
-            ($name, include_str!(concat!("../../models/", $name, ".txt")), &SERVICE)
-        }),*];
-    };
+/// The services with a model, by name, each parsed when it is first needed.
+fn parsed_services() -> &'static BTreeMap<&'static str, Lazy> {
+    static PARSED: OnceLock<BTreeMap<&'static str, Lazy>> = OnceLock::new();
+    let model = |service: &ServiceFiles| Some((service.name, Lazy { text: service.model?, parsed: OnceLock::new() }));
+    PARSED.get_or_init(|| SERVICES.iter().filter_map(model).collect())
 }
 
-services!(
-    "autoscaling",
-    "cloudformation",
-    "cloudwatch",
-    "ec2",
-    "eks",
-    "elb",
-    "elbv2",
-    "iam",
-    "pricing",
-    "rds",
-    "s3",
-    "service-quotas",
-    "sts",
-);
+/// The text of a service, and the parsed service.
+struct Lazy {
+    text: &'static str,
+    parsed: OnceLock<Option<Service>>,
+}
 
-/// Iterates over the names of all services.
+/// Iterates over the names of all services with a model.
 pub fn services() -> impl Iterator<Item = &'static str> {
-    SERVICES.iter().map(|(name, ..)| *name)
+    parsed_services().keys().copied()
 }
 
 /// Returns the service with this name.
 #[must_use]
 pub fn service(name: &str) -> Option<&'static Service> {
-    let at = SERVICES.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
-    let (_, text, service) = SERVICES.get(at)?;
-    service.get_or_init(|| Service::parse(text)).as_ref()
+    let service = parsed_services().get(name)?;
+    service.parsed.get_or_init(|| Service::parse(service.text)).as_ref()
 }
 
 /// Returns the operation of a service by name.

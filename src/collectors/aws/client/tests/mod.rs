@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod protocol;
 mod retry;
 
 use std::time::Duration;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod table;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -9,6 +11,7 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use table::{BUNDLE, TABLE, Treatment};
 use tempfile::TempDir;
 
 use super::{
@@ -20,7 +23,6 @@ use super::{
         identity::Secret,
         official_config,
     },
-    table::{BUNDLE, TABLE, Treatment},
     *,
 };
 use crate::engine::Request;

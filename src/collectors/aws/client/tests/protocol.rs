@@ -1,7 +1,5 @@
 //! AWS's own test cases for requests and responses of each protocol.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
@@ -14,7 +12,7 @@ use quick_xml::events::Event;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{
+use super::super::{
     model::{Kind, Operation, Service, Structure},
     request::{self, Outgoing},
     response::{Response, checked, failure, header},
