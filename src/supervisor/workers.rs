@@ -5,8 +5,10 @@
 //! for a long collection or deletion. A pool of one worker has no part to share: there a deletion may take the additional
 //! worker.
 //!
-//! A free worker goes to operations first: the caller asks for them first. While a collection waits for a worker, deletions
-//! have at most half of the pool, and tags too, at least one worker each; so neither side starves.
+//! Collections, deletions and tags have at most `size` workers each, so each leaves a place to the others. While a
+//! collection waits for a worker, tags and deletions have at most half of the pool each, at least one worker, and together
+//! half of the pool and the additional worker. Operations above that leave (`operations::room`). A free place goes to
+//! operations first: the caller asks for them first.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,14 @@ pub(super) enum Purpose {
     Urgent,
     /// Operations that may take long. The worker carries out urgent ones of its account too.
     Background,
+}
+
+/// The most workers of operations.
+struct Share {
+    /// Of tags, and of deletions.
+    each: usize,
+    /// Of both together.
+    both: usize,
 }
 
 /// The workers of one collector.
@@ -43,14 +53,16 @@ impl Pool {
         self.size.max(2)
     }
 
-    /// Whether operations of this kind may have one worker more than `own`.
-    fn is_within_share(&self, own: usize) -> bool {
-        !self.collection_waits || own < self.share()
+    fn share(&self) -> Share {
+        let part = if self.collection_waits { self.size / 2 } else { self.size };
+        Share { each: part.max(1), both: part + 1 }
     }
 
-    /// The most workers of each kind of operations while a collection waits.
-    fn share(&self) -> usize {
-        (self.size / 2).max(1)
+    /// The workers of operations, as far as each kind keeps within its share: deletions above theirs may take hours to
+    /// leave, and tags do not wait for that.
+    fn operations(&self) -> usize {
+        let each = self.share().each;
+        self.urgent.min(each) + self.background.min(each)
     }
 
     /// Whether one worker more may be busy for long, whatever the total is.
@@ -59,16 +71,25 @@ impl Pool {
     }
 
     fn has_background_room(&self) -> bool {
-        self.has_long_room() && self.background < self.size && self.is_within_share(self.background)
+        self.has_long_room() && self.background < self.share().each
     }
 
     fn has_room(&self, purpose: Purpose) -> bool {
+        let Share { each, both } = self.share();
+        let has_share = self.operations() < both;
         self.total() <= self.size
             && match purpose {
                 Purpose::Collect => self.has_long_room() && self.collecting < self.size,
-                Purpose::Urgent => self.is_within_share(self.urgent),
-                Purpose::Background => self.has_background_room(),
+                Purpose::Urgent => has_share && self.urgent < each,
+                Purpose::Background => has_share && self.has_background_room(),
             }
+    }
+
+    /// Whether operations have more workers than their share, and one of these may leave.
+    fn is_over_share(&self, purpose: Purpose) -> bool {
+        let Share { each, both } = self.share();
+        let own = if purpose == Purpose::Urgent { self.urgent } else { self.background };
+        self.collection_waits && (own > each || self.operations() > both)
     }
 
     fn count(&mut self, purpose: Purpose) -> &mut usize {
@@ -114,20 +135,44 @@ impl Workers {
         Some(purpose)
     }
 
-    /// Uses a worker of urgent operations for background ones as well; returns whether there is room.
+    /// Whether a worker has room for operations that it would be taken for.
+    pub(super) fn has_room(&self, collector: &'static str, purpose: Purpose) -> bool {
+        self.pools.get(collector).is_some_and(|pool| pool.has_room(purpose))
+    }
+
+    /// Whether there is room for a worker once this one has ended.
+    pub(super) fn has_room_without(&self, id: AttemptId, purpose: Purpose) -> bool {
+        let Some((collector, taken)) = self.taken.get(&id) else { return false };
+        let Some(mut pool) = self.pools.get(collector).cloned() else { return false };
+        *pool.count(*taken) -= 1;
+        pool.has_room(purpose)
+    }
+
+    /// Uses a worker of operations for background ones as well; returns whether there is room.
     pub(super) fn use_for_background(&mut self, id: AttemptId) -> bool {
         let Some((collector, purpose)) = self.taken.get_mut(&id) else { return false };
         let Some(pool) = self.pools.get_mut(collector) else { return false };
-        match purpose {
+        let is_used = match purpose {
             Purpose::Collect => false,
             Purpose::Background => true,
-            Purpose::Urgent if pool.has_background_room() => {
-                pool.urgent -= 1;
-                pool.background += 1;
-                *purpose = Purpose::Background;
-                true
-            }
-            Purpose::Urgent => false,
+            Purpose::Urgent => pool.has_background_room(),
+        };
+        if is_used {
+            *pool.count(*purpose) -= 1;
+            *purpose = Purpose::Background;
+            pool.background += 1;
+        }
+        is_used
+    }
+
+    /// Uses a worker of operations, whose background operations have ended, for urgent ones only.
+    pub(super) fn use_for_urgent(&mut self, id: AttemptId) {
+        if let Some((collector, purpose @ Purpose::Background)) = self.taken.get_mut(&id)
+            && let Some(pool) = self.pools.get_mut(collector)
+        {
+            pool.background -= 1;
+            pool.urgent += 1;
+            *purpose = Purpose::Urgent;
         }
     }
 
@@ -148,11 +193,25 @@ impl Workers {
         self.pools.values_mut().for_each(|pool| pool.collection_waits = false);
     }
 
-    /// Returns the collectors with more workers of background operations than their share, and how many are too many.
-    pub(super) fn excess(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        let over =
-            |pool: &Pool| pool.background.saturating_sub(if pool.collection_waits { pool.share() } else { usize::MAX });
-        self.pools.iter().map(move |(name, pool)| (*name, over(pool))).filter(|(_, over)| *over > 0)
+    /// Returns the collectors of which a collection waits for a worker.
+    pub(super) fn collectors_waiting(&self) -> impl Iterator<Item = &'static str> {
+        self.pools.iter().filter(|(_, pool)| pool.collection_waits).map(|(name, _)| *name)
+    }
+
+    /// Returns which of these workers of operations have to leave, the first ones first, so that the others keep within
+    /// their share.
+    pub(super) fn excess(&self, staying: &[AttemptId]) -> Vec<AttemptId> {
+        let nothing = |(name, pool): (&&'static str, &Pool)| (*name, Pool { urgent: 0, background: 0, ..pool.clone() });
+        let mut pools: BTreeMap<&'static str, Pool> = self.pools.iter().map(nothing).collect();
+        for (collector, purpose) in staying.iter().filter_map(|id| self.taken.get(id)) {
+            pools.entry(collector).and_modify(|pool| *pool.count(*purpose) += 1);
+        }
+        let leaves = |id: &AttemptId| {
+            let Some((collector, purpose)) = self.taken.get(id) else { return false };
+            let over = pools.get_mut(collector).filter(|pool| pool.is_over_share(*purpose));
+            over.map(|pool| *pool.count(*purpose) -= 1).is_some()
+        };
+        staying.iter().copied().filter(leaves).collect()
     }
 }
 

@@ -63,16 +63,43 @@ fn pool_of_one_gives_deletion_the_additional_worker() {
 }
 
 #[test]
-fn deletions_above_their_share_are_in_excess() {
+fn operations_above_their_share_are_in_excess() {
     let mut workers = workers(5);
+    let tags = take(&mut workers, Urgent, 3);
     let deleting = take(&mut workers, Background, 100);
-    assert_eq!((deleting.len(), workers.excess().count()), (5, 0));
+    let all = [&tags[..], &deleting].concat();
+    assert_eq!((deleting.len(), workers.excess(&all)), (3, vec![]));
     workers.set_collection_waits("aws", true);
-    assert_eq!(workers.excess().collect::<Vec<_>>(), [("aws", 3)]);
-    for id in &deleting[..3] {
-        assert_eq!(workers.release(*id), Some(Background));
+    assert_eq!(workers.excess(&deleting), deleting[..1], "two of five delete");
+    let leaving = workers.excess(&all);
+    assert_eq!(leaving, [tags[0], tags[1], deleting[0]], "two of five delete, and one more changes tags");
+    for id in leaving {
+        workers.release(id);
     }
-    assert_eq!(workers.excess().count(), 0);
+    assert_eq!(workers.excess(&all), []);
+    assert_eq!([workers.take("aws", Background), workers.take("aws", Urgent)], [None; 2]);
+    assert_eq!(take(&mut workers, Collect, 100).len(), 3);
+}
+
+#[test]
+fn tags_and_deletions_leave_a_place_to_each_other() {
+    for size in 1..6 {
+        for purposes in [[Urgent, Background], [Background, Urgent]] {
+            let mut workers = workers(size);
+            assert_eq!(take(&mut workers, purposes[0], 100).len(), size);
+            assert!(workers.take("aws", purposes[1]).is_some(), "size {size}");
+        }
+    }
+}
+
+#[test]
+fn worker_gives_room_to_what_its_own_purpose_holds_up() {
+    let mut workers = workers(2);
+    let (tag, deletion) = (workers.take("aws", Urgent).unwrap(), workers.take("aws", Background).unwrap());
+    let collection = workers.take("aws", Collect).unwrap();
+    assert!(workers.has_room_without(tag, Urgent));
+    assert!(!workers.has_room_without(tag, Background) && !workers.has_room_without(tag, Collect));
+    assert!(workers.has_room_without(deletion, Collect) && workers.has_room_without(collection, Background));
 }
 
 #[test]
@@ -86,6 +113,9 @@ fn worker_of_tags_deletes_only_within_the_share() {
     assert!(workers.use_for_background(tags));
     assert_eq!(workers.purpose(tags), Some(Background));
     assert!(!workers.use_for_background(collecting[1]));
+    workers.use_for_urgent(tags);
+    assert_eq!(workers.purpose(tags), Some(Urgent));
+    assert!(workers.take("aws", Collect).is_some(), "the place is free again");
 }
 
 #[test]
@@ -131,9 +161,9 @@ fn random_orders_keep_the_bounds() {
                     let purpose = [Collect, Urgent, Background][random.below(3)];
                     let before = workers.pools["aws"].clone();
                     let id = workers.take("aws", purpose);
-                    let share = before.collection_waits.then(|| before.share());
+                    let Share { each, both } = before.share();
                     let own = if purpose == Urgent { before.urgent } else { before.background };
-                    let is_over = purpose != Collect && share.is_some_and(|share| own >= share);
+                    let is_over = purpose != Collect && (own >= each || before.operations() >= both);
                     assert!(id.is_none() || !is_over, "{before:?} {purpose:?}");
                     ids.extend(id);
                 }
@@ -141,7 +171,10 @@ fn random_orders_keep_the_bounds() {
                     let id = ids.swap_remove(random.below(ids.len()));
                     assert!(workers.release(id).is_some());
                 }
-                6 if !ids.is_empty() => _ = workers.use_for_background(ids[random.below(ids.len())]),
+                6 if !ids.is_empty() => {
+                    let id = ids[random.below(ids.len())];
+                    if random.below(2) == 0 { _ = workers.use_for_background(id) } else { workers.use_for_urgent(id) }
+                }
                 _ => workers.set_collection_waits("aws", random.below(2) == 0),
             }
             hold_invariants(&workers, size);
@@ -153,26 +186,38 @@ fn random_orders_keep_the_bounds() {
     }
 }
 
-/// Accounts and operations that never run out: each side gets workers again and again.
+/// Accounts and operations that never run out, and workers of operations that are always busy: each side gets workers. A
+/// pool of one has a place for operations, and tags come first.
 #[test]
 fn neither_collection_nor_operations_starve() {
     for seed in 0..50 {
         let mut random = Random(seed);
-        let size = 2 + random.below(5);
+        let size = 1 + random.below(5);
         let mut workers = workers(size);
         let mut running: Vec<(AttemptId, Purpose)> = Vec::new();
         let mut served = [0; 3];
-        for _ in 0..1000 {
+        let take_all = |workers: &mut Workers, running: &mut Vec<_>, served: &mut [i32; 3]| {
             for (number, purpose) in [Urgent, Background, Collect].into_iter().enumerate() {
                 while let Some(id) = workers.take("aws", purpose) {
                     running.push((id, purpose));
                     served[number] += 1;
                 }
             }
-            workers.set_collection_waits("aws", true);
-            let (id, _) = running.swap_remove(random.below(running.len()));
+        };
+        take_all(&mut workers, &mut running, &mut served);
+        workers.set_collection_waits("aws", true);
+        for _ in 0..1000 {
+            let staying = running.iter().filter(|(_, purpose)| *purpose != Collect).map(|(id, _)| *id);
+            let leaving = workers.excess(&staying.collect::<Vec<_>>());
+            running.retain(|(id, _)| !leaving.contains(id) || workers.release(*id).is_none());
+            take_all(&mut workers, &mut running, &mut served);
+            // Tags never end.
+            let long: Vec<usize> = (0..running.len()).filter(|at| running[*at].1 != Urgent).collect();
+            let (id, _) = running.swap_remove(long[random.below(long.len())]);
             workers.release(id);
+            take_all(&mut workers, &mut running, &mut served);
         }
-        assert!(served.iter().all(|times| *times > 50), "size {size}: {served:?}");
+        let [tags, deletions, accounts] = served;
+        assert!(tags > 0 && accounts > 50 && (deletions > 50 || size == 1), "size {size}: {served:?}");
     }
 }

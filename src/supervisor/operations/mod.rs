@@ -1,13 +1,15 @@
 //! Operations: changes of resources, carried out by workers that live as long as they have work.
 //!
-//! `state` decides, as a part of the supervisor's state; `assignment` chooses the worker of an operation. This file is the
-//! way to them: a handle for callers, and the dispatcher's list of callers that wait. Every request gets exactly one
+//! `state` decides, as a part of the supervisor's state; `assignment` chooses the worker of an operation, and `room` those
+//! that leave. This file is the way to them: a handle for callers, and the dispatcher's list of callers that wait. Every request gets exactly one
 //! outcome: from its worker, or because the worker ended, its deadline passed, or the supervisor stops.
 
 mod assignment;
+mod room;
 mod state;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::{
     collections::HashMap,
@@ -22,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use worker_proto::{Outcome, Unit, Verb};
 
 use self::state::stopping;
-pub(super) use self::state::{OperationWorker, Operations};
 pub use self::state::{Pending, WorkerLifetimes};
+pub(super) use self::{state::Operations, worker::OperationWorker};
 use super::event::{OperationEvent, OperationId};
 
 /// Requests that may wait for the dispatcher.

@@ -5,16 +5,20 @@
 //! died are retried once by a new one: all operations are idempotent.
 //!
 //! A cancelled operation is not begun; an operation in progress continues while its caller waits for the outcome. A
-//! worker whose operations are all abandoned is stopped, and its account gets no other worker before it has ended.
+//! worker with an abandoned operation gets no others. It is stopped once all that it has left are abandoned, and its
+//! account gets no other worker before it has ended.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use worker_proto::{Failure, FailureKind, Outcome, Unit};
+use worker_proto::{Failure, FailureKind, Outcome};
 
-use super::{Client, Priority, Request};
+use super::{
+    Client, Priority, Request,
+    worker::{Admission, OperationWorker, OperationWorkers},
+};
 use crate::{
     process::StopReason,
     supervisor::{
@@ -75,52 +79,6 @@ impl Pending {
     }
 }
 
-/// A worker of operations.
-#[derive(Debug)]
-pub(in crate::supervisor) struct OperationWorker {
-    pub(in crate::supervisor) collector: &'static str,
-    pub(in crate::supervisor) unit: Unit,
-    pub(in crate::supervisor) born: Instant,
-    /// The PID, once the worker is ready and if it is a process.
-    pub(in crate::supervisor) pid: Option<u32>,
-    pub(super) open: BTreeMap<OperationId, Pending>,
-    pub(super) idle_since: Instant,
-    /// The worker gets no new operations, so that its place becomes free.
-    pub(super) is_draining: bool,
-    /// Set when the worker was asked to end: when it must have ended.
-    pub(super) ending: Option<Instant>,
-}
-
-impl OperationWorker {
-    pub(super) fn new(request: &Request, now: Instant) -> Self {
-        Self {
-            collector: request.collector,
-            unit: request.unit.clone(),
-            born: now,
-            pid: None,
-            open: BTreeMap::new(),
-            idle_since: now,
-            is_draining: false,
-            ending: None,
-        }
-    }
-
-    /// The number of operations in progress.
-    pub(in crate::supervisor) fn open_count(&self) -> usize {
-        self.open.len()
-    }
-
-    /// The actions that it has operations of.
-    pub(in crate::supervisor) fn actions(&self) -> BTreeSet<&'static str> {
-        self.open.values().map(|pending| pending.client.action).collect()
-    }
-
-    /// Whether it was asked to end.
-    pub(in crate::supervisor) fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-}
-
 /// The requests that wait for a worker, oldest first within each priority.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -169,7 +127,7 @@ pub(in crate::supervisor) struct Operations {
     pub(super) lifetimes: WorkerLifetimes,
     /// By collector: whether its workers are processes.
     pub(super) processes: BTreeMap<&'static str, bool>,
-    pub(super) workers: BTreeMap<AttemptId, OperationWorker>,
+    pub(super) workers: OperationWorkers,
     pub(super) waiting: Waiting,
     stopped: bool,
 }
@@ -182,7 +140,7 @@ impl Operations {
         Self {
             lifetimes: WorkerLifetimes::new(policy.timeout, policy.stop_grace),
             processes: policy.collectors.iter().map(is_process).collect(),
-            workers: BTreeMap::new(),
+            workers: OperationWorkers::default(),
             waiting: Waiting::default(),
             stopped: false,
         }
@@ -195,7 +153,7 @@ impl Operations {
 
     /// The workers that have not ended.
     pub(in crate::supervisor) fn workers(&self) -> impl Iterator<Item = &OperationWorker> {
-        self.workers.values()
+        self.workers.iter().map(|(_, worker)| worker)
     }
 
     /// Handles what a caller wants.
@@ -213,17 +171,21 @@ impl Operations {
         &mut self,
         id: AttemptId,
         event: AttemptEvent,
+        workers: &mut Workers,
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
         match event {
             AttemptEvent::Started(pid) => {
-                if let Some(worker) = self.workers.get_mut(&id) {
+                if let Some(worker) = self.workers.get_mut(id) {
                     worker.pid = pid;
                 }
             }
             AttemptEvent::Operated(operation, outcome) => {
                 self.operated(id, OperationId(operation), outcome, now, effects);
+                if self.workers.get_mut(id).is_some_and(|worker| !worker.has_background()) {
+                    workers.use_for_urgent(id);
+                }
             }
             AttemptEvent::Ended(outcome) => self.ended(id, &outcome, now, effects),
             // A session reports nothing else of such a worker.
@@ -233,9 +195,9 @@ impl Operations {
 
     /// When the next tick is needed.
     pub(in crate::supervisor) fn wake_at(&self) -> Option<Instant> {
-        let workers = self.workers.values().filter_map(|worker| {
-            let limits = worker.open.values().map(|pending| pending.until + self.lifetimes.grace).min();
-            let idle = worker.open.is_empty().then(|| worker.idle_since + self.lifetimes.idle);
+        let workers = self.workers.iter().filter_map(|(_, worker)| {
+            let limits = worker.open().map(|pending| pending.until + self.lifetimes.grace).min();
+            let idle = worker.is_idle().then(|| worker.idle_since + self.lifetimes.idle);
             worker.ending.or(limits).or(idle)
         });
         workers.chain(self.waiting.iter().map(|pending| pending.request.deadline)).min()
@@ -245,22 +207,19 @@ impl Operations {
         if self.waiting.remove(id) {
             effects.push(Effect::Reply(id, cancelled("cancelled before it could begin")));
         }
-        if let Some(open) = self.workers.values_mut().find_map(|worker| worker.open.get_mut(&id)) {
+        if let Some(open) = self.workers.iter_mut().find_map(|(_, worker)| worker.open_mut(id)) {
             open.is_cancelled = true;
         }
     }
 
     fn abandon(&mut self, id: OperationId, now: Instant, effects: &mut Vec<Effect>) {
         self.waiting.remove(id);
-        let Some((attempt, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.open.contains_key(&id)) else {
-            return;
-        };
-        if let Some(open) = worker.open.get_mut(&id) {
-            open.is_abandoned = true;
-        }
-        if worker.ending.is_none() && worker.open.values().all(|pending| pending.is_abandoned) {
-            effects.push(Effect::Stop(*attempt, StopReason::Abandoned, self.lifetimes.stop_grace));
-            worker.ending = Some(now + self.lifetimes.stop_grace * 2);
+        for (attempt, worker) in self.workers.iter_mut() {
+            if let Some(open) = worker.open_mut(id) {
+                open.is_abandoned = true;
+                worker.admission = Admission::Condemned;
+                return stop_abandoned(attempt, worker, self.lifetimes.stop_grace, now, effects);
+            }
         }
     }
 
@@ -273,24 +232,25 @@ impl Operations {
         effects: &mut Vec<Effect>,
     ) {
         let grace = self.lifetimes.stop_grace;
-        let Some(worker) = self.workers.get_mut(&attempt) else { return };
-        if worker.open.remove(&id).is_none() {
+        let Some(worker) = self.workers.get_mut(attempt) else { return };
+        if !worker.finish(id) {
             worker.ending.get_or_insert(now + grace * 2);
             return effects.push(Effect::Stop(attempt, StopReason::Protocol, Duration::ZERO));
         }
         worker.idle_since = now;
         effects.push(Effect::Reply(id, outcome));
+        stop_abandoned(attempt, worker, grace, now, effects);
     }
 
     fn ended(&mut self, attempt: AttemptId, outcome: &AttemptOutcome, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.remove(&attempt) else { return };
+        let Some(mut worker) = self.workers.remove(attempt) else { return };
         let (failure, again) = (failure(outcome), outcome.is_retryable());
-        for (id, pending) in worker.open.into_iter().rev() {
+        for pending in worker.take_open().rev() {
             let wants_another = !(self.stopped || pending.is_cancelled || pending.is_abandoned);
             if again && wants_another && pending.attempts < ATTEMPTS && now < pending.request.deadline {
                 self.waiting.push_front(pending);
             } else {
-                effects.push(Effect::Reply(id, Outcome::Failed(failure.clone())));
+                effects.push(Effect::Reply(pending.id, Outcome::Failed(failure.clone())));
             }
         }
     }
@@ -299,9 +259,9 @@ impl Operations {
     pub(in crate::supervisor) fn stop(&mut self, grace: Duration, now: Instant, effects: &mut Vec<Effect>) {
         self.stopped = true;
         effects.extend(self.waiting.take().map(|pending| Effect::Reply(pending.id, stopping())));
-        for (attempt, worker) in &mut self.workers {
-            effects.extend(std::mem::take(&mut worker.open).into_keys().map(|id| Effect::Reply(id, stopping())));
-            effects.push(Effect::Stop(*attempt, StopReason::Shutdown, grace));
+        for (attempt, worker) in self.workers.iter_mut() {
+            effects.extend(worker.take_open().map(|pending| Effect::Reply(pending.id, stopping())));
+            effects.push(Effect::Stop(attempt, StopReason::Shutdown, grace));
             worker.ending = Some(now + self.lifetimes.stop_grace * 2);
         }
     }
@@ -312,33 +272,41 @@ impl Operations {
         self.finish_drained(now, effects);
     }
 
-    /// Gives workers up that a collection waits for.
-    pub(in crate::supervisor) fn give_way(&mut self, workers: &Workers, now: Instant, effects: &mut Vec<Effect>) {
-        self.drain_excess(workers);
-        self.finish_drained(now, effects);
-    }
-
     /// Ends workers that are overdue or idle.
     pub(in crate::supervisor) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        for (attempt, worker) in &mut self.workers {
-            let late = worker.open.values().any(|pending| pending.until + self.lifetimes.grace <= now);
+        for (attempt, worker) in self.workers.iter_mut() {
+            let late = worker.open().any(|pending| pending.until + self.lifetimes.grace <= now);
             match worker.ending {
                 Some(end) if end <= now => {
-                    effects.push(Effect::Stop(*attempt, StopReason::Deadline, Duration::ZERO));
+                    effects.push(Effect::Stop(attempt, StopReason::Deadline, Duration::ZERO));
                     worker.ending = Some(now + self.lifetimes.stop_grace * 2);
                 }
                 Some(_) => {}
                 None if late => {
-                    effects.push(Effect::Stop(*attempt, StopReason::Overdue, self.lifetimes.stop_grace));
+                    effects.push(Effect::Stop(attempt, StopReason::Overdue, self.lifetimes.stop_grace));
                     worker.ending = Some(now + self.lifetimes.stop_grace * 2);
                 }
-                None if worker.open.is_empty() && worker.idle_since + self.lifetimes.idle <= now => {
-                    effects.push(Effect::Finish(*attempt));
+                None if worker.is_idle() && worker.idle_since + self.lifetimes.idle <= now => {
+                    effects.push(Effect::Finish(attempt));
                     worker.ending = Some(now + self.lifetimes.grace);
                 }
                 None => {}
             }
         }
+    }
+}
+
+/// Stops a worker if all operations that it has left are abandoned.
+fn stop_abandoned(
+    attempt: AttemptId,
+    worker: &mut OperationWorker,
+    grace: Duration,
+    now: Instant,
+    effects: &mut Vec<Effect>,
+) {
+    if !worker.is_idle() && !worker.is_ending() && worker.open().all(|pending| pending.is_abandoned) {
+        effects.push(Effect::Stop(attempt, StopReason::Abandoned, grace));
+        worker.ending = Some(now + grace * 2);
     }
 }
 

@@ -156,7 +156,7 @@ impl State {
         let operates = matches!(purpose, Some(Purpose::Urgent | Purpose::Background));
         self.operations_due = ended || operates;
         if operates {
-            return self.operations.attempt(id, event, now, effects);
+            return self.operations.attempt(id, event, &mut self.workers, now, effects);
         }
         let Some(attempt) = self.attempts.get_mut(id) else { return };
         if let AttemptEvent::Started(pid) = event {

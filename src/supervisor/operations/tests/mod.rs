@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "tests")]
 
+mod room;
+
 use std::time::{Duration, Instant};
 
 use worker_proto::{Outcome, Unit, Verb};
@@ -110,10 +112,13 @@ fn account_has_one_worker_for_all_operations() {
 #[test]
 fn account_without_room_waits_for_idle_worker_to_exit() {
     let mut play = Play::new(1);
-    play.request(1, "a");
-    assert_eq!(play.request(2, "b"), [""; 0]);
-    assert_eq!(play.done(0, 1), ["1 Done", "finish 0"]);
-    assert_eq!(play.ended(0, AttemptOutcome::Finished), ["start 1", "send 2 to 1"]);
+    play.tag(1, "a");
+    play.request(2, "b");
+    assert_eq!(play.done(0, 1), ["1 Done"]);
+    assert_eq!(play.request(3, "c"), [""; 0], "the idle worker does not hold it up");
+    assert_eq!(play.tag(4, "c"), ["finish 0"]);
+    assert_eq!(play.ended(0, AttemptOutcome::Finished), ["start 2", "send 4 to 2"]);
+    assert_eq!(play.done(1, 2), ["2 Done", "send 3 to 2"]);
 }
 
 #[test]
@@ -244,12 +249,11 @@ fn operation_time_limit_starts_with_its_worker() {
     let request = play.new_request("b", 30 * SECOND);
     play.submit(2, DELETE, request);
     play.now += 50 * SECOND;
-    play.done(0, 1);
-    let ended = Event::Attempt(AttemptId(0), AttemptEvent::Ended(AttemptOutcome::Finished));
-    let effects = handle_event(&mut play.state, ended, play.now);
+    let done = Event::Attempt(AttemptId(0), AttemptEvent::Operated(1, Outcome::Done));
+    let effects = handle_event(&mut play.state, done, play.now);
     let Some(Effect::Operate(_, operation)) = effects.last() else { panic!("{effects:?}") };
     assert_eq!((operation.id, operation.limit_ms), (2, 30_000));
-    assert_eq!(play.later(34), [""; 0]);
+    assert_eq!(play.later(34), ["finish 0"]);
     assert_eq!(play.later(1), ["kill 1 overdue"]);
 }
 
@@ -311,39 +315,4 @@ fn tag_goes_to_the_worker_although_many_deletions_are_open() {
         (0..100).filter(|id| play.request(*id, "a").last().is_some_and(|last| last.starts_with("send"))).count();
     assert_eq!(begun, 48);
     assert_eq!(play.tag(100, "a"), ["send 100 to 0"]);
-}
-
-#[test]
-fn tags_come_before_deletions_that_wait_longer() {
-    let mut play = Play::new(1);
-    play.tag(1, "a");
-    play.tag(2, "b");
-    assert_eq!(play.request(3, "c"), [""; 0]);
-    assert_eq!(play.tag(4, "d"), [""; 0]);
-    assert_eq!(play.done(0, 1), ["1 Done", "finish 0"]);
-    assert_eq!(play.ended(0, AttemptOutcome::Finished), ["start 2", "send 4 to 2"]);
-}
-
-#[test]
-fn tag_waits_for_one_deletion_at_most() {
-    let mut play = Play::new(1);
-    play.step(Event::Collect(RunId(1)));
-    assert_eq!(play.request(1, "a"), ["start 1", "send 1 to 1"], "a pool of one has nothing to share");
-    assert_eq!(play.tag(2, "b"), [""; 0]);
-    assert_eq!(play.request(3, "a"), [""; 0], "the worker of the deletion gets no more");
-    assert_eq!(play.done(1, 1), ["1 Done", "finish 1"]);
-    assert_eq!(play.ended(1, AttemptOutcome::Finished), ["start 2", "send 2 to 2"]);
-}
-
-#[test]
-fn deletions_give_their_worker_up_when_a_collection_waits() {
-    let mut play = Play::new(2);
-    play.request(1, "a");
-    play.request(2, "b");
-    let effects = play.step(Event::Collect(RunId(1)));
-    assert_eq!(effects, [""; 0], "the collection waits for a worker");
-    assert_eq!(play.request(3, "b"), [""; 0], "the younger worker gets no more");
-    assert_eq!(play.request(4, "a"), ["send 4 to 0"]);
-    assert_eq!(play.done(1, 2), ["2 Done", "finish 1"]);
-    assert_eq!(play.ended(1, AttemptOutcome::Finished), ["start 2"], "the plan");
 }
