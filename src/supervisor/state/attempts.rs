@@ -1,6 +1,6 @@
 //! The attempts that have not ended, and what each of them executes.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use super::{AttemptId, RunId, StopReason};
 
@@ -18,13 +18,10 @@ pub(super) struct Assignment {
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     open: BTreeMap<AttemptId, Assignment>,
-    /// The number of attempts that were not asked to stop.
-    live: usize,
 }
 
 impl Attempts {
     pub(super) fn add(&mut self, id: AttemptId, run: RunId, collector: usize, unit: Option<u32>) {
-        self.live += 1;
         self.open.insert(id, Assignment { run, collector, unit, pid: None, stopped: None });
     }
 
@@ -33,31 +30,22 @@ impl Attempts {
     }
 
     pub(super) fn remove(&mut self, id: AttemptId) {
-        if let Entry::Occupied(attempt) = self.open.entry(id) {
-            self.live -= usize::from(attempt.remove().stopped.is_none());
-        }
+        self.open.remove(&id);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// Returns whether an attempt was not asked to stop.
-    pub(super) fn has_live(&self) -> bool {
-        self.live > 0
-    }
-
     /// Marks an attempt as stopped, also if it was before; returns whether it exists.
     pub(super) fn stop(&mut self, id: AttemptId, reason: StopReason) -> bool {
         let Some(attempt) = self.open.get_mut(&id) else { return false };
-        self.live -= usize::from(attempt.stopped.is_none());
         attempt.stopped = Some(reason);
         true
     }
 
     /// Marks all attempts as stopped, also those that were before.
     pub(super) fn stop_all(&mut self, reason: StopReason) -> impl Iterator<Item = AttemptId> {
-        self.live = 0;
         self.open.iter_mut().map(move |(id, attempt)| {
             attempt.stopped = Some(reason);
             *id
@@ -71,8 +59,6 @@ impl Attempts {
             attempt.stopped = Some(reason);
             *id
         });
-        let stopped: Vec<AttemptId> = stopped.collect();
-        self.live -= stopped.len();
-        stopped
+        stopped.collect()
     }
 }

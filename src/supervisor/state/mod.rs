@@ -122,7 +122,7 @@ impl State {
             Phase::Collecting => collector.units.next_retry(),
             Phase::Planning | Phase::Done => None,
         });
-        let hard = run.limits.filter(|_| self.attempts.has_live()).map(|limits| limits.hard);
+        let hard = run.limits.filter(|_| !run.overdue).map(|limits| limits.hard);
         retries.chain(hard).min()
     }
 

@@ -141,6 +141,23 @@ fn idle_workers_leave_at_once_for_a_collection() {
     assert_eq!(play.tag(3, "a"), ["send 3 to 0"], "operations keep one worker");
 }
 
+/// A run whose time is over while it waits for its first worker ends without an event of a worker.
+#[test]
+fn run_without_worker_ends_at_its_deadline() {
+    let mut play = Play::new(1);
+    for (id, client, account) in [(1, DELETE, "a"), (2, TAG, "b")] {
+        let request = Request { deadline: play.now + 5000 * SECOND, ..play.new_request(account, 5000 * SECOND) };
+        play.submit(id, client, request);
+    }
+    assert_eq!(play.step(Event::Collect(RunId(1))), [""; 0]);
+    let wake = play.state.wake_at().expect("the deadline of the run");
+    assert!(wake < play.now + 1000 * SECOND, "there must be time left for the delivery");
+    play.now = wake;
+    let effects = play.step(Event::Tick);
+    assert!(effects.iter().any(|effect| effect.starts_with("Deliver(RunId(1)")), "{effects:?}");
+    assert!(play.state.wake_at().is_some_and(|next| next > wake));
+}
+
 #[test]
 fn busy_workers_of_tags_leave_for_a_collection() {
     let mut play = Play::new(5);
