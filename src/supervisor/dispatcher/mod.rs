@@ -25,8 +25,7 @@ use super::{
     abort_on_drop::AbortOnDrop,
     actions::ActionRunner,
     event::{
-        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, OperationEvent,
-        RunId, RunOutcome,
+        AttemptEvent, AttemptId, AttemptOutcome, AttemptSpec, DeliveryError, Effect, Event, Notice, RunId, RunOutcome,
     },
     notify,
     operations::{Callers, Message},
@@ -106,9 +105,9 @@ pub(super) async fn run(
         Source::Idle => (None, None, false),
     };
     let (ended, mut action_ends) = mpsc::channel(QUEUE);
-    let (operations, mut requests) = Callers::channel();
+    let (callers, operations, mut requests) = Callers::channel();
     let actions = std::mem::take(&mut setup.actions);
-    let mut dispatcher = Dispatcher::new(setup, core, events, delivered, senders);
+    let mut dispatcher = Dispatcher::new(setup, (core, callers), events, delivered, senders);
     dispatcher.start_actions(actions, operations, ended);
     if once {
         dispatcher.once = Some(dispatcher.collect(None));
@@ -168,7 +167,7 @@ async fn until(at: Option<Instant>) {
 impl Dispatcher {
     fn new(
         setup: Setup,
-        core: Option<Arc<Core>>,
+        (core, callers): (Option<Arc<Core>>, Callers),
         events: mpsc::Sender<(AttemptId, AttemptEvent)>,
         delivered: mpsc::Sender<(RunId, Result<Delivered, DeliveryError>)>,
         senders: StatusSenders,
@@ -200,7 +199,7 @@ impl Dispatcher {
             runs: HashMap::new(),
             delivered,
             core_progress: CoreProgress::default(),
-            callers: Callers::default(),
+            callers,
             core,
             actions: None,
             status_due: false,
@@ -318,12 +317,9 @@ impl Dispatcher {
     }
 
     fn operation(&mut self, message: Message) {
-        let event = self.callers.receive(message);
-        // Before others are begun.
-        for id in self.callers.take_abandoned() {
-            self.handle(Event::Operation(OperationEvent::Abandoned(id)));
+        for event in self.callers.receive(message) {
+            self.handle(Event::Operation(event));
         }
-        self.handle(Event::Operation(event));
     }
 
     fn start(&mut self, spec: AttemptSpec) {

@@ -13,7 +13,7 @@ use crate::{
     collector_api::Concurrency,
     process::{ExitReason, StopReason},
     supervisor::{
-        event::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Event, OperationEvent, RunId},
+        event::{AttemptEvent, AttemptId, AttemptOutcome, Effect, Event, OperationEvent, OperationId, RunId},
         policy::{CollectorPolicy, Policy},
         state::{State, handle_event},
     },
