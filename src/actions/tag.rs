@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::time::timeout_at;
 use worker_proto::{Outcome, Verb};
 
 use super::resource_graph;
@@ -53,7 +54,10 @@ impl Action for Tag {
     fn run(&self, request: Request, context: ActionContext) -> BoxFuture<'static, ActionResult> {
         Box::pin(async move {
             let Request::Task(task) = request else { return Err("tags are changed by tasks only".to_owned()) };
-            let result = change_tags(&task, &context).await;
+            // A worker that does not answer has a grace period, and the core does not wait for that.
+            let late = |_| Err("timeout exceeded before the tags were changed; some may have been".to_owned());
+            let deadline = context.deadline().into();
+            let result = timeout_at(deadline, change_tags(&task, &context)).await.unwrap_or_else(late);
             if let Err(reason) = &result {
                 tracing::warn!(peer = "work", task = task.id, reason, "task failed");
             }
