@@ -50,7 +50,8 @@ impl Cancellation {
     /// Whether the request is cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        *self.0.borrow()
+        // A sender that was dropped cancels too.
+        *self.0.borrow() || self.0.has_changed().is_err()
     }
 
     /// Returns once the request is cancelled.
@@ -141,5 +142,22 @@ impl ActionContext {
         if let Some(key) = &self.key {
             self.core.info(key, level, text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn dropped_sender_cancels_as_one_that_sends() {
+        let (sender, cancellation) = Cancellation::new(false);
+        assert!(!cancellation.is_cancelled());
+        sender.send_replace(true);
+        assert!(cancellation.is_cancelled());
+        let (sender, cancellation) = Cancellation::new(false);
+        drop(sender);
+        assert!(cancellation.is_cancelled());
+        cancellation.cancelled().await;
     }
 }
