@@ -61,7 +61,7 @@ pub type ActionResult = Result<Value, String>;
 pub struct ActionLimits {
     /// How many run at the same time, at least one.
     pub running: usize,
-    /// How many may wait; further ones are refused.
+    /// How many may wait; further ones are rejected.
     pub waiting: usize,
     /// From the request to the result, the wait included; `None` stands for `--timeout`.
     pub timeout: Option<Duration>,

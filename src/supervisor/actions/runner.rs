@@ -182,7 +182,7 @@ impl ActionRunner {
                         held.stop.send_replace(true);
                     }
                 }
-                Effect::Refuse(id, reason) | Effect::Abandon(id, reason) => self.answer(id, Err(reason)),
+                Effect::Reject(id, reason) | Effect::Abandon(id, reason) => self.answer(id, Err(reason)),
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The schedule of actions: events and the time go in, effects come out. Pure.
 //!
 //! A request runs at once if the limits of its action and the exclusions allow it; otherwise it waits for its turn, in the
-//! order of arrival among those that exclude each other. It is refused if too many wait or if its time is over before its
-//! turn comes. Every request gets exactly one answer: the result of its run, a refusal, or that it was abandoned.
+//! order of arrival among those that exclude each other. It is rejected if too many wait or if its time is over before its
+//! turn comes. Every request gets exactly one answer: the result of its run, a rejection, or that it was abandoned.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -65,7 +65,7 @@ pub(super) enum Effect {
     /// Have a request that runs end.
     Cancel(RequestId),
     /// Answer a request that does not run, with this reason.
-    Refuse(RequestId, String),
+    Reject(RequestId, String),
     /// End the run of a request at once and answer it, with this reason.
     Abandon(RequestId, String),
 }
@@ -110,7 +110,7 @@ impl Scheduler {
             }
         }
         self.start(&mut effects);
-        self.refuse_excess(&event, &mut effects);
+        self.reject_excess(&event, &mut effects);
         effects
     }
 
@@ -133,7 +133,7 @@ impl Scheduler {
 
     fn requested(&mut self, id: RequestId, action: usize, now: Instant, effects: &mut Vec<Effect>) {
         let Some(rules) = self.rules.get(action).filter(|_| !self.stopping) else {
-            return effects.push(Effect::Refuse(id, "ckworker is stopping".to_owned()));
+            return effects.push(Effect::Reject(id, "ckworker is stopping".to_owned()));
         };
         self.waiting.push_back(Entry { id, action, deadline: now + rules.timeout, is_cancelled: false });
     }
@@ -141,7 +141,7 @@ impl Scheduler {
     fn cancel(&mut self, id: RequestId, effects: &mut Vec<Effect>) {
         if let Some(at) = self.waiting.iter().position(|entry| entry.id == id) {
             self.waiting.remove(at);
-            effects.push(Effect::Refuse(id, "stopped before it could begin".to_owned()));
+            effects.push(Effect::Reject(id, "stopped before it could begin".to_owned()));
         }
         if let Some(entry) = self.running.get_mut(&id).filter(|entry| !entry.is_cancelled) {
             entry.is_cancelled = true;
@@ -159,7 +159,7 @@ impl Scheduler {
                 "timeout exceeded before it could begin, with {} in progress; {}",
                 limits.running, limits.remedy
             );
-            effects.push(Effect::Refuse(entry.id, reason));
+            effects.push(Effect::Reject(entry.id, reason));
         }
         for (_, entry) in self.running.extract_if(.., |_, entry| entry.deadline + GRACE <= now) {
             effects.push(Effect::Abandon(entry.id, "timeout exceeded, and the action did not end".to_owned()));
@@ -198,15 +198,15 @@ impl Scheduler {
             && !others.into_iter().any(|other| own.excludes(other))
     }
 
-    /// Refuses the request that has just come if too many of its action wait.
-    fn refuse_excess(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    /// Rejects the request that has just come if too many of its action wait.
+    fn reject_excess(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         let Event::Requested(id, action) = event else { return };
         let waiting = self.waiting.iter().filter(|entry| entry.action == *action).count();
         let Some(Rules { name, limits, .. }) = self.rules.get(*action) else { return };
         if waiting > limits.waiting && self.waiting.pop_back_if(|entry| entry.id == *id).is_some() {
             let running = self.running.values().filter(|entry| entry.action == *action).count();
             let reason = format!("{} requests for {name} are running or waiting already", running + limits.waiting);
-            effects.push(Effect::Refuse(*id, reason));
+            effects.push(Effect::Reject(*id, reason));
         }
     }
 }

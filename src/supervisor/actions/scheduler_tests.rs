@@ -35,7 +35,7 @@ impl Play {
         let short = |effect| match effect {
             Effect::Run(id, _) => format!("run {}", id.0),
             Effect::Cancel(id) => format!("cancel {}", id.0),
-            Effect::Refuse(id, reason) => format!("refuse {}: {reason}", id.0),
+            Effect::Reject(id, reason) => format!("reject {}: {reason}", id.0),
             Effect::Abandon(id, reason) => format!("abandon {}: {reason}", id.0),
         };
         effects.into_iter().map(short).collect()
@@ -85,17 +85,17 @@ fn running_requests_are_bounded() {
 
 /// Invariant: excess actions are rejected, not queued without a bound.
 #[test]
-fn requests_beyond_the_queue_are_refused() {
+fn requests_beyond_the_queue_are_rejected() {
     let mut play = play();
     (1..=4).for_each(|id| drop(play.request(id, TAG)));
-    assert_eq!(play.request(5, TAG), ["refuse 5: 4 requests for tag are running or waiting already"]);
+    assert_eq!(play.request(5, TAG), ["reject 5: 4 requests for tag are running or waiting already"]);
     assert_eq!(play.request(6, CLEANUP), ["run 6"], "each action has its own queue");
     play.ended(1);
     assert_eq!(play.request(7, TAG), [""; 0], "there is room again");
 }
 
 #[test]
-fn request_that_waits_too_long_is_refused_with_remedy() {
+fn request_that_waits_too_long_is_rejected_with_remedy() {
     let mut play = play();
     (1..=2).for_each(|id| drop(play.request(id, TAG)));
     play.now += 50 * SECOND;
@@ -107,9 +107,9 @@ fn request_that_waits_too_long_is_refused_with_remedy() {
     play.request(6, TAG);
     assert_eq!(play.scheduler.wake_at(), Some(play.now + 100 * SECOND));
     assert_eq!(play.later(99 * SECOND), [""; 0]);
-    let refused = play.later(SECOND);
-    let expected = "refuse 6: timeout exceeded before it could begin, with 2 in progress; ask for less";
-    assert_eq!(refused, [expected]);
+    let rejected = play.later(SECOND);
+    let expected = "reject 6: timeout exceeded before it could begin, with 2 in progress; ask for less";
+    assert_eq!(rejected, [expected]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn action_that_outlasts_its_deadline_is_abandoned() {
     let mut play = play();
     play.request(1, CLEANUP);
     play.request(2, EXPIRED);
-    assert_eq!(play.later(109 * SECOND).len(), 1, "the one that waits is refused");
+    assert_eq!(play.later(109 * SECOND).len(), 1, "the one that waits is rejected");
     play.request(3, CLEANUP);
     assert_eq!(play.later(SECOND), ["abandon 1: timeout exceeded, and the action did not end", "run 3"]);
     assert_eq!(play.ended(1), [""; 0], "too late");
@@ -129,7 +129,7 @@ fn cancelled_request_ends_once_or_does_not_begin() {
     play.request(1, CLEANUP);
     play.request(2, CLEANUP);
     play.request(3, CLEANUP);
-    assert_eq!(play.step(Event::Cancelled(RequestId(2))), ["refuse 2: stopped before it could begin"]);
+    assert_eq!(play.step(Event::Cancelled(RequestId(2))), ["reject 2: stopped before it could begin"]);
     assert_eq!(play.step(Event::Cancelled(RequestId(1))), ["cancel 1"]);
     assert_eq!(play.step(Event::Cancelled(RequestId(1))), [""; 0]);
     assert_eq!(play.ended(1), ["run 3"], "not before the cancelled one has ended");
@@ -137,13 +137,13 @@ fn cancelled_request_ends_once_or_does_not_begin() {
 
 /// Invariant: shutdown has one upper bound, and a second signal skips the grace period.
 #[test]
-fn stop_cancels_what_runs_and_refuses_the_rest() {
+fn stop_cancels_what_runs_and_rejects_the_rest() {
     let mut play = play();
     play.request(1, CLEANUP);
     play.request(2, CLEANUP);
-    assert_eq!(play.step(Event::Stop), ["refuse 2: stopped before it could begin", "cancel 1"]);
+    assert_eq!(play.step(Event::Stop), ["reject 2: stopped before it could begin", "cancel 1"]);
     assert_eq!(play.step(Event::Stop), [""; 0]);
-    assert_eq!(play.request(3, TAG), ["refuse 3: ckworker is stopping"]);
+    assert_eq!(play.request(3, TAG), ["reject 3: ckworker is stopping"]);
     assert!(!play.scheduler.is_idle());
     play.ended(1);
     assert!(play.scheduler.is_idle());
