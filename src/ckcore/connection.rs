@@ -87,7 +87,7 @@ impl Core {
         if let Some(ledger) = ledger {
             ledger.wake();
         } else {
-            tracing::warn!(peer = "core", action = %key, "ignoring result of an action that is not in progress");
+            tracing::warn!(peer = "core", subscriber = %key.subscriber, action = %key, "ignoring result of an action that is not in progress");
         }
     }
 

@@ -21,6 +21,15 @@ pub enum SubscriberId {
     Plugin(&'static str),
 }
 
+impl std::fmt::Display for SubscriberId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Worker => "worker",
+            Self::Plugin(suffix) => suffix,
+        })
+    }
+}
+
 /// An action of the core that is subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription {

@@ -151,14 +151,14 @@ impl Subscriber {
         let reason = error.to_string();
         match self.losses.lost(&reason) {
             LogDecision::Log => {
-                tracing::warn!(peer = "core", error = reason, "connection to the core failed; retrying")
+                tracing::warn!(peer = "core", subscriber = %self.id, error = reason, "connection to the core failed; retrying")
             }
             LogDecision::Summarize(attempts, connections) => {
                 let message = "connection to the core keeps failing; retrying";
-                tracing::warn!(peer = "core", attempts, connections, error = reason, "{message}");
+                tracing::warn!(peer = "core", subscriber = %self.id, attempts, connections, error = reason, "{message}");
             }
             LogDecision::Suppress => {
-                tracing::debug!(peer = "core", error = reason, "connection to the core failed again")
+                tracing::debug!(peer = "core", subscriber = %self.id, error = reason, "connection to the core failed again")
             }
         }
         self.set_connection(ConnectionState::Lost(reason));
@@ -208,7 +208,7 @@ impl Subscriber {
         };
         if self.connection != ConnectionState::Connected {
             if self.losses.connected() {
-                tracing::info!(peer = "core", "connected to the core");
+                tracing::info!(peer = "core", subscriber = %self.id, "connected to the core");
             }
             self.set_connection(ConnectionState::Connected);
         }
@@ -222,7 +222,7 @@ impl Subscriber {
     /// Logs that the connection is stable, if only failures were logged.
     fn lasts(&mut self) {
         if let Some(losses) = self.losses.lasts() {
-            tracing::info!(peer = "core", failures = losses, "reconnected to the core");
+            tracing::info!(peer = "core", subscriber = %self.id, failures = losses, "reconnected to the core");
         }
     }
 
@@ -310,7 +310,7 @@ impl Subscriber {
                 self.ledger.lock().not_sent(&action.key);
                 return Err(error);
             }
-            tracing::info!(peer = "work", action = %action.key, done = answer == Answer::Done, "sent action result");
+            tracing::info!(peer = "work", subscriber = %self.id, action = %action.key, done = answer == Answer::Done, "sent action result");
             if closes {
                 session.sent = Some((action.key, Instant::now() + self.http.config.timing.confirm));
             } else {
@@ -324,32 +324,32 @@ impl Subscriber {
         let action = match frames::read(text, self.id, &self.actions) {
             Incoming::Action(action) => action,
             Incoming::Abort(key) => {
-                tracing::info!(peer = "work", action = %key, "core aborted action");
+                tracing::info!(peer = "work", subscriber = %self.id, action = %key, "core aborted action");
                 if self.ledger.lock().in_progress(&key).is_some() {
                     self.outbox.push(CoreEvent::Abort(key));
                 }
                 return;
             }
             Incoming::Unusable(reason) => {
-                tracing::warn!(peer = "core", reason = bounded(&reason), "ignoring invalid frame from the core");
+                tracing::warn!(peer = "core", subscriber = %self.id, reason = bounded(&reason), "ignoring invalid frame from the core");
                 return;
             }
         };
         if self.stop.borrow().is_some() {
-            tracing::info!(peer = "work", action = %action.key, "ignoring action: shutting down");
+            tracing::info!(peer = "work", subscriber = %self.id, action = %action.key, "ignoring action: shutting down");
             return;
         }
         let arrival = self.ledger.lock().arrived(&action);
         match arrival {
             Arrival::Start => self.outbox.push(CoreEvent::Action(action)),
             Arrival::InProgress => {
-                tracing::info!(peer = "work", action = %action.key, "ignoring redelivered action: already in progress")
+                tracing::info!(peer = "work", subscriber = %self.id, action = %action.key, "ignoring redelivered action: already in progress")
             }
             Arrival::Answered => {
-                tracing::info!(peer = "work", action = %action.key, "sending result of redelivered action again")
+                tracing::info!(peer = "work", subscriber = %self.id, action = %action.key, "sending result of redelivered action again")
             }
             Arrival::NoRoom => {
-                tracing::warn!(peer = "core", action = %action.key, "too many actions in progress; leaving action for a redelivery")
+                tracing::warn!(peer = "core", subscriber = %self.id, action = %action.key, "too many actions in progress; leaving action for a redelivery")
             }
         }
     }
@@ -366,7 +366,7 @@ impl Subscriber {
                 self.http.send_short("removal of a subscription", request, self.http.config.timing.request).await
             };
             if let Err(error) = removal.await {
-                tracing::warn!(peer = "core", %error, event = action, "cannot remove subscription from the core");
+                tracing::warn!(peer = "core", subscriber = %self.id, %error, event = action, "cannot remove subscription from the core");
                 return;
             }
         }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{Dispatcher, SHUTDOWN};
 use crate::{
-    ckcore::{Action, CoreEvent},
+    ckcore::{Action, ActionKey, CoreEvent},
     supervisor::{
         COLLECT,
         actions::{ActionEnd, ActionRunner, EnabledAction, FINAL_REPORT_TIMEOUT, Request},
@@ -57,7 +57,8 @@ impl Dispatcher {
             CoreEvent::Connected => self.connected(None),
             CoreEvent::Disconnected { reason } => self.connected(Some(reason)),
             CoreEvent::Action(action) => {
-                tracing::info!(peer = "work", action = %action.key, "received {} action", action.name);
+                let ActionKey { subscriber, .. } = &action.key;
+                tracing::info!(peer = "work", %subscriber, action = %action.key, "received {} action", action.name);
                 let Action { key, name, .. } = &action;
                 if (key.subscriber, *name) == (COLLECT.subscriber, COLLECT.action) {
                     self.collect(Some(action.key));
@@ -69,7 +70,7 @@ impl Dispatcher {
                 let run = self.runs.iter().find(|(_, run)| run.action.as_ref() == Some(&key)).map(|(run, _)| *run);
                 self.status_due = true;
                 let ends = self.actions.as_mut().is_some_and(|actions| actions.cancel(&key));
-                tracing::info!(peer = "work", action = %key, ends = ends || run.is_some(), "core aborted action");
+                tracing::info!(peer = "work", subscriber = %key.subscriber, action = %key, ends = ends || run.is_some(), "core aborted action");
                 if let Some(run) = run {
                     self.handle(Event::Abort(run));
                 }
