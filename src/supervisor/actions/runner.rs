@@ -41,6 +41,8 @@ struct Shared {
 /// A request that was not answered. Its run ends with it.
 struct Held {
     request: Request,
+    /// The index of its action.
+    action: Option<usize>,
     stop: watch::Sender<bool>,
     cancellation: Cancellation,
     run: Option<AbortOnDrop>,
@@ -110,7 +112,7 @@ impl ActionRunner {
         self.next += 1;
         let action = self.actions.iter().position(|enabled| serves(enabled.action, &request));
         let (stop, cancellation) = Cancellation::new(false);
-        self.held.insert(id, Held { request, stop, cancellation, run: None, started: None });
+        self.held.insert(id, Held { request, action, stop, cancellation, run: None, started: None });
         match action {
             Some(action) => self.handle(Event::Requested(id, action)),
             None => self.answer(id, Err("no enabled part of ckworker carries this out".to_owned())),
@@ -189,11 +191,10 @@ impl ActionRunner {
 
     fn run(&mut self, id: RequestId, deadline: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
-        let request = held.request.clone();
-        let Some(Enabled { action, settings }) = self.actions.iter().find(|enabled| serves(enabled.action, &request))
-        else {
+        let Some(Enabled { action, settings }) = held.action.and_then(|action| self.actions.get(action)) else {
             return;
         };
+        let request = held.request.clone();
         let context = ActionContext {
             settings: Arc::clone(settings),
             core: Arc::clone(&self.shared.core),
@@ -224,7 +225,8 @@ impl ActionRunner {
         let Shared { core, metrics, .. } = &self.shared;
         match &held.request {
             Request::Action(action) => {
-                metrics.action(action.name, label);
+                let plugin = held.action.and_then(|action| self.actions.get(action));
+                metrics.action(plugin.map_or(action.name, |plugin| plugin.action.name()), label);
                 core.answer(&action.key, result.map_or_else(Answer::Error, |_| Answer::Done));
             }
             Request::Task(task) => {
