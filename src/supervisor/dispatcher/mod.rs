@@ -258,10 +258,11 @@ impl Dispatcher {
             }
         }
         self.status_due |= spec_operates;
-        self.handle(Event::Attempt(job, event));
+        // Before another worker gets its place.
         if let Some(outcome) = ended {
             self.job_ended(job, &outcome);
         }
+        self.handle(Event::Attempt(job, event));
     }
 
     /// Every gap is counted and reported; only the first ones of a job are worth a line each.
@@ -332,7 +333,9 @@ impl Dispatcher {
         let session = worker_session::run(spec.clone(), collector, Arc::clone(&self.context), receiver);
         let session = AbortOnDrop::spawn(session);
         let run = spec.run.and_then(|run| self.runs.get(&run)).map(|run| Arc::clone(&run.data));
+        let (collector, name) = (spec.collector, job_name(&spec));
         self.attempts.insert(spec.id, AttemptHandle { spec, commands, session, _run: run });
+        tracing::debug!(collector, job = name, workers = self.attempts.len(), "starting worker");
     }
 
     fn notify(&mut self, notice: &Notice) {

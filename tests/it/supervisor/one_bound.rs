@@ -1,12 +1,6 @@
-//! One bound of workers for collections, cleanups and tags: the built program, counted by its real processes.
+//! One bound of workers for collections, cleanups and tags: the built program, counted by the starts of its processes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -15,7 +9,6 @@ use crate::support::{
     core::{StoredNode, TestCore, in_task},
     daemon::{Daemon, SUBSCRIBER, answer, have},
     poll::{becomes, poll},
-    program::children,
 };
 
 const REGION: &str = "us-east-1";
@@ -32,6 +25,7 @@ fn daemon(core: &TestCore, aws: &LocalAws, pool: &str) -> Daemon {
             "--aws-account-pool-size",
             pool,
             "--cleanup",
+            "--verbose",
         ]);
         aws.serve(command)
     })
@@ -45,16 +39,13 @@ fn one_in_each_account(core: &TestCore, kind: &str) -> Vec<(String, StoredNode)>
     by_account.into_values().collect()
 }
 
-/// Counts the worker processes until all handles of the count are dropped; the count is the most there were.
-fn count_workers(daemon: &Daemon) -> Arc<AtomicUsize> {
-    let (pid, most) = (daemon.running.pid(), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::downgrade(&most);
-    tokio::spawn(poll(async move || {
-        let Some(most) = counted.upgrade() else { return Some(()) };
-        most.fetch_max(children(pid).len(), Ordering::Relaxed);
-        None
-    }));
-    most
+/// The most workers that there were at a time since the log had this length: each start of a worker is logged with the
+/// number of those that have not ended.
+fn most_workers(daemon: &Daemon, from: usize) -> usize {
+    let log = daemon.log();
+    let starts = log[from..].lines().filter(|line| line.contains("starting worker"));
+    let numbers = starts.filter_map(|line| line.split_once("workers=")?.1.split_whitespace().next()?.parse().ok());
+    numbers.max().unwrap_or_else(|| panic!("no worker was started: {log}"))
 }
 
 /// Starts a collection whose workers do not go on; returns its task and how many workers there are.
@@ -93,7 +84,7 @@ async fn collection_cleanup_and_tags_share_one_bound() {
     let (keypairs, subnets) =
         (one_in_each_account(&core, "aws_ec2_keypair"), one_in_each_account(&core, "aws_ec2_subnet"));
     assert_eq!((keypairs.len(), subnets.len()), (4, 4));
-    let most = count_workers(&daemon);
+    let from = daemon.log().len();
     let collection = hanging_collection(&core, &aws, &daemon, 2).await;
     core.mark("ck", &keypairs.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
     let cleanup = core.start_workflow("cleanup").unwrap();
@@ -110,8 +101,7 @@ async fn collection_cleanup_and_tags_share_one_bound() {
     assert_eq!(answer(&core, &collection).await.0, "action_done", "{}", daemon.log());
     assert_eq!(answer(&core, &cleanup).await.0, "action_done", "{}", daemon.log());
     assert_eq!(aws.changes().await["DeleteKeyPair"], 4, "{}", daemon.log());
-    let most = most.load(Ordering::Relaxed);
-    assert_eq!(most, 3, "two of the pool, and one for operations: {}", daemon.log());
+    assert_eq!(most_workers(&daemon, from), 3, "two of the pool, and one for operations: {}", daemon.log());
     assert_eq!(daemon.stop().await.0.code, 0);
 }
 
@@ -123,7 +113,7 @@ async fn tag_is_answered_during_a_long_collection_with_a_pool_of_one() {
     let daemon = daemon(&core, &aws, "1");
     assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
     let subnet = one_in_each_account(&core, "aws_ec2_subnet").remove(0);
-    let most = count_workers(&daemon);
+    let from = daemon.log().len();
     let collection = hanging_collection(&core, &aws, &daemon, 1).await;
     let slow = aws.delay("CreateTags", 1.0).await;
     add_tag(&core, "tag", &subnet);
@@ -149,6 +139,6 @@ async fn tag_is_answered_during_a_long_collection_with_a_pool_of_one() {
     aws.reset().await;
     assert_eq!(answer(&core, &collection).await.0, "action_done", "{}", daemon.log());
     assert!(becomes(async || jobs(&daemon).await["actions"] == json!([])).await);
-    assert_eq!(most.load(Ordering::Relaxed), 2, "{}", daemon.log());
+    assert_eq!(most_workers(&daemon, from), 2, "{}", daemon.log());
     assert_eq!(daemon.stop().await.0.code, 0);
 }
