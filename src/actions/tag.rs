@@ -55,7 +55,7 @@ impl Action for Tag {
         Box::pin(async move {
             let Request::Task(task) = request else { return Err("tags are changed by tasks only".to_owned()) };
             // A worker that does not answer has a grace period, and the core does not wait for that.
-            let late = |_| Err("timeout exceeded before the tags were changed; some may have been".to_owned());
+            let late = |_| Err("timeout exceeded; some of the tags may have been changed".to_owned());
             let deadline = context.deadline().into();
             let result = timeout_at(deadline, change_tags(&task, &context)).await.unwrap_or_else(late);
             if let Err(reason) = &result {
@@ -141,7 +141,10 @@ fn change(node: &mut StoredNode, verb: &Verb) {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::{collections::BTreeMap, time::Instant};
+
     use super::*;
+    use crate::supervisor::actions::TargetCollector;
 
     fn verbs(data: Value) -> Result<Vec<Verb>, String> {
         changes(data.as_object().unwrap())
@@ -176,5 +179,22 @@ mod tests {
         node.reported.insert("tags".into(), before.reported["tags"].clone());
         assert_eq!(node, before);
         assert!(!node.reported.contains_key("region") && !node.reported.contains_key("age"));
+    }
+
+    /// The core gives a task up soon after its deadline, whatever its worker does.
+    #[tokio::test]
+    async fn task_whose_operation_has_no_outcome_ends_at_its_deadline() {
+        let task: Value = serde_json::from_str(include_str!("../ckcore/testdata/task_2.0.json")).unwrap();
+        let data = task["data"].as_object().unwrap().clone();
+        let task = Task { id: "1".into(), name: "tag".into(), attrs: Default::default(), data };
+        let cloud = resource_graph::target_of_task(&task.node().unwrap()).unwrap().cloud;
+        let collector = crate::collectors::find(&cloud).unwrap();
+        let settings = crate::settings::Settings::defaults(collector.options());
+        let targets = BTreeMap::from([(collector.name(), TargetCollector { collector, settings })]);
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let (context, _callers) = ActionContext::without_outcomes(targets, deadline);
+        let result = Tag.run(Request::Task(task), context).await;
+        assert!(result.as_ref().is_err_and(|reason| reason.starts_with("timeout exceeded;")), "{result:?}");
+        assert!(Instant::now() >= deadline);
     }
 }

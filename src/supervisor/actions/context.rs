@@ -147,7 +147,38 @@ impl ActionContext {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::{
+        ckcore::{CoreConfig, connect},
+        supervisor::operations::{Callers, Priority},
+    };
+
+    impl ActionContext {
+        /// Returns a context of operations that get no outcome while the second value lives.
+        pub fn without_outcomes(targets: TargetCollectors, deadline: Instant) -> (Self, impl Sized) {
+            let config = CoreConfig::new("http://127.0.0.1:9", "ws://127.0.0.1:9").unwrap();
+            let (events, received) = mpsc::channel(1);
+            let core = connect(config, &[], events).unwrap();
+            let (callers, operations, messages) = Callers::channel();
+            let (stop, cancellation) = Cancellation::new(false);
+            let context = Self {
+                settings: Arc::default(),
+                core: Arc::new(core),
+                operations,
+                client: Client { action: "test", priority: Priority::Urgent },
+                targets: Arc::new(targets),
+                metrics: Arc::new(Metrics::new()),
+                cancellation,
+                deadline,
+                key: None,
+            };
+            (context, (callers, messages, received, stop))
+        }
+    }
 
     #[tokio::test]
     async fn dropped_sender_cancels_as_one_that_sends() {

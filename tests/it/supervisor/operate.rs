@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use ckworker::{
     actions::registry,
     ckcore::{self, CoreConfig},
+    collector_api::Concurrency,
     report::{CoreStatus, StatusSnapshot},
     settings::{Setting, Settings},
     supervisor::{
         self, Setup, Source, StatusSenders,
+        actions::EnabledAction,
         policy::{CollectorPolicy, Policy},
         worker_session::Timeouts,
     },
@@ -38,12 +40,20 @@ async fn core() -> (TestCore, String) {
 /// A cleanup with puppets as workers: whether the resource counts as deleted, and its event log.
 async fn play(behaviour: &str) -> (bool, String) {
     let (core, marked) = core().await;
-    let collector = CollectorPolicy { name: "example", is_named: true, process: true, units: puppet::UNITS };
-    let policy = Policy::new(vec![collector], 5, HANG_GUARD * 10);
     let mut cleanup = Settings::default();
     cleanup.set("cleanup", Setting::Flag(true));
     cleanup.set("cleanup-pool-size", Setting::Integer(2));
     let actions = registry::enabled(|name| (name == "cleanup").then(|| cleanup.clone()));
+    assert_eq!(have_cleanup(&core, actions, behaviour).await.0, "action_done");
+    let metadata = core.nodes("ck")[&marked].metadata.clone();
+    (metadata["cleaned"] == json!(true), metadata["event_log"].to_string())
+}
+
+/// The answer to a cleanup that these actions carry out, with puppets as workers.
+pub async fn have_cleanup(core: &TestCore, actions: Vec<EnabledAction>, behaviour: &str) -> (String, String) {
+    let units = Concurrency { pool: 1, ..puppet::UNITS };
+    let collector = CollectorPolicy { name: "example", is_named: true, process: true, units };
+    let policy = Policy::new(vec![collector], 5, HANG_GUARD * 10);
     let (status, _status) = watch::channel(StatusSnapshot::default());
     let (core_status, _core_status) = watch::channel(CoreStatus::default());
     let (events, received) = mpsc::channel(16);
@@ -61,12 +71,12 @@ async fn play(behaviour: &str) -> (bool, String) {
     let running = tokio::spawn(async move { supervisor::run(setup, source, Box::pin(signals), senders).await });
     core.connected(SUBSCRIBER).await;
     let task = core.start_workflow("cleanup").unwrap();
-    assert_eq!(answer(&core, &task).await.0, "action_done");
+    let answer = answer(core, &task).await;
     signal.send(15).await.unwrap();
     tokio::time::timeout(HANG_GUARD * 2, running).await.expect("the supervisor must end").unwrap();
     puppet::assert_none_left();
-    let metadata = core.nodes("ck")[&marked].metadata.clone();
-    (metadata["cleaned"] == json!(true), metadata["event_log"].to_string())
+    assert_eq!(core.answers(&task).len(), 1, "exactly one answer, also after the end");
+    answer
 }
 
 #[tokio::test]
