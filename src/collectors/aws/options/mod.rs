@@ -80,7 +80,11 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     list("aws-scrape-exclude-account", "AWS account IDs of the organization to exclude"),
     flag("aws-assume-current", "Assume --aws-role in the current account as well"),
     flag("aws-dont-scrape-current", "Exclude the current account from the organization"),
-    pool("aws-account-pool-size", 5, "AWS accounts to collect at the same time"),
+    pool(
+        "aws-account-pool-size",
+        5,
+        "AWS accounts to collect at the same time; also bounds accounts with cleanups and tag changes",
+    ),
     pool("aws-region-pool-size", 20, "Regions of an AWS account to collect at the same time"),
     list("aws-collect", "What to collect, by name (default: everything)"),
     list("aws-no-collect", "What not to collect, by name; \"quotas\" excludes all service quotas"),
