@@ -46,7 +46,7 @@ async fn caller_gets_its_outcome_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn cancelled_call_waits_for_outcome_and_dropped_one_is_abandoned() {
+async fn cancelled_call_waits_for_outcome_and_dropped_is_abandoned() {
     let (mut callers, pool, mut messages) = Callers::channel();
     let mut cancelled = pool.operate(CLIENT, request(), ready(())).boxed();
     let mut dropped = pool.operate(CLIENT, request(), pending()).boxed();

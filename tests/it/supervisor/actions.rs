@@ -44,8 +44,8 @@ impl Action for Misbehaving {
             Self::Panics => Box::pin(async { panic!("the action misbehaves") }),
             Self::IgnoresItsEnd => Box::pin(pending()),
             Self::EndsLate => Box::pin(async move {
-                tokio::time::sleep_until(context.deadline().into()).await;
-                Err("out of time".to_owned())
+                let late = |_| Err("out of time".to_owned());
+                tokio::time::timeout_at(context.deadline().into(), pending()).await.unwrap_or_else(late)
             }),
         }
     }

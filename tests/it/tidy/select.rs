@@ -16,7 +16,7 @@ const WAITING_BRANCHES: Excuses = &[
         "writes a ping to the socket, with a timeout of its own; the read begins anew after it",
     ),
     ("src/supervisor/worker_session/session.rs:run_session", "waits for the dispatcher, which waits for no session"),
-    ("src/supervisor/operations/mod.rs:operate", "waits for the task of the pool, which waits for no caller"),
+    ("src/supervisor/operations/callers.rs:operate", "waits for the task of the pool, which waits for no caller"),
     ("src/web/serve.rs:serve", "a pause after a failed accept"),
 ];
 

@@ -150,7 +150,7 @@ fn run_without_worker_ends_at_its_deadline() {
         play.submit(id, client, request);
     }
     assert_eq!(play.step(Event::Collect(RunId(1))), [""; 0]);
-    let wake = play.state.wake_at().expect("the deadline of the run");
+    let Some(wake) = play.state.wake_at() else { panic!("no deadline of the run") };
     assert!(wake < play.now + 1000 * SECOND, "there must be time left for the delivery");
     play.now = wake;
     let effects = play.step(Event::Tick);
