@@ -45,8 +45,8 @@ impl Drop for Running {
     }
 }
 
-/// Connects to a core with these subscriptions and sends the events of the connection to `events`. Must be called inside a
-/// runtime.
+/// Connects to a core with these subscriptions and sends the events of the connection to `events`. Must be called
+/// inside a runtime.
 ///
 /// The connection is retried without end; a slow receiver of `events` does not block it.
 ///
@@ -101,8 +101,8 @@ impl Core {
         }
     }
 
-    /// Connects to the work queue and accepts tasks of these names and clouds; no clouds means all. A second call has no
-    /// effect.
+    /// Connects to the work queue and accepts tasks of these names and clouds; no clouds means all. A second call has
+    /// no effect.
     pub fn take_tasks(&self, names: &[&'static str], clouds: &[String]) {
         self.queue.get_or_init(|| {
             let queue = TaskQueue {
@@ -117,8 +117,8 @@ impl Core {
         });
     }
 
-    /// Queues the result of a task. A second result, and one of an unknown task, is ignored. The result is sent again if
-    /// the core redelivers the task.
+    /// Queues the result of a task. A second result, and one of an unknown task, is ignored. The result is sent again
+    /// if the core redelivers the task.
     pub fn answer_task(&self, id: &str, result: TaskResult) {
         if !self.tasks.answered(id, result) {
             tracing::warn!(peer = "core", task = id, "ignoring result of a task that is not in progress");

@@ -1,5 +1,5 @@
-//! Differences between the two generations of the core: names, paths, queries, and the use of websockets. The frames are
-//! in `actions/frames.rs` and `tasks/frames.rs`.
+//! Differences between the two generations of the core: names, paths, queries, and the use of websockets. The frames
+//! are in `actions/frames.rs` and `tasks/frames.rs`.
 
 use http::Method;
 use serde_json::Value;
@@ -67,8 +67,8 @@ impl Dialect {
 
     /// Returns the number of connections to the work queue at all times, and while one of them has more than one task.
     ///
-    /// ckcore closes a connection after each result and redelivers its other tasks, at most three times. Eight connections
-    /// carry a burst of eight tasks without a redelivery, 32 one of about a hundred in four rounds.
+    /// ckcore closes a connection after each result and redelivers its other tasks, at most three times. Eight
+    /// connections carry a burst of eight tasks without a redelivery, 32 one of about a hundred in four rounds.
     pub(super) fn queue_connections(self) -> (usize, usize) {
         match self {
             Dialect::Core2 => (8, MAX_QUEUE_CONNECTIONS),
@@ -108,8 +108,8 @@ impl Dialect {
         }
     }
 
-    /// Returns the header that names the task of a merge. A core that knows it merges after it has read the body, while its
-    /// workflow waits.
+    /// Returns the header that names the task of a merge. A core that knows it merges after it has read the body, while
+    /// its workflow waits.
     pub(super) fn task_header(self) -> Option<&'static str> {
         match self {
             Dialect::Core2 => None,
@@ -167,7 +167,8 @@ impl Dialect {
         }
     }
 
-    /// Returns the query for the nodes to clean up, with their predecessors and successors. Without clouds it is for all.
+    /// Returns the query for the nodes to clean up, with their predecessors and successors. Without clouds it is for
+    /// all.
     pub(super) fn clean_query(self, clouds: &[String]) -> String {
         let (wanted, cloud, around) = match self {
             Dialect::Core2 => {

@@ -62,8 +62,8 @@ impl CoreError {
         Self { what, status: None, message: bounded(message), retryable: false }
     }
 
-    /// The response has no status of success. A redirect is never followed, because the token is for the core alone; the
-    /// error names its target.
+    /// The response has no status of success. A redirect is never followed, because the token is for the core alone;
+    /// the error names its target.
     pub(super) fn answered(what: &'static str, status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
         if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
             return Self::refused(what, status.as_u16(), body);
@@ -79,7 +79,8 @@ impl CoreError {
 
     /// The core rejected the request.
     pub(super) fn refused(what: &'static str, status: u16, body: &str) -> Self {
-        // A rejected token is renewed, and a core may be given the former key again. `transport/retry.rs` bounds the time.
+        // A rejected token is renewed, and a core may be given the former key again. `transport/retry.rs` bounds the
+        // time.
         let retryable = matches!(status, 401 | 408 | 429 | 500..=599) || may_pass(body);
         Self { what, status: Some(status), message: explain(status, body), retryable }
     }

@@ -2,10 +2,10 @@
 //! contacted.
 //!
 //! Options are data ([`OptionSpec`](crate::settings::OptionSpec)): those of the program itself are in `options`, each
-//! collector's and each action's in a table of its own, which `start` hands in. The parser (`command`), the environment variables (`environment`) and the help are derived from them. The
-//! steps are: parse the arguments, determine the enabled collectors, read the values (command line, else environment,
-//! else default), and convert them into typed settings. The error of an invalid value is one sentence that names the
-//! value's source.
+//! collector's and each action's in a table of its own, which `start` hands in. The parser (`command`), the environment
+//! variables (`environment`) and the help are derived from them. The steps are: parse the arguments, determine the
+//! enabled collectors, read the values (command line, else environment, else default), and convert them into typed
+//! settings. The error of an invalid value is one sentence that names the value's source.
 
 mod command;
 mod core;

@@ -1,8 +1,8 @@
 //! Kinds as data: bases, exported fields in their order, and defaults.
 //!
-//! `base.json` has the kinds that all others are derived from; each cloud has kinds of its own ([`KindSpec`]). A kind as
-//! written has only its own fields, in the order of the model. Inherited fields, and the order of fields in an export,
-//! follow from the bases by the rules of Python's dataclasses.
+//! `base.json` has the kinds that all others are derived from; each cloud has kinds of its own ([`KindSpec`]). A kind
+//! as written has only its own fields, in the order of the model. Inherited fields, and the order of fields in an
+//! export, follow from the bases by the rules of Python's dataclasses.
 
 use std::{
     collections::{BTreeMap, HashMap},

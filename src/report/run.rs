@@ -27,8 +27,8 @@ pub struct CollectorReport {
     pub units: Vec<UnitReport>,
     /// The reason why the collector as a whole failed.
     pub failure: Option<String>,
-    /// The reason why the collector was skipped: it was not named, and there are no credentials. Nothing is known of its
-    /// cloud, which stays as it is.
+    /// The reason why the collector was skipped: it was not named, and there are no credentials. Nothing is known of
+    /// its cloud, which stays as it is.
     pub skipped: Option<String>,
     /// The gaps of the plan.
     pub gaps: Vec<Gap>,
@@ -78,8 +78,8 @@ pub enum Outcome {
 }
 
 impl RunReport {
-    /// Whether nothing is missing: no failed collector, no failed unit, no gap. Skipped collectors are not missing, unless
-    /// all are skipped.
+    /// Whether nothing is missing: no failed collector, no failed unit, no gap. Skipped collectors are not missing,
+    /// unless all are skipped.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.collectors.iter().all(CollectorReport::is_complete) && !self.is_skipped()

@@ -183,8 +183,8 @@ async fn running(run: Run, descriptors: Descriptors) -> Result<ExitCode, Failed>
     ended
 }
 
-/// Returns SIGHUP if it is to be caught. A closed terminal stops a one-shot collection, unless it was started with SIGHUP
-/// ignored (`nohup`).
+/// Returns SIGHUP if it is to be caught. A closed terminal stops a one-shot collection, unless it was started with
+/// SIGHUP ignored (`nohup`).
 fn caught_hangup(mode: &Mode) -> Option<i32> {
     let is_ignored = matches!(mode, Mode::Collect { .. }) && guard::ignores(SIGHUP);
     (!is_ignored).then_some(SIGHUP)

@@ -8,9 +8,9 @@
 //! units, and terminates it.
 //! Complete units wait in `completed_units` until their run is merged and delivered.
 //!
-//! What the core asks for beside collections are [`actions`]: plugins whose requests are scheduled by a pure function and
-//! run in tasks of their own. They have resources changed by `operations`, a part of the same state as the runs, so that
-//! one bound (`workers`) holds for all workers of a collector.
+//! What the core asks for beside collections are [`actions`]: plugins whose requests are scheduled by a pure function
+//! and run in tasks of their own. They have resources changed by `operations`, a part of the same state as the runs, so
+//! that one bound (`workers`) holds for all workers of a collector.
 //!
 //! # Tasks
 //!
@@ -24,8 +24,8 @@
 //! | delivery, one per run | the sink | the dispatcher (its result) | it is delivered or fails; it is aborted at the run's deadline, with its `RunHandle` |
 //! | action, one per request that runs | the core, outcomes of operations, its cancellation | the dispatcher (operations, its result), the core (progress, reports) | it has its result; it is aborted ten seconds after its deadline, or at the end of a stop |
 //!
-//! The dispatcher waits for none of them: it sends into queues that have room for all that it may send, and receives from
-//! bounded ones. A worker that is a thread runs in a runtime of its own.
+//! The dispatcher waits for none of them: it sends into queues that have room for all that it may send, and receives
+//! from bounded ones. A worker that is a thread runs in a runtime of its own.
 //!
 //! # Invariants
 //!

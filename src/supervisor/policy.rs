@@ -59,8 +59,8 @@ impl Policy {
         }
     }
 
-    /// The most worker processes that may run at the same time. With a core, each collector has one more than its pool, for
-    /// operations.
+    /// The most worker processes that may run at the same time. With a core, each collector has one more than its pool,
+    /// for operations.
     #[must_use]
     pub fn most_processes(&self, has_core: bool) -> usize {
         self.collectors.iter().map(|collector| collector.most_processes(has_core)).sum()

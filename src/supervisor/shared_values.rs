@@ -1,5 +1,5 @@
-//! Values that the workers of a run share until the run is over; each is fetched once (single flight). A worker of operations
-//! keeps its values for itself until it ends.
+//! Values that the workers of a run share until the run is over; each is fetched once (single flight). A worker of
+//! operations keeps its values for itself until it ends.
 
 use std::{
     collections::BTreeMap,

@@ -1,14 +1,15 @@
-//! The bound of each collector's workers, shared by collections and operations, and the one source of attempt IDs. Pure.
+//! The bound of each collector's workers, shared by collections and operations, and the one source of attempt IDs.
+//! Pure.
 //!
 //! A collector with a pool of `size` has at most `size` + 1 workers. Collections and background operations (deletions),
-//! which may take hours, share `size` of them. One more is there for urgent operations (tags), so that none of those waits
-//! for a long collection or deletion. A pool of one worker has no part to share: there a deletion may take the additional
-//! worker.
+//! which may take hours, share `size` of them. One more is there for urgent operations (tags), so that none of those
+//! waits for a long collection or deletion. A pool of one worker has no part to share: there a deletion may take the
+//! additional worker.
 //!
 //! Collections, deletions and tags have at most `size` workers each, so each leaves a place to the others. While a
-//! collection waits for a worker, tags and deletions have at most half of the pool each, at least one worker, and together
-//! half of the pool and the additional worker. Operations above that leave (`operations::room`). A free place goes to
-//! operations first: the caller asks for them first.
+//! collection waits for a worker, tags and deletions have at most half of the pool each, at least one worker, and
+//! together half of the pool and the additional worker. Operations above that leave (`operations::room`). A free place
+//! goes to operations first: the caller asks for them first.
 
 use std::collections::BTreeMap;
 

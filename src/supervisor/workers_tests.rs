@@ -186,8 +186,8 @@ fn random_orders_keep_the_bounds() {
     }
 }
 
-/// Accounts and operations that never run out, and workers of operations that are always busy: each side gets workers. A
-/// pool of one has a place for operations, and tags come first.
+/// Accounts and operations that never run out, and workers of operations that are always busy: each side gets workers.
+/// A pool of one has a place for operations, and tags come first.
 #[test]
 fn neither_collection_nor_operations_starve() {
     for seed in 0..50 {

@@ -40,7 +40,8 @@ enum State {
     Waiting(Answer),
     /// The result was sent on this connection; the core has not acknowledged it.
     Sent(Answer),
-    /// The core has the result, or the connection broke after it was sent: sent again only if the action is redelivered.
+    /// The core has the result, or the connection broke after it was sent: sent again only if the action is
+    /// redelivered.
     Kept(Answer),
 }
 

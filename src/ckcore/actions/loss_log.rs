@@ -1,7 +1,8 @@
 //! Decides which connection failures are logged, a pure state machine.
 //!
-//! A core may close every connection at once, for hours and with varying reasons. Each reason is logged once; after that
-//! only the 16th, 32nd, 64th, … failure is logged, until a connection has lasted [`STABLE`] or has carried a result.
+//! A core may close every connection at once, for hours and with varying reasons. Each reason is logged once; after
+//! that only the 16th, 32nd, 64th, … failure is logged, until a connection has lasted [`STABLE`] or has carried a
+//! result.
 
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ impl LossLog {
         LogDecision::Suppress
     }
 
-    /// Records that the connection is stable. Returns the number of failures before it, unless the connection was logged.
+    /// Records that the connection is stable. Returns the number of failures before it, unless the connection was
+    /// logged.
     pub fn lasts(&mut self) -> Option<u64> {
         let Self { attempts, connections, .. } = std::mem::take(self);
         // The connection after the next failure is logged again.

@@ -1,8 +1,8 @@
 //! Connections to the work queue, which receive tasks and send their results.
 //!
-//! A core that closes a connection after each result redelivers the other tasks on it. For such a core there are several
-//! connections, each is reopened at once, and more are opened while one of them has more than one task. All share the
-//! ledger, which recognizes a task that is redelivered on another connection.
+//! A core that closes a connection after each result redelivers the other tasks on it. For such a core there are
+//! several connections, each is reopened at once, and more are opened while one of them has more than one task. All
+//! share the ledger, which recognizes a task that is redelivered on another connection.
 
 use std::{
     sync::{

@@ -1,7 +1,7 @@
 //! The certificate authority of a core, fetched over an unverified connection and authenticated by the pre-shared key.
 //!
-//! The core signs the fingerprint of its root certificate with the pre-shared key, as ckworker signs its tokens. Without
-//! the key, an attacker can forge neither the certificate nor the token.
+//! The core signs the fingerprint of its root certificate with the pre-shared key, as ckworker signs its tokens.
+//! Without the key, an attacker can forge neither the certificate nor the token.
 
 use aws_lc_rs::digest;
 use http::header::AUTHORIZATION;

@@ -7,12 +7,12 @@ use tokio::time::{self, sleep, timeout_at};
 use super::Backoff;
 use crate::ckcore::CoreError;
 
-/// The time after which a rejected key is final. Until then the core may be given the former key again, or clocks may be
-/// set.
+/// The time after which a rejected key is final. Until then the core may be given the former key again, or clocks may
+/// be set.
 const KEY_REJECTION_LIMIT: Duration = Duration::from_secs(300);
 
-/// Retries a request until it succeeds, fails permanently, or the deadline passes. The waits grow from the first duration
-/// to the second.
+/// Retries a request until it succeeds, fails permanently, or the deadline passes. The waits grow from the first
+/// duration to the second.
 ///
 /// # Errors
 /// The permanent error; or at the deadline the last transient error, or that `what` got no response in time.

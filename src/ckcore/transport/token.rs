@@ -1,8 +1,8 @@
 //! Bearer tokens from the pre-shared key.
 //!
-//! A token is a JWT, signed by HS256 with a key that PBKDF2 derives from the pre-shared key and a random salt; the header
-//! of the token has the salt. Deriving a key takes tens of milliseconds of CPU, so a token is used for half of its
-//! lifetime.
+//! A token is a JWT, signed by HS256 with a key that PBKDF2 derives from the pre-shared key and a random salt; the
+//! header of the token has the salt. Deriving a key takes tens of milliseconds of CPU, so a token is used for half of
+//! its lifetime.
 
 use std::{
     num::NonZeroU32,

@@ -3,8 +3,8 @@
 //! `options`, `role` and `selection` decide what is collected. `sdk_settings` reads the settings of AWS's own tools.
 //! `broker` and `identity` hold and verify credentials, with `official` and `official_config` for the official crates.
 //! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, with `hooks` for
-//! what they cannot express, and `services` names the services with their files; the engine collects and changes the kinds
-//! through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know.
+//! what they cannot express, and `services` names the services with their files; the engine collects and changes the
+//! kinds through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know.
 
 mod account;
 mod broker;

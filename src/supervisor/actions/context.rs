@@ -124,8 +124,9 @@ impl ActionContext {
         self.cancellation.cancelled().await;
     }
 
-    /// Has a worker carry out an operation, and returns its outcome. After a cancellation an operation that no worker has
-    /// begun is not begun; the outcome of one that was begun is awaited. Dropping the future abandons the operation.
+    /// Has a worker carry out an operation, and returns its outcome. After a cancellation an operation that no worker
+    /// has begun is not begun; the outcome of one that was begun is awaited. Dropping the future abandons the
+    /// operation.
     pub async fn operate(&self, request: Request) -> Outcome {
         self.operations.operate(self.client, request, self.cancelled()).await
     }

@@ -1,7 +1,7 @@
 //! Actions: what the core may ask for beside collections, as plugins.
 //!
-//! An [`Action`] says which actions of workflows it subscribes to, which tasks of the work queue it takes, and under which
-//! rules it runs. `scheduler` decides when it does, and is pure; `runner` carries that out. An action receives an
+//! An [`Action`] says which actions of workflows it subscribes to, which tasks of the work queue it takes, and under
+//! which rules it runs. `scheduler` decides when it does, and is pure; `runner` carries that out. An action receives an
 //! [`ActionContext`] with everything that it may use, and no other part of the supervisor.
 
 mod context;

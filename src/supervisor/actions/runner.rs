@@ -1,4 +1,5 @@
-//! Carries out the decisions of the scheduler: one task for each request that runs. Its end is an event for the dispatcher.
+//! Carries out the decisions of the scheduler: one task for each request that runs. Its end is an event for the
+//! dispatcher.
 
 use std::{
     collections::{BTreeMap, HashMap},

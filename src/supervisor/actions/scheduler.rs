@@ -1,8 +1,9 @@
 //! The schedule of actions: events and the time go in, effects come out. Pure.
 //!
-//! A request runs at once if the limits of its action and the exclusions allow it; otherwise it waits for its turn, in the
-//! order of arrival among those that exclude each other. It is rejected if too many wait or if its time is over before its
-//! turn comes. Every request gets exactly one answer: the result of its run, a rejection, or that it was abandoned.
+//! A request runs at once if the limits of its action and the exclusions allow it; otherwise it waits for its turn, in
+//! the order of arrival among those that exclude each other. It is rejected if too many wait or if its time is over
+//! before its turn comes. Every request gets exactly one answer: the result of its run, a rejection, or that it was
+//! abandoned.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,8 +1,8 @@
 //! The choice of a worker for each operation that waits.
 //!
-//! An operation goes to the worker of its account, if that one accepts it and has room. An account gets another worker only
-//! if none may have operations in progress there, and if the collector's bound has room; else `room` makes room. What got no
-//! worker is tried once in a pass for each account and priority.
+//! An operation goes to the worker of its account, if that one accepts it and has room. An account gets another worker
+//! only if none may have operations in progress there, and if the collector's bound has room; else `room` makes room.
+//! What got no worker is tried once in a pass for each account and priority.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},

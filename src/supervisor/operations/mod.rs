@@ -1,8 +1,9 @@
 //! Operations: changes of resources, carried out by workers that live as long as they have work.
 //!
-//! `state` decides, as a part of the supervisor's state; `assignment` chooses the worker of an operation, and `room` those
-//! that leave. `callers` is the way to them: a handle for callers, and the dispatcher's list of callers that wait. Every request gets exactly one
-//! outcome: from its worker, or because the worker ended, its deadline passed, or the supervisor stops.
+//! `state` decides, as a part of the supervisor's state; `assignment` chooses the worker of an operation, and `room`
+//! those that leave. `callers` is the way to them: a handle for callers, and the dispatcher's list of callers that
+//! wait. Every request gets exactly one outcome: from its worker, or because the worker ended, its deadline passed, or
+//! the supervisor stops.
 
 mod assignment;
 mod callers;

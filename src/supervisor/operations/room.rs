@@ -1,10 +1,10 @@
 //! Workers of operations that leave, so that something else that waits gets their place.
 //!
-//! For a place that a tag, a deletion or a collection waits for, one worker at a time leaves, if its leaving gives room for
-//! that: an idle one at once; else, for a tag, the oldest worker of tags, and if there is none, the oldest one of deletions.
-//! A leaving worker that ends within seconds is waited for; one whose deletions may take hours is not. While a collection
-//! waits, the workers of operations above their share leave too, idle ones first, then the youngest: the accounts that were
-//! begun first are finished first. Nothing in progress is interrupted.
+//! For a place that a tag, a deletion or a collection waits for, one worker at a time leaves, if its leaving gives room
+//! for that: an idle one at once; else, for a tag, the oldest worker of tags, and if there is none, the oldest one of
+//! deletions. A leaving worker that ends within seconds is waited for; one whose deletions may take hours is not. While
+//! a collection waits, the workers of operations above their share leave too, idle ones first, then the youngest: the
+//! accounts that were begun first are finished first. Nothing in progress is interrupted.
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! The state of operations and their workers: a part of the supervisor's pure state, tested as sequences of events.
 //!
-//! A worker serves one account of one collector and has that account's credentials only; it carries out tags and deletions
-//! alike. How many workers there are is decided by [`Workers`], which collections share. The operations of a worker that
-//! died are retried once by a new one: all operations are idempotent.
+//! A worker serves one account of one collector and has that account's credentials only; it carries out tags and
+//! deletions alike. How many workers there are is decided by [`Workers`], which collections share. The operations of a
+//! worker that died are retried once by a new one: all operations are idempotent.
 //!
 //! A cancelled operation is not begun; an operation in progress continues while its caller waits for the outcome. A
 //! worker with an abandoned operation gets no others. It is stopped once all that it has left are abandoned, and its

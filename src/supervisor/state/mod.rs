@@ -5,8 +5,8 @@
 //! collected by one worker per unit; any other is planned and collected by one worker, and what that one left
 //! unfinished when it crashed is collected by workers of single units.
 //!
-//! Operations have a state of their own (`operations`). All workers, of collections and of operations, are taken from one
-//! bound (`workers`); operations come first.
+//! Operations have a state of their own (`operations`). All workers, of collections and of operations, are taken from
+//! one bound (`workers`); operations come first.
 
 mod attempt_event;
 mod attempts;

@@ -50,8 +50,8 @@ pub(in super::super) const NAMES: [&str; 33] = [
     "quotas",
 ];
 
-/// Returns the names that `--aws-collect` and `--aws-no-collect` accept, in the order in which they are shown: those that
-/// definitions and hooks use.
+/// Returns the names that `--aws-collect` and `--aws-no-collect` accept, in the order in which they are shown: those
+/// that definitions and hooks use.
 ///
 /// # Errors
 /// A mistake in the definitions, with file and line.

@@ -1,7 +1,7 @@
 //! Interpreter of AWS's endpoint rules, which decide the address of a service from region and settings.
 //!
-//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.txt`); `../models/README.md` describes the format. They
-//! are read where they are, line by line, and no line is kept: a decision evaluates a few of the 400 rules of S3.
+//! `scripts/aws-models` writes the rules (`../models/rules/SERVICE.txt`); `../models/README.md` describes the format.
+//! They are read where they are, line by line, and no line is kept: a decision evaluates a few of the 400 rules of S3.
 
 use std::cmp::Ordering;
 
