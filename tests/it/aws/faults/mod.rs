@@ -207,7 +207,7 @@ fn report(summary: &str, account: &str, operation: &str, codes: &[&str]) -> Vec<
         lines.iter().filter(|line| !is_right(line)).map(|line| format!("odd: {line}")).collect();
     // Skipped calls alone do not say why.
     let is_cause = |line: &&str| is_right(line) && !line.contains(&format!(" {operation}: {SKIPPED}"));
-    if !lines.iter().any(|line| is_cause(line)) {
+    if !lines.iter().any(is_cause) {
         wrong.push(format!("the cause is not named: {summary}"));
     }
     wrong
