@@ -30,9 +30,7 @@ pub trait Hook: Send + Sync {
     ///
     /// # Errors
     /// What is missing, unknown or of the wrong type.
-    fn check(&self, input: &Table) -> Result<(), String> {
-        input.keys().next().map_or(Ok(()), |name| Err(format!("there is no {name}")))
-    }
+    fn check(&self, input: &Table) -> Result<(), String>;
 
     /// Returns the values of items, one for each of them or none at all. A call that fails is reported, and what
     /// depends on it is unknown.

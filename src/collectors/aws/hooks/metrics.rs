@@ -13,13 +13,11 @@ use serde_json::{Value as Json, json};
 use time::{Duration, OffsetDateTime};
 use worker_proto::Failure;
 
-use crate::{
-    collector_api::BoxFuture,
-    engine::{
-        CallError, CallErrorKind, Hook, HookContext, HookValue, Request, Tree, code,
-        collect::{Location, Run},
-        eval::truncated,
-    },
+use super::{FunctionHook, no_input};
+use crate::engine::{
+    CallError, CallErrorKind, HookValue, Request, Tree, code,
+    collect::{Location, Run},
+    eval::truncated,
 };
 
 /// The window that is queried; any use before it is unknown.
@@ -99,47 +97,23 @@ type Measured = HashMap<(String, usize), Measurement>;
 ///
 /// An attached volume is in use now. A detached one has the measured time, or the start of the window, or its creation
 /// if that is later. A failed measurement gives no time, as a guess might get the volume deleted.
-pub(super) struct VolumeUse;
-
-impl Hook for VolumeUse {
-    fn name(&self) -> &'static str {
-        "volume_use"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["read", "written"]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(volume_use(context.run, context.location, items))
-    }
-}
+pub(super) const VOLUME_USE: FunctionHook = FunctionHook {
+    name: "volume_use",
+    values: &["read", "written"],
+    kinds: &[],
+    check: no_input,
+    values_of: |context, items| Box::pin(volume_use(context.run, context.location, items)),
+};
 
 /// The time of the last connection to each database, as the value `connected`, with the same fallbacks. A database in
 /// creation has none.
-pub(super) struct DatabaseUse;
-
-impl Hook for DatabaseUse {
-    fn name(&self) -> &'static str {
-        "database_use"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["connected"]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(last_uses(context.run, context.location, &DATABASES, "rds_instances", items))
-    }
-}
+pub(super) const DATABASE_USE: FunctionHook = FunctionHook {
+    name: "database_use",
+    values: &["connected"],
+    kinds: &[],
+    check: no_input,
+    values_of: |context, items| Box::pin(last_uses(context.run, context.location, &DATABASES, "rds_instances", items)),
+};
 
 async fn volume_use(run: &Run<'_>, location: &Location, items: &[&Tree<'_>]) -> Result<Vec<HookValue>, Failure> {
     let is_idle = |item: &Tree<'_>| item.get("State").and_then(Tree::text) == Some("available");

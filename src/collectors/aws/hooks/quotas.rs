@@ -9,12 +9,10 @@ use tokio::sync::OnceCell;
 use toml::{Table, Value};
 use worker_proto::Failure;
 
-use crate::{
-    collector_api::BoxFuture,
-    engine::{
-        CallError, Hook, HookContext, HookValue, Request, Tree,
-        collect::{Location, Run},
-    },
+use super::FunctionHook;
+use crate::engine::{
+    CallError, HookContext, HookValue, Request, Tree,
+    collect::{Location, Run},
 };
 
 /// The name of all quotas in `--aws-no-collect`.
@@ -83,34 +81,12 @@ async fn list(run: &Run<'_>, location: &Location, service: &str) -> Result<HashM
 
 /// The quota of a service that the definition's input names: `service`, its code in Service Quotas, and `names`, all
 /// names that AWS has used for the quota.
-pub(super) struct ServiceQuota;
-
-impl Hook for ServiceQuota {
-    fn name(&self) -> &'static str {
-        "service_quota"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["value"]
-    }
-
-    fn check(&self, input: &Table) -> Result<(), String> {
-        if let Some(name) = input.keys().find(|name| !["service", "names"].contains(&name.as_str())) {
-            return Err(format!("there is no {name}"));
-        }
-        let names = input.get("names").and_then(Value::as_array).filter(|names| !names.is_empty());
-        match (input.get("service").and_then(Value::as_str), names) {
-            (None, _) => Err("service, the code in Service Quotas, is missing or no string".to_owned()),
-            (_, Some(names)) if names.iter().all(Value::is_str) => Ok(()),
-            _ => Err("names, the names of the quota, is missing or no list of strings".to_owned()),
-        }
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
+pub(super) const SERVICE_QUOTA: FunctionHook = FunctionHook {
+    name: "service_quota",
+    values: &["value"],
+    kinds: &[],
+    check: check_input,
+    values_of: |context, items| {
         Box::pin(async move {
             let HookContext { run, location, input } = context;
             let service = input.get("service").and_then(Value::as_str).unwrap_or_default();
@@ -121,5 +97,17 @@ impl Hook for ServiceQuota {
             let of_item = |_: &&Tree<'_>| HookValue { value: Tree::Map(members()), is_unknown: quota.is_unknown };
             Ok(items.iter().map(of_item).collect())
         })
+    },
+};
+
+fn check_input(input: &Table) -> Result<(), String> {
+    if let Some(name) = input.keys().find(|name| !["service", "names"].contains(&name.as_str())) {
+        return Err(format!("there is no {name}"));
+    }
+    let names = input.get("names").and_then(Value::as_array).filter(|names| !names.is_empty());
+    match (input.get("service").and_then(Value::as_str), names) {
+        (None, _) => Err("service, the code in Service Quotas, is missing or no string".to_owned()),
+        (_, Some(names)) if names.iter().all(Value::is_str) => Ok(()),
+        _ => Err("names, the names of the quota, is missing or no list of strings".to_owned()),
     }
 }

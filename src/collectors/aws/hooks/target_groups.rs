@@ -6,10 +6,11 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
+use super::{FunctionHook, no_input};
 use crate::{
     collector_api::BoxFuture,
     engine::{
-        CallError, Hook, HookContext, HookValue, Request, Tree,
+        CallError, HookValue, Request, Tree,
         collect::{Location, Run, at_most},
     },
 };
@@ -47,46 +48,22 @@ struct TargetGroups {
 struct Known(OnceCell<TargetGroups>);
 
 /// The instances of each target group, as the value `instances`.
-pub(super) struct Targets;
-
-impl Hook for Targets {
-    fn name(&self) -> &'static str {
-        "targets"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["instances"]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(targets(context.run, context.location, items))
-    }
-}
+pub(super) const TARGETS: FunctionHook = FunctionHook {
+    name: "targets",
+    values: &["instances"],
+    kinds: &[],
+    check: no_input,
+    values_of: |context, items| Box::pin(targets(context.run, context.location, items)),
+};
 
 /// The instances behind each load balancer, as the value `instances`.
-pub(super) struct Backends;
-
-impl Hook for Backends {
-    fn name(&self) -> &'static str {
-        "backends"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["instances"]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(backends(context.run, context.location, items))
-    }
-}
+pub(super) const BACKENDS: FunctionHook = FunctionHook {
+    name: "backends",
+    values: &["instances"],
+    kinds: &[],
+    check: no_input,
+    values_of: |context, items| Box::pin(backends(context.run, context.location, items)),
+};
 
 async fn targets(run: &Run<'_>, location: &Location, items: &[&Tree<'_>]) -> Result<Vec<HookValue>, Failure> {
     let known = location.slots.get::<Known>();

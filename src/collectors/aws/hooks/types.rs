@@ -7,13 +7,14 @@ use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
+    FunctionHook, no_input,
     prices::{self, InstanceType, Price},
     quotas::{self, QuotaValue},
 };
 use crate::{
     collector_api::{BoxFuture, End},
     engine::{
-        CallError, Hook, HookContext, HookValue, Request, Tree,
+        CallError, HookContext, HookValue, Request, Tree,
         collect::{at_most, gather},
     },
     graph::{Resource, Value},
@@ -34,54 +35,22 @@ pub(super) const RESERVATIONS: &str = "reserved_instances";
 struct Reservations(OnceCell<Option<HashMap<String, i64>>>);
 
 /// The properties of each instance's type, as the values `cores` and `memory`; sends the nodes of the types.
-pub(super) struct InstanceTypes;
-
-impl Hook for InstanceTypes {
-    fn name(&self) -> &'static str {
-        "instance_type"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &["cores", "memory"]
-    }
-
-    fn kinds(&self) -> &'static [&'static str] {
-        &[INSTANCE_TYPE, INSTANCE_QUOTA]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(instance_types(context, items))
-    }
-}
+pub(super) const INSTANCE_TYPES: FunctionHook = FunctionHook {
+    name: "instance_type",
+    values: &["cores", "memory"],
+    kinds: &[INSTANCE_TYPE, INSTANCE_QUOTA],
+    check: no_input,
+    values_of: |context, items| Box::pin(instance_types(context, items)),
+};
 
 /// Sends the nodes of volume types; adds no values.
-pub(super) struct VolumeTypes;
-
-impl Hook for VolumeTypes {
-    fn name(&self) -> &'static str {
-        "volume_type"
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn kinds(&self) -> &'static [&'static str] {
-        &[VOLUME_TYPE]
-    }
-
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>> {
-        Box::pin(volume_types(context, items))
-    }
-}
+pub(super) const VOLUME_TYPES: FunctionHook = FunctionHook {
+    name: "volume_type",
+    values: &[],
+    kinds: &[VOLUME_TYPE],
+    check: no_input,
+    values_of: |context, items| Box::pin(volume_types(context, items)),
+};
 
 async fn instance_types(context: HookContext<'_>, items: &[&Tree<'_>]) -> Result<Vec<HookValue>, Failure> {
     let lookups = mentioned(items, "InstanceType").into_iter().map(|wanted| -> BoxFuture<'_, Result<_, Failure>> {
