@@ -232,6 +232,35 @@ async fn failing_zone_is_gap_and_keeps_its_kind_only() {
 }
 
 #[tokio::test]
+async fn repeated_cursor_is_gap_and_keeps_kind() {
+    let server = Server::start().await;
+    server.stick();
+    let collected = collect_all(&server).await;
+    assert_eq!(collected.gaps(), [("global", "networks", "InvalidResponse")]);
+    assert!(collected.gaps[0].message.contains("repeated"), "{}", collected.gaps[0].message);
+    assert_eq!(collected.labels("network").len(), 5, "the pages before the repeated cursor count");
+    assert_eq!(collected.missing_below("nimbus_network"), BTreeSet::from(["account acc-1".to_owned()]));
+}
+
+#[tokio::test]
+async fn successful_answer_of_another_form_is_gap_and_keeps_kind() {
+    let server = Server::start().await;
+    server.fail("regions/south/subnets", (200, None, None));
+    let collected = collect_all(&server).await;
+    assert_eq!(collected.gaps(), [("south", "regions/{location}/subnets", "InvalidResponse")]);
+    assert_eq!(collected.missing_below("nimbus_subnet"), BTreeSet::from(["region south".to_owned()]));
+    assert_eq!(collected.labels("subnet"), BTreeSet::from(["subnet sub-north".to_owned()]));
+}
+
+#[tokio::test]
+async fn two_locations_of_one_name_fail_account() {
+    let server = Server::start().await;
+    server.double("north-b");
+    let failure = collect(&account(&server, &[]), hasty(), selection()).await.unwrap_err();
+    assert!(failure.message.contains("two locations north-b"), "{failure:?}");
+}
+
+#[tokio::test]
 async fn failing_list_of_all_zones_keeps_its_kind_in_each() {
     let server = Server::start().await;
     server.fail("aggregated", (403, None, None));

@@ -39,6 +39,10 @@ struct State {
     hidden: Option<&'static str>,
     /// Whether the servers do not say in which zone they are.
     is_zone_missing: bool,
+    /// A zone that the list of regions has twice.
+    doubled: Option<&'static str>,
+    /// Whether the cursor of networks leads to the same page again.
+    is_cursor_stuck: bool,
 }
 
 /// The running server.
@@ -72,6 +76,16 @@ impl Server {
     /// Takes a zone out of the list of regions.
     pub fn hide(&self, zone: &'static str) {
         self.state.lock().unwrap().hidden = Some(zone);
+    }
+
+    /// Lists a zone twice.
+    pub fn double(&self, zone: &'static str) {
+        self.state.lock().unwrap().doubled = Some(zone);
+    }
+
+    /// Makes the cursor of networks lead to the same page again.
+    pub fn stick(&self) {
+        self.state.lock().unwrap().is_cursor_stuck = true;
     }
 
     /// Takes the zone out of all servers.
@@ -140,7 +154,7 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
         }
         ("GET", ["accounts"]) => json!({ "accounts": ["acc-1", "acc-2"] }),
         ("GET", ["regions"]) => json!({ "regions": [region(state, "north"), region(state, "south")] }),
-        ("GET", ["networks"]) => page("networks", (0..7).map(|number| network(base, number)).collect(), from),
+        ("GET", ["networks"]) => networks(state, base, from),
         ("GET", ["regions", region, "subnets"]) => json!({ "subnets": [subnet(base, region)] }),
         ("GET", ["zones", zone, "disks"]) => {
             json!({ "disks": (0..SERVERS).map(|number| disk(base, zone, number)).collect::<Vec<_>>() })
@@ -157,8 +171,17 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
 }
 
 fn region(state: &State, name: &str) -> Value {
-    let zones = ZONES.iter().filter(|zone| zone.starts_with(name) && Some(**zone) != state.hidden);
+    let zones = ZONES.into_iter().filter(|zone| zone.starts_with(name) && Some(*zone) != state.hidden);
+    let zones = zones.chain(state.doubled.filter(|zone| zone.starts_with(name)));
     json!({ "name": name, "zones": zones.collect::<Vec<_>>() })
+}
+
+fn networks(state: &State, base: &str, from: usize) -> Value {
+    let mut page = page("networks", (0..7).map(|number| network(base, number)).collect(), from);
+    if state.is_cursor_stuck {
+        page["nextCursor"] = "from-5".into();
+    }
+    page
 }
 
 /// A page of items, with the cursor of the next one.
