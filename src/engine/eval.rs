@@ -219,9 +219,13 @@ impl<'t> Item<'t> {
         let mut found = false;
         let mut holds = false;
         let _ = self.walk(&condition.path, &mut |tree| {
-            let part = condition.path.part.and_then(|_| condition.path.take(text(tree)?)).map(Tree::Text);
-            let Some(tree) = (if condition.path.part.is_some() { part.as_ref() } else { Some(tree) }) else {
-                return ControlFlow::Continue(());
+            let part;
+            let tree = match (condition.path.part, text(tree)) {
+                (None, _) => tree,
+                (Some(_), found) => {
+                    part = found.and_then(|text| condition.path.take(text)).map_or(Tree::Null, Tree::Text);
+                    &part
+                }
             };
             if matches!(tree, Tree::Null) {
                 return ControlFlow::Continue(());

@@ -50,7 +50,11 @@ impl<'r> KindCollection<'r> {
             Err((scope, id)) => {
                 // The list of locations is older than the item, or incomplete.
                 self.run.unseen_locations(Why::Unseen);
-                self.unexpected(code::UNKNOWN_LOCATION, format!("an item in the unknown {scope} {id}")).await?;
+                let message = format!(
+                    "an item in the {scope} {id}, which the list of the account's locations lacks; if the {scope} is new, \
+                     the next collection has both"
+                );
+                self.unexpected(code::UNKNOWN_LOCATION, message).await?;
                 return Ok(Built::Unknown);
             }
         };

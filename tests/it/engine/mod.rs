@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod change;
+mod definitions;
 mod nimbus;
 mod server;
 mod supervised;
@@ -12,16 +14,16 @@ use std::{
 };
 
 use ckworker::{
-    collector_api::{CollectContext, ParentNode, Target},
+    collector_api::CollectContext,
     engine::{Timeouts, collect::Selection},
     graph::{Identity, NodeId, UNDEFINED},
     settings::Settings,
 };
-use serde_json::{Map, Value, json};
-use worker_proto::{Deferred, Failure, FailureKind, FromWorker, Gap, Missing, Outcome, Verb, Why};
+use serde_json::{Value, json};
+use worker_proto::{Deferred, Failure, FailureKind, FromWorker, Gap, Missing, Why};
 
 use self::{
-    nimbus::{DEFINITIONS, NimbusAccount, cloud},
+    nimbus::NimbusAccount,
     server::{SERVERS, Server, ZONES},
 };
 
@@ -331,92 +333,4 @@ async fn rejected_token_fails_account() {
     let failure = collect(&account(&server, &[]), hasty(), selection()).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Credentials);
     assert!(failure.message.contains("Nimbus account acc-1") && failure.message.contains("v1:about"), "{failure:?}");
-}
-
-fn target(kind: &str, link: &str, status: &str) -> Target {
-    let parent = |id: &str| ParentNode { id: id.into(), name: None, reported: Map::new() };
-    let reported = json!({ "link": link, "volume_status": status });
-    Target {
-        kind: kind.into(),
-        id: "the-id".into(),
-        name: "the-name".into(),
-        reported: reported.as_object().unwrap().clone(),
-        cloud: "nimbus".into(),
-        account: parent("acc-1"),
-        region: None,
-    }
-}
-
-async fn change(server: &Server, target: Target, verb: Verb) -> Result<Outcome, Failure> {
-    let (context, _frames) = CollectContext::recording(Settings::default(), None);
-    account(server, &[]).change(&context, target, &verb).await
-}
-
-#[tokio::test]
-async fn labels_change_and_resources_are_deleted_by_their_link() {
-    let server = Server::start().await;
-    let disk = || target("nimbus_disk", "zones/north-a/disks/d", "available");
-    let update = Verb::UpdateTag { key: "owner".into(), value: "me".into() };
-    assert_eq!(change(&server, disk(), update).await, Ok(Outcome::Done));
-    assert_eq!(change(&server, disk(), Verb::DeleteTag { key: "owner".into() }).await, Ok(Outcome::Done));
-    assert_eq!(change(&server, disk(), Verb::Delete).await, Ok(Outcome::Done));
-    let link = "link=zones%2Fnorth-a%2Fdisks%2Fd";
-    let expected = [
-        format!("PUT /labels/owner?{link}&value=me"),
-        format!("DELETE /labels/owner?{link}"),
-        format!("DELETE /resource?{link}"),
-    ];
-    assert_eq!(server.calls(), expected);
-    // Deleted before, by the API's answer and by the node.
-    let gone = target("nimbus_server", "zones/north-a/servers/gone", "");
-    assert_eq!(change(&server, gone, Verb::Delete).await, Ok(Outcome::Done));
-    server.calls();
-    let terminated = target("nimbus_disk", "zones/north-a/disks/d", "terminated");
-    assert_eq!(change(&server, terminated, Verb::Delete).await, Ok(Outcome::Done));
-    assert_eq!(server.calls(), [""; 0]);
-    let without = change(&server, target("nimbus_disk", "", ""), Verb::Delete).await.unwrap_err();
-    assert!(without.message.contains("no link"), "{}", without.message);
-    let account = change(&server, target("nimbus_account", "", ""), Verb::Delete).await.unwrap_err();
-    assert!(account.message.contains("this kind cannot be changed"), "{}", account.message);
-}
-
-#[test]
-fn definitions_are_checked_without_a_model() {
-    let mistakes = |text: &str| -> Vec<String> {
-        let service = toml::from_str(text).unwrap();
-        cloud().mistakes(&service).into_iter().map(|mistake| mistake.what).collect()
-    };
-    assert_eq!(mistakes(DEFINITIONS), [""; 0]);
-    assert_eq!(cloud().unknown_levels(), [""; 0]);
-    for (right, wrong, expected) in [
-        ("scope = \"zone\"\nlist", "scope = \"zona\"\nlist", "there is no scope zona; there are global, region, zone"),
-        ("{ scope = \"zone\", id", "{ scope = \"rack\", id", "there is no scope rack"),
-        ("scope = \"region\" }", "scope = \"regions\" }", "there is no scope regions"),
-        ("kind = \"nimbus_subnet\"\ncollector", "kind = \"nimbus_sub\"\ncollector", "there is no kind nimbus_sub"),
-        ("volume_size =", "volume_sise =", "nimbus_disk has no field volume_sise"),
-        ("status = \"volume_status_map\"", "status = \"volume_map\"", "nimbus_disk has no status map volume_map"),
-        (
-            "attribute = \"link\", value = \"disks",
-            "attribute = \"lnk\", value = \"disks",
-            "nimbus_disk has no field lnk",
-        ),
-        (
-            "id = \"id\"\nname = \"name\"",
-            "id = \"id\"\nhooks = [{ hook = \"x\" }]\nname = \"name\"",
-            "there is no hook x",
-        ),
-        (
-            "id = \"id\"\nname = \"name\"",
-            "id = \"id\"\nparent = \"nimbus_x\"\nname = \"name\"",
-            "nimbus_x is not in this file",
-        ),
-        ("tagging = true", "tagging = true\ndelete_hook = \"y\"", "there is no hook y"),
-        ("path = \"volume_status\",", "path = \"status\",", "nimbus_disk has no field status"),
-        ("collector = \"networks\"\n", "", "nimbus_network needs a collector"),
-        ("items = \"subnets[]\"", "items = \"subnets[]|last_part\"", "takes no part of a string"),
-    ] {
-        assert!(DEFINITIONS.contains(right), "{right}");
-        let found = mistakes(&DEFINITIONS.replacen(right, wrong, 1)).join("\n");
-        assert!(found.contains(expected), "{wrong}: {found}");
-    }
 }
