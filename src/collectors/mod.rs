@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod example;
+pub mod gcp;
 #[cfg(test)]
 mod tests;
 
