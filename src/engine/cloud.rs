@@ -70,6 +70,12 @@ impl Cloud {
         self.levels.iter().find(|level| level.scope == scope)
     }
 
+    /// Returns whether the nodes of a level are of this kind.
+    #[must_use]
+    pub fn is_level(&self, kind: &str) -> bool {
+        self.levels.iter().filter_map(|level| level.node).any(|node| node.kind == kind)
+    }
+
     /// Returns the hook of this name.
     #[must_use]
     pub fn hook(&self, name: &str) -> Option<&'static dyn Hook> {

@@ -78,6 +78,10 @@ impl<'t> Item<'t> {
         if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return table.default.as_ref().map(constant);
         }
+        if let Some(sources) = &table.any {
+            let found = sources.iter().find_map(|source| self.value(source, kind));
+            return found.or_else(|| table.default.as_ref().map(constant));
+        }
         let value = self.raw_value(table).map(|value| match (&table.status, value) {
             (Some(map), Value::Text(text)) => Value::Text(kind.map_status(map, &text).to_owned()),
             (_, value) => value,
@@ -91,6 +95,9 @@ impl<'t> Item<'t> {
         let table = &source.0;
         if table.condition.is_some() || table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return true;
+        }
+        if let Some(sources) = &table.any {
+            return sources.iter().all(|source| self.is_unset(source));
         }
         match self.raw_value(table) {
             None | Some(Value::List(_) | Value::Map(_)) => true,
@@ -185,6 +192,9 @@ impl<'t> Item<'t> {
         let table = &source.0;
         if table.when.as_ref().is_some_and(|condition| !self.holds(condition)) {
             return;
+        }
+        if let Some(found) = table.any.iter().flatten().find(|source| self.text(source).is_some()) {
+            return self.texts(found, take);
         }
         for path in table.path.iter().chain(table.all.iter().flatten()) {
             let _ = self.walk(path, &mut |tree| {

@@ -5,11 +5,11 @@ use worker_proto::Failure;
 
 use super::{
     Tree,
-    collect::{Location, Run, UnknownParts},
+    collect::{Location, Locations, Run, UnknownParts},
 };
 use crate::{
     collector_api::{BoxFuture, End, Key},
-    graph::Resource,
+    graph::{NodeId, Resource},
 };
 
 /// Code that adds values to the items of a page. What it keeps between pages is in the slots of the run or the
@@ -21,9 +21,14 @@ pub trait Hook: Send + Sync {
     /// Returns the names of its values.
     fn values(&self) -> &'static [&'static str];
 
-    /// Returns the kinds of the nodes that it sends below the location.
+    /// Returns the kinds of the nodes that it sends below the locations of its items.
     fn kinds(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Returns the name that selects one of these kinds, if it is not selected with the kind of the items.
+    fn collector_of(&self, _kind: &str) -> Option<&'static str> {
+        None
     }
 
     /// Checks the input that a definition gives it.
@@ -46,8 +51,10 @@ pub trait Hook: Send + Sync {
 pub struct HookContext<'a> {
     /// The account's collection.
     pub run: &'a Run<'a>,
-    /// The location of the items.
+    /// The location in which the items were listed.
     pub location: &'a Location,
+    /// All locations of the account.
+    pub(super) locations: &'a Locations,
     /// The input that the definition gives the hook.
     pub input: &'a Table,
 }
@@ -69,19 +76,39 @@ impl HookValue {
     }
 }
 
-impl HookContext<'_> {
+impl<'a> HookContext<'a> {
+    /// Returns the location of a level with this ID.
+    #[must_use]
+    pub fn find(&self, scope: &str, id: &str) -> Option<&'a Location> {
+        self.locations.find(scope, id)
+    }
+
     /// Sends a node made by code, as a child of the location and with its ID as key. `unknown` names the properties
     /// whose calls failed.
     ///
     /// # Errors
     /// `Internal` if the resource is invalid, `Cancelled` if the session is ending.
-    pub async fn send(&self, resource: Resource<'_>, unknown: &[&str]) -> Result<(), Failure> {
-        let key = self.key(&resource.kind().fqn, resource.id());
+    pub async fn send(&self, resource: Resource<'_>, unknown: &[&str]) -> Result<NodeId, Failure> {
+        self.send_below(self.location.node, resource, unknown).await
+    }
+
+    /// Sends a node made by code, as a child of another node in the location, see [`HookContext::send`].
+    ///
+    /// # Errors
+    /// As for [`HookContext::send`].
+    pub async fn send_below(
+        &self,
+        parent: NodeId,
+        resource: Resource<'_>,
+        unknown: &[&str],
+    ) -> Result<NodeId, Failure> {
+        let mut keys = self.run.keys(&resource, self.location);
+        keys.push(self.key(&resource.kind().fqn, resource.id()));
         let node = resource.finish(&self.location.ancestors(self.run)).map_err(|error| self.run.internal(error))?;
-        let node = self.run.graph.add(node, vec![key]).await?;
-        self.run.graph.edge(End::Node(self.location.node), End::Node(node));
+        let node = self.run.graph.add(node, keys).await?;
+        self.run.graph.edge(End::Node(parent), End::Node(node));
         self.run.unseen_parts(node, UnknownParts::properties(unknown));
-        Ok(())
+        Ok(node)
     }
 
     /// Returns the key of a node that code has sent here.

@@ -1,6 +1,6 @@
 //! The types of fields in the model, and the values that they accept.
 
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 
 use super::{timestamp, value::Value};
 
@@ -58,10 +58,7 @@ impl ModelKind {
     #[must_use]
     pub fn convert(&self, value: Value) -> Value {
         match (self, value) {
-            (ModelKind::Time, Value::Text(text)) => {
-                let time = timestamp::parse(&text).and_then(|time| time.checked_to_offset(UtcOffset::UTC));
-                time.map_or(Value::Text(text), Value::Time)
-            }
+            (ModelKind::Time, Value::Text(text)) => timestamp::parse(&text).map_or(Value::Text(text), Value::Time),
             (ModelKind::Time, Value::Int(seconds)) => {
                 OffsetDateTime::from_unix_timestamp(seconds).map_or(Value::Int(seconds), Value::Time)
             }

@@ -131,6 +131,12 @@ impl<'s> Resource<'s> {
         &self.id
     }
 
+    /// Returns the resource's name.
+    #[must_use]
+    pub fn name_value(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Sets the name.
     pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
         self.name = Some(name.into());

@@ -59,13 +59,15 @@ impl Account for AwsAccount {
 
     fn own_location(&self) -> LocationSpec {
         let id = global_region(&self.payload.partition).to_owned();
-        LocationSpec { scope: GLOBAL, id, label: GLOBAL.to_owned(), within: None }
+        LocationSpec { scope: GLOBAL, id, label: GLOBAL.to_owned(), within: None, item: Tree::Null }
     }
 
     fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
         Box::pin(async move {
             let regions = self.regions(run).await?.into_iter();
-            let regions = regions.map(|id| LocationSpec { scope: IN_REGION, label: id.clone(), id, within: None });
+            let location =
+                |id: String| LocationSpec { scope: IN_REGION, label: id.clone(), id, within: None, item: Tree::Null };
+            let regions = regions.map(location);
             Ok([self.own_location()].into_iter().chain(regions).collect())
         })
     }

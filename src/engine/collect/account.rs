@@ -45,10 +45,11 @@ impl Run<'_> {
         let mut parts = UnknownParts::of(definition, &item);
         // Without a name, it stays the node that the core has.
         parts.add_name(definition, &item);
-        let Some((resource, name)) = collection.resource(&item).await? else {
+        let Some(resource) = collection.resource(&item).await? else {
             return Err(self.internal("the definition of the account has no ID"));
         };
         let id = self.account.id();
+        let name = resource.name_value().unwrap_or(id).to_owned();
         let scope = Ancestors { cloud: self.cloud.name, account: id, region: UNDEFINED, zone: UNDEFINED };
         let node = resource.finish(&scope).map_err(|error| self.internal(error))?;
         let node = self.graph.add(node, Vec::new()).await?;

@@ -9,7 +9,7 @@ use super::{
         error::{CallError, CallErrorKind, code},
         eval::Item,
     },
-    Location, UnknownParts,
+    Location, Run, UnknownParts,
     kind::{KindCollection, ParentItem},
     unseen::is_affected,
 };
@@ -35,13 +35,13 @@ impl<'r> KindCollection<'r> {
     /// Sends the node of an item and declares its edges. An item without an ID is reported and skipped.
     pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built<'r>, Failure> {
         let definition = self.definition;
-        let place = definition.location.as_ref().map(|location| &location.id);
-        let named_by = [Some(&definition.id), definition.name.as_ref(), place].into_iter().flatten();
+        let places = definition.location.iter().map(|location| &location.id);
+        let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten().chain(places);
         if named_by.map(Spanned::get_ref).any(|source| is_affected(item, source) && item.text(source).is_none()) {
             return Ok(Built::Unknown);
         }
         let is_gone = item.lacks(definition.id.get_ref());
-        let Some((resource, name)) = self.resource(item).await? else {
+        let Some(resource) = self.resource(item).await? else {
             return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
         };
         let location = match self.location_of(item) {
@@ -58,7 +58,7 @@ impl<'r> KindCollection<'r> {
                 return Ok(Built::Unknown);
             }
         };
-        let keys = self.keys(&resource, &name, location);
+        let keys = self.run.keys(&resource, location);
         let node = match resource.finish(&location.ancestors(self.run)) {
             Ok(node) => node,
             Err(error) => {
@@ -80,8 +80,8 @@ impl<'r> KindCollection<'r> {
         Ok(Built::Node(node, location))
     }
 
-    /// Builds the resource of an item, and returns its name too.
-    pub(super) async fn resource(&self, item: &Item<'_>) -> Result<Option<(Resource<'static>, String)>, Failure> {
+    /// Builds the resource of an item.
+    pub(super) async fn resource(&self, item: &Item<'_>) -> Result<Option<Resource<'static>>, Failure> {
         let definition = self.definition;
         let Some(id) = item.text(definition.id.get_ref()) else {
             // The call for it has failed, which is already a gap, or has returned that nothing exists.
@@ -97,7 +97,7 @@ impl<'r> KindCollection<'r> {
         }
         let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
         let mut resource = Resource::new(self.kind, id);
-        resource.name(name.as_str());
+        resource.name(name);
         if let Some(tags) = &definition.tags {
             item.tags(tags.get_ref(), &mut |key, value| {
                 resource.tag(key, value);
@@ -119,7 +119,7 @@ impl<'r> KindCollection<'r> {
         if definition.phantom.as_ref().is_some_and(|when| item.holds(when.get_ref())) {
             resource.phantom(true);
         }
-        Ok(Some((resource, name)))
+        Ok(Some(resource))
     }
 
     /// Returns the location of an item.
@@ -127,9 +127,9 @@ impl<'r> KindCollection<'r> {
     /// # Errors
     /// Level and ID, if it is not among those that are collected.
     fn location_of(&self, item: &Item<'_>) -> Result<&'r Location, (&'static str, String)> {
-        let Some(wanted) = &self.definition.location else { return Ok(self.location) };
-        let Some(id) = item.text(wanted.id.get_ref()) else { return Ok(self.location) };
-        let scope = wanted.scope.get_ref();
+        let mut levels = self.definition.location.iter();
+        let found = levels.find_map(|level| Some((level.scope.get_ref(), item.text(level.id.get_ref())?)));
+        let Some((scope, id)) = found else { return Ok(self.location) };
         self.locations.find(scope, &id).ok_or((scope, id))
     }
 
@@ -143,24 +143,6 @@ impl<'r> KindCollection<'r> {
             &self.location.region,
         );
         self.location.report_failure(self.run, self.collector(), &error).await
-    }
-
-    /// Returns the keys by which references find a resource.
-    fn keys(&self, resource: &Resource<'_>, name: &str, location: &Location) -> Vec<Key> {
-        let attributes = self.run.cloud.definitions.referenced(&self.kind.fqn);
-        let value = |attribute: &str| match attribute {
-            "id" => Some(resource.id().to_owned()),
-            "name" => Some(name.to_owned()),
-            other => match resource.get(other) {
-                Some(Value::Text(text)) => Some(text.clone()),
-                _ => None,
-            },
-        };
-        let keys = attributes.filter_map(|(attribute, is_from_anywhere)| {
-            let scope = if is_from_anywhere { WHOLE_ACCOUNT } else { &location.label };
-            Some(key(&self.kind.fqn, attribute, value(attribute)?, scope))
-        });
-        keys.collect()
     }
 
     /// Returns the other end of a reference; `None` if the location to which it leads is unknown.
@@ -186,6 +168,27 @@ impl<'r> KindCollection<'r> {
             }
         }
         lost
+    }
+}
+
+impl Run<'_> {
+    /// Returns the keys by which references find a resource.
+    pub(crate) fn keys(&self, resource: &Resource<'_>, location: &Location) -> Vec<Key> {
+        let kind = resource.kind().fqn.as_str();
+        let value = |attribute: &str| match attribute {
+            "id" => Some(resource.id().to_owned()),
+            "name" => resource.name_value().map(str::to_owned),
+            other => match resource.get(other) {
+                Some(Value::Text(text)) => Some(text.clone()),
+                _ => None,
+            },
+        };
+        let attributes = self.cloud.definitions.referenced(kind);
+        let keys = attributes.filter_map(|(attribute, is_from_anywhere)| {
+            let scope = if is_from_anywhere { WHOLE_ACCOUNT } else { &location.label };
+            Some(key(kind, attribute, value(attribute)?, scope))
+        });
+        keys.collect()
     }
 }
 

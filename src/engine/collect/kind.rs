@@ -100,7 +100,11 @@ impl<'r> KindCollection<'r> {
     /// Returns whether the list is complete.
     async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let Some(list) = &self.definition.list else {
-            return self.items(&[&Tree::Null], parent, &|_| None).await;
+            let items = match (&self.definition.items, parent) {
+                (Some(path), Some(parent)) => path.get_ref().values(parent.item.tree),
+                _ => vec![&Tree::Null],
+            };
+            return self.items(&items, parent, &|_| None).await;
         };
         if list.shared {
             return self.list_shared(list).await;
@@ -275,7 +279,8 @@ impl<'r> KindCollection<'r> {
         let name = hook.hook.get_ref();
         let found = self.run.cloud.hook(name);
         let found = found.ok_or_else(|| self.run.internal(format!("there is no hook {name}")))?;
-        let context = HookContext { run: self.run, location: self.location, input: &hook.input };
+        let context =
+            HookContext { run: self.run, location: self.location, locations: self.locations, input: &hook.input };
         found.values_of(context, items).await
     }
 
@@ -306,13 +311,19 @@ impl<'r> KindCollection<'r> {
             Built::Nothing => return Ok(true),
             Built::Unknown => return Ok(false),
         };
+        KindCollection { location, ..*self }.list_children(ParentItem { item: &item, node }).await?;
+        Ok(true)
+    }
+
+    /// Lists the children of a node.
+    pub(super) async fn list_children(&self, parent: ParentItem<'_>) -> Result<(), Failure> {
         for child in self.children() {
             if child.collector().is_none_or(|collector| self.run.is_wanted(collector)) {
-                let collection = KindCollection::new(self.run, location, self.locations, self.service, child)?;
-                collection.list(Some(ParentItem { item: &item, node })).await?;
+                let collection = KindCollection::new(self.run, self.location, self.locations, self.service, child)?;
+                collection.list(Some(parent)).await?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Makes the calls for an item. Failed ones are reported and added to `failed`.

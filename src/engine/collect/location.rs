@@ -19,11 +19,13 @@ use super::{
         cloud::Level,
         definition::{Definition, Service},
         error::{CallError, CallErrorKind, code},
+        eval::Item,
         slots::Slots,
+        tree::Tree,
     },
     Run, at_most,
     details::DetailsCache,
-    kind::KindCollection,
+    kind::{KindCollection, ParentItem},
     locations::Locations,
 };
 use crate::{
@@ -41,21 +43,24 @@ const UNRESPONSIVE_CALLS: u32 = 4;
 const LABEL: &str = "region";
 
 /// A location, as the cloud gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LocationSpec {
     /// The scope of its level, and so of the kinds that are listed here.
     pub scope: &'static str,
-    /// The ID of its node, to which calls are sent.
+    /// The ID by which items and calls name it, and that of its node, unless the node's kind has a definition.
     pub id: String,
-    /// The name of its node, of its scope in references, and of its gaps: unique in the account.
+    /// The name of its scope in references, of its gaps, and of its node, unless the node's kind has a definition:
+    /// unique in the account.
     pub label: String,
     /// The label of the location that contains it; the account if `None`.
     pub within: Option<String>,
+    /// The item from which its node is made, if the node's kind has a definition.
+    pub item: Tree<'static>,
 }
 
 /// A location of an account.
 pub struct Location {
-    /// The region or other location that is called, and the ID of the node.
+    /// The region or other location that is called.
     pub region: String,
     /// The name, unique in the account.
     pub label: String,
@@ -64,6 +69,8 @@ pub struct Location {
     /// What hooks keep for the location.
     pub slots: Slots,
     level: &'static Level,
+    /// The item of the node.
+    item: Tree<'static>,
     /// The labels of the locations that contain it with their scopes, the nearest first.
     within: Vec<(&'static str, String)>,
     /// The IDs of the region and the zone, for the IDs of resources.
@@ -95,7 +102,7 @@ impl Location {
     /// # Errors
     /// `Internal` if the cloud has no such level, or the location that contains it is not among those before it.
     pub(super) fn new(run: &Run<'_>, spec: LocationSpec, before: &Locations) -> Result<Self, Failure> {
-        let LocationSpec { scope, id, label, within } = spec;
+        let LocationSpec { scope, id, label, within, item } = spec;
         let level = run.cloud.level(scope).ok_or_else(|| run.internal(format!("there is no level {scope}")))?;
         let parent = match within {
             Some(within) => Some(
@@ -119,6 +126,7 @@ impl Location {
             node: parent.map_or(NodeId([0; 16]), |parent| parent.node),
             slots: Slots::default(),
             level,
+            item,
             within: within.collect(),
             ids,
             ended: OnceLock::new(),
@@ -133,19 +141,48 @@ impl Location {
         })
     }
 
-    /// Sends the location's node as a child of the location that contains it, or of the account.
-    pub(super) async fn send_node(&mut self, run: &Run<'_>, account: NodeId) -> Result<(), Failure> {
+    /// Sends the location's node as a child of the location that contains it, or of the account. `before` are the
+    /// locations before it.
+    pub(super) async fn send_node(
+        &mut self,
+        run: &Run<'_>,
+        before: &Locations,
+        account: NodeId,
+    ) -> Result<(), Failure> {
         let parent = if self.within.is_empty() { account } else { self.node };
         let Some(node) = self.level.node else {
             self.node = parent;
             return Ok(());
         };
-        let mut resource = Resource::new(run.kind(node.kind)?, self.region.as_str());
-        resource.name(self.label.as_str());
+        let resource = self.resource(run, before, node.kind).await?;
+        self.ids[node.part as usize] = resource.id().to_owned();
+        let keys = run.keys(&resource, self);
         let node = resource.finish(&self.ancestors(run)).map_err(|error| run.internal(error))?;
-        self.node = run.graph.add(node, Vec::new()).await?;
+        self.node = run.graph.add(node, keys).await?;
         run.graph.edge(End::Node(parent), End::Node(self.node));
         Ok(())
+    }
+
+    /// Returns the location's resource: from its item if the kind has a definition, else of ID and label
+    /// alone.
+    async fn resource(&self, run: &Run<'_>, before: &Locations, kind: &str) -> Result<Resource<'static>, Failure> {
+        let Some((service, definition)) = run.cloud.find(kind) else {
+            let mut resource = Resource::new(run.kind(kind)?, self.region.as_str());
+            resource.name(self.label.as_str());
+            return Ok(resource);
+        };
+        let collection = KindCollection::new(run, self, before, service, definition)?;
+        let item = Item::plain(&self.item);
+        collection.resource(&item).await?.ok_or_else(|| run.internal(format!("the location {} has no ID", self.label)))
+    }
+
+    /// Lists the children of the location's node, if its kind has a definition.
+    async fn list_children(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
+        let Some((service, definition)) = self.level.node.and_then(|node| run.cloud.find(node.kind)) else {
+            return Ok(());
+        };
+        let parent = ParentItem { item: &Item::plain(&self.item), node: self.node };
+        KindCollection::new(run, self, all, service, definition)?.list_children(parent).await
     }
 
     /// Returns the scope of the kinds that are listed here.
@@ -169,6 +206,7 @@ impl Location {
     /// Collects all selected kinds here.
     pub(super) async fn collect(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
         tracing::info!(cloud = run.cloud.name, account = run.account_id(), region = self.label, "collecting location");
+        self.list_children(run, all).await?;
         let futures =
             self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
                 Box::pin(self.run(run, all, collector, kinds))

@@ -7,7 +7,7 @@ use crate::engine::definition::Definition;
 
 /// The locations of an account.
 #[derive(Default)]
-pub(super) struct Locations {
+pub(crate) struct Locations {
     all: Vec<Location>,
     /// By scope and ID: the index.
     by_id: HashMap<&'static str, HashMap<String, usize>>,
@@ -34,7 +34,7 @@ impl Locations {
     }
 
     /// Returns the location of a level with an ID.
-    pub(super) fn find(&self, scope: &str, id: &str) -> Option<&Location> {
+    pub(crate) fn find(&self, scope: &str, id: &str) -> Option<&Location> {
         self.all.get(*self.by_id.get(scope)?.get(id)?)
     }
 
@@ -50,15 +50,13 @@ impl Locations {
     }
 
     /// Returns the locations to which the items of a listing may belong: the listing's own, and those of the items'
-    /// level that it contains. A location of a level that contains none of them lists for all of them.
+    /// levels that it contains. A location of a level that contains none of them lists for all of them.
     pub(super) fn of_items<'l>(&'l self, kind: &Definition, location: &'l Location) -> Vec<&'l Location> {
-        let Some(scope) = kind.location.as_ref().map(|of_items| of_items.scope.get_ref().as_str()) else {
-            return vec![location];
-        };
         // In a level that contains the items' level, a location lists for those inside it only.
         let contains =
             |place: &Location| place.containing(location.scope()).is_none_or(|containing| containing == location.label);
-        let of_level = self.all.iter().filter(|place| place.scope() == scope && place.label != location.label);
-        of_level.filter(|place| contains(place)).chain([location]).collect()
+        let is_of_level = |place: &&Location| kind.location.iter().any(|one| one.scope.get_ref() == place.scope());
+        let of_levels = self.all.iter().filter(is_of_level).filter(|place| place.label != location.label);
+        of_levels.filter(|place| contains(place)).chain([location]).collect()
     }
 }

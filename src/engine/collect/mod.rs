@@ -25,11 +25,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 use worker_proto::{Failure, FailureKind, Gap, Why};
 
+pub(crate) use self::locations::Locations;
+use self::unseen::Unseen;
 pub use self::{
     location::{Location, LocationSpec},
     unseen::{UnknownParts, uncollected_kinds},
 };
-use self::{locations::Locations, unseen::Unseen};
 use super::{
     api::{Api, Request, Response},
     cloud::Cloud,
@@ -207,7 +208,7 @@ impl<'c> Run<'c> {
         let mut locations = Locations::default();
         for spec in self.account.locations(self).await? {
             let mut location = Location::new(self, spec, &locations)?;
-            location.send_node(self, account).await?;
+            location.send_node(self, &locations, account).await?;
             locations.push(location).map_err(|why| self.internal(why))?;
         }
         Ok(locations)

@@ -82,7 +82,7 @@ impl UnknownParts {
 
 /// Returns whether a source depends on a failed call of the item.
 pub(crate) fn is_affected(item: &Item<'_>, source: &Source) -> bool {
-    roots(&source.0).any(|root| item.failed.contains(&root))
+    source.tables().into_iter().flat_map(roots).any(|root| item.failed.contains(&root))
 }
 
 fn roots(rule: &SourceTable) -> impl Iterator<Item = &str> {
@@ -129,9 +129,9 @@ impl Run<'_> {
         for place in all.of_items(kind, location) {
             let below = if std::ptr::eq(place, location) { below } else { place.node };
             self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below);
-        }
-        for made in self.cloud.kinds_of_hooks(kind) {
-            self.unseen_kind(location, made, Vec::new(), location.node);
+            for (made, _) in self.cloud.kinds_of_hooks(kind) {
+                self.unseen_kind(place, made, Vec::new(), place.node);
+            }
         }
     }
 
@@ -212,19 +212,24 @@ struct Unwanted {
 fn unwanted(cloud: &'static Cloud, selection: &Selection) -> Vec<Unwanted> {
     let mut unwanted = Vec::new();
     for (service, definition) in cloud.definitions.iter() {
-        let is_wanted = definition.collector().is_none_or(|collector| selection.is_wanted(collector));
-        if is_wanted || definition.parent.is_some() {
+        if definition.parent.is_some() {
             continue;
         }
+        let is_wanted = definition.collector().is_none_or(|collector| selection.is_wanted(collector));
         let listed = definition.scope.get_ref().as_str();
         let scopes = definition.location.iter().map(|location| location.scope.get_ref().as_str()).chain([listed]);
-        unwanted.extend(scopes.map(|scope| Unwanted {
-            scope,
-            kind: definition.kind.get_ref(),
-            with: descendants(service, definition),
-        }));
-        let made = cloud.kinds_of_hooks(definition);
-        unwanted.extend(made.map(|kind| Unwanted { scope: listed, kind, with: Vec::new() }));
+        for scope in scopes {
+            if !is_wanted {
+                unwanted.push(Unwanted {
+                    scope,
+                    kind: definition.kind.get_ref(),
+                    with: descendants(service, definition),
+                });
+            }
+            let made = cloud.kinds_of_hooks(definition);
+            let made = made.filter(|(_, name)| !is_wanted || name.is_some_and(|name| !selection.is_wanted(name)));
+            unwanted.extend(made.map(|(kind, _)| Unwanted { scope, kind, with: Vec::new() }));
+        }
     }
     unwanted
 }
@@ -251,9 +256,12 @@ fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'st
 }
 
 impl Cloud {
-    /// Iterates over the kinds of the nodes that the hooks of a definition send below the location.
-    fn kinds_of_hooks<'a>(&'a self, kind: &'a Definition) -> impl Iterator<Item = &'static str> + use<'a> {
+    /// Iterates over the kinds of the nodes that the hooks of a definition send, each with the name that selects it.
+    fn kinds_of_hooks<'a>(
+        &'a self,
+        kind: &'a Definition,
+    ) -> impl Iterator<Item = (&'static str, Option<&'static str>)> + use<'a> {
         let hooks = kind.hooks.iter().filter_map(|used| self.hook(used.hook.get_ref()));
-        hooks.flat_map(|hook| hook.kinds().iter().copied())
+        hooks.flat_map(|hook| hook.kinds().iter().map(|kind| (*kind, hook.collector_of(kind))))
     }
 }

@@ -44,14 +44,12 @@ impl Check<'_> {
         let Some(kind) = self.cloud.schema.kind(name) else {
             return self.add(&definition.kind, format!("there is no kind {name}"));
         };
-        let is_account = name == self.cloud.account;
-        if definition.collector.is_none() && definition.parent.is_none() && !is_account {
+        let is_made = name == self.cloud.account || self.cloud.is_level(name);
+        if definition.collector.is_none() && definition.parent.is_none() && !is_made {
             self.add(&definition.kind, format!("{name} needs a collector, the name that selects it"));
         }
         self.scope(&definition.scope);
-        if let Some(location) = &definition.location {
-            self.scope(&location.scope);
-        }
+        definition.location.iter().for_each(|location| self.scope(&location.scope));
         self.parent(definition);
         self.hooks(definition);
         self.properties(definition, kind);
@@ -74,7 +72,15 @@ impl Check<'_> {
     }
 
     fn parent(&mut self, definition: &Definition) {
-        let Some(parent) = &definition.parent else { return };
+        let Some(parent) = &definition.parent else {
+            if definition.items.is_some() {
+                self.add(&definition.kind, "items are a part of a parent's item, and there is no parent".to_owned());
+            }
+            return;
+        };
+        if definition.items.is_some() == definition.list.is_some() {
+            self.add(&definition.kind, "a kind with a parent has either list or items".to_owned());
+        }
         if !self.service.kinds.iter().any(|known| known.kind.get_ref() == parent.get_ref()) {
             self.add(parent, format!("{} is not in this file", parent.get_ref()));
         }
@@ -102,8 +108,9 @@ impl Check<'_> {
             if kind.position(name).is_none() || matches!(name, "id" | "name" | "tags") {
                 self.add(field, format!("{} has no field {name}", kind.fqn));
             }
-            let status = source.get_ref().0.status.as_deref();
-            if let Some(map) = status.filter(|map| !kind.status_maps.contains_key(*map)) {
+            let all = source.get_ref().tables();
+            let maps = all.iter().filter_map(|table| table.status.as_deref());
+            for map in maps.filter(|map| !kind.status_maps.contains_key(*map)) {
                 let what = format!("{} has no status map {map}", kind.fqn);
                 self.mistakes.push(Mistake { at: source.span().start, what });
             }
@@ -137,7 +144,8 @@ impl Check<'_> {
         let batches = calls.clone().filter_map(|call| call.batch.as_ref()).map(|batch| &batch.items);
         let lists = definition.list.iter().map(|list| &list.items);
         let details = definition.details.iter().map(|details| &details.items);
-        for path in calls.map(|call| &call.result).chain(batches).chain(lists).chain(details) {
+        let items = definition.items.iter();
+        for path in calls.map(|call| &call.result).chain(batches).chain(lists).chain(details).chain(items) {
             if path.get_ref().part.is_some() {
                 let what = format!("{} leads to items and takes no part of a string", path.get_ref());
                 self.mistakes.push(Mistake { at: path.span().start, what });

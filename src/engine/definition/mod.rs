@@ -91,13 +91,13 @@ pub struct HookUse {
     pub input: Table,
 }
 
-/// Where an item belongs, if not to the location in which it was listed.
+/// Where an item may belong, if not to the location in which it was listed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemLocation {
     /// The level of the item's location.
     pub scope: Spanned<String>,
-    /// The ID of the location. An item without one stays in the location in which it was listed.
+    /// The ID of the location; an item without one is not in this level.
     pub id: Spanned<Source>,
 }
 
@@ -116,12 +116,17 @@ pub struct Definition {
     pub collector: Option<Spanned<String>>,
     /// The level of the locations in which it is listed, one of those that the cloud has.
     pub scope: Spanned<String>,
-    /// Where each item belongs, if its list has the items of several locations.
-    pub location: Option<ItemLocation>,
+    /// Where each item belongs, if its list has the items of several locations: the first level of which the item has
+    /// an ID; without any, the location in which it was listed.
+    #[serde(default)]
+    pub location: Vec<ItemLocation>,
     /// The kind of its parent node, listed for each of them; the location if `None`.
     pub parent: Option<Spanned<String>>,
-    /// The call that lists it. Without one, there is exactly one item in each location, completed by calls and hooks.
+    /// The call that lists it. Without one, there is exactly one item in each location, completed by calls and hooks,
+    /// unless there is `items`.
     pub list: Option<ListCall>,
+    /// The path to its items in the item of its parent, for a kind without a list.
+    pub items: Option<Spanned<Path>>,
     /// The part of the service's details that describes it.
     pub details: Option<FromDetails>,
     /// Calls for each item, whose responses are known as `@name`.

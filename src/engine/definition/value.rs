@@ -14,7 +14,8 @@ use crate::engine::Path;
 #[derive(Clone, Debug)]
 pub struct Source(pub SourceTable);
 
-/// The table form of a source. Exactly one of `path`, `first`, `all`, `template`, `value` and `condition` is given.
+/// The table form of a source. Exactly one of `path`, `first`, `all`, `any`, `template`, `value` and `condition` is
+/// given.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceTable {
@@ -24,6 +25,8 @@ pub struct SourceTable {
     pub first: Option<Vec<Path>>,
     /// Several paths whose values form one list.
     pub all: Option<Vec<Path>>,
+    /// Several sources; the first that has a value counts.
+    pub any: Option<Vec<Source>>,
     /// A string with paths in braces; absent if one of the paths leads to nothing.
     pub template: Option<Template>,
     /// A constant.
@@ -72,6 +75,15 @@ pub struct Condition {
     pub present: Option<bool>,
 }
 
+impl Source {
+    /// Returns its table, and those of the sources in it.
+    #[must_use]
+    pub fn tables(&self) -> Vec<&SourceTable> {
+        let inner = self.0.any.iter().flatten().flat_map(Source::tables);
+        std::iter::once(&self.0).chain(inner).collect()
+    }
+}
+
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // An untagged enum would lose line numbers and reasons.
@@ -85,7 +97,7 @@ impl<'de> Visitor<'de> for SourceVisitor {
     type Value = Source;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a path, or a table with path, first, all, template, value or condition")
+        f.write_str("a path, or a table with path, first, all, any, template, value or condition")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Source, E> {
@@ -95,12 +107,15 @@ impl<'de> Visitor<'de> for SourceVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
         let table = SourceTable::deserialize(MapAccessDeserializer::new(map))?;
-        let paths = [table.path.is_some(), table.first.is_some(), table.all.is_some()];
+        let paths = [table.path.is_some(), table.first.is_some(), table.all.is_some(), table.any.is_some()];
         let others = [table.template.is_some(), table.value.is_some(), table.condition.is_some()];
         if paths.iter().chain(&others).filter(|given| **given).count() != 1 {
             return Err(serde::de::Error::custom(
-                "exactly one of path, first, all, template, value and condition must be given",
+                "exactly one of path, first, all, any, template, value and condition must be given",
             ));
+        }
+        if table.any.is_some() && table.status.is_some() {
+            return Err(serde::de::Error::custom("status belongs to the sources of any, as each may have another map"));
         }
         if (table.element.is_some() || table.map.is_some()) && table.path.is_none() {
             return Err(serde::de::Error::custom("element and map need path"));

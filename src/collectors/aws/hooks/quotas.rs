@@ -88,7 +88,7 @@ pub(super) const SERVICE_QUOTA: FunctionHook = FunctionHook {
     check: check_input,
     values_of: |context, items| {
         Box::pin(async move {
-            let HookContext { run, location, input } = context;
+            let HookContext { run, location, input, .. } = context;
             let service = input.get("service").and_then(Value::as_str).unwrap_or_default();
             let names = input.get("names").and_then(Value::as_array).into_iter().flatten();
             let names: Vec<&str> = names.filter_map(Value::as_str).collect();

@@ -109,7 +109,7 @@ async fn volume_type(context: HookContext<'_>, name: &str) -> Result<(), Failure
         [("volume_type", Value::from(name)), ("ondemand_cost", Value::from(cost)), ("quota", Value::from(quota.value))],
     )?;
     let unknown = [("ondemand_cost", cost.is_none()), ("quota", quota.is_unknown)];
-    context.send(resource, &named(&unknown)).await
+    context.send(resource, &named(&unknown)).await.map(drop)
 }
 
 /// Returns the names of the unknown properties.

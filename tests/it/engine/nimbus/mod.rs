@@ -162,7 +162,13 @@ impl Account for NimbusAccount {
     }
 
     fn own_location(&self) -> LocationSpec {
-        LocationSpec { scope: "global", id: "global".to_owned(), label: "global".to_owned(), within: None }
+        LocationSpec {
+            scope: "global",
+            id: "global".to_owned(),
+            label: "global".to_owned(),
+            within: None,
+            item: Tree::Null,
+        }
     }
 
     fn selects(&self, scope: &str, id: &str) -> bool {
@@ -184,12 +190,19 @@ impl Account for NimbusAccount {
                         continue;
                     }
                     let (id, zones) = (id.to_owned(), region.path("zones[]"));
-                    locations.push(LocationSpec { scope: "region", id: id.clone(), label: id.clone(), within: None });
+                    locations.push(LocationSpec {
+                        scope: "region",
+                        id: id.clone(),
+                        label: id.clone(),
+                        within: None,
+                        item: Tree::Null,
+                    });
                     locations.extend(zones.into_iter().filter_map(Tree::text).map(|zone| LocationSpec {
                         scope: "zone",
                         id: zone.to_owned(),
                         label: zone.to_owned(),
                         within: Some(id.clone()),
+                        item: Tree::Null,
                     }));
                 }
             }
