@@ -21,7 +21,7 @@ pub const UNAVAILABLE: &[&str] = &["gcp", "slack", "onelogin", "k8s", "github", 
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
 const OTHER_KINDS: [KindFile; 7] = [
-    KindFile { plugin: "gcp", json: include_str!("kinds/gcp.json") },
+    KindFile { plugin: "gcp", json: include_str!("gcp/kinds.json") },
     KindFile { plugin: "github", json: include_str!("kinds/github.json") },
     KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
     KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     collector_api::{BoxFuture, End, Key},
-    graph::{NodeId, Resource},
+    graph::{NodeId, Resource, Value},
 };
 
 /// Code that adds values to the items of a page. What it keeps between pages is in the slots of the run or the
@@ -39,11 +39,60 @@ pub trait Hook: Send + Sync {
 
     /// Returns the values of items, one for each of them or none at all. A call that fails is reported, and what
     /// depends on it is unknown.
-    fn values_of<'a>(
-        &'a self,
-        context: HookContext<'a>,
-        items: &'a [&'a Tree<'a>],
-    ) -> BoxFuture<'a, Result<Vec<HookValue>, Failure>>;
+    fn values_of<'a>(&'a self, context: HookContext<'a>, items: &'a [&'a Tree<'a>]) -> HookValues<'a>;
+}
+
+/// The values of items that a hook returns.
+pub type HookValues<'a> = BoxFuture<'a, Result<Vec<HookValue>, Failure>>;
+
+/// A hook whose parts are constants and functions.
+pub struct FunctionHook {
+    /// See [`Hook::name`].
+    pub name: &'static str,
+    /// See [`Hook::values`].
+    pub values: &'static [&'static str],
+    /// See [`Hook::kinds`].
+    pub kinds: &'static [&'static str],
+    /// See [`Hook::collector_of`]: kinds and their names.
+    pub collectors: &'static [(&'static str, &'static str)],
+    /// See [`Hook::check`].
+    pub check: fn(&Table) -> Result<(), String>,
+    /// See [`Hook::values_of`].
+    pub values_of: for<'a> fn(HookContext<'a>, &'a [&'a Tree<'a>]) -> HookValues<'a>,
+}
+
+impl Hook for FunctionHook {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn values(&self) -> &'static [&'static str] {
+        self.values
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        self.kinds
+    }
+
+    fn collector_of(&self, kind: &str) -> Option<&'static str> {
+        self.collectors.iter().find(|(known, _)| *known == kind).map(|(_, name)| *name)
+    }
+
+    fn check(&self, input: &Table) -> Result<(), String> {
+        (self.check)(input)
+    }
+
+    fn values_of<'a>(&'a self, context: HookContext<'a>, items: &'a [&'a Tree<'a>]) -> HookValues<'a> {
+        (self.values_of)(context, items)
+    }
+}
+
+/// Checks the input of a hook that needs none.
+///
+/// # Errors
+/// The first input.
+pub fn no_input(input: &Table) -> Result<(), String> {
+    input.keys().next().map_or(Ok(()), |name| Err(format!("there is no {name}")))
 }
 
 /// Where a hook runs, and what it is for.
@@ -83,6 +132,26 @@ impl<'a> HookContext<'a> {
         self.locations.find(scope, id)
     }
 
+    /// Returns a resource made by code, with values in any notation that its fields take.
+    ///
+    /// # Errors
+    /// `Internal` if the schema lacks the kind or a field, or a value does not fit.
+    pub fn resource(
+        &self,
+        kind: &str,
+        id: &str,
+        name: &str,
+        fields: Vec<(&'static str, Value)>,
+    ) -> Result<Resource<'static>, Failure> {
+        let kind = self.run.kind(kind)?;
+        let mut resource = Resource::new(kind, id);
+        resource.name(name);
+        for (field, value) in fields {
+            resource.set(field, kind.convert(field, value)).map_err(|error| self.run.internal(error))?;
+        }
+        Ok(resource)
+    }
+
     /// Sends a node made by code, as a child of the location and with its ID as key. `unknown` names the properties
     /// whose calls failed.
     ///
@@ -109,6 +178,11 @@ impl<'a> HookContext<'a> {
         self.run.graph.edge(End::Node(parent), End::Node(node));
         self.run.unseen_parts(node, UnknownParts::properties(unknown));
         Ok(node)
+    }
+
+    /// Records that the location may have more nodes of a kind of this hook than were sent.
+    pub fn unseen(&self, kind: &'static str) {
+        self.run.unseen_kind(self.location, kind, Vec::new(), self.location.node);
     }
 
     /// Returns the key of a node that code has sent here.

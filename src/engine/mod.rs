@@ -34,7 +34,7 @@ pub use calls::{Attempt, Calls};
 pub use cloud::{Cloud, Level, LevelNode, LocationPart};
 pub use definition::Definitions;
 pub use error::{CallError, CallErrorKind, ErrorFacts, call_failure, code};
-pub use hook::{Hook, HookContext, HookValue};
+pub use hook::{FunctionHook, Hook, HookContext, HookValue, HookValues, no_input};
 pub use pages::Pages;
 pub use path::Path;
 pub use retry::Timeouts;

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Path;
@@ -129,6 +130,25 @@ impl<'a> Tree<'a> {
             Self::List(items) => items.is_empty(),
             Self::Map(entries) => entries.is_empty(),
             _ => false,
+        }
+    }
+}
+
+impl From<Value> for Tree<'static> {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Tree::Null,
+            Value::Bool(value) => Tree::Bool(value),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => Tree::Int(number),
+                (None, Some(number)) => Tree::Float(number),
+                (None, None) => Tree::Null,
+            },
+            Value::String(text) => Tree::Text(Cow::Owned(text)),
+            Value::Array(items) => Tree::List(items.into_iter().map(Self::from).collect()),
+            Value::Object(members) => {
+                Tree::Map(members.into_iter().map(|(name, value)| (Cow::Owned(name), value.into())).collect())
+            }
         }
     }
 }

@@ -110,6 +110,24 @@ impl From<OffsetDateTime> for Value {
     }
 }
 
+impl From<&serde_json::Value> for Value {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match value {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Value::Int(whole),
+                (None, Some(number)) => Value::Float(number),
+                (None, None) => Value::Null,
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(list) => Value::List(list.iter().map(Value::from).collect()),
+            Json::Object(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), value.into())).collect()),
+        }
+    }
+}
+
 impl<T: Into<Value>> From<Vec<T>> for Value {
     fn from(list: Vec<T>) -> Self {
         Value::List(list.into_iter().map(Into::into).collect())

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 use worker_proto::Failure;
 
-use super::{Change, MissingValue, fields::tree, hooks, preconditions::shown};
+use super::{Change, MissingValue, hooks, preconditions::shown};
 use crate::engine::{
     CallError, Tree,
     definition::{Dependant, Detach, Listing},
@@ -224,7 +224,7 @@ impl Change {
             };
             let answer = page.tree().map_err(|error| self.failure(&error))?;
             let _ = list.items.get_ref().walk(&answer, &mut |item| {
-                items.extend(serde_json::to_value(item).map(tree));
+                items.extend(serde_json::to_value(item).map(Tree::from));
                 std::ops::ControlFlow::Continue(())
             });
             if items.len() > MAX_ITEMS {

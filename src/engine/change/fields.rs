@@ -1,8 +1,6 @@
 //! Parameters of calls from a node's fields. Other than in collection, a missing field is an error.
 
-use std::borrow::Cow;
-
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::super::{
     definition::{Condition, Input},
@@ -25,7 +23,7 @@ impl Fields {
         node.remove("tags");
         node.insert("id".into(), target.id.clone().into());
         node.insert("name".into(), target.name.clone().into());
-        Self { node: tree(Value::Object(node)) }
+        Self { node: Value::Object(node).into() }
     }
 
     /// Returns the parameters of a call.
@@ -90,27 +88,5 @@ impl<'t> Roots<'t> {
         // Empty fields identify nothing, but the value of a tag may be empty.
         let of_tag = self.tag.as_ref().filter(|_| path.root.is_none()).and_then(|tag| tag.first(path));
         of_tag.or_else(|| self.node.first(path).filter(|found| !found.is_empty()))
-    }
-}
-
-/// Converts JSON to a tree.
-pub(crate) fn tree(value: Value) -> Tree<'static> {
-    match value {
-        Value::Null => Tree::Null,
-        Value::Bool(value) => Tree::Bool(value),
-        Value::Number(number) => numeric(&number),
-        Value::String(text) => Tree::Text(Cow::Owned(text)),
-        Value::Array(items) => Tree::List(items.into_iter().map(tree).collect()),
-        Value::Object(members) => {
-            Tree::Map(members.into_iter().map(|(name, value)| (Cow::Owned(name), tree(value))).collect())
-        }
-    }
-}
-
-fn numeric(number: &Number) -> Tree<'static> {
-    match (number.as_i64(), number.as_f64()) {
-        (Some(number), _) => Tree::Int(number),
-        (None, Some(number)) => Tree::Float(number),
-        (None, None) => Tree::Null,
     }
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use worker_proto::{Failure, Outcome};
 
-use super::{Change, fields::tree, hooks};
+use super::{Change, hooks};
 use crate::engine::{
     Tree,
     definition::{Constant, CurrentTag, TagCall},
@@ -36,7 +36,7 @@ impl Change {
     }
 
     async fn tag_call(&self, action: &TagCall, key: &str, value: &str) -> Result<Outcome, Failure> {
-        let tag = tree(json!({ "key": key, "value": Value::from(value) }));
+        let tag = Tree::from(json!({ "key": key, "value": Value::from(value) }));
         let current = match &action.current {
             Some(current) => Some(self.current_tag(current, key).await?),
             None => None,
@@ -59,7 +59,7 @@ impl Change {
                 if tag.get(current.key.get_ref()).and_then(Tree::text) != Some(key) {
                     return ControlFlow::Continue(());
                 }
-                found = serde_json::to_value(tag).ok().map(tree);
+                found = serde_json::to_value(tag).ok().map(Tree::from);
                 ControlFlow::Break(())
             });
             if let Some(found) = found {

@@ -105,11 +105,7 @@ impl<'r> KindCollection<'r> {
         }
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
-            let known = self.kind.position(field.get_ref()).and_then(|position| self.kind.fields.get(position));
-            let value = match known {
-                Some(field) => field.model_kind.convert(value),
-                None => value,
-            };
+            let value = self.kind.convert(field.get_ref(), value);
             if let Err(error) = resource.set(field.get_ref(), value) {
                 self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
             }

@@ -192,7 +192,8 @@ impl Location {
     }
 
     /// Returns the label of the location of a level that contains this one.
-    pub(super) fn containing(&self, scope: &str) -> Option<&str> {
+    #[must_use]
+    pub fn containing(&self, scope: &str) -> Option<&str> {
         self.within.iter().find(|(level, _)| *level == scope).map(|(_, label)| label.as_str())
     }
 
@@ -205,12 +206,15 @@ impl Location {
 
     /// Collects all selected kinds here.
     pub(super) async fn collect(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
-        tracing::info!(cloud = run.cloud.name, account = run.account_id(), region = self.label, "collecting location");
         self.list_children(run, all).await?;
-        let futures =
-            self.collectors(run).into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
-                Box::pin(self.run(run, all, collector, kinds))
-            });
+        let collectors = self.collectors(run);
+        if !collectors.is_empty() {
+            let (cloud, account) = (run.cloud.name, run.account_id());
+            tracing::info!(cloud, account, region = self.label, "collecting location");
+        }
+        let futures = collectors.into_iter().map(|(collector, kinds)| -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(self.run(run, all, collector, kinds))
+        });
         at_most(COLLECTORS_AT_ONCE, futures.collect()).await?;
         self.report_skipped(run).await
     }

@@ -135,7 +135,7 @@ impl Run<'_> {
         }
     }
 
-    fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
+    pub(crate) fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
         let scope = location.label.clone();
         self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
     }

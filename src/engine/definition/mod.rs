@@ -37,6 +37,9 @@ pub struct Service {
     pub untag: Option<TagCall>,
     /// The call that describes all resources of several kinds.
     pub details: Option<DetailsCall>,
+    /// What applies to all kinds of the file that do not say it themselves.
+    #[serde(default)]
+    pub defaults: Defaults,
     /// The kinds, parents before their children.
     #[serde(rename = "kind", default)]
     pub kinds: Vec<Definition>,
@@ -92,13 +95,33 @@ pub struct HookUse {
 }
 
 /// Where an item may belong, if not to the location in which it was listed.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ItemLocation {
     /// The level of the item's location.
     pub scope: Spanned<String>,
     /// The ID of the location; an item without one is not in this level.
     pub id: Spanned<Source>,
+}
+
+/// Values of a file's kinds that most of them share. Properties apply one by one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// The ID.
+    pub id: Option<Spanned<Source>>,
+    /// The name.
+    pub name: Option<Spanned<Source>>,
+    /// The tags.
+    pub tags: Option<Spanned<Source>>,
+    /// The scope.
+    pub scope: Option<Spanned<String>>,
+    /// Where an item may belong.
+    #[serde(default)]
+    pub location: Vec<ItemLocation>,
+    /// The fields.
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Spanned<Source>>,
 }
 
 /// One kind: how it is collected, tagged and deleted.
@@ -115,6 +138,7 @@ pub struct Definition {
     /// The name that selects it. Only the account and kinds with a parent may have none.
     pub collector: Option<Spanned<String>>,
     /// The level of the locations in which it is listed, one of those that the cloud has.
+    #[serde(default = "unset")]
     pub scope: Spanned<String>,
     /// Where each item belongs, if its list has the items of several locations: the first level of which the item has
     /// an ID; without any, the location in which it was listed.
@@ -136,6 +160,7 @@ pub struct Definition {
     #[serde(default)]
     pub hooks: Vec<HookUse>,
     /// The ID.
+    #[serde(default = "unset")]
     pub id: Spanned<Source>,
     /// The name; the ID if absent.
     pub name: Option<Spanned<Source>>,
@@ -274,6 +299,16 @@ pub struct Reference {
     pub scope: Option<Spanned<String>>,
 }
 
+/// Returns a value that the text does not have.
+fn unset<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
+}
+
+/// Returns whether the text has a value.
+fn is_set<T>(value: &Spanned<T>) -> bool {
+    !value.span().is_empty()
+}
+
 fn id_attribute() -> Spanned<String> {
     Spanned::new(0..0, "id".to_owned())
 }
@@ -298,7 +333,7 @@ impl Definitions {
     pub fn read(files: &[(&str, &str)]) -> Result<Self, String> {
         let mut services = Vec::with_capacity(files.len());
         for (file, text) in files {
-            let mut service = toml::from_str::<Service>(text).map_err(|error| format!("{file}: {error}"))?;
+            let mut service = Service::parse(text).map_err(|error| format!("{file}: {error}"))?;
             for definition in &mut service.kinds {
                 let before = text.get(..definition.kind.span().start).unwrap_or_default();
                 definition.origin = format!("{file}:{}", before.matches('\n').count() + 1);
@@ -343,6 +378,42 @@ impl Definitions {
     pub fn referenced(&self, kind: &str) -> impl Iterator<Item = (&str, bool)> {
         let attributes = self.referenced.get(kind).into_iter().flatten();
         attributes.map(|(attribute, is_from_anywhere)| (attribute.as_str(), *is_from_anywhere))
+    }
+}
+
+impl Service {
+    /// Parses a definition file, and applies its defaults.
+    ///
+    /// # Errors
+    /// The line of a mistake.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut service = toml::from_str::<Service>(text).map_err(|error| error.to_string())?;
+        for kind in &mut service.kinds {
+            kind.apply(&service.defaults)?;
+        }
+        Ok(service)
+    }
+}
+
+impl Definition {
+    /// Applies the defaults of its file.
+    fn apply(&mut self, defaults: &Defaults) -> Result<(), String> {
+        let missing = |what: &str| format!("{} has no {what}, and neither have the defaults", self.kind.get_ref());
+        if !is_set(&self.id) {
+            self.id = defaults.id.clone().ok_or_else(|| missing("id"))?;
+        }
+        if !is_set(&self.scope) {
+            self.scope = defaults.scope.clone().ok_or_else(|| missing("scope"))?;
+        }
+        self.name = self.name.take().or_else(|| defaults.name.clone());
+        self.tags = self.tags.take().or_else(|| defaults.tags.clone());
+        if self.location.is_empty() {
+            self.location.clone_from(&defaults.location);
+        }
+        for (field, source) in &defaults.properties {
+            self.properties.entry(field.clone()).or_insert_with(|| source.clone());
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::Template;
 use crate::engine::Path;
 
 /// The source of a field's value: a path as a string, or a [`SourceTable`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Source(pub SourceTable);
 
 /// The table form of a source. Exactly one of `path`, `first`, `all`, `any`, `template`, `value` and `condition` is

@@ -5,7 +5,7 @@ use super::nimbus::{DEFINITIONS, cloud};
 #[test]
 fn definitions_are_checked_without_a_model() {
     let mistakes = |text: &str| -> Vec<String> {
-        let service = toml::from_str(text).unwrap();
+        let service = Service::parse(text).unwrap();
         cloud().mistakes(&service).into_iter().map(|mistake| mistake.what).collect()
     };
     assert_eq!(mistakes(DEFINITIONS), [""; 0]);

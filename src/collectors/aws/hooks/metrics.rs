@@ -13,11 +13,11 @@ use serde_json::{Value as Json, json};
 use time::{Duration, OffsetDateTime};
 use worker_proto::Failure;
 
-use super::{FunctionHook, no_input};
 use crate::engine::{
-    CallError, CallErrorKind, HookValue, Request, Tree, code,
+    CallError, CallErrorKind, FunctionHook, HookValue, Request, Tree, code,
     collect::{Location, Run},
     eval::truncated,
+    no_input,
 };
 
 /// The window that is queried; any use before it is unknown.
@@ -101,6 +101,7 @@ pub(super) const VOLUME_USE: FunctionHook = FunctionHook {
     name: "volume_use",
     values: &["read", "written"],
     kinds: &[],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(volume_use(context.run, context.location, items)),
 };
@@ -111,6 +112,7 @@ pub(super) const DATABASE_USE: FunctionHook = FunctionHook {
     name: "database_use",
     values: &["connected"],
     kinds: &[],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(last_uses(context.run, context.location, &DATABASES, "rds_instances", items)),
 };

@@ -12,9 +12,6 @@ mod target_groups;
 mod types;
 pub(super) mod volume;
 
-use toml::Table;
-use worker_proto::Failure;
-
 use self::{
     bucket::Bucket,
     group_rules::SecurityGroup,
@@ -25,10 +22,7 @@ use self::{
     types::{INSTANCE_TYPES, VOLUME_TYPES},
     volume::Volume,
 };
-use crate::{
-    collector_api::BoxFuture,
-    engine::{Hook, HookContext, HookValue, Tree, change::ChangeHooks},
-};
+use crate::engine::{Hook, change::ChangeHooks};
 
 /// The hooks of collection.
 pub(super) const ALL: &[&dyn Hook] =
@@ -48,42 +42,3 @@ pub(super) const CHANGES: ChangeHooks = ChangeHooks {
         Box::pin(async move { SecurityGroup(change).revoke_rules(&mut removed.undo).await })
     })],
 };
-
-/// The values of items that a hook returns.
-type Values<'a> = BoxFuture<'a, Result<Vec<HookValue>, Failure>>;
-
-/// A hook whose parts are constants and functions.
-struct FunctionHook {
-    name: &'static str,
-    values: &'static [&'static str],
-    kinds: &'static [&'static str],
-    check: fn(&Table) -> Result<(), String>,
-    values_of: for<'a> fn(HookContext<'a>, &'a [&'a Tree<'a>]) -> Values<'a>,
-}
-
-impl Hook for FunctionHook {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn values(&self) -> &'static [&'static str] {
-        self.values
-    }
-
-    fn kinds(&self) -> &'static [&'static str] {
-        self.kinds
-    }
-
-    fn check(&self, input: &Table) -> Result<(), String> {
-        (self.check)(input)
-    }
-
-    fn values_of<'a>(&'a self, context: HookContext<'a>, items: &'a [&'a Tree<'a>]) -> Values<'a> {
-        (self.values_of)(context, items)
-    }
-}
-
-/// Checks the input of a hook that needs none.
-fn no_input(input: &Table) -> Result<(), String> {
-    input.keys().next().map_or(Ok(()), |name| Err(format!("there is no {name}")))
-}

@@ -9,9 +9,8 @@ use tokio::sync::OnceCell;
 use toml::{Table, Value};
 use worker_proto::Failure;
 
-use super::FunctionHook;
 use crate::engine::{
-    CallError, HookContext, HookValue, Request, Tree,
+    CallError, FunctionHook, HookContext, HookValue, Request, Tree,
     collect::{Location, Run},
 };
 
@@ -85,6 +84,7 @@ pub(super) const SERVICE_QUOTA: FunctionHook = FunctionHook {
     name: "service_quota",
     values: &["value"],
     kinds: &[],
+    collectors: &[],
     check: check_input,
     values_of: |context, items| {
         Box::pin(async move {

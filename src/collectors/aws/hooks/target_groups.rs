@@ -6,12 +6,12 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
-use super::{FunctionHook, no_input};
 use crate::{
     collector_api::BoxFuture,
     engine::{
-        CallError, HookValue, Request, Tree,
+        CallError, FunctionHook, HookValue, Request, Tree,
         collect::{Location, Run, at_most},
+        no_input,
     },
 };
 
@@ -52,6 +52,7 @@ pub(super) const TARGETS: FunctionHook = FunctionHook {
     name: "targets",
     values: &["instances"],
     kinds: &[],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(targets(context.run, context.location, items)),
 };
@@ -61,6 +62,7 @@ pub(super) const BACKENDS: FunctionHook = FunctionHook {
     name: "backends",
     values: &["instances"],
     kinds: &[],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(backends(context.run, context.location, items)),
 };

@@ -7,15 +7,15 @@ use tokio::sync::OnceCell;
 use worker_proto::Failure;
 
 use super::{
-    FunctionHook, no_input,
     prices::{self, InstanceType, Price},
     quotas::{self, QuotaValue},
 };
 use crate::{
     collector_api::{BoxFuture, End},
     engine::{
-        CallError, HookContext, HookValue, Request, Tree,
+        CallError, FunctionHook, HookContext, HookValue, Request, Tree,
         collect::{at_most, gather},
+        no_input,
     },
     graph::{Resource, Value},
 };
@@ -39,6 +39,7 @@ pub(super) const INSTANCE_TYPES: FunctionHook = FunctionHook {
     name: "instance_type",
     values: &["cores", "memory"],
     kinds: &[INSTANCE_TYPE, INSTANCE_QUOTA],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(instance_types(context, items)),
 };
@@ -48,6 +49,7 @@ pub(super) const VOLUME_TYPES: FunctionHook = FunctionHook {
     name: "volume_type",
     values: &[],
     kinds: &[VOLUME_TYPE],
+    collectors: &[],
     check: no_input,
     values_of: |context, items| Box::pin(volume_types(context, items)),
 };

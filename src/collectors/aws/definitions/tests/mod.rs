@@ -52,7 +52,7 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
 
 /// All mistakes of a file, as `file:line: what`.
 fn mistakes(file: &str, text: &str) -> Vec<String> {
-    let service: Service = match toml::from_str(text) {
+    let service: Service = match Service::parse(text) {
         Ok(service) => service,
         Err(error) => return vec![format!("{file}: {error}")],
     };

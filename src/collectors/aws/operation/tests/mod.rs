@@ -11,11 +11,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::{
     collector_api::ParentNode,
-    engine::{
-        change::fields::{Fields, tree},
-        definition::Input,
-        fill::MissingValue,
-    },
+    engine::{Tree, change::fields::Fields, definition::Input, fill::MissingValue},
 };
 
 fn home(id: &str, reported: Value) -> ParentNode {
@@ -100,7 +96,7 @@ fn parameter_without_value_fails_operation() {
 #[test]
 fn tag_keys_and_values_are_literal() {
     let fields = Fields::of(&target("aws_eks_cluster", json!({ "arn": "arn:x", "key": "odd", "value": "odd" })));
-    let tag = tree(json!({ "key": "{id}", "value": "" }));
+    let tag = Tree::from(json!({ "key": "{id}", "value": "" }));
     let filled =
         fields.input_for_tag(&tag, None, &input("resourceArn = '{arn}'\ntags = { '{key}' = '{value}' }")).unwrap();
     assert_eq!(Value::Object(filled), json!({ "resourceArn": "arn:x", "tags": { "{id}": "" } }));
@@ -110,7 +106,7 @@ fn tag_keys_and_values_are_literal() {
 fn structure_of_a_response_is_sent_back_whole() {
     let fields = Fields::of(&target("aws_ec2_security_group", json!({})));
     let permission = json!({ "FromPort": 443, "UserIdGroupPairs": [{ "GroupId": "sg-1" }], "Open": true });
-    let item = tree(permission.clone());
+    let item = Tree::from(permission.clone());
     let filled = fields.input_for(&item, &input("GroupId = '{id}'\nIpPermissions = ['{@item}']")).unwrap();
     assert_eq!(Value::Object(filled), json!({ "GroupId": "the-id", "IpPermissions": [permission] }));
 }

@@ -1,0 +1,105 @@
+//! One project, for the engine: its item, and its regions and zones.
+
+use worker_proto::{Failure, Why};
+
+use super::cloud::{GLOBAL, IN_REGION, IN_ZONE};
+use crate::{
+    collector_api::BoxFuture,
+    engine::{
+        CallError, CallErrorKind, Request, Tree, call_failure,
+        collect::{Account, LocationSpec, Run},
+    },
+};
+
+/// The service that lists regions and zones.
+const COMPUTE: &str = "compute";
+
+/// A project.
+pub(crate) struct GcpProject {
+    /// The project's ID.
+    pub(crate) id: String,
+    /// The project's item of `projects.list`.
+    pub(crate) item: Tree<'static>,
+}
+
+impl Account for GcpProject {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn item(&self) -> Tree<'static> {
+        self.item.clone()
+    }
+
+    fn own_location(&self) -> LocationSpec {
+        LocationSpec { scope: GLOBAL, id: GLOBAL.to_owned(), label: GLOBAL.to_owned(), within: None, item: Tree::Null }
+    }
+
+    fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
+        Box::pin(async move {
+            let mut locations = vec![self.own_location()];
+            for (operation, scope) in [("regions.list", IN_REGION), ("zones.list", IN_ZONE)] {
+                match list(run, operation).await {
+                    Ok(items) => locations.extend(items.into_iter().filter_map(|item| location(scope, item))),
+                    Err(error) => {
+                        without(run, scope, &error).await?;
+                        break;
+                    }
+                }
+            }
+            Ok(locations)
+        })
+    }
+}
+
+/// Notes why regions or zones are unknown: what is in them is not seen, and the rest of the project is collected.
+async fn without(run: &Run<'_>, scope: &str, error: &CallError) -> Result<(), Failure> {
+    match error.kind {
+        CallErrorKind::Credentials => {
+            let what = run.message("its credentials are rejected; check the service account and its keys");
+            Err(call_failure(&what, error))
+        }
+        _ => {
+            run.unseen_locations(Why::Unseen);
+            run.report_failure(GLOBAL, &format!("{scope}s"), error).await
+        }
+    }
+}
+
+async fn list(run: &Run<'_>, operation: &'static str) -> Result<Vec<Tree<'static>>, CallError> {
+    let mut pages = run.pages(Request::new(COMPUTE, operation, GLOBAL));
+    let mut items = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        let found = page.tree()?;
+        items.extend(
+            found.path("items[]").into_iter().filter_map(|item| serde_json::to_value(item).ok()).map(Tree::from),
+        );
+    }
+    Ok(items)
+}
+
+/// Returns the location of a region's or a zone's item.
+fn location(scope: &'static str, item: Tree<'static>) -> Option<LocationSpec> {
+    let name = item.get("name").and_then(Tree::text)?.to_owned();
+    let region = item.get("region").and_then(Tree::text).and_then(|link| link.rsplit('/').next());
+    let within = (scope == IN_ZONE).then_some(region).flatten().map(str::to_owned);
+    Some(LocationSpec { scope, id: name.clone(), label: name, within, item })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn zones_are_within_their_region() {
+        let item: Tree<'_> =
+            serde_json::from_str(r#"{"name":"eu-a","region":"https://x/projects/p/regions/eu"}"#).unwrap();
+        let zone = location(IN_ZONE, item.clone()).unwrap();
+        assert_eq!((zone.id.as_str(), zone.label.as_str(), zone.within.as_deref()), ("eu-a", "eu-a", Some("eu")));
+        assert_eq!(location(IN_REGION, item).unwrap().within, None);
+        assert_eq!(location(IN_ZONE, Tree::Null), None);
+    }
+}

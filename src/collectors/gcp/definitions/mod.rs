@@ -1,0 +1,46 @@
+//! The definitions of GCP's kinds: one TOML file per service. The format is the engine's.
+
+use std::sync::OnceLock;
+
+use crate::{
+    engine::Definitions,
+    graph::{KindFile, KindSpec, Schema, SchemaError},
+};
+
+/// The kinds that have no schema beside their definition.
+const KINDS: KindFile = KindFile { plugin: "gcp", json: include_str!("../kinds.json") };
+
+/// The definition files: name and text.
+const FILES: &[(&str, &str)] = &[
+    ("cloudresourcemanager.toml", include_str!("cloudresourcemanager.toml")),
+    ("compute.toml", include_str!("compute.toml")),
+    ("sqladmin.toml", include_str!("sqladmin.toml")),
+    ("storage.toml", include_str!("storage.toml")),
+];
+
+/// Returns the definitions, read at the first call.
+///
+/// # Errors
+/// The file and line of a mistake.
+pub(crate) fn definitions() -> Result<&'static Definitions, SchemaError> {
+    static DEFINITIONS: OnceLock<Result<Definitions, String>> = OnceLock::new();
+    let malformed = |reason: &String| SchemaError::Malformed { plugin: "gcp".to_owned(), reason: reason.clone() };
+    DEFINITIONS.get_or_init(|| Definitions::read(FILES)).as_ref().map_err(malformed)
+}
+
+/// Returns the kinds of GCP: those of `kinds.json`, and those with a schema beside their definition.
+///
+/// # Errors
+/// The file of a mistake, with the line in a definition.
+pub(crate) fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
+    Ok([KINDS.parse()?, definitions()?.kinds("gcp")].concat())
+}
+
+/// Returns the base kinds and those of GCP, read at the first call.
+///
+/// # Errors
+/// As [`kinds`].
+pub(crate) fn schema() -> Result<&'static Schema, SchemaError> {
+    static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::of(kinds()?)).as_ref().map_err(Clone::clone)
+}

@@ -1,0 +1,413 @@
+//! Nodes of machine types and disk types: those that the collected instances and disks have, with their prices.
+//!
+//! A project may use some hundreds of thousands of types, and uses few. So the types of a page are fetched one by one,
+//! or by the list of a zone if several of its types are needed. Custom machine types are in no list.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde_json::Value as Json;
+use tokio::sync::Mutex;
+use worker_proto::Failure;
+
+use super::{
+    COMPUTE, name_in, part_of,
+    price_list::PriceList,
+    prices::{self, Class, Price, SERVICES, Sku},
+};
+use crate::{
+    collector_api::{BoxFuture, End},
+    engine::{CallError, FunctionHook, HookContext, HookValue, Request, Response, Tree, collect::gather, no_input},
+    graph::{NodeId, Value},
+};
+
+/// The names of the types in `--gcp-collect`.
+pub(super) const MACHINE_TYPES: &str = "machine_types";
+pub(super) const DISK_TYPES: &str = "disk_types";
+
+const MACHINE_TYPE_KIND: &str = "gcp_machine_type";
+const DISK_TYPE_KIND: &str = "gcp_disk_type";
+const SKU: &str = "gcp_service_sku";
+const SERVICE: &str = "gcp_service";
+
+/// The number of types of a page from which the list of their zone or region is fetched.
+const LIST_FROM: usize = 3;
+
+/// The types that are fetched at the same time.
+const TYPES_AT_ONCE: usize = 4;
+
+/// The cores and the memory in GiB of each instance's type, as the values `cores` and `memory`; sends the nodes of the
+/// types, and those of their prices.
+pub(super) const MACHINE_TYPE: FunctionHook = FunctionHook {
+    name: "machine_type",
+    values: &["cores", "memory"],
+    kinds: &[MACHINE_TYPE_KIND, SKU, SERVICE],
+    collectors: &[(MACHINE_TYPE_KIND, MACHINE_TYPES), (SKU, SERVICES), (SERVICE, SERVICES)],
+    check: no_input,
+    values_of: |context, items| {
+        Box::pin(async move { context.run.slots.get::<Machines>().0.values_of(&MACHINES, context, items).await })
+    },
+};
+
+/// Sends the nodes of the types of disks, and those of their prices.
+pub(super) const DISK_TYPE: FunctionHook = FunctionHook {
+    name: "disk_type",
+    values: &[],
+    kinds: &[DISK_TYPE_KIND, SKU, SERVICE],
+    collectors: &[(DISK_TYPE_KIND, DISK_TYPES), (SKU, SERVICES), (SERVICE, SERVICES)],
+    check: no_input,
+    values_of: |context, items| {
+        Box::pin(async move { context.run.slots.get::<Disks>().0.values_of(&DISKS, context, items).await })
+    },
+};
+
+#[derive(Default)]
+struct Machines(Types);
+
+#[derive(Default)]
+struct Disks(Types);
+
+/// What distinguishes machine types and disk types.
+struct Family {
+    kind: &'static str,
+    collector: &'static str,
+    /// The member of an item with the link of its type.
+    member: &'static str,
+    /// The parameter of a call for one type.
+    parameter: &'static str,
+    /// The calls in a zone: list, and get.
+    zonal: [&'static str; 2],
+    /// The calls in a region.
+    regional: [&'static str; 2],
+}
+
+const MACHINES: Family = Family {
+    kind: MACHINE_TYPE_KIND,
+    collector: MACHINE_TYPES,
+    member: "machineType",
+    parameter: "machineType",
+    zonal: ["machineTypes.list", "machineTypes.get"],
+    // There are none in regions.
+    regional: ["machineTypes.list", "machineTypes.get"],
+};
+
+const DISKS: Family = Family {
+    kind: DISK_TYPE_KIND,
+    collector: DISK_TYPES,
+    member: "type",
+    parameter: "diskType",
+    zonal: ["diskTypes.list", "diskTypes.get"],
+    regional: ["regionDiskTypes.list", "regionDiskTypes.get"],
+};
+
+/// The types of one account that were needed so far.
+#[derive(Default)]
+struct Types(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// By link.
+    types: HashMap<String, Type>,
+    /// The links of types whose calls failed.
+    failed: HashSet<String>,
+    /// The links of types that do not exist, and of those whose nodes were sent.
+    done: HashSet<String>,
+    /// The zones and regions whose lists were fetched.
+    listed: HashSet<String>,
+}
+
+/// A machine type or disk type.
+#[derive(Clone, Debug, PartialEq)]
+struct Type {
+    id: String,
+    name: String,
+    link: String,
+    created: Option<String>,
+    cores: f64,
+    /// In GiB.
+    memory: f64,
+}
+
+/// A zone or a region, with the links of the types that are needed there.
+struct Place<'a> {
+    scope: &'static str,
+    id: &'a str,
+    links: BTreeSet<&'a str>,
+}
+
+impl Types {
+    async fn values_of<'a>(
+        &self,
+        family: &'static Family,
+        context: HookContext<'a>,
+        items: &'a [&'a Tree<'a>],
+    ) -> Result<Vec<HookValue>, Failure> {
+        let link = |item: &'a Tree<'a>| item.get(family.member).and_then(Tree::text);
+        if !context.run.is_wanted(family.collector) {
+            return Ok(Vec::new());
+        }
+        // Pages come one after the other, so that nothing waits here.
+        let mut known = self.0.lock().await;
+        for place in places(items.iter().copied().filter_map(link)) {
+            known.fetch(family, context, &place).await?;
+            known.send(family, context, &place).await?;
+        }
+        let value = |item: &&'a Tree<'a>| match link(item) {
+            Some(link) if known.failed.contains(link) => HookValue { value: Tree::Null, is_unknown: true },
+            Some(link) => HookValue::known(known.types.get(link).map_or(Tree::Null, Type::value)),
+            None => HookValue::default(),
+        };
+        Ok(items.iter().map(value).collect())
+    }
+}
+
+/// Returns the zones and regions of types, with their links.
+fn places<'a>(links: impl Iterator<Item = &'a str>) -> Vec<Place<'a>> {
+    let mut places: BTreeMap<(&'static str, &'a str), BTreeSet<&'a str>> = BTreeMap::new();
+    for link in links {
+        let zone = part_of(link, "zones").map(|zone| ("zone", zone));
+        if let Some(place) = zone.or_else(|| part_of(link, "regions").map(|region| ("region", region))) {
+            places.entry(place).or_default().insert(link);
+        }
+    }
+    places.into_iter().map(|((scope, id), links)| Place { scope, id, links }).collect()
+}
+
+impl Known {
+    fn is_missing(&self, link: &str) -> bool {
+        !self.types.contains_key(link) && !self.failed.contains(link) && !self.done.contains(link)
+    }
+
+    /// Fetches the types of a place that are not known.
+    async fn fetch(
+        &mut self,
+        family: &'static Family,
+        context: HookContext<'_>,
+        place: &Place<'_>,
+    ) -> Result<(), Failure> {
+        let [list, get] = if place.scope == "zone" { family.zonal } else { family.regional };
+        let is_listed = |link: &&&str| self.is_missing(link) && !name_in(link).contains("custom");
+        if place.links.iter().filter(is_listed).count() >= LIST_FROM && self.listed.insert(place.id.to_owned()) {
+            let request = Request::new(COMPUTE, list, place.id).with(place.scope, place.id);
+            match listed(context, request).await {
+                Ok(types) => {
+                    context.location.record_success(COMPUTE, list);
+                    self.types.extend(types.into_iter().map(|found| (found.link.clone(), found)));
+                }
+                Err(error) => {
+                    report(family, context, place, &error).await?;
+                    self.failed.extend(place.links.iter().map(|link| (*link).to_owned()));
+                }
+            }
+        }
+        let missing: Vec<&str> = place.links.iter().copied().filter(|link| self.is_missing(link)).collect();
+        let one = |link| -> BoxFuture<'_, Result<_, Failure>> {
+            Box::pin(async move {
+                if !context.location.allows(COMPUTE, get, family.collector) {
+                    return Ok((link, None));
+                }
+                let request = Request::new(COMPUTE, get, place.id).with(place.scope, place.id);
+                Ok((link, Some(fetched(context, request.with(family.parameter, name_in(link))).await)))
+            })
+        };
+        for (link, found) in gather(TYPES_AT_ONCE, missing.into_iter().map(one).collect()).await? {
+            match found {
+                Some(Ok(found)) => {
+                    context.location.record_success(COMPUTE, get);
+                    // The item names its type by this link, whatever the type names itself.
+                    self.types.insert(link.to_owned(), Type { link: link.to_owned(), ..found });
+                }
+                Some(Err(error)) if error.means_deleted() => {
+                    self.done.insert(link.to_owned());
+                }
+                Some(Err(error)) => {
+                    report(family, context, place, &error).await?;
+                    self.failed.insert(link.to_owned());
+                }
+                None => {
+                    self.failed.insert(link.to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the nodes of a place's types, once.
+    async fn send(
+        &mut self,
+        family: &'static Family,
+        context: HookContext<'_>,
+        place: &Place<'_>,
+    ) -> Result<(), Failure> {
+        // Without the location, the items have no nodes either.
+        let Some(location) = context.find(place.scope, place.id) else { return Ok(()) };
+        let here = HookContext { location, ..context };
+        if place.links.iter().any(|link| self.failed.contains(*link)) {
+            here.unseen(family.kind);
+        }
+        let region = location.containing("region").unwrap_or(place.id);
+        for link in &place.links {
+            if let Some(found) = self.types.get(*link).filter(|_| !self.done.contains(*link)) {
+                found.send(family, context, here, region).await?;
+                self.done.insert((*link).to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn report(
+    family: &Family,
+    context: HookContext<'_>,
+    place: &Place<'_>,
+    error: &CallError,
+) -> Result<(), Failure> {
+    let location = context.find(place.scope, place.id).unwrap_or(context.location);
+    location.report_failure(context.run, family.collector, error).await
+}
+
+async fn listed(context: HookContext<'_>, request: Request<'_>) -> Result<Vec<Type>, CallError> {
+    let mut pages = context.run.pages(request);
+    let mut types = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page: Response = page?;
+        let tree = page.tree()?;
+        types.extend(tree.path("items[]").into_iter().filter_map(Type::read));
+    }
+    Ok(types)
+}
+
+async fn fetched(context: HookContext<'_>, request: Request<'_>) -> Result<Type, CallError> {
+    let (service, operation, region) = (request.service, request.operation, request.region);
+    let response = context.run.call(request).await?;
+    let found = Type::read(&response.tree()?);
+    found
+        .ok_or_else(|| CallError::unexpected_response("a type without ID, name or link").of(service, operation, region))
+}
+
+impl Type {
+    fn read(item: &Tree<'_>) -> Option<Self> {
+        let text = |member: &str| item.get(member).and_then(Tree::text).map(str::to_owned);
+        let number = |member: &str| item.get(member).and_then(Tree::float).unwrap_or_default();
+        Some(Self {
+            id: text("id")?,
+            name: text("name")?,
+            link: text("selfLink")?,
+            created: text("creationTimestamp"),
+            cores: number("guestCpus"),
+            memory: number("memoryMb") / 1024.0,
+        })
+    }
+
+    fn value(&self) -> Tree<'static> {
+        let members = [("cores", self.cores), ("memory", self.memory)];
+        Tree::Map(members.into_iter().map(|(name, value)| (name.into(), Tree::Float(value))).collect())
+    }
+
+    /// Sends the node with its price. `context` is in the location of the SKUs, `here` in that of the type.
+    async fn send(
+        &self,
+        family: &Family,
+        context: HookContext<'_>,
+        here: HookContext<'_>,
+        region: &str,
+    ) -> Result<(), Failure> {
+        let is_machine = family.kind == MACHINE_TYPE_KIND;
+        let class = match is_machine {
+            true => Class::of_machine(&self.name),
+            false => Class::of_disk(&self.name, here.location.scope() == "region"),
+        };
+        let list = context.run.slots.get::<PriceList>();
+        let mut skus = Vec::new();
+        let (mut service, mut is_unknown) = (None, false);
+        if let Some(class) = class.filter(|_| context.run.is_wanted(SERVICES)) {
+            match list.service(context).await? {
+                Some(found) => {
+                    service = Some(found);
+                    skus = list.skus(context, region, class).await?;
+                }
+                None => {
+                    is_unknown = true;
+                    context.unseen(SKU);
+                    context.unseen(SERVICE);
+                }
+            }
+        }
+        let price = class.and_then(|class| match is_machine {
+            true => prices::of_machine(class, self.cores, self.memory, &skus),
+            false => prices::of_disk(&skus),
+        });
+        let mut fields = vec![("link", Value::from(self.link.as_str()))];
+        fields.extend(self.created.as_deref().map(|created| ("ctime", Value::from(created))));
+        fields.extend(price.as_ref().map(|price| ("ondemand_cost", Value::from(price.cost))));
+        match is_machine {
+            true => fields.extend([
+                ("instance_type", Value::from(self.name.as_str())),
+                ("instance_cores", Value::from(self.cores)),
+                ("instance_memory", Value::from(self.memory)),
+            ]),
+            false => fields.push(("volume_type", Value::from(self.name.as_str()))),
+        }
+        let resource = here.resource(family.kind, &self.id, &self.name, fields)?;
+        let unknown: &[&str] = if is_unknown { &["ondemand_cost"] } else { &[] };
+        let node = here.send(resource, unknown).await?;
+        match (service, price) {
+            (Some(service), Some(price)) => send_skus(context, service, &price, node).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sends the nodes of a price: the service, and the SKUs with their edges to the type.
+async fn send_skus(context: HookContext<'_>, service: &Json, price: &Price<'_>, of: NodeId) -> Result<(), Failure> {
+    let text = |member: &str| service.get(member).and_then(Json::as_str).unwrap_or_default();
+    let resource = context.resource(SERVICE, text("serviceId"), text("displayName"), Vec::new())?;
+    let service = context.send(resource, &[]).await?;
+    for sku in &price.skus {
+        let resource = context.resource(SKU, sku.text("/skuId"), sku.text("/description"), sku_fields(sku))?;
+        let sku = context.send_below(service, resource, &[]).await?;
+        context.run.graph.edge(End::Node(sku), End::Node(of));
+    }
+    Ok(())
+}
+
+fn sku_fields(sku: &Sku) -> Vec<(&'static str, Value)> {
+    let link = format!("https://cloudbilling.googleapis.com/v1/{}", sku.text("/name"));
+    let mut fields = vec![("link", Value::Text(link))];
+    for (field, pointer) in [
+        ("service", "/category/serviceDisplayName"),
+        ("resource_family", "/category/resourceFamily"),
+        ("resource_group", "/category/resourceGroup"),
+        ("usage_type", "/category/usageType"),
+        ("pricing_info", "/pricingInfo"),
+        ("service_provider_name", "/serviceProviderName"),
+        ("geo_taxonomy_type", "/geoTaxonomy/type"),
+        ("geo_taxonomy_regions", "/geoTaxonomy/regions"),
+    ] {
+        fields.extend(sku.get(pointer).map(|value| (field, Value::from(value))));
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn types_are_grouped_by_zone_and_region() {
+        let links = ["p/zones/a/machineTypes/x", "p/zones/a/machineTypes/y", "p/regions/r/diskTypes/x", "p/global/x"];
+        let found = places(links.into_iter().chain(links));
+        let found: Vec<_> = found.iter().map(|place| (place.scope, place.id, place.links.len())).collect();
+        assert_eq!(found, [("region", "r", 1), ("zone", "a", 2)]);
+    }
+
+    #[test]
+    fn memory_is_in_gib() {
+        let item = serde_json::from_str(
+            r#"{"id":"1","name":"t","selfLink":"l","guestCpus":2,"memoryMb":1740,"creationTimestamp":"c"}"#,
+        );
+        let found = Type::read(&item.unwrap()).unwrap();
+        assert_eq!((found.cores, found.memory, found.created.as_deref()), (2.0, 1.699_218_75, Some("c")));
+    }
+}
