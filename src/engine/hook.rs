@@ -132,6 +132,12 @@ impl<'a> HookContext<'a> {
         self.locations.find(scope, id)
     }
 
+    /// Returns the context in another location.
+    #[must_use]
+    pub fn at(self, location: &'a Location) -> Self {
+        Self { location, ..self }
+    }
+
     /// Returns a resource made by code, with values in any notation that its fields take.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Definitions of the invented cloud, checked without a model of its API.
 
+use ckworker::engine::definition::Service;
+
 use super::nimbus::{DEFINITIONS, cloud};
 
 #[test]

@@ -240,7 +240,7 @@ impl Known {
     ) -> Result<(), Failure> {
         // Without the location, the items have no nodes either.
         let Some(location) = context.find(place.scope, place.id) else { return Ok(()) };
-        let here = HookContext { location, ..context };
+        let here = context.at(location);
         if place.links.iter().any(|link| self.failed.contains(*link)) {
             here.unseen(family.kind);
         }
