@@ -30,6 +30,18 @@ const OTHER_KINDS: [KindFile; 7] = [
     KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
 ];
 
+/// The collectors and the kinds of their nodes, as a delivery needs them.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    /// Returns the collector of a name.
+    pub find: fn(&str) -> Option<&'static dyn Collector>,
+    /// Returns the kinds of all clouds.
+    pub schema: fn() -> Result<&'static Schema, SchemaError>,
+}
+
+/// The collectors of the program.
+pub const REGISTRY: Registry = Registry { find, schema };
+
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {

@@ -77,11 +77,32 @@ pub trait Body: Send + Sync {
         Ok(None)
     }
 
+    /// Returns the locations that did not answer, by a successful response that has only what the others have.
+    ///
+    /// # Errors
+    /// As for [`Body::tree`].
+    fn partial(&self) -> Result<Vec<Partial>, CallError> {
+        Ok(Vec::new())
+    }
+
     /// Returns what follows this page.
     ///
     /// # Errors
     /// As for [`Body::tree`].
     fn next(&self) -> Result<Next, CallError>;
+}
+
+/// A location that did not answer a call, although the response is a success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The level of the location, such as `zone`; `None` if it is not known which location is missing.
+    pub scope: Option<String>,
+    /// The location's ID in its level.
+    pub id: String,
+    /// The service's code for the failure in that location.
+    pub code: String,
+    /// The service's message, which may be empty.
+    pub message: String,
 }
 
 /// What follows a page.
@@ -117,6 +138,14 @@ impl Response {
 
     pub(super) fn refusal(&self) -> Result<Option<CallError>, CallError> {
         self.0.refusal()
+    }
+
+    /// Returns the locations that did not answer. What the response has of all others is complete.
+    ///
+    /// # Errors
+    /// A response that the API does not allow.
+    pub fn partial(&self) -> Result<Vec<Partial>, CallError> {
+        self.0.partial()
     }
 
     pub(super) fn next(&self) -> Result<Next, CallError> {

@@ -29,7 +29,7 @@ mod retry;
 mod slots;
 mod tree;
 
-pub use api::{Api, Body, Next, Request, Response};
+pub use api::{Api, Body, Next, Partial, Request, Response};
 pub use calls::{Attempt, Calls};
 pub use cloud::{Cloud, Level, LevelNode, LocationPart};
 pub use definition::Definitions;

@@ -273,6 +273,7 @@ async fn daemon(
     let sink: Arc<dyn Sink> = match &core {
         Some(core) => Arc::new(CoreSink {
             api: core.api(),
+            registry: collectors::REGISTRY,
             ignore_deferred: core_settings.ignore_deferred_connections,
             dump,
             metrics: Arc::clone(&metrics),

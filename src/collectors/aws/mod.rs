@@ -41,11 +41,7 @@ use crate::{
     collector_api::{
         BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NodeOrigin, Target, Uncollected,
     },
-    engine::{
-        change,
-        collect::uncollected_kinds,
-        definition::{Definition, Reference},
-    },
+    engine::{change, collect::uncollected_kinds, definition::Definition},
     graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
     telemetry::Announced,
@@ -119,14 +115,7 @@ impl Collector for Aws {
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
-        let names = |references: &[Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
-        let by_from = definition(from).is_some_and(|from| names(&from.successors, to));
-        let by_to = definition(to).is_some_and(|to| names(&to.predecessors, from));
-        match (by_from, by_to) {
-            (true, false) => Some(EdgeOwner::From),
-            (false, true) => Some(EdgeOwner::To),
-            _ => None,
-        }
+        cloud::cloud().ok()?.definitions.edge_owner(from, to)
     }
 
     fn delete_before(&self, kind: &str) -> &'static [String] {

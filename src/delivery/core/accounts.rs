@@ -15,10 +15,7 @@ use super::{
     carry_over::{KnownAccount, Past},
     dump_file, failed, group, nothing, retry, upload,
 };
-use crate::{
-    collectors,
-    graph::{CompleteUnit, lean_model_json},
-};
+use crate::graph::{CompleteUnit, lean_model_json};
 
 /// The timeout for all deletions of departed accounts; the next run continues with the rest.
 const DEPARTED_TIMEOUT: Duration = Duration::from_secs(60);
@@ -53,7 +50,7 @@ pub(super) async fn to_core(
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
         return Err(nothing());
     }
-    let model = collectors::schema().and_then(lean_model_json).map_err(|error| failed(error.to_string()))?;
+    let model = (past.registry.schema)().and_then(lean_model_json).map_err(|error| failed(error.to_string()))?;
     if let Some(folder) = &dump {
         dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model));
     }

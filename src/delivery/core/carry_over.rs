@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ckcore::{CoreApi, CoreError, LastKnownAccount, StoredNode, retry},
-    collectors,
+    collectors::Registry,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool},
     report::{CollectorReport, UnitReport},
     telemetry::Metrics,
@@ -32,6 +32,7 @@ const COMPARISON_TIMEOUT: Duration = Duration::from_secs(30);
 /// The state of one delivery's carry-over.
 pub(super) struct Past<'a> {
     pub(super) api: &'a CoreApi,
+    pub(super) registry: Registry,
     pub(super) spool: Spool,
     pub(super) deadline: Instant,
     pub(super) metrics: &'a Metrics,
@@ -166,7 +167,7 @@ impl Past<'_> {
         }
         let what = format!("cannot read the last known state of {} from the core", account.label);
         let known = self.carry(&account.kind, &account.id).await.map_err(|error| format!("{what}: {error}"))?;
-        let (collector, spool) = (collectors::find(cloud), self.spool.clone());
+        let (collector, spool) = ((self.registry.find)(cloud), self.spool.clone());
         let completing = spawn_blocking(move || {
             let completed = last_known::complete(&mut unit, &missing, &held, &known, collector, &spool)?;
             Ok::<_, String>((unit, completed))

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     ckcore::{CoreApi, Granularity, retry},
     collector_api::{BoxFuture, Uncollected},
-    collectors,
+    collectors::Registry,
     graph::{CloudUnits, MergedGraph, model_json},
     report::{CollectorReport, RunReport, UnitReport},
     telemetry::Metrics,
@@ -52,6 +52,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub struct CoreSink {
     /// The core.
     pub api: CoreApi,
+    /// The collectors whose graphs are delivered.
+    pub registry: Registry,
     /// `--ignore-deferred-connections`.
     pub ignore_deferred: bool,
     /// `--debug-dump-json`: the directory for the two files.
@@ -74,12 +76,14 @@ impl Sink for CoreSink {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Delivered, DeliveryError>> {
         let (api, ignore_deferred, dump) = (self.api.clone(), self.ignore_deferred, self.dump.clone());
         let (metrics, losses, hold) = (Arc::clone(&self.metrics), Arc::clone(&self.losses), self.hold_sudden_loss);
+        let registry = self.registry;
         losses.lock().unwrap_or_else(PoisonError::into_inner).begin();
         Box::pin(async move {
             let granularity = retry(delivery.deadline, PAUSES, "look at the core", || api.granularity());
             let (spool, deadline) = (delivery.spool.clone(), delivery.deadline);
             let past = Past {
                 api: &api,
+                registry,
                 spool,
                 deadline,
                 metrics: &metrics,
@@ -149,7 +153,7 @@ async fn to_core(
         Ok(graph)
     })
     .await?;
-    let model = collectors::schema().and_then(model_json).map_err(|error| failed(error.to_string()))?;
+    let model = (past.registry.schema)().and_then(model_json).map_err(|error| failed(error.to_string()))?;
     let merged = upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     past.losses.lock().unwrap_or_else(PoisonError::into_inner).all_arrived();

@@ -18,6 +18,7 @@ use super::{
     Location, Run, UnknownParts,
     kind::KindCollection,
     locations::Locations,
+    partial::incomplete,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -78,7 +79,8 @@ impl Run<'_> {
             if call.collector().is_some_and(|collector| !self.is_wanted(collector)) {
                 continue;
             }
-            match collection.answer(call, item).await.and_then(readable) {
+            let answer = collection.answer(call, item).await;
+            match answer.and_then(|responses| readable(responses, call, collection)) {
                 Ok(responses) => answers.push((call, responses)),
                 Err(error) if error.has_code(&call.not_found_codes) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
@@ -100,10 +102,18 @@ impl Run<'_> {
     }
 }
 
-/// Returns the responses if all of them can be parsed.
-fn readable(responses: Vec<Response>) -> Result<Vec<Response>, CallError> {
+/// Returns the responses of a call if all of them can be parsed and nothing is missing in them.
+fn readable(
+    responses: Vec<Response>,
+    call: &Call,
+    collection: &KindCollection<'_>,
+) -> Result<Vec<Response>, CallError> {
     for response in &responses {
         response.tree()?;
+        if let Some(part) = response.partial()?.first() {
+            let (service, location) = (&collection.service.service, &collection.location.region);
+            return Err(incomplete(part).of(service, call.operation.get_ref(), location));
+        }
     }
     Ok(responses)
 }

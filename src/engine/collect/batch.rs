@@ -57,7 +57,10 @@ impl KindCollection<'_> {
                 match self.batch(call, chunk).await {
                     Ok(found) => {
                         self.record_success(call);
-                        responses.extend(found);
+                        match self.is_whole(call, &found).await? {
+                            true => responses.extend(found),
+                            false => fail(failed, call),
+                        }
                     }
                     Err(error) => {
                         fail(failed, call);

@@ -46,7 +46,7 @@ impl<'r> KindCollection<'r> {
         };
         let location = match self.location_of(item) {
             Ok(location) => location,
-            Err((scope, id)) if !self.run.account.selects(scope, &id) => return Ok(Built::Nothing),
+            Err((scope, id)) if !self.run.selects(scope, &id) => return Ok(Built::Nothing),
             Err((scope, id)) => {
                 // The list of locations is older than the item, or incomplete.
                 self.run.unseen_locations(Why::Unseen);

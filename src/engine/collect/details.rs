@@ -1,7 +1,7 @@
 //! Details of several kinds from one call, made once in a location; members that nothing uses are dropped.
 //!
 //! A role for an earlier version may lack the permission for this call. Then each kind makes its own calls, which is no
-//! gap.
+//! gap. The same holds if some locations did not answer: the kinds' own calls tell which.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use super::{
         tree::Tree,
     },
     Location, Run,
+    partial::incomplete,
 };
 
 /// The responses in a location by service; `None` where the call failed.
@@ -115,7 +116,11 @@ async fn request(
     let mut pages = run.pages(request);
     let mut kept = Vec::new();
     while let Some(page) = pages.next().await {
-        kept.push(keep(&page?.tree()?, &details.exclude));
+        let page = page?;
+        if let Some(part) = page.partial()?.first() {
+            return Err(incomplete(part).of(service, details.operation.get_ref(), &location.region));
+        }
+        kept.push(keep(&page.tree()?, &details.exclude));
     }
     Ok(kept)
 }

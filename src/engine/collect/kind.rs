@@ -214,7 +214,8 @@ impl<'r> KindCollection<'r> {
         Request::new(&self.service.service, operation, &self.location.region).input(input)
     }
 
-    /// Sends the nodes of a page, and returns whether all items have one. The outer error ends the unit, the inner one
+    /// Sends the nodes of a page, and returns whether all items have one, but for those of locations that are known to be
+    /// missing. The outer error ends the unit, the inner one
     /// this listing.
     async fn page(
         &self,
@@ -232,7 +233,8 @@ impl<'r> KindCollection<'r> {
             items.push(item);
             ControlFlow::Continue(())
         });
-        self.items(&items, parent, &|item| details?.of(item)).await.map(Ok)
+        let is_complete = self.items(&items, parent, &|item| details?.of(item)).await?;
+        Ok(self.missing_of_page(response, parent).await?.map(|is_known| is_complete && is_known))
     }
 
     /// Sends the nodes of items, with their details if any, and returns whether all items have one.
@@ -346,7 +348,10 @@ impl<'r> KindCollection<'r> {
             match self.answer(call, item).await {
                 Ok(responses) => {
                     self.record_success(call);
-                    answers.push((call, responses));
+                    match self.is_whole(call, &responses).await? {
+                        true => answers.push((call, responses)),
+                        false => failed.push(&call.name),
+                    }
                 }
                 Err(error) if error.has_code(&call.not_found_codes) => self.record_success(call),
                 Err(error) => {

@@ -274,7 +274,7 @@ impl Location {
             let mut responses = Vec::new();
             while let Some(page) = pages.next().await {
                 let response = page?;
-                if !pages.is_empty() {
+                if !pages.is_empty() || !response.partial()?.is_empty() {
                     responses.push(response);
                 }
                 self.record_success(service, operation);

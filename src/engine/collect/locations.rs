@@ -59,4 +59,21 @@ impl Locations {
         let of_levels = self.all.iter().filter(is_of_level).filter(|place| place.label != location.label);
         of_levels.filter(|place| contains(place)).chain([location]).collect()
     }
+
+    /// Returns the locations of items of a listing that are hidden if a location did not answer: itself if items belong
+    /// to it, or those inside it. None if all items belong elsewhere, so that any of them may be hidden.
+    pub(super) fn hidden_by<'l>(
+        &'l self,
+        silent: &'l Location,
+        kind: &Definition,
+        location: &'l Location,
+    ) -> Vec<&'l Location> {
+        let mut places = self.of_items(kind, location);
+        let is_inside = |place: &&Location| place.containing(silent.scope()) == Some(&silent.label);
+        match places.iter().any(|place| place.label == silent.label) {
+            true => places.retain(|place| place.label == silent.label),
+            false => places.retain(is_inside),
+        }
+        places
+    }
 }

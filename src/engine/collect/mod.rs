@@ -11,6 +11,7 @@ mod details;
 mod kind;
 mod location;
 mod locations;
+mod partial;
 mod unseen;
 
 use std::{
@@ -181,6 +182,11 @@ impl<'c> Run<'c> {
     #[must_use]
     pub fn account_id(&self) -> &str {
         self.account.id()
+    }
+
+    /// Returns whether the user's options select a location of a level with this ID.
+    pub(super) fn selects(&self, scope: &str, id: &str) -> bool {
+        self.account.selects(scope, id)
     }
 
     /// Returns the API with the account's credentials.

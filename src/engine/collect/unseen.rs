@@ -125,10 +125,26 @@ impl Run<'_> {
         kind: &'static Definition,
         below: NodeId,
     ) {
+        self.unseen_in(&all.of_items(kind, location), location, service, kind, below);
+    }
+
+    /// Records that a kind of a listing was not seen in some locations, and neither were its descendants there and the
+    /// nodes of its hooks, which may be below the location of the listing too. The items of the listing are below a
+    /// node.
+    pub(super) fn unseen_in(
+        &self,
+        places: &[&Location],
+        listing: &Location,
+        service: &'static Service,
+        kind: &'static Definition,
+        below: NodeId,
+    ) {
         let with = descendants(service, kind);
-        for place in all.of_items(kind, location) {
-            let below = if std::ptr::eq(place, location) { below } else { place.node };
+        for place in places {
+            let below = if std::ptr::eq(*place, listing) { below } else { place.node };
             self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below);
+        }
+        for place in places.iter().copied().chain([listing]) {
             for (made, _) in self.cloud.kinds_of_hooks(kind) {
                 self.unseen_kind(place, made, Vec::new(), place.node);
             }

@@ -23,7 +23,7 @@ use toml::{Spanned, Table};
 pub use value::{Condition, Constant, Source, SourceTable};
 
 use super::path::Path;
-use crate::graph::KindSpec;
+use crate::{collector_api::EdgeOwner, graph::KindSpec};
 
 /// A definition file.
 #[derive(Debug, Deserialize)]
@@ -371,6 +371,19 @@ impl Definitions {
     /// Returns the definition of a kind with its service.
     pub fn find(&self, kind: &str) -> Option<(&Service, &Definition)> {
         self.iter().find(|(_, definition)| definition.kind.get_ref() == kind)
+    }
+
+    /// Returns the end that declares edges between nodes of these kinds, if only one does.
+    #[must_use]
+    pub fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
+        let names = |references: &[Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
+        let by_from = self.find(from).is_some_and(|(_, from)| names(&from.successors, to));
+        let by_to = self.find(to).is_some_and(|(_, to)| names(&to.predecessors, from));
+        match (by_from, by_to) {
+            (true, false) => Some(EdgeOwner::From),
+            (false, true) => Some(EdgeOwner::To),
+            _ => None,
+        }
     }
 
     /// Iterates over the attributes by which nodes of this kind are indexed, and whether references from anywhere use

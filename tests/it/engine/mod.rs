@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod change;
+mod cores;
 mod definitions;
 mod nimbus;
+mod partial;
 mod server;
 mod supervised;
 
@@ -129,6 +131,8 @@ fn expected_edges() -> BTreeSet<String> {
         edges.insert(format!("account acc-1 > region {region}"));
         edges.insert(format!("region {region} > subnet sub-{region}"));
         edges.insert(format!("network net-1 > subnet sub-{region}"));
+        edges.insert(format!("region {region} > image image-{region}"));
+        edges.insert(format!("region {region} > key key-{region}"));
     }
     for (index, zone) in ZONES.iter().enumerate() {
         let region = zone.split('-').next().unwrap();
@@ -152,7 +156,7 @@ async fn all_kinds_are_collected_in_three_levels() {
     let collected = collect_all(&server).await;
     assert_eq!((collected.gaps(), collected.missing.len()), (vec![], 0));
     assert_eq!(collected.edges(), expected_edges());
-    assert_eq!(collected.nodes.len(), 1 + 2 + 4 + 7 + 2 + 2 * 4 * SERVERS);
+    assert_eq!(collected.nodes.len(), 1 + 2 + 4 + 7 + 2 + 2 + 2 + 2 * 4 * SERVERS);
     let account = collected.reported("account acc-1");
     assert_eq!((&account["name"], &account["plan"]), (&json!("Weather"), &json!("gold")));
     let server_fields = collected.reported("server server-1 south-b");

@@ -41,6 +41,10 @@ struct State {
     is_zone_missing: bool,
     /// A zone that the list of regions has twice.
     doubled: Option<&'static str>,
+    /// By path: the locations that do not answer its calls. Their items are missing.
+    silent: BTreeMap<String, Vec<&'static str>>,
+    /// The items that do not exist any more, by the end of their link.
+    deleted: Vec<&'static str>,
     /// Whether the cursor of networks leads to the same page again.
     is_cursor_stuck: bool,
 }
@@ -86,6 +90,23 @@ impl Server {
     /// Makes the cursor of networks lead to the same page again.
     pub fn stick(&self) {
         self.state.lock().unwrap().is_cursor_stuck = true;
+    }
+
+    /// Makes locations not answer calls whose path begins so.
+    pub fn silence(&self, path: &str, locations: &[&'static str]) {
+        self.state.lock().unwrap().silent.insert(path.to_owned(), locations.to_vec());
+    }
+
+    /// Deletes an item, named by the end of its link.
+    pub fn delete(&self, link: &'static str) {
+        self.state.lock().unwrap().deleted.push(link);
+    }
+
+    /// Ends all faults and silence.
+    pub fn recover(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        state.silent.clear();
     }
 
     /// Takes the zone out of all servers.
@@ -141,8 +162,34 @@ fn answer(state: &Mutex<State>, base: &str, request: &Request<Incoming>) -> Resp
     }
     let authorized = request.headers().get("authorization").is_some_and(|token| token == "Bearer token");
     let body = if authorized { route(&state, base, request.method().as_str(), &path, &query) } else { Err(401) };
-    let (status, body) = body.map_or_else(|status| (status, json!({})), |body| (200, body));
+    let (status, mut body) = body.map_or_else(|status| (status, json!({})), |body| (200, body));
+    hide_items(&state, &path, &mut body);
     Response::builder().status(status).body(Full::from(body.to_string())).unwrap()
+}
+
+/// Takes out the items that were deleted, and those of locations that do not answer, which the body then names.
+fn hide_items(state: &State, path: &str, body: &mut Value) {
+    let silent = state.silent.iter().find(|(prefix, _)| path.starts_with(prefix.as_str()));
+    let silent: Vec<&str> = silent.map(|(_, locations)| locations.clone()).unwrap_or_default();
+    let is_hidden = |link: &str| {
+        silent.iter().any(|location| link.contains(&format!("/{location}/")))
+            || state.deleted.iter().any(|end| link.ends_with(end))
+    };
+    retain(body, &is_hidden);
+    if !silent.is_empty() {
+        body["silent"] = json!(silent);
+    }
+}
+
+fn retain(body: &mut Value, is_hidden: &dyn Fn(&str) -> bool) {
+    match body {
+        Value::Array(items) => {
+            items.retain(|item| !item["selfLink"].as_str().is_some_and(is_hidden));
+            items.iter_mut().for_each(|item| retain(item, is_hidden));
+        }
+        Value::Object(members) => members.values_mut().for_each(|member| retain(member, is_hidden)),
+        _ => {}
+    }
 }
 
 fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<String, String>) -> Result<Value, u16> {
@@ -160,6 +207,10 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
             json!({ "disks": (0..SERVERS).map(|number| disk(base, zone, number)).collect::<Vec<_>>() })
         }
         ("GET", ["aggregated", "servers"]) => servers(state, base, from),
+        ("GET", ["images"]) => json!({ "images": (["north", "south"].map(|region| regional(base, region, "image"))) }),
+        ("GET", ["overview" | "keys"]) => {
+            json!({ "keys": (["north", "south"].map(|region| regional(base, region, "key"))) })
+        }
         ("GET", ["usage"]) => json!({ "usage": { "lastUsed": "2021-01-01T00:00:00Z" } }),
         ("PUT" | "DELETE", ["labels", _] | ["resource"]) => match query.get("link") {
             Some(link) if link.ends_with("/gone") => return Err(404),
@@ -220,6 +271,11 @@ fn network(base: &str, number: usize) -> Value {
     let id = format!("net-{number}");
     let tags = json!([{ "name": "team", "content": format!("t{number}") }]);
     json!({ "id": id, "name": id, "tags": tags, "selfLink": format!("{base}/networks/{id}") })
+}
+
+fn regional(base: &str, region: &str, kind: &str) -> Value {
+    let id = format!("{kind}-{region}");
+    json!({ "id": id, "name": id, "region": region, "selfLink": format!("{base}/regions/{region}/{kind}s/{id}") })
 }
 
 fn subnet(base: &str, region: &str) -> Value {

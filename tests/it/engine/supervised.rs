@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, sync::Mutex, time::Duration};
 
 use ckworker::{
     collector_api::{Collector, Concurrency},
-    delivery::{NdjsonSink, OutputFile},
+    delivery::{NdjsonSink, OutputFile, Sink},
     report::{CoreStatus, StatusSnapshot},
     settings::{Setting, Settings},
     supervisor::{
-        self, Setup, Source, StatusSenders,
+        self, Ended, Setup, Source, StatusSenders,
         policy::{CollectorPolicy, Policy},
         worker_session::SessionCollector,
     },
@@ -23,8 +23,27 @@ use super::{
 };
 use crate::support::puppet;
 
-fn find(name: &str) -> Option<&'static dyn Collector> {
+/// Finds the collector.
+pub(super) fn find(name: &str) -> Option<&'static dyn Collector> {
     (name == "nimbus").then_some(&Nimbus)
+}
+
+/// Collects all accounts of a server once, so many at the same time.
+pub(super) async fn run(server: &Server, sink: Arc<dyn Sink>, pool: usize) -> Ended {
+    let units = Concurrency { fork: false, pool };
+    let collector = CollectorPolicy { name: "nimbus", is_named: true, process: false, units };
+    let policy = Policy::new(vec![collector], 1, Duration::from_secs(60));
+    let mut settings = Settings::default();
+    settings.set(URL, Setting::Text(server.base.clone()));
+    let setup = Setup {
+        collectors: BTreeMap::from([("nimbus", SessionCollector { settings, broker: None })]),
+        find,
+        sink,
+        ..puppet::setup(policy, &[], None)
+    };
+    let (status, _status) = watch::channel(StatusSnapshot::default());
+    let (core, _core) = watch::channel(CoreStatus::default());
+    supervisor::run(setup, Source::Once, stream::pending(), StatusSenders { status, core }).await
 }
 
 #[tokio::test]
@@ -32,21 +51,8 @@ async fn accounts_are_planned_collected_merged_and_written() {
     let server = Server::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("graph.ndjson");
-    let units = Concurrency { fork: false, pool: 2 };
-    let collector = CollectorPolicy { name: "nimbus", is_named: true, process: false, units };
-    let policy = Policy::new(vec![collector], 1, Duration::from_secs(60));
-    let mut settings = Settings::default();
-    settings.set(URL, Setting::Text(server.base.clone()));
     let output = Mutex::new(Some(OutputFile::create(&path).unwrap()));
-    let setup = Setup {
-        collectors: BTreeMap::from([("nimbus", SessionCollector { settings, broker: None })]),
-        find,
-        sink: Arc::new(NdjsonSink { output, ignore_deferred: false, dump: None }),
-        ..puppet::setup(policy, &[], None)
-    };
-    let (status, _status) = watch::channel(StatusSnapshot::default());
-    let (core, _core) = watch::channel(CoreStatus::default());
-    let ended = supervisor::run(setup, Source::Once, stream::pending(), StatusSenders { status, core }).await;
+    let ended = run(&server, Arc::new(NdjsonSink { output, ignore_deferred: false, dump: None }), 2).await;
     assert!(ended.delivery.is_ok(), "{:?}", ended.delivery);
     let report = ended.report.unwrap();
     assert!(report.collectors[0].units.iter().all(|unit| unit.counts()), "{report:#?}");

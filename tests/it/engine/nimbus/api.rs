@@ -5,7 +5,8 @@ use std::time::Duration;
 use ckworker::{
     collector_api::{BoxFuture, UnitWaits},
     engine::{
-        Api, Attempt, Body, CallError, CallErrorKind, Calls, ErrorFacts, Next, Request, Response, Timeouts, Tree, code,
+        Api, Attempt, Body, CallError, CallErrorKind, Calls, ErrorFacts, Next, Partial, Request, Response, Timeouts,
+        Tree, code,
     },
 };
 use reqwest::{Client, Method};
@@ -84,12 +85,25 @@ impl Body for Page {
         serde_json::from_str(&self.0).map_err(|error| CallError::unexpected_response(error.to_string()))
     }
 
+    /// Locations that did not answer are named as in `zones/north-a`, or in a form that tells no location.
+    fn partial(&self) -> Result<Vec<Partial>, CallError> {
+        let tree = self.tree()?;
+        let silent = tree.path("silent[]").into_iter().filter_map(Tree::text).map(|name| {
+            let (scope, id) = name.split_once("s/").map_or((None, name), |(scope, id)| (Some(scope.to_owned()), id));
+            Partial { scope, id: id.to_owned(), code: "UNREACHABLE".to_owned(), message: String::new() }
+        });
+        Ok(silent.collect())
+    }
+
     fn next(&self) -> Result<Next, CallError> {
         let tree = self.tree()?;
         let cursor = tree.get("nextCursor").and_then(Tree::text).filter(|cursor| !cursor.is_empty());
         Ok(cursor.map_or(Next::End, |cursor| {
             let parameters = vec![("cursor".to_owned(), Some(Value::from(cursor)))];
-            Next::Page { parameters, is_empty: tree.entries().len() == 1 }
+            Next::Page {
+                parameters,
+                is_empty: tree.entries().iter().all(|(name, _)| name == "nextCursor" || name == "silent"),
+            }
         }))
     }
 }

@@ -6,7 +6,7 @@ mod api;
 use std::sync::{Arc, OnceLock};
 
 use ckworker::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, Target},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Target},
     engine::{
         Api, Cloud, Definitions, Level, LevelNode, LocationPart, Request, Timeouts, Tree, call_failure,
         change::{self, Change},
@@ -74,6 +74,10 @@ impl Collector for Nimbus {
 
     fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {
         kinds()
+    }
+
+    fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
+        definitions().edge_owner(from, to)
     }
 
     fn check(&self, _settings: &Settings) -> Result<(), String> {
