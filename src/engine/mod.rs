@@ -8,11 +8,13 @@
 //! * `change` changes tags and deletes resources
 //! * `calls` makes the attempts of a call for a cloud's client, with `limiter` and `retry` (which
 //!   failures are retried); `pages` follows pages;
-//!   `breaker` skips calls that keep failing; `error` says what a failed call means
+//!   `breaker` skips calls that keep failing; `error` says what a failed call means, `causes` why a connection failed;
+//!   `repair` replaces unreadable characters in responses
 
 mod api;
 mod breaker;
 mod calls;
+pub(crate) mod causes;
 pub mod change;
 mod cloud;
 pub mod collect;
@@ -25,6 +27,7 @@ mod json;
 mod limiter;
 mod pages;
 pub mod path;
+pub(crate) mod repair;
 mod retry;
 mod slots;
 mod tree;

@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use worker_proto::{Credentials, Failure, FailureKind};
 
 use super::{
-    client::{
-        clock::Off,
-        error,
-        explain::{is_unknown_host, is_untrusted},
-    },
+    client::{clock::Off, error},
     official::clock_difference,
     sdk_settings::SdkSettings,
 };
-use crate::{certificates, engine::CallErrorKind};
+use crate::{
+    certificates,
+    engine::{
+        CallErrorKind,
+        causes::{is_unknown_host, is_untrusted},
+    },
+};
 
 /// The length of a line in bytes after which no more causes are added.
 const MAX_CAUSES: usize = 300;

@@ -25,9 +25,11 @@ use tokio::time::Instant;
 use super::client::{
     clock::{self, TOLERANCE},
     error,
-    explain::{is_unknown_host, is_untrusted},
 };
-use crate::engine::CallErrorKind;
+use crate::engine::{
+    CallErrorKind,
+    causes::{is_unknown_host, is_untrusted},
+};
 
 /// How long a call is retried beyond the few attempts of the official crates. Plans and units are retried as a whole
 /// too.

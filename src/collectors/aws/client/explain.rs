@@ -6,17 +6,14 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use http_body_util::LengthLimitError;
 
 use super::{endpoint::Endpoint, error::NoCredentialsNow};
-use crate::{
-    certificates,
-    engine::{CallError, CallErrorKind, code},
+use crate::engine::{
+    CallError, CallErrorKind,
+    causes::{causes, chain, is_unknown_host},
+    code,
 };
 
 /// The largest body of a response, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
-
-/// The messages of resolvers for unknown names: of glibc, of musl, and of glibc for a name without addresses.
-const UNKNOWN_HOST: [&str; 3] =
-    ["Name or service not known", "Name does not resolve", "No address associated with hostname"];
 
 /// Returns the meaning of an orchestrator's error, which no service has reported.
 pub(super) fn explain<E: Error + 'static>(error: SdkError<E, HttpResponse>, endpoint: &Endpoint) -> CallError {
@@ -50,36 +47,6 @@ fn unknown_host(endpoint: &Endpoint) -> String {
         true => format!("the host of {} does not exist; correct the endpoint URL in the settings", endpoint.url),
         false => format!("the resolver of this machine does not know the host {host}"),
     }
-}
-
-/// Returns whether the resolver reports that a name does not exist. An unavailable resolver has other messages.
-pub(crate) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
-    let text = chain(error);
-    text.contains("failed to lookup address") && UNKNOWN_HOST.iter().any(|known| text.contains(known))
-}
-
-/// Returns whether the certificate is not trusted or not valid, which no retry changes.
-pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    chain(error).contains("invalid peer certificate")
-}
-
-/// Joins the messages of an error and its causes, each once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    for cause in causes(error) {
-        let message = cause.to_string();
-        if !text.contains(&message) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&message);
-        }
-    }
-    certificates::explained(text)
-}
-
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| Error::source(*error))
 }
 
 fn mentions<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {

@@ -7,7 +7,7 @@
 pub(super) mod clock;
 mod endpoint;
 pub(super) mod error;
-pub(super) mod explain;
+mod explain;
 pub mod model;
 mod pages;
 mod request;

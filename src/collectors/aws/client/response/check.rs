@@ -11,8 +11,9 @@ use http::Method;
 
 use super::{
     super::model::{Binding, Kind, Operation, Protocol, Structure},
-    Body, Headers, header, json, repair, xml,
+    Body, Headers, header, json, xml,
 };
+use crate::engine::repair;
 
 /// Prefixes of content types that no API has: those of web pages and media.
 const NO_API: [&str; 10] = [

@@ -4,7 +4,6 @@ mod body;
 mod check;
 mod failure;
 mod json;
-mod repair;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,17 @@
 //! Replaces unreadable characters by U+FFFD, so that only their value is affected and not the whole response.
 //!
 //! These are bytes that are not UTF-8 and, in JSON, escapes of half a surrogate pair. References in XML are resolved
-//! later, see `xml`.
+//! by their parser.
 
 use bytes::Bytes;
 
 /// Returns a document in UTF-8.
-pub(super) fn text(body: Bytes) -> String {
+pub(crate) fn text(body: Bytes) -> String {
     String::from_utf8(body.into()).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Returns a JSON document whose escapes are all characters.
-pub(super) fn json(text: String) -> String {
+pub(crate) fn json(text: String) -> String {
     let body = text.as_bytes();
     let mut repaired = String::new();
     let (mut rest, mut from) = (0, 0);
