@@ -41,6 +41,8 @@ class Environment:
     requirements: Path
     size: str
     """How much is installed, for the message of the first use."""
+    pip_options: tuple[str, ...] = ()
+    """Further options of the installation."""
 
     def pins(self, file: Path) -> list[str]:
         """Returns the packages that a file of requirements names, without its comments."""
@@ -84,7 +86,7 @@ class Environment:
         """Replaces the environment by a new one."""
         self.say(f"installing its Python packages into {self.folder} (first use only, {self.size})")
         make_venv(interpreter, self.folder)
-        install_packages(self.folder, PIP_TIMEOUT_SECONDS, "--requirement", str(self.requirements))
+        install_packages(self.folder, PIP_TIMEOUT_SECONDS, *self.pip_options, "--requirement", str(self.requirements))
         shutil.copyfile(self.requirements, self.folder / "installed.txt")
 
     def execute(self, module: str, variables: dict[str, str]) -> NoReturn:

@@ -104,6 +104,7 @@ const SKIPPED: &[&str] = &[
     "artifacts",
     "corpus",
     "src/collectors/aws/models",
+    "src/collectors/gcp/models",
     "src/collectors/kinds",
     "target",
     "tests/golden",
