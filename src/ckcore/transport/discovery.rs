@@ -146,6 +146,7 @@ fn client(config: &CoreConfig, tls: ClientConfig) -> Result<Client, CoreError> {
         .pool_max_idle_per_host(0)
         // The core never redirects, and the token is for the core alone.
         .redirect(redirect::Policy::none())
+        .no_gzip()
         .no_proxy()
         .build()
         .map_err(|error| CoreError::permanent("set-up of the connection to the core", &causes(&error)))
