@@ -9,6 +9,9 @@ pub(super) const SERVICES: &str = "services";
 /// The memory for each core above which a custom machine type pays for extended memory, in GiB.
 const EXTENDED_FROM: f64 = 8.0;
 
+/// The parts of a US dollar in which SKUs have their prices.
+const NANOS: f64 = 1e9;
+
 /// A SKU of the price list, as the API gives it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -45,8 +48,9 @@ impl Sku {
             && groups.contains(&self.text("/category/resourceGroup"))
     }
 
-    /// Returns the price of a unit in US dollars: that of the only rate, or of the first one after a free amount.
-    fn cost(&self) -> Option<f64> {
+    /// Returns the price of a unit in billionths of a US dollar: that of the only rate, or of the first one after a free
+    /// amount.
+    fn nanos(&self) -> Option<f64> {
         let rates = self.get("/pricingInfo/0/pricingExpression/tieredRates")?.as_array()?;
         let is_paid =
             |rate: &&Value| rate.get("startUsageAmount").and_then(Value::as_f64).is_some_and(|from| from > 0.0);
@@ -56,7 +60,7 @@ impl Sku {
         };
         let price = rate.get("unitPrice")?;
         let whole = price.get("units").and_then(|units| units.as_str()?.parse::<f64>().ok()).unwrap_or_default();
-        Some(whole + price.get("nanos").and_then(Value::as_f64).unwrap_or_default() / 1e9)
+        Some(whole * NANOS + price.get("nanos").and_then(Value::as_f64).unwrap_or_default())
     }
 }
 
@@ -165,35 +169,35 @@ pub(super) struct Price<'s> {
 pub(super) fn of_machine<'s>(class: Class, cores: f64, memory: f64, skus: &'s [Sku]) -> Option<Price<'s>> {
     let Class::Machine { series, is_custom } = class else { return None };
     if let ("g1-small" | "f1-micro", [only]) = (series, skus) {
-        return paid(only.cost()?, vec![only]);
+        return paid(only.nanos()?, vec![only]);
     }
     if !(skus.len() == 2 || is_custom && skus.len() == 3) {
         return None;
     }
     let is_extended = is_custom && memory / cores > EXTENDED_FROM;
-    let (mut cost, mut used) = (0.0, Vec::new());
+    let (mut nanos, mut used) = (0.0, Vec::new());
     for sku in skus {
         let amount = match sku.name() {
             name if name.contains("Core") => cores,
             name if name.contains("Ram") && name.contains("Extended") == is_extended => memory,
             _ => continue,
         };
-        cost += amount * sku.cost()?;
+        nanos += amount * sku.nanos()?;
         used.push(sku);
     }
-    paid(cost, used)
+    paid(nanos, used)
 }
 
 /// Returns the price of a GiB of a disk type for a month. `skus` are those of its class in its region.
 pub(super) fn of_disk(skus: &[Sku]) -> Option<Price<'_>> {
     match skus {
-        [only] => Some(Price { cost: only.cost()?, skus: vec![only] }),
+        [only] => Some(Price { cost: only.nanos()? / NANOS, skus: vec![only] }),
         _ => None,
     }
 }
 
-fn paid(cost: f64, skus: Vec<&Sku>) -> Option<Price<'_>> {
-    (cost > 0.0).then_some(Price { cost, skus })
+fn paid(nanos: f64, skus: Vec<&Sku>) -> Option<Price<'_>> {
+    (nanos > 0.0).then_some(Price { cost: nanos / NANOS, skus })
 }
 
 #[cfg(test)]
@@ -289,8 +293,8 @@ mod tests {
 
     #[test]
     fn whole_dollars_count() {
-        assert_eq!(sku("x", "Compute", "CPU", &[(0.0, "2", 500_000_000)]).cost(), Some(2.5));
-        assert_eq!(sku("x", "Compute", "CPU", &[]).cost(), None);
+        assert_eq!(sku("x", "Compute", "CPU", &[(0.0, "2", 500_000_000)]).nanos(), Some(2.5e9));
+        assert_eq!(sku("x", "Compute", "CPU", &[]).nanos(), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Nodes of machine types and disk types: those that the collected instances and disks have, with their prices.
 //!
-//! A project may use some hundreds of thousands of types, and uses few. So the types of a page are fetched one by one,
-//! or by the list of a zone if several of its types are needed. Custom machine types are in no list.
+//! Each project has some ten thousand machine types, and uses few. So the machine types of a page are fetched one by
+//! one, or by the list of a zone if several of its types are needed; custom ones are in no list. Disk types are few: one
+//! list has those of all zones and regions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -74,10 +75,17 @@ struct Family {
     member: &'static str,
     /// The parameter of a call for one type.
     parameter: &'static str,
-    /// The calls in a zone: list, and get.
-    zonal: [&'static str; 2],
-    /// The calls in a region.
-    regional: [&'static str; 2],
+    list: List,
+    /// The call for one type in a zone, and in a region.
+    get: [&'static str; 2],
+}
+
+/// The list from which types are fetched.
+enum List {
+    /// That of a zone.
+    OfZone(&'static str),
+    /// That of all zones and regions, with the path to its items.
+    OfAll(&'static str, &'static str),
 }
 
 const MACHINES: Family = Family {
@@ -85,9 +93,9 @@ const MACHINES: Family = Family {
     collector: MACHINE_TYPES,
     member: "machineType",
     parameter: "machineType",
-    zonal: ["machineTypes.list", "machineTypes.get"],
+    list: List::OfZone("machineTypes.list"),
     // There are none in regions.
-    regional: ["machineTypes.list", "machineTypes.get"],
+    get: ["machineTypes.get", "machineTypes.get"],
 };
 
 const DISKS: Family = Family {
@@ -95,8 +103,8 @@ const DISKS: Family = Family {
     collector: DISK_TYPES,
     member: "type",
     parameter: "diskType",
-    zonal: ["diskTypes.list", "diskTypes.get"],
-    regional: ["regionDiskTypes.list", "regionDiskTypes.get"],
+    list: List::OfAll("diskTypes.aggregatedList", "items[*].diskTypes[]"),
+    get: ["diskTypes.get", "regionDiskTypes.get"],
 };
 
 /// The types of one account that were needed so far.
@@ -111,7 +119,7 @@ struct Known {
     failed: HashSet<String>,
     /// The links of types that do not exist, and of those whose nodes were sent.
     done: HashSet<String>,
-    /// The zones and regions whose lists were fetched.
+    /// The zones whose lists were fetched; empty for the list of all.
     listed: HashSet<String>,
 }
 
@@ -184,21 +192,8 @@ impl Known {
         context: HookContext<'_>,
         place: &Place<'_>,
     ) -> Result<(), Failure> {
-        let [list, get] = if place.scope == "zone" { family.zonal } else { family.regional };
-        let is_listed = |link: &&&str| self.is_missing(link) && !name_in(link).contains("custom");
-        if place.links.iter().filter(is_listed).count() >= LIST_FROM && self.listed.insert(place.id.to_owned()) {
-            let request = Request::new(COMPUTE, list, place.id).with(place.scope, place.id);
-            match listed(context, request).await {
-                Ok(types) => {
-                    context.location.record_success(COMPUTE, list);
-                    self.types.extend(types.into_iter().map(|found| (found.link.clone(), found)));
-                }
-                Err(error) => {
-                    report(family, context, place, &error).await?;
-                    self.failed.extend(place.links.iter().map(|link| (*link).to_owned()));
-                }
-            }
-        }
+        self.list(family, context, place).await?;
+        let get = family.get[usize::from(place.scope == "region")];
         let missing: Vec<&str> = place.links.iter().copied().filter(|link| self.is_missing(link)).collect();
         let one = |link| -> BoxFuture<'_, Result<_, Failure>> {
             Box::pin(async move {
@@ -226,6 +221,40 @@ impl Known {
                 None => {
                     self.failed.insert(link.to_owned());
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches the list that has types of the place, if several of them are not known.
+    async fn list(
+        &mut self,
+        family: &'static Family,
+        context: HookContext<'_>,
+        place: &Place<'_>,
+    ) -> Result<(), Failure> {
+        let is_listed = |link: &&&str| self.is_missing(link) && !is_custom(name_in(link));
+        let missing = place.links.iter().filter(is_listed).count();
+        let (operation, items, request, least, key) = match family.list {
+            List::OfZone(operation) => {
+                let request = Request::new(COMPUTE, operation, place.id).with(place.scope, place.id);
+                (operation, "items[]", request, LIST_FROM, place.id)
+            }
+            List::OfAll(operation, items) => {
+                (operation, items, Request::new(COMPUTE, operation, &context.location.region), 1, "")
+            }
+        };
+        if missing < least || !self.listed.insert(key.to_owned()) {
+            return Ok(());
+        }
+        match listed(context, request, items).await {
+            Ok(types) => {
+                context.location.record_success(COMPUTE, operation);
+                self.types.extend(types.into_iter().map(|found| (found.link.clone(), found)));
+            }
+            Err(error) => {
+                report(family, context, place, &error).await?;
+                self.failed.extend(place.links.iter().map(|link| (*link).to_owned()));
             }
         }
         Ok(())
@@ -265,13 +294,17 @@ async fn report(
     location.report_failure(context.run, family.collector, error).await
 }
 
-async fn listed(context: HookContext<'_>, request: Request<'_>) -> Result<Vec<Type>, CallError> {
+fn is_custom(name: &str) -> bool {
+    name.contains("custom")
+}
+
+async fn listed(context: HookContext<'_>, request: Request<'_>, items: &'static str) -> Result<Vec<Type>, CallError> {
     let mut pages = context.run.pages(request);
     let mut types = Vec::new();
     while let Some(page) = pages.next().await {
         let page: Response = page?;
         let tree = page.tree()?;
-        types.extend(tree.path("items[]").into_iter().filter_map(Type::read));
+        types.extend(tree.path(items).into_iter().filter_map(Type::read));
     }
     Ok(types)
 }
@@ -288,11 +321,13 @@ impl Type {
     fn read(item: &Tree<'_>) -> Option<Self> {
         let text = |member: &str| item.get(member).and_then(Tree::text).map(str::to_owned);
         let number = |member: &str| item.get(member).and_then(Tree::float).unwrap_or_default();
+        let name = text("name")?;
         Some(Self {
             id: text("id")?,
-            name: text("name")?,
             link: text("selfLink")?,
-            created: text("creationTimestamp"),
+            // A custom type is what a user has chosen, and was never created.
+            created: text("creationTimestamp").filter(|_| !is_custom(&name)),
+            name,
             cores: number("guestCpus"),
             memory: number("memoryMb") / 1024.0,
         })
