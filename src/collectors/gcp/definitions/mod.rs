@@ -1,5 +1,8 @@
 //! The definitions of GCP's kinds: one TOML file per service. The format is the engine's.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::OnceLock;
 
 use crate::{
