@@ -3,5 +3,10 @@
 mod account;
 pub mod client;
 mod cloud;
+mod credential;
 mod definitions;
 mod hooks;
+mod key;
+mod metadata;
+mod options;
+mod source;
