@@ -1,6 +1,6 @@
 //! Checks of the options, before anything is contacted.
 
-use super::{super::source::Source, NAMES, Options, SERVICE_ACCOUNT};
+use super::{super::source::Source, Options, SERVICE_ACCOUNT, names};
 
 /// The limit of credentials: the number of variables that a list is read from.
 const MAX_CREDENTIALS: usize = 255;
@@ -67,8 +67,12 @@ fn check_endpoint(endpoint: &str) -> Result<(), String> {
 
 fn check_names(options: &Options) -> Result<(), String> {
     for (option, given) in [("gcp-collect", &options.collect), ("gcp-no-collect", &options.no_collect)] {
-        if let Some(unknown) = given.iter().find(|name| !NAMES.contains(&name.as_str())) {
-            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", NAMES.join(", ")));
+        if given.is_empty() {
+            continue;
+        }
+        let known = names()?;
+        if let Some(unknown) = given.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", known.join(", ")));
         }
     }
     Ok(())

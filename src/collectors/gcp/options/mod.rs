@@ -4,6 +4,7 @@ mod check;
 
 pub(super) use check::check;
 
+use super::{definitions::definitions, hooks};
 use crate::{
     engine::collect::Selection,
     settings::{OptionKind, OptionSpec, Settings},
@@ -52,6 +53,21 @@ pub(crate) const NAMES: [&str; 37] = [
     "databases",
     "instance_templates",
 ];
+
+/// Returns the names that `--gcp-collect` and `--gcp-no-collect` accept, in the order in which they are shown: those
+/// that definitions and hooks use.
+///
+/// # Errors
+/// A mistake in the definitions, with file and line.
+pub(crate) fn names() -> Result<Vec<&'static str>, String> {
+    let mut names = NAMES.to_vec();
+    for name in definitions().map_err(|error| error.to_string())?.collectors().chain(hooks::SELECTABLE) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
 
 /// The name of the option with the credentials.
 pub(crate) const SERVICE_ACCOUNT: &str = "gcp-service-account";
@@ -181,6 +197,8 @@ const LOCATIONS_AT_ONCE: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::settings::Setting;
 
@@ -209,6 +227,15 @@ mod tests {
             assert!(options(&[(spec.name, value)]) != default, "{}", spec.name);
         }
         assert!(options(&[("keep-uncollected", Setting::Flag(true))]).keep_uncollected);
+    }
+
+    #[test]
+    fn every_name_is_used_by_a_definition_or_hook() {
+        let used: Vec<_> = definitions().unwrap().collectors().chain(hooks::SELECTABLE).collect();
+        // Regions and zones are always collected.
+        let unused: Vec<_> = NAMES.into_iter().filter(|name| !used.contains(name)).collect();
+        assert_eq!(unused, ["regions", "zones"]);
+        assert_eq!(names().unwrap()[..NAMES.len()], NAMES);
     }
 
     #[test]
