@@ -20,6 +20,8 @@ pub struct OptionSpec {
     pub help: &'static str,
     /// Whether the value is a secret: never shown, logged, or sent to a worker.
     pub secret: bool,
+    /// Whether an empty value has a meaning. It counts as absent otherwise.
+    pub empty: bool,
 }
 
 /// The options of an action: a part of the help text, and a check.
@@ -101,13 +103,13 @@ impl OptionSpec {
     /// Returns a flag.
     #[must_use]
     pub const fn flag(name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::Flag, help, secret: false }
+        Self { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false }
     }
 
     /// Returns an option with a whole number.
     #[must_use]
     pub const fn integer(name: &'static str, default: u64, (min, max): (u64, u64), help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false }
+        Self { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false, empty: false }
     }
 }
 

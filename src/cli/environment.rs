@@ -9,7 +9,7 @@ const PREFIX: &str = "CKWORKER_";
 /// The variable that names the options whose secrets were moved from the command line into the environment.
 pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
 /// The limit of numbered variables of a list.
-const NUMBERED: u32 = 255;
+pub(super) const NUMBERED: u32 = 255;
 /// The largest edit distance at which another name is suggested.
 const CLOSE: usize = 2;
 
@@ -29,29 +29,33 @@ impl Environment {
         Self(ours.filter(|(name, _)| name.starts_with(PREFIX)).collect())
     }
 
-    /// Returns the value of an option. An empty variable counts as not set, except where it has a meaning.
+    /// Returns the value of an option. An empty variable counts as not set, except where it has a meaning. The
+    /// numbered variables of a list are read if the one without a number is empty.
     pub(super) fn find(&self, spec: &OptionSpec) -> Result<Option<Found>, CliError> {
         let variable = variable(spec.name);
         let value = self.text(&variable)?;
-        match (&spec.kind, value) {
-            (OptionKind::List { .. }, Some(text)) if !text.trim().is_empty() => {
-                Ok(Some(Found { variable, values: text.split_whitespace().map(str::to_owned).collect() }))
+        let is_list = matches!(spec.kind, OptionKind::List { .. });
+        let values: Vec<String> = match value {
+            Some(text) if is_list && !text.trim().is_empty() => text.split_whitespace().map(str::to_owned).collect(),
+            _ if is_list => {
+                let values = self.numbered(spec, &variable)?;
+                if !values.is_empty() {
+                    return Ok(Some(Found { variable: format!("{variable}0…"), values }));
+                }
+                value.filter(|_| spec.empty).map(|_| String::new()).into_iter().collect()
             }
-            (OptionKind::List { .. }, _) => self.numbered(&variable),
-            (_, Some(text)) if !text.is_empty() || spec.name == "ckcore-uri" => {
-                Ok(Some(Found { variable, values: vec![text.to_owned()] }))
-            }
-            _ => Ok(None),
-        }
+            _ => value.filter(|text| !text.is_empty() || spec.empty).map(str::to_owned).into_iter().collect(),
+        };
+        Ok((!values.is_empty()).then_some(Found { variable, values }))
     }
 
-    fn numbered(&self, variable: &str) -> Result<Option<Found>, CliError> {
+    fn numbered(&self, spec: &OptionSpec, variable: &str) -> Result<Vec<String>, CliError> {
         let mut values = Vec::new();
         for number in 0..NUMBERED {
             let value = self.text(&format!("{variable}{number}"))?;
-            values.extend(value.filter(|value| !value.is_empty()).map(str::to_owned));
+            values.extend(value.filter(|value| !value.is_empty() || spec.empty).map(str::to_owned));
         }
-        Ok((!values.is_empty()).then(|| Found { variable: format!("{variable}0…"), values }))
+        Ok(values)
     }
 
     fn text(&self, variable: &str) -> Result<Option<&str>, CliError> {

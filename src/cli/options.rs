@@ -33,7 +33,10 @@ const COLLECTING: &[OptionSpec] = &[
 ];
 
 const CKCORE: &[OptionSpec] = &[
-    text("ckcore-uri", Some("http://localhost:8900"), "Address of the core; an empty one means no core", false),
+    OptionSpec {
+        empty: true,
+        ..text("ckcore-uri", Some("http://localhost:8900"), "Address of the core; an empty one means no core", false)
+    },
     text("ckcore-ws-uri", None, "Websocket address of the core (default: that of --ckcore-uri)", false),
     text(
         "core-dialect",
@@ -101,17 +104,17 @@ impl Registered<'_> {
 }
 
 const fn flag(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Flag, help, secret: false }
+    OptionSpec { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false }
 }
 
 const fn list(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false }
+    OptionSpec { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false, empty: false }
 }
 
 const fn integer(name: &'static str, default: u64, min: u64, max: u64, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false }
+    OptionSpec { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false, empty: false }
 }
 
 const fn text(name: &'static str, default: Option<&'static str>, help: &'static str, secret: bool) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Text { default }, help, secret }
+    OptionSpec { name, short: None, kind: OptionKind::Text { default }, help, secret, empty: false }
 }

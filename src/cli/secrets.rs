@@ -2,20 +2,24 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    iter,
     os::unix::ffi::OsStrExt,
 };
 
 use super::{
     command,
-    environment::{MOVED, variable},
+    environment::{MOVED, NUMBERED, variable},
     options::Registered,
 };
+use crate::settings::{OptionKind, OptionSpec};
 
 /// A command line without secrets.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The remaining arguments.
     pub arguments: Vec<OsString>,
+    /// The variables to remove from the environment: those that the moved arguments take precedence over.
+    pub removed: Vec<String>,
     /// The variables to add to the environment.
     pub variables: Vec<(String, OsString)>,
 }
@@ -25,30 +29,59 @@ pub struct Moved {
 pub fn without_secrets(registered: Registered<'_>, arguments: &[OsString]) -> Option<Moved> {
     let known = command::command(registered);
     let names: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
-    let secrets: Vec<&str> = registered.options().filter(|spec| spec.secret).map(|spec| spec.name).collect();
-    let mut moved = Moved { arguments: Vec::new(), variables: Vec::new() };
-    let mut options: Vec<&str> = Vec::new();
-    let mut rest = arguments.iter();
+    let mut kept = Vec::new();
+    let mut secrets: Vec<(&OptionSpec, Vec<OsString>)> = Vec::new();
+    let mut rest = arguments.iter().peekable();
     while let Some(argument) = rest.next() {
         let (name, joined) = split(argument);
-        let secret = name.and_then(|name| meant(name, &names)).filter(|name| secrets.contains(name));
+        let name = name.and_then(|name| meant(name, &names));
+        let secret = registered.options().find(|spec| spec.secret && Some(spec.name) == name);
         let Some(secret) = secret else {
-            moved.arguments.push(argument.clone());
+            kept.push(argument.clone());
             continue;
         };
-        let value = joined.or_else(|| rest.next().cloned()).unwrap_or_default();
-        let variable = variable(secret);
+        let values = match joined {
+            Some(value) => vec![value],
+            None if is_list(secret) => iter::from_fn(|| rest.next_if(|next| !is_option(next))).cloned().collect(),
+            None => rest.next().cloned().into_iter().collect(),
+        };
         // The last value takes precedence, as on the command line.
-        moved.variables.retain(|(other, _)| *other != variable);
-        moved.variables.push((variable, value));
-        options.retain(|other| *other != secret);
-        options.push(secret);
+        secrets.retain(|(other, _)| other.name != secret.name);
+        secrets.push((secret, values));
     }
-    if options.is_empty() {
+    if secrets.is_empty() {
         return None;
     }
+    let mut moved = Moved { arguments: kept, removed: Vec::new(), variables: Vec::new() };
+    moved.removed.extend(secrets.iter().flat_map(|(secret, _)| variables(secret)));
+    moved.variables.extend(secrets.iter().flat_map(|(secret, values)| named(secret, values)));
+    let options: Vec<&str> = secrets.iter().map(|(secret, _)| secret.name).collect();
     moved.variables.push((MOVED.to_owned(), options.join(" ").into()));
     Some(moved)
+}
+
+fn is_list(spec: &OptionSpec) -> bool {
+    matches!(spec.kind, OptionKind::List { .. })
+}
+
+/// Returns whether the parser treats an argument as an option, which ends a list.
+fn is_option(argument: &OsStr) -> bool {
+    argument.as_bytes().len() > 1 && argument.as_bytes().starts_with(b"-")
+}
+
+/// Returns all variables that an option reads.
+fn variables(spec: &OptionSpec) -> impl Iterator<Item = String> {
+    let name = variable(spec.name);
+    let numbers = 0..if is_list(spec) { NUMBERED } else { 0 };
+    let numbered: Vec<String> = numbers.map(|number| format!("{name}{number}")).collect();
+    iter::once(name).chain(numbered)
+}
+
+/// Returns the values of an option by variable: those of a list by its numbered variables, as a value of a list may
+/// have blanks.
+fn named(spec: &OptionSpec, values: &[OsString]) -> Vec<(String, OsString)> {
+    let skipped = usize::from(is_list(spec));
+    variables(spec).skip(skipped).zip(values.iter().cloned()).collect()
 }
 
 /// Returns the name of a long option, and its value if it is in the same argument. The value of another option never

@@ -77,7 +77,9 @@ fn converted(spec: &OptionSpec, source: &str, values: Vec<String>) -> Result<Set
         OptionKind::Flag => boolean(source, first).map(Setting::Flag),
         OptionKind::Text { .. } => Ok(Setting::Text(first.to_owned())),
         OptionKind::Integer { min, max, .. } => integer(source, first, *min, *max).map(Setting::Integer),
-        OptionKind::List { .. } => Ok(Setting::List(values.into_iter().filter(|value| !value.is_empty()).collect())),
+        OptionKind::List { .. } => {
+            Ok(Setting::List(values.into_iter().filter(|value| !value.is_empty() || spec.empty).collect()))
+        }
     }
 }
 

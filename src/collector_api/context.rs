@@ -25,7 +25,14 @@ use crate::settings::Settings;
 /// A request of a unit to its session.
 pub enum Request {
     /// Credentials of a unit.
-    Credentials(u32, oneshot::Sender<Result<Credentials, Failure>>),
+    Credentials {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// Whether the cloud has rejected the current ones.
+        rejected: bool,
+        /// The receiver of the answer.
+        waiter: oneshot::Sender<Result<Credentials, Failure>>,
+    },
     /// A request for a shared value.
     Shared(String, SharedWaiter),
     /// A shared value, or `None` if it could not be fetched: key and number of the request.
@@ -93,7 +100,7 @@ impl CollectContext {
         tokio::spawn(async move {
             while let Some(request) = asked.recv().await {
                 match request {
-                    Request::Credentials(_, answer) => {
+                    Request::Credentials { waiter: answer, .. } => {
                         let none = Failure { kind: FailureKind::Credentials, message: "none given".into() };
                         // The receiver may have been dropped.
                         let _ = answer.send(credentials.clone().ok_or(none));

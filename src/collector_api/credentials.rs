@@ -105,8 +105,8 @@ impl CredentialSource {
             known.with_left(LEAST, now).cloned()
         };
         let answer = match &old {
-            Some(_) => tokio::time::timeout(PAUSE, self.ask()).await.unwrap_or_else(|_| Err(too_late())),
-            None => self.ask().await,
+            Some(_) => tokio::time::timeout(PAUSE, self.ask(false)).await.unwrap_or_else(|_| Err(too_late())),
+            None => self.ask(false).await,
         };
         match (answer, old) {
             (Ok(credentials), _) => {
@@ -121,10 +121,28 @@ impl CredentialSource {
         }
     }
 
-    async fn ask(&self) -> Result<Credentials, Failure> {
+    /// Returns other credentials than these, which the cloud has rejected before their expiry. Clones that ask at the
+    /// same time share the new ones.
+    ///
+    /// # Errors
+    /// As for [`CredentialSource::get`]. The rejected credentials stay the current ones then.
+    pub async fn renew(&self, rejected: &Credentials) -> Result<Credentials, Failure> {
+        let _asking = self.asking.lock().await;
+        let current = self.lock().credentials.clone();
+        // Another clone may have renewed them.
+        if let Some(current) = current.filter(|current| current.secret != rejected.secret) {
+            return Ok(current);
+        }
+        let credentials = self.ask(true).await?;
+        self.lock().receive(credentials.clone(), unix_time(), Instant::now());
+        Ok(credentials)
+    }
+
+    async fn ask(&self, rejected: bool) -> Result<Credentials, Failure> {
         let _answer = self.waits.begin(WaitOn::Answer, "credentials");
-        let (answer, receive) = oneshot::channel();
-        self.requests.send(Request::Credentials(self.unit, answer)).await.map_err(|_| session_over())?;
+        let (waiter, receive) = oneshot::channel();
+        let request = Request::Credentials { unit: self.unit, rejected, waiter };
+        self.requests.send(request).await.map_err(|_| session_over())?;
         receive.await.map_err(|_| session_over())?
     }
 

@@ -55,7 +55,7 @@ fn holder(answers: Vec<Result<Credentials, FailureKind>>) -> (CredentialSource, 
     let (count, counted) = mpsc::channel(16);
     tokio::spawn(async move {
         for answer in answers {
-            let Some(Request::Credentials(7, waiter)) = asked.recv().await else { return };
+            let Some(Request::Credentials { unit: 7, waiter, .. }) = asked.recv().await else { return };
             let answer = answer.map_err(|kind| Failure { kind, message: "no".into() });
             waiter.send(answer).unwrap();
             count.send(()).await.unwrap();
@@ -107,7 +107,7 @@ async fn current_credentials_stay_usable_during_refresh() {
         let source = source.clone();
         async move { source.get().await }
     });
-    let Some(Request::Credentials(_, waiter)) = asked.recv().await else { unreachable!() };
+    let Some(Request::Credentials { waiter, .. }) = asked.recv().await else { unreachable!() };
     assert_eq!(source.get().await, Ok(old));
     let new = credentials("new", Some(unix_time() + seconds(3600)));
     waiter.send(Ok(new.clone())).unwrap();
@@ -121,4 +121,28 @@ async fn failure_without_credentials_is_returned_and_retried() {
     let (source, _counted) = holder(vec![Err(FailureKind::Unavailable), Ok(new.clone())]);
     assert_eq!(source.get().await.map_err(|failure| failure.kind), Err(FailureKind::Unavailable));
     assert_eq!(source.get().await, Ok(new));
+}
+
+#[tokio::test]
+async fn rejected_credentials_are_renewed_once_for_all_clones() {
+    let [old, new] = ["old", "new"].map(|secret| credentials(secret, None));
+    let (requests, mut asked) = mpsc::channel(1);
+    let source = CredentialSource::new(7, requests, Waits::default().unit(7));
+    source.lock().receive(old.clone(), unix_time(), Instant::now());
+    let renewals = [0, 1, 2].map(|_| {
+        let (source, old) = (source.clone(), old.clone());
+        tokio::spawn(async move { source.renew(&old).await })
+    });
+    let Some(Request::Credentials { unit: 7, rejected: true, waiter }) = asked.recv().await else { unreachable!() };
+    waiter.send(Ok(new.clone())).unwrap();
+    for renewal in renewals {
+        assert_eq!(renewal.await.unwrap(), Ok(new.clone()));
+    }
+    assert_eq!(source.get().await, Ok(new.clone()));
+    assert!(asked.try_recv().is_err(), "one request for all");
+    // The new ones are rejected too, and there are no others.
+    let renewal = tokio::spawn(async move { source.renew(&new).await });
+    let Some(Request::Credentials { rejected: true, waiter, .. }) = asked.recv().await else { unreachable!() };
+    waiter.send(Err(Failure { kind: FailureKind::Credentials, message: "no".into() })).unwrap();
+    assert_eq!(renewal.await.unwrap().map_err(|failure| failure.kind), Err(FailureKind::Credentials));
 }

@@ -207,4 +207,13 @@ pub trait Broker: Send + Sync {
     /// `--collector` does not name. Credentials that are rejected, have expired or cannot be read are
     /// [`FailureKind::Credentials`].
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>>;
+
+    /// Returns other credentials than the last ones, which the cloud has rejected before their expiry. Many units may
+    /// ask at the same time. A broker that keeps no credentials has nothing else to do than to issue new ones.
+    ///
+    /// # Errors
+    /// As for [`Broker::credentials`].
+    fn renewed<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        self.credentials(unit)
+    }
 }

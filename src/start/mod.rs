@@ -90,7 +90,11 @@ pub fn main() -> ProcessExit {
 fn start_again(moved: &Moved) -> std::io::Error {
     let again = |program: PathBuf| {
         let mut command = Command::new(program);
-        command.args(&moved.arguments).envs(moved.variables.iter().map(|(name, value)| (name, value)));
+        command.args(&moved.arguments);
+        for name in &moved.removed {
+            command.env_remove(name);
+        }
+        command.envs(moved.variables.iter().map(|(name, value)| (name, value)));
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }

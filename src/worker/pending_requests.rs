@@ -26,10 +26,10 @@ impl PendingRequests {
     /// Adds a request, and returns the frame for the supervisor, if one is needed.
     pub(super) fn take(&mut self, request: Request) -> Option<FromWorker> {
         match request {
-            Request::Credentials(unit, waiter) => {
+            Request::Credentials { unit, rejected, waiter } => {
                 let known = self.credentials.iter().any(|(waiting, _)| *waiting == unit);
                 self.credentials.push((unit, waiter));
-                (!known).then_some(FromWorker::NeedCredentials { unit })
+                (!known).then_some(FromWorker::NeedCredentials { unit, rejected })
             }
             Request::Shared(key, waiter) => self.ask(key, waiter),
             Request::Publish(key, who, value) => {

@@ -200,7 +200,7 @@ impl Supervisor {
                 sleep(pause).await;
             }
             match self.hear().await {
-                FromWorker::NeedCredentials { unit } => {
+                FromWorker::NeedCredentials { unit, .. } => {
                     let credentials = Ok(Credentials { secret: "{}".into(), expires: None });
                     self.say(ToWorker::Credentials { unit, credentials }).await;
                 }

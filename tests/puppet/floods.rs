@@ -49,7 +49,7 @@ fn frame(name: &str, unit: u32) -> FromWorker {
             let to = Selector::Resource { kind: "k".into(), id: "i".repeat(BATCH_BYTES) };
             FromWorker::Deferred { unit, edges: vec![Deferred { from: Selector::Node([1; 16]), to }] }
         }
-        "flood-of-credentials" => FromWorker::NeedCredentials { unit },
+        "flood-of-credentials" => FromWorker::NeedCredentials { unit, rejected: false },
         "flood-of-questions" => FromWorker::NeedShared { key: "k".repeat(1000) },
         "flood-of-long-questions" => FromWorker::NeedShared { key: "k".repeat(BATCH_BYTES) },
         "flood-of-gaps" => {

@@ -161,7 +161,7 @@ impl Puppet {
                 self.finish(unit);
             }
             "ask-for-credentials" => {
-                self.say(&FromWorker::NeedCredentials { unit });
+                self.say(&FromWorker::NeedCredentials { unit, rejected: false });
                 sleep();
             }
             "die" => {

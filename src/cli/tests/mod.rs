@@ -53,7 +53,7 @@ impl Collector for Fake {
 }
 
 const fn option(name: &'static str, kind: OptionKind, secret: bool) -> OptionSpec {
-    OptionSpec { name, short: None, kind, help: "An option of a fake", secret }
+    OptionSpec { name, short: None, kind, help: "An option of a fake", secret, empty: false }
 }
 
 static SKY: Fake = Fake(
@@ -63,6 +63,7 @@ static SKY: Fake = Fake(
         option("sky-fork", OptionKind::Flag, false),
         option("sky-pool-size", OptionKind::Integer { default: 5, min: 1, max: 50 }, false),
         option("sky-secret-key", OptionKind::Text { default: Some("tops3cret") }, true),
+        OptionSpec { empty: true, ..option("sky-login", OptionKind::List { default: &[] }, true) },
     ],
 );
 static SEA: Fake = Fake("sea", &[option("sea-depth", OptionKind::Integer { default: 7, min: 0, max: 99 }, false)]);
@@ -157,6 +158,20 @@ fn lists_in_the_environment_are_blank_separated_or_numbered() {
     assert_eq!(numbered.collectors[0].settings.list("sky-account"), ["b", "c d", "e"]);
     assert!(numbered.warnings.is_empty());
     assert_eq!(names(&run(&[], &[("CKWORKER_COLLECTOR0", "sea")])), ["sea"]);
+}
+
+#[test]
+fn empty_value_of_list_counts_only_where_it_has_meaning() {
+    let lists = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let settings = &run(arguments, variables).collectors[0].settings;
+        ["sky-account", "sky-login"].map(|name| settings.list(name).to_vec())
+    };
+    assert_eq!(lists(&["--sky-account", "", "--sky-login", "", "a"], &[]), [vec![], vec!["", "a"]]);
+    assert_eq!(lists(&["--sky-login="], &[]), [vec![], vec![""]]);
+    assert_eq!(lists(&[], &[("CKWORKER_SKY_ACCOUNT", ""), ("CKWORKER_SKY_LOGIN", "")]), [vec![], vec![""]]);
+    let numbered = [("CKWORKER_SKY_LOGIN", ""), ("CKWORKER_SKY_LOGIN1", ""), ("CKWORKER_SKY_LOGIN2", "a b")];
+    assert_eq!(lists(&[], &numbered), [vec![], vec!["", "a b"]]);
+    assert_eq!(lists(&[], &[]), [Vec::<&str>::new(), vec![]]);
 }
 
 /// Arguments, variables, and the expected error.

@@ -52,9 +52,36 @@ fn secrets_in_any_notation_are_moved_off_the_command_line() {
         assert_eq!(found.variables[0], ((*variable).to_owned(), OsString::from(value)), "{arguments:?}");
         assert_eq!(moved(left), None, "and then there are none");
     }
+    assert!(moved(&["--psk", "K"]).unwrap().removed.contains(&"CKWORKER_PSK".to_owned()));
     for harmless in [&["--output", "psk", "--fork"][..], &["--ckcore-uri=--psk"], &["--sky-account", "psk"], &["--p"]] {
         assert_eq!(moved(harmless), None);
     }
+}
+
+#[test]
+fn secrets_in_list_are_moved_one_by_one() {
+    let cases: &[(&[&str], &[&str], &[&str])] = &[
+        (&["--sky-login", "a b", "", "-v"], &["-v"], &["a b", ""]),
+        (&["--sky-l", "-", "--sky-account", "1", "2"], &["--sky-account", "1", "2"], &["-"]),
+        (&["--sky-login={ a }", "--fork"], &["--fork"], &["{ a }"]),
+        (&["--sky-login", "old", "older", "--sky-login", ""], &[], &[""]),
+    ];
+    for (arguments, left, values) in cases {
+        assert_eq!(run(arguments, &[]).collectors[0].settings.list("sky-login"), *values);
+        let found = moved(arguments).unwrap();
+        assert_eq!(found.arguments, *left);
+        // A variable that was set before must not be mixed with them.
+        let mut variables = vec![("CKWORKER_SKY_LOGIN".to_owned(), "x".to_owned())];
+        variables.extend((0..255).map(|number| (format!("CKWORKER_SKY_LOGIN{number}"), "x".to_owned())));
+        variables.retain(|(name, _)| !found.removed.contains(name));
+        variables
+            .extend(found.variables.iter().map(|(name, value)| (name.clone(), value.to_str().unwrap().to_owned())));
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let again = run(left, &variables);
+        assert_eq!(again.collectors[0].settings.list("sky-login"), *values, "{arguments:?}");
+        assert!(again.warnings[0].starts_with("--sky-login was taken off the command line"), "{:?}", again.warnings);
+    }
+    assert!(invoke(&["--sky-login=a", "b"], &[]).is_err(), "an attached value is the only one");
 }
 
 #[test]

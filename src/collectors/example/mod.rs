@@ -47,6 +47,7 @@ impl Collector for Example {
             kind: OptionKind::List { default: &[] },
             help: "Example regions to collect: us-west, us-east (default: all)",
             secret: false,
+            empty: false,
         }]
     }
 

@@ -1,10 +1,17 @@
 //! One project, for the engine: its item, and its regions and zones.
 
-use worker_proto::{Failure, Why};
+use std::sync::Arc;
 
-use super::cloud::{GLOBAL, IN_REGION, IN_ZONE};
+use worker_proto::{Failure, Unit, Why};
+
+use super::{
+    broker::Payload,
+    cloud::{GLOBAL, IN_REGION, IN_ZONE, cloud},
+    options::Options,
+    token,
+};
 use crate::{
-    collector_api::BoxFuture,
+    collector_api::{BoxFuture, CollectContext},
     engine::{
         CallError, CallErrorKind, Request, Tree, call_failure,
         collect::{Account, LocationSpec, Run},
@@ -20,6 +27,21 @@ pub(crate) struct GcpProject {
     pub(crate) id: String,
     /// The project's item of `projects.list`.
     pub(crate) item: Tree<'static>,
+}
+
+/// Collects one project. All failures but these are gaps.
+///
+/// # Errors
+/// `Credentials` if there are no credentials or they are rejected at the start, `Unavailable` if the regions or zones
+/// cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
+pub(crate) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(), Failure> {
+    let payload = Payload::read(unit)?;
+    // First, as the broker explains best why there are no credentials.
+    context.credentials().get().await?;
+    let client = Arc::new(token::client(context, payload.project())?);
+    let selection = Options::of(context.settings()).selection();
+    let project = GcpProject { id: payload.project, item: Tree::from(payload.item) };
+    Run::new(context, cloud()?, &project, client, selection).collect().await
 }
 
 impl Account for GcpProject {

@@ -18,7 +18,12 @@ use crate::{
 const MAX_SHARED_REQUESTS: usize = 1000;
 
 impl WorkerSession<'_> {
-    pub(super) fn request_credentials(&mut self, unit: u32, out: &mpsc::Sender<ToWorker>) -> Result<(), SessionEnd> {
+    pub(super) fn request_credentials(
+        &mut self,
+        unit: u32,
+        are_rejected: bool,
+        out: &mpsc::Sender<ToWorker>,
+    ) -> Result<(), SessionEnd> {
         let Some(broker) = self.collector.broker.clone() else {
             let message = format!("the collector {} has no credentials", self.spec.collector);
             let credentials = Err(Failure { kind: FailureKind::Configuration, message });
@@ -39,7 +44,11 @@ impl WorkerSession<'_> {
                 kind: FailureKind::Unavailable,
                 message: format!("no credentials within {} seconds", limit.as_secs()),
             };
-            let answer = timeout(limit, broker.credentials(subject.as_ref())).await;
+            let credentials = match are_rejected {
+                true => broker.renewed(subject.as_ref()),
+                false => broker.credentials(subject.as_ref()),
+            };
+            let answer = timeout(limit, credentials).await;
             ToWorker::Credentials { unit, credentials: answer.unwrap_or(Err(late)) }
         });
         Ok(())

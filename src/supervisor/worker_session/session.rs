@@ -240,7 +240,9 @@ impl<'a> WorkerSession<'a> {
                 self.emit(AttemptEvent::Planned(plan)).await;
             }
             FromWorker::Event(event) => self.relay_event(event),
-            FromWorker::NeedCredentials { unit } => return self.request_credentials(unit, out).err(),
+            FromWorker::NeedCredentials { unit, rejected } => {
+                return self.request_credentials(unit, rejected, out).err();
+            }
             FromWorker::NeedShared { key } => return self.request_shared_value(key).err(),
             FromWorker::Publish { key, value } => self.context.shared_values.publish(&self.spec, &key, value),
             FromWorker::Done => return Some(SessionEnd::Reported(AttemptOutcome::Finished)),

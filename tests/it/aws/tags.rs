@@ -68,7 +68,7 @@ impl Worker {
             let frame = self.reader.read().await.unwrap().expect("the worker goes on");
             match decode_from_worker(frame).unwrap() {
                 FromWorker::Operated { id, outcome } if id == self.next => return outcome,
-                FromWorker::NeedCredentials { unit } => {
+                FromWorker::NeedCredentials { unit, .. } => {
                     let credentials = Ok(Credentials { secret: self.secret.clone(), expires: None });
                     self.say(&ToWorker::Credentials { unit, credentials }).await;
                 }

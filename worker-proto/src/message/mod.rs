@@ -105,10 +105,12 @@ pub enum FromWorker {
         /// The missing parts.
         missing: Vec<Missing>,
     },
-    /// A request for credentials: those of the unit expire soon or are missing.
+    /// A request for credentials: those of the unit expire soon, are missing, or were rejected.
     NeedCredentials {
         /// Index of the unit in the plan; `u32::MAX` stands for the collector itself.
         unit: u32,
+        /// Whether the cloud has rejected the current ones before their expiry, so that others are needed.
+        rejected: bool,
     },
     /// A unit is complete. Its nodes count only after this message, and only if the counts match.
     UnitDone {

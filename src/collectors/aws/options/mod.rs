@@ -91,11 +91,11 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
 ];
 
 const fn option(name: &'static str, kind: OptionKind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind, help, secret: false }
+    OptionSpec { name, short: None, kind, help, secret: false, empty: false }
 }
 
 const fn secret(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Text { default: None }, help, secret: true }
+    OptionSpec { name, short: None, kind: OptionKind::Text { default: None }, help, secret: true, empty: false }
 }
 
 const fn text(name: &'static str, help: &'static str) -> OptionSpec {

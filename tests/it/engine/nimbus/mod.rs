@@ -69,7 +69,14 @@ impl Collector for Nimbus {
 
     fn options(&self) -> &'static [OptionSpec] {
         const HELP: &str = "Address of the API";
-        &[OptionSpec { name: URL, short: None, kind: OptionKind::Text { default: None }, help: HELP, secret: false }]
+        &[OptionSpec {
+            name: URL,
+            short: None,
+            kind: OptionKind::Text { default: None },
+            help: HELP,
+            secret: false,
+            empty: false,
+        }]
     }
 
     fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {

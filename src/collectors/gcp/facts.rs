@@ -1,0 +1,53 @@
+//! Facts about GCP that the rest of the program gets as data: metrics, log levels and remedies.
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{collector_api::limits, telemetry::Announced};
+
+/// The log targets of Google's libraries.
+pub(super) const LIBRARY_LEVELS: &[(&str, LevelFilter)] = &[("google_cloud", LevelFilter::WARN)];
+
+/// The parts of a project whose collection the Python worker measures, as `cloudkeeper_plugin_gcp_collect_<part>_seconds`.
+const COLLECTED_PARTS: &str = "regions zones disks instances disk_types networks subnetworks vpn_tunnels vpn_gateways \
+    target_vpn_gateways routers routes security_policies snapshots ssl_certificates machine_types \
+    network_endpoint_groups global_network_endpoint_groups instance_groups instance_group_managers autoscalers \
+    health_checks http_health_checks https_health_checks url_maps target_pools target_instances target_http_proxies \
+    target_https_proxies target_ssl_proxies target_tcp_proxies target_grpc_proxies backend_services forwarding_rules \
+    global_forwarding_rules buckets databases services instance_templates";
+
+/// Returns the metrics that the Python worker shows before anything was measured.
+pub(super) fn metrics() -> Vec<Announced> {
+    let parts = COLLECTED_PARTS.split_whitespace().map(|part| Announced::Summary {
+        name: format!("plugin_gcp_collect_{part}"),
+        method: format!("collect_{part}"),
+    });
+    parts.collect()
+}
+
+/// Returns the remedy for an error code, or the options that matter for a limit.
+pub(super) fn advice(code: &str) -> Option<&'static str> {
+    match code {
+        limits::WORKER_MEMORY => Some("--gcp-fork if it had all projects, or --gcp-no-collect"),
+        limits::RESULT_SIZE => Some("--gcp-no-collect, or --gcp-fork if it had all projects"),
+        limits::POOL_SIZE => Some("--gcp-project-pool-size"),
+        "SERVICE_DISABLED" | "accessNotConfigured" => {
+            Some("enable the API in the project that the message names, or leave its kinds out with --gcp-no-collect")
+        }
+        "BILLING_DISABLED" | "accountDisabled" | "billingNotEnabled" | "billingDisabled" => {
+            Some("link the project to an open billing account, or leave it out with --gcp-exclude-project")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_names_of_python_worker() {
+        let names: Vec<String> = metrics().iter().map(|announced| format!("{announced:?}")).collect();
+        assert_eq!(names.len(), 39);
+        assert!(names[0].contains("plugin_gcp_collect_regions") && names[0].contains("collect_regions"));
+    }
+}
