@@ -1,8 +1,9 @@
 //! Stored resources as a graph: the cloud, account and region of each, and what must be deleted before what. Pure.
 //!
 //! A call in the wrong region can hit a resource of the same name there, so nothing is guessed. A region is a direct
-//! parent in the graph; or what the resource's ARN names; or what the core says is above it. An account is what the
-//! region or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking
+//! parent in the graph, or above the zone that is one; or what the resource's ARN names; or what the core says is above
+//! it. A resource directly below an account is in no region, whatever the core says. An account is what the region, the
+//! zone or the resource itself is directly below; or what the core or the ARN says. Neither is ever found by walking
 //! through other objects: an instance profile, say, leads to the region of IAM, and a policy may lead to another
 //! account.
 
@@ -38,6 +39,7 @@ pub(super) enum HierarchyLevel {
     Cloud,
     Account,
     Region,
+    Zone,
     Resource,
 }
 
@@ -51,6 +53,7 @@ impl HierarchyLevel {
             () if is("cloud") => HierarchyLevel::Cloud,
             () if is("account") => HierarchyLevel::Account,
             () if is("region") => HierarchyLevel::Region,
+            () if is("zone") => HierarchyLevel::Zone,
             () => HierarchyLevel::Resource,
         }
     }
@@ -87,11 +90,24 @@ impl<'g> ResourceGraph<'g> {
     }
 
     /// The length of the longest path from a node without predecessors; `None` for a node on or below a circle. Each
-    /// constraint counts as a node between those that must be deeper and all others that it names.
-    pub(super) fn depths(&self, constraints: &[OrderingConstraint]) -> Vec<Option<usize>> {
+    /// constraint counts as a node between those that must be deeper and all others that it names. An edge between
+    /// kinds that `turns` names counts in the opposite direction.
+    pub(super) fn depths(
+        &self,
+        constraints: &[OrderingConstraint],
+        turns: impl Fn(&str, &str) -> bool,
+    ) -> Vec<Option<usize>> {
         let nodes = self.above.len();
-        let mut below: Vec<Vec<usize>> = self.below.clone();
-        let mut open: Vec<usize> = self.above.iter().map(Vec::len).collect();
+        let mut below: Vec<Vec<usize>> = vec![Vec::new(); nodes];
+        let mut open: Vec<usize> = vec![0; nodes];
+        for (from, all) in self.below.iter().enumerate() {
+            for &to in all {
+                let is_turned = turns(&self.node(from).kind, &self.node(to).kind);
+                let (upper, deeper) = if is_turned { (to, from) } else { (from, to) };
+                below[upper].push(deeper);
+                open[deeper] += 1;
+            }
+        }
         for (number, OrderingConstraint { upper, deeper }) in constraints.iter().enumerate() {
             upper.iter().for_each(|index| below[*index].push(nodes + number));
             deeper.iter().for_each(|index| open[*index] += 1);
@@ -124,14 +140,14 @@ impl<'g> ResourceGraph<'g> {
         let region = match region {
             RegionLocation::Node(region) => Some(ancestor_node(self.node(region))),
             RegionLocation::Known(region) => Some(region),
-            RegionLocation::Unknown => None,
+            RegionLocation::None => None,
         };
         Ok(target(node, cloud, account, region))
     }
 
     fn region(&self, index: usize) -> RegionLocation {
         let node = self.node(index);
-        let parents = self.parents(index, HierarchyLevel::Region);
+        let parents = self.parents_over_zones(index, HierarchyLevel::Region);
         if let [region] = parents.as_slice() {
             return RegionLocation::Node(*region);
         }
@@ -143,17 +159,20 @@ impl<'g> ResourceGraph<'g> {
                 RegionLocation::Known(ParentNode { id: region.into(), name: None, reported: empty() })
             });
         }
+        if parents.is_empty() && !self.parents_over_zones(index, HierarchyLevel::Account).is_empty() {
+            return RegionLocation::None;
+        }
         match node.ancestors.get("region") {
             Some(region) if parents.is_empty() => RegionLocation::Known(stored_ancestor(region)),
-            Some(region) => by_id(&region.id).map_or(RegionLocation::Unknown, RegionLocation::Node),
-            None => RegionLocation::Unknown,
+            Some(region) => by_id(&region.id).map_or(RegionLocation::None, RegionLocation::Node),
+            None => RegionLocation::None,
         }
     }
 
     fn account(&self, index: usize, region: &RegionLocation) -> Option<ParentNode> {
         let direct = match region {
             RegionLocation::Node(region) => self.parents(*region, HierarchyLevel::Account),
-            _ => self.parents(index, HierarchyLevel::Account),
+            _ => self.parents_over_zones(index, HierarchyLevel::Account),
         };
         if let [account] = direct.as_slice() {
             return Some(ancestor_node(self.node(*account)));
@@ -161,10 +180,7 @@ impl<'g> ResourceGraph<'g> {
         if direct.len() > 1 {
             return None;
         }
-        let node = self.node(index);
-        let stored = node.ancestors.get("account").map(stored_ancestor);
-        let named = || collectors::locate(&node.reported).and_then(|origin| origin.account);
-        let said = stored.or_else(|| Some(ParentNode { id: named()?.into(), name: None, reported: empty() }))?;
+        let said = account_of(self.node(index))?;
         // The node in the graph has more properties.
         let found = self.all_above(index, HierarchyLevel::Account).into_iter().find(|above| self.id(*above) == said.id);
         Some(found.map_or(said, |account| ancestor_node(self.node(account))))
@@ -195,6 +211,17 @@ impl<'g> ResourceGraph<'g> {
             .collect()
     }
 
+    /// The nodes of a level directly above a node, or if there are none, directly above its zones.
+    fn parents_over_zones(&self, index: usize, level: HierarchyLevel) -> Vec<usize> {
+        let direct = self.parents(index, level);
+        if !direct.is_empty() {
+            return direct;
+        }
+        let zones = self.parents(index, HierarchyLevel::Zone);
+        let above: BTreeSet<usize> = zones.into_iter().flat_map(|zone| self.parents(zone, level)).collect();
+        above.into_iter().collect()
+    }
+
     fn all_above(&self, index: usize, level: HierarchyLevel) -> Vec<usize> {
         let (mut seen, mut open, mut found) = (HashSet::from([index]), vec![index], Vec::new());
         while let Some(next) = open.pop() {
@@ -215,8 +242,21 @@ enum RegionLocation {
     Node(usize),
     /// By its name.
     Known(ParentNode),
-    /// Not at all, or several.
-    Unknown,
+    /// Not at all: there is none, or it is uncertain which one it is.
+    None,
+}
+
+/// The account of a node as the core or its own fields say. The core takes the shortest way up, which may lead through a
+/// network of another account, so that fields that are an address count more.
+fn account_of(node: &StoredNode) -> Option<ParentNode> {
+    let stored = node.ancestors.get("account").map(stored_ancestor);
+    let origin = collectors::locate(&node.reported).unwrap_or_default();
+    match origin.account {
+        Some(id) if stored.as_ref().is_none_or(|stored| origin.is_address && stored.id != id) => {
+            Some(ParentNode { id: id.into(), name: None, reported: empty() })
+        }
+        _ => stored,
+    }
 }
 
 /// The node of a task as the target of operations: the core says what is above it.
@@ -225,9 +265,9 @@ enum RegionLocation {
 /// The part of its location that is unknown.
 pub(super) fn target_of_task(node: &StoredNode) -> Result<Target, String> {
     let cloud = node.ancestors.get("cloud").ok_or("its cloud is not known")?;
-    let account = node.ancestors.get("account").ok_or("its account is not known")?;
+    let account = account_of(node).ok_or("its account is not known")?;
     let region = node.ancestors.get("region").map(stored_ancestor);
-    Ok(target(node, cloud.id.clone(), stored_ancestor(account), region))
+    Ok(target(node, cloud.id.clone(), account, region))
 }
 
 fn target(node: &StoredNode, cloud: String, account: ParentNode, region: Option<ParentNode>) -> Target {

@@ -14,6 +14,8 @@ use super::resource_graph;
 use crate::{
     ckcore::{StoredNode, Task},
     collector_api::{BoxFuture, Target},
+    collectors,
+    graph::ModelKind,
     settings::OptionGroup,
     supervisor::actions::{Action, ActionContext, ActionLimits, ActionResult, OperationRequest, Priority, Request},
 };
@@ -22,6 +24,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(28);
 /// The most changes that one task may ask for.
 const MAX_CHANGES: usize = 100;
+/// The fields that no change of a tag changes.
+const IDENTITY: [&str; 3] = ["kind", "id", "name"];
 
 static OPTIONS: OptionGroup = OptionGroup::empty("tag");
 
@@ -87,6 +91,10 @@ async fn change_tags(task: &Task, context: &ActionContext) -> ActionResult {
         };
         match context.operate(request).await {
             Outcome::Done | Outcome::Detached(_) => change(&mut node, &verb),
+            Outcome::Changed(fields) => {
+                change(&mut node, &verb);
+                set_fields(&mut node, fields);
+            }
             Outcome::Nothing(why) => return Err(why),
             Outcome::Failed(failure) => return Err(failure.message),
         }
@@ -137,6 +145,18 @@ fn change(node: &mut StoredNode, verb: &Verb) {
     }
 }
 
+/// Sets the fields that have changed with a tag, so that the next change starts from them. Only strings that the kind
+/// has are set: a core rejects a node with any other field.
+fn set_fields(node: &mut StoredNode, fields: Vec<(String, String)>) {
+    let Some(kind) = collectors::schema().ok().and_then(|schema| schema.kind(&node.kind)) else { return };
+    for (field, value) in fields {
+        let is_text = kind.position(&field).is_some_and(|position| kind.fields[position].model_kind == ModelKind::Text);
+        if is_text && !IDENTITY.contains(&field.as_str()) {
+            node.reported.insert(field, value.into());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -181,6 +201,16 @@ mod tests {
         assert!(!node.reported.contains_key("region") && !node.reported.contains_key("age"));
     }
 
+    #[test]
+    fn fields_that_changed_with_tag_are_reported() {
+        let reported = json!({ "kind": "gcp_disk", "id": "7", "name": "d", "tags": {}, "volume_size": 10 });
+        let mut node = StoredNode::read(&json!({ "id": "x", "reported": reported })).unwrap();
+        let changed = ["label_fingerprint", "volume_size", "no_such_field", "id"];
+        set_fields(&mut node, changed.map(|field| (field.to_owned(), "new".to_owned())).to_vec());
+        let expected = json!({ "kind": "gcp_disk", "id": "7", "name": "d", "tags": {}, "volume_size": 10, "label_fingerprint": "new" });
+        assert_eq!(Value::Object(node.reported), expected);
+    }
+
     /// The core gives a task up soon after its deadline, whatever its worker does.
     #[tokio::test]
     async fn task_whose_operation_has_no_outcome_ends_at_its_deadline() {
@@ -188,7 +218,7 @@ mod tests {
         let data = task["data"].as_object().unwrap().clone();
         let task = Task { id: "1".into(), name: "tag".into(), attrs: Default::default(), data };
         let cloud = resource_graph::target_of_task(&task.node().unwrap()).unwrap().cloud;
-        let collector = crate::collectors::find(&cloud).unwrap();
+        let collector = collectors::find(&cloud).unwrap();
         let settings = crate::settings::Settings::defaults(collector.options());
         let targets = BTreeMap::from([(collector.name(), TargetCollector { collector, settings })]);
         let deadline = Instant::now() + Duration::from_millis(50);

@@ -86,6 +86,9 @@ pub struct NodeOrigin<'n> {
     pub account: Option<&'n str>,
     /// The region's ID.
     pub region: Option<&'n str>,
+    /// Whether calls are addressed by these fields, so that the account counts more than what the core says is above
+    /// the node.
+    pub is_address: bool,
 }
 
 /// A plugin that collects one cloud.
@@ -166,8 +169,8 @@ pub trait Collector: Send + Sync {
         Err(Failure { kind: FailureKind::Configuration, message })
     }
 
-    /// Returns the kinds that can be deleted only after all resources of this kind in the same account and region,
-    /// where the graph has no edge for that.
+    /// Returns the kinds that can be deleted only after all resources of this kind in the same account, where the graph
+    /// has no edge for that, or one that says the opposite: in the same region, or if one of both is in no region.
     fn delete_before(&self, _kind: &str) -> &'static [String] {
         &[]
     }

@@ -138,6 +138,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Operated { id: 8, outcome: Outcome::Nothing("gone".into()) },
         FromWorker::Operated { id: 9, outcome: Outcome::Failed(failure()) },
         FromWorker::Operated { id: 10, outcome: Outcome::Detached(vec!["DetachRolePolicy".into()]) },
+        FromWorker::Operated { id: 11, outcome: Outcome::Changed(vec![("label_fingerprint".into(), "7".into())]) },
         FromWorker::NeedShared { key: "price".into() },
         FromWorker::Publish { key: "price".into(), value: Some("1".into()) },
         FromWorker::Publish { key: "price".into(), value: None },

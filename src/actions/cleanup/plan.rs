@@ -1,15 +1,16 @@
 //! What is deleted, and in which order. Pure.
 //!
-//! The graph says most of the order: what is deeper goes first. What it does not say, and what goes together with a
-//! resource, the collector knows of its kinds.
+//! The graph says most of the order: what is deeper goes first. What it does not say (`order`), and what goes together
+//! with a resource, the collector knows of its kinds.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use worker_proto::Unit;
 
+use super::order::KindOrder;
 use crate::{
-    actions::resource_graph::{self, HierarchyLevel, OrderingConstraint, ResourceGraph},
+    actions::resource_graph::{self, HierarchyLevel, ResourceGraph},
     ckcore::{StoredGraph, StoredNode},
     collector_api::Target,
     supervisor::actions::{TargetCollector, TargetCollectors},
@@ -77,7 +78,8 @@ pub(super) fn plan(graph: &StoredGraph, targets: &TargetCollectors) -> Plan {
             Err(reason) => plan.refused.push(refusal(node, reason)),
         }
     }
-    let depths = resources.depths(&ordering_constraints(&items, targets));
+    let order = KindOrder::of(graph, targets);
+    let depths = resources.depths(&order.constraints(&items), |from, to| order.turns(from, to));
     let mut stages: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
     for (index, item) in items {
         match depths[index] {
@@ -91,28 +93,6 @@ pub(super) fn plan(graph: &StoredGraph, targets: &TargetCollectors) -> Plan {
 
 fn refusal(node: &StoredNode, reason: String) -> Refusal {
     Refusal { node: node.id.clone(), label: label(node), reason }
-}
-
-/// Returns the order of deletion that the graph does not contain: between kinds in one account and region.
-fn ordering_constraints(items: &[(usize, Item)], targets: &TargetCollectors) -> Vec<OrderingConstraint> {
-    let mut places: BTreeMap<_, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
-    for (index, Item { collector, target, .. }) in items {
-        let region = target.region.as_ref().map(|region| region.id.as_str());
-        let place = places.entry((*collector, target.account.id.as_str(), region)).or_default();
-        place.entry(target.kind.as_str()).or_default().push(*index);
-    }
-    let mut ordering_constraints = Vec::new();
-    for ((collector, ..), kinds) in &places {
-        let Some(owner) = targets.get(collector) else { continue };
-        for (kind, deeper) in kinds {
-            let blocked = owner.collector.delete_before(kind).iter().filter_map(|kind| kinds.get(kind.as_str()));
-            let upper: Vec<usize> = blocked.flatten().copied().collect();
-            if !upper.is_empty() {
-                ordering_constraints.push(OrderingConstraint { upper, deeper: deeper.clone() });
-            }
-        }
-    }
-    ordering_constraints
 }
 
 /// Returns a protected resource that would be deleted together with this one.

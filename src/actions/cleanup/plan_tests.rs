@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use super::*;
+use super::{
+    super::testing::{Story, reasons},
+    *,
+};
 use crate::{
-    ckcore::{Ancestor, StoredGraph, StoredNode},
+    ckcore::Ancestor,
     collectors,
     settings::Settings,
     supervisor::actions::{TargetCollector, TargetCollectors},
@@ -18,13 +21,10 @@ fn targets(names: &[&str]) -> TargetCollectors {
         .collect()
 }
 
-/// A graph that is built node by node; the id in the core is the id in the cloud.
-struct Story(StoredGraph);
-
 impl Story {
     /// An AWS account with two regions and the pseudo region of IAM.
     fn aws() -> Self {
-        let mut story = Self(StoredGraph::default());
+        let mut story = Self::empty();
         story.add("graph_root", "root", &[]).add("cloud", "aws", &["root"]).add(
             "aws_account",
             "123456789012",
@@ -34,59 +34,13 @@ impl Story {
         story
     }
 
-    fn add(&mut self, kind: &str, id: &str, above: &[&str]) -> &mut Self {
-        let reported = json!({ "kind": kind, "id": id, "name": id });
-        let reported = reported.as_object().unwrap().clone();
-        self.0.nodes.push(StoredNode { id: id.into(), kind: kind.into(), reported, ..StoredNode::default() });
-        self.0.edges.extend(above.iter().map(|above| ((*above).to_owned(), id.to_owned())));
-        self
-    }
-
-    /// Adds a resource that is marked.
-    fn marked(&mut self, kind: &str, id: &str, above: &[&str]) -> &mut Self {
-        self.add(kind, id, above);
-        self.last().desired.insert("clean".into(), true.into());
-        self
-    }
-
-    fn last(&mut self) -> &mut StoredNode {
-        self.0.nodes.last_mut().unwrap()
-    }
-
-    fn flag(&mut self, flag: &str) -> &mut Self {
-        self.last().metadata.insert(flag.into(), true.into());
-        self
-    }
-
-    /// Says what the core says of every stored node: the account that it is in.
-    fn in_account(&mut self, id: &str) -> &mut Self {
-        let account = Ancestor { id: id.into(), name: None, reported: Map::new() };
-        self.last().ancestors.insert("account".into(), account);
-        self
-    }
-
-    fn field(&mut self, field: &str, value: Value) -> &mut Self {
-        self.last().reported.insert(field.into(), value);
-        self
-    }
-
     fn plan(&self) -> Plan {
         plan(&self.0, &targets(&["aws", "example"]))
-    }
-
-    fn reversed(&self) -> Self {
-        let mut graph = self.0.clone();
-        graph.edges.reverse();
-        Self(graph)
     }
 }
 
 fn ids(plan: &Plan) -> Vec<Vec<&str>> {
     plan.stages.iter().map(|level| level.iter().map(|item| item.node.as_str()).collect()).collect()
-}
-
-fn reasons(plan: &Plan) -> Vec<(&str, &str)> {
-    plan.refused.iter().map(|refusal| (refusal.node.as_str(), refusal.reason.as_str())).collect()
 }
 
 fn region<'p>(plan: &'p Plan, node: &str) -> Option<&'p str> {

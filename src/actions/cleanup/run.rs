@@ -221,7 +221,7 @@ impl<'a> CleanupRun<'a> {
         let resource = item.target.label();
         self.reporter.event_log.log(&item.node, &format!("Trying to {what}"), None);
         match outcome {
-            Outcome::Done if is_delete => {
+            Outcome::Done | Outcome::Changed(_) if is_delete => {
                 tracing::info!(resource, account = item.target.account.id, "deleted");
                 self.reporter.event_log.log(&item.node, "Successfully cleaned up", None);
                 self.reporter.event_log.cleaned(&item.node);
@@ -229,7 +229,9 @@ impl<'a> CleanupRun<'a> {
                 self.tally.deleted += 1;
                 self.cleanup.context.metrics().duration("resource_cleanup", took.as_secs_f64());
             }
-            Outcome::Done => self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None),
+            Outcome::Done | Outcome::Changed(_) => {
+                self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None)
+            }
             Outcome::Detached(removed) => {
                 self.reporter.event_log.log(&item.node, "Successfully ran pre clean up", None);
                 self.reporter.event_log.log(

@@ -46,7 +46,7 @@ pub(super) fn metrics() -> Vec<Announced> {
 pub(super) fn locate(reported: &Map<String, Value>) -> Option<NodeOrigin<'_>> {
     let arn = reported.get("arn").and_then(Value::as_str).filter(|arn| arn.starts_with("arn:"))?;
     let mut parts = arn.split(':').skip(3).map(|part| Some(part).filter(|part| !part.is_empty()));
-    Some(NodeOrigin { region: parts.next()?, account: parts.next()? })
+    Some(NodeOrigin { region: parts.next()?, account: parts.next()?, is_address: false })
 }
 
 /// Returns the remedy for an error code, or the options that matter for a limit.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use worker_proto::{Failure, Outcome};
 
 use super::{
@@ -54,15 +54,15 @@ impl Change {
 
     /// Deletes the resource.
     pub(crate) async fn delete(&self) -> Result<Outcome, Failure> {
-        let Some(action) = &self.definition.delete else {
+        let Some(action) = self.service.delete_of(self.definition) else {
             return Ok(self.nothing("ckworker does not delete this kind"));
         };
-        if let Some(refusal) = self.refusal().await? {
-            return Ok(refusal);
-        }
         let is_deleted = |when: &toml::Spanned<Condition>| self.fields.holds_for_node(when.get_ref());
         if self.definition.deleted_when.as_ref().is_some_and(is_deleted) {
             return Ok(Outcome::Done);
+        }
+        if let Some(refusal) = self.refusal().await? {
+            return Ok(refusal);
         }
         if let Some(delete) = hooks::named(self.cloud.change_hooks.delete, self.definition.delete_hook.as_ref())? {
             return delete(self).await;
@@ -79,7 +79,7 @@ impl Change {
 
     async fn delete_and_wait(&self, action: &ResourceCall, removed: &mut Removed) -> Result<(), Failure> {
         self.delete_call(action, removed).await?;
-        match &self.definition.wait_deleted {
+        match self.service.wait_deleted_of(self.definition) {
             Some(wait) => self.wait_deleted(wait, self.fields.input(wait.input.get_ref())).await,
             None => Ok(()),
         }
@@ -91,7 +91,10 @@ impl Change {
         let mut pauses = std::iter::once(Duration::ZERO).chain(conflict_pauses());
         let mut unblocked = Ok(false);
         loop {
-            let error = match self.call(action.operation.get_ref(), input.clone()).await {
+            let request = self.request(action.operation.get_ref(), input.clone());
+            let limit =
+                self.time_left().saturating_sub(if removed.is_empty() { Duration::ZERO } else { RESTORE_RESERVE });
+            let error = match self.send(request.within(limit)).await {
                 Ok(response) => return self.accepted(&response),
                 Err(error) if error.means_deleted() => return Ok(()),
                 Err(error) => error,
@@ -113,7 +116,7 @@ impl Change {
     /// Returns whether there is time for a pause and a call after it.
     #[must_use]
     pub fn has_time_for(&self, pause: Duration) -> bool {
-        Instant::now() + pause < self.deadline
+        pause < self.time_left()
     }
 
     /// Fails if a successful response reports a failed deletion.

@@ -73,6 +73,11 @@ impl Removed {
         self.record
     }
 
+    /// Returns whether nothing was removed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
     fn count(&self) -> usize {
         self.undo.len() + self.record.len() + self.more
     }

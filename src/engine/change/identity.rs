@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use worker_proto::{Failure, Outcome};
 
 use super::Change;
+use crate::graph::Value;
 
 impl Change {
     /// Returns the outcome if another resource has the name now. A deleted resource has none; the calls that follow
     /// report that.
     pub(super) async fn namesake(&self) -> Result<Option<Outcome>, Failure> {
-        let Some(identity) = &self.definition.identity else { return Ok(None) };
+        let Some(identity) = self.service.identity_of(self.definition) else { return Ok(None) };
         let field = identity.field.get_ref().as_str();
         let collected = if field == "id" { Some(self.target.id.as_str()) } else { self.target.text(field) };
         let collected = collected.ok_or_else(|| self.failed(&format!("the core has no {field} of it")))?;
@@ -26,7 +27,19 @@ impl Change {
             found = value.text().map(str::to_owned);
             ControlFlow::Break(())
         });
-        let other = found.filter(|found| found != collected);
+        let other = found.filter(|found| !self.is_same(field, collected, found));
         Ok(other.map(|other| self.nothing(&format!("another resource has its name now, with the {field} {other}"))))
+    }
+
+    /// Returns whether two values of a field are equal. Points in time are equal if they are in the same second:
+    /// each API writes them in its own way, and cores store them without a fraction.
+    fn is_same(&self, field: &str, collected: &str, found: &str) -> bool {
+        let kind = self.cloud.schema.kind(&self.target.kind);
+        let field = kind.and_then(|kind| kind.fields.get(kind.position(field)?));
+        let seconds = |text: &str| match field?.model_kind.convert(Value::Text(text.to_owned())) {
+            Value::Time(time) => Some(time.unix_timestamp()),
+            _ => None,
+        };
+        collected == found || seconds(collected).is_some_and(|collected| Some(collected) == seconds(found))
     }
 }

@@ -116,18 +116,30 @@ impl Change {
         self.send(self.request(operation, input)).await
     }
 
-    /// Makes any call.
+    /// Makes any call, within the time that the operation has left.
     ///
     /// # Errors
     /// The error of the call.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, CallError> {
-        self.api.call(request).await
+        self.api.call(self.limited(request)).await
     }
 
-    /// Returns the pages of any call.
+    /// Returns the pages of any call, each within the time that the operation has left now.
     #[must_use]
     pub fn pages(&self, request: Request<'_>) -> Pages<'_> {
-        Pages::new(&*self.api, request)
+        Pages::new(&*self.api, self.limited(request))
+    }
+
+    /// Returns the time that the operation has left.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn limited<'r>(&self, request: Request<'r>) -> Request<'r> {
+        let left = self.time_left();
+        let limit = request.limit.map_or(left, |limit| limit.min(left));
+        request.within(limit)
     }
 
     /// Returns a call to the kind's service.

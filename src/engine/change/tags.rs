@@ -18,9 +18,9 @@ impl Change {
         if let Some(tag) = hooks::named(self.cloud.change_hooks.tag, self.definition.tag_hook.as_ref())? {
             return tag(self, key, Some(value)).await;
         }
-        match self.service.tag.as_ref().filter(|_| self.definition.tagging) {
+        match self.service.tag_of(self.definition) {
             Some(action) => self.tag_call(action, key, value).await,
-            None => Ok(self.nothing("the tags of this kind cannot be changed")),
+            None => Ok(self.without_tags()),
         }
     }
 
@@ -29,10 +29,14 @@ impl Change {
         if let Some(tag) = hooks::named(self.cloud.change_hooks.tag, self.definition.tag_hook.as_ref())? {
             return tag(self, key, None).await;
         }
-        match self.service.untag.as_ref().filter(|_| self.definition.tagging) {
+        match self.service.untag_of(self.definition) {
             Some(action) => self.tag_call(action, key, self.target.tag(key).unwrap_or_default()).await,
-            None => Ok(self.nothing("the tags of this kind cannot be changed")),
+            None => Ok(self.without_tags()),
         }
+    }
+
+    fn without_tags(&self) -> Outcome {
+        self.nothing(self.service.no_tags.as_deref().unwrap_or("the tags of this kind cannot be changed"))
     }
 
     async fn tag_call(&self, action: &TagCall, key: &str, value: &str) -> Result<Outcome, Failure> {

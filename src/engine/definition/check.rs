@@ -1,6 +1,8 @@
 //! Mistakes of a definition file that need no model of the API: kinds, fields, levels, hooks and parents that do not
 //! exist. What the API accepts and returns is checked by the cloud.
 
+use std::collections::BTreeSet;
+
 use toml::Spanned;
 
 use super::{ANYWHERE, Condition, Definition, Service};
@@ -59,6 +61,14 @@ impl Check<'_> {
         if definition.tagging && (self.service.tag.is_none() || self.service.untag.is_none()) {
             self.add(&definition.kind, "tagging needs tag and untag of the service".to_owned());
         }
+        if definition.deletable && self.service.delete_of(definition).is_none() {
+            self.add(&definition.kind, "deletable needs delete of the service".to_owned());
+        }
+        for before in &definition.delete_before {
+            if self.cloud.find(before).is_none() {
+                self.add(&definition.kind, format!("delete_before: there is no definition of {before}"));
+            }
+        }
         if definition.details.is_some() && self.service.details.is_none() {
             self.add(&definition.kind, "the file has no details".to_owned());
         }
@@ -115,7 +125,7 @@ impl Check<'_> {
                 self.mistakes.push(Mistake { at: source.span().start, what });
             }
         }
-        if let Some(identity) = &definition.identity
+        if let Some(identity) = self.service.identity_of(definition)
             && kind.position(identity.field.get_ref()).is_none()
         {
             self.add(&identity.field, format!("{} has no field {}", kind.fqn, identity.field.get_ref()));
@@ -168,6 +178,34 @@ impl Check<'_> {
 }
 
 impl Cloud {
+    /// Returns the pairs of kinds that are on a circle of the order of deletion, or below one, as `upper, deeper`. Of
+    /// each pair, an edge or `delete_before` says that the deeper one is deleted first; an edge opposite to a
+    /// `delete_before` does not count.
+    #[must_use]
+    pub fn deletion_circles(&self) -> BTreeSet<(&'static str, &'static str)> {
+        let definitions = || self.definitions.iter().map(|(_, definition)| definition);
+        let name = |kind: &'static Spanned<String>| kind.get_ref().as_str();
+        let (mut pairs, mut turned) = (BTreeSet::new(), BTreeSet::new());
+        for definition in definitions() {
+            let kind = name(&definition.kind);
+            let parents = definition.predecessors.iter().map(|reference| &reference.kind).chain(&definition.parent);
+            pairs.extend(parents.map(|parent| (name(parent), kind)));
+            pairs.extend(definition.successors.iter().map(|reference| (kind, name(&reference.kind))));
+            turned.extend(definition.delete_before.iter().map(|after| (kind, after.as_str())));
+        }
+        pairs.retain(|pair| !turned.contains(pair));
+        pairs.extend(turned.iter().map(|(first, after)| (*after, *first)));
+        loop {
+            // Kinds that are deeper than no other are on no circle.
+            let deeper: BTreeSet<&str> = pairs.iter().map(|(_, deeper)| *deeper).collect();
+            let before = pairs.len();
+            pairs.retain(|(upper, _)| deeper.contains(upper));
+            if pairs.len() == before {
+                return pairs;
+            }
+        }
+    }
+
     /// Returns the levels whose kinds of nodes do not exist, as mistakes of the cloud itself.
     #[must_use]
     pub fn unknown_levels(&self) -> Vec<&'static str> {

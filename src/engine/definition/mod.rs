@@ -6,6 +6,7 @@
 mod action;
 mod check;
 mod schema;
+mod service;
 mod template;
 mod value;
 
@@ -18,46 +19,13 @@ pub use check::Mistake;
 pub(crate) use check::check;
 pub use schema::{FieldSchema, KindSchema};
 use serde::Deserialize;
+pub use service::{Defaults, DetailsCall, Service};
 pub use template::{Part, Template};
 use toml::{Spanned, Table};
 pub use value::{Condition, Constant, Source, SourceTable};
 
 use super::path::Path;
 use crate::{collector_api::EdgeOwner, graph::KindSpec};
-
-/// A definition file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// The service's name in the API.
-    pub service: String,
-    /// The call that sets a tag on resources of the kinds with `tagging`.
-    pub tag: Option<TagCall>,
-    /// The call that removes a tag from them.
-    pub untag: Option<TagCall>,
-    /// The call that describes all resources of several kinds.
-    pub details: Option<DetailsCall>,
-    /// What applies to all kinds of the file that do not say it themselves.
-    #[serde(default)]
-    pub defaults: Defaults,
-    /// The kinds, parents before their children.
-    #[serde(rename = "kind", default)]
-    pub kinds: Vec<Definition>,
-}
-
-/// A call that describes all items of several kinds, so that they need no calls of their own. If it is denied or fails,
-/// the kinds are listed and completed by their own calls, which is no gap.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DetailsCall {
-    /// The operation's name.
-    pub operation: Spanned<String>,
-    /// The operation's parameters.
-    pub input: Spanned<Input>,
-    /// Members that are dropped to save memory: responses are kept until all kinds have used them.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-}
 
 /// The part of the service's details that describes a kind, known as `@details`.
 #[derive(Debug, Deserialize)]
@@ -102,26 +70,6 @@ pub struct ItemLocation {
     pub scope: Spanned<String>,
     /// The ID of the location; an item without one is not in this level.
     pub id: Spanned<Source>,
-}
-
-/// Values of a file's kinds that most of them share. Properties apply one by one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Defaults {
-    /// The ID.
-    pub id: Option<Spanned<Source>>,
-    /// The name.
-    pub name: Option<Spanned<Source>>,
-    /// The tags.
-    pub tags: Option<Spanned<Source>>,
-    /// The scope.
-    pub scope: Option<Spanned<String>>,
-    /// Where an item may belong.
-    #[serde(default)]
-    pub location: Vec<ItemLocation>,
-    /// The fields.
-    #[serde(default)]
-    pub properties: BTreeMap<Spanned<String>, Spanned<Source>>,
 }
 
 /// One kind: how it is collected, tagged and deleted.
@@ -207,9 +155,13 @@ pub struct Definition {
     pub prepare_hook: Option<Spanned<String>>,
     /// Code that deletes it, where that takes more than a call.
     pub delete_hook: Option<Spanned<String>>,
+    /// Whether the service's `delete`, `identity` and `wait_deleted` apply to it, where it has none of its own.
+    #[serde(default)]
+    pub deletable: bool,
     /// The call that deletes it.
     pub delete: Option<ResourceCall>,
-    /// Kinds whose resources can be deleted only after all of this kind in the region, where no edge expresses that.
+    /// Kinds whose resources can be deleted only after all of this kind, where no edge expresses that or an edge
+    /// expresses the opposite: in the same region, or if one of both is in no region.
     #[serde(default)]
     pub delete_before: Vec<String>,
     /// Kinds of connected resources that the cloud deletes with it.
@@ -391,42 +343,6 @@ impl Definitions {
     pub fn referenced(&self, kind: &str) -> impl Iterator<Item = (&str, bool)> {
         let attributes = self.referenced.get(kind).into_iter().flatten();
         attributes.map(|(attribute, is_from_anywhere)| (attribute.as_str(), *is_from_anywhere))
-    }
-}
-
-impl Service {
-    /// Parses a definition file, and applies its defaults.
-    ///
-    /// # Errors
-    /// The line of a mistake.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut service = toml::from_str::<Service>(text).map_err(|error| error.to_string())?;
-        for kind in &mut service.kinds {
-            kind.apply(&service.defaults)?;
-        }
-        Ok(service)
-    }
-}
-
-impl Definition {
-    /// Applies the defaults of its file.
-    fn apply(&mut self, defaults: &Defaults) -> Result<(), String> {
-        let missing = |what: &str| format!("{} has no {what}, and neither have the defaults", self.kind.get_ref());
-        if !is_set(&self.id) {
-            self.id = defaults.id.clone().ok_or_else(|| missing("id"))?;
-        }
-        if !is_set(&self.scope) {
-            self.scope = defaults.scope.clone().ok_or_else(|| missing("scope"))?;
-        }
-        self.name = self.name.take().or_else(|| defaults.name.clone());
-        self.tags = self.tags.take().or_else(|| defaults.tags.clone());
-        if self.location.is_empty() {
-            self.location.clone_from(&defaults.location);
-        }
-        for (field, source) in &defaults.properties {
-            self.properties.entry(field.clone()).or_insert_with(|| source.clone());
-        }
-        Ok(())
     }
 }
 

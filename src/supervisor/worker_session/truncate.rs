@@ -8,6 +8,8 @@ const MAX_MESSAGE: usize = 4096;
 const MAX_NAME: usize = 256;
 /// The most texts that are kept of what an operation removed: a hundred, and how many there are beyond.
 const MAX_REMOVED: usize = 101;
+/// The most fields that are kept of those that an operation changed.
+const MAX_CHANGED: usize = 16;
 
 fn cut(text: String, most: usize) -> String {
     // A new one, as the old one keeps its memory.
@@ -47,6 +49,11 @@ pub(super) fn outcome(outcome: Outcome) -> Outcome {
         Outcome::Detached(removed) => {
             Outcome::Detached(removed.into_iter().take(MAX_REMOVED).map(|text| cut(text, MAX_NAME)).collect())
         }
+        Outcome::Changed(fields) => {
+            // A part of a value is another value.
+            let fits = |(field, value): &(String, String)| field.len() <= MAX_NAME && value.len() <= MAX_MESSAGE;
+            Outcome::Changed(fields.into_iter().filter(fits).take(MAX_CHANGED).collect())
+        }
     }
 }
 
@@ -62,6 +69,16 @@ pub(super) fn plan(plan: Plan) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changed_fields_are_kept_whole_or_not_at_all() {
+        let field = |name: usize, value: usize| ("n".repeat(name), "v".repeat(value));
+        let fields = vec![field(1, MAX_MESSAGE + 1), field(MAX_NAME + 1, 1), field(MAX_NAME, MAX_MESSAGE)];
+        let expected = Outcome::Changed(vec![field(MAX_NAME, MAX_MESSAGE)]);
+        assert_eq!(outcome(Outcome::Changed(fields)), expected);
+        let many = outcome(Outcome::Changed(vec![field(1, 1); 100]));
+        assert_eq!(many, Outcome::Changed(vec![field(1, 1); MAX_CHANGED]));
+    }
 
     #[test]
     fn texts_are_truncated_at_characters_and_free_memory() {

@@ -12,6 +12,7 @@ fn definitions_are_checked_without_a_model() {
     };
     assert_eq!(mistakes(DEFINITIONS), [""; 0]);
     assert_eq!(cloud().unknown_levels(), [""; 0]);
+    assert!(cloud().deletion_circles().is_empty(), "the edge from a server to its disks is turned");
     for (right, wrong, expected) in [
         ("scope = \"zone\"\nlist", "scope = \"zona\"\nlist", "there is no scope zona; there are global, region, zone"),
         ("{ scope = \"zone\", id", "{ scope = \"rack\", id", "there is no scope rack"),
@@ -36,6 +37,9 @@ fn definitions_are_checked_without_a_model() {
         ),
         ("tagging = true", "tagging = true\ndelete_hook = \"y\"", "there is no hook y"),
         ("path = \"volume_status\",", "path = \"status\",", "nimbus_disk has no field status"),
+        ("delete = {", "# delete = {", "deletable needs delete of the service"),
+        ("field = \"ctime\"", "field = \"created\"", "nimbus_server has no field created"),
+        ("[\"nimbus_disk\"]", "[\"nimbus_dsk\"]", "delete_before: there is no definition of nimbus_dsk"),
         ("collector = \"networks\"\n", "", "nimbus_network needs a collector"),
         ("items = \"subnets[]\"", "items = \"subnets[]|last_part\"", "takes no part of a string"),
     ] {

@@ -212,6 +212,7 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
             json!({ "keys": (["north", "south"].map(|region| regional(base, region, "key"))) })
         }
         ("GET", ["usage"]) => json!({ "usage": { "lastUsed": "2021-01-01T00:00:00Z" } }),
+        ("GET", ["resource"]) => resource(state, query)?,
         ("PUT" | "DELETE", ["labels", _] | ["resource"]) => match query.get("link") {
             Some(link) if link.ends_with("/gone") => return Err(404),
             Some(_) => json!({}),
@@ -219,6 +220,21 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
         },
         _ => return Err(404),
     })
+}
+
+/// A resource by its link, as it is now: the last part of the link is its ID.
+fn resource(state: &State, query: &BTreeMap<String, String>) -> Result<Value, u16> {
+    let link = query.get("link").ok_or(400_u16)?;
+    let is_deleted =
+        state.calls.iter().any(|call| call.starts_with("DELETE /resource") && call.ends_with(&encoded(link)));
+    match link.rsplit('/').next() {
+        Some(id) if id != "gone" && !is_deleted => Ok(json!({ "id": id, "created": "2020-03-03T03:03:03.500Z" })),
+        _ => Err(404),
+    }
+}
+
+fn encoded(link: &str) -> String {
+    link.replace('/', "%2F")
 }
 
 fn region(state: &State, name: &str) -> Value {

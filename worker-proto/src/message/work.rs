@@ -92,6 +92,9 @@ pub enum Outcome {
     Failed(Failure),
     /// The cloud executed the change, and removed what these strings name. Only a preparation of a deletion ends so.
     Detached(Vec<String>),
+    /// The cloud executed the change, and these fields of the node have changed with it, by name. Only a change of a tag
+    /// ends so.
+    Changed(Vec<(String, String)>),
 }
 
 /// The result of planning.
