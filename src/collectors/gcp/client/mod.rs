@@ -26,7 +26,6 @@ use std::{
 
 pub use connection::http;
 use error::Asked;
-pub use partial::Unreached;
 use request::Outgoing;
 use reqwest::{
     Method, StatusCode,
