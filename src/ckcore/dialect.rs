@@ -127,10 +127,7 @@ impl Dialect {
 
     /// Returns the query for an account and everything below it.
     pub(super) fn account_query(self, kind: &str, id: &str) -> Result<String, CoreError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if kind.is_empty() || !kind.chars().all(plain) {
-            return Err(CoreError::permanent("query of an account", &format!("{kind:?} is not the name of a kind")));
-        }
+        check_kind("query of an account", kind)?;
         // A JSON string is quoted as the query languages require.
         let id = Value::from(id);
         Ok(match self {
@@ -146,6 +143,16 @@ impl Dialect {
             Dialect::Core2 => format!("is(account) and metadata.ancestors.cloud.id == {cloud}"),
             Dialect::Core4 => format!("is(account) and /ancestors.cloud.reported.id == {cloud}"),
         }
+    }
+
+    /// Returns the query for the nodes of a kind below a cloud, with the nodes directly below them.
+    pub(super) fn successors_query(self, kind: &str, cloud: &str) -> Result<String, CoreError> {
+        check_kind("query of a kind", kind)?;
+        let cloud = Value::from(cloud);
+        Ok(match self {
+            Dialect::Core2 => format!("is({kind}) and metadata.ancestors.cloud.id == {cloud} -[0:1]->"),
+            Dialect::Core4 => format!("is({kind}) and /ancestors.cloud.reported.id == {cloud} -[0:1]->"),
+        })
     }
 
     /// Returns the queries for regions and for accounts with these IDs below a cloud.
@@ -195,6 +202,16 @@ impl Dialect {
     }
 }
 
+/// # Errors
+/// If this cannot be the name of a kind.
+fn check_kind(what: &'static str, kind: &str) -> Result<(), CoreError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match kind.is_empty() || !kind.chars().all(plain) {
+        true => Err(CoreError::permanent(what, &format!("{kind:?} is not the name of a kind"))),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -205,6 +222,13 @@ mod tests {
         let query = Dialect::Core2.account_query("aws_account", "a\"b\\").unwrap();
         assert_eq!(query, r#"is(aws_account) and reported.id == "a\"b\\" -[0:]->"#);
         assert!(Dialect::Core2.account_query("aws account)", "1").is_err());
+    }
+
+    #[test]
+    fn query_of_successors_is_quoted() {
+        let query = Dialect::Core4.successors_query("gcp_network", "a\"").unwrap();
+        assert_eq!(query, r#"is(gcp_network) and /ancestors.cloud.reported.id == "a\"" -[0:1]->"#);
+        assert!(Dialect::Core4.successors_query("", "gcp").is_err());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tokio::{
     time::Instant,
 };
 use worker_proto::{
-    BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Missing, Node,
-    Progress, WaitOn,
+    BATCH_BYTES, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Missing, Name,
+    Node, Progress, Selector, WaitOn,
 };
 
 use super::{
@@ -57,6 +57,7 @@ struct Batch {
     nodes: Vec<Node>,
     node_bytes: usize,
     edges: EdgeList,
+    names: Vec<Name>,
     counts: Counts,
 }
 
@@ -191,14 +192,41 @@ impl CollectContext {
         }
     }
 
-    /// Sends edges to nodes that other units may have.
+    /// Sends a name by which other units find a node of this one.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn name(&self, name: Name) -> Result<(), Failure> {
+        let full = {
+            let mut batch = self.lock();
+            batch.counts.names += 1;
+            batch.names.push(name);
+            (batch.names.len() * size_of::<Name>() >= BATCH_BYTES).then(|| std::mem::take(&mut batch.names))
+        };
+        match full {
+            Some(names) => self.send(FromWorker::Names { unit: self.unit, names }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends edges to nodes that other units may have, in batches.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
     pub async fn deferred(&self, edges: Vec<Deferred>) -> Result<(), Failure> {
-        if edges.is_empty() {
-            return Ok(());
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for edge in edges {
+            bytes += deferred_bytes(&edge);
+            batch.push(edge);
+            if bytes >= BATCH_BYTES {
+                self.send_deferred(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
         }
+        if batch.is_empty() { Ok(()) } else { self.send_deferred(batch).await }
+    }
+
+    async fn send_deferred(&self, edges: Vec<Deferred>) -> Result<(), Failure> {
         self.lock().counts.deferred += edges.len() as u64;
         self.send(FromWorker::Deferred { unit: self.unit, edges }).await
     }
@@ -250,16 +278,19 @@ impl CollectContext {
     /// # Errors
     /// `Cancelled` if the session is ending.
     pub async fn finish(&self) -> Result<Counts, Failure> {
-        let (nodes, edges, counts) = {
+        let Batch { nodes, edges, names, counts, .. } = {
             let mut batch = self.lock();
-            batch.node_bytes = 0;
-            (std::mem::take(&mut batch.nodes), std::mem::take(&mut batch.edges), batch.counts)
+            let counts = batch.counts;
+            std::mem::replace(&mut *batch, Batch { counts, ..Batch::default() })
         };
         if !nodes.is_empty() {
             self.send(FromWorker::Nodes { unit: self.unit, nodes }).await?;
         }
         if !edges.is_empty() {
             self.send(FromWorker::Edges { unit: self.unit, edges }).await?;
+        }
+        if !names.is_empty() {
+            self.send(FromWorker::Names { unit: self.unit, names }).await?;
         }
         Ok(counts)
     }
@@ -286,6 +317,16 @@ impl CollectContext {
     fn lock(&self) -> std::sync::MutexGuard<'_, Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the approximate size of a deferred edge in its frame, in bytes.
+fn deferred_bytes(edge: &Deferred) -> usize {
+    let text = |selector: &Selector| match selector {
+        Selector::Node(_) => 0,
+        Selector::Resource { kind, id } => kind.len() + id.len(),
+        Selector::Attribute { kind, attribute, value } => kind.len() + attribute.len() + value.len(),
+    };
+    size_of::<Deferred>() + text(&edge.from) + text(&edge.to)
 }
 
 /// The shared values of [`CollectContext::recording_with`].

@@ -20,7 +20,7 @@ pub use lease::{Lease, Shared, SharedWaiter};
 use serde_json::{Map, Value};
 pub use target::{ParentNode, Target};
 use tracing::level_filters::LevelFilter;
-pub use unit_graph::{EdgeReport, End, Key, UnitGraph};
+pub use unit_graph::{EdgeReport, End, NamedAttributes, UnitGraph};
 pub use waits::{TICK, UnitWaits, Waiting, Waits};
 use worker_proto::{Credentials, Failure, FailureKind, Operation, Outcome, Plan, Unit};
 
@@ -115,6 +115,12 @@ pub trait Collector: Send + Sync {
     /// Returns the end that declares edges between nodes of these kinds, if only one does. Where a part of an account
     /// is carried over from the core, such an edge is carried over only with the end that declares it.
     fn edge_owner(&self, _from: &str, _to: &str) -> Option<EdgeOwner> {
+        None
+    }
+
+    /// Returns the attributes by which references from other accounts find nodes, by kind; `None` if there are no such
+    /// references. Nodes that are carried over from the core are found by the values that it has of these attributes.
+    fn named(&self) -> Option<&'static NamedAttributes> {
         None
     }
 

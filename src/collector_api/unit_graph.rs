@@ -9,17 +9,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use blake2::{Blake2b, Digest, digest::consts::U16};
 use tracing::debug;
-use worker_proto::{Failure, Missing, MissingEdge, Node};
+use worker_proto::{Deferred, Failure, Missing, MissingEdge, Name, Node, Selector};
 
 use super::CollectContext;
-use crate::graph::NodeId;
+use crate::graph::{Key, NodeId};
 
 /// The graph of one unit. Cloning is cheap, and clones share the nodes and edges.
 #[derive(Clone)]
 pub struct UnitGraph {
     context: CollectContext,
+    named: Option<&'static NamedAttributes>,
     shared: Arc<Mutex<State>>,
 }
 
@@ -30,20 +30,15 @@ pub enum End {
     Node(NodeId),
     /// All nodes that were added under this key; none is not an error.
     Ref(Key),
+    /// The same, with a key without a scope. If the unit has none, the node of another unit that alone has this name.
+    Cloud(Key),
 }
 
-/// A name by which nodes of a unit are found. Different nodes may share one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The region's name, `global`, or empty for the whole unit.
-    pub scope: String,
-    /// The kind, such as `aws_vpc`.
-    pub kind: String,
-    /// The compared attribute, such as `id`.
-    pub attribute: String,
-    /// The value of the attribute.
-    pub value: String,
-}
+/// The attributes by which units of a cloud find each other's nodes, by kind.
+pub type NamedAttributes = BTreeMap<String, BTreeSet<String>>;
+
+/// The longest value of an attribute by which nodes of other units are found, in bytes. A longer one is no name.
+const MAX_NAME: usize = 4096;
 
 /// Edges to nodes that were not seen, in one message to the supervisor: below the size of a batch.
 const MISSING_ENDS: usize = 4096;
@@ -55,6 +50,8 @@ pub struct EdgeReport {
     pub sent: u64,
     /// Declarations that met no node at one end, by the missing end: `kind.attribute`, or `node` for an id.
     pub dangling: BTreeMap<String, u64>,
+    /// The number of edges whose other end may be in another unit.
+    pub deferred: u64,
     /// The number of edges from a node to itself, which the core rejects.
     pub loops: u64,
 }
@@ -75,16 +72,25 @@ struct State {
     index: HashMap<[u8; 16], Vec<[u8; 16]>>,
     edges: Vec<(KeptEnd, KeptEnd)>,
     labels: HashMap<(String, String), u32>,
+    /// The values of references to nodes that other units may have, by the hash of the reference.
+    values: HashMap<[u8; 16], String>,
 }
 
 impl UnitGraph {
     /// Creates an empty graph that sends through this context.
     #[must_use]
     pub fn new(context: CollectContext) -> Self {
-        Self { context, shared: Arc::default() }
+        Self { context, named: None, shared: Arc::default() }
+    }
+
+    /// Sets the attributes by which other units find nodes of this one.
+    #[must_use]
+    pub fn naming(self, named: &'static NamedAttributes) -> Self {
+        Self { named: Some(named), ..self }
     }
 
     /// Sends a node and registers its keys. A second node with the same ID is not sent, but its keys are registered.
+    /// Keys by which other units find the node are sent.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
@@ -100,12 +106,20 @@ impl UnitGraph {
             }
             state.nodes.insert(id)
         };
+        for key in keys.iter().filter(|key| self.is_name(key)) {
+            self.context.name(Name { key: key.hash(), node: id }).await?;
+        }
         if is_new {
             self.context.node(node).await?;
         } else {
             debug!(kind = node.kind, resource = node.resource, "node already sent; not sending it again");
         }
         Ok(NodeId(id))
+    }
+
+    fn is_name(&self, key: &Key) -> bool {
+        let named = self.named.and_then(|named| named.get(&key.kind));
+        key.scope.is_empty() && named.is_some_and(|attributes| attributes.contains(&key.attribute))
     }
 
     /// Declares an edge, which is resolved when the unit is complete.
@@ -122,7 +136,7 @@ impl UnitGraph {
     }
 
     /// Resolves all declared edges and sends each once. Edges to nodes of `unseen` kinds, which this unit does not
-    /// have, are sent as missing.
+    /// have, are sent as missing, and edges to nodes that other units may have as deferred.
     ///
     /// Call it when no clone adds nodes or edges any more; edges that are declared later are not sent.
     ///
@@ -133,10 +147,11 @@ impl UnitGraph {
         for missing in state.missing(unseen) {
             self.context.missing(vec![missing]).await?;
         }
-        let (edges, report) = state.resolve();
+        let (edges, deferred, report) = state.resolve();
         for (from, to) in edges {
             self.context.edge(from, to).await?;
         }
+        self.context.deferred(deferred).await?;
         for (end, count) in &report.dangling {
             debug!(end, count, "omitting edges to nodes that were not collected");
         }
@@ -148,24 +163,16 @@ impl UnitGraph {
     }
 }
 
-impl Key {
-    /// Lengths go first, so that no two keys are the same bytes.
-    #[must_use]
-    pub fn hash(&self) -> [u8; 16] {
-        let mut hasher = Blake2b::<U16>::new();
-        for part in [&self.scope, &self.kind, &self.attribute, &self.value] {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        }
-        hasher.finalize().into()
-    }
-}
-
 impl State {
     fn keep(&mut self, end: End) -> KeptEnd {
+        if let End::Cloud(key) = &end
+            && key.value.len() <= MAX_NAME
+        {
+            self.values.entry(key.hash()).or_insert_with(|| key.value.clone());
+        }
         match end {
             End::Node(id) => KeptEnd::Node(id.0),
-            End::Ref(key) => {
+            End::Ref(key) | End::Cloud(key) => {
                 let hash = key.hash();
                 let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
                 let label = *self.labels.entry((key.kind, key.attribute)).or_insert(next);
@@ -174,19 +181,23 @@ impl State {
         }
     }
 
-    /// The edges that exist, in the order of their declaration, each once.
-    fn resolve(self) -> (Vec<Pair>, EdgeReport) {
-        let names: HashMap<u32, String> =
-            self.labels.iter().map(|((kind, attribute), label)| (*label, format!("{kind}.{attribute}"))).collect();
+    /// The edges that exist, in the order of their declaration, each once, and those whose other end may be in another
+    /// unit.
+    fn resolve(self) -> (Vec<Pair>, Vec<Deferred>, EdgeReport) {
+        let names: HashMap<u32, &(String, String)> = self.labels.iter().map(|(names, label)| (*label, names)).collect();
         let mut report = EdgeReport::default();
         let (mut seen, mut edges) = (HashSet::new(), Vec::with_capacity(self.edges.len()));
+        let mut deferred = Vec::new();
         for (from, to) in &self.edges {
             let (sources, targets) = (self.find(from), self.find(to));
-            for (end, found) in [(from, sources), (to, targets)] {
-                if found.is_empty() {
-                    *report.dangling.entry(label(end, &names)).or_default() += 1;
-                    break;
+            let open = [(from, sources), (to, targets)].into_iter().find(|(_, found)| found.is_empty());
+            match open.map(|(end, _)| (end, self.elsewhere(end, &names))) {
+                Some((KeptEnd::Ref { hash, .. }, Some(other))) => {
+                    let is_new = |from: &[u8; 16], to: &[u8; 16]| seen.insert((*from, *to));
+                    deferred.extend(deferrals(sources, targets, &other, *hash, is_new));
                 }
+                Some((end, _)) => *report.dangling.entry(label(end, &names)).or_default() += 1,
+                None => {}
             }
             for (source, target) in sources.iter().flat_map(|source| targets.iter().map(move |target| (source, target)))
             {
@@ -197,8 +208,15 @@ impl State {
                 }
             }
         }
-        report.sent = edges.len() as u64;
-        (edges, report)
+        (report.sent, report.deferred) = (edges.len() as u64, deferred.len() as u64);
+        (edges, deferred, report)
+    }
+
+    /// Returns the selector of a reference to a node that another unit may have.
+    fn elsewhere(&self, end: &KeptEnd, names: &HashMap<u32, &(String, String)>) -> Option<Selector> {
+        let KeptEnd::Ref { hash, label } = end else { return None };
+        let ((kind, attribute), value) = (*names.get(label)?, self.values.get(hash)?);
+        Some(Selector::Attribute { kind: kind.clone(), attribute: attribute.clone(), value: value.clone() })
     }
 
     /// The edges of which one end is here and the other one is a reference to an unseen kind.
@@ -234,10 +252,28 @@ impl State {
     }
 }
 
-fn label(end: &KeptEnd, names: &HashMap<u32, String>) -> String {
+/// Returns the edges between the known ends and another one of which only the selector is known, without those that
+/// were declared before.
+fn deferrals(
+    sources: &[[u8; 16]],
+    targets: &[[u8; 16]],
+    other: &Selector,
+    hash: [u8; 16],
+    mut is_new: impl FnMut(&[u8; 16], &[u8; 16]) -> bool,
+) -> Vec<Deferred> {
+    let node = |id: &[u8; 16]| Selector::Node(*id);
+    let outgoing: Vec<_> = sources.iter().filter(|id| is_new(id, &hash)).collect();
+    let incoming: Vec<_> = targets.iter().filter(|id| is_new(&hash, id)).collect();
+    let outgoing = outgoing.into_iter().map(|id| Deferred { from: node(id), to: other.clone() });
+    outgoing.chain(incoming.into_iter().map(|id| Deferred { from: other.clone(), to: node(id) })).collect()
+}
+
+fn label(end: &KeptEnd, names: &HashMap<u32, &(String, String)>) -> String {
     match end {
         KeptEnd::Node(_) => "node".to_owned(),
-        KeptEnd::Ref { label, .. } => names.get(label).cloned().unwrap_or_default(),
+        KeptEnd::Ref { label, .. } => {
+            names.get(label).map(|(kind, attribute)| format!("{kind}.{attribute}")).unwrap_or_default()
+        }
     }
 }
 

@@ -61,7 +61,7 @@ async fn edge_without_node_is_counted_and_omitted() {
     graph.edge(End::Node(vpc), End::Ref(key("us-east-1", "aws_vpc", "vpc-1")));
     let report = graph.finish(&BTreeSet::new()).await.unwrap();
     let dangling = [("aws_vpc.id".to_owned(), 1), ("node".to_owned(), 1)].into_iter().collect();
-    assert_eq!(report, EdgeReport { sent: 0, dangling, loops: 1 });
+    assert_eq!(report, EdgeReport { dangling, loops: 1, ..EdgeReport::default() });
     assert_eq!(sent(context, frames).await, (1, vec![]));
 }
 
@@ -99,4 +99,76 @@ async fn concurrent_collectors_give_every_edge() {
     let (count, edges) = sent(context, frames).await;
     assert_eq!((count, report.sent), (200, 199));
     assert_eq!(edges.into_iter().collect::<BTreeSet<_>>(), (2..=200).map(|byte| (byte / 2, byte)).collect());
+}
+
+/// Nodes of this kind are named by their `id`.
+fn named() -> &'static NamedAttributes {
+    static NAMED: std::sync::OnceLock<NamedAttributes> = std::sync::OnceLock::new();
+    NAMED.get_or_init(|| NamedAttributes::from([("n".to_owned(), BTreeSet::from(["id".to_owned()]))]))
+}
+
+async fn frames_of(context: CollectContext, mut frames: SentFrames) -> Vec<FromWorker> {
+    context.finish().await.unwrap();
+    drop(context);
+    let mut all = Vec::new();
+    while let Some(frame) = frames.next().await {
+        all.push(frame);
+    }
+    all
+}
+
+#[tokio::test]
+async fn end_in_cloud_is_found_inside_or_deferred_once() {
+    let (context, frames) = CollectContext::recording(Settings::default(), None);
+    let graph = UnitGraph::new(context.clone()).naming(named());
+    let one = graph.add(node(1), vec![key("", "n", "1"), key("us-east-1", "n", "1"), key("", "m", "1")]).await.unwrap();
+    let two = graph.add(node(2), vec![key("", "m", "2")]).await.unwrap();
+    let elsewhere = || End::Cloud(key("", "n", "9"));
+    graph.edge(End::Cloud(key("", "n", "1")), End::Node(two));
+    graph.edge(End::Node(two), elsewhere());
+    graph.edge(End::Node(two), elsewhere());
+    graph.edge(elsewhere(), End::Node(one));
+    graph.edge(End::Node(two), End::Cloud(key("", "n", &"x".repeat(5000))));
+    let report = graph.finish(&BTreeSet::new()).await.unwrap();
+    let dangling = BTreeMap::from([("n.id".to_owned(), 1)]);
+    assert_eq!(report, EdgeReport { sent: 1, deferred: 2, dangling, ..EdgeReport::default() });
+    let frames = frames_of(context, frames).await;
+    let other = || Selector::Attribute { kind: "n".into(), attribute: "id".into(), value: "9".into() };
+    let edges = vec![
+        Deferred { from: Selector::Node([2; 16]), to: other() },
+        Deferred { from: other(), to: Selector::Node([1; 16]) },
+    ];
+    assert!(frames.contains(&FromWorker::Deferred { unit: 0, edges }), "{frames:?}");
+    let names = vec![Name { key: key("", "n", "1").hash(), node: [1; 16] }];
+    assert!(frames.contains(&FromWorker::Names { unit: 0, names }), "only keys without a scope of named kinds");
+}
+
+#[tokio::test]
+async fn names_and_deferred_edges_go_in_bounded_frames() {
+    let (context, mut frames) = CollectContext::recording(Settings::default(), None);
+    let received = tokio::spawn(async move {
+        let (mut names, mut edges, mut largest) = (0, 0, 0);
+        while let Some(frame) = frames.next().await {
+            largest = largest.max(worker_proto::encode_from_worker(&frame).unwrap().len());
+            match frame {
+                FromWorker::Names { names: some, .. } => names += some.len(),
+                FromWorker::Deferred { edges: some, .. } => edges += some.len(),
+                _ => {}
+            }
+        }
+        (names, edges, largest)
+    });
+    let graph = UnitGraph::new(context.clone()).naming(named());
+    for number in 0..10_000 {
+        let (id, far) = (number.to_string(), format!("{number}{}", "y".repeat(200)));
+        let one = graph.add(node(1), vec![key("", "n", &id)]).await.unwrap();
+        graph.edge(End::Node(one), End::Cloud(key("", "n", &far)));
+    }
+    graph.finish(&BTreeSet::new()).await.unwrap();
+    let counts = context.finish().await.unwrap();
+    drop(context);
+    let (names, edges, largest) = received.await.unwrap();
+    assert_eq!((names, edges), (10_000, 10_000));
+    assert_eq!((counts.names, counts.deferred), (10_000, 10_000));
+    assert!(largest < 2 * worker_proto::BATCH_BYTES, "{largest}");
 }

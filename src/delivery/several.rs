@@ -90,7 +90,7 @@ mod tests {
         let node = Node { id: [7; 16], kind: "account".into(), resource: "1".into(), line };
         store.nodes(&[node]).unwrap();
         store.edges(&EdgeList::default());
-        let unit = store.complete(Counts { nodes: 1, edges: 0, deferred: 0 }).unwrap();
+        let unit = store.complete(Counts { nodes: 1, edges: 0, deferred: 0, names: 0 }).unwrap();
         let report = RunReport {
             collectors: vec![CollectorReport { name: "example".into(), ..CollectorReport::default() }],
             ..RunReport::default()

@@ -8,8 +8,8 @@ use super::{
     collect::{Location, Locations, Run, UnknownParts},
 };
 use crate::{
-    collector_api::{BoxFuture, End, Key},
-    graph::{NodeId, Resource, Value},
+    collector_api::{BoxFuture, End},
+    graph::{Key, NodeId, Resource, Value},
 };
 
 /// Code that adds values to the items of a page. What it keeps between pages is in the slots of the run or the

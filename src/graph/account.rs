@@ -14,6 +14,7 @@ use worker_proto::{Deferred, Selector};
 use super::{
     CloudUnits, MergeError, MergedGraph, NodeId,
     complete::CompleteUnit,
+    key::name_hash,
     records::NodeKey,
     spool::{FrozenLines, Spool},
 };
@@ -35,9 +36,10 @@ impl MergedGraph {
         let mut outward_lines = Vec::new();
         for unit in &mut units {
             mark_account(unit).map_err(MergeError::Own)?;
-            if !ignore_deferred {
-                outward_lines.extend(outward(unit));
-            }
+        }
+        if !ignore_deferred {
+            let names: HashSet<NodeKey> = units.iter().flat_map(|unit| &unit.names).map(|name| name.key).collect();
+            outward_lines.extend(units.iter().flat_map(|unit| outward(unit, &names)));
         }
         let clouds = vec![CloudUnits { name: cloud.to_owned(), units }];
         let mut graph = MergedGraph::build(clouds, ignore_deferred)?;
@@ -99,8 +101,8 @@ fn frozen(bytes: &[u8]) -> io::Result<FrozenLines> {
     Ok(lines.freeze())
 }
 
-/// Returns the deferred edges that have an end in another account, as lines.
-fn outward(unit: &CompleteUnit) -> Vec<u8> {
+/// Returns the deferred edges that have an end in another account, as lines. `names` are those of the account's nodes.
+fn outward(unit: &CompleteUnit, names: &HashSet<NodeKey>) -> Vec<u8> {
     if unit.deferred.is_empty() {
         return Vec::new();
     }
@@ -108,6 +110,7 @@ fn outward(unit: &CompleteUnit) -> Vec<u8> {
     let is_inside = |selector: &Selector| match selector {
         Selector::Node(id) => ids.contains(id),
         Selector::Resource { kind, id } => unit.records.find(kind, id).is_some(),
+        Selector::Attribute { kind, attribute, value } => names.contains(&name_hash(kind, attribute, value)),
     };
     let outward = unit.deferred.iter().filter(|edge| !(is_inside(&edge.from) && is_inside(&edge.to)));
     let lines = outward.map(|Deferred { from, to }| {
@@ -118,11 +121,14 @@ fn outward(unit: &CompleteUnit) -> Vec<u8> {
 }
 
 fn selector(selector: &Selector) -> Value {
+    // A JSON string is quoted as the query language requires.
     match selector {
         Selector::Node(id) => json!({ "node_id": NodeId(*id).to_string() }),
-        // A JSON string is quoted as the query language requires.
         Selector::Resource { kind, id } => {
             json!({ "search_criteria": format!("is({kind}) and /reported.id == {}", json!(id)) })
+        }
+        Selector::Attribute { kind, attribute, value } => {
+            json!({ "search_criteria": format!("is({kind}) and /reported.{attribute} == {}", json!(value)) })
         }
     }
 }

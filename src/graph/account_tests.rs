@@ -79,6 +79,15 @@ fn edges_to_other_accounts_are_left_to_the_core() {
 }
 
 #[test]
+fn named_node_of_other_account_is_searched_by_the_core() {
+    let to = Selector::Attribute { kind: "example_instance".into(), attribute: "link".into(), value: "a\"b".into() };
+    let found = lines(unit(&[(1, 2), (1, 3)], vec![Deferred { from: Selector::Node([2; 16]), to }]), false);
+    let outward: Vec<_> = found.iter().filter_map(|line| line.get("to_selector")).collect();
+    let expected = json!({ "search_criteria": "is(example_instance) and /reported.link == \"a\\\"b\"" });
+    assert_eq!(outward, [&expected]);
+}
+
+#[test]
 fn cycle_in_account_is_rejected_with_its_nodes() {
     let error = MergedGraph::of_account("example", vec![unit(&[(2, 3), (3, 2)], vec![])], false).unwrap_err();
     assert!(error.to_string().contains("example_instance i2"), "{error}");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use thiserror::Error;
-use worker_proto::{Counts, Deferred, Missing, Selector, Unit};
+use worker_proto::{Counts, Deferred, Missing, Name, Selector, Unit};
 
 use super::{
     memory::{columns, missing_bytes, texts},
@@ -63,6 +63,7 @@ pub struct CompleteUnit {
     pub(super) lines: Arc<FrozenLines>,
     pub(super) edges: Vec<(NodeKey, NodeKey)>,
     pub(super) deferred: Vec<Deferred>,
+    pub(super) names: Vec<Name>,
     pub(super) texts: HashMap<NodeKey, String>,
     pub(super) is_carried: bool,
     /// Replaced lines by the number of their node, without line feeds.
@@ -147,6 +148,7 @@ impl CompleteUnit {
             }
             let selectors = self.deferred.iter_mut().flat_map(|edge| [&mut edge.from, &mut edge.to]);
             selectors.filter(|end| **end == Selector::Node(old)).for_each(|end| *end = Selector::Node(id));
+            self.names.iter_mut().filter(|name| name.node == old).for_each(|name| name.node = id);
         }
     }
 
@@ -206,9 +208,13 @@ impl CompleteUnit {
     /// Returns the unit's memory in bytes, lines not counted.
     #[must_use]
     pub fn memory(&self) -> u64 {
+        let names = self.names.capacity() * size_of::<Name>();
         let missing: usize = self.missing.iter().map(missing_bytes).sum();
-        (size_of::<Self>() + columns(&self.records, &self.edges, &self.deferred) + texts(&self.deferred) + missing)
-            as u64
+        (size_of::<Self>()
+            + columns(&self.records, &self.edges, &self.deferred)
+            + texts(&self.deferred)
+            + names
+            + missing) as u64
     }
 
     /// Returns the number of nodes by kind.

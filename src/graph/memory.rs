@@ -35,5 +35,6 @@ fn text(selector: &Selector) -> usize {
     match selector {
         Selector::Node(_) => 0,
         Selector::Resource { kind, id } => kind.capacity() + id.capacity(),
+        Selector::Attribute { kind, attribute, value } => kind.capacity() + attribute.capacity() + value.capacity(),
     }
 }

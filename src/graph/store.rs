@@ -11,11 +11,12 @@ use std::{
 
 use blake2::{Blake2b, Digest, digest::consts::U16};
 use thiserror::Error;
-use worker_proto::{Counts, Deferred, EdgeList, Missing, Node};
+use worker_proto::{Counts, Deferred, EdgeList, Missing, Name, Node, Selector};
 
 use super::{
     NodeId,
     complete::{Account, CompleteUnit, Incomplete},
+    key::name_hash,
     memory::{columns, missing_bytes, texts},
     records::{NodeKey, Records},
     spool::{Lines, Spool},
@@ -71,6 +72,7 @@ pub struct UnitStore {
     deferred: Vec<Deferred>,
     /// The size of the strings in deferred edges, in bytes.
     deferred_texts: usize,
+    names: Vec<Name>,
     /// IDs that are not node IDs, by their hash; only carried nodes have such IDs.
     texts: HashMap<NodeKey, String>,
     missing: Vec<Missing>,
@@ -89,6 +91,7 @@ impl UnitStore {
             edges: Vec::new(),
             deferred: Vec::new(),
             deferred_texts: 0,
+            names: Vec::new(),
             texts: HashMap::new(),
             missing: Vec::new(),
             missing_bytes: 0,
@@ -122,6 +125,11 @@ impl UnitStore {
         self.deferred.extend(edges);
     }
 
+    /// Stores names by which deferred edges find nodes.
+    pub fn names(&mut self, names: Vec<Name>) {
+        self.names.extend(names);
+    }
+
     /// Stores records of missing coverage.
     pub fn missing(&mut self, missing: Vec<Missing>) {
         self.missing_bytes += missing.iter().map(missing_bytes).sum::<usize>();
@@ -135,6 +143,7 @@ impl UnitStore {
         (size_of::<Self>()
             + columns(&self.records, &self.edges, &self.deferred)
             + self.deferred_texts
+            + self.names.capacity() * size_of::<Name>()
             + self.missing_bytes) as u64
     }
 
@@ -147,8 +156,9 @@ impl UnitStore {
     /// Returns the counts of what arrived.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let (nodes, edges, deferred) = (self.records.len(), self.edges.len(), self.deferred.len());
-        Counts { nodes: nodes as u64, edges: edges as u64, deferred: deferred as u64 }
+        let [nodes, edges, deferred, names] =
+            [self.records.len(), self.edges.len(), self.deferred.len(), self.names.len()].map(|count| count as u64);
+        Counts { nodes, edges, deferred, names }
     }
 
     /// Completes the unit, if the counts match.
@@ -164,13 +174,14 @@ impl UnitStore {
     }
 
     fn freeze(self, is_carried: bool) -> CompleteUnit {
-        let Self { account, mut records, lines, mut edges, mut deferred, texts, missing, .. } = self;
+        let Self { account, mut records, lines, mut edges, mut deferred, mut names, texts, missing, .. } = self;
         records.shrink();
         edges.shrink_to_fit();
         deferred.shrink_to_fit();
+        names.shrink_to_fit();
         let (lines, patches) = (Arc::new(lines.freeze()), BTreeMap::new());
         let starts = OnceLock::new();
-        CompleteUnit { account, records, lines, edges, deferred, texts, is_carried, patches, missing, starts }
+        CompleteUnit { account, records, lines, edges, deferred, names, texts, is_carried, patches, missing, starts }
     }
 
     fn push(
@@ -233,6 +244,17 @@ impl CarriedStore {
     pub fn edge(&mut self, from: &str, to: &str) {
         let edge = (self.key(from), self.key(to));
         self.store.edges.push(edge);
+    }
+
+    /// Stores a name by which deferred edges find a node: the value of an attribute of its kind.
+    pub fn name(&mut self, id: &str, kind: &str, attribute: &str, value: &str) {
+        let name = Name { key: name_hash(kind, attribute, value), node: self.key(id) };
+        self.store.names.push(name);
+    }
+
+    /// Stores an edge to or from a node of another account, by the keys of both.
+    pub fn deferred(&mut self, from: [u8; 16], to: [u8; 16]) {
+        self.store.deferred.push(Deferred { from: Selector::Node(from), to: Selector::Node(to) });
     }
 
     /// Completes the account.

@@ -20,7 +20,7 @@ impl Puppet {
             self.raw(&bytes);
         }
         let times = times as u64;
-        let mut counts = Counts { nodes: 2, edges: 0, deferred: 0 };
+        let mut counts = Counts { nodes: 2, edges: 0, deferred: 0, names: 0 };
         match &frame {
             FromWorker::Nodes { nodes, .. } => counts.nodes += nodes.len() as u64 * times,
             FromWorker::Edges { edges, .. } => counts.edges += edges.len() as u64 * times,

@@ -174,7 +174,7 @@ impl Puppet {
             }
             "panic" => panic!("the puppet panics"),
             "wrong-counts" => {
-                self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 3, edges: 0, deferred: 0 } })
+                self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 3, edges: 0, deferred: 0, names: 0 } })
             }
             "no-done" => std::process::exit(0),
             "foreign-unit" => self.say(&FromWorker::Nodes { unit: unit + 1, nodes: vec![node(3, "aws_vpc")] }),
@@ -245,7 +245,7 @@ impl Puppet {
         let mut edges = EdgeList::default();
         edges.push([1; 16], [2; 16]);
         self.say(&FromWorker::Edges { unit, edges });
-        self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 2, edges: 1, deferred: 0 } });
+        self.say(&FromWorker::UnitDone { unit, counts: Counts { nodes: 2, edges: 1, deferred: 0, names: 0 } });
         self.say(&FromWorker::Done);
     }
 

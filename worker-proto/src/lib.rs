@@ -19,12 +19,12 @@ pub use exit::{COLLECTOR_INDEX, EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER, E
 pub use frame::{FrameReader, FrameWriter};
 pub use message::{
     Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, JobKind,
-    Level, Missing, MissingEdge, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, ToWorker, Unit, Verb,
-    Wait, WaitOn, Why,
+    Level, Missing, MissingEdge, Name, Node, Operation, Outcome, Plan, Progress, QuietUnit, Selector, ToWorker, Unit,
+    Verb, Wait, WaitOn, Why,
 };
 
 /// The version of the protocol. A peer with another version is rejected.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The size limit of a frame in both directions, in bytes, without the length prefix.
 ///

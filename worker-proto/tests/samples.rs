@@ -5,7 +5,7 @@
 use serde_bytes::ByteBuf;
 use worker_proto::{
     Activity, Counts, Credentials, Deferred, EdgeList, Event, Failure, FailureKind, FromWorker, Gap, Job, JobKind,
-    Level, Missing, MissingEdge, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector,
+    Level, Missing, MissingEdge, Name, Node, Operation, Outcome, PROTOCOL_VERSION, Plan, Progress, QuietUnit, Selector,
     ToWorker, Unit, Verb, Wait, WaitOn, Why, decode_from_worker, decode_to_worker, encode_from_worker,
     encode_to_worker,
 };
@@ -111,6 +111,8 @@ fn from_worker() -> Vec<FromWorker> {
         line: ByteBuf::from(br#"{"id":"BwcHBwcHBwcHBwcHBwcHBw"}"#.to_vec()),
     };
     let from = Selector::Resource { kind: "aws_vpc".into(), id: "vpc-1".into() };
+    let named =
+        Selector::Attribute { kind: "aws_vpc".into(), attribute: "arn".into(), value: "arn:aws:ec2:vpc-2".into() };
     let labels = vec![("account".into(), "123456789012".into())];
     vec![
         FromWorker::Ready { version: PROTOCOL_VERSION },
@@ -120,6 +122,8 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Nodes { unit: 3, nodes: vec![node] },
         FromWorker::Edges { unit: 3, edges },
         FromWorker::Deferred { unit: 3, edges: vec![Deferred { from, to: Selector::Node([9; 16]) }] },
+        FromWorker::Deferred { unit: 3, edges: vec![Deferred { from: Selector::Node([9; 16]), to: named }] },
+        FromWorker::Names { unit: 3, names: vec![Name { key: [5; 16], node: [7; 16] }] },
         FromWorker::Event(Event::Log { level: Level::Warn, target: "aws".into(), message: "odd".into() }),
         FromWorker::Event(Event::Count { name: "exceptions".into(), labels, by: 1 }),
         FromWorker::Event(Event::Duration { name: "collect".into(), seconds: 1.5 }),
@@ -127,7 +131,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Missing { unit: 3, missing: missing() },
         FromWorker::NeedCredentials { unit: 3, rejected: false },
         FromWorker::NeedCredentials { unit: u32::MAX, rejected: true },
-        FromWorker::UnitDone { unit: 3, counts: Counts { nodes: 1, edges: 2, deferred: 3 } },
+        FromWorker::UnitDone { unit: 3, counts: Counts { nodes: 1, edges: 2, deferred: 3, names: 4 } },
         FromWorker::UnitFailed { unit: 3, failure: failure() },
         FromWorker::Done,
         FromWorker::Failed(failure()),

@@ -188,6 +188,22 @@ impl CoreApi {
         }
     }
 
+    /// Returns the nodes of a kind below a cloud and the nodes directly below them, with the edges between them; none if
+    /// the core knows neither graph nor kind.
+    ///
+    /// # Errors
+    /// If the core cannot be reached, rejects the query, or its response is not a graph.
+    pub async fn successors(&self, kind: &str, cloud: &str) -> Result<StoredGraph, CoreError> {
+        const WHAT: &str = "query of the nodes of a kind";
+        let core = self.http.core().await?;
+        let mut reader = GraphReader::new(WHAT, core.dialect.default_edge(), |_| false);
+        let query = core.dialect.successors_query(kind, cloud)?;
+        match self.query(&core, WHAT, query, |chunk| reader.feed(chunk)).await? {
+            true => reader.finish(),
+            false => Ok(StoredGraph::default()),
+        }
+    }
+
     /// Returns the number of nodes of each kind that the core has below the regions of accounts, and below the
     /// accounts; nothing if the core knows neither graph nor kind.
     ///

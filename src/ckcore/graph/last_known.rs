@@ -4,7 +4,7 @@
 //! core and sent again. Members that the core computed are omitted, because the core would reject them. Values are kept
 //! as the bytes that the core sent, so that reading and writing does not change them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,6 +32,8 @@ pub struct LastKnownAccount {
     pub edges: Vec<LastKnownEdge>,
     /// Edges from these nodes to nodes of other accounts. They can be merged only if the other end is in the body too.
     pub outward: Vec<LastKnownEdge>,
+    /// The kinds of these other nodes, by ID.
+    pub foreign: HashMap<String, String>,
 }
 
 /// A node that can be merged again.
@@ -135,6 +137,8 @@ pub struct LastKnownReader<'a> {
 struct Found {
     nodes: Vec<LastKnownNode>,
     edges: Vec<LastKnownEdge>,
+    /// The kinds of nodes of other accounts, by ID.
+    foreign: HashMap<String, String>,
 }
 
 impl<'a> LastKnownReader<'a> {
@@ -152,7 +156,7 @@ impl<'a> LastKnownReader<'a> {
     pub fn finish(mut self) -> Result<LastKnownAccount, CoreError> {
         let Self { account_kind, account_id, lines, found } = &mut self;
         lines.finish(|line| found.line(line, account_kind, account_id))?;
-        let Found { nodes, edges: all } = self.found;
+        let Found { nodes, edges: all, mut foreign } = self.found;
         let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
         let (mut edges, mut outward) = (Vec::new(), Vec::new());
         for edge in all {
@@ -162,7 +166,9 @@ impl<'a> LastKnownReader<'a> {
                 (false, _) => {}
             }
         }
-        Ok(LastKnownAccount { nodes, edges, outward })
+        let reached: HashSet<&str> = outward.iter().map(|edge| edge.to.as_str()).collect();
+        foreign.retain(|id, _| reached.contains(id.as_str()));
+        Ok(LastKnownAccount { nodes, edges, outward, foreign })
     }
 }
 
@@ -174,15 +180,25 @@ impl Found {
             self.edges.push(LastKnownEdge { from: from.clone(), to: to.clone(), edge_type });
             return Ok(());
         }
-        if let Some(node) = node(stored, account_kind, account_id)? {
-            self.nodes.push(node);
+        match node(stored, account_kind, account_id)? {
+            Read::Own(node) => self.nodes.push(node),
+            Read::Foreign { id, kind } => drop(self.foreign.insert(id, kind)),
         }
         Ok(())
     }
 }
 
-/// Returns a node of this account, or `None` for a node of another account that is only reachable from this one.
-fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<Option<LastKnownNode>, CoreError> {
+/// A node that was read.
+enum Read {
+    Own(LastKnownNode),
+    /// A node of another account that is only reachable from this one.
+    Foreign {
+        id: String,
+        kind: String,
+    },
+}
+
+fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<Read, CoreError> {
     let StoredLine { id: Some(id), reported: Some(mut reported), metadata, kinds, ancestors, .. } = stored else {
         return Err(unusable("a line is neither node nor edge"));
     };
@@ -190,13 +206,13 @@ fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<
     let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
     let is_account = kind == account_kind && text(&reported, "id").is_some_and(|id| id == account_id);
     if !is_account && is_foreign(&metadata, &kinds, ancestors, account_id) {
-        return Ok(None);
+        return Ok(Read::Foreign { id, kind });
     }
     reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
     metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
     let line =
         serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
-    Ok(Some(LastKnownNode { id, kind, is_account, line }))
+    Ok(Read::Own(LastKnownNode { id, kind, is_account, line }))
 }
 
 /// Whether a node belongs to another account, to which an edge leads.

@@ -11,14 +11,16 @@ use worker_proto::{Missing, Why};
 
 use super::{
     PAUSES,
+    across::{self, KnownAcross},
     inventory::Inventory,
-    last_known,
+    last_known::{self, Core},
+    names::Names,
     sudden::{HeldLosses, Judgement},
 };
 use crate::{
     ckcore::{CoreApi, CoreError, LastKnownAccount, StoredNode, retry},
     collectors::Registry,
-    graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool},
+    graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool, node_key},
     report::{CollectorReport, UnitReport},
     telemetry::Metrics,
 };
@@ -44,6 +46,8 @@ pub(super) struct Past<'a> {
     /// The numbers of nodes that were kept as the core had them because they could not be seen, by collector and
     /// account.
     pub(super) kept: Vec<(String, String, u64)>,
+    /// The core's edges between accounts, if they were needed.
+    pub(super) across: KnownAcross,
 }
 
 /// The accounts that the core has below a cloud.
@@ -65,7 +69,7 @@ pub(super) struct KnownAccount {
 impl Past<'_> {
     /// Returns the last known state of the accounts that the core has and the plan lacks, if the plan is only a part of
     /// the cloud. If the plan is complete, the core forgets these accounts.
-    pub(super) async fn carry_unplanned(&self, collector: &CollectorReport) -> Result<Vec<CompleteUnit>, String> {
+    pub(super) async fn carry_unplanned(&mut self, collector: &CollectorReport) -> Result<Vec<CompleteUnit>, String> {
         let others = self.others(collector).await?;
         let is_whole = self.is_whole(collector, &others);
         let mut carried = Vec::new();
@@ -81,7 +85,7 @@ impl Past<'_> {
             let known = self.carry(&account.kind, &account.id).await;
             let known = known.map_err(|error| format!("cannot read account {label} from the core: {error}"))?;
             if !known.nodes.is_empty() {
-                carried.push(keep(&known, account, &self.spool)?);
+                carried.push(self.keep(&known, account, &collector.name).await?);
             }
         }
         Ok(carried)
@@ -118,8 +122,9 @@ impl Past<'_> {
     /// Returns the last known state of the accounts that failed, because replacing their cloud without them would
     /// delete them in the core.
     pub(super) async fn carry_failed(
-        &self,
+        &mut self,
         missing: impl Iterator<Item = &UnitReport>,
+        cloud: &str,
     ) -> Result<Vec<CompleteUnit>, String> {
         let mut carried = Vec::new();
         for unit in missing {
@@ -132,7 +137,7 @@ impl Past<'_> {
             let nodes = known.nodes.len();
             tracing::warn!(account = unit.label, nodes, "not collected: its last known state is kept");
             let account = Account { kind: unit.kind.clone(), id: unit.id.clone(), label: unit.label.clone() };
-            carried.push(keep(&known, account, &self.spool).map_err(|error| format!("{what}: {error}"))?);
+            carried.push(self.keep(&known, account, cloud).await.map_err(|error| format!("{what}: {error}"))?);
         }
         Ok(carried)
     }
@@ -167,9 +172,17 @@ impl Past<'_> {
         }
         let what = format!("cannot read the last known state of {} from the core", account.label);
         let known = self.carry(&account.kind, &account.id).await.map_err(|error| format!("{what}: {error}"))?;
+        let across = self.across(cloud).await.map_err(|error| format!("{what}: {error}"))?;
         let (collector, spool) = ((self.registry.find)(cloud), self.spool.clone());
         let completing = spawn_blocking(move || {
-            let completed = last_known::complete(&mut unit, &missing, &held, &known, collector, &spool)?;
+            let completed = last_known::complete(
+                &mut unit,
+                &missing,
+                &held,
+                Core { known: &known, across: &across },
+                collector,
+                &spool,
+            )?;
             Ok::<_, String>((unit, completed))
         });
         let completed = completing.await.map_err(|error| error.to_string()).flatten();
@@ -239,6 +252,27 @@ impl Past<'_> {
         now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART
     }
 
+    /// Returns the last known state of an account as a unit, with the edges that its nodes declare to and from nodes of
+    /// other accounts.
+    async fn keep(&mut self, known: &LastKnownAccount, account: Account, cloud: &str) -> Result<CompleteUnit, String> {
+        let across = self.across(cloud).await?;
+        let (id, collector) = (account.id.clone(), (self.registry.find)(cloud));
+        let names = Names::of(collector);
+        let mut store = CarriedStore::new(account, &self.spool);
+        for node in &known.nodes {
+            let resource = if node.is_account { id.as_str() } else { "" };
+            store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
+            names.add(node, &mut store)?;
+            let key = node_key(&node.id).0;
+            across.predecessors(collector, key, &node.kind).for_each(|(from, _)| store.deferred(from, key));
+        }
+        for edge in &known.edges {
+            store.edge(&edge.from, &edge.to);
+        }
+        across::outward(known, collector).for_each(|(from, to, _)| store.deferred(from, to));
+        store.complete().map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
     /// Reads an account's last known state from the core.
     async fn carry(&self, kind: &str, id: &str) -> Result<LastKnownAccount, CoreError> {
         retry(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
@@ -254,17 +288,4 @@ impl KnownAccount {
         let account = Account { kind: node.kind, id, label: label.clone() };
         Some(Self { node: node.id, label, account })
     }
-}
-
-fn keep(known: &LastKnownAccount, account: Account, spool: &Spool) -> Result<CompleteUnit, String> {
-    let id = account.id.clone();
-    let mut store = CarriedStore::new(account, spool);
-    for node in &known.nodes {
-        let resource = if node.is_account { id.as_str() } else { "" };
-        store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
-    }
-    for edge in known.edges.iter().chain(&known.outward) {
-        store.edge(&edge.from, &edge.to);
-    }
-    store.complete().map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

@@ -8,11 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use worker_proto::{Missing, MissingEdge, Why};
 
-use super::line::{Line, raw};
+use super::{
+    across::Across,
+    line::{Line, raw},
+    names::Names,
+};
 use crate::{
     ckcore::{LastKnownAccount, LastKnownNode},
-    collector_api::{Collector, EdgeOwner, Key},
-    graph::{CarriedStore, CompleteUnit, NodeId, Spool, node_key},
+    collector_api::{Collector, EdgeOwner},
+    graph::{CarriedStore, CompleteUnit, Key, NodeId, Spool, node_key},
 };
 
 type Id = [u8; 16];
@@ -33,6 +37,15 @@ pub(super) struct Held {
     pub(super) kind: String,
 }
 
+/// What the core has of an account.
+#[derive(Clone, Copy)]
+pub(super) struct Core<'a> {
+    /// The account's last known state.
+    pub(super) known: &'a LastKnownAccount,
+    /// The edges between the accounts of its cloud.
+    pub(super) across: &'a Across,
+}
+
 /// Completes a unit. `collector` determines which end declares an edge.
 ///
 /// # Errors
@@ -41,11 +54,11 @@ pub(super) fn complete(
     unit: &mut CompleteUnit,
     missing: &[Missing],
     held: &[Held],
-    known: &LastKnownAccount,
+    core: Core<'_>,
     collector: Option<&dyn Collector>,
     spool: &Spool,
 ) -> Result<Completed, String> {
-    let mut work = Work::new(unit, known);
+    let mut work = Work::new(unit, core.known);
     let renamed = work.keep_identity(missing)?;
     work.adopt_account();
     let mut kinds = |wanted: Why| {
@@ -66,8 +79,9 @@ pub(super) fn complete(
     let patched = work.keep_parts(missing, renamed)?;
     work.keep_edges(collector);
     work.find_edges(missing)?;
+    work.across = core.across.edges_of_parts(collector, core.known, &work.kept, missing);
     let kept = (work.kept.len() + patched - chosen) as u64;
-    Ok(Completed { part: work.finish(spool)?, kept })
+    Ok(Completed { part: work.finish(collector, spool)?, kept })
 }
 
 struct Work<'a> {
@@ -85,6 +99,8 @@ struct Work<'a> {
     /// The nodes that were taken over, with the scope of references to them.
     kept: BTreeMap<Id, String>,
     edges: HashSet<(Id, Id)>,
+    /// The edges to and from nodes of other accounts.
+    across: HashSet<(Id, Id)>,
     /// The new lines of collected nodes, by their numbers.
     patches: BTreeMap<usize, Vec<u8>>,
     /// The nodes taken over although a complete answer did not name them.
@@ -119,6 +135,7 @@ impl<'a> Work<'a> {
             predecessors,
             kept: BTreeMap::new(),
             edges: HashSet::new(),
+            across: HashSet::new(),
             patches: BTreeMap::new(),
             held: HashSet::new(),
             account: None,
@@ -375,22 +392,25 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn finish(self, spool: &Spool) -> Result<Option<CompleteUnit>, String> {
+    fn finish(self, collector: Option<&dyn Collector>, spool: &Spool) -> Result<Option<CompleteUnit>, String> {
         let rewritten = self.unit.rewrite(&self.patches, spool);
         rewritten.map_err(|error| format!("cannot write the completed lines of the account: {error}"))?;
-        if self.kept.is_empty() && self.edges.is_empty() {
+        if self.kept.is_empty() && self.edges.is_empty() && self.across.is_empty() {
             return Ok(None);
         }
         let mut store = CarriedStore::new(self.unit.account().clone(), spool);
+        let names = Names::of(collector);
         for id in self.kept.keys() {
             let Some(node) = self.nodes.get(id) else { continue };
             let resource = Line::read(&node.line)?.text("id").unwrap_or_default();
             store.node(&node.id, &node.kind, &resource, &node.line).map_err(|error| error.to_string())?;
+            names.add(node, &mut store)?;
         }
         let text = |id: Id| self.nodes.get(&id).map_or_else(|| NodeId(id).to_string(), |node| node.id.clone());
         for (from, to) in &self.edges {
             store.edge(&text(*from), &text(*to));
         }
+        self.across.iter().for_each(|(from, to)| store.deferred(*from, *to));
         store.part().map(Some).map_err(|error| error.to_string())
     }
 }

@@ -40,8 +40,14 @@ fn unit(nodes: &[Node], edges: &[(u8, u8)]) -> CompleteUnit {
     nodes.iter().for_each(|node| list.push([REGION; 16], node.id));
     edges.iter().for_each(|(from, to)| list.push([*from; 16], [*to; 16]));
     store.edges(&list);
-    let counts = Counts { nodes: nodes.len() as u64 + 2, edges: list.len() as u64, deferred: 0 };
+    let counts = Counts { nodes: nodes.len() as u64 + 2, edges: list.len() as u64, deferred: 0, names: 0 };
     store.complete(counts).unwrap()
+}
+
+/// Returns a core without edges between accounts.
+fn core(known: &LastKnownAccount) -> Core<'_> {
+    static ACROSS: std::sync::LazyLock<Across> = std::sync::LazyLock::new(Across::default);
+    Core { known, across: &ACROSS }
 }
 
 fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> LastKnownAccount {
@@ -54,7 +60,7 @@ fn carried(nodes: &[(u8, &str, Value)], edges: &[(u8, u8)]) -> LastKnownAccount 
     });
     let edges = [(ACCOUNT, REGION)].iter().chain(edges);
     let edges = edges.map(|(from, to)| LastKnownEdge { from: id(*from), to: id(*to), edge_type: None }).collect();
-    LastKnownAccount { nodes: nodes.collect(), edges, outward: Vec::new() }
+    LastKnownAccount { nodes: nodes.collect(), edges, ..LastKnownAccount::default() }
 }
 
 /// Returns the IDs and edges of a part that was taken over.
@@ -73,11 +79,11 @@ fn kind(below: u8, kind: &str, with: &[&str]) -> Missing {
 
 fn held(unit: &mut CompleteUnit, missing: &[Missing], below: u8, kind: &str, known: &LastKnownAccount) -> Completed {
     let held = [Held { below: [below; 16], kind: kind.into() }];
-    complete(unit, missing, &held, known, None, &Spool::new(1 << 20)).unwrap()
+    complete(unit, missing, &held, core(known), None, &Spool::new(1 << 20)).unwrap()
 }
 
 fn completed(unit: &mut CompleteUnit, missing: &[Missing], known: &LastKnownAccount) -> Completed {
-    complete(unit, missing, &[], known, None, &Spool::new(1 << 20)).unwrap()
+    complete(unit, missing, &[], core(known), None, &Spool::new(1 << 20)).unwrap()
 }
 
 /// Invariant: the core keeps what was not seen, and nothing else.
@@ -238,7 +244,7 @@ fn edge_declared_by_collected_node_is_not_taken_over() {
     );
     let mut unit = unit(&[node(11, "volume", json!({}))], &[]);
     let missing = [kind(REGION, "instance", &[]), kind(REGION, "volume", &[])];
-    let done = complete(&mut unit, &missing, &[], &known, Some(&Owners), &Spool::new(1 << 20)).unwrap();
+    let done = complete(&mut unit, &missing, &[], core(&known), Some(&Owners), &Spool::new(1 << 20)).unwrap();
     assert_eq!(shape(done.part.as_ref()), (vec![10, 12], vec![(REGION, 10), (REGION, 12), (10, 12)]));
 }
 
@@ -274,7 +280,7 @@ fn held_nodes_keep_edges_that_collected_nodes_declared() {
     let known = carried(&[(10, "vpc", json!({})), (11, "subnet", json!({}))], &[(REGION, 10), (REGION, 11), (10, 11)]);
     let mut unit = unit(&[node(11, "subnet", json!({}))], &[]);
     let held = [Held { below: [REGION; 16], kind: "vpc".into() }];
-    let done = complete(&mut unit, &[], &held, &known, Some(&Owners), &Spool::new(1 << 20)).unwrap();
+    let done = complete(&mut unit, &[], &held, core(&known), Some(&Owners), &Spool::new(1 << 20)).unwrap();
     assert_eq!(shape(done.part.as_ref()), (vec![10], vec![(REGION, 10), (10, 11)]));
 }
 
@@ -305,7 +311,7 @@ fn regions_not_seen_are_kept_below_an_account_with_another_name() {
     let known = LastKnownAccount {
         nodes: vec![node_of(9, "account", true), node_of(3, "region", false), node_of(10, "volume", false)],
         edges: vec![edge(9, 3), edge(3, 10)],
-        outward: Vec::new(),
+        ..LastKnownAccount::default()
     };
     let done = completed(&mut unit(&[], &[]), &[kind(ACCOUNT, "region", &["volume"])], &known);
     assert_eq!(shape(done.part.as_ref()), (vec![3, 10], vec![(ACCOUNT, 3), (3, 10)]));

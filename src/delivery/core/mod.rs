@@ -3,11 +3,13 @@
 //! Parts that could not be seen stay in the core as they are: they are read from the core and merged again.
 
 mod accounts;
+mod across;
 mod body;
 mod carry_over;
 mod inventory;
 mod last_known;
 mod line;
+mod names;
 mod sudden;
 mod uncollected;
 mod upload;
@@ -91,6 +93,7 @@ impl Sink for CoreSink {
                 inventory: Inventory::default(),
                 hold,
                 kept: Vec::new(),
+                across: None,
             };
             let result = match granularity.await {
                 Ok(Granularity::Cloud) => to_core(&api, delivery, ignore_deferred, dump, &metrics, past).await,
@@ -128,7 +131,7 @@ async fn to_core(
         let missing = collector.into_iter().flat_map(|collector| &collector.units).filter(|unit| !unit.counts());
         let carried = async {
             let mut carried = past.complete_all(&mut cloud).await?;
-            carried.extend(past.carry_failed(missing).await?);
+            carried.extend(past.carry_failed(missing, &cloud.name).await?);
             if let Some(collector) = collector {
                 carried.extend(past.carry_unplanned(collector).await?);
             }

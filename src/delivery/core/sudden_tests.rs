@@ -58,7 +58,7 @@ fn unit(volumes: [u8; 2], vpcs: [u8; 2]) -> CompleteUnit {
     }
     assert!(store.nodes(&nodes).is_ok());
     store.edges(&edges);
-    let counts = Sent { nodes: nodes.len() as u64, edges: edges.len() as u64, deferred: 0 };
+    let counts = Sent { nodes: nodes.len() as u64, edges: edges.len() as u64, ..Sent::default() };
     store.complete(counts).unwrap_or_else(|error| unreachable!("{error}"))
 }
 

@@ -52,8 +52,9 @@ impl Run<'_> {
         let id = self.account.id();
         let name = resource.name_value().unwrap_or(id).to_owned();
         let scope = Ancestors { cloud: self.cloud.name, account: id, region: UNDEFINED, zone: UNDEFINED };
+        let keys = self.keys(&resource, &location);
         let node = resource.finish(&scope).map_err(|error| self.internal(error))?;
-        let node = self.graph.add(node, Vec::new()).await?;
+        let node = self.graph.add(node, keys).await?;
         self.unseen_parts(node, parts);
         let display = if name == id { name } else { format!("{name} ({id})") };
         self.display = display;

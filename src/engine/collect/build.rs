@@ -5,7 +5,7 @@ use worker_proto::{Failure, MissingEdge, Why};
 
 use super::{
     super::{
-        definition::{ANYWHERE, Reference},
+        definition::{ANYWHERE, CLOUD, Reference},
         error::{CallError, CallErrorKind, code},
         eval::Item,
     },
@@ -14,8 +14,8 @@ use super::{
     unseen::is_affected,
 };
 use crate::{
-    collector_api::{End, Key},
-    graph::{NodeId, Resource, Value},
+    collector_api::End,
+    graph::{Key, NodeId, Resource, Value},
 };
 
 /// The scope of keys that are unique in the account.
@@ -143,12 +143,14 @@ impl<'r> KindCollection<'r> {
 
     /// Returns the other end of a reference; `None` if the location to which it leads is unknown.
     fn other(&self, reference: &Reference, value: String, location: &Location) -> Option<End> {
+        let key = |scope: &str| key(reference.kind.get_ref(), reference.attribute.get_ref(), value, scope);
         let scope = match reference.scope.as_ref().map(|scope| scope.get_ref().as_str()) {
+            Some(CLOUD) => return Some(End::Cloud(key(WHOLE_ACCOUNT))),
             None => location.label.clone(),
             Some(ANYWHERE) => WHOLE_ACCOUNT.to_owned(),
             Some(scope) => self.locations.label_from(location, scope)?.to_owned(),
         };
-        Some(End::Ref(key(reference.kind.get_ref(), reference.attribute.get_ref(), value, &scope)))
+        Some(End::Ref(key(&scope)))
     }
 
     /// Declares the edges of a node, and returns those whose other end is in no single location.

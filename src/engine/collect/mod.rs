@@ -137,7 +137,7 @@ impl<'c> Run<'c> {
         Self {
             cloud,
             selection,
-            graph: UnitGraph::new(context.clone()),
+            graph: UnitGraph::new(context.clone()).naming(cloud.definitions.named()),
             now: OffsetDateTime::now_utc(),
             slots: Slots::default(),
             context,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use toml::Spanned;
 
-use super::{ANYWHERE, Condition, Definition, Service};
+use super::{ANYWHERE, CLOUD, Condition, Definition, Service};
 use crate::{
     engine::cloud::{Cloud, LevelNode},
     graph::Kind,
@@ -142,7 +142,8 @@ impl Check<'_> {
                 }
                 Some(_) => {}
             }
-            if let Some(scope) = reference.scope.as_ref().filter(|scope| scope.get_ref() != ANYWHERE) {
+            let scope = reference.scope.as_ref().filter(|scope| ![ANYWHERE, CLOUD].contains(&scope.get_ref().as_str()));
+            if let Some(scope) = scope {
                 self.scope(scope);
             }
         }

@@ -25,7 +25,10 @@ use toml::{Spanned, Table};
 pub use value::{Condition, Constant, Source, SourceTable};
 
 use super::path::Path;
-use crate::{collector_api::EdgeOwner, graph::KindSpec};
+use crate::{
+    collector_api::{EdgeOwner, NamedAttributes},
+    graph::KindSpec,
+};
 
 /// The part of the service's details that describes a kind, known as `@details`.
 #[derive(Debug, Deserialize)]
@@ -247,7 +250,7 @@ pub struct Reference {
     /// The value or values.
     pub value: Spanned<Source>,
     /// The level of the other end's location, which contains this node's location or is the only one of its level; with
-    /// [`ANYWHERE`] any location of the account; this node's own location if `None`.
+    /// [`ANYWHERE`] any location of the account; with [`CLOUD`] any account of the cloud; this node's own location if `None`.
     pub scope: Option<Spanned<String>>,
 }
 
@@ -268,6 +271,9 @@ fn id_attribute() -> Spanned<String> {
 /// The scope of references to nodes in any location of the account, by a value that is unique there.
 pub const ANYWHERE: &str = "anywhere";
 
+/// The scope of references to nodes in any account of the cloud, by a value that is unique there.
+pub const CLOUD: &str = "cloud";
+
 /// The definitions of one cloud.
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -275,6 +281,8 @@ pub struct Definitions {
     pub services: Vec<Service>,
     /// The attributes of each kind that references use, and whether from anywhere. Nodes are indexed by these only.
     referenced: BTreeMap<String, BTreeSet<(String, bool)>>,
+    /// The attributes of each kind that references from other accounts use.
+    named: NamedAttributes,
 }
 
 impl Definitions {
@@ -297,7 +305,13 @@ impl Definitions {
             let attributes = referenced.entry(reference.kind.get_ref().clone()).or_default();
             attributes.insert((reference.attribute.get_ref().clone(), reference.is_from_anywhere()));
         }
-        Ok(Self { services, referenced })
+        let mut named = NamedAttributes::new();
+        let references = services.iter().flat_map(|service| &service.kinds).flat_map(Definition::references);
+        for reference in references.filter(|reference| reference.is_from_any_account()) {
+            let attributes = named.entry(reference.kind.get_ref().clone()).or_default();
+            attributes.insert(reference.attribute.get_ref().clone());
+        }
+        Ok(Self { services, referenced, named })
     }
 
     /// Iterates over the definitions with their services.
@@ -325,6 +339,12 @@ impl Definitions {
         self.iter().find(|(_, definition)| definition.kind.get_ref() == kind)
     }
 
+    /// Returns the attributes by which references from other accounts find nodes, by kind.
+    #[must_use]
+    pub fn named(&self) -> &NamedAttributes {
+        &self.named
+    }
+
     /// Returns the end that declares edges between nodes of these kinds, if only one does.
     #[must_use]
     pub fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
@@ -347,9 +367,14 @@ impl Definitions {
 }
 
 impl Reference {
-    /// Returns whether the other end may be in any location of the account.
+    /// Returns whether the other end may be in any location of the account, or of any account.
     pub fn is_from_anywhere(&self) -> bool {
-        self.scope.as_ref().is_some_and(|scope| scope.get_ref() == ANYWHERE)
+        self.scope.as_ref().is_some_and(|scope| scope.get_ref() == ANYWHERE) || self.is_from_any_account()
+    }
+
+    /// Returns whether the other end may be in any account of the cloud.
+    pub fn is_from_any_account(&self) -> bool {
+        self.scope.as_ref().is_some_and(|scope| scope.get_ref() == CLOUD)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One attempt at a merged graph: numbers the nodes, and turns edges into pairs of numbers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
 };
 
@@ -13,6 +13,7 @@ use crate::graph::{
     Resource, Schema, Scope, UNDEFINED,
     check::{Adjacency, Fault},
     complete::CompleteUnit,
+    key::name_hash,
     records::NodeKey,
     spool::{FrozenLines, Spool},
 };
@@ -46,6 +47,14 @@ pub(super) struct Assembly<'a> {
     report: MergeReport,
 }
 
+/// The deferred edges that are resolved.
+pub(super) struct DeferredEdges {
+    /// Whether those between clouds are.
+    pub(super) across: bool,
+    /// The clouds whose deferred edges are not.
+    pub(super) without: HashSet<String>,
+}
+
 /// The result of an assembly, free of its borrows.
 pub(super) struct Parts {
     pub(super) own_lines: FrozenLines,
@@ -56,15 +65,15 @@ pub(super) struct Parts {
 }
 
 impl<'a> Assembly<'a> {
-    /// Merges all nodes and edges. Deferred edges within a cloud are resolved if `deferred` is set, those between
-    /// clouds if `across` is set.
-    pub(super) fn new(clouds: &'a [CloudUnits], deferred: bool, across: bool) -> Result<Self, MergeError> {
+    /// Merges all nodes and edges. Deferred edges are resolved if `deferred` is set, those between clouds if it has
+    /// `across`.
+    pub(super) fn new(clouds: &'a [CloudUnits], deferred: Option<&DeferredEdges>) -> Result<Self, MergeError> {
         let mut assembly = Self::with_nodes(clouds)?;
         for unit in 0..assembly.members.len() {
             assembly.add_edges(unit);
         }
-        if deferred {
-            assembly.add_deferred(across);
+        if let Some(DeferredEdges { across, without }) = deferred {
+            assembly.add_deferred(*across, without);
         }
         assembly.adopt_orphans();
         Ok(assembly)
@@ -182,13 +191,17 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn add_deferred(&mut self, across: bool) {
+    fn add_deferred(&mut self, across: bool, without: &HashSet<String>) {
         let by_resource = Resources::of(&self.members, &self.index);
-        for member in &self.members {
+        let by_name = Names::of(&self.members, &self.index);
+        for member in self.members.iter().filter(|member| !without.contains(&self.clouds[member.cloud].name)) {
             for Deferred { from, to } in &member.unit.deferred {
                 let find = |selector: &Selector| match selector {
                     Selector::Node(id) => self.index.get(id).copied(),
                     Selector::Resource { kind, id } => by_resource.find(kind, id, member.cloud),
+                    Selector::Attribute { kind, attribute, value } => {
+                        by_name.find(member.cloud, name_hash(kind, attribute, value))
+                    }
                 };
                 match (find(from), find(to)) {
                     (Some(from), Some(to)) if from != to && (across || self.cloud(from) == self.cloud(to)) => {
@@ -288,10 +301,10 @@ impl<'a> Resources<'a> {
     fn of(members: &[Member<'a>], index: &HashMap<NodeKey, u32>) -> Self {
         let mut found = Self::default();
         let asked = members.iter().flat_map(|member| &member.unit.deferred).flat_map(|edge| [&edge.from, &edge.to]);
-        let asked: std::collections::HashSet<(&str, &str)> = asked
+        let asked: HashSet<(&str, &str)> = asked
             .filter_map(|selector| match selector {
                 Selector::Resource { kind, id } => Some((kind.as_str(), id.as_str())),
-                Selector::Node(_) => None,
+                Selector::Node(_) | Selector::Attribute { .. } => None,
             })
             .collect();
         if asked.is_empty() {
@@ -313,5 +326,44 @@ impl<'a> Resources<'a> {
 
     fn find(&self, kind: &str, id: &str, cloud: usize) -> Option<u32> {
         self.of_cloud.get(&(cloud, kind, id)).or_else(|| self.of_all.get(&(kind, id))).copied()
+    }
+}
+
+/// Nodes by cloud and name, for deferred edges; `None` if several nodes have the name, which then leads nowhere: a name
+/// is unique in its cloud.
+#[derive(Default)]
+struct Names(HashMap<(usize, NodeKey), Option<u32>>);
+
+impl Names {
+    /// Finds the nodes that deferred edges select.
+    fn of(members: &[Member<'_>], index: &HashMap<NodeKey, u32>) -> Self {
+        let ends = |member: &Member<'_>| {
+            let (cloud, edges) = (member.cloud, member.unit.deferred.iter());
+            let selectors = edges.flat_map(|edge| [&edge.from, &edge.to]);
+            let hashes = selectors.filter_map(|selector| match selector {
+                Selector::Attribute { kind, attribute, value } => Some(name_hash(kind, attribute, value)),
+                Selector::Node(_) | Selector::Resource { .. } => None,
+            });
+            hashes.map(|hash| (cloud, hash)).collect::<Vec<_>>()
+        };
+        let asked: HashSet<(usize, NodeKey)> = members.iter().flat_map(ends).collect();
+        let mut found = Self::default();
+        if asked.is_empty() {
+            return found;
+        }
+        for Member { cloud, unit } in members {
+            for name in unit.names.iter().filter(|name| asked.contains(&(*cloud, name.key))) {
+                let Some(node) = index.get(&name.node) else { continue };
+                let known = found.0.entry((*cloud, name.key)).or_insert(Some(*node));
+                if *known != Some(*node) {
+                    *known = None;
+                }
+            }
+        }
+        found
+    }
+
+    fn find(&self, cloud: usize, hash: NodeKey) -> Option<u32> {
+        self.0.get(&(cloud, hash)).copied().flatten()
     }
 }

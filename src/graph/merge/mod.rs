@@ -7,12 +7,16 @@ mod assembly;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use thiserror::Error;
 use tracing::{error, warn};
 
-use self::assembly::Assembly;
+use self::assembly::{Assembly, DeferredEdges};
 use super::{
     ResourceError, SchemaError,
     check::{Adjacency, Fault},
@@ -119,9 +123,9 @@ impl MergedGraph {
             cloud.units.sort_by_key(CompleteUnit::is_carried);
         }
         let mut left_out = Vec::new();
-        let mut across = !ignore_deferred;
+        let mut deferred = DeferredEdges { across: true, without: HashSet::new() };
         loop {
-            let assembly = Assembly::new(&clouds, !ignore_deferred, across)?;
+            let assembly = Assembly::new(&clouds, (!ignore_deferred).then_some(&deferred))?;
             let edges = assembly.adjacency();
             let Err(fault) = edges.check() else {
                 let (parts, mut report) = assembly.finish(edges)?;
@@ -133,14 +137,19 @@ impl MergedGraph {
             };
             let reason = assembly.describe(&fault);
             match assembly.culprit(&fault) {
+                Some(culprit) if !ignore_deferred && has_deferred(&clouds[culprit], &deferred.without) => {
+                    let cloud = clouds[culprit].name.clone();
+                    error!(cloud, reason, "deferred edges of a cloud are left out, as they may close a cycle");
+                    deferred.without.insert(cloud);
+                }
                 Some(culprit) => {
                     let cloud = clouds.remove(culprit).name;
                     error!(cloud, reason, "a collector is left out, as its graph is not valid");
                     left_out.push(LeftOut { cloud, reason });
                 }
-                None if across => {
+                None if deferred.across && !ignore_deferred => {
                     error!(reason, "deferred edges between clouds are left out, as they close a cycle");
-                    across = false;
+                    deferred.across = false;
                 }
                 None => return Err(MergeError::Invalid(reason)),
             }
@@ -170,6 +179,11 @@ impl MergedGraph {
     pub fn report(&self) -> &MergeReport {
         &self.report
     }
+}
+
+/// Whether a cloud has deferred edges that are resolved.
+fn has_deferred(cloud: &CloudUnits, without: &HashSet<String>) -> bool {
+    !without.contains(&cloud.name) && cloud.units.iter().any(|unit| !unit.deferred.is_empty())
 }
 
 impl MergeReport {

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 use serde_json::Value;
-use worker_proto::{Counts, Deferred, EdgeList, Node, Selector};
+use worker_proto::{Counts, Deferred, EdgeList, Name, Node, Selector};
 
 use super::*;
 use crate::graph::{CarriedStore, Incomplete, NodeId, Spool, StoreError, UnitStore};
@@ -117,7 +117,7 @@ fn units_hang_below_their_cloud_and_the_root() {
 fn unit_counts_only_with_matching_counts_and_account() {
     let spool = Spool::new(1 << 20);
     let store_of = || store(&spool, 1, &[2], &[(1, 2)]);
-    let received = Counts { nodes: 2, edges: 1, deferred: 0 };
+    let received = Counts { nodes: 2, edges: 1, deferred: 0, names: 0 };
     assert!(store_of().complete(received).is_ok());
     for announced in
         [Counts { nodes: 3, ..received }, Counts { edges: 0, ..received }, Counts { deferred: 1, ..received }]
@@ -325,4 +325,42 @@ proptest! {
         prop_assert!(named.len() >= 2 && named.first() == named.last());
         prop_assert!(named.windows(2).all(|pair| edges.contains(&(pair[0], pair[1]))));
     }
+}
+
+/// Returns a unit that names its VPC, and has an edge from it to the VPC with another name.
+fn naming(number: u8, vpc: u8, name: &str, to: &str) -> CompleteUnit {
+    let mut store = store(&Spool::new(1 << 20), number, &[vpc], &[(number, vpc)]);
+    store.names(vec![Name { key: crate::graph::name_hash(VPC, "arn", name), node: id(vpc) }]);
+    let to = Selector::Attribute { kind: VPC.into(), attribute: "arn".into(), value: to.into() };
+    store.deferred(vec![Deferred { from: Selector::Node(id(vpc)), to }]);
+    complete(store)
+}
+
+/// Invariant: the order of collection does not change the graph.
+#[test]
+fn names_lead_to_nodes_of_any_account_of_cloud() {
+    let units = || vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "nowhere")];
+    let reversed = units().into_iter().rev().collect();
+    for units in [units(), reversed] {
+        let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
+        assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (1, 1));
+        let read = Read::of(graph);
+        assert!(read.has_edge("2", "4") && !read.has_edge("4", "2"));
+    }
+    let clouds = vec![cloud("aws", vec![naming(1, 2, "a", "b")]), cloud("other", vec![naming(3, 4, "b", "a")])];
+    assert_eq!(MergedGraph::build(clouds, false).unwrap().report().deferred, 0, "clouds have names of their own");
+}
+
+#[test]
+fn name_of_several_nodes_leads_nowhere() {
+    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "x"), naming(5, 6, "b", "x")];
+    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
+    assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (0, 3));
+}
+
+#[test]
+fn cycle_of_accounts_loses_deferred_edges_and_no_cloud() {
+    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "a")];
+    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
+    assert_eq!((graph.report().left_out.len(), graph.report().deferred, graph.nodes()), (0, 0, 6));
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "tests")]
 
-use worker_proto::{Deferred, EdgeList, Node, Selector};
+use worker_proto::{Deferred, EdgeList, Name, Node, Selector};
 
 use super::*;
 
@@ -61,6 +61,11 @@ fn counted_memory_is_actual_memory() {
         Ok(())
     });
     assert!((50..105).contains(&deferred), "{deferred} deferred edges");
+    let names = room(MIB, |store| {
+        store.names(vec![Name { key: [1; 16], node: [2; 16] }]);
+        Ok(())
+    });
+    assert!((MIB / 70..=MIB / 32).contains(&names), "{names} names");
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn failed_units_free_memory_and_complete_ones_count() {
     assert!(buffers.add(1, |store| store.nodes(&nodes)).is_ok());
     buffers.fail(1);
     assert!(buffers.memory <= one, "{} of {one}", buffers.memory);
-    assert!(buffers.complete(0, Counts { nodes: 1000, edges: 0, deferred: 0 }).is_ok());
+    assert!(buffers.complete(0, Counts { nodes: 1000, edges: 0, deferred: 0, names: 0 }).is_ok());
     assert!((32_000..one).contains(&buffers.memory), "{}", buffers.memory);
 }
 

@@ -255,6 +255,7 @@ impl<'a> WorkerSession<'a> {
             | FromWorker::Nodes { unit, .. }
             | FromWorker::Edges { unit, .. }
             | FromWorker::Deferred { unit, .. }
+            | FromWorker::Names { unit, .. }
             | FromWorker::Gap { unit, .. }
             | FromWorker::Missing { unit, .. }
             | FromWorker::UnitDone { unit, .. }
@@ -314,6 +315,10 @@ impl<'a> WorkerSession<'a> {
             }),
             FromWorker::Deferred { unit, edges } => self.buffers.add(unit, |store| {
                 store.deferred(edges);
+                Ok(())
+            }),
+            FromWorker::Names { unit, names } => self.buffers.add(unit, |store| {
+                store.names(names);
                 Ok(())
             }),
             FromWorker::Missing { unit, missing } => self.buffers.add(unit, |store| {

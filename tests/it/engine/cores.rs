@@ -13,6 +13,7 @@ use ckworker::{
 use worker_proto::Gap;
 
 use super::{
+    across::peerings,
     nimbus::cloud,
     server::{SERVERS, Server},
     supervised::{find, run},
@@ -85,6 +86,13 @@ impl Core {
     /// The number of nodes of a kind.
     pub(super) fn count(&self, kind: &str) -> usize {
         self.core.nodes(GRAPH).values().filter(|node| node.reported["kind"] == kind).count()
+    }
+
+    /// The edges between networks and peerings.
+    pub(super) fn peerings(&self) -> BTreeSet<String> {
+        let nodes = self.core.nodes(GRAPH).into_iter().map(|(id, node)| (id, node.reported)).collect();
+        let edges = self.core.edges(GRAPH);
+        peerings(&nodes, edges.iter().map(|(from, to, _)| (from.as_str(), to.as_str())))
     }
 
     /// The number of edges.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod across;
 mod change;
 mod cores;
 mod definitions;
@@ -22,7 +23,7 @@ use ckworker::{
     settings::Settings,
 };
 use serde_json::{Value, json};
-use worker_proto::{Deferred, Failure, FailureKind, FromWorker, Gap, Missing, Why};
+use worker_proto::{Deferred, Failure, FailureKind, FromWorker, Gap, Missing, Name, Why};
 
 use self::{
     nimbus::NimbusAccount,
@@ -37,6 +38,7 @@ struct Collected {
     gaps: Vec<Gap>,
     missing: Vec<Missing>,
     deferred: Vec<Deferred>,
+    names: Vec<Name>,
 }
 
 impl Collected {
@@ -111,6 +113,7 @@ async fn collect(account: &NimbusAccount, timeouts: Timeouts, selection: Selecti
             }
             FromWorker::Edges { edges, .. } => collected.edges.extend(edges.iter()),
             FromWorker::Deferred { edges, .. } => collected.deferred.extend(edges),
+            FromWorker::Names { names, .. } => collected.names.extend(names),
             FromWorker::Gap { gap, .. } => collected.gaps.push(gap),
             FromWorker::Missing { missing, .. } => collected.missing.extend(missing),
             _ => {}

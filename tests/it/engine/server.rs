@@ -26,6 +26,9 @@ const PAGE: usize = 5;
 /// A fault: the status, the wait in seconds, and how often; forever if `None`.
 pub type Fault = (u16, Option<u64>, Option<usize>);
 
+/// A peering: its account and ID, and the addresses of the networks before and behind it.
+pub type Peering = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
 #[derive(Default)]
 struct State {
     faults: BTreeMap<String, Fault>,
@@ -45,6 +48,10 @@ struct State {
     silent: BTreeMap<String, Vec<&'static str>>,
     /// The items that do not exist any more, by the end of their link.
     deleted: Vec<&'static str>,
+    /// The peerings: account, ID, the network before it, and those behind it.
+    peerings: Vec<Peering>,
+    /// The accounts whose tokens are rejected.
+    rejected: Vec<&'static str>,
     /// Whether the cursor of networks leads to the same page again.
     is_cursor_stuck: bool,
 }
@@ -102,11 +109,22 @@ impl Server {
         self.state.lock().unwrap().deleted.push(link);
     }
 
+    /// Sets the peerings of all accounts.
+    pub fn peer(&self, peerings: &[Peering]) {
+        self.state.lock().unwrap().peerings = peerings.to_vec();
+    }
+
+    /// Rejects the tokens of an account.
+    pub fn reject(&self, account: &'static str) {
+        self.state.lock().unwrap().rejected.push(account);
+    }
+
     /// Ends all faults and silence.
     pub fn recover(&self) {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
         state.silent.clear();
+        state.rejected.clear();
     }
 
     /// Takes the zone out of all servers.
@@ -160,8 +178,15 @@ fn answer(state: &Mutex<State>, base: &str, request: &Request<Incoming>) -> Resp
         }
         return response.body(Full::from("it was told to fail")).unwrap();
     }
-    let authorized = request.headers().get("authorization").is_some_and(|token| token == "Bearer token");
-    let body = if authorized { route(&state, base, request.method().as_str(), &path, &query) } else { Err(401) };
+    let token = request.headers().get("authorization").and_then(|token| token.to_str().ok());
+    let account = token.and_then(|token| token.strip_prefix("Bearer token-")).unwrap_or_default();
+    let is_authorized = !account.is_empty() && !state.rejected.contains(&account);
+    let body = match (request.method().as_str(), path.as_str()) {
+        _ if !is_authorized => Err(401),
+        ("GET", "networks") => Ok(networks(&state, base, account, from(&query))),
+        ("GET", "peerings") => Ok(peerings(&state, base, account)),
+        (method, path) => route(&state, base, method, path, &query),
+    };
     let (status, mut body) = body.map_or_else(|status| (status, json!({})), |body| (200, body));
     hide_items(&state, &path, &mut body);
     Response::builder().status(status).body(Full::from(body.to_string())).unwrap()
@@ -194,14 +219,13 @@ fn retain(body: &mut Value, is_hidden: &dyn Fn(&str) -> bool) {
 
 fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<String, String>) -> Result<Value, u16> {
     let segments: Vec<&str> = path.split('/').collect();
-    let from: usize = query.get("cursor").and_then(|cursor| cursor.strip_prefix("from-")?.parse().ok()).unwrap_or(0);
+    let from = from(query);
     Ok(match (method, segments.as_slice()) {
         ("GET", ["about"]) => {
             json!({ "account": { "displayName": "Weather", "plan": "gold", "opened": "2020-02-02T00:00:00Z" } })
         }
         ("GET", ["accounts"]) => json!({ "accounts": ["acc-1", "acc-2"] }),
         ("GET", ["regions"]) => json!({ "regions": [region(state, "north"), region(state, "south")] }),
-        ("GET", ["networks"]) => networks(state, base, from),
         ("GET", ["regions", region, "subnets"]) => json!({ "subnets": [subnet(base, region)] }),
         ("GET", ["zones", zone, "disks"]) => {
             json!({ "disks": (0..SERVERS).map(|number| disk(base, zone, number)).collect::<Vec<_>>() })
@@ -243,8 +267,21 @@ fn region(state: &State, name: &str) -> Value {
     json!({ "name": name, "zones": zones.collect::<Vec<_>>() })
 }
 
-fn networks(state: &State, base: &str, from: usize) -> Value {
-    let mut page = page("networks", (0..7).map(|number| network(base, number)).collect(), from);
+/// The number of the first item of a page.
+fn from(query: &BTreeMap<String, String>) -> usize {
+    query.get("cursor").and_then(|cursor| cursor.strip_prefix("from-")?.parse().ok()).unwrap_or(0)
+}
+
+fn peerings(state: &State, base: &str, account: &str) -> Value {
+    let peerings = state.peerings.iter().filter(|(of, ..)| *of == account).map(
+        |(_, id, from, to)| json!({ "id": id, "from": from, "to": to, "selfLink": format!("{base}/peerings/{id}") }),
+    );
+    json!({ "peerings": peerings.collect::<Vec<_>>() })
+}
+
+fn networks(state: &State, base: &str, account: &str, from: usize) -> Value {
+    let networks = (0..7).map(|number| network(base, account, number)).collect();
+    let mut page = page("networks", networks, from);
     if state.is_cursor_stuck {
         page["nextCursor"] = "from-5".into();
     }
@@ -283,10 +320,11 @@ fn without_zone(state: &State, mut server: Value) -> Value {
     server
 }
 
-fn network(base: &str, number: usize) -> Value {
+fn network(base: &str, account: &str, number: usize) -> Value {
     let id = format!("net-{number}");
     let tags = json!([{ "name": "team", "content": format!("t{number}") }]);
-    json!({ "id": id, "name": id, "tags": tags, "selfLink": format!("{base}/networks/{id}") })
+    json!({ "id": id, "name": id, "tags": tags, "address": format!("{account}/{id}"),
+        "selfLink": format!("{base}/networks/{id}") })
 }
 
 fn regional(base: &str, region: &str, kind: &str) -> Value {

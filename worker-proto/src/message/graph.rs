@@ -97,6 +97,24 @@ pub enum Selector {
         /// The resource's ID.
         id: String,
     },
+    /// By kind and by an attribute whose value is unique in the cloud.
+    Attribute {
+        /// The kind.
+        kind: String,
+        /// The attribute.
+        attribute: String,
+        /// The attribute's value.
+        value: String,
+    },
+}
+
+/// A name by which other units of the cloud may select a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// The hash of kind, attribute and value, as of a reference without a scope.
+    pub key: [u8; 16],
+    /// The ID of the node.
+    pub node: [u8; 16],
 }
 
 /// A part of a unit that was not seen. The part may exist as it was when it was last seen.
@@ -164,4 +182,6 @@ pub struct Counts {
     pub edges: u64,
     /// The number of deferred edges.
     pub deferred: u64,
+    /// The number of names.
+    pub names: u64,
 }

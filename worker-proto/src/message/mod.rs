@@ -10,7 +10,7 @@ mod work;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    graph::{Counts, Deferred, EdgeList, Missing, MissingEdge, Node, Selector, Why},
+    graph::{Counts, Deferred, EdgeList, Missing, MissingEdge, Name, Node, Selector, Why},
     report::{Activity, Event, Failure, FailureKind, Gap, Level, Progress, QuietUnit, Wait, WaitOn},
     work::{Credentials, Job, JobKind, Operation, Outcome, Plan, Unit, Verb},
 };
@@ -87,6 +87,13 @@ pub enum FromWorker {
         unit: u32,
         /// The edges by selector.
         edges: Vec<Deferred>,
+    },
+    /// Names by which deferred edges of other units find nodes of this one.
+    Names {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// The names.
+        names: Vec<Name>,
     },
     /// A log line or a measurement.
     Event(Event),

@@ -6,7 +6,7 @@ mod api;
 use std::sync::{Arc, OnceLock};
 
 use ckworker::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Target},
+    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NamedAttributes, Target},
     engine::{
         Api, Cloud, Definitions, Level, LevelNode, LocationPart, Request, Timeouts, Tree, call_failure,
         change::{self, Change},
@@ -83,6 +83,10 @@ impl Collector for Nimbus {
         kinds()
     }
 
+    fn named(&self) -> Option<&'static NamedAttributes> {
+        Some(definitions().named())
+    }
+
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
         definitions().edge_owner(from, to)
     }
@@ -101,7 +105,7 @@ impl Collector for Nimbus {
 
     fn plan<'a>(&'a self, context: &'a CollectContext) -> BoxFuture<'a, Result<Plan, Failure>> {
         Box::pin(async move {
-            let api = NimbusApi::new(&base(context)?, "token", context.waits().clone(), Timeouts::default());
+            let api = NimbusApi::new(&base(context)?, "token-plan", context.waits().clone(), Timeouts::default());
             let what = "cannot list the accounts";
             let answer = api.call(Request::new("v1", "accounts", "global")).await;
             let answer = answer.map_err(|error| call_failure(what, &error))?;
@@ -143,6 +147,10 @@ pub struct NimbusAccount {
 }
 
 impl NimbusAccount {
+    fn token(&self) -> String {
+        format!("token-{}", self.id)
+    }
+
     /// Collects the account.
     pub async fn collect(
         &self,
@@ -150,14 +158,14 @@ impl NimbusAccount {
         timeouts: Timeouts,
         selection: Selection,
     ) -> Result<(), Failure> {
-        let api = Arc::new(NimbusApi::new(&self.base, "token", context.waits().clone(), timeouts));
+        let api = Arc::new(NimbusApi::new(&self.base, &self.token(), context.waits().clone(), timeouts));
         Run::new(context, cloud(), self, api, selection).collect().await
     }
 
     /// Changes a resource of the account.
     pub async fn change(&self, context: &CollectContext, target: Target, verb: &Verb) -> Result<Outcome, Failure> {
         let timeouts = Timeouts::default();
-        let api = Arc::new(NimbusApi::new(&self.base, "token", context.waits().clone(), timeouts));
+        let api = Arc::new(NimbusApi::new(&self.base, &self.token(), context.waits().clone(), timeouts));
         let limit = std::time::Duration::from_secs(60);
         Change::new(cloud(), api, target, "global".to_owned(), limit)?.perform(verb).await
     }

@@ -1,5 +1,5 @@
 //! The few queries that tests need: all, by id, a kind with a reported id and everything below, the accounts of a
-//! cloud, regions and accounts by the ids of accounts, and what is to be cleaned up with everything above and below.
+//! cloud, the nodes of a kind below a cloud with those directly below them, regions and accounts by the ids of accounts, and what is to be cleaned up with everything above and below.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +27,23 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
             is_kind && above["cloud"]["id"] == cloud && accounts.contains(account)
         });
         return Ok(nodes.map(|(id, _)| node(graph, id)).collect());
+    } else if let Some((kind, cloud)) = successors(query) {
+        let mut nodes: BTreeSet<&String> = graph
+            .nodes
+            .iter()
+            .filter(|(_, node)| {
+                node.kinds.iter().any(|name| name == kind) && node.metadata["ancestors"]["cloud"]["id"] == cloud
+            })
+            .map(|(id, _)| id)
+            .collect();
+        let edges = graph.edges.iter().filter(|(from, _, edge)| edge == "dependency" && nodes.contains(from));
+        let edges: Vec<&(String, String, String)> = edges.collect();
+        nodes.extend(edges.iter().map(|(_, to, _)| to));
+        let mut out: String = nodes.iter().map(|id| node(graph, id)).collect();
+        out.extend(
+            edges.iter().map(|(from, to, _)| format!("{}\n", json!({ "type": "edge", "from": from, "to": to }))),
+        );
+        return Ok(out);
     } else if let Some(cloud) = query.strip_prefix("is(account) and metadata.ancestors.cloud.id == ") {
         let cloud: Value = serde_json::from_str(cloud).map_err(|error| Refusal("ParseError", error.to_string()))?;
         let is_account = |kinds: &[String]| kinds.iter().any(|kind| kind == "account");
@@ -49,6 +66,13 @@ pub(super) fn run(graph: &Graph, model: &Model, query: &str) -> Result<String, R
         matches.map(|(id, _)| id).collect()
     };
     Ok(walk(graph, start))
+}
+
+/// Reads `is(kind) and metadata.ancestors.cloud.id == "c" -[0:1]->`.
+fn successors(query: &str) -> Option<(&str, Value)> {
+    let (kind, rest) = query.strip_prefix("is(")?.split_once(')')?;
+    let cloud = rest.strip_prefix(" and metadata.ancestors.cloud.id == ")?.strip_suffix(" -[0:1]->")?;
+    Some((kind, serde_json::from_str(cloud).ok()?))
 }
 
 /// Reads `is(region) and metadata.ancestors.cloud.id == "c" and metadata.ancestors.account.id in ["a"]`, and
