@@ -31,7 +31,9 @@ use tracing::level_filters::LevelFilter;
 use worker_proto::{Failure, Plan, Unit};
 
 use crate::{
-    collector_api::{BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, Target, Uncollected},
+    collector_api::{
+        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NamedAttributes, Target, Uncollected,
+    },
     engine::{change, collect::uncollected_kinds, definition::Definition},
     graph::{KindSpec, SchemaError},
     settings::{OptionSpec, Settings},
@@ -94,6 +96,10 @@ impl Collector for Gcp {
 
     fn operator(&self, _settings: &Settings, target: &Target) -> Result<Unit, Failure> {
         operation::unit(target)
+    }
+
+    fn named(&self) -> Option<&'static NamedAttributes> {
+        Some(cloud::cloud().ok()?.definitions.named())
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
