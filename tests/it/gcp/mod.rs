@@ -1,6 +1,8 @@
-//! The GCP collector: its client against a local Google API server.
+//! The GCP collector against a local Google API server.
 
 mod canned;
 mod client;
+mod collect;
 mod faults;
 mod requests;
+mod unseen;

@@ -20,7 +20,7 @@ use ckworker::{
     collectors::gcp::client::{Client, ClientConfig, Project, Token, TokenSource, http},
     engine::Timeouts,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use worker_proto::{Failure, FailureKind};
 
 /// How often a server is started on another port, as another process may take a port first.
@@ -86,6 +86,16 @@ impl LocalGcp {
         self.control(&format!("item?link={link}")).await
     }
 
+    /// Deletes a resource of the first project by the end of its link.
+    pub async fn delete(&self, path: &str) {
+        let tokens = Tokens::of(self);
+        let project = self.project(&tokens).await.id;
+        let url = format!("{}/compute.googleapis.com/compute/v1/projects/{project}/{path}", self.url);
+        let token = tokens.token().await.unwrap().token;
+        let response = reqwest::Client::new().delete(url).bearer_auth(token).send().await.unwrap();
+        response.error_for_status().unwrap();
+    }
+
     /// ID and number of the first project.
     pub async fn project(&self, tokens: &Tokens) -> Project {
         let url = format!("{}/cloudresourcemanager.googleapis.com/v1/projects", self.url);
@@ -108,6 +118,17 @@ impl Drop for LocalGcp {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
     }
+}
+
+/// The command line of a program that collects the server's projects with a user's credentials, which are in `home`.
+pub fn serve<'c>(command: &'c mut Command, url: &str, home: &Path) -> &'c mut Command {
+    let file = home.join("user.json");
+    let user = json!({
+        "type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "1//refresh",
+        "token_uri": format!("{url}/oauth2.googleapis.com/token")
+    });
+    std::fs::write(&file, user.to_string()).unwrap();
+    command.env("GOOGLE_APPLICATION_CREDENTIALS", file).args(["--collector", "gcp", "--gcp-endpoint-url", url])
 }
 
 /// A client of a project at an address.

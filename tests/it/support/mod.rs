@@ -1,6 +1,7 @@
 //! What several areas of the integration tests share.
 
 pub mod aws;
+pub mod both;
 pub mod client;
 pub mod compare;
 pub mod core;

@@ -5,11 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Graph, MEMBER, REGIONS,
-    both::{Cores, Daemons},
+use super::{MEMBER, REGIONS};
+use crate::support::{
+    aws::{ACCOUNT, LocalAws, element},
+    both::{Cores, Daemons, Graph},
 };
-use crate::support::aws::{ACCOUNT, LocalAws, element};
 
 /// Something in the cloud that is made before the first collection and deleted before a later one.
 #[derive(Clone, Copy)]
@@ -299,7 +299,7 @@ async fn core2_and_core4_keep_exactly_what_a_fault_hides() {
     let quick = prepare(&aws, quick_cases(), "quick").await;
     let lasting = prepare(&aws, lasting_cases(), "lasting").await;
     let regions = ["--aws-region", EAST, WEST];
-    let daemons = cores.daemons(&aws, &regions);
+    let daemons = super::daemons(&cores, &aws, &regions);
     for (kind, error) in cores.collect(&daemons).await {
         assert_eq!((kind.as_str(), error.as_str()), ("action_done", ""), "{}", daemons.logs());
     }
@@ -311,7 +311,7 @@ async fn core2_and_core4_keep_exactly_what_a_fault_hides() {
     }
     cores.stop(daemons).await;
     // A call that fails to the end has a fifth of what is left of this.
-    let daemons = cores.daemons(&aws, &[&regions[..], &["--timeout", "45"]].concat());
+    let daemons = super::daemons(&cores, &aws, &[&regions[..], &["--timeout", "45"]].concat());
     for prepared in lasting {
         scene.run(&daemons, prepared).await;
     }

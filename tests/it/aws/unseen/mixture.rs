@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Graph, MEMBER, REGIONS,
-    both::{Cores, Daemons},
+use super::{MEMBER, REGIONS};
+use crate::support::{
+    aws::LocalAws,
+    both::{Cores, Daemons, Graph},
 };
-use crate::support::aws::LocalAws;
 
 const ROUNDS: usize = 10;
 const HOUR_MS: u64 = 3_600_000;
@@ -76,7 +76,7 @@ async fn core2_and_core4_end_with_the_truth_after_random_faults() {
     let (aws, cores) = (LocalAws::start(2, &REGIONS), Cores::start().await);
     // A call that fails to the end has a fifth of what is left of this.
     let options = ["--timeout", "60", "--aws-region", REGIONS[0], REGIONS[1]];
-    let daemons = cores.daemons(&aws, &options);
+    let daemons = super::daemons(&cores, &aws, &options);
     collect_all(&cores, &daemons).await;
     let before = cores.graphs().await;
     for round in 0..ROUNDS {
@@ -104,7 +104,7 @@ async fn core2_and_core4_end_with_the_truth_after_random_faults() {
     cores.stop(daemons).await;
     drop(cores);
     let fresh = Cores::start().await;
-    let daemons = fresh.daemons(&aws, &options);
+    let daemons = super::daemons(&fresh, &aws, &options);
     collect_all(&fresh, &daemons).await;
     for (core, (end, truth)) in ["2.0", "4.1"].iter().zip(ends.iter().zip(fresh.graphs().await)) {
         truth.assert_same(end, &format!("after ten collections with faults, core {core}"));

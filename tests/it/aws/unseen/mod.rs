@@ -2,17 +2,14 @@
 //!
 //! Each case runs on both cores, the model of core 2.0 and the real core 4.1.
 
-mod both;
 mod cases;
 mod mixture;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use both::{Cores, Daemons, graph_of};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     aws::{ACCOUNTS, LocalAws},
+    both::{Cores, Daemons, graph_of},
     core::TestCore,
     daemon::{Daemon, have},
 };
@@ -21,69 +18,12 @@ const REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 /// A member of the organization of the local AWS.
 const MEMBER: &str = ACCOUNTS[1];
 
-/// What a core has: what was reported of each node, and the edges.
-#[derive(Clone, Debug, PartialEq)]
-struct Graph {
-    nodes: BTreeMap<String, Value>,
-    edges: BTreeSet<(String, String)>,
-}
-
-impl Graph {
-    /// The nodes with this name or id in the cloud.
-    fn named(&self, name: &str) -> BTreeSet<&String> {
-        let is_named = |node: &Value| node["name"] == name || node["id"] == name;
-        self.nodes.iter().filter(|(_, node)| is_named(node)).map(|(id, _)| id).collect()
-    }
-
-    /// The graph without a node and its edges.
-    fn without(mut self, name: &str) -> Graph {
-        let gone: BTreeSet<String> = self.named(name).into_iter().cloned().collect();
-        assert_eq!(gone.len(), 1, "{name} must be one node");
-        self.nodes.retain(|id, _| !gone.contains(id));
-        self.edges.retain(|(from, to)| !gone.contains(from) && !gone.contains(to));
-        self
-    }
-
-    /// The graph without the edge between two nodes.
-    fn without_edge(mut self, from: &str, to: &str) -> Graph {
-        let ends = [from, to].map(|name| self.named(name).into_iter().cloned().collect::<BTreeSet<_>>());
-        let before = self.edges.len();
-        self.edges.retain(|(from, to)| !(ends[0].contains(from) && ends[1].contains(to)));
-        assert_eq!(self.edges.len() + 1, before, "{from} -> {to} must be one edge");
-        self
-    }
-
-    /// Fails with what is different, if anything is.
-    fn assert_same(&self, other: &Graph, what: &str) {
-        let name = |id: &String, nodes: &BTreeMap<String, Value>| {
-            nodes.get(id).map_or_else(|| id.clone(), |node| format!("{} {}", node["kind"], node["id"]))
-        };
-        let all: BTreeSet<&String> = self.nodes.keys().chain(other.nodes.keys()).collect();
-        let mut different: Vec<String> = all
-            .into_iter()
-            .filter(|id| self.nodes.get(*id) != other.nodes.get(*id))
-            .map(|id| format!("node {:?}\n    is now {:?}", self.nodes.get(id), other.nodes.get(id)))
-            .collect();
-        let edge = |(from, to): &(String, String)| format!("{} -> {}", name(from, &self.nodes), name(to, &self.nodes));
-        different.extend(self.edges.difference(&other.edges).map(|lost| format!("edge lost: {}", edge(lost))));
-        different.extend(other.edges.difference(&self.edges).map(|new| format!("edge made: {}", edge(new))));
-        assert!(
-            different.is_empty(),
-            "{what}: {} differences\n  {}",
-            different.len(),
-            different[..different.len().min(12)].join("\n  ")
-        );
-    }
-}
-
-/// Without members that are computed from the time. Of the time of the last use it counts whether there is one.
-fn reported(node: &Value) -> Value {
-    let mut reported = node.clone();
-    if let Some(members) = reported.as_object_mut() {
-        members.retain(|name, _| !["age", "last_update", "last_access", "mtime", "ctime"].contains(&name.as_str()));
-        members.entry("atime").and_modify(|time| *time = json!(true));
-    }
-    reported
+/// Starts a daemon for each core with these options. They collect all accounts.
+fn daemons(cores: &Cores, aws: &LocalAws, options: &[&str]) -> Daemons {
+    cores.daemons(&|command| {
+        command.args(["--fork", "--collector", "aws", "--aws-fork", "--aws-role", "Cloudkeeper"]);
+        aws.serve(command.arg("--aws-scrape-org").args(options))
+    })
 }
 
 #[tokio::test]
@@ -150,7 +90,7 @@ async fn sudden_losses(daemon: &Daemon) -> u64 {
 #[tokio::test]
 async fn core2_and_core4_hold_loss_without_gap_for_one_run() {
     let (aws, cores) = (LocalAws::start(2, &REGIONS[..1]), Cores::start().await);
-    let start = || cores.daemons(&aws, &["--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
+    let start = || daemons(&cores, &aws, &["--hold-sudden-loss", "20", "--aws-region", REGIONS[0]]);
     // The nodes in both cores, after a collection that ends so in both.
     let collect = async |daemons: &Daemons, expected: &str| {
         for (kind, error) in cores.collect(daemons).await {
@@ -192,7 +132,7 @@ async fn core2_and_core4_hold_loss_without_gap_for_one_run() {
 #[tokio::test]
 async fn core2_and_core4_forget_accounts_that_left() {
     let (aws, cores) = (LocalAws::start(2, &REGIONS[..1]), Cores::start().await);
-    let daemons = cores.daemons(&aws, &["--aws-region", REGIONS[0]]);
+    let daemons = daemons(&cores, &aws, &["--aws-region", REGIONS[0]]);
     let collect = async || {
         for (kind, error) in cores.collect(&daemons).await {
             assert_eq!(kind, "action_done", "{error}: {}", daemons.logs());

@@ -1,0 +1,121 @@
+//! Not seen is not gone: what a fault of Google's APIs hides stays in both cores, and the answer names it.
+
+use std::path::Path;
+
+use crate::support::{
+    both::{Cores, Daemons, Graph},
+    gcp::{LocalGcp, serve},
+};
+
+/// A fault, and what the answer names.
+struct Case {
+    fault: &'static str,
+    named: &'static str,
+}
+
+const fn case(fault: &'static str, named: &'static str) -> Case {
+    Case { fault, named }
+}
+
+/// Faults that end calls at once.
+const QUICK: [Case; 10] = [
+    case("fault=disabled&op=sqladmin.*", "not in use"),
+    case("fault=disabled&op=compute.*", "not in use"),
+    case("fault=denied&op=compute.instances.aggregatedList", "forbidden"),
+    case("fault=denied&op=compute.regions.list", "forbidden"),
+    case("fault=denied&op=compute.zones.list", "forbidden"),
+    case("fault=billing&op=storage.*", "BILLING_DISABLED"),
+    case("fault=partial&op=compute.disks.aggregatedList&scope=zones/us-central1-a", "UNREACHABLE"),
+    case("fault=denied&op=compute.instanceGroups.listInstances", "forbidden"),
+    case("fault=denied&op=cloudbilling.*", "forbidden"),
+    case("fault=notfound&op=compute.networks.list", "notFound"),
+];
+
+/// Faults that are retried for as long as a call may take.
+const LASTING: [Case; 7] = [
+    case("fault=rate429&op=compute.disks.aggregatedList", "RESOURCE_EXHAUSTED"),
+    case("fault=rate403&op=compute.routers.aggregatedList", "rateLimitExceeded"),
+    case("fault=unavailable&op=compute.forwardingRules.aggregatedList", "503"),
+    case("fault=html&op=storage.buckets.list", "InvalidResponse"),
+    case("fault=malformed&op=compute.urlMaps.aggregatedList", "InvalidResponse"),
+    case("fault=empty&op=compute.networks.list", "InvalidResponse"),
+    case("fault=hang&op=sqladmin.instances.list", "Timeout"),
+];
+
+fn daemons(cores: &Cores, server: &LocalGcp, home: &Path, options: &[&str]) -> Daemons {
+    cores.daemons(&|command| serve(command, server.url(), home).args(["--fork", "--gcp-fork"]).args(options))
+}
+
+/// Collects under a fault, and fails unless both cores keep everything and learn of it.
+async fn under(cores: &Cores, daemons: &Daemons, server: &LocalGcp, case: &Case, truth: &[Graph; 2]) {
+    server.fault(case.fault).await;
+    let answers = cores.collect(daemons).await;
+    server.mend().await;
+    for (kind, error) in answers {
+        let what = || format!("{}: {kind} {error}: {}", case.fault, daemons.logs());
+        assert!(kind == "action_error" && error.contains("incomplete"), "{}", what());
+        assert!(error.contains(case.named), "{}", what());
+    }
+    for (core, (truth, graph)) in ["2.0", "4.1"].iter().zip(truth.iter().zip(cores.graphs().await)) {
+        truth.assert_same(&graph, &format!("{}, core {core}", case.fault));
+    }
+}
+
+async fn complete(cores: &Cores, daemons: &Daemons) -> [Graph; 2] {
+    for (kind, error) in cores.collect(daemons).await {
+        assert_eq!((kind.as_str(), error.as_str()), ("action_done", ""), "{}", daemons.logs());
+    }
+    cores.graphs().await
+}
+
+#[tokio::test]
+async fn core2_and_core4_keep_what_faults_of_google_hide() {
+    let home = tempfile::tempdir().unwrap();
+    let server = LocalGcp::start(&["--projects", "2", "--regions", "us-central1", "europe-west1"]);
+    let cores = Cores::start().await;
+    let quick = daemons(&cores, &server, home.path(), &[]);
+    let truth = complete(&cores, &quick).await;
+    assert!(truth[1].nodes.len() > 500, "{}", truth[1].nodes.len());
+    for case in &QUICK {
+        under(&cores, &quick, &server, case, &truth).await;
+    }
+    // A token that ends is renewed, and what does not last leaves no gap.
+    for fault in ["fault=unauthorized&times=2", "fault=rate429&times=5", "fault=reset&times=5"] {
+        server.fault(fault).await;
+        let graphs = complete(&cores, &quick).await;
+        truth.iter().zip(&graphs).for_each(|(truth, graph)| truth.assert_same(graph, fault));
+        server.mend().await;
+    }
+    cores.stop(quick).await;
+    // A call that fails to the end has a fifth of what is left of this.
+    let bounded = daemons(&cores, &server, home.path(), &["--timeout", "45"]);
+    for case in &LASTING {
+        under(&cores, &bounded, &server, case, &truth).await;
+    }
+    cores.stop(bounded).await;
+}
+
+#[tokio::test]
+async fn core2_and_core4_forget_what_a_partial_list_does_not_hide() {
+    let home = tempfile::tempdir().unwrap();
+    let server = LocalGcp::start(&["--projects", "1", "--regions", "us-central1"]);
+    let cores = Cores::start().await;
+    let daemons = daemons(&cores, &server, home.path(), &[]);
+    let truth = complete(&cores, &daemons).await;
+    let is_free = |zone: &str| format!("free-us-central1-{zone}");
+    let deleted = ["a", "b"].map(is_free);
+    for (zone, disk) in ["a", "b"].iter().zip(&deleted) {
+        server.delete(&format!("zones/us-central1-{zone}/disks/{disk}")).await;
+    }
+    server.fault("fault=partial&op=compute.disks.aggregatedList&scope=zones/us-central1-a").await;
+    for (kind, error) in cores.collect(&daemons).await {
+        assert!(kind == "action_error" && error.contains("UNREACHABLE"), "{error}: {}", daemons.logs());
+    }
+    server.mend().await;
+    let seen = truth.clone().map(|graph| graph.without(&deleted[1]));
+    seen.iter().zip(cores.graphs().await).for_each(|(truth, graph)| truth.assert_same(&graph, "one zone unreachable"));
+    let all = complete(&cores, &daemons).await;
+    let gone = seen.map(|graph| graph.without(&deleted[0]));
+    gone.iter().zip(&all).for_each(|(truth, graph)| truth.assert_same(graph, "all zones answer"));
+    cores.stop(daemons).await;
+}
