@@ -6,6 +6,7 @@ mod aws;
 mod cli;
 mod core;
 mod engine;
+mod gcp;
 mod supervisor;
 mod support;
 mod tidy;

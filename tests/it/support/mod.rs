@@ -6,6 +6,7 @@ pub mod compare;
 pub mod core;
 pub mod core4;
 pub mod daemon;
+pub mod gcp;
 pub mod graph;
 pub mod poll;
 pub mod program;

@@ -51,9 +51,9 @@ pub fn http() -> Result<reqwest::Client, String> {
 }
 
 /// Reads a body.
-pub(super) async fn read(mut response: Response, host: &str) -> Result<Bytes, CallError> {
+pub(super) async fn read(mut response: Response, place: &str) -> Result<Bytes, CallError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| explain(error, host))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| explain(error, place))? {
         if body.len() + chunk.len() > MAX_BODY {
             let message = format!("the response is larger than {} MiB", MAX_BODY >> 20);
             return Err(CallError::new(CallErrorKind::Unexpected, code::RESPONSE_TOO_LARGE, message));
@@ -64,14 +64,14 @@ pub(super) async fn read(mut response: Response, host: &str) -> Result<Bytes, Ca
 }
 
 /// Returns the meaning of an error that no service has reported. Its message has neither path nor query.
-pub(super) fn explain(error: reqwest::Error, host: &str) -> CallError {
+pub(super) fn explain(error: reqwest::Error, place: &str) -> CallError {
     let error = error.without_url();
     let unavailable = |code: &str, message: String| CallError::new(CallErrorKind::Unavailable, code, message);
     match error {
         _ if is_unknown_host(&error) => {
-            unavailable(code::UNKNOWN_HOST, format!("the resolver of this machine does not know the host of {host}"))
+            unavailable(code::UNKNOWN_HOST, format!("the resolver of this machine does not know the host of {place}"))
         }
-        _ if error.is_connect() => unavailable(code::CONNECTION_FAILED, format!("{host}: {}", chain(&error))),
+        _ if error.is_connect() => unavailable(code::CONNECTION_FAILED, format!("{place}: {}", chain(&error))),
         _ if error.is_timeout() => unavailable(code::TIMEOUT, "no complete response in time".to_owned()),
         _ if error.is_builder() => CallError::new(CallErrorKind::Configuration, code::INVALID_REQUEST, chain(&error)),
         _ => unavailable(code::CONNECTION_LOST, chain(&error)),

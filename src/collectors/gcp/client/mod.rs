@@ -26,7 +26,6 @@ use std::{
 
 pub use connection::http;
 use error::Asked;
-pub use partial::Unreached;
 use request::Outgoing;
 use reqwest::{
     Method, StatusCode,
@@ -190,9 +189,11 @@ impl Inner {
             None if verb == Method::POST => request = request.header(CONTENT_LENGTH, 0),
             None => {}
         }
-        let response = request.send().await.map_err(|error| connection::explain(error, host))?;
+        // Another endpoint is part of the place.
+        let place = format!("{}{host}", self.base.trim_start_matches("https://"));
+        let response = request.send().await.map_err(|error| connection::explain(error, &place))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = connection::read(response, host).await?;
+        let body = connection::read(response, &place).await?;
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if status.is_success() {
             return Page::read(method, content_type, body).map_err(CallError::foreign_response);

@@ -1,6 +1,6 @@
 //! The locations that a page says did not answer, in all forms that Google's services have.
 
-use crate::engine::Tree;
+use crate::engine::{Partial, Tree};
 
 /// The code of a warning that says that a location has nothing on this page.
 const NOTHING_HERE: &str = "NO_RESULTS_ON_PAGE";
@@ -14,21 +14,8 @@ const NO_ANSWER: &str = "the location did not answer, so that its resources are 
 /// The lists of locations that did not answer, by their names in the responses.
 const LISTS: [&str; 4] = ["unreachables", "unreachable", "missingZones", "failedLocations"];
 
-/// A location that did not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreached {
-    /// The level of the location: `zone`, `region` or `global`; `None` if the page does not tell.
-    pub scope: Option<String>,
-    /// The location's name; what the page says of it instead if its level is unknown, and empty if that is nothing.
-    pub id: String,
-    /// The service's code.
-    pub code: String,
-    /// The service's message.
-    pub message: String,
-}
-
 /// Returns the locations that did not answer, each once.
-pub(super) fn unreached(page: &Tree<'_>) -> Vec<Unreached> {
+pub(super) fn partial(page: &Tree<'_>) -> Vec<Partial> {
     let mut found = Vec::new();
     if let Some(Tree::Map(scopes)) = page.get("items") {
         for (name, scope) in scopes {
@@ -69,14 +56,14 @@ fn warning<'t>(warning: &'t Tree<'_>) -> Option<(&'t str, &'t str)> {
     (code != NOTHING_HERE).then(|| (code, text("message").unwrap_or(NO_ANSWER)))
 }
 
-fn add(found: &mut Vec<Unreached>, (scope, id): (Option<&str>, &str), code: &str, message: &str) {
+fn add(found: &mut Vec<Partial>, (scope, id): (Option<&str>, &str), code: &str, message: &str) {
     let scope = scope.map(str::to_owned);
     if !found.iter().any(|known| known.id == id && known.scope == scope) {
-        found.push(Unreached { scope, id: id.to_owned(), code: code.to_owned(), message: message.to_owned() });
+        found.push(Partial { scope, id: id.to_owned(), code: code.to_owned(), message: message.to_owned() });
     }
 }
 
-/// Returns level and name of a location, from a scope such as `zones/us-central1-a`, a resource's name with
+/// Returns level and ID of a location, from a scope such as `zones/us-central1-a`, a resource's name with
 /// `locations/us-central1` in it, or the name itself.
 fn located(text: &str) -> (Option<&str>, &str) {
     let mut parts = text.split('/');
@@ -125,7 +112,7 @@ mod tests {
 
     fn found(page: &str) -> Vec<(Option<String>, String, String)> {
         let tree: Tree<'_> = serde_json::from_str(page).unwrap();
-        unreached(&tree).into_iter().map(|one| (one.scope, one.id, one.code)).collect()
+        partial(&tree).into_iter().map(|one| (one.scope, one.id, one.code)).collect()
     }
 
     fn one(scope: &str, id: &str, code: &str) -> (Option<String>, String, String) {

@@ -6,11 +6,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{
-    model::Method,
-    partial::{self, Unreached},
-};
-use crate::engine::{Body, CallError, Next, Tree, repair};
+use super::{model::Method, partial::partial};
+use crate::engine::{Body, CallError, Next, Partial, Tree, repair};
 
 /// A successful response.
 #[derive(Clone, Debug)]
@@ -18,7 +15,7 @@ pub struct Page {
     text: String,
     next: Option<(&'static str, String)>,
     is_empty: bool,
-    unreached: Vec<Unreached>,
+    partial: Vec<Partial>,
 }
 
 impl Page {
@@ -31,7 +28,7 @@ impl Page {
             return Err(format!("the response is a web page ({} bytes)", body.len()));
         }
         let text = repair::json(repair::text(body));
-        let nothing = Self { text: String::new(), next: None, is_empty: true, unreached: Vec::new() };
+        let nothing = Self { text: String::new(), next: None, is_empty: true, partial: Vec::new() };
         if text.trim().is_empty() {
             return match method.response {
                 None => Ok(nothing),
@@ -47,16 +44,10 @@ impl Page {
         check(method, &tree, !items.is_empty())?;
         let token = method.pages.as_ref().and_then(|pages| Some((pages.token, tree.get(pages.next)?.text()?)));
         let next = token.filter(|(_, token)| !token.is_empty()).map(|(name, token)| (name, token.to_owned()));
-        let unreached = if method.pages.is_some() { partial::unreached(&tree) } else { Vec::new() };
+        let partial = if method.pages.is_some() { partial(&tree) } else { Vec::new() };
         let is_empty = items.is_empty();
         drop(tree);
-        Ok(Self { text, next, is_empty, unreached })
-    }
-
-    /// Returns the locations that the page says did not answer.
-    #[must_use]
-    pub fn unreached(&self) -> &[Unreached] {
-        &self.unreached
+        Ok(Self { text, next, is_empty, partial })
     }
 }
 
@@ -66,6 +57,10 @@ impl Body for Page {
             return Ok(Tree::Null);
         }
         serde_json::from_str(&self.text).map_err(|error| CallError::unexpected_response(error.to_string()))
+    }
+
+    fn partial(&self) -> Result<Vec<Partial>, CallError> {
+        Ok(self.partial.clone())
     }
 
     fn next(&self) -> Result<Next, CallError> {
