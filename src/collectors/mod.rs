@@ -10,18 +10,17 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use self::{aws::Aws, example::Example};
+use self::{aws::Aws, example::Example, gcp::Gcp};
 use crate::{
     collector_api::{Collector, NodeOrigin},
     graph::{KindFile, Schema, SchemaError},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["gcp", "slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 7] = [
-    KindFile { plugin: "gcp", json: include_str!("gcp/kinds.json") },
+const OTHER_KINDS: [KindFile; 6] = [
     KindFile { plugin: "github", json: include_str!("kinds/github.json") },
     KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
     KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },
@@ -45,7 +44,7 @@ pub const REGISTRY: Registry = Registry { find, schema };
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {
-    &[&Aws, &Example]
+    &[&Aws, &Gcp, &Example]
 }
 
 /// Returns the collector of this name.

@@ -161,8 +161,7 @@ fn every_file_is_part_of_the_program() {
 }
 
 /// The Python worker's kinds that it never had in a graph, and neither do we.
-const NEVER_COLLECTED: [&str; 3] =
-    ["gcp_global_forwarding_rule", "gcp_global_network_endpoint_group", "gcp_resource"];
+const NEVER_COLLECTED: [&str; 3] = ["gcp_global_forwarding_rule", "gcp_global_network_endpoint_group", "gcp_resource"];
 
 #[test]
 fn every_kind_is_collected() {
