@@ -15,10 +15,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use google_cloud_auth::credentials::{
-    AccessTokenCredentials, external_account, external_account_authorized_user, impersonated, mds,
-    service_account::{self, AccessSpecifier},
-    user_account,
+use google_cloud_auth::{
+    credentials::{
+        AccessTokenCredentials, external_account, external_account_authorized_user, impersonated, mds,
+        service_account::{self, AccessSpecifier},
+        user_account,
+    },
+    errors::CredentialsError,
 };
 use tokio::{
     sync::Mutex,
@@ -33,6 +36,7 @@ use super::{
     metadata::MetadataServer,
     source::{Found, Source, Variables},
 };
+use crate::engine::causes;
 
 /// The scope of all tokens.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -55,8 +59,11 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 /// The time without a request after which the library's state is dropped.
 const IDLE: Duration = Duration::from_secs(600);
 
-/// The length in bytes after which no more causes are added to a message.
-const MAX_CAUSES: usize = 300;
+/// The longest reason for a missing token, in bytes.
+const MAX_REASON: usize = 600;
+
+/// What the library adds to its messages.
+const OUTLOOKS: [&str; 2] = [" and future attempts will not succeed", " but future attempts may succeed"];
 
 /// One of the credentials.
 pub(crate) struct Credential {
@@ -119,7 +126,7 @@ impl Credential {
             return Err(failure.clone());
         }
         if is_renewal && state.renewed.is_none_or(|renewed| asked.saturating_duration_since(renewed) > RENEWAL_PAUSE) {
-            tracing::info!(account = self.label(), "renewing rejected access token of GCP");
+            tracing::info!(credentials = self.label(), "renewing rejected access token of GCP");
             state.live = None;
             state.renewed = Some(Instant::now());
         }
@@ -148,7 +155,7 @@ impl Credential {
                     let token = Token { token: token.token, quota_project: live.quota_project };
                     return Ok(Issued { account: live.account, project: live.project, token });
                 }
-                Ok(Err(error)) => (error.is_transient(), causes(&error)),
+                Ok(Err(error)) => (error.is_transient(), reason(&error)),
                 Err(reason) => (true, reason),
             };
             // What the library keeps would return the same failure for some time.
@@ -205,7 +212,7 @@ impl Credential {
             FailureKind::Credentials if cause.contains("invalid_rapt") || cause.contains("reauth") => {
                 "; sign in again with `gcloud auth application-default login`"
             }
-            FailureKind::Credentials => "; check that they are current and have not been deleted",
+            FailureKind::Credentials => "; check that the credentials are current and have not been deleted",
             FailureKind::Unavailable => "; check the network and the addresses in the credentials",
             _ => "",
         };
@@ -256,7 +263,7 @@ async fn isolated<T: Send + 'static>(future: impl Future<Output = T> + Send + 's
 fn provider(key: Option<Key>, server: Option<String>) -> Result<AccessTokenCredentials, String> {
     let Some(key) = key else {
         let builder = mds::Builder::default().with_endpoint(server.unwrap_or_default()).with_scopes([SCOPE]);
-        return builder.build_access_token_credentials().map_err(|error| causes(&error));
+        return builder.build_access_token_credentials().map_err(|error| reason(&error));
     };
     let json = key.json();
     let built = match key.kind() {
@@ -272,19 +279,15 @@ fn provider(key: Option<Key>, server: Option<String>) -> Result<AccessTokenCrede
         }
         _ => impersonated::Builder::new(json).with_scopes([SCOPE]).build_access_token_credentials(),
     };
-    built.map_err(|error| causes(&error))
+    built.map_err(|error| reason(&error))
 }
 
-/// Joins an error and its causes in one line of bounded length.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let (mut line, mut next) = (String::new(), Some(error));
-    while let Some(error) = next.filter(|_| line.len() < MAX_CAUSES) {
-        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if !line.contains(&text) {
-            line = if line.is_empty() { text } else { format!("{line}: {text}") };
-        }
-        next = error.source();
-    }
-    line.truncate(line.floor_char_boundary(2 * MAX_CAUSES));
+/// Returns why there is no token, in one line of bounded length.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    // The library's own errors around it say only that it will try again, or not.
+    let innermost = causes::causes(error).filter(|cause| cause.is::<CredentialsError>()).last().unwrap_or(error);
+    let line = causes::chain(innermost).split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = OUTLOOKS.iter().fold(line, |line, outlook| line.replace(outlook, ""));
+    line.truncate(line.floor_char_boundary(MAX_REASON));
     line
 }

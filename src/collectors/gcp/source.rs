@@ -4,7 +4,13 @@
 #[path = "source_tests.rs"]
 mod tests;
 
-use std::{collections::BTreeMap, ffi::OsString, fs::File, io::Read, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    io::{ErrorKind, Read},
+    path::PathBuf,
+};
 
 use serde_json::Value;
 use worker_proto::{Failure, FailureKind};
@@ -166,8 +172,10 @@ fn default_chain(variables: &Variables) -> Result<Found, String> {
         return Ok(Found::MetadataServer);
     };
     // Other errors mean that there is a file, which nobody else's credentials may replace.
-    match path.try_exists() {
-        Ok(false) => Ok(Found::MetadataServer),
+    match path.metadata() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Found::MetadataServer)
+        }
         _ => read(&path).map(Found::Key).map_err(|reason| format!("cannot read the credentials of gcloud {reason}")),
     }
 }

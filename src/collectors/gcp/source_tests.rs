@@ -85,6 +85,7 @@ fn default_chain_takes_the_first_source_that_exists() {
         |set: &[(&str, &Path)]| found(&Source::Default, &variables(set)).map(|key| key.json()["client_secret"].clone());
     assert_eq!(secret(&[]), None);
     assert_eq!(secret(&[("CLOUDSDK_CONFIG", &gcloud), ("HOME", &home)]), None, "no file");
+    assert_eq!(secret(&[("CLOUDSDK_CONFIG", Path::new("/dev/null"))]), None, "no directory");
     fs::create_dir_all(home.join(".config/gcloud")).unwrap();
     fs::create_dir_all(&gcloud).unwrap();
     fs::write(home.join(".config/gcloud").join(WELL_KNOWN), user("home")).unwrap();

@@ -3,6 +3,7 @@
 mod canned;
 mod client;
 mod collect;
+mod credentials;
 mod faults;
 mod requests;
 mod unseen;

@@ -53,6 +53,11 @@ impl LocalGcp {
         Some(Self { server, url: format!("http://127.0.0.1:{port}") })
     }
 
+    /// Lets a command use it, without credentials.
+    pub fn serve<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("CKWORKER_GCP_ENDPOINT_URL", &self.url)
+    }
+
     /// Its address, which replaces `https://` in the addresses of Google's services.
     pub fn url(&self) -> &str {
         &self.url
@@ -136,6 +141,13 @@ pub fn client(url: &str, project: Option<Project>, tokens: Arc<dyn TokenSource>,
     let waits = Waits::default().unit(0);
     let endpoint = Some(url.to_owned());
     Client::new(ClientConfig { project, endpoint, tokens, timeouts, waits, http: http().unwrap() })
+}
+
+/// Writes the key of a service account, for the option `--key` of the server and for the program.
+pub fn write_key(path: &Path, email: &str) {
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(directory().join("make_key.py")).arg(path).args(["--email", email, "--seed", email]);
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
 }
 
 fn directory() -> PathBuf {

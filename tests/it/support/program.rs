@@ -18,17 +18,20 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A command line of the program, with nothing of the user's AWS or ckworker environment.
+/// The variables that nothing of is left: those of the program and of the clouds' own tools.
+const PREFIXES: [&str; 5] = ["AWS_", "CKWORKER_", "CLOUDSDK_", "GCE_", "GOOGLE_"];
+
+/// A command line of the program, with nothing of the user's environment for clouds and for ckworker.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ckworker"));
     for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("AWS_") || text.starts_with("CKWORKER_") {
+        if PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null");
     command.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null").env("NO_PROXY", "127.0.0.1");
+    command.env("CLOUDSDK_CONFIG", "/dev/null").env("NO_GCE_CHECK", "true");
     command.args(arguments).stdin(Stdio::null());
     command
 }
