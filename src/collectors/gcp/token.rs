@@ -69,8 +69,8 @@ fn client_of(context: &CollectContext, project: Option<Project>, which: Which) -
 /// `Configuration` if TLS cannot be set up.
 pub(crate) fn http() -> Result<reqwest::Client, Failure> {
     static HTTP: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
-    let failure = |message: &String| Failure { kind: FailureKind::Configuration, message: message.clone() };
-    HTTP.get_or_init(client::http).as_ref().map(Clone::clone).map_err(failure)
+    let failure = |message| Failure { kind: FailureKind::Configuration, message };
+    HTTP.get_or_init(client::http).clone().map_err(failure)
 }
 
 /// The tokens of a unit, or of one of the credentials while planning.
