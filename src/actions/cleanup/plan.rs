@@ -98,11 +98,15 @@ fn refusal(node: &StoredNode, reason: String) -> Refusal {
 /// Returns a protected resource that would be deleted together with this one.
 fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, owner: &TargetCollector) -> Option<&'g StoredNode> {
     let (mut seen, mut open) = (HashSet::from([index]), vec![index]);
+    let taken_first = owner.collector.cascades_to(&resources.node(index).kind);
     while let Some(next) = open.pop() {
         let taken = owner.collector.cascades_to(&resources.node(next).kind);
         for neighbour in resources.neighbours(next) {
             let node = resources.node(neighbour);
-            if !taken.contains(&node.kind) || is_set(node, "cleaned") || !seen.insert(neighbour) {
+            if !taken.contains(&node.kind) && !taken_first.contains(&node.kind)
+                || is_set(node, "cleaned")
+                || !seen.insert(neighbour)
+            {
                 continue;
             }
             if is_set(node, "protected") {

@@ -9,7 +9,7 @@ use super::{
     hooks,
 };
 use crate::{
-    engine::{Cloud, Level, LevelNode, LocationPart, change::ChangeHooks},
+    engine::{Cloud, Level, LevelNode, LocationPart},
     graph::SchemaError,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
             definitions: definitions()?,
             schema: schema()?,
             hooks: hooks::ALL,
-            change_hooks: ChangeHooks::default(),
+            change_hooks: hooks::CHANGES,
         })
     });
     cloud.as_ref().map_err(|mistake| Failure {

@@ -1,8 +1,13 @@
 //! Facts about GCP that the rest of the program gets as data: metrics, log levels and remedies.
 
+use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
-use crate::{collector_api::limits, telemetry::Announced};
+use super::hooks::part_of;
+use crate::{
+    collector_api::{NodeOrigin, limits},
+    telemetry::Announced,
+};
 
 /// The log targets of Google's libraries.
 pub(super) const LIBRARY_LEVELS: &[(&str, LevelFilter)] = &[("google_cloud", LevelFilter::WARN)];
@@ -24,6 +29,14 @@ pub(super) fn metrics() -> Vec<Announced> {
     parts.collect()
 }
 
+/// Returns the project in a node's link, which is the address of calls. Links of other clouds have no host of Google's.
+pub(super) fn locate(reported: &Map<String, Value>) -> Option<NodeOrigin<'_>> {
+    let link = reported.get("link").and_then(Value::as_str)?;
+    let host = link.strip_prefix("https://")?.split('/').next()?;
+    let account = part_of(link, "projects").filter(|_| host.ends_with(".googleapis.com"))?;
+    Some(NodeOrigin { account: Some(account), region: None, is_address: true })
+}
+
 /// Returns the remedy for an error code, or the options that matter for a limit.
 pub(super) fn advice(code: &str) -> Option<&'static str> {
     match code {
@@ -42,7 +55,28 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn link_of_google_names_project() {
+        for (link, expected) in [
+            ("https://www.googleapis.com/compute/v1/projects/p-1/global/networks/n", Some("p-1")),
+            (
+                "https://sqladmin.googleapis.com/sql/v1beta4/projects/example.com:app/instances/i",
+                Some("example.com:app"),
+            ),
+            ("https://www.googleapis.com/storage/v1/b/bucket", None),
+            ("https://example.com/compute/v1/projects/p-1/global/networks/n", None),
+            ("", None),
+        ] {
+            let node = json!({ "link": link });
+            let reported = node.as_object().cloned().unwrap_or_default();
+            let origin = locate(&reported).map(|origin| (origin.account, origin.is_address));
+            assert_eq!(origin, expected.map(|project| (Some(project), true)), "{link}");
+        }
+    }
 
     #[test]
     fn metrics_have_names_of_python_worker() {

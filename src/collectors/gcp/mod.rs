@@ -26,13 +26,15 @@ mod token;
 use std::sync::Arc;
 
 use options::Options;
+use serde_json::{Map, Value};
 use source::Variables;
 use tracing::level_filters::LevelFilter;
-use worker_proto::{Failure, Plan, Unit};
+use worker_proto::{Failure, Operation, Outcome, Plan, Unit};
 
 use crate::{
     collector_api::{
-        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NamedAttributes, Target, Uncollected,
+        BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NamedAttributes, NodeOrigin, Target,
+        Uncollected,
     },
     engine::{change, collect::uncollected_kinds, definition::Definition},
     graph::{KindSpec, SchemaError},
@@ -116,6 +118,19 @@ impl Collector for Gcp {
 
     fn undeletable(&self, target: &Target) -> Option<&'static str> {
         change::undeletable(cloud::cloud().ok()?, target)
+    }
+
+    fn locate<'n>(&self, reported: &'n Map<String, Value>) -> Option<NodeOrigin<'n>> {
+        facts::locate(reported)
+    }
+
+    fn operate<'a>(
+        &'a self,
+        context: &'a CollectContext,
+        unit: &'a Unit,
+        operation: &'a Operation,
+    ) -> BoxFuture<'a, Result<Outcome, Failure>> {
+        Box::pin(operation::run(context, unit, operation))
     }
 }
 

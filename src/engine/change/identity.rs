@@ -11,7 +11,10 @@ use crate::graph::Value;
 impl Change {
     /// Returns the outcome if another resource has the name now. A deleted resource has none; the calls that follow
     /// report that.
-    pub(super) async fn namesake(&self) -> Result<Option<Outcome>, Failure> {
+    ///
+    /// # Errors
+    /// The failed call, or the field that the core lacks.
+    pub async fn namesake(&self) -> Result<Option<Outcome>, Failure> {
         let Some(identity) = self.service.identity_of(self.definition) else { return Ok(None) };
         let field = identity.field.get_ref().as_str();
         let collected = if field == "id" { Some(self.target.id.as_str()) } else { self.target.text(field) };
@@ -28,7 +31,13 @@ impl Change {
             ControlFlow::Break(())
         });
         let other = found.filter(|found| !self.is_same(field, collected, found));
-        Ok(other.map(|other| self.nothing(&format!("another resource has its name now, with the {field} {other}"))))
+        Ok(other.map(|other| self.is_another(field, &other)))
+    }
+
+    /// Returns the outcome if the resource with the name has another value in the field that identifies it.
+    #[must_use]
+    pub fn is_another(&self, field: &str, value: &str) -> Outcome {
+        self.nothing(&format!("another resource has its name now, with the {field} {value}"))
     }
 
     /// Returns whether two values of a field are equal. Points in time are equal if they are in the same second:

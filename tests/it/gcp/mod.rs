@@ -1,9 +1,13 @@
 //! The GCP collector against a local Google API server.
 
 mod canned;
+mod cleanup;
 mod client;
 mod collect;
 mod credentials;
+mod everything;
 mod faults;
 mod requests;
+mod scene;
+mod tags;
 mod unseen;

@@ -130,7 +130,8 @@ impl Client {
 
     async fn send(&self, request: &Request<'_>) -> Result<Page, CallError> {
         let inner = &self.inner;
-        let end = Instant::now() + inner.calls.timeouts(request).operation;
+        // What began is awaited as long as the caller has time, and not only as long as a call may take.
+        let end = Instant::now() + request.limit.unwrap_or_else(|| inner.calls.timeouts(request).operation);
         let outgoing = inner.outgoing(request)?;
         let page = inner.exchange(request, &outgoing, None).await?;
         match outgoing.method.begins_operation {

@@ -1,7 +1,10 @@
-//! What definitions cannot express: values that code adds to items, and the nodes of types and prices.
+//! What definitions cannot express: values that code adds to items, the nodes of types and prices (`ALL`), and changes
+//! that take more than a call (`CHANGES`).
 
 mod backends;
+mod bucket;
 mod groups;
+mod labels;
 mod price_list;
 mod prices;
 mod snapshots;
@@ -13,10 +16,25 @@ use self::{
     snapshots::SOURCE_DISK,
     types::{DISK_TYPE, MACHINE_TYPE},
 };
-use crate::engine::{Hook, Tree};
+use crate::engine::{Hook, Tree, change::ChangeHooks};
 
 /// The hooks of collection.
 pub(super) const ALL: &[&dyn Hook] = &[&MACHINE_TYPE, &DISK_TYPE, &GROUP_MEMBERS, &BACKENDS, &SOURCE_DISK];
+
+/// The hooks of changes.
+pub(super) const CHANGES: ChangeHooks = ChangeHooks {
+    tag: &[
+        ("set_labels", |change, key, value| Box::pin(labels::set(change, key, value))),
+        ("patch_bucket", |change, key, value| Box::pin(labels::patch_bucket(change, key, value))),
+        ("patch_database", |change, key, value| Box::pin(labels::patch_database(change, key, value))),
+    ],
+    prepare: &[],
+    delete: &[("empty_bucket", |change| Box::pin(bucket::delete(change)))],
+    revoke: &[],
+};
+
+/// The field of a node with the fingerprint of its labels.
+const FINGERPRINT: &str = "label_fingerprint";
 
 /// The names that select what hooks do beyond the kinds of their definitions.
 pub(super) const SELECTABLE: [&str; 3] = [types::MACHINE_TYPES, types::DISK_TYPES, prices::SERVICES];
@@ -30,7 +48,7 @@ fn name_in(link: &str) -> &str {
 }
 
 /// Returns a part of a link by the collection before it, such as the zone in `…/zones/ZONE/…`.
-fn part_of<'l>(link: &'l str, collection: &str) -> Option<&'l str> {
+pub(super) fn part_of<'l>(link: &'l str, collection: &str) -> Option<&'l str> {
     let mut parts = link.split('/');
     parts.find(|part| *part == collection)?;
     parts.next()
