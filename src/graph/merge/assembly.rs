@@ -194,6 +194,7 @@ impl<'a> Assembly<'a> {
     fn add_deferred(&mut self, across: bool, without: &HashSet<String>) {
         let by_resource = Resources::of(&self.members, &self.index);
         let by_name = Names::of(&self.members, &self.index);
+        let is_by_name = |selector: &Selector| matches!(selector, Selector::Attribute { .. });
         for member in self.members.iter().filter(|member| !without.contains(&self.clouds[member.cloud].name)) {
             for Deferred { from, to } in &member.unit.deferred {
                 let find = |selector: &Selector| match selector {
@@ -208,6 +209,7 @@ impl<'a> Assembly<'a> {
                         self.report.deferred += 1;
                         self.edges.push((from, to));
                     }
+                    _ if is_by_name(from) || is_by_name(to) => self.report.unknown_names += 1,
                     _ => self.report.deferred_unresolved += 1,
                 }
             }

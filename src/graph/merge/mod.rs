@@ -14,7 +14,7 @@ use std::{
 };
 
 use thiserror::Error;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use self::assembly::{Assembly, DeferredEdges};
 use super::{
@@ -98,6 +98,8 @@ pub struct MergeReport {
     pub deferred: u64,
     /// The number of deferred edges that were not resolved.
     pub deferred_unresolved: u64,
+    /// The number of references to other accounts of which no account has the node, such as one outside the plan.
+    pub unknown_names: u64,
 }
 
 /// A graph that can be sent: one root, all nodes below it, no cycle, no dangling edge, no duplicate.
@@ -189,7 +191,7 @@ fn has_deferred(cloud: &CloudUnits, without: &HashSet<String>) -> bool {
 impl MergeReport {
     /// Logs a warning for each anomaly of the merge.
     fn log(&self) {
-        let Self { duplicates, dangling, orphans, deferred_unresolved, .. } = *self;
+        let Self { duplicates, dangling, orphans, deferred_unresolved, unknown_names, .. } = *self;
         if duplicates > 0 {
             warn!(duplicates, "nodes that were collected twice are in the graph once");
         }
@@ -198,6 +200,9 @@ impl MergeReport {
         }
         if orphans > 0 {
             warn!(orphans, "nodes without a predecessor hang below their account");
+        }
+        if unknown_names > 0 {
+            debug!(unknown_names, "references to nodes that no account has are left out");
         }
         if deferred_unresolved > 0 {
             warn!(deferred_unresolved, "deferred edges to nodes that are not in the graph are left out");

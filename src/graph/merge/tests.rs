@@ -343,7 +343,7 @@ fn names_lead_to_nodes_of_any_account_of_cloud() {
     let reversed = units().into_iter().rev().collect();
     for units in [units(), reversed] {
         let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-        assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (1, 1));
+        assert_eq!((graph.report().deferred, graph.report().unknown_names), (1, 1));
         let read = Read::of(graph);
         assert!(read.has_edge("2", "4") && !read.has_edge("4", "2"));
     }
@@ -355,7 +355,7 @@ fn names_lead_to_nodes_of_any_account_of_cloud() {
 fn name_of_several_nodes_leads_nowhere() {
     let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "x"), naming(5, 6, "b", "x")];
     let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-    assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (0, 3));
+    assert_eq!((graph.report().deferred, graph.report().unknown_names), (0, 3));
 }
 
 #[test]
