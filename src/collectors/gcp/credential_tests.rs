@@ -1,1 +1,1 @@
-
+//! Credentials of all kinds, from their files.

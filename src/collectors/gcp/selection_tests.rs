@@ -1,3 +1,5 @@
+//! Which of the listed projects are collected.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Where credentials are looked for, and in which order.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};

@@ -185,7 +185,7 @@ async fn label_that_google_rejects_fails_with_its_message() {
 }
 
 #[tokio::test]
-async fn address_that_is_not_the_resources_own_is_refused_without_a_call() {
+async fn address_of_another_resource_is_refused_without_a_call() {
     let (scene, cases) = (Scene::start().await, recorded(CASES));
     let disk = node(&cases, "gcp_disk zone");
     let link = disk.reported["link"].as_str().unwrap();

@@ -8,6 +8,7 @@ mod labels;
 mod price_list;
 mod prices;
 mod snapshots;
+mod type_node;
 mod types;
 
 use self::{

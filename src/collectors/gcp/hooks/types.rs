@@ -6,19 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use worker_proto::Failure;
 
 use super::{
     COMPUTE, name_in, part_of,
-    price_list::PriceList,
-    prices::{self, Class, Price, SERVICES, Sku},
+    prices::SERVICES,
+    type_node::{SERVICE, SKU, Type, is_custom},
 };
 use crate::{
-    collector_api::{BoxFuture, End},
+    collector_api::BoxFuture,
     engine::{CallError, FunctionHook, HookContext, HookValue, Request, Response, Tree, collect::gather, no_input},
-    graph::{NodeId, Value},
 };
 
 /// The names of the types in `--gcp-collect`.
@@ -27,8 +25,6 @@ pub(super) const DISK_TYPES: &str = "disk_types";
 
 const MACHINE_TYPE_KIND: &str = "gcp_machine_type";
 const DISK_TYPE_KIND: &str = "gcp_disk_type";
-const SKU: &str = "gcp_service_sku";
-const SERVICE: &str = "gcp_service";
 
 /// The number of types of a page from which the list of their zone or region is fetched.
 const LIST_FROM: usize = 3;
@@ -121,18 +117,6 @@ struct Known {
     done: HashSet<String>,
     /// The zones whose lists were fetched; empty for the list of all.
     listed: HashSet<String>,
-}
-
-/// A machine type or disk type.
-#[derive(Clone, Debug, PartialEq)]
-struct Type {
-    id: String,
-    name: String,
-    link: String,
-    created: Option<String>,
-    cores: f64,
-    /// In GiB.
-    memory: f64,
 }
 
 /// A zone or a region, with the links of the types that are needed there.
@@ -276,7 +260,7 @@ impl Known {
         let region = location.containing("region").unwrap_or(place.id);
         for link in &place.links {
             if let Some(found) = self.types.get(*link).filter(|_| !self.done.contains(*link)) {
-                found.send(family, context, here, region).await?;
+                found.send(family.kind, family.kind == MACHINE_TYPE_KIND, context, here, region).await?;
                 self.done.insert((*link).to_owned());
             }
         }
@@ -292,10 +276,6 @@ async fn report(
 ) -> Result<(), Failure> {
     let location = context.find(place.scope, place.id).unwrap_or(context.location);
     location.report_failure(context.run, family.collector, error).await
-}
-
-fn is_custom(name: &str) -> bool {
-    name.contains("custom")
 }
 
 async fn listed(context: HookContext<'_>, request: Request<'_>, items: &'static str) -> Result<Vec<Type>, CallError> {
@@ -315,112 +295,6 @@ async fn fetched(context: HookContext<'_>, request: Request<'_>) -> Result<Type,
     let found = Type::read(&response.tree()?);
     found
         .ok_or_else(|| CallError::unexpected_response("a type without ID, name or link").of(service, operation, region))
-}
-
-impl Type {
-    fn read(item: &Tree<'_>) -> Option<Self> {
-        let text = |member: &str| item.get(member).and_then(Tree::text).map(str::to_owned);
-        let number = |member: &str| item.get(member).and_then(Tree::float).unwrap_or_default();
-        let name = text("name")?;
-        Some(Self {
-            id: text("id")?,
-            link: text("selfLink")?,
-            // A custom type is what a user has chosen, and was never created.
-            created: text("creationTimestamp").filter(|_| !is_custom(&name)),
-            name,
-            cores: number("guestCpus"),
-            memory: number("memoryMb") / 1024.0,
-        })
-    }
-
-    fn value(&self) -> Tree<'static> {
-        let members = [("cores", self.cores), ("memory", self.memory)];
-        Tree::Map(members.into_iter().map(|(name, value)| (name.into(), Tree::Float(value))).collect())
-    }
-
-    /// Sends the node with its price. `context` is in the location of the SKUs, `here` in that of the type.
-    async fn send(
-        &self,
-        family: &Family,
-        context: HookContext<'_>,
-        here: HookContext<'_>,
-        region: &str,
-    ) -> Result<(), Failure> {
-        let is_machine = family.kind == MACHINE_TYPE_KIND;
-        let class = match is_machine {
-            true => Class::of_machine(&self.name),
-            false => Class::of_disk(&self.name, here.location.scope() == "region"),
-        };
-        let list = context.run.slots.get::<PriceList>();
-        let mut skus = Vec::new();
-        let (mut service, mut is_unknown) = (None, false);
-        if let Some(class) = class.filter(|_| context.run.is_wanted(SERVICES)) {
-            match list.service(context).await? {
-                Some(found) => {
-                    service = Some(found);
-                    skus = list.skus(context, region, class).await?;
-                }
-                None => {
-                    is_unknown = true;
-                    context.unseen(SKU);
-                    context.unseen(SERVICE);
-                }
-            }
-        }
-        let price = class.and_then(|class| match is_machine {
-            true => prices::of_machine(class, self.cores, self.memory, &skus),
-            false => prices::of_disk(&skus),
-        });
-        let mut fields = vec![("link", Value::from(self.link.as_str()))];
-        fields.extend(self.created.as_deref().map(|created| ("ctime", Value::from(created))));
-        fields.extend(price.as_ref().map(|price| ("ondemand_cost", Value::from(price.cost))));
-        match is_machine {
-            true => fields.extend([
-                ("instance_type", Value::from(self.name.as_str())),
-                ("instance_cores", Value::from(self.cores)),
-                ("instance_memory", Value::from(self.memory)),
-            ]),
-            false => fields.push(("volume_type", Value::from(self.name.as_str()))),
-        }
-        let resource = here.resource(family.kind, &self.id, &self.name, fields)?;
-        let unknown: &[&str] = if is_unknown { &["ondemand_cost"] } else { &[] };
-        let node = here.send(resource, unknown).await?;
-        match (service, price) {
-            (Some(service), Some(price)) => send_skus(context, service, &price, node).await,
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Sends the nodes of a price: the service, and the SKUs with their edges to the type.
-async fn send_skus(context: HookContext<'_>, service: &Json, price: &Price<'_>, of: NodeId) -> Result<(), Failure> {
-    let text = |member: &str| service.get(member).and_then(Json::as_str).unwrap_or_default();
-    let resource = context.resource(SERVICE, text("serviceId"), text("displayName"), Vec::new())?;
-    let service = context.send(resource, &[]).await?;
-    for sku in &price.skus {
-        let resource = context.resource(SKU, sku.text("/skuId"), sku.text("/description"), sku_fields(sku))?;
-        let sku = context.send_below(service, resource, &[]).await?;
-        context.run.graph.edge(End::Node(sku), End::Node(of));
-    }
-    Ok(())
-}
-
-fn sku_fields(sku: &Sku) -> Vec<(&'static str, Value)> {
-    let link = format!("https://cloudbilling.googleapis.com/v1/{}", sku.text("/name"));
-    let mut fields = vec![("link", Value::Text(link))];
-    for (field, pointer) in [
-        ("service", "/category/serviceDisplayName"),
-        ("resource_family", "/category/resourceFamily"),
-        ("resource_group", "/category/resourceGroup"),
-        ("usage_type", "/category/usageType"),
-        ("pricing_info", "/pricingInfo"),
-        ("service_provider_name", "/serviceProviderName"),
-        ("geo_taxonomy_type", "/geoTaxonomy/type"),
-        ("geo_taxonomy_regions", "/geoTaxonomy/regions"),
-    ] {
-        fields.extend(sku.get(pointer).map(|value| (field, Value::from(value))));
-    }
-    fields
 }
 
 #[cfg(test)]
