@@ -203,7 +203,7 @@ async fn tokens_that_end_during_collection_are_renewed_once() {
         let site = Site::start(&[]);
         let user = site.write("user.json", &site.user("1//refresh").to_string());
         // All three projects wait there.
-        site.server.fault("fault=slow&seconds=3&op=compute.regions.list").await;
+        site.server.fault("fault=slow&seconds=3&times=3&op=compute.regions.list").await;
         let mut command = site.collection();
         command.args(["--gcp-service-account", &user, "-v"]).args(option);
         let running = Running::start(&mut command);
@@ -261,7 +261,7 @@ async fn key_and_tokens_are_neither_in_processes_nor_in_log() {
     let parsed: Value = serde_json::from_str(&key).unwrap();
     let body = &parsed["private_key"].as_str().unwrap()[40..80];
     let user = site.user("1//refresh").to_string();
-    site.server.fault("fault=slow&seconds=3&op=compute.regions.list").await;
+    site.server.fault("fault=slow&seconds=3&times=3&op=compute.regions.list").await;
     let mut command = site.collection();
     command.args(["-v", "--fork", "--gcp-fork", "--gcp-service-account", &key, &user]);
     let running = Running::start(&mut command);
