@@ -1,3 +1,5 @@
+//! One of the credentials: its tokens, and what becomes of its failures.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::ffi::OsString;
@@ -126,19 +128,19 @@ async fn only_absence_of_every_source_means_no_credentials() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_provider_is_dropped() {
-    // Without its task, the paused clock would stand still for the library's background task.
     let credential = Credential::new(Source::Default, Variables::default());
     let provider = isolated(async { provider(Some(service_account()), None) }).await.unwrap();
     let live = Live { provider: provider.unwrap(), account: "a".into(), project: None, quota_project: None };
-    {
+    let mut idle = {
         let mut state = credential.state.lock().await;
         state.live = Some(live);
         credential.drop_when_idle(&mut state);
-    }
-    sleep(IDLE - Duration::from_secs(1)).await;
+        std::mem::take(&mut state.idle)
+    };
+    let begun = Instant::now();
     assert!(credential.state.lock().await.live.is_some());
-    sleep(Duration::from_secs(2)).await;
-    assert!(credential.state.lock().await.live.is_none());
+    idle.join_next().await.unwrap().unwrap();
+    assert!(begun.elapsed() >= IDLE && credential.state.lock().await.live.is_none());
 }
 
 fn service_account() -> Key {

@@ -1,3 +1,5 @@
+//! The selection of projects, with every kind of list.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Sources of credentials, and the files of keys.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};
