@@ -45,7 +45,7 @@ async fn all_pages_are_planned_with_names_and_labels() {
     let plan = plan(&server, &[]).await.unwrap();
     assert!(plan.is_whole && plan.gaps.is_empty());
     assert_eq!(ids(&plan), ["one", "example.com:two"]);
-    assert_eq!((plan.units[1].label.as_str(), plan.units[1].kind.as_str()), ("The example.com:two", "gcp_project"));
+    assert_eq!((plan.units[1].label.as_str(), plan.units[1].kind.as_str()), ("example.com:two", "gcp_project"));
     let payload: Value = serde_json::from_str(&plan.units[1].payload).unwrap();
     assert_eq!((&payload["project"], &payload["number"]), (&json!("example.com:two"), &json!("12")));
     assert_eq!((&payload["item"]["labels"]["team"], &payload["credential"]), (&json!("a"), &json!(0)));
