@@ -49,6 +49,9 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         "BILLING_DISABLED" | "accountDisabled" | "billingNotEnabled" | "billingDisabled" => {
             Some("link the project to an open billing account, or leave it out with --gcp-exclude-project")
         }
+        "MissingProjects" => Some("grant the credentials a role such as roles/viewer in each project"),
+        "MissingProject" => Some("correct --gcp-project, or let one of the credentials see the project"),
+        "MissingFolder" => Some("grant roles/resourcemanager.folderViewer in the organization"),
         _ => None,
     }
 }

@@ -131,8 +131,8 @@ fn without_token(account: &str, failure: Failure) -> Unlisted {
 }
 
 fn unit(project: Project, credential: usize) -> Result<Unit, Failure> {
-    let Project { id, number, label, item, .. } = project;
+    let Project { id, number, item, .. } = project;
     let payload = Payload { project: id.clone(), number, item, credential: Some(credential) };
-    // The number of regions and zones is not known yet.
-    Ok(Unit { id, label, kind: PROJECT_KIND.to_owned(), parts: 0, payload: payload.write()? })
+    // IDs are chosen to be read, and display names need not be unique. The number of regions and zones is not known yet.
+    Ok(Unit { id: id.clone(), label: id, kind: PROJECT_KIND.to_owned(), parts: 0, payload: payload.write()? })
 }

@@ -54,8 +54,6 @@ pub(crate) struct Project {
     pub(crate) id: String,
     /// The number.
     pub(crate) number: Option<String>,
-    /// The display name; the ID if there is none.
-    pub(crate) label: String,
     /// Whether it can be collected: one that is about to be deleted rejects every call.
     pub(crate) is_active: bool,
     /// The folder or organization in which it is, such as `folders/12`.
@@ -72,7 +70,6 @@ impl Project {
         let parent = (item["parent"]["type"].as_str()).zip(item["parent"]["id"].as_str());
         Some(Self {
             number: text("projectNumber"),
-            label: text("name").unwrap_or_else(|| id.clone()),
             is_active: text("lifecycleState").is_none_or(|state| state == "ACTIVE"),
             parent: parent.map(|(kind, id)| format!("{kind}s/{id}")),
             id,
@@ -84,7 +81,7 @@ impl Project {
     pub(crate) fn known_by_id(id: &str) -> Self {
         let (number, parent) = Default::default();
         let item = serde_json::json!({ "projectId": id });
-        Self { id: id.to_owned(), number, label: id.to_owned(), is_active: true, parent, item }
+        Self { id: id.to_owned(), number, is_active: true, parent, item }
     }
 }
 

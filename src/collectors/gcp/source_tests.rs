@@ -1,4 +1,4 @@
-//! Where credentials are looked for, and in which order.
+//! Sources of credentials, and the files of keys.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -7,8 +7,15 @@ use std::{
     process::Command,
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ckworker::{
+    collector_api::{Broker, Collector},
+    collectors::gcp::Gcp,
+    settings::{Setting, Settings},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use worker_proto::{Failure, Unit};
 
 use crate::support::{
     gcp::{LocalGcp, write_key},
@@ -203,7 +210,7 @@ async fn tokens_that_end_during_collection_are_renewed_once() {
         let site = Site::start(&[]);
         let user = site.write("user.json", &site.user("1//refresh").to_string());
         // All three projects wait there.
-        site.server.fault("fault=slow&seconds=3&op=compute.regions.list").await;
+        site.server.fault("fault=slow&seconds=3&times=3&op=compute.regions.list").await;
         let mut command = site.collection();
         command.args(["--gcp-service-account", &user, "-v"]).args(option);
         let running = Running::start(&mut command);
@@ -218,6 +225,36 @@ async fn tokens_that_end_during_collection_are_renewed_once() {
         assert_eq!(site.server.control("stats").await["tokens"], 2, "one renewal for all projects");
         assert!(output.stderr.contains("renewing rejected access token"), "{}", output.stderr);
     }
+}
+
+/// The account of the token that a broker gives for operations in a project.
+async fn account_of(broker: &dyn Broker, project: &str) -> Result<String, Failure> {
+    let payload = json!({ "project": project, "item": {} }).to_string();
+    let (id, kind) = (project.to_owned(), "gcp_project".to_owned());
+    let unit = Unit { label: id.clone(), id, kind, parts: 0, payload };
+    let secret: Value = serde_json::from_str(&broker.credentials(Some(&unit)).await?.secret).unwrap();
+    let claims = secret["token"].as_str().unwrap().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    Ok(claims["iss"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn operations_get_the_credentials_that_see_their_project() {
+    let grants = [0, 1].map(|index| format!("{}={}", ACCOUNTS[index], PROJECTS[index]));
+    let site = Site::start(&["--grant", &grants[0], "--grant", &grants[1]]);
+    let mut settings = Settings::defaults(Gcp.options());
+    settings.set("gcp-endpoint-url", Setting::Text(site.server.url().to_owned()));
+    settings.set("gcp-service-account", Setting::List(["a.json", "b.json"].map(|name| site.key(name)).into()));
+    let broker = Gcp.broker(&settings).unwrap();
+    for _ in 0..2 {
+        for (account, project) in ACCOUNTS.iter().zip(PROJECTS) {
+            assert_eq!(account_of(&*broker, project).await.as_deref(), Ok(*account));
+        }
+    }
+    assert_eq!(site.server.calls("cloudresourcemanager.projects.get").await, 3, "once for each project");
+    let failure = account_of(&*broker, PROJECTS[2]).await.unwrap_err();
+    let expected = format!("none of the GCP credentials can read project {}", PROJECTS[2]);
+    assert!(failure.message.contains(&expected), "{}", failure.message);
 }
 
 #[test]
@@ -261,7 +298,7 @@ async fn key_and_tokens_are_neither_in_processes_nor_in_log() {
     let parsed: Value = serde_json::from_str(&key).unwrap();
     let body = &parsed["private_key"].as_str().unwrap()[40..80];
     let user = site.user("1//refresh").to_string();
-    site.server.fault("fault=slow&seconds=3&op=compute.regions.list").await;
+    site.server.fault("fault=slow&seconds=3&times=3&op=compute.regions.list").await;
     let mut command = site.collection();
     command.args(["-v", "--fork", "--gcp-fork", "--gcp-service-account", &key, &user]);
     let running = Running::start(&mut command);
