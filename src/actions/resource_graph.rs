@@ -300,3 +300,32 @@ fn text<'n>(node: &'n StoredNode, field: &str) -> Option<&'n str> {
 fn empty() -> serde_json::Map<String, Value> {
     serde_json::Map::new()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// The shortest way up from a server in a zone leads through the network of another account.
+    #[test]
+    fn address_of_resource_counts_more_than_account_of_core() {
+        let ancestors =
+            json!({ "cloud": { "reported": { "id": "gcp" } }, "account": { "reported": { "id": "host" } } });
+        let account = |reported: Value| {
+            let node = json!({ "id": "x", "reported": reported, "ancestors": ancestors });
+            target_of_task(&StoredNode::read(&node).unwrap()).unwrap().account.id
+        };
+        let link = "https://www.googleapis.com/compute/v1/projects/service/zones/a/instances/vm";
+        assert_eq!(account(json!({ "kind": "gcp_instance", "id": "1", "link": link })), "service");
+        assert_eq!(
+            account(json!({ "kind": "gcp_bucket", "id": "1", "link": "https://www.googleapis.com/storage/v1/b/b" })),
+            "host"
+        );
+        // A name is no address.
+        let arn = "arn:aws:ec2:us-east-1:123456789012:vpc/vpc-1";
+        assert_eq!(account(json!({ "kind": "aws_vpc", "id": "vpc-1", "arn": arn })), "host");
+    }
+}

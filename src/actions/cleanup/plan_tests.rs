@@ -258,3 +258,20 @@ fn resource_that_cloud_never_deletes_is_rejected_in_plan() {
     assert_eq!((vpc, group), ("vpc", "group"));
     assert!(of_vpc.contains("default VPC") && of_group.contains("default security group"));
 }
+
+#[test]
+fn protected_member_of_managed_group_keeps_its_manager() {
+    let mut story = Story::empty();
+    story.add("graph_root", "root", &[]).add("cloud", "gcp", &["root"]).add("gcp_project", "p", &["gcp"]);
+    story.add("gcp_region", "1000", &["p"]).add("gcp_zone", "2000", &["1000"]);
+    let link = |id: &str| json!(format!("https://www.googleapis.com/compute/v1/projects/p/zones/z/things/{id}"));
+    for (number, flag) in [("1", "protected"), ("2", "cleaned")] {
+        let [server, group, manager] = ["server", "group", "manager"].map(|name| format!("{name}-{number}"));
+        story.add("gcp_instance", &server, &["2000"]).flag(flag);
+        story.marked("gcp_instance_group", &group, &["2000", &server]).field("link", link(&group));
+        story.marked("gcp_instance_group_manager", &manager, &["2000", &group]).field("link", link(&manager));
+    }
+    let plan = plan(&story.0, &targets(&["gcp"]));
+    assert_eq!(ids(&plan), [vec!["manager-2"], vec!["group-1", "group-2"]]);
+    assert_eq!(reasons(&plan), [("manager-1", "gcp_instance server-1 would be deleted with it, and is protected")]);
+}

@@ -35,7 +35,7 @@ async fn recorded_deletions_are_made_by_link() {
     let scene = Scene::start().await;
     let mut seen = [0; 4];
     for (name, case) in cases() {
-        let target = target(&case["node"]);
+        let target = scene.target(&case["node"]).await;
         // Too short for a pause: a resource in use fails at once.
         let outcome = scene.operate_within(&target, Verb::Delete, Duration::from_secs(5)).await;
         let made = deletions(scene.calls());
@@ -98,10 +98,13 @@ async fn bucket_is_emptied_of_all_generations_and_deleted() {
     let created = scene.item(&bucket).await["timeCreated"].clone();
     bucket.reported.insert("ctime".into(), created);
     scene.calls();
-    assert_eq!(scene.operate(&bucket, Verb::Delete).await, Ok(Outcome::Done));
+    let minute = Duration::from_secs(60);
+    assert_eq!(scene.operate_within(&bucket, Verb::Delete, minute).await, Ok(Outcome::Done));
     let calls = scene.calls();
-    let list = calls.iter().find(|call| call.method == "GET" && call.path.ends_with("/o"));
-    assert!(list.is_some(), "{calls:?}");
+    let list = calls.iter().find(|call| call.method == "GET" && call.path.ends_with("/o")).unwrap();
+    assert!(list.query.contains("versions=true"), "{list:?}");
+    let objects = calls.iter().filter(|call| call.method == "DELETE" && call.path.contains("/o/"));
+    assert!(objects.clone().all(|call| call.query.contains("generation=16340000000000")), "{calls:?}");
     let made = deletions(calls);
     assert_eq!((made.first().unwrap().1, made.last().unwrap().1), (409, 204), "{made:?}");
     assert!(made.iter().filter(|(path, _)| path.contains("/o/dir%2Fo-")).count() > 1, "{made:?}");

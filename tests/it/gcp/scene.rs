@@ -32,6 +32,7 @@ pub(super) struct Scene {
 pub(super) struct Call {
     pub(super) method: String,
     pub(super) path: String,
+    pub(super) query: String,
     pub(super) status: u64,
     pub(super) body: Value,
 }
@@ -65,6 +66,16 @@ impl Scene {
 
     pub(super) async fn operate(&self, target: &Target, verb: Verb) -> Result<Outcome, Failure> {
         self.operate_within(target, verb, SHORT).await
+    }
+
+    /// The target of a recorded node. The Python worker did not know when databases were created.
+    pub(super) async fn target(&self, node: &Value) -> Target {
+        let mut target = target(node);
+        if target.kind == "gcp_database" {
+            let created = self.item(&target).await["createTime"].clone();
+            target.reported.insert("ctime".into(), created);
+        }
+        target
     }
 
     /// The resource of a target, as it is.
@@ -101,6 +112,7 @@ impl Scene {
         let call = |line: Value| Call {
             method: text(&line, "method"),
             path: text(&line, "path"),
+            query: text(&line, "query"),
             status: line["status"].as_u64().unwrap(),
             body: serde_json::from_str(&text(&line, "body")).unwrap_or_default(),
         };

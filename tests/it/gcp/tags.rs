@@ -84,7 +84,7 @@ async fn recorded_labels_of_compute_are_changed_by_the_same_calls() {
 async fn labels_of_buckets_and_databases_are_changed_one_by_one() {
     let (scene, cases) = (Scene::start().await, recorded(CASES));
     for case in ["gcp_bucket", "gcp_database region", "gcp_database zone"] {
-        let target = node(&cases, case);
+        let target = scene.target(&cases[case]["node"]).await;
         let is_bucket = target.kind == "gcp_bucket";
         let patch = |key: &str, value: Value| {
             let changed = json!({ key: value });
@@ -127,7 +127,7 @@ async fn kinds_without_labels_are_refused_without_a_call() {
         }
         seen += 1;
     }
-    assert_eq!((seen, scene.calls()), (41, vec![]));
+    assert_eq!((seen, scene.calls()), (42, vec![]));
 }
 
 #[tokio::test]

@@ -127,6 +127,49 @@ fn definitions_agree_with_models_and_schema() {
     assert_eq!(cloud().unwrap().unknown_levels(), [""; 0]);
 }
 
+/// The methods of a kind's collection: those of its list.
+fn methods_of(service: &Service, definition: &Definition) -> Vec<&'static str> {
+    let listed = definition.list.as_ref().map(|list| list.operation.get_ref().as_str()).unwrap_or_default();
+    let collection = listed.split('.').next().unwrap();
+    let service = model::service(&service.service).unwrap();
+    let methods = service.methods().filter(|method| method.name.split('.').next() == Some(collection));
+    methods.map(|method| method.action()).collect()
+}
+
+#[test]
+fn changes_are_methods_of_the_collections() {
+    for (service, definition) in cloud().unwrap().definitions.iter() {
+        let (kind, methods) = (definition.kind.get_ref(), methods_of(service, definition));
+        let made = [
+            service.delete_of(definition).map(|call| &call.operation),
+            service.identity_of(definition).map(|identity| &identity.operation),
+        ];
+        let states = definition.undeletable.iter().filter_map(|state| state.call.as_ref()).map(|call| &call.operation);
+        for operation in made.into_iter().flatten().chain(states) {
+            assert!(methods.contains(&operation.get_ref().as_str()), "{kind}: {} of {methods:?}", operation.get_ref());
+        }
+        let tagged = definition.tag_hook.as_ref().map(|hook| hook.get_ref().starts_with("set_"));
+        let action = match tagged {
+            Some(true) => "setLabels",
+            Some(false) => "patch",
+            None => "get",
+        };
+        assert!(!definition.deletable || methods.contains(&action), "{kind}: {action}");
+        // Whatever can have labels is labelled.
+        assert_eq!(methods.contains(&"setLabels"), tagged == Some(true), "{kind}");
+        assert!(definition.list.is_none() || definition.deletable, "{kind}");
+        if let Some(identity) = service.identity_of(definition) {
+            let found = item(service, definition).unwrap().unwrap();
+            assert!(walk(found, &identity.value.get_ref().steps).is_ok(), "{kind}: {}", identity.value.get_ref());
+        }
+    }
+}
+
+#[test]
+fn deletion_order_of_kinds_has_no_circle() {
+    assert_eq!(cloud().unwrap().deletion_circles(), BTreeSet::new());
+}
+
 #[test]
 fn mistake_is_reported_with_file_and_line() {
     let (_, text) = FILES.iter().find(|(file, _)| *file == "compute.toml").unwrap();
