@@ -8,6 +8,7 @@ mod account;
 mod batch;
 mod build;
 mod details;
+mod item_calls;
 mod kind;
 mod location;
 mod locations;

@@ -4,6 +4,10 @@
 //! Three things are taken over: nodes of kinds whose lists were not complete, properties and edges whose calls failed,
 //! and edges to nodes that were taken over. Whatever is absent from a complete response is not taken over.
 
+mod edges;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use worker_proto::{Missing, MissingEdge, Why};
@@ -15,8 +19,8 @@ use super::{
 };
 use crate::{
     ckcore::{LastKnownAccount, LastKnownNode},
-    collector_api::{Collector, EdgeOwner},
-    graph::{CarriedStore, CompleteUnit, Key, NodeId, Spool, node_key},
+    collector_api::Collector,
+    graph::{CarriedStore, CompleteUnit, NodeId, Spool, node_key},
 };
 
 type Id = [u8; 16];
@@ -335,63 +339,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes over the core's edges of nodes that were taken over. Edges that a collected node declares are excluded:
-    /// the collection has found them again, or they no longer exist.
-    fn keep_edges(&mut self, collector: Option<&dyn Collector>) {
-        for edge in &self.known.edges {
-            let (from, to) = (self.current(node_key(&edge.from).0), self.current(node_key(&edge.to).0));
-            let is_held = self.held.contains(&from) || self.held.contains(&to);
-            let kept = (self.kept.contains_key(&from), self.kept.contains_key(&to));
-            if !(self.is_there(from) && self.is_there(to)) {
-                continue;
-            }
-            let kinds = (self.nodes.get(&from), self.nodes.get(&to));
-            let owner = match (collector, kinds) {
-                (Some(collector), (Some(from), Some(to))) => collector.edge_owner(&from.kind, &to.kind),
-                _ => None,
-            };
-            let is_kept = match owner {
-                Some(EdgeOwner::From) => kept.0,
-                Some(EdgeOwner::To) => kept.1,
-                None => kept.0 || kept.1,
-            };
-            if is_kept || is_held {
-                self.edges.insert((from, to));
-            }
-        }
-    }
-
-    /// Adds the edges that collected nodes declare to nodes that were taken over, in a location or anywhere (no scope).
-    fn find_edges(&mut self, missing: &[Missing]) -> Result<(), String> {
-        let mut keys: HashMap<(&str, &str), HashMap<Id, Vec<Id>>> = HashMap::new();
-        for one in missing {
-            let Missing::Edges { edge, attribute, ends } = one else { continue };
-            if let Some(by_key) = keys.get(&(edge.kind.as_str(), attribute.as_str())) {
-                self.add_edges(edge.outgoing, ends, by_key);
-                continue;
-            }
-            let mut by_key: HashMap<Id, Vec<Id>> = HashMap::new();
-            for (id, scope) in &self.kept {
-                let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
-                let Some(value) = Line::read(&node.line)?.text(attribute) else { continue };
-                let key = Key { scope: scope.clone(), kind: node.kind.clone(), attribute: attribute.clone(), value };
-                by_key.entry(key.hash()).or_default().push(*id);
-                by_key.entry(Key { scope: String::new(), ..key }.hash()).or_default().push(*id);
-            }
-            self.add_edges(edge.outgoing, ends, &by_key);
-            keys.insert((&edge.kind, attribute), by_key);
-        }
-        Ok(())
-    }
-
-    fn add_edges(&mut self, outgoing: bool, ends: &[(Id, Id)], by_key: &HashMap<Id, Vec<Id>>) {
-        for (node, key) in ends {
-            for other in by_key.get(key).into_iter().flatten() {
-                self.edges.insert(if outgoing { (*node, *other) } else { (*other, *node) });
-            }
-        }
-    }
-
     fn finish(self, collector: Option<&dyn Collector>, spool: &Spool) -> Result<Option<CompleteUnit>, String> {
         let rewritten = self.unit.rewrite(&self.patches, spool);
         rewritten.map_err(|error| format!("cannot write the completed lines of the account: {error}"))?;
@@ -414,7 +361,3 @@ impl<'a> Work<'a> {
         store.part().map(Some).map_err(|error| error.to_string())
     }
 }
-
-#[cfg(test)]
-#[path = "last_known_tests.rs"]
-mod tests;

@@ -8,7 +8,8 @@ use worker_proto::{Counts, EdgeList, Node, Why};
 use super::*;
 use crate::{
     ckcore::LastKnownEdge,
-    graph::{Account, UnitStore},
+    collector_api::EdgeOwner,
+    graph::{Account, Key, UnitStore},
 };
 
 const ACCOUNT: u8 = 1;
