@@ -9,6 +9,8 @@ mod definitions;
 mod schema;
 mod service;
 mod template;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;
