@@ -1,6 +1,6 @@
 //! One of the credentials: its tokens, and what becomes of its failures.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::ffi::OsString;
 
