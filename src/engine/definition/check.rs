@@ -179,7 +179,7 @@ impl Check<'_> {
 }
 
 impl Cloud {
-    /// Returns the pairs of kinds that are on a circle of the order of deletion, or below one, as `upper, deeper`. Of
+    /// Returns the pairs of kinds that are on a circle of the order of deletion, or between two, as `upper, deeper`. Of
     /// each pair, an edge or `delete_before` says that the deeper one is deleted first; an edge opposite to a
     /// `delete_before` does not count.
     #[must_use]
@@ -194,13 +194,14 @@ impl Cloud {
             pairs.extend(definition.successors.iter().map(|reference| (kind, name(&reference.kind))));
             turned.extend(definition.delete_before.iter().map(|after| (kind, after.as_str())));
         }
-        pairs.retain(|pair| !turned.contains(pair));
+        // Resources of one kind that lead to each other are ordered by their edges.
+        pairs.retain(|(upper, deeper)| upper != deeper && !turned.contains(&(*upper, *deeper)));
         pairs.extend(turned.iter().map(|(first, after)| (*after, *first)));
         loop {
-            // Kinds that are deeper than no other are on no circle.
-            let deeper: BTreeSet<&str> = pairs.iter().map(|(_, deeper)| *deeper).collect();
+            // Kinds that are deeper than no other, or above no other, are on no circle.
+            let (uppers, deepers): (BTreeSet<&str>, BTreeSet<&str>) = pairs.iter().copied().unzip();
             let before = pairs.len();
-            pairs.retain(|(upper, _)| deeper.contains(upper));
+            pairs.retain(|(upper, deeper)| deepers.contains(upper) && uppers.contains(deeper));
             if pairs.len() == before {
                 return pairs;
             }
