@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     iter,
     os::unix::ffi::OsStrExt,
+    path::Path,
 };
 
 use super::{
@@ -55,9 +56,15 @@ pub fn without_secrets(registered: Registered<'_>, arguments: &[OsString]) -> Op
     let mut moved = Moved { arguments: kept, removed: Vec::new(), variables: Vec::new() };
     moved.removed.extend(secrets.iter().flat_map(|(secret, _)| variables(secret)));
     moved.variables.extend(secrets.iter().flat_map(|(secret, values)| named(secret, values)));
-    let options: Vec<&str> = secrets.iter().map(|(secret, _)| secret.name).collect();
+    let shown = secrets.iter().filter(|(_, values)| values.iter().any(|value| !is_file(value)));
+    let options: Vec<&str> = shown.map(|(secret, _)| secret.name).collect();
     moved.variables.push((MOVED.to_owned(), options.join(" ").into()));
     Some(moved)
+}
+
+/// Returns whether a value is the path of a file. That is no secret.
+fn is_file(value: &OsStr) -> bool {
+    Path::new(value).is_file()
 }
 
 fn is_list(spec: &OptionSpec) -> bool {

@@ -99,3 +99,13 @@ fn moved_secret_is_used_and_warned_about() {
         ]
     );
 }
+
+#[test]
+fn path_of_file_is_moved_without_warning() {
+    let found = moved(&["--sky-login", "Cargo.toml"]).unwrap();
+    let variables: Vec<(&str, &str)> =
+        found.variables.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let run = run(&[], &variables);
+    assert_eq!(run.collectors[0].settings.list("sky-login"), ["Cargo.toml"]);
+    assert_eq!(run.warnings, [""; 0]);
+}
