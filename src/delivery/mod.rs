@@ -13,6 +13,7 @@ mod several;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::task::spawn_blocking;
+use worker_proto::Gap;
 
 pub use self::{
     core::{Body, Chunks, CoreSink, HeldLosses, UploadError, prepare, upload},
@@ -62,6 +63,8 @@ pub struct Delivered {
     pub left_out: Vec<(String, String)>,
     /// The numbers of nodes that were kept as the core had them, by collector and account.
     pub kept: Vec<(String, String, u64)>,
+    /// Gaps that only the comparison with the core shows, by collector.
+    pub gaps: Vec<(String, Gap)>,
 }
 
 impl Delivered {
@@ -69,10 +72,10 @@ impl Delivered {
     pub fn record_in(self, report: &mut RunReport) {
         (report.nodes, report.edges) = (self.nodes, self.edges);
         for (cloud, account, kept) in self.kept {
-            let collector = report.collectors.iter_mut().filter(|collector| collector.name == cloud);
-            if let Some(unit) = collector.flat_map(|collector| &mut collector.units).find(|unit| unit.id == account) {
-                unit.kept = kept;
-            }
+            report.unit_mut(&cloud, &account).into_iter().for_each(|unit| unit.kept = kept);
+        }
+        for (cloud, gap) in self.gaps {
+            report.unit_mut(&cloud, &gap.account).into_iter().for_each(|unit| unit.gaps.push(gap.clone()));
         }
         for (cloud, reason) in self.left_out {
             if let Some(collector) = report.collectors.iter_mut().find(|collector| collector.name == cloud) {
@@ -122,7 +125,7 @@ fn merge(clouds: Vec<CloudUnits>, ignore_deferred: bool) -> Result<Arc<MergedGra
 
 fn delivered(graph: &MergedGraph, mut left_out: Vec<(String, String)>) -> Delivered {
     left_out.extend(graph.report().left_out.iter().map(|out| (out.cloud.clone(), out.reason.clone())));
-    Delivered { nodes: graph.nodes() as u64, edges: graph.edges() as u64, left_out, kept: Vec::new() }
+    Delivered { nodes: graph.nodes() as u64, edges: graph.edges() as u64, left_out, ..Delivered::default() }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -57,6 +57,8 @@ fn combined(arrived: Vec<Delivered>) -> Delivered {
         first.left_out.append(&mut other.left_out);
         other.kept.retain(|kept| !first.kept.contains(kept));
         first.kept.append(&mut other.kept);
+        other.gaps.retain(|gap| !first.gaps.contains(gap));
+        first.gaps.append(&mut other.gaps);
     }
     first
 }

@@ -1,5 +1,8 @@
-//! A circuit breaker for each operation in a location: after repeated timeouts or denials, its remaining calls are
-//! skipped. Otherwise a thousand items could wait one after the other until the unit's deadline.
+//! Circuit breakers of a location: for each operation, and for each service.
+//!
+//! After repeated timeouts or denials, the remaining calls of an operation are skipped. Otherwise a thousand items could
+//! wait one after the other until the unit's deadline. A service that gives no response at all, or whose calls all fail
+//! for the account, is given up, and one that is not in use in the account is not called again.
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +23,57 @@ const THROTTLED_WEIGHT: u32 = 1;
 /// The denials that open the breaker if no call has succeeded: permissions may differ between items.
 const MAX_DENIED: u32 = 20;
 
+/// The failed calls after which a service without any response, or a location, is given up.
+pub(crate) const UNRESPONSIVE_CALLS: u32 = 4;
+
 /// The breakers of a location.
 #[derive(Default)]
-pub(crate) struct Breakers(Mutex<BTreeMap<OperationKey, Breaker>>);
+pub(crate) struct Breakers {
+    operations: Mutex<BTreeMap<OperationKey, Breaker>>,
+    services: Mutex<BTreeMap<String, ServiceBreaker>>,
+}
+
+/// The results of one service's calls.
+#[derive(Debug, Default)]
+struct ServiceBreaker {
+    succeeded: bool,
+    unresponsive: u32,
+    /// Why no further call is made.
+    ended: Option<CallError>,
+    skipped_kinds: Vec<&'static str>,
+    skipped_calls: u64,
+}
+
+impl ServiceBreaker {
+    /// Records a failure. Returns `false` if the service had ended, so that the failure is that of a skipped call.
+    fn record_failure(&mut self, error: &CallError) -> bool {
+        let ends = error.facts.ends_service || error.facts.is_not_in_use;
+        if ends && self.ended.is_some() {
+            return false;
+        }
+        if error.kind == CallErrorKind::Unavailable && !self.succeeded {
+            self.unresponsive += 1;
+        }
+        if self.ended.is_none() && (ends || self.unresponsive >= UNRESPONSIVE_CALLS) {
+            self.ended = Some(error.clone());
+        }
+        true
+    }
+
+    /// Returns what was skipped of a service that was given up.
+    fn message(&self) -> Option<String> {
+        let kinds = match self.skipped_kinds.as_slice() {
+            [] if self.skipped_calls == 0 => return None,
+            [] => String::new(),
+            kinds => format!("; skipped kinds: {}", kinds.join(", ")),
+        };
+        let calls = match self.skipped_calls {
+            0 => String::new(),
+            calls => format!("; skipped {calls} more calls"),
+        };
+        Some(format!("the service was given up{kinds}{calls}"))
+    }
+}
 
 /// A service and an operation.
 type OperationKey = (String, String);
@@ -85,6 +136,10 @@ pub(crate) struct SkippedCalls {
 impl Breakers {
     /// Returns whether a call may be made. Otherwise the call counts as skipped, for this collector.
     pub(crate) fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
+        if let Some(ended) = self.services().get_mut(service).filter(|service| service.ended.is_some()) {
+            ended.skipped_calls += 1;
+            return false;
+        }
         let mut breakers = self.lock();
         let Some(breaker) = breakers.get_mut(&key(service, operation)).filter(|breaker| breaker.is_open()) else {
             return true;
@@ -97,11 +152,44 @@ impl Breakers {
     /// Records a success.
     pub(crate) fn record_success(&self, service: &str, operation: &str) {
         self.lock().entry(key(service, operation)).or_default().record_success();
+        self.services().entry(service.to_owned()).or_default().succeeded = true;
     }
 
-    /// Records a failure.
-    pub(crate) fn record_failure(&self, error: &CallError) {
+    /// Records a failure. Returns `false` if it is that of a call which was only made because another one, that has
+    /// ended the service, had not failed yet.
+    pub(crate) fn record_failure(&self, error: &CallError) -> bool {
         self.lock().entry(key(&error.service, &error.operation)).or_default().record_failure(error.kind);
+        self.services().entry(error.service.to_string()).or_default().record_failure(error)
+    }
+
+    /// Returns the error that ended a service, if one did.
+    pub(crate) fn end_of(&self, service: &str) -> Option<CallError> {
+        self.services().get(service)?.ended.clone()
+    }
+
+    /// Records that a kind of a service that has ended was not listed.
+    pub(crate) fn skip_kind(&self, service: &str, kind: &'static str) {
+        let mut services = self.services();
+        let skipped = &mut services.entry(service.to_owned()).or_default().skipped_kinds;
+        if !skipped.contains(&kind) {
+            skipped.push(kind);
+        }
+    }
+
+    /// Returns whether the location as a whole gives no response. One service counts with at most half of the calls, as
+    /// others may respond.
+    pub(crate) fn is_unresponsive(&self) -> bool {
+        let services = self.services();
+        let counted = services.values().map(|service| service.unresponsive.min(UNRESPONSIVE_CALLS / 2));
+        counted.sum::<u32>() >= UNRESPONSIVE_CALLS
+    }
+
+    /// Returns the services that were given up, each with its last error and what was skipped.
+    pub(crate) fn given_up(&self) -> Vec<(CallError, String)> {
+        let services = self.services();
+        let ended = services.values().filter_map(|service| Some((service.ended.as_ref()?, service)));
+        let ended = ended.filter(|(error, _)| !error.facts.is_not_in_use);
+        ended.filter_map(|(error, service)| Some((error.clone(), service.message()?))).collect()
     }
 
     /// Returns the skipped calls by operation.
@@ -118,7 +206,11 @@ impl Breakers {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationKey, Breaker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn services(&self) -> MutexGuard<'_, BTreeMap<String, ServiceBreaker>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,55 +219,5 @@ fn key(service: &str, operation: &str) -> OperationKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use CallErrorKind::{Denied, NotFound, Throttled, Unavailable, Unexpected};
-
-    use super::*;
-
-    fn after(kinds: &[CallErrorKind]) -> Breaker {
-        let mut breaker = Breaker::default();
-        kinds.iter().for_each(|kind| breaker.record_failure(*kind));
-        breaker
-    }
-
-    #[test]
-    fn four_unavailable_calls_in_a_row_open_breaker() {
-        assert!(!after(&[Unavailable; 3]).is_open());
-        assert!(after(&[Unavailable; 4]).is_open());
-        assert!(!after(&[Throttled; 7]).is_open());
-        assert!(after(&[Throttled; 8]).is_open());
-        for answer in [Denied, NotFound, Unexpected] {
-            assert!(!after(&[Unavailable, Unavailable, Unavailable, answer, Unavailable]).is_open(), "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn success_resets_the_failure_weight() {
-        let mut breaker = after(&[Unavailable; 3]);
-        breaker.record_success();
-        breaker.record_failure(Unavailable);
-        assert!(!breaker.is_open());
-    }
-
-    #[test]
-    fn denials_open_breaker_only_without_success() {
-        assert!(!after(&[Denied; 19]).is_open());
-        assert!(after(&[Denied; 20]).is_open());
-        assert!(!after(&[&[NotFound][..], &[Denied; 1000]].concat()).is_open());
-    }
-
-    #[test]
-    fn skipped_calls_are_counted_by_operation() {
-        let breakers = Breakers::default();
-        let denied = |breakers: &Breakers| {
-            breakers.lock().entry(key("monitoring", "ListLabels")).or_default().record_failure(Denied);
-        };
-        (0..20).for_each(|_| denied(&breakers));
-        assert!(breakers.allows("monitoring", "ListAlarms", "alarms"));
-        (0..3).for_each(|_| assert!(!breakers.allows("monitoring", "ListLabels", "alarms")));
-        let skipped = breakers.skipped();
-        assert_eq!(skipped.len(), 1);
-        assert_eq!(skipped[0].operation, "ListLabels");
-        assert_eq!(skipped[0].message, "skipped 3 more calls: 20 were denied and none succeeded");
-    }
-}
+#[path = "breaker_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@
 
 use std::{fmt, time::Duration};
 
-use worker_proto::{Failure, FailureKind};
+use worker_proto::{Failure, FailureKind, Why};
 
 /// The codes of failures that no service reports. `docs/operations.md` documents them.
 pub mod code {
@@ -26,6 +26,8 @@ pub mod code {
     pub const INVALID_VALUE: &str = "InvalidValue";
     /// An item has no ID.
     pub const MISSING_ID: &str = "MissingId";
+    /// A service is not in use any more in an account of which the core has resources.
+    pub const NOT_IN_USE: &str = "NotInUse";
     /// No region is enabled.
     pub const MISSING_REGIONS: &str = "MissingRegions";
     /// A metric has no result, or a result without a status.
@@ -99,6 +101,10 @@ pub struct ErrorFacts {
     pub means_deleted: bool,
     /// A deletion was rejected because the resource is in use, which may end soon.
     pub means_in_use: bool,
+    /// All calls of the service fail for the account, such as when its billing is closed.
+    pub ends_service: bool,
+    /// The service is not in use in the account, by its own answer.
+    pub is_not_in_use: bool,
 }
 
 impl CallError {
@@ -172,6 +178,15 @@ impl CallError {
     #[must_use]
     pub fn rejects_credentials(&self) -> bool {
         self.kind == CallErrorKind::Credentials || self.facts.rejects_credentials
+    }
+
+    /// Returns why what the call would have listed is missing.
+    #[must_use]
+    pub fn why(&self) -> Why {
+        match self.facts.is_not_in_use {
+            true => Why::NotInUse { service: self.service.to_string(), operation: self.operation.to_string() },
+            false => Why::Unseen,
+        }
     }
 
     /// Returns whether the failure concerns only the account that made the call.

@@ -186,9 +186,11 @@ impl<'a> HookContext<'a> {
         Ok(node)
     }
 
-    /// Records that the location may have more nodes of a kind of this hook than were sent.
-    pub fn unseen(&self, kind: &'static str) {
-        self.run.unseen_kind(self.location, kind, Vec::new(), self.location.node);
+    /// Records that the location may have more nodes of a kind of this hook than were sent, as calls of a service
+    /// failed.
+    pub fn unseen(&self, kind: &'static str, service: &str) {
+        let why = self.location.why(service);
+        self.run.unseen_kind(self.location, kind, Vec::new(), self.location.node, &why);
     }
 
     /// Returns the key of a node that code has sent here.

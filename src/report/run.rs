@@ -90,6 +90,12 @@ impl RunReport {
         !self.collectors.is_empty() && self.collectors.iter().all(|collector| collector.skipped.is_some())
     }
 
+    /// Returns the report of an account, to be completed.
+    pub fn unit_mut(&mut self, collector: &str, id: &str) -> Option<&mut UnitReport> {
+        let collectors = self.collectors.iter_mut().filter(|report| report.name == collector);
+        collectors.flat_map(|report| &mut report.units).find(|unit| unit.id == id)
+    }
+
     /// Whether at least one unit was collected.
     #[must_use]
     pub fn has_something(&self) -> bool {

@@ -81,6 +81,13 @@ fn missing() -> Vec<Missing> {
             with: vec!["aws_eks_nodegroup".into()],
             why: Why::Unseen,
         },
+        Missing::Kind {
+            below: [1; 16],
+            scope: "global".into(),
+            kind: "aws_s3_bucket".into(),
+            with: vec![],
+            why: Why::NotInUse { service: "s3".into(), operation: "ListBuckets".into() },
+        },
         Missing::Parts { nodes: vec![[2; 16]], properties: vec!["users".into()], edges: vec![edge.clone()] },
         Missing::Edges { edge, attribute: "id".into(), ends: vec![([3; 16], [4; 16])] },
     ]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use worker_proto::{Failure, Unit, Why};
+use worker_proto::{Failure, Unit};
 
 use super::{
     broker::Payload,
@@ -82,7 +82,11 @@ async fn without(run: &Run<'_>, scope: &str, error: &CallError) -> Result<(), Fa
             Err(call_failure(&what, error))
         }
         _ => {
-            run.unseen_locations(Why::Unseen);
+            run.unseen_locations(error.why());
+            // Without the API, the project has neither regions nor zones.
+            if error.facts.is_not_in_use {
+                return Ok(());
+            }
             run.report_failure(GLOBAL, &format!("{scope}s"), error).await
         }
     }

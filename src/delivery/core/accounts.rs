@@ -64,7 +64,7 @@ pub(super) async fn to_core(
     if delivered.left_out.is_empty() {
         forget_departed(&past, &report).await;
     }
-    delivered.kept = past.kept;
+    (delivered.kept, delivered.gaps) = (past.kept, past.gaps);
     if arrived == 0 {
         let reasons: Vec<String> =
             delivered.left_out.iter().map(|(cloud, reason)| format!("{cloud}: {reason}")).collect();

@@ -7,19 +7,20 @@ use std::{
 };
 
 use tokio::task::spawn_blocking;
-use worker_proto::{Missing, Why};
+use worker_proto::{Gap, Missing, Why};
 
 use super::{
     PAUSES,
     across::{self, KnownAcross},
-    inventory::Inventory,
-    last_known::{self, Core},
+    inventory::{Inventory, Known},
+    last_known::{self, Core, NotInUse},
     names::Names,
     sudden::{HeldLosses, Judgement},
 };
 use crate::{
     ckcore::{CoreApi, CoreError, LastKnownAccount, StoredNode, retry},
     collectors::Registry,
+    engine::code,
     graph::{Account, CarriedStore, CloudUnits, CompleteUnit, Spool, node_key},
     report::{CollectorReport, UnitReport},
     telemetry::Metrics,
@@ -46,6 +47,8 @@ pub(super) struct Past<'a> {
     /// The numbers of nodes that were kept as the core had them because they could not be seen, by collector and
     /// account.
     pub(super) kept: Vec<(String, String, u64)>,
+    /// The gaps that only the comparison with the core shows, by collector.
+    pub(super) gaps: Vec<(String, Gap)>,
     /// The core's edges between accounts, if they were needed.
     pub(super) across: KnownAcross,
 }
@@ -167,6 +170,9 @@ impl Past<'_> {
         let held = self.judge(cloud, &unit, &missing).await?.held;
         // An option excludes these nodes, and the core forgets them.
         missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::LeftOut, .. }));
+        if !self.knows_unused(&account, &missing).await {
+            missing.retain(|missing| !matches!(missing, Missing::Kind { why: Why::NotInUse { .. }, .. }));
+        }
         if missing.is_empty() && held.is_empty() {
             return Ok((unit, None));
         }
@@ -195,9 +201,51 @@ impl Past<'_> {
                 nodes,
                 "keeping the last known state of what could not be seen"
             );
-            self.kept.push((cloud.to_owned(), account.id, nodes));
+            self.kept.push((cloud.to_owned(), account.id.clone(), nodes));
+        }
+        for service in completed.not_in_use {
+            self.report_not_in_use(cloud, &account, service);
         }
         Ok((unit, completed.part))
+    }
+
+    /// Returns whether the core may know nodes of services that are not in use in an account.
+    async fn knows_unused(&mut self, account: &Account, missing: &[Missing]) -> bool {
+        let unused = || missing.iter().filter(|one| matches!(one, Missing::Kind { why: Why::NotInUse { .. }, .. }));
+        if unused().next().is_none() {
+            return false;
+        }
+        let deadline = self.part_of_time();
+        match self.inventory.of(self.api, &account.id, deadline).await {
+            Ok(known) => {
+                let known = Known::new(&account.id, known);
+                unused().any(|one| known.may_have(one))
+            }
+            // The account's last known state tells.
+            Err(_) => true,
+        }
+    }
+
+    /// Reports that a service is not in use any more although the core has nodes of it.
+    fn report_not_in_use(&mut self, cloud: &str, account: &Account, NotInUse { service, operation, nodes }: NotInUse) {
+        let message = format!(
+            "the service {service} is not in use in {} any more by its own answer, but the core has {nodes} resources of \
+             it; they are kept. Enable the service there for one collection, which finds what is left of them, or exclude \
+             its kinds from the collection",
+            account.label
+        );
+        let gap = Gap {
+            account: account.id.clone(),
+            region: String::new(),
+            service,
+            operation,
+            code: code::NOT_IN_USE.to_owned(),
+            message,
+        };
+        self.metrics.gap(cloud, &gap);
+        let Gap { account, service, operation, code, message, .. } = &gap;
+        tracing::warn!(collector = cloud, account, service, operation, code, "left out: {message}");
+        self.gaps.push((cloud.to_owned(), gap));
     }
 
     /// Remembers what the delivery of an account held; an empty name is that of the plan.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::time::timeout_at;
+use worker_proto::Missing;
 
 use super::PAUSES;
 use crate::{
@@ -119,6 +120,14 @@ impl<'a> Known<'a> {
             }
         }
         counts
+    }
+
+    /// Whether the account may have nodes of a record of missing kinds.
+    pub(super) fn may_have(&self, missing: &Missing) -> bool {
+        let Missing::Kind { kind, with, .. } = missing else { return true };
+        let counts = self.by_kind();
+        let mut kinds = with.iter().chain([kind]);
+        kinds.any(|kind| self.is_region(kind) || counts.get(kind.as_str()).is_some_and(|count| *count > 0))
     }
 
     /// Whether this is the kind of regions.

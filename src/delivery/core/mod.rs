@@ -93,6 +93,7 @@ impl Sink for CoreSink {
                 inventory: Inventory::default(),
                 hold,
                 kept: Vec::new(),
+                gaps: Vec::new(),
                 across: None,
             };
             let result = match granularity.await {
@@ -161,7 +162,7 @@ async fn to_core(
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     past.losses.lock().unwrap_or_else(PoisonError::into_inner).all_arrived();
     tracing::info!(?stored, "the core has the graph");
-    Ok(Delivered { kept: past.kept, ..delivered(&graph, left_out) })
+    Ok(Delivered { kept: past.kept, gaps: past.gaps, ..delivered(&graph, left_out) })
 }
 
 /// The merged graph as the body of an upload.

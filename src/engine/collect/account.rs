@@ -84,6 +84,7 @@ impl Run<'_> {
             match answer.and_then(|responses| readable(responses, call, collection)) {
                 Ok(responses) => answers.push((call, responses)),
                 Err(error) if error.has_code(&call.not_found_codes) => {}
+                Err(error) if error.facts.is_not_in_use && !definition.is_named_by(call) => {}
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     let what = self.message("its credentials are rejected; check the role and its trust policy");
                     return Err(call_failure(&what, &error));

@@ -49,6 +49,10 @@ impl KindCollection<'_> {
             let mut responses = Vec::new();
             let size = batch.size.max(1);
             for (chunk, failed) in items.chunks(size).zip(failed.chunks_mut(size)) {
+                // Nothing exists of a service that is not in use.
+                if self.location.is_not_in_use(&self.service.service) {
+                    continue;
+                }
                 // Each skipped call counts.
                 if self.is_over() || !self.allows_call(call) {
                     fail(failed, call);
@@ -63,7 +67,9 @@ impl KindCollection<'_> {
                         }
                     }
                     Err(error) => {
-                        fail(failed, call);
+                        if !error.facts.is_not_in_use {
+                            fail(failed, call);
+                        }
                         self.report_failure(call, &error).await?;
                     }
                 }

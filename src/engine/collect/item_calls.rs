@@ -28,6 +28,10 @@ impl KindCollection<'_> {
             if !is_wanted || is_known || call.batch.is_some() {
                 continue;
             }
+            // Nothing exists of a service that is not in use.
+            if self.location.is_not_in_use(&self.service.service) {
+                continue;
+            }
             if self.is_over() || !self.allows_call(call) {
                 failed.push(&call.name);
                 continue;
@@ -42,7 +46,9 @@ impl KindCollection<'_> {
                 }
                 Err(error) if error.has_code(&call.not_found_codes) => self.record_success(call),
                 Err(error) => {
-                    failed.push(&call.name);
+                    if !error.facts.is_not_in_use {
+                        failed.push(&call.name);
+                    }
                     self.report_failure(call, &error).await?;
                 }
             }

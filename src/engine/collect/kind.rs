@@ -132,7 +132,7 @@ impl<'r> KindCollection<'r> {
                 continue;
             }
             let mut pages = self.run.pages(self.request(list.operation.get_ref(), input));
-            while let Some(page) = if self.location.has_ended() { None } else { pages.next().await } {
+            while let Some(page) = if self.has_ended() { None } else { pages.next().await } {
                 let done = match page {
                     Ok(response) => {
                         self.location.record_success(&self.service.service, list.operation.get_ref());
@@ -149,8 +149,8 @@ impl<'r> KindCollection<'r> {
                 }
             }
         }
-        // The end of the location may have ended this list too.
-        Ok(is_complete && !self.location.has_ended())
+        // The end of the location or the service may have ended this list too.
+        Ok(is_complete && !self.has_ended())
     }
 
     async fn list_shared(&self, list: &'static ListCall) -> Result<bool, Failure> {
@@ -175,7 +175,12 @@ impl<'r> KindCollection<'r> {
         if is_absent {
             self.location.record_success(&self.service.service, list.operation.get_ref());
         } else {
+            // Its service ended while the call was made.
+            let is_skipped = error.facts.ends_service && self.location.has_ended_service(&self.service.service);
             self.location.report_failure(self.run, self.collector(), error).await?;
+            if is_skipped {
+                self.location.skip_kind(&self.service.service, self.definition);
+            }
         }
         Ok(is_absent)
     }
@@ -203,6 +208,11 @@ impl<'r> KindCollection<'r> {
     /// Iterates over the batch calls of the definition.
     pub(super) fn batch_calls(&self) -> impl Iterator<Item = (&'static Call, &'static Batch)> + use<> {
         self.definition.calls.iter().filter_map(|call| Some((call, call.batch.as_ref()?)))
+    }
+
+    /// Returns whether the location or its service has ended.
+    fn has_ended(&self) -> bool {
+        self.location.has_ended() || self.location.has_ended_service(&self.service.service)
     }
 
     /// Returns whether the location has ended.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::OnceCell;
-use worker_proto::Failure;
+use worker_proto::{Failure, Why};
 
 use super::{
     super::{
@@ -35,9 +35,6 @@ use crate::{
 
 /// The collectors of a location that run at the same time. More would only be throttled sooner.
 const COLLECTORS_AT_ONCE: usize = 4;
-
-/// The failed calls after which a location without any response is given up.
-const UNRESPONSIVE_CALLS: u32 = 4;
 
 /// The name of the location itself in metrics.
 const LABEL: &str = "region";
@@ -79,12 +76,10 @@ pub struct Location {
     ended: OnceLock<CallError>,
     /// The kinds that were skipped after the end.
     skipped_kinds: Mutex<Vec<&'static str>>,
-    /// The breakers of the operations.
+    /// The breakers of the operations and services.
     breakers: Breakers,
     /// Whether any call has succeeded here.
     succeeded: AtomicBool,
-    /// The number of calls without a response.
-    unresponsive: AtomicU32,
     /// The number of reported failures, and the first of them.
     failures: AtomicU32,
     first_failure: OnceLock<CallError>,
@@ -133,7 +128,6 @@ impl Location {
             skipped_kinds: Mutex::default(),
             breakers: Breakers::default(),
             succeeded: AtomicBool::new(false),
-            unresponsive: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             first_failure: OnceLock::new(),
             details: DetailsCache::default(),
@@ -247,11 +241,8 @@ impl Location {
     ) -> Result<(), Failure> {
         let started = Instant::now();
         for (service, definition) in kinds {
-            if self.has_ended() {
-                if definition.list.is_some() {
-                    let kind: &str = definition.kind.get_ref();
-                    self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind);
-                }
+            if self.has_ended() || self.has_ended_service(&service.service) {
+                self.skip_kind(&service.service, definition);
                 run.unseen(self, all, service, definition, self.node);
                 continue;
             }
@@ -305,7 +296,35 @@ impl Location {
         self.ended.get().is_some()
     }
 
-    /// Returns whether a call may be made: not if the breaker of its operation is open.
+    /// Returns whether no further call of a service is made here: it was given up, or it is not in use.
+    #[must_use]
+    pub fn has_ended_service(&self, service: &str) -> bool {
+        self.breakers.end_of(service).is_some()
+    }
+
+    /// Returns whether a service is not in use in the account, by its own answer.
+    #[must_use]
+    pub fn is_not_in_use(&self, service: &str) -> bool {
+        self.breakers.end_of(service).is_some_and(|error| error.facts.is_not_in_use)
+    }
+
+    /// Returns why what a service would have listed here is missing.
+    #[must_use]
+    pub fn why(&self, service: &str) -> Why {
+        self.breakers.end_of(service).map_or(Why::Unseen, |error| error.why())
+    }
+
+    /// Records that a kind was not listed because the location or its service has ended.
+    pub(super) fn skip_kind(&self, service: &str, definition: &'static Definition) {
+        let kind = definition.kind.get_ref().as_str();
+        match self.has_ended() {
+            _ if definition.list.is_none() => {}
+            true => self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).push(kind),
+            false => self.breakers.skip_kind(service, kind),
+        }
+    }
+
+    /// Returns whether a call may be made: not if the service has ended, or the breaker of its operation is open.
     #[must_use]
     pub fn allows(&self, service: &str, operation: &str, collector: &'static str) -> bool {
         self.breakers.allows(service, operation, collector)
@@ -317,30 +336,43 @@ impl Location {
         self.breakers.record_success(service, operation);
     }
 
-    /// Reports a failed call. Rejected credentials end the location, with this one gap. A location without any response
-    /// ends after a few failures, as each call waits for all its attempts.
+    /// Reports a failed call. Rejected credentials end the location, with this one gap. A location or a service without
+    /// any response ends after a few failures, as each call waits for all its attempts. A service whose calls all fail
+    /// for the account ends with this one gap, and one that is not in use without a gap.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
     pub async fn report_failure(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
+        if error.facts.is_not_in_use {
+            // It is a response, and no failure.
+            self.succeeded.store(true, Ordering::Relaxed);
+            if self.breakers.record_failure(error) {
+                let (account, region) = (run.account_id(), &self.label);
+                tracing::info!(cloud = run.cloud.name, account, region, %error, "the service is not in use");
+            }
+            return Ok(());
+        }
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.first_failure.get_or_init(|| error.clone());
         if error.rejects_credentials() && self.ended.set(error.clone()).is_err() {
             return Ok(());
         }
-        self.breakers.record_failure(error);
-        if error.kind == CallErrorKind::Unavailable && !self.succeeded.load(Ordering::Relaxed) {
-            let unresponsive = self.unresponsive.fetch_add(1, Ordering::Relaxed) + 1;
-            if unresponsive >= UNRESPONSIVE_CALLS {
-                // The first reason is kept.
-                let _ = self.ended.set(error.clone());
-            }
+        if !self.breakers.record_failure(error) {
+            return Ok(());
+        }
+        if !self.succeeded.load(Ordering::Relaxed) && self.breakers.is_unresponsive() {
+            // The first reason is kept.
+            let _ = self.ended.set(error.clone());
         }
         run.report_failure(&self.label, collector, error).await
     }
 
-    /// Reports what was skipped: kinds after the end of the location, and calls after a breaker opened.
+    /// Reports what was skipped: kinds after the end of the location or of a service, and calls after a breaker opened.
     async fn report_skipped(&self, run: &Run<'_>) -> Result<(), Failure> {
+        for (error, message) in self.breakers.given_up() {
+            let error = skipped(&error.service, &error.operation, &self.region, message);
+            run.report_failure(&self.label, LABEL, &error).await?;
+        }
         for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
             run.report_failure(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
         }

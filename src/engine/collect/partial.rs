@@ -56,7 +56,7 @@ impl<'r> KindCollection<'r> {
             };
             is_known &= !hidden.is_empty();
             let below = parent.map_or(self.location.node, |parent| parent.node);
-            self.run.unseen_in(&hidden, self.location, self.service, self.definition, below);
+            self.run.unseen_in(&hidden, self.location, self.service, self.definition, (below, Why::Unseen));
         }
         Ok(Ok(is_known))
     }

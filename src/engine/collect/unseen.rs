@@ -5,7 +5,7 @@
 //! it must keep.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::PoisonError,
 };
 
@@ -29,9 +29,12 @@ const NODES: usize = 8192;
 #[derive(Default)]
 pub(super) struct Unseen {
     /// By parent node and kind.
-    kinds: BTreeMap<([u8; 16], &'static str), UnseenListing>,
+    kinds: BTreeMap<UnseenKind, UnseenListing>,
     parts: BTreeMap<UnknownParts, Vec<[u8; 16]>>,
 }
+
+/// A node and a kind below it.
+type UnseenKind = ([u8; 16], &'static str);
 
 /// The scope of references to a kind, its descendants, and why it is missing.
 type UnseenListing = (String, Vec<&'static str>, Why);
@@ -93,6 +96,15 @@ fn roots(rule: &SourceTable) -> impl Iterator<Item = &str> {
 }
 
 impl Unseen {
+    /// Adds a kind. Of several reasons the first one of [`Why`] counts.
+    fn add(&mut self, key: UnseenKind, listing: UnseenListing) {
+        match self.kinds.entry(key) {
+            Entry::Occupied(mut known) if listing.2 <= known.get().2 => drop(known.insert(listing)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => drop(free.insert(listing)),
+        }
+    }
+
     /// Returns the incomplete kinds, which stay in the core.
     pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
         let kinds = self.kinds.iter().filter(|(_, (_, _, why))| *why != Why::LeftOut);
@@ -102,7 +114,7 @@ impl Unseen {
     fn messages(&self) -> Vec<Missing> {
         let kinds = self.kinds.iter().map(|((below, kind), (scope, with, why))| {
             let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-            let (kind, why) = ((*kind).to_owned(), *why);
+            let (kind, why) = ((*kind).to_owned(), why.clone());
             Missing::Kind { below: *below, scope: scope.clone(), kind, with, why }
         });
         let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
@@ -125,7 +137,8 @@ impl Run<'_> {
         kind: &'static Definition,
         below: NodeId,
     ) {
-        self.unseen_in(&all.of_items(kind, location), location, service, kind, below);
+        let why = location.why(&service.service);
+        self.unseen_in(&all.of_items(kind, location), location, service, kind, (below, why));
     }
 
     /// Records that a kind of a listing was not seen in some locations, and neither were its descendants there and the
@@ -137,23 +150,29 @@ impl Run<'_> {
         listing: &Location,
         service: &'static Service,
         kind: &'static Definition,
-        below: NodeId,
+        (below, why): (NodeId, Why),
     ) {
         let with = descendants(service, kind);
         for place in places {
             let below = if std::ptr::eq(*place, listing) { below } else { place.node };
-            self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below);
+            self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below, &why);
         }
         for place in places.iter().copied().chain([listing]) {
             for (made, _) in self.cloud.kinds_of_hooks(kind) {
-                self.unseen_kind(place, made, Vec::new(), place.node);
+                self.unseen_kind(place, made, Vec::new(), place.node, &why);
             }
         }
     }
 
-    pub(crate) fn unseen_kind(&self, location: &Location, kind: &'static str, with: Vec<&'static str>, below: NodeId) {
-        let scope = location.label.clone();
-        self.lock_unseen().kinds.insert((below.0, kind), (scope, with, Why::Unseen));
+    pub(crate) fn unseen_kind(
+        &self,
+        location: &Location,
+        kind: &'static str,
+        with: Vec<&'static str>,
+        below: NodeId,
+        why: &Why,
+    ) {
+        self.lock_unseen().add((below.0, kind), (location.label.clone(), with, why.clone()));
     }
 
     /// Records the kinds and locations that the user's options exclude.
@@ -162,7 +181,7 @@ impl Run<'_> {
         let mut unseen = self.lock_unseen();
         for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
             for location in locations.iter().filter(|location| location.scope() == scope) {
-                unseen.kinds.entry((location.node.0, kind)).or_insert((location.label.clone(), with.clone(), why));
+                unseen.add((location.node.0, kind), (location.label.clone(), with.clone(), why.clone()));
             }
         }
         drop(unseen);
@@ -171,19 +190,18 @@ impl Run<'_> {
         }
     }
 
-    /// Records that the account may have more locations than the collected ones. Ones that were not seen weigh more
-    /// than ones that were left out.
+    /// Records that the account may have more locations than the collected ones. Of several reasons the first one of
+    /// [`Why`] counts.
     pub fn unseen_locations(&self, why: Why) {
         let mut unseen = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner);
-        if *unseen != Some(Why::Unseen) {
-            *unseen = Some(why);
-        }
+        *unseen = Some(unseen.take().map_or(why.clone(), |known| known.min(why)));
     }
 
     /// Records the levels whose locations may be incomplete: below the account, and below each location that contains
     /// others.
     pub(super) fn record_unseen_locations(&self, account: NodeId, locations: &Locations) {
-        let Some(why) = *self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner) else { return };
+        let why = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(why) = why else { return };
         let mut unseen = self.lock_unseen();
         for (level, node) in self.cloud.levels.iter().filter_map(|level| Some((level, level.node?))) {
             let above: Vec<NodeId> = match level.within {
@@ -192,7 +210,9 @@ impl Run<'_> {
             };
             let others =
                 || self.cloud.schema.kinds().map(|kind| kind.fqn.as_str()).filter(|kind| *kind != node.kind).collect();
-            unseen.kinds.extend(above.into_iter().map(|id| ((id.0, node.kind), (String::new(), others(), why))));
+            for id in above {
+                unseen.add((id.0, node.kind), (String::new(), others(), why.clone()));
+            }
         }
     }
 
@@ -279,5 +299,28 @@ impl Cloud {
     ) -> impl Iterator<Item = (&'static str, Option<&'static str>)> + use<'a> {
         let hooks = kind.hooks.iter().filter_map(|used| self.hook(used.hook.get_ref()));
         hooks.flat_map(|hook| hook.kinds().iter().map(|kind| (*kind, hook.collector_of(kind))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weightier_reason_counts_in_any_order() {
+        let not_in_use = || Why::NotInUse { service: "compute".to_owned(), operation: "list".to_owned() };
+        let reasons = [Why::Unseen, not_in_use(), Why::Kept, Why::LeftOut];
+        for (index, reason) in reasons.iter().enumerate() {
+            for other in &reasons[index..] {
+                for order in [[reason, other], [other, reason]] {
+                    let mut unseen = Unseen::default();
+                    order.into_iter().for_each(|why| {
+                        unseen.add(([1; 16], "disk"), (String::new(), Vec::new(), why.clone()));
+                    });
+                    let found: Vec<_> = unseen.kinds.values().map(|(_, _, why)| why).collect();
+                    assert_eq!(found, [reason], "{reason:?} and {other:?}");
+                }
+            }
+        }
     }
 }

@@ -26,6 +26,7 @@ const GRAPH: &str = "ck";
 /// A core that knows the kinds of the invented cloud.
 pub(super) struct Core {
     core: TestCore,
+    metrics: Arc<Metrics>,
 }
 
 fn schema() -> Result<&'static Schema, SchemaError> {
@@ -49,12 +50,12 @@ impl Ran {
 
 impl Core {
     pub(super) async fn start() -> Self {
-        Self { core: TestCore::start(None).await }
+        Self { core: TestCore::start(None).await, metrics: Arc::new(Metrics::new()) }
     }
 
     /// Collects all accounts, two at the same time, and merges them into the core.
     pub(super) async fn collect(&self, server: &Server) -> Ran {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::clone(&self.metrics);
         let sink = CoreSink {
             api: CoreApi::new(config(&self.core)).unwrap(),
             registry: Registry { find: find as fn(&str) -> Option<&'static dyn Collector>, schema },
@@ -93,6 +94,15 @@ impl Core {
         let nodes = self.core.nodes(GRAPH).into_iter().map(|(id, node)| (id, node.reported)).collect();
         let edges = self.core.edges(GRAPH);
         peerings(&nodes, edges.iter().map(|(from, to, _)| (from.as_str(), to.as_str())))
+    }
+
+    /// The gaps of a service that the delivery has counted.
+    pub(super) fn gaps_counted(&self, service: &str, code: &str) -> u64 {
+        let text = self.metrics.encode();
+        let counts = text.lines().filter(|line| line.starts_with("ckworker_gaps_total{"));
+        let counts =
+            counts.filter(|line| line.contains(&format!("\"{service}\"")) && line.contains(&format!("\"{code}\"")));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// The number of edges.

@@ -9,6 +9,7 @@ mod definitions;
 mod nimbus;
 mod partial;
 mod server;
+mod services;
 mod supervised;
 
 use std::{
@@ -130,11 +131,14 @@ async fn collect_all(server: &Server) -> Collected {
 fn expected_edges() -> BTreeSet<String> {
     let mut edges = BTreeSet::new();
     edges.extend((0..7).map(|number| format!("account acc-1 > network net-{number}")));
+    edges.insert("account acc-1 > share share-all".to_owned());
     for region in ["north", "south"] {
         edges.insert(format!("account acc-1 > region {region}"));
         edges.insert(format!("region {region} > subnet sub-{region}"));
         edges.insert(format!("network net-1 > subnet sub-{region}"));
         edges.insert(format!("region {region} > image image-{region}"));
+        edges.insert(format!("region {region} > bucket bucket-{region}"));
+        edges.insert(format!("bucket bucket-{region} > object object-bucket-{region}"));
         edges.insert(format!("region {region} > key key-{region}"));
     }
     for (index, zone) in ZONES.iter().enumerate() {
@@ -159,7 +163,7 @@ async fn all_kinds_are_collected_in_three_levels() {
     let collected = collect_all(&server).await;
     assert_eq!((collected.gaps(), collected.missing.len()), (vec![], 0));
     assert_eq!(collected.edges(), expected_edges());
-    assert_eq!(collected.nodes.len(), 1 + 2 + 4 + 7 + 2 + 2 + 2 + 2 * 4 * SERVERS);
+    assert_eq!(collected.nodes.len(), 1 + 2 + 4 + 7 + 2 + 2 + 2 + 5 + 2 * 4 * SERVERS);
     let account = collected.reported("account acc-1");
     assert_eq!((&account["name"], &account["plan"]), (&json!("Weather"), &json!("gold")));
     let server_fields = collected.reported("server server-1 south-b");

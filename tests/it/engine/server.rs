@@ -109,6 +109,13 @@ impl Server {
         self.state.lock().unwrap().deleted.push(link);
     }
 
+    /// Answers that regions, and what is in them, are not in use.
+    pub fn unlist_regions(&self) {
+        for path in ["regions", "aggregated", "images", "overview", "keys", "buckets"] {
+            self.fail(path, (410, None, None));
+        }
+    }
+
     /// Sets the peerings of all accounts.
     pub fn peer(&self, peerings: &[Peering]) {
         self.state.lock().unwrap().peerings = peerings.to_vec();
@@ -232,6 +239,13 @@ fn route(state: &State, base: &str, method: &str, path: &str, query: &BTreeMap<S
         }
         ("GET", ["aggregated", "servers"]) => servers(state, base, from),
         ("GET", ["images"]) => json!({ "images": (["north", "south"].map(|region| regional(base, region, "image"))) }),
+        ("GET", ["buckets"]) => {
+            json!({ "buckets": (["north", "south"].map(|region| regional(base, region, "bucket"))) })
+        }
+        ("GET", ["buckets", bucket, "objects"]) => json!({ "objects": [below(base, bucket, "object")] }),
+        ("GET", ["policies", _]) => json!({ "labels": { "policy": "strict" } }),
+        ("GET", ["tapes", _]) => json!({ "tapes": [] }),
+        ("GET", ["shares"]) => json!({ "shares": [below(base, "all", "share")] }),
         ("GET", ["overview" | "keys"]) => {
             json!({ "keys": (["north", "south"].map(|region| regional(base, region, "key"))) })
         }
@@ -330,6 +344,11 @@ fn network(base: &str, account: &str, number: usize) -> Value {
 fn regional(base: &str, region: &str, kind: &str) -> Value {
     let id = format!("{kind}-{region}");
     json!({ "id": id, "name": id, "region": region, "selfLink": format!("{base}/regions/{region}/{kind}s/{id}") })
+}
+
+fn below(base: &str, above: &str, kind: &str) -> Value {
+    let id = format!("{kind}-{above}");
+    json!({ "id": id, "name": id, "selfLink": format!("{base}/{kind}s/{id}") })
 }
 
 fn subnet(base: &str, region: &str) -> Value {

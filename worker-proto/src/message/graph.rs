@@ -153,11 +153,18 @@ pub enum Missing {
     },
 }
 
-/// The reason why nodes of a kind are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The reason why nodes of a kind are missing. Of several reasons the first one counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Why {
     /// The nodes could not be seen.
     Unseen,
+    /// The service is not in use in the account, by its own answer. Nodes that the core has are kept, which is a gap.
+    NotInUse {
+        /// The service's name.
+        service: String,
+        /// The operation that had this answer.
+        operation: String,
+    },
     /// An option excludes the nodes, and the core keeps them.
     Kept,
     /// An option excludes the nodes, and the core forgets them.

@@ -111,7 +111,7 @@ pub enum Level {
 }
 
 /// A part of a unit that could not be collected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The account's ID.
     pub account: String,

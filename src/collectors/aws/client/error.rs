@@ -33,6 +33,7 @@ fn facts(error: &CallError) -> ErrorFacts {
             code,
             "DependencyViolation" | "DeleteConflict" | "ResourceInUse" | "ResourceInUseException" | "VolumeInUse"
         ) || code.ends_with(".InUse"),
+        ..ErrorFacts::default()
     }
 }
 

@@ -168,6 +168,8 @@ impl Reported {
                 && is_missing
                 && !self.message.starts_with("Method not found"),
             means_in_use: has_objects || self.has(&IN_USE),
+            ends_service: self.ends_service(),
+            is_not_in_use: self.is_not_in_use(asked),
             ..ErrorFacts::default()
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     engine::{CallError, CallErrorKind, HookContext, Request, Tree},
 };
 
-const BILLING: &str = "cloudbilling";
+pub(super) const BILLING: &str = "cloudbilling";
 
 /// The ID of Compute Engine in the price list.
 const COMPUTE_ENGINE: &str = "6F81-5844-456A";

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use worker_proto::Failure;
 
 use super::{
-    price_list::PriceList,
+    price_list::{BILLING, PriceList},
     prices::{self, Class, Price, SERVICES, Sku},
 };
 use crate::{
@@ -77,8 +77,8 @@ impl Type {
                 }
                 None => {
                     is_unknown = true;
-                    context.unseen(SKU);
-                    context.unseen(SERVICE);
+                    context.unseen(SKU, BILLING);
+                    context.unseen(SERVICE, BILLING);
                 }
             }
         }

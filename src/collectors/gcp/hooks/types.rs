@@ -255,7 +255,7 @@ impl Known {
         let Some(location) = context.find(place.scope, place.id) else { return Ok(()) };
         let here = context.at(location);
         if place.links.iter().any(|link| self.failed.contains(*link)) {
-            here.unseen(family.kind);
+            here.unseen(family.kind, COMPUTE);
         }
         let region = location.containing("region").unwrap_or(place.id);
         for link in &place.links {

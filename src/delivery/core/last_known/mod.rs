@@ -32,6 +32,19 @@ pub(super) struct Completed {
     pub(super) part: Option<CompleteUnit>,
     /// The number of nodes that were taken over, or had properties taken over, because they could not be seen.
     pub(super) kept: u64,
+    /// The services that are not in use any more although the core has nodes of them.
+    pub(super) not_in_use: Vec<NotInUse>,
+}
+
+/// A service that is not in use any more in an account of which the core has nodes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotInUse {
+    /// The service's name.
+    pub(super) service: String,
+    /// The operation that had this answer.
+    pub(super) operation: String,
+    /// The number of nodes that were taken over.
+    pub(super) nodes: u64,
 }
 
 /// Nodes of one kind below a node, at any depth, that are kept although a complete response lacks them.
@@ -65,27 +78,24 @@ pub(super) fn complete(
     let mut work = Work::new(unit, core.known);
     let renamed = work.keep_identity(missing)?;
     work.adopt_account();
-    let mut kinds = |wanted: Why| {
-        let before = work.kept.len();
-        for one in missing {
-            if let Missing::Kind { below, scope, kind, with, why } = one
-                && *why == wanted
-            {
-                let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
-                work.keep_kind(below, scope, kind, with);
-            }
+    work.keep_kinds(missing, renamed, |why| *why == Why::Unseen);
+    let mut not_in_use: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for one in missing {
+        if let Missing::Kind { why: why @ Why::NotInUse { service, operation }, .. } = one {
+            let kept = work.keep_kinds(std::slice::from_ref(one), renamed, |found| found == why) as u64;
+            *not_in_use.entry((service.clone(), operation.clone())).or_default() += kept;
         }
-        work.kept.len() - before
-    };
-    kinds(Why::Unseen);
-    let chosen = kinds(Why::Kept);
+    }
+    let chosen = work.keep_kinds(missing, renamed, |why| *why == Why::Kept);
     held.iter().for_each(|held| work.keep_held(held));
     let patched = work.keep_parts(missing, renamed)?;
     work.keep_edges(collector);
     work.find_edges(missing)?;
     work.across = core.across.edges_of_parts(collector, core.known, &work.kept, missing);
     let kept = (work.kept.len() + patched - chosen) as u64;
-    Ok(Completed { part: work.finish(collector, spool)?, kept })
+    let not_in_use = not_in_use.into_iter().filter(|(_, nodes)| *nodes > 0);
+    let not_in_use = not_in_use.map(|((service, operation), nodes)| NotInUse { service, operation, nodes }).collect();
+    Ok(Completed { part: work.finish(collector, spool)?, kept, not_in_use })
 }
 
 struct Work<'a> {
@@ -176,6 +186,25 @@ impl<'a> Work<'a> {
         self.own.remove(&old);
         self.own.insert(id, number);
         Ok(Some((old, id)))
+    }
+
+    /// Takes over the nodes of kinds that are missing for a reason. Returns their number.
+    fn keep_kinds(
+        &mut self,
+        missing: &[Missing],
+        renamed: Option<(Id, Id)>,
+        is_wanted: impl Fn(&Why) -> bool,
+    ) -> usize {
+        let before = self.kept.len();
+        for one in missing {
+            if let Missing::Kind { below, scope, kind, with, why } = one
+                && is_wanted(why)
+            {
+                let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
+                self.keep_kind(below, scope, kind, with);
+            }
+        }
+        self.kept.len() - before
     }
 
     /// Takes over the nodes of a kind directly below a node, with the nodes below them. A node is not taken over if its

@@ -317,3 +317,19 @@ fn regions_not_seen_are_kept_below_an_account_with_another_name() {
     let done = completed(&mut unit(&[], &[]), &[kind(ACCOUNT, "region", &["volume"])], &known);
     assert_eq!(shape(done.part.as_ref()), (vec![3, 10], vec![(ACCOUNT, 3), (3, 10)]));
 }
+
+#[test]
+fn nodes_of_unused_service_are_kept_and_counted_by_service() {
+    let known = carried(&[(10, "volume", json!({})), (11, "vpc", json!({}))], &[(REGION, 10), (REGION, 11)]);
+    let unused = |kind: &str, service: &str| {
+        let why = Why::NotInUse { service: service.into(), operation: "list".into() };
+        Missing::Kind { below: [REGION; 16], scope: "here".into(), kind: kind.into(), with: Vec::new(), why }
+    };
+    let of = |service: &str| NotInUse { service: service.into(), operation: "list".into(), nodes: 1 };
+    let done =
+        completed(&mut unit(&[], &[]), &[unused("volume", "a"), unused("vpc", "b"), unused("disk", "c")], &known);
+    assert_eq!((done.kept, done.not_in_use), (2, vec![of("a"), of("b")]));
+    // What could not be seen is no matter of the service.
+    let done = completed(&mut unit(&[], &[]), &[kind(REGION, "volume", &[]), unused("volume", "a")], &known);
+    assert_eq!((done.kept, done.not_in_use), (1, vec![]));
+}

@@ -51,7 +51,13 @@ impl NimbusApi {
             status => CallErrorKind::of_status(status),
         };
         let mut error = CallError::new(kind, status.as_str(), body);
-        error.facts = ErrorFacts { means_deleted: status.as_u16() == 404, ..ErrorFacts::default() };
+        error.facts = ErrorFacts {
+            means_deleted: status.as_u16() == 404,
+            // Unpaid, and not there at all.
+            ends_service: status.as_u16() == 402,
+            is_not_in_use: status.as_u16() == 410,
+            ..ErrorFacts::default()
+        };
         Err(match wait {
             Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
             None => error,

@@ -19,8 +19,9 @@ use worker_proto::{Failure, FailureKind, Outcome, Plan, Unit, Verb};
 
 pub use self::api::NimbusApi;
 
-/// The definition file, by name.
+/// The definition files, by name.
 pub const DEFINITIONS: &str = include_str!("definitions.toml");
+const STORAGE: &str = include_str!("storage.toml");
 const KINDS: KindFile = KindFile { plugin: "nimbus", json: include_str!("kinds.json") };
 
 const REGION: LevelNode = LevelNode { kind: "nimbus_region", part: LocationPart::Region };
@@ -28,7 +29,24 @@ const ZONE: LevelNode = LevelNode { kind: "nimbus_zone", part: LocationPart::Zon
 
 fn definitions() -> &'static Definitions {
     static READ: OnceLock<Definitions> = OnceLock::new();
-    READ.get_or_init(|| Definitions::read(&[("definitions.toml", DEFINITIONS)]).unwrap())
+    READ.get_or_init(|| {
+        let files = [("definitions.toml", DEFINITIONS), ("storage.toml", STORAGE), ("archive.toml", &archive())];
+        Definitions::read(&files).unwrap()
+    })
+}
+
+/// The number of kinds of the service `archive`, more than are collected at the same time.
+pub const TAPES: usize = 10;
+
+/// The definitions of a service whose kinds have no nodes.
+fn archive() -> String {
+    let tape = |number: usize| {
+        format!(
+            "[[kind]]\nkind = \"nimbus_tape{number}\"\nschema = {{}}\ncollector = \"tapes{number}\"\nscope = \"global\"\n\
+             list = {{ operation = \"tapes/{number}\", items = \"tapes[]\" }}\nid = \"id\"\n"
+        )
+    };
+    format!("service = \"archive\"\n{}", (0..TAPES).map(tape).collect::<String>())
 }
 
 fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
@@ -200,6 +218,12 @@ impl Account for NimbusAccount {
             let mut pages = run.pages(Request::new("v1", "regions", "global"));
             let mut locations = vec![self.own_location()];
             while let Some(page) = pages.next().await {
+                if let Err(error) = &page
+                    && error.facts.is_not_in_use
+                {
+                    run.unseen_locations(error.why());
+                    break;
+                }
                 let page = page.map_err(|error| call_failure(&run.message("cannot list its regions"), &error))?;
                 let tree =
                     page.tree().map_err(|error| call_failure(&run.message("cannot list its regions"), &error))?;
