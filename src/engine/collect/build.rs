@@ -47,6 +47,7 @@ impl<'r> KindCollection<'r> {
         let location = match self.location_of(item) {
             Ok(location) => location,
             Err((scope, id)) if !self.run.selects(scope, &id) => return Ok(Built::Nothing),
+            Err((scope, _)) if self.run.lacks_level(scope, self.locations) => self.location,
             Err((scope, id)) => {
                 // The list of locations is older than the item, or incomplete.
                 self.run.unseen_locations(Why::Unseen);

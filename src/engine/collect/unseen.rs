@@ -179,8 +179,10 @@ impl Run<'_> {
     pub(super) fn record_uncollected(&self, locations: &Locations) {
         let why = if self.selection.keep_uncollected { Why::Kept } else { Why::LeftOut };
         let mut unseen = self.lock_unseen();
+        // What the core forgets is named once in each level: there may be hundreds of locations.
+        let places = if self.selection.keep_uncollected { usize::MAX } else { 1 };
         for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
-            for location in locations.iter().filter(|location| location.scope() == scope) {
+            for location in locations.iter().filter(|location| location.scope() == scope).take(places) {
                 unseen.add((location.node.0, kind), (location.label.clone(), with.clone(), why.clone()));
             }
         }
@@ -195,6 +197,12 @@ impl Run<'_> {
     pub fn unseen_locations(&self, why: Why) {
         let mut unseen = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner);
         *unseen = Some(unseen.take().map_or(why.clone(), |known| known.min(why)));
+    }
+
+    /// Returns whether the account has no locations of a level, as the service that lists them is not in use.
+    pub(super) fn lacks_level(&self, scope: &str, locations: &Locations) -> bool {
+        let unseen = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*unseen, Some(Why::NotInUse { .. })) && locations.iter().all(|location| location.scope() != scope)
     }
 
     /// Records the levels whose locations may be incomplete: below the account, and below each location that contains
