@@ -1,6 +1,6 @@
 //! The types of fields in the model, and the values that they accept.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::{timestamp, value::Value};
 
@@ -58,7 +58,11 @@ impl ModelKind {
     #[must_use]
     pub fn convert(&self, value: Value) -> Value {
         match (self, value) {
-            (ModelKind::Time, Value::Text(text)) => timestamp::parse(&text).map_or(Value::Text(text), Value::Time),
+            (ModelKind::Time, Value::Text(text)) => {
+                // It keeps its offset, but a core must be able to convert it.
+                let time = timestamp::parse(&text).filter(|time| time.checked_to_offset(UtcOffset::UTC).is_some());
+                time.map_or(Value::Text(text), Value::Time)
+            }
             (ModelKind::Time, Value::Int(seconds)) => {
                 OffsetDateTime::from_unix_timestamp(seconds).map_or(Value::Int(seconds), Value::Time)
             }

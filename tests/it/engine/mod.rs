@@ -299,10 +299,14 @@ async fn selected_region_has_only_its_own_zones() {
 #[tokio::test]
 async fn excluded_kinds_are_named_in_locations_of_their_items() {
     let server = Server::start().await;
-    let selected = Selection { exclude: vec!["servers".into(), "usage".into()], ..selection() };
-    let collected = collect(&account(&server, &[]), hasty(), selected).await.unwrap();
     let below = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
-    assert_eq!(collected.below("nimbus_server", Why::LeftOut), below.map(str::to_owned).into());
+    // What the core forgets is named once in each level.
+    for (keep_uncollected, why, below) in [(true, Why::Kept, &below[..]), (false, Why::LeftOut, &below[..2])] {
+        let exclude = vec!["servers".into(), "usage".into()];
+        let selected = Selection { exclude, keep_uncollected, ..selection() };
+        let collected = collect(&account(&server, &[]), hasty(), selected).await.unwrap();
+        assert_eq!(collected.below("nimbus_server", why), below.iter().map(|one| (*one).to_owned()).collect());
+    }
     assert!(server.calls().iter().all(|call| !call.contains("servers") && !call.contains("usage")));
 }
 
