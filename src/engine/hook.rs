@@ -31,6 +31,11 @@ pub trait Hook: Send + Sync {
         None
     }
 
+    /// Returns the kind of this hook whose nodes are the parents of the nodes of another one, instead of a location.
+    fn parent_of(&self, _kind: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Checks the input that a definition gives it.
     ///
     /// # Errors
@@ -55,6 +60,8 @@ pub struct FunctionHook {
     pub kinds: &'static [&'static str],
     /// See [`Hook::collector_of`]: kinds and their names.
     pub collectors: &'static [(&'static str, &'static str)],
+    /// See [`Hook::parent_of`]: kinds and their parents.
+    pub parents: &'static [(&'static str, &'static str)],
     /// See [`Hook::check`].
     pub check: fn(&Table) -> Result<(), String>,
     /// See [`Hook::values_of`].
@@ -76,6 +83,10 @@ impl Hook for FunctionHook {
 
     fn collector_of(&self, kind: &str) -> Option<&'static str> {
         self.collectors.iter().find(|(known, _)| *known == kind).map(|(_, name)| *name)
+    }
+
+    fn parent_of(&self, kind: &str) -> Option<&'static str> {
+        self.parents.iter().find(|(known, _)| *known == kind).map(|(_, parent)| *parent)
     }
 
     fn check(&self, input: &Table) -> Result<(), String> {
@@ -179,9 +190,11 @@ impl<'a> HookContext<'a> {
     ) -> Result<NodeId, Failure> {
         let mut keys = self.run.keys(&resource, self.location);
         keys.push(self.key(&resource.kind().fqn, resource.id()));
+        let kind = resource.kind();
         let node = resource.finish(&self.location.ancestors(self.run)).map_err(|error| self.run.internal(error))?;
         let node = self.run.graph.add(node, keys).await?;
         self.run.graph.edge(End::Node(parent), End::Node(node));
+        self.run.made_parent(&kind.fqn, node);
         self.run.unseen_parts(node, UnknownParts::properties(unknown));
         Ok(node)
     }
@@ -190,7 +203,8 @@ impl<'a> HookContext<'a> {
     /// failed.
     pub fn unseen(&self, kind: &'static str, service: &str) {
         let why = self.location.why(service);
-        self.run.unseen_kind(self.location, kind, Vec::new(), self.location.node, &why);
+        let with = self.run.cloud.made_below(kind).collect();
+        self.run.unseen_kind(self.location, kind, with, self.location.node, &why);
     }
 
     /// Returns the key of a node that code has sent here.

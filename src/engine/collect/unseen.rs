@@ -30,6 +30,8 @@ const NODES: usize = 8192;
 pub(super) struct Unseen {
     /// By parent node and kind.
     kinds: BTreeMap<UnseenKind, UnseenListing>,
+    /// The nodes of hooks that are parents of other nodes, by kind.
+    made_parents: BTreeMap<&'static str, BTreeSet<[u8; 16]>>,
     parts: BTreeMap<UnknownParts, Vec<[u8; 16]>>,
 }
 
@@ -117,12 +119,24 @@ impl Unseen {
             let (kind, why) = ((*kind).to_owned(), why.clone());
             Missing::Kind { below: *below, scope: scope.clone(), kind, with, why }
         });
+        let below_made = self.kinds.iter().flat_map(|((_, kind), (scope, with, why))| {
+            let parents = self.made_parents.get(kind).into_iter().flatten();
+            parents.flat_map(move |parent| {
+                with.iter().map(move |kind| Missing::Kind {
+                    below: *parent,
+                    scope: scope.clone(),
+                    kind: (*kind).to_owned(),
+                    with: Vec::new(),
+                    why: why.clone(),
+                })
+            })
+        });
         let nodes = self.parts.iter().flat_map(|(parts, nodes)| nodes.chunks(NODES).map(move |nodes| (parts, nodes)));
         let parts = nodes.map(|(parts, nodes)| {
             let UnknownParts { properties, edges } = parts.clone();
             Missing::Parts { nodes: nodes.to_vec(), properties, edges }
         });
-        kinds.chain(parts).collect()
+        kinds.chain(below_made).chain(parts).collect()
     }
 }
 
@@ -158,8 +172,10 @@ impl Run<'_> {
             self.unseen_kind(place, kind.kind.get_ref(), with.clone(), below, &why);
         }
         for place in places.iter().copied().chain([listing]) {
-            for (made, _) in self.cloud.kinds_of_hooks(kind) {
-                self.unseen_kind(place, made, Vec::new(), place.node, &why);
+            for Made { kind: made, parent, .. } in self.cloud.kinds_of_hooks(kind) {
+                if parent.is_none() {
+                    self.unseen_kind(place, made, self.cloud.made_below(made).collect(), place.node, &why);
+                }
             }
         }
     }
@@ -224,6 +240,18 @@ impl Run<'_> {
         }
     }
 
+    /// Notes a node of a hook, if hooks send others below it.
+    pub(crate) fn made_parent(&self, kind: &str, node: NodeId) {
+        let parents = self
+            .cloud
+            .hooks
+            .iter()
+            .flat_map(|hook| hook.kinds().iter().filter_map(|kind| hook.parent_of(kind)).collect::<Vec<_>>());
+        if let Some(kind) = parents.into_iter().find(|parent| *parent == kind) {
+            self.lock_unseen().made_parents.entry(kind).or_default().insert(node.0);
+        }
+    }
+
     /// Records the unknown parts of a node that was sent.
     pub(crate) fn unseen_parts(&self, node: NodeId, parts: UnknownParts) {
         if parts != UnknownParts::default() {
@@ -242,6 +270,15 @@ impl Run<'_> {
         }
         Ok(kinds)
     }
+}
+
+/// A kind of nodes that a hook sends.
+struct Made {
+    kind: &'static str,
+    /// The name that selects it, if it is not selected with the kind of the items.
+    collector: Option<&'static str>,
+    /// The kind of its parents, instead of a location.
+    parent: Option<&'static str>,
 }
 
 /// A kind that the user's options exclude, with its descendants.
@@ -271,8 +308,13 @@ fn unwanted(cloud: &'static Cloud, selection: &Selection) -> Vec<Unwanted> {
                 });
             }
             let made = cloud.kinds_of_hooks(definition);
-            let made = made.filter(|(_, name)| !is_wanted || name.is_some_and(|name| !selection.is_wanted(name)));
-            unwanted.extend(made.map(|(kind, _)| Unwanted { scope, kind, with: Vec::new() }));
+            let is_unwanted = |made: &Made| !is_wanted || made.collector.is_some_and(|name| !selection.is_wanted(name));
+            let made = made.filter(|made| made.parent.is_none() && is_unwanted(made));
+            unwanted.extend(made.map(|Made { kind, .. }| Unwanted {
+                scope,
+                kind,
+                with: cloud.made_below(kind).collect(),
+            }));
         }
     }
     unwanted
@@ -300,13 +342,25 @@ fn descendants(service: &'static Service, kind: &'static Definition) -> Vec<&'st
 }
 
 impl Cloud {
-    /// Iterates over the kinds of the nodes that the hooks of a definition send, each with the name that selects it.
-    fn kinds_of_hooks<'a>(
-        &'a self,
-        kind: &'a Definition,
-    ) -> impl Iterator<Item = (&'static str, Option<&'static str>)> + use<'a> {
+    /// Iterates over the kinds of the nodes that the hooks of a definition send.
+    fn kinds_of_hooks<'a>(&'a self, kind: &'a Definition) -> impl Iterator<Item = Made> + use<'a> {
         let hooks = kind.hooks.iter().filter_map(|used| self.hook(used.hook.get_ref()));
-        hooks.flat_map(|hook| hook.kinds().iter().map(|kind| (*kind, hook.collector_of(kind))))
+        hooks.flat_map(|hook| {
+            let made = |kind: &'static str| {
+                let (collector, parent) = (hook.collector_of(kind), hook.parent_of(kind));
+                Made { kind, collector, parent }
+            };
+            hook.kinds().iter().copied().map(made)
+        })
+    }
+
+    /// Iterates over the kinds whose nodes hooks send below the nodes of this one.
+    pub(crate) fn made_below(&self, parent: &str) -> impl Iterator<Item = &'static str> {
+        let made = self.hooks.iter().flat_map(|hook| {
+            let below = hook.kinds().iter().copied().filter(|kind| hook.parent_of(kind) == Some(parent));
+            below.collect::<Vec<_>>()
+        });
+        made.collect::<BTreeSet<_>>().into_iter()
     }
 }
 

@@ -19,8 +19,8 @@ const fn case(fault: &'static str, named: &'static str) -> Case {
 
 /// Faults that end calls at once.
 const QUICK: [Case; 10] = [
-    case("fault=disabled&op=sqladmin.*", "not in use"),
-    case("fault=disabled&op=compute.*", "not in use"),
+    case("fault=disabled&op=sqladmin.*", "NotInUse"),
+    case("fault=disabled&op=compute.*", "NotInUse"),
     case("fault=denied&op=compute.instances.aggregatedList", "forbidden"),
     case("fault=denied&op=compute.regions.list", "forbidden"),
     case("fault=denied&op=compute.zones.list", "forbidden"),
@@ -102,8 +102,8 @@ async fn core2_and_core4_forget_what_a_partial_list_does_not_hide() {
     let cores = Cores::start().await;
     let daemons = daemons(&cores, &server, home.path(), &[]);
     let truth = complete(&cores, &daemons).await;
-    let is_free = |zone: &str| format!("free-us-central1-{zone}");
-    let deleted = ["a", "b"].map(is_free);
+    // Disks of types that others in their zones have too.
+    let deleted = ["a", "b"].map(|zone| format!("new-us-central1-{zone}"));
     for (zone, disk) in ["a", "b"].iter().zip(&deleted) {
         server.delete(&format!("zones/us-central1-{zone}/disks/{disk}")).await;
     }

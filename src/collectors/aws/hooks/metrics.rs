@@ -102,6 +102,7 @@ pub(super) const VOLUME_USE: FunctionHook = FunctionHook {
     values: &["read", "written"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(volume_use(context.run, context.location, items)),
 };
@@ -113,6 +114,7 @@ pub(super) const DATABASE_USE: FunctionHook = FunctionHook {
     values: &["connected"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(last_uses(context.run, context.location, &DATABASES, "rds_instances", items)),
 };

@@ -85,6 +85,7 @@ pub(super) const SERVICE_QUOTA: FunctionHook = FunctionHook {
     values: &["value"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: check_input,
     values_of: |context, items| {
         Box::pin(async move {

@@ -53,6 +53,7 @@ pub(super) const TARGETS: FunctionHook = FunctionHook {
     values: &["instances"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(targets(context.run, context.location, items)),
 };
@@ -63,6 +64,7 @@ pub(super) const BACKENDS: FunctionHook = FunctionHook {
     values: &["instances"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(backends(context.run, context.location, items)),
 };

@@ -40,6 +40,7 @@ pub(super) const INSTANCE_TYPES: FunctionHook = FunctionHook {
     values: &["cores", "memory"],
     kinds: &[INSTANCE_TYPE, INSTANCE_QUOTA],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(instance_types(context, items)),
 };
@@ -50,6 +51,7 @@ pub(super) const VOLUME_TYPES: FunctionHook = FunctionHook {
     values: &[],
     kinds: &[VOLUME_TYPE],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(volume_types(context, items)),
 };

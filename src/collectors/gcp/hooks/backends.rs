@@ -8,7 +8,7 @@ use worker_proto::Failure;
 use super::{
     COMPUTE,
     groups::{INSTANCE_GROUPS, members},
-    links, name_in,
+    links, may_lack, name_in,
 };
 use crate::engine::{FunctionHook, HookContext, HookValue, Tree, no_input};
 
@@ -18,6 +18,7 @@ pub(super) const BACKENDS: FunctionHook = FunctionHook {
     values: &["instances"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(values_of(context, items)),
 };
@@ -90,7 +91,7 @@ async fn behind(context: HookContext<'_>, collection: &str, link: &str) -> Behin
             return Behind { links: next(item), is_unknown: false };
         }
     }
-    Behind::default()
+    Behind { links: Vec::new(), is_unknown: may_lack(&responses, link) }
 }
 
 /// Returns the item with a link from a page, of an aggregated list or not.

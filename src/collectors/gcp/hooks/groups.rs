@@ -26,6 +26,7 @@ pub(super) const GROUP_MEMBERS: FunctionHook = FunctionHook {
     values: &["instances"],
     kinds: &[],
     collectors: &[],
+    parents: &[],
     check: no_input,
     values_of: |context, items| Box::pin(values_of(context, items)),
 };

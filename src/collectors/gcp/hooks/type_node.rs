@@ -77,7 +77,6 @@ impl Type {
                 }
                 None => {
                     is_unknown = true;
-                    context.unseen(SKU, BILLING);
                     context.unseen(SERVICE, BILLING);
                 }
             }

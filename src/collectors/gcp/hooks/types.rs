@@ -39,6 +39,7 @@ pub(super) const MACHINE_TYPE: FunctionHook = FunctionHook {
     values: &["cores", "memory"],
     kinds: &[MACHINE_TYPE_KIND, SKU, SERVICE],
     collectors: &[(MACHINE_TYPE_KIND, MACHINE_TYPES), (SKU, SERVICES), (SERVICE, SERVICES)],
+    parents: &[(SKU, SERVICE)],
     check: no_input,
     values_of: |context, items| {
         Box::pin(async move { context.run.slots.get::<Machines>().0.values_of(&MACHINES, context, items).await })
@@ -51,6 +52,7 @@ pub(super) const DISK_TYPE: FunctionHook = FunctionHook {
     values: &[],
     kinds: &[DISK_TYPE_KIND, SKU, SERVICE],
     collectors: &[(DISK_TYPE_KIND, DISK_TYPES), (SKU, SERVICES), (SERVICE, SERVICES)],
+    parents: &[(SKU, SERVICE)],
     check: no_input,
     values_of: |context, items| {
         Box::pin(async move { context.run.slots.get::<Disks>().0.values_of(&DISKS, context, items).await })
