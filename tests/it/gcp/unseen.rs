@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::{
     both::{Cores, Daemons, Graph},
     gcp::{LocalGcp, serve},
@@ -18,9 +20,8 @@ const fn case(fault: &'static str, named: &'static str) -> Case {
 }
 
 /// Faults that end calls at once.
-const QUICK: [Case; 10] = [
+const QUICK: [Case; 9] = [
     case("fault=disabled&op=sqladmin.*", "NotInUse"),
-    case("fault=disabled&op=compute.*", "NotInUse"),
     case("fault=denied&op=compute.instances.aggregatedList", "forbidden"),
     case("fault=denied&op=compute.regions.list", "forbidden"),
     case("fault=denied&op=compute.zones.list", "forbidden"),
@@ -93,6 +94,37 @@ async fn core2_and_core4_keep_what_faults_of_google_hide() {
         under(&cores, &bounded, &server, case, &truth).await;
     }
     cores.stop(bounded).await;
+}
+
+/// The number of databases, and the graph without them.
+fn apart(mut graph: Graph) -> (usize, Graph) {
+    let is_database = |node: &Value| node["kind"] == "gcp_database";
+    let before = graph.nodes.len();
+    graph.nodes.retain(|_, node| !is_database(node));
+    let nodes = &graph.nodes;
+    graph.edges.retain(|(from, to)| nodes.contains_key(from) && nodes.contains_key(to));
+    (before - graph.nodes.len(), graph)
+}
+
+/// Without its regions, a project's databases are below the project, and nowhere else.
+#[tokio::test]
+async fn core2_and_core4_keep_what_disabled_compute_hides() {
+    let home = tempfile::tempdir().unwrap();
+    let server = LocalGcp::start(&["--projects", "1", "--regions", "us-central1"]);
+    let cores = Cores::start().await;
+    let daemons = daemons(&cores, &server, home.path(), &[]);
+    let truth = complete(&cores, &daemons).await.map(apart);
+    server.fault("fault=disabled&op=compute.*").await;
+    for (kind, error) in cores.collect(&daemons).await {
+        assert!(kind == "action_error" && error.contains("NotInUse"), "{error}: {}", daemons.logs());
+    }
+    server.mend().await;
+    for ((databases, truth), graph) in truth.iter().zip(cores.graphs().await) {
+        let (found, graph) = apart(graph);
+        assert_eq!((found, *databases), (3, 3));
+        truth.assert_same(&graph, "compute is disabled");
+    }
+    cores.stop(daemons).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! and edges to nodes that were taken over. Whatever is absent from a complete response is not taken over.
 
 mod edges;
+mod elsewhere;
 #[cfg(test)]
 mod tests;
 
@@ -80,12 +81,14 @@ pub(super) fn complete(
     work.adopt_account();
     work.keep_kinds(missing, renamed, |why| *why == Why::Unseen);
     let mut not_in_use: BTreeMap<(String, String), u64> = BTreeMap::new();
+    work.elsewhere = work.collected_resources(missing);
     for one in missing {
         if let Missing::Kind { why: why @ Why::NotInUse { service, operation }, .. } = one {
             let kept = work.keep_kinds(std::slice::from_ref(one), renamed, |found| found == why) as u64;
             *not_in_use.entry((service.clone(), operation.clone())).or_default() += kept;
         }
     }
+    work.elsewhere.clear();
     let chosen = work.keep_kinds(missing, renamed, |why| *why == Why::Kept);
     held.iter().for_each(|held| work.keep_held(held));
     let patched = work.keep_parts(missing, renamed)?;
@@ -105,6 +108,8 @@ struct Work<'a> {
     own: HashMap<Id, usize>,
     /// The numbers of the collected nodes by the node above them.
     collected: HashMap<Id, Vec<usize>>,
+    /// Kinds and resources that were collected, while a node with another ID must not be taken over.
+    elsewhere: HashSet<(String, String)>,
     /// The core's nodes by ID.
     nodes: HashMap<Id, &'a LastKnownNode>,
     /// The core's edges by their ends.
@@ -148,6 +153,7 @@ impl<'a> Work<'a> {
             successors,
             predecessors,
             kept: BTreeMap::new(),
+            elsewhere: HashSet::new(),
             edges: HashSet::new(),
             across: HashSet::new(),
             patches: BTreeMap::new(),
@@ -266,7 +272,7 @@ impl<'a> Work<'a> {
     fn keep(&mut self, id: Id, scope: &str, with: &[String]) -> Vec<Id> {
         let (mut open, mut kept) = (vec![id], Vec::new());
         while let Some(id) = open.pop() {
-            if self.own.contains_key(&id) || self.kept.contains_key(&id) {
+            if self.is_there(id) || self.is_elsewhere(id) {
                 continue;
             }
             self.kept.insert(id, scope.to_owned());
