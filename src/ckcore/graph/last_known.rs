@@ -137,6 +137,10 @@ pub struct LastKnownReader<'a> {
 struct Found {
     nodes: Vec<LastKnownNode>,
     edges: Vec<LastKnownEdge>,
+    /// The IDs of the account, its regions and its zones.
+    places: HashSet<String>,
+    /// Nodes that the core has below another account.
+    doubtful: Vec<LastKnownNode>,
     /// The kinds of nodes of other accounts, by ID.
     foreign: HashMap<String, String>,
 }
@@ -156,7 +160,17 @@ impl<'a> LastKnownReader<'a> {
     pub fn finish(mut self) -> Result<LastKnownAccount, CoreError> {
         let Self { account_kind, account_id, lines, found } = &mut self;
         lines.finish(|line| found.line(line, account_kind, account_id))?;
-        let Found { nodes, edges: all, mut foreign } = self.found;
+        let Found { mut nodes, edges: all, places, doubtful, mut foreign } = self.found;
+        // A network of one account leads to resources of others, and the core takes the shortest way up. What is directly
+        // below a region or a zone belongs to the account of these.
+        let inside: HashSet<&str> =
+            all.iter().filter(|edge| places.contains(&edge.from)).map(|edge| edge.to.as_str()).collect();
+        for node in doubtful {
+            match inside.contains(node.id.as_str()) {
+                true => nodes.push(node),
+                false => drop(foreign.insert(node.id, node.kind)),
+            }
+        }
         let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
         let (mut edges, mut outward) = (Vec::new(), Vec::new());
         for edge in all {
@@ -180,9 +194,16 @@ impl Found {
             self.edges.push(LastKnownEdge { from: from.clone(), to: to.clone(), edge_type });
             return Ok(());
         }
+        let is_place = stored.kinds.iter().any(|kind| kind == "region" || kind == "zone");
         match node(stored, account_kind, account_id)? {
-            Read::Own(node) => self.nodes.push(node),
-            Read::Foreign { id, kind } => drop(self.foreign.insert(id, kind)),
+            Read::Own(node) => {
+                if is_place || node.is_account {
+                    self.places.insert(node.id.clone());
+                }
+                self.nodes.push(node);
+            }
+            Read::Doubtful(node) => self.doubtful.push(node),
+            Read::Above { id, kind } => drop(self.foreign.insert(id, kind)),
         }
         Ok(())
     }
@@ -191,8 +212,10 @@ impl Found {
 /// A node that was read.
 enum Read {
     Own(LastKnownNode),
-    /// A node of another account that is only reachable from this one.
-    Foreign {
+    /// A node that the core has below another account.
+    Doubtful(LastKnownNode),
+    /// Another account, or what is above accounts.
+    Above {
         id: String,
         kind: String,
     },
@@ -205,22 +228,21 @@ fn node(stored: StoredLine<'_>, account_kind: &str, account_id: &str) -> Result<
     let mut metadata = metadata.unwrap_or_default();
     let kind = text(&reported, "kind").ok_or_else(|| unusable("a node has no kind"))?;
     let is_account = kind == account_kind && text(&reported, "id").is_some_and(|id| id == account_id);
-    if !is_account && is_foreign(&metadata, &kinds, ancestors, account_id) {
-        return Ok(Read::Foreign { id, kind });
+    let above = ["account", "cloud", "graph_root"];
+    if !is_account && kinds.iter().any(|kind| above.contains(&kind.as_str())) {
+        return Ok(Read::Above { id, kind });
     }
+    let is_foreign = !is_account && is_foreign(&metadata, ancestors, account_id);
     reported.retain(|name, value| !COMPUTED_REPORTED.contains(&name.as_str()) && value.get() != "null");
     metadata.retain(|name, _| !COMPUTED_METADATA.contains(&name.as_str()));
     let line =
         serde_json::to_vec(&Line { id: &id, reported, metadata }).map_err(|error| unusable(&error.to_string()))?;
-    Ok(Read::Own(LastKnownNode { id, kind, is_account, line }))
+    let node = LastKnownNode { id, kind, is_account, line };
+    Ok(if is_foreign { Read::Doubtful(node) } else { Read::Own(node) })
 }
 
-/// Whether a node belongs to another account, to which an edge leads.
-fn is_foreign(metadata: &Section<'_>, kinds: &[String], ancestors: Option<Ancestors>, account_id: &str) -> bool {
-    let above = ["account", "cloud", "graph_root"];
-    if kinds.iter().any(|kind| above.contains(&kind.as_str())) {
-        return true;
-    }
+/// Whether the core has a node below another account.
+fn is_foreign(metadata: &Section<'_>, ancestors: Option<Ancestors>, account_id: &str) -> bool {
     let inside = || metadata.get("ancestors").and_then(|raw| serde_json::from_str::<Ancestors>(raw.get()).ok());
     let account = ancestors.or_else(inside).and_then(Ancestors::account_id);
     account.is_some_and(|id| id != account_id)
