@@ -89,3 +89,25 @@ fn unreadable_response_is_an_error() {
     }
     assert_eq!(carry(&[], 4096).unwrap(), LastKnownAccount::default());
 }
+
+/// A network of another account leads to it too, and the core takes the shortest way up.
+#[test]
+fn node_below_own_zone_is_own_whatever_account_the_core_names() {
+    let of_other = |id: &str| INSTANCE.replace("r00Z", id).replace("\"id\": \"Example Account\"", "\"id\": \"Other\"");
+    let zone = INSTANCE.replace("r00Z", "zone").replace("\"instance\", \"example_instance\"", "\"zone\"");
+    let edge = |from: &str, to: &str| EDGE.replace("K_29", from).replace("r00Z", to);
+    let lines = [
+        of_other("shared"),
+        of_other("foreign"),
+        ACCOUNT.to_owned(),
+        zone,
+        edge("K_29", "zone"),
+        edge("zone", "shared"),
+        edge("shared", "foreign"),
+    ];
+    let carried = carry(&lines.each_ref().map(String::as_str), 4096).unwrap();
+    let own: Vec<_> = carried.nodes.iter().map(|node| node.id.as_str()).collect();
+    assert_eq!((own, carried.edges.len()), (vec!["K_29", "zone", "shared"], 2));
+    assert_eq!(carried.outward, [LastKnownEdge { from: "shared".into(), to: "foreign".into(), edge_type: None }]);
+    assert_eq!(carried.foreign.keys().collect::<Vec<_>>(), ["foreign"]);
+}

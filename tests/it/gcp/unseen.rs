@@ -81,7 +81,7 @@ async fn core2_and_core4_keep_what_faults_of_google_hide() {
         under(&cores, &quick, &server, case, &truth).await;
     }
     // A token that ends is renewed, and what does not last leaves no gap.
-    for fault in ["fault=unauthorized&times=2", "fault=rate429&times=5", "fault=reset&times=5"] {
+    for fault in ["fault=unauthorized&times=1", "fault=rate429&times=5", "fault=reset&times=5"] {
         server.fault(fault).await;
         let graphs = complete(&cores, &quick).await;
         truth.iter().zip(&graphs).for_each(|(truth, graph)| truth.assert_same(graph, fault));
