@@ -47,7 +47,7 @@ pub(crate) fn client(context: &CollectContext, project: Project) -> Result<Clien
 /// Returns a client for planning with one of the credentials.
 ///
 /// # Errors
-/// As [`client`].
+/// As [`client()`].
 pub(crate) fn plan_client(context: &CollectContext, credential: usize) -> Result<Client, Failure> {
     client_of(context, None, Which::Plan(credential))
 }

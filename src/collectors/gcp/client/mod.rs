@@ -100,7 +100,7 @@ pub struct ClientConfig {
     pub timeouts: Timeouts,
     /// The registry of calls in progress.
     pub waits: UnitWaits,
-    /// The connections, see [`http`].
+    /// The connections, see [`http()`].
     pub http: reqwest::Client,
 }
 
