@@ -34,7 +34,7 @@ const QUICK: [Case; 9] = [
 
 /// Faults that are retried for as long as a call may take.
 const LASTING: [Case; 7] = [
-    case("fault=rate429&op=compute.disks.aggregatedList", "RESOURCE_EXHAUSTED"),
+    case("fault=rate429&op=compute.disks.aggregatedList", "RATE_LIMIT_EXCEEDED"),
     case("fault=rate403&op=compute.routers.aggregatedList", "rateLimitExceeded"),
     case("fault=unavailable&op=compute.forwardingRules.aggregatedList", "503"),
     case("fault=html&op=storage.buckets.list", "InvalidResponse"),
