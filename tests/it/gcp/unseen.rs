@@ -34,13 +34,13 @@ const QUICK: [Case; 9] = [
 
 /// Faults that are retried for as long as a call may take.
 const LASTING: [Case; 7] = [
-    case("fault=rate429&op=compute.disks.aggregatedList", "RATE_LIMIT_EXCEEDED"),
-    case("fault=rate403&op=compute.routers.aggregatedList", "rateLimitExceeded"),
-    case("fault=unavailable&op=compute.forwardingRules.aggregatedList", "503"),
-    case("fault=html&op=storage.buckets.list", "InvalidResponse"),
-    case("fault=malformed&op=compute.urlMaps.aggregatedList", "InvalidResponse"),
-    case("fault=empty&op=compute.networks.list", "InvalidResponse"),
-    case("fault=hang&op=sqladmin.instances.list", "Timeout"),
+    case("fault=rate429&op=compute.disks.aggregatedList", "disks.aggregatedList"),
+    case("fault=rate403&op=compute.routers.aggregatedList", "routers.aggregatedList"),
+    case("fault=unavailable&op=compute.forwardingRules.aggregatedList", "forwardingRules.aggregatedList"),
+    case("fault=html&op=storage.buckets.list", "buckets.list"),
+    case("fault=malformed&op=compute.urlMaps.aggregatedList", "urlMaps.aggregatedList"),
+    case("fault=empty&op=compute.networks.list", "networks.list"),
+    case("fault=hang&op=sqladmin.instances.list", "instances.list"),
 ];
 
 fn daemons(cores: &Cores, server: &LocalGcp, home: &Path, options: &[&str]) -> Daemons {
