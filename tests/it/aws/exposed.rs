@@ -121,7 +121,10 @@ async fn metrics_and_their_documentation_agree() {
         assert!(documented.iter().any(|pattern| fits(name, pattern)), "docs/operations.md does not describe {name}");
         let other = [&failed, &later].iter().any(|families| families.get(name).is_some_and(|all| is_counted(all)));
         let is_of_other = name.starts_with("cloudkeeper_plugin_gcp_");
-        assert!(is_counted(samples) || other || is_of_other || ZERO.contains(name), "nothing is ever counted as {name}");
+        assert!(
+            is_counted(samples) || other || is_of_other || ZERO.contains(name),
+            "nothing is ever counted as {name}"
+        );
     }
     for pattern in documented {
         assert!(
