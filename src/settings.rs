@@ -106,10 +106,33 @@ impl OptionSpec {
         Self { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false }
     }
 
+    /// Returns an option with a string, without a default.
+    #[must_use]
+    pub const fn text(name: &'static str, help: &'static str) -> Self {
+        Self { name, short: None, kind: OptionKind::Text { default: None }, help, secret: false, empty: false }
+    }
+
+    /// Returns an option with a list, empty by default.
+    #[must_use]
+    pub const fn list(name: &'static str, help: &'static str) -> Self {
+        Self { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false, empty: false }
+    }
+
     /// Returns an option with a whole number.
     #[must_use]
     pub const fn integer(name: &'static str, default: u64, (min, max): (u64, u64), help: &'static str) -> Self {
         Self { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false, empty: false }
+    }
+}
+
+/// Checks the names in a list.
+///
+/// # Errors
+/// The first unknown name, and the known ones.
+pub fn check_names(option: &str, given: &[String], known: &[&str]) -> Result<(), String> {
+    match given.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("--{option} {unknown}: unknown name; expected one of {}", known.join(", "))),
+        None => Ok(()),
     }
 }
 

@@ -20,15 +20,20 @@ pub(super) const BEFORE_ACTIONS: &[Group] = &[("Collecting", COLLECTING), ("Core
 pub(super) const AFTER_ACTIONS: &[Group] = &[("Web", WEB), ("Logging", LOGGING)];
 
 const COLLECTING: &[OptionSpec] = &[
-    list("collector", "Collectors to enable (default: all)"),
-    flag("fork", "One process per collector instead of one for all"),
-    integer("pool-size", 5, 1, MAX_POOL, "Number of collectors that run at the same time"),
-    integer("timeout", 10800, 1, MAX_SECONDS, "Timeout of a collection or a cleanup in seconds"),
-    integer("event-timeout", 900, 1, MAX_SECONDS, "Accepted for compatibility; has no effect"),
-    flag("keep-uncollected", "Keep the kinds and regions in the core that options of a collector exclude"),
-    integer("hold-sudden-loss", 0, 0, 99, "Keep sudden losses above this percentage for one run; 0 keeps none"),
-    flag("ignore-deferred-connections", "Omit edges between accounts"),
-    flag("debug-dump-json", "Write graph and model of each collection to files in the current directory"),
+    OptionSpec::list("collector", "Collectors to enable (default: all)"),
+    OptionSpec::flag("fork", "One process per collector instead of one for all"),
+    OptionSpec::integer("pool-size", 5, (1, MAX_POOL), "Number of collectors that run at the same time"),
+    OptionSpec::integer("timeout", 10800, (1, MAX_SECONDS), "Timeout of a collection or a cleanup in seconds"),
+    OptionSpec::integer("event-timeout", 900, (1, MAX_SECONDS), "Accepted for compatibility; has no effect"),
+    OptionSpec::flag("keep-uncollected", "Keep the kinds and regions in the core that options of a collector exclude"),
+    OptionSpec::integer(
+        "hold-sudden-loss",
+        0,
+        (0, 99),
+        "Keep sudden losses above this percentage for one run; 0 keeps none",
+    ),
+    OptionSpec::flag("ignore-deferred-connections", "Omit edges between accounts"),
+    OptionSpec::flag("debug-dump-json", "Write graph and model of each collection to files in the current directory"),
     text("output", None, "File for the nodes and edges of `collect` as ndjson; - is standard output", false),
 ];
 
@@ -55,19 +60,19 @@ const CKCORE: &[OptionSpec] = &[
     text("ca-cert", None, "Also trust the certificates in this file (PEM) for the core", false),
     text("cert", None, "Client certificate (PEM) for a core that requires one", false),
     text("cert-key", None, "Private key (PEM) of the client certificate (default: in the same file)", false),
-    flag("verify-certs", "Verify the core's TLS certificate (the default)"),
-    flag("no-verify-certs", "Do not verify the core's TLS certificate (insecure)"),
+    OptionSpec::flag("verify-certs", "Verify the core's TLS certificate (the default)"),
+    OptionSpec::flag("no-verify-certs", "Do not verify the core's TLS certificate (insecure)"),
 ];
 
 const WEB: &[OptionSpec] = &[
     text("web-host", Some("::"), "Address to listen on; :: is every IPv6 and IPv4 address", false),
-    integer("web-port", 9956, 0, 65535, "Port to listen on; 0 is any free port, which is logged"),
+    OptionSpec::integer("web-port", 9956, (0, 65535), "Port to listen on; 0 is any free port, which is logged"),
     text("web-path", Some("/"), "Path below which the pages are also served", false),
 ];
 
 const LOGGING: &[OptionSpec] = &[
-    OptionSpec { short: Some('v'), ..flag("verbose", "Enable debug logging") },
-    flag("quiet", "Log errors only, without progress display"),
+    OptionSpec { short: Some('v'), ..OptionSpec::flag("verbose", "Enable debug logging") },
+    OptionSpec::flag("quiet", "Log errors only, without progress display"),
     text("logfile", None, "Append the log to this file instead of standard error", false),
 ];
 
@@ -101,18 +106,6 @@ impl Registered<'_> {
     pub(super) fn options(&self) -> impl Iterator<Item = &'static OptionSpec> {
         self.groups().flat_map(|(_, specs)| specs)
     }
-}
-
-const fn flag(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false }
-}
-
-const fn list(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false, empty: false }
-}
-
-const fn integer(name: &'static str, default: u64, min: u64, max: u64, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false, empty: false }
 }
 
 const fn text(name: &'static str, default: Option<&'static str>, help: &'static str, secret: bool) -> OptionSpec {

@@ -68,6 +68,19 @@ impl Definitions {
         })
     }
 
+    /// Returns the names that select kinds and calls: the given ones first, in their order, then those of the definitions
+    /// and of hooks.
+    #[must_use]
+    pub fn names(&self, first: &[&'static str], of_hooks: &[&'static str]) -> Vec<&str> {
+        let mut names: Vec<&str> = first.to_vec();
+        for name in self.collectors().chain(of_hooks.iter().copied()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Returns the definition of a kind with its service.
     pub fn find(&self, kind: &str) -> Option<(&Service, &Definition)> {
         self.iter().find(|(_, definition)| definition.kind.get_ref() == kind)

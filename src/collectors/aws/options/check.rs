@@ -4,6 +4,7 @@ use super::{
     super::role::{Owner, Role, check_external_id, check_session_name, is_account_id},
     Options, names,
 };
+use crate::settings::check_names;
 
 /// Checks what no single option can check.
 ///
@@ -42,7 +43,7 @@ pub(in super::super) fn check(options: &Options) -> Result<(), String> {
     }
     check_role(options)?;
     check_regions(options)?;
-    check_names(options)
+    check_selection(options)
 }
 
 /// Checks the role and the parameters of its assumption. An ARN names one account, and no other one can be selected.
@@ -96,14 +97,10 @@ fn is_region(text: &str) -> bool {
         && number.parse::<u8>().is_ok()
 }
 
-fn check_names(options: &Options) -> Result<(), String> {
+fn check_selection(options: &Options) -> Result<(), String> {
     for (option, given) in [("aws-collect", &options.collect), ("aws-no-collect", &options.no_collect)] {
-        if given.is_empty() {
-            continue;
-        }
-        let known = names()?;
-        if let Some(unknown) = given.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", known.join(", ")));
+        if !given.is_empty() {
+            check_names(option, given, &names()?)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ pub(super) use check::check;
 use super::{definitions::definitions, hooks, role::Role};
 use crate::{
     engine::collect::Selection,
-    settings::{OptionKind, OptionSpec, Settings},
+    settings::{OptionSpec, Settings},
 };
 
 /// The largest pool size that an option accepts. More calls at once would only be throttled by the same APIs.
@@ -56,62 +56,42 @@ pub(in super::super) const NAMES: [&str; 33] = [
 /// # Errors
 /// A mistake in the definitions, with file and line.
 pub(in super::super) fn names() -> Result<Vec<&'static str>, String> {
-    let mut names = NAMES.to_vec();
-    for name in definitions().map_err(|error| error.to_string())?.collectors().chain(hooks::SELECTABLE) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    Ok(definitions().map_err(|error| error.to_string())?.names(&NAMES, &hooks::SELECTABLE))
 }
 
 /// The specification of all options.
 pub(crate) const OPTIONS: &[OptionSpec] = &[
-    secret("aws-access-key-id", "AWS access key ID (default: the usual AWS sources)"),
-    secret("aws-secret-access-key", "AWS secret access key"),
-    text("aws-role", "IAM role to assume in each account: name, path and name, or the ARN of the role in one account"),
-    text("aws-external-id", "External ID that the trust policy of --aws-role requires"),
-    text("aws-session-name", "Name of the sessions of --aws-role (default: account and a random number)"),
-    flag("aws-role-override", "Assume --aws-role in every account, even if another role or none is known"),
-    list("aws-account", "AWS account IDs to collect with --aws-role"),
-    list("aws-region", "AWS regions to collect (default: all that are enabled)"),
-    flag("aws-scrape-org", "Collect all accounts of the AWS organization with --aws-role"),
-    flag("aws-fork", "Collect each AWS account in its own process"),
-    list("aws-scrape-exclude-account", "AWS account IDs of the organization to exclude"),
-    flag("aws-assume-current", "Assume --aws-role in the current account as well"),
-    flag("aws-dont-scrape-current", "Exclude the current account from the organization"),
+    OptionSpec {
+        secret: true,
+        ..OptionSpec::text("aws-access-key-id", "AWS access key ID (default: the usual AWS sources)")
+    },
+    OptionSpec { secret: true, ..OptionSpec::text("aws-secret-access-key", "AWS secret access key") },
+    OptionSpec::text(
+        "aws-role",
+        "IAM role to assume in each account: name, path and name, or the ARN of the role in one account",
+    ),
+    OptionSpec::text("aws-external-id", "External ID that the trust policy of --aws-role requires"),
+    OptionSpec::text("aws-session-name", "Name of the sessions of --aws-role (default: account and a random number)"),
+    OptionSpec::flag("aws-role-override", "Assume --aws-role in every account, even if another role or none is known"),
+    OptionSpec::list("aws-account", "AWS account IDs to collect with --aws-role"),
+    OptionSpec::list("aws-region", "AWS regions to collect (default: all that are enabled)"),
+    OptionSpec::flag("aws-scrape-org", "Collect all accounts of the AWS organization with --aws-role"),
+    OptionSpec::flag("aws-fork", "Collect each AWS account in its own process"),
+    OptionSpec::list("aws-scrape-exclude-account", "AWS account IDs of the organization to exclude"),
+    OptionSpec::flag("aws-assume-current", "Assume --aws-role in the current account as well"),
+    OptionSpec::flag("aws-dont-scrape-current", "Exclude the current account from the organization"),
     pool(
         "aws-account-pool-size",
         5,
         "AWS accounts to collect at the same time; also bounds accounts with cleanups and tag changes",
     ),
     pool("aws-region-pool-size", 20, "Regions of an AWS account to collect at the same time"),
-    list("aws-collect", "What to collect, by name (default: everything)"),
-    list("aws-no-collect", "What not to collect, by name; \"quotas\" excludes all service quotas"),
+    OptionSpec::list("aws-collect", "What to collect, by name (default: everything)"),
+    OptionSpec::list("aws-no-collect", "What not to collect, by name; \"quotas\" excludes all service quotas"),
 ];
 
-const fn option(name: &'static str, kind: OptionKind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind, help, secret: false, empty: false }
-}
-
-const fn secret(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Text { default: None }, help, secret: true, empty: false }
-}
-
-const fn text(name: &'static str, help: &'static str) -> OptionSpec {
-    option(name, OptionKind::Text { default: None }, help)
-}
-
-const fn flag(name: &'static str, help: &'static str) -> OptionSpec {
-    option(name, OptionKind::Flag, help)
-}
-
-const fn list(name: &'static str, help: &'static str) -> OptionSpec {
-    option(name, OptionKind::List { default: &[] }, help)
-}
-
 const fn pool(name: &'static str, default: u64, help: &'static str) -> OptionSpec {
-    option(name, OptionKind::Integer { default, min: 1, max: MAX_POOL }, help)
+    OptionSpec::integer(name, default, (1, MAX_POOL), help)
 }
 
 /// The values of all options, read from the settings in this one place.
@@ -213,7 +193,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::settings::Setting;
+    use crate::settings::{OptionKind, Setting};
 
     fn settings(given: &[(&str, Setting)]) -> Settings {
         let mut settings = Settings::defaults(OPTIONS);

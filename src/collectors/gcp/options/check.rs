@@ -1,6 +1,7 @@
 //! Checks of the options, before anything is contacted.
 
 use super::{super::source::Source, Options, SERVICE_ACCOUNT, names};
+use crate::settings::check_names;
 
 /// The limit of credentials: the number of variables that a list is read from.
 const MAX_CREDENTIALS: usize = 255;
@@ -21,7 +22,7 @@ pub(in super::super) fn check(options: &Options) -> Result<(), String> {
         }
     }
     options.endpoint.as_deref().map_or(Ok(()), check_endpoint)?;
-    check_names(options)
+    check_selection(options)
 }
 
 fn check_credentials(values: &[String]) -> Result<(), String> {
@@ -65,14 +66,10 @@ fn check_endpoint(endpoint: &str) -> Result<(), String> {
     }
 }
 
-fn check_names(options: &Options) -> Result<(), String> {
+fn check_selection(options: &Options) -> Result<(), String> {
     for (option, given) in [("gcp-collect", &options.collect), ("gcp-no-collect", &options.no_collect)] {
-        if given.is_empty() {
-            continue;
-        }
-        let known = names()?;
-        if let Some(unknown) = given.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(format!("--{option} {unknown}: unknown name; expected one of {}", known.join(", ")));
+        if !given.is_empty() {
+            check_names(option, given, &names()?)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ pub(super) use check::check;
 use super::{definitions::definitions, hooks};
 use crate::{
     engine::collect::Selection,
-    settings::{OptionKind, OptionSpec, Settings},
+    settings::{OptionSpec, Settings},
 };
 
 /// The largest pool size that an option accepts. More calls at once would only be throttled by the same APIs.
@@ -60,13 +60,7 @@ pub(crate) const NAMES: [&str; 37] = [
 /// # Errors
 /// A mistake in the definitions, with file and line.
 pub(crate) fn names() -> Result<Vec<&'static str>, String> {
-    let mut names = NAMES.to_vec();
-    for name in definitions().map_err(|error| error.to_string())?.collectors().chain(hooks::SELECTABLE) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    Ok(definitions().map_err(|error| error.to_string())?.names(&NAMES, &hooks::SELECTABLE))
 }
 
 /// The name of the option with the credentials.
@@ -77,17 +71,20 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         secret: true,
         empty: true,
-        ..list(
+        ..OptionSpec::list(
             SERVICE_ACCOUNT,
             "Credentials: files, their JSON itself, or '' for Google's default credentials (the default)",
         )
     },
-    list("gcp-project", "IDs of GCP projects to collect (default: all that the credentials see)"),
-    list("gcp-exclude-project", "IDs of GCP projects to exclude; a final * stands for any end, as in sys-*"),
-    list("gcp-organization", "IDs of organizations: collect only their projects, in folders of any depth"),
-    list("gcp-folder", "IDs of folders: collect only their projects, in folders of any depth"),
-    list("gcp-collect", "What to collect, by name (default: everything)"),
-    list("gcp-no-collect", "What not to collect, by name"),
+    OptionSpec::list("gcp-project", "IDs of GCP projects to collect (default: all that the credentials see)"),
+    OptionSpec::list(
+        "gcp-exclude-project",
+        "IDs of GCP projects to exclude; a final * stands for any end, as in sys-*",
+    ),
+    OptionSpec::list("gcp-organization", "IDs of organizations: collect only their projects, in folders of any depth"),
+    OptionSpec::list("gcp-folder", "IDs of folders: collect only their projects, in folders of any depth"),
+    OptionSpec::list("gcp-collect", "What to collect, by name (default: everything)"),
+    OptionSpec::list("gcp-no-collect", "What not to collect, by name"),
     OptionSpec::integer(
         "gcp-project-pool-size",
         5,
@@ -95,19 +92,11 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "GCP projects to collect at the same time; also bounds projects with cleanups and label changes",
     ),
     OptionSpec::flag("gcp-fork", "Collect each GCP project in its own process"),
-    OptionSpec {
-        name: "gcp-endpoint-url",
-        short: None,
-        kind: OptionKind::Text { default: None },
-        help: "URL that replaces https:// in front of the host of each API, such as http://127.0.0.1:6400",
-        secret: false,
-        empty: false,
-    },
+    OptionSpec::text(
+        "gcp-endpoint-url",
+        "URL that replaces https:// in front of the host of each API, such as http://127.0.0.1:6400",
+    ),
 ];
-
-const fn list(name: &'static str, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false, empty: false }
-}
 
 /// The values of all options, read from the settings in this one place.
 ///
@@ -200,7 +189,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::settings::Setting;
+    use crate::settings::{OptionKind, Setting};
 
     fn options(given: &[(&str, Setting)]) -> Options {
         let mut settings = Settings::defaults(OPTIONS);
