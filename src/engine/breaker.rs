@@ -152,14 +152,28 @@ impl Breakers {
     /// Records a success.
     pub(crate) fn record_success(&self, service: &str, operation: &str) {
         self.lock().entry(key(service, operation)).or_default().record_success();
-        self.services().entry(service.to_owned()).or_default().succeeded = true;
+        let mut services = self.services();
+        match services.get_mut(service) {
+            Some(known) => known.succeeded = true,
+            None => services.entry(service.to_owned()).or_default().succeeded = true,
+        }
     }
 
-    /// Records a failure. Returns `false` if it is that of a call which was only made because another one, that has
-    /// ended the service, had not failed yet.
+    /// Records a failure. Returns `false` for a call that was in flight when its service ended.
     pub(crate) fn record_failure(&self, error: &CallError) -> bool {
         self.lock().entry(key(&error.service, &error.operation)).or_default().record_failure(error.kind);
         self.services().entry(error.service.to_string()).or_default().record_failure(error)
+    }
+
+    /// Returns whether a service has ended.
+    pub(crate) fn has_ended(&self, service: &str) -> bool {
+        self.services().get(service).is_some_and(|service| service.ended.is_some())
+    }
+
+    /// Returns whether a service has ended because it is not in use.
+    pub(crate) fn is_not_in_use(&self, service: &str) -> bool {
+        let services = self.services();
+        services.get(service).and_then(|service| service.ended.as_ref()).is_some_and(|ended| ended.facts.is_not_in_use)
     }
 
     /// Returns the error that ended a service, if one did.

@@ -230,12 +230,11 @@ impl<'t> Item<'t> {
         let mut holds = false;
         let _ = self.walk(&condition.path, &mut |tree| {
             let part;
-            let tree = match (condition.path.part, text(tree)) {
-                (None, _) => tree,
-                (Some(_), found) => {
-                    part = found.and_then(|text| condition.path.take(text)).map_or(Tree::Null, Tree::Text);
-                    &part
-                }
+            let tree = if condition.path.part.is_some() {
+                part = text(tree).and_then(|text| condition.path.take(text)).map_or(Tree::Null, Tree::Text);
+                &part
+            } else {
+                tree
             };
             if matches!(tree, Tree::Null) {
                 return ControlFlow::Continue(());

@@ -53,6 +53,16 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// Returns the next page, see [`Pages::next`]; fails if it says that a location did not answer.
+    pub async fn next_complete(&mut self) -> Option<Result<Response, CallError>> {
+        let page = self.next().await?;
+        let complete = page.and_then(|page| match page.partial()?.first() {
+            Some(part) => Err(part.error().of(&self.service, &self.operation, &self.region)),
+            None => Ok(page),
+        });
+        Some(complete)
+    }
+
     /// Returns the next page; `None` after the last one and after an error.
     pub async fn next(&mut self) -> Option<Result<Response, CallError>> {
         if self.done {

@@ -95,7 +95,7 @@ async fn without(run: &Run<'_>, scope: &str, error: &CallError) -> Result<(), Fa
 async fn list(run: &Run<'_>, operation: &'static str) -> Result<Vec<Tree<'static>>, CallError> {
     let mut pages = run.pages(Request::new(COMPUTE, operation, GLOBAL));
     let mut items = Vec::new();
-    while let Some(page) = pages.next().await {
+    while let Some(page) = pages.next_complete().await {
         let page = page?;
         let found = page.tree()?;
         items.extend(

@@ -83,7 +83,7 @@ async fn folders(client: &Client) -> Result<BTreeMap<String, String>, CallError>
 async fn items(client: &Client, request: Request<'_>, path: &'static str) -> Result<Vec<Value>, CallError> {
     let mut pages = client.pages(request.with("pageSize", PAGE_SIZE));
     let mut items = Vec::new();
-    while let Some(page) = pages.next().await {
+    while let Some(page) = pages.next_complete().await {
         let page = page?;
         let tree = page.tree()?;
         items.extend(tree.path(path).into_iter().filter_map(|item| serde_json::to_value(item).ok()));

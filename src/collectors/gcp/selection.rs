@@ -124,6 +124,7 @@ pub(crate) fn select(seen: &[Seen], options: &Options) -> Result<Selection, Fail
 /// Returns all active projects.
 fn all(seen: &[Seen]) -> Result<Selection, Failure> {
     let (mut selection, mut ids, mut failures) = (Selection::default(), HashSet::new(), Vec::new());
+    let (mut listed, mut unlisted) = (Vec::new(), Vec::new());
     for (credential, seen) in seen.iter().enumerate() {
         let own = || seen.own.as_deref().map(Project::known_by_id);
         let projects = match &seen.projects {
@@ -137,17 +138,20 @@ fn all(seen: &[Seen]) -> Result<Selection, Failure> {
             Err(Unlisted { gap, failure, is_denied }) => {
                 selection.gaps.push(gap.clone());
                 failures.push(failure.clone());
-                own().filter(|_| *is_denied).into_iter().collect()
+                unlisted.extend(own().filter(|_| *is_denied).map(|project| (project, credential)));
+                Vec::new()
             }
         };
-        for project in projects {
-            if !ids.insert(project.id.clone()) {
-                continue;
-            }
-            match project.is_active {
-                true => selection.projects.push((project, credential)),
-                false => selection.inactive.push(project),
-            }
+        listed.extend(projects.into_iter().map(|project| (project, credential)));
+    }
+    // What is known of a listed project is more than its ID.
+    for (project, credential) in listed.into_iter().chain(unlisted) {
+        if !ids.insert(project.id.clone()) {
+            continue;
+        }
+        match project.is_active {
+            true => selection.projects.push((project, credential)),
+            false => selection.inactive.push(project),
         }
     }
     // One that may be transient is retried.

@@ -82,9 +82,12 @@ fn inactive_projects_are_left_out_and_plan_stays_whole() {
 
 #[test]
 fn denied_list_leaves_the_project_of_the_credentials() {
-    let seen = [failed("a", FailureKind::Configuration, true), seen("b", plain(&["p1"]))];
-    let selection = select(&seen, &Options::default()).unwrap();
-    assert_eq!(ids(&selection), [("own-a", 0), ("p1", 1)]);
+    let both = [failed("a", FailureKind::Configuration, true), seen("b", plain(&["p1"]))];
+    let selection = select(&both, &Options::default()).unwrap();
+    assert_eq!(ids(&selection), [("p1", 1), ("own-a", 0)]);
+    let listed = [failed("a", FailureKind::Configuration, true), seen("b", plain(&["own-a"]))];
+    let listed = select(&listed, &Options::default()).unwrap();
+    assert_eq!(ids(&listed), [("own-a", 1)], "what a list says of a project is more");
     assert_eq!((codes(&selection), selection.is_whole), (vec![("a", "403")], false));
     let without = Seen { own: None, ..failed("a", FailureKind::Configuration, true) };
     assert_eq!(select(&[without], &Options::default()).unwrap_err().message, "a failed");

@@ -39,10 +39,10 @@ impl Past<'_> {
         if let Some((_, known)) = self.across.as_ref().filter(|(name, _)| name == cloud) {
             return Ok(Arc::clone(known));
         }
-        let mut across = Across::default();
+        let (mut across, deadline) = (Across::default(), self.part_of_time());
         for kind in Names::of((self.registry.find)(cloud)).kinds() {
             let ask = || self.api.successors(kind, cloud);
-            let found = retry(self.deadline, PAUSES, "query of edges between accounts", ask).await;
+            let found = retry(deadline, PAUSES, "query of edges between accounts", ask).await;
             across.add(kind, found.map_err(|error| format!("cannot read the edges between accounts: {error}"))?);
         }
         let across = Arc::new(across);

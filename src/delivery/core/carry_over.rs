@@ -295,7 +295,7 @@ impl Past<'_> {
 
     /// Returns the deadline of one account's query. It takes only a part of the time left, so that a failing query
     /// leaves time for the other accounts.
-    fn part_of_time(&self) -> Instant {
+    pub(super) fn part_of_time(&self) -> Instant {
         let now = Instant::now();
         now + self.deadline.saturating_duration_since(now) / ACCOUNT_PART
     }

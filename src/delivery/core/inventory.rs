@@ -124,10 +124,9 @@ impl<'a> Known<'a> {
 
     /// Whether the account may have nodes of a record of missing kinds.
     pub(super) fn may_have(&self, missing: &Missing) -> bool {
-        let Missing::Kind { kind, with, .. } = missing else { return true };
-        let counts = self.by_kind();
-        let mut kinds = with.iter().chain([kind]);
-        kinds.any(|kind| self.is_region(kind) || counts.get(kind.as_str()).is_some_and(|count| *count > 0))
+        // Other kinds of the record are taken over only with nodes of this one.
+        let Missing::Kind { kind, .. } = missing else { return true };
+        self.is_region(kind) || self.by_kind().get(kind.as_str()).is_some_and(|count| *count > 0)
     }
 
     /// Whether this is the kind of regions.

@@ -18,7 +18,6 @@ use super::{
     Location, Run, UnknownParts,
     kind::KindCollection,
     locations::Locations,
-    partial::incomplete,
 };
 use crate::graph::{NodeId, Scope as Ancestors, UNDEFINED};
 
@@ -114,7 +113,7 @@ fn readable(
         response.tree()?;
         if let Some(part) = response.partial()?.first() {
             let (service, location) = (&collection.service.service, &collection.location.region);
-            return Err(incomplete(part).of(service, call.operation.get_ref(), location));
+            return Err(part.error().of(service, call.operation.get_ref(), location));
         }
     }
     Ok(responses)

@@ -21,7 +21,6 @@ use super::{
         tree::Tree,
     },
     Location, Run,
-    partial::incomplete,
 };
 
 /// The responses in a location by service; `None` where the call failed.
@@ -118,7 +117,7 @@ async fn request(
     while let Some(page) = pages.next().await {
         let page = page?;
         if let Some(part) = page.partial()?.first() {
-            return Err(incomplete(part).of(service, details.operation.get_ref(), &location.region));
+            return Err(part.error().of(service, details.operation.get_ref(), &location.region));
         }
         kept.push(keep(&page.tree()?, &details.exclude));
     }

@@ -299,13 +299,13 @@ impl Location {
     /// Returns whether no further call of a service is made here: it was given up, or it is not in use.
     #[must_use]
     pub fn has_ended_service(&self, service: &str) -> bool {
-        self.breakers.end_of(service).is_some()
+        self.breakers.has_ended(service)
     }
 
     /// Returns whether a service is not in use in the account, by its own answer.
     #[must_use]
     pub fn is_not_in_use(&self, service: &str) -> bool {
-        self.breakers.end_of(service).is_some_and(|error| error.facts.is_not_in_use)
+        self.breakers.is_not_in_use(service)
     }
 
     /// Returns why what a service would have listed here is missing.

@@ -26,10 +26,13 @@ enum Silent<'r> {
     Elsewhere,
 }
 
-/// Returns the error of a call whose response must be complete.
-pub(super) fn incomplete(part: &Partial) -> CallError {
-    let message = if part.message.is_empty() { SILENT } else { &part.message };
-    CallError::new(CallErrorKind::Unexpected, &part.code, message)
+impl Partial {
+    /// Returns the error of a call whose response must be complete.
+    #[must_use]
+    pub fn error(&self) -> CallError {
+        let message = if self.message.is_empty() { SILENT } else { &self.message };
+        CallError::new(CallErrorKind::Unexpected, &self.code, message)
+    }
 }
 
 impl<'r> KindCollection<'r> {
@@ -109,7 +112,7 @@ impl<'r> KindCollection<'r> {
             Silent::Anywhere => self.location,
             Silent::Elsewhere => return Ok(()),
         };
-        let error = incomplete(part).of(&self.service.service, operation, &self.location.region);
+        let error = part.error().of(&self.service.service, operation, &self.location.region);
         self.run.report_failure(&location.label, collector, &error).await
     }
 }

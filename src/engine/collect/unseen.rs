@@ -243,12 +243,9 @@ impl Run<'_> {
 
     /// Notes a node of a hook, if hooks send others below it.
     pub(crate) fn made_parent(&self, kind: &str, node: NodeId) {
-        let parents = self
-            .cloud
-            .hooks
-            .iter()
-            .flat_map(|hook| hook.kinds().iter().filter_map(|kind| hook.parent_of(kind)).collect::<Vec<_>>());
-        if let Some(kind) = parents.into_iter().find(|parent| *parent == kind) {
+        let hooks = self.cloud.hooks.iter();
+        let mut parents = hooks.flat_map(|hook| hook.kinds().iter().filter_map(move |made| hook.parent_of(made)));
+        if let Some(kind) = parents.find(|parent| *parent == kind) {
             self.lock_unseen().made_parents.entry(kind).or_default().insert(node.0);
         }
     }

@@ -20,7 +20,7 @@ const fn case(fault: &'static str, named: &'static str) -> Case {
 }
 
 /// Faults that end calls at once.
-const QUICK: [Case; 9] = [
+const QUICK: [Case; 15] = [
     case("fault=disabled&op=sqladmin.*", "NotInUse"),
     case("fault=denied&op=compute.instances.aggregatedList", "forbidden"),
     case("fault=denied&op=compute.regions.list", "forbidden"),
@@ -30,6 +30,12 @@ const QUICK: [Case; 9] = [
     case("fault=denied&op=compute.instanceGroups.listInstances", "forbidden"),
     case("fault=denied&op=cloudbilling.*", "forbidden"),
     case("fault=notfound&op=compute.networks.list", "notFound"),
+    case("fault=disabled&op=storage.*", "NotInUse"),
+    case("fault=denied&op=compute.machineTypes.*", "forbidden"),
+    case("fault=denied&op=compute.diskTypes.*", "forbidden"),
+    case("fault=partial&op=compute.targetPools.aggregatedList&scope=regions/us-central1", "UNREACHABLE"),
+    case("fault=partial&op=compute.instances.aggregatedList&scope=zones/europe-west1-b", "UNREACHABLE"),
+    case("fault=partial&op=compute.backendServices.aggregatedList&scope=global", "UNREACHABLE"),
 ];
 
 /// Faults that are retried for as long as a call may take.

@@ -119,6 +119,7 @@ impl Reported {
         });
         // Errors without details name the number in a sentence.
         let told = || self.message.split_once(" in project ").and_then(|(_, rest)| rest.split(' ').next());
+        let told = || told().map(|project| project.trim_end_matches(['.', ',', ';', ':']));
         named.or_else(told)
     }
 
@@ -174,10 +175,19 @@ impl Reported {
         }
     }
 
-    /// Returns the message of an API that is not enabled in another project than that which was asked about.
+    /// Returns the message of an API that is not enabled in a project other than the collected one.
     fn disabled_elsewhere(&self, asked: Asked<'_>) -> String {
         let consumer = self.consumer().unwrap_or("of the credentials");
         let about = asked.project.map(|project| format!(", and not in {}", project.id)).unwrap_or_default();
+        // Without the collected project's number, both may be the same.
+        let is_number = consumer.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(project) = asked.project.filter(|project| project.number.is_none() && is_number) {
+            return format!(
+                "the API {} is not enabled in project {consumer}, which may be {}; enable the API there. The service's \
+                 message: {}",
+                asked.service, project.id, self.message
+            );
+        }
         format!(
             "the API {} is not enabled in project {consumer}{about}: the calls are charged to that project; enable the API \
              there, or name another quota project in the credentials (quota_project_id) or with \

@@ -192,3 +192,23 @@ fn long_messages_are_shortened() {
     let error = old(403, "forbidden", &"ü".repeat(5000));
     assert!(error.message.len() <= MAX_MESSAGE + '…'.len_utf8());
 }
+
+#[test]
+fn number_of_unknown_project_may_be_the_asked_one() {
+    let unnumbered = Project { number: None, ..project() };
+    let asked = Asked { service: "sqladmin", project: Some(&unnumbered) };
+    let error = reported(new("SERVICE_DISABLED", "projects/123")).of(asked, 403);
+    assert!(!error.facts.is_not_in_use && error.kind == CallErrorKind::Denied);
+    assert!(error.message.contains("in project 123, which may be shop; enable the API there"), "{error}");
+    let error = reported(new("SERVICE_DISABLED", "projects/other")).of(asked, 403);
+    assert!(error.message.contains("in project other, and not in shop"), "{error}");
+}
+
+#[test]
+fn project_at_the_end_of_a_sentence_is_read() {
+    for message in ["X has not been used in project 123 before", "X is disabled in project 123. Enable it."] {
+        let errors = json!([{ "reason": "accessNotConfigured", "message": message }]);
+        let error = error("compute", 403, json!({ "code": 403, "message": message, "errors": errors }));
+        assert!(error.facts.is_not_in_use, "{message}");
+    }
+}

@@ -34,8 +34,8 @@ pub(super) fn partial(page: &Tree<'_>) -> Vec<Partial> {
         let scopes = data.iter().filter(|entry| entry.get("key").and_then(Tree::text) == Some("scope"));
         let scopes = scopes.filter_map(|entry| entry.get("value").and_then(Tree::text));
         let mut places: Vec<_> = warned.get("region").and_then(Tree::text).into_iter().chain(scopes).collect();
-        // A warning about the whole list repeats what was said of its locations.
-        if places.is_empty() && found.is_empty() {
+        // A warning about the whole list with the same code repeats what was said of its locations.
+        if places.is_empty() && !found.iter().any(|one| one.code == code) {
             places.push("");
         }
         places.into_iter().for_each(|place| add(&mut found, located(place), code, message));
@@ -135,6 +135,19 @@ mod tests {
             one("region", "us-central1", "INTERNAL"),
         ];
         assert_eq!(found(page), expected);
+    }
+
+    #[test]
+    fn warning_of_another_code_is_about_more_than_the_named_scopes() {
+        let page = |code: &str| {
+            format!(
+                r#"{{"items": {{"zones/us-east1-a": {{"warning": {{"code": "UNREACHABLE", "message": "no"}}}}}},
+                "warning": {{"code": "{code}", "message": "some"}}}}"#
+            )
+        };
+        let zone = || one("zone", "us-east1-a", "UNREACHABLE");
+        assert_eq!(found(&page("UNREACHABLE")), [zone()]);
+        assert_eq!(found(&page("INTERNAL")), [zone(), one("", "", "INTERNAL")]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub(super) async fn members(context: HookContext<'_>, group: &str) -> Result<Mem
 async fn list(context: HookContext<'_>, request: Request<'_>) -> Result<Vec<String>, CallError> {
     let mut pages = context.run.pages(request);
     let mut links = Vec::new();
-    while let Some(page) = pages.next().await {
+    while let Some(page) = pages.next_complete().await {
         let page = page?;
         let tree = page.tree()?;
         links.extend(tree.path("items[].instance").into_iter().filter_map(Tree::text).map(str::to_owned));

@@ -129,7 +129,7 @@ async fn fetch(context: HookContext<'_>) -> Result<(Value, Sorted), CallError> {
     let region = context.location.region.as_str();
     let mut service = None;
     let mut pages = context.run.pages(Request::new(BILLING, "services.list", region));
-    while let Some(page) = pages.next().await {
+    while let Some(page) = pages.next_complete().await {
         let page = page?;
         let tree = page.tree()?;
         let is_wanted = |item: &&&Tree<'_>| item.get("serviceId").and_then(Tree::text) == Some(COMPUTE_ENGINE);
@@ -142,7 +142,7 @@ async fn fetch(context: HookContext<'_>) -> Result<(Value, Sorted), CallError> {
     let mut sorted = Sorted::new();
     let parent = format!("services/{COMPUTE_ENGINE}");
     let mut pages = context.run.pages(Request::new(BILLING, "services.skus.list", region).with("parent", parent));
-    while let Some(page) = pages.next().await {
+    while let Some(page) = pages.next_complete().await {
         let page = page?;
         let tree = page.tree()?;
         tree.path("skus[]").into_iter().for_each(|item| sort(item, &mut sorted));

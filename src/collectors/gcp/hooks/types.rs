@@ -258,6 +258,8 @@ impl Known {
         let here = context.at(location);
         if place.links.iter().any(|link| self.failed.contains(*link)) {
             here.unseen(family.kind, COMPUTE);
+            // The prices of the types are not looked up either.
+            context.unseen(SERVICE, COMPUTE);
         }
         let region = location.containing("region").unwrap_or(place.id);
         for link in &place.links {
