@@ -53,6 +53,10 @@ impl Account for GcpProject {
         self.item.clone()
     }
 
+    fn is_known_by_id(&self) -> bool {
+        self.item.entries().len() <= 1
+    }
+
     fn own_location(&self) -> LocationSpec {
         LocationSpec { scope: GLOBAL, id: GLOBAL.to_owned(), label: GLOBAL.to_owned(), within: None, item: Tree::Null }
     }

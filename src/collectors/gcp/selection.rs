@@ -237,7 +237,7 @@ fn empty(account: &str) -> Unlisted {
 
 fn not_found(id: &str, is_inactive: bool) -> Gap {
     let message = match is_inactive {
-        true => format!("project {id} of --gcp-project is about to be deleted"),
+        true => format!("project {id} of --gcp-project is about to be deleted; remove it from the option"),
         false => format!(
             "no credentials see project {id} of --gcp-project, or it is not where --gcp-folder and \
                           --gcp-organization say"

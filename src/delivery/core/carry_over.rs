@@ -229,9 +229,8 @@ impl Past<'_> {
     /// Reports that a service is not in use any more although the core has nodes of it.
     fn report_not_in_use(&mut self, cloud: &str, account: &Account, NotInUse { service, operation, nodes }: NotInUse) {
         let message = format!(
-            "the service {service} is not in use in {} any more by its own answer, but the core has {nodes} resources of \
-             it; they are kept. Enable the service there for one collection, which finds what is left of them, or exclude \
-             its kinds from the collection",
+            "{service} is not enabled in {}, and the core keeps its {nodes} resources; enable the service for one \
+             collection, or exclude its kinds from the collection",
             account.label
         );
         let gap = Gap {
@@ -244,7 +243,7 @@ impl Past<'_> {
         };
         self.metrics.gap(cloud, &gap);
         let Gap { account, service, operation, code, message, .. } = &gap;
-        tracing::warn!(collector = cloud, account, service, operation, code, "left out: {message}");
+        tracing::warn!(collector = cloud, account, service, operation, code, "{message}");
         self.gaps.push((cloud.to_owned(), gap));
     }
 

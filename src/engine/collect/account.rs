@@ -45,6 +45,9 @@ impl Run<'_> {
         let mut parts = UnknownParts::of(definition, &item);
         // Without a name, it stays the node that the core has.
         parts.add_name(definition, &item);
+        if self.account.is_known_by_id() {
+            parts.add_unset(definition, &item);
+        }
         let Some(resource) = collection.resource(&item).await? else {
             return Err(self.internal("the definition of the account has no ID"));
         };

@@ -84,6 +84,12 @@ pub trait Account: Send + Sync {
     /// Returns the item from which the account's node is made, with the calls of its definition.
     fn item(&self) -> Tree<'static>;
 
+    /// Returns whether the item has the account's ID alone, as its details could not be read. What the item would tell is
+    /// unknown then.
+    fn is_known_by_id(&self) -> bool {
+        false
+    }
+
     /// Returns the location of the account's own calls.
     fn own_location(&self) -> LocationSpec;
 

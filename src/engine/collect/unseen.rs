@@ -67,6 +67,14 @@ impl UnknownParts {
         }
     }
 
+    /// Adds all properties and tags of which the item has no value.
+    pub(crate) fn add_unset(&mut self, definition: &Definition, item: &Item<'_>) {
+        let sources = definition.properties.iter().map(|(field, source)| (field.get_ref().as_str(), source));
+        let sources = sources.chain(definition.tags.iter().map(|source| ("tags", source)));
+        let unset = sources.filter(|(_, source)| item.is_unset(source.get_ref()));
+        self.properties.extend(unset.map(|(field, _)| field.to_owned()));
+    }
+
     /// Returns the parts that a node lacks because calls for its item failed.
     pub(crate) fn of(definition: &Definition, item: &Item<'_>) -> Self {
         let mut parts = Self::default();

@@ -166,7 +166,7 @@ async fn unused_service_is_kept_and_gap_where_the_core_has_resources() {
         let gap = &ran.gaps[0];
         assert_eq!((gap.service.as_str(), gap.code.as_str()), ("storage", "NotInUse"));
         assert!(
-            gap.message.contains("storage is not in use in acc-") && gap.message.contains("has 5 resources"),
+            gap.message.contains("storage is not enabled in acc-") && gap.message.contains("keeps its 5 resources"),
             "{gap:?}"
         );
     }

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 use worker_proto::{Failure, Unit};
 
 use crate::support::{
+    core::TestCore,
+    daemon::{Daemon, have},
     gcp::{LocalGcp, write_key},
     poll::becomes,
     program::{Output, Running, command, run},
@@ -111,6 +113,30 @@ fn projects(output: &Output) -> BTreeSet<String> {
 
 fn set(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// Invariant: the core keeps what was not seen, and nothing else.
+#[tokio::test]
+async fn project_keeps_its_labels_while_list_is_denied() {
+    let (site, core) = (Site::start(&[]), TestCore::start(None).await);
+    let daemon = Daemon::start(&core, |command| {
+        site.server.serve(command);
+        option(command.args(["--collector", "gcp", "--gcp-collect", "networks"]), &site.key("a.json"))
+    });
+    let host = || {
+        let nodes = core.nodes("ck").into_values().map(|node| node.reported);
+        let found: Vec<Value> =
+            nodes.filter(|node| node["id"] == PROJECTS[1] && node["kind"] == "gcp_project").collect();
+        assert_eq!(found.len(), 1);
+        [&found[0]["tags"], &found[0]["ctime"]].map(Value::clone)
+    };
+    assert_eq!(have(&core, "collect").await.0, "action_done", "{}", daemon.log());
+    let before = host();
+    assert_eq!(before[0], json!({ "env": "prod" }));
+    site.server.fault("fault=denied&op=cloudresourcemanager.*").await;
+    assert_eq!(have(&core, "collect").await.0, "action_error", "{}", daemon.log());
+    assert_eq!(host(), before, "{}", daemon.log());
+    assert_eq!(daemon.stop().await.0.code, 0);
 }
 
 #[test]

@@ -220,8 +220,12 @@ fn headers(token: &Token) -> Result<HeaderMap, CallError> {
     headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(connection::USER_AGENT));
     if let Some(project) = &token.quota_project {
         let value = HeaderValue::try_from(project.as_str());
-        let value =
-            value.map_err(|_| CallError::configuration("the quota project of the credentials is no project"))?;
+        let value = value.map_err(|_| {
+            CallError::configuration(format!(
+                "the quota project {project:?} is no ID of a project; correct quota_project_id in the credentials or \
+                 GOOGLE_CLOUD_QUOTA_PROJECT"
+            ))
+        })?;
         headers.insert(QUOTA_PROJECT, value);
     }
     Ok(headers)

@@ -65,7 +65,7 @@ async fn empty(change: &Change) -> Result<Result<(), CallError>, Failure> {
             return Err(change.failed(&format!("cannot delete its objects {named}{more}")));
         }
         if !change.has_time_for(RESERVE) {
-            let reason = format!("it has still objects after {deleted} were deleted; the next cleanup goes on");
+            let reason = format!("the time was over after {deleted} objects; run the cleanup again to delete the rest");
             return Err(change.failed(&reason));
         }
     }
