@@ -103,6 +103,8 @@ pub struct Partial {
     pub code: String,
     /// The service's message, which may be empty.
     pub message: String,
+    /// Whether the response says for itself which of the locations inside it did not answer.
+    pub is_alone: bool,
 }
 
 /// What follows a page.

@@ -99,8 +99,10 @@ pub struct ErrorFacts {
     pub rejects_credentials: bool,
     /// The resource of a change does not exist any more.
     pub means_deleted: bool,
-    /// A deletion was rejected because the resource is in use, which may end soon.
+    /// A change was rejected because the resource is in use, which may end soon.
     pub means_in_use: bool,
+    /// A change was rejected because the resource has changed since it was read.
+    pub means_changed: bool,
     /// All calls of the service fail for the account, such as when its billing is closed.
     pub ends_service: bool,
     /// The service is not in use in the account, by its own answer.
@@ -201,10 +203,16 @@ impl CallError {
         self.facts.means_deleted
     }
 
-    /// Returns whether a deletion was rejected because the resource is in use, which may end soon.
+    /// Returns whether a change was rejected because the resource is in use, which may end soon.
     #[must_use]
     pub fn means_in_use(&self) -> bool {
         self.facts.means_in_use
+    }
+
+    /// Returns whether a change was rejected because the resource has changed since it was read.
+    #[must_use]
+    pub fn means_changed(&self) -> bool {
+        self.facts.means_changed
     }
 }
 

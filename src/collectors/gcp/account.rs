@@ -1,8 +1,8 @@
 //! One project, for the engine: its item, and its regions and zones.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use worker_proto::{Failure, Unit};
+use worker_proto::{Failure, Unit, Why};
 
 use super::{
     broker::Payload,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     collector_api::{BoxFuture, CollectContext},
     engine::{
-        CallError, CallErrorKind, Request, Tree, call_failure,
+        CallError, CallErrorKind, Request, Tree, call_failure, code,
         collect::{Account, LocationSpec, Run},
     },
 };
@@ -66,7 +66,12 @@ impl Account for GcpProject {
             let mut locations = vec![self.own_location()];
             for (operation, scope) in [("regions.list", IN_REGION), ("zones.list", IN_ZONE)] {
                 match list(run, operation).await {
-                    Ok(items) => locations.extend(items.into_iter().filter_map(|item| location(scope, item))),
+                    Ok(items) => {
+                        let found = items.into_iter().filter_map(|item| location(scope, item));
+                        let (known, strayed) = within_known(&locations, found);
+                        locations.extend(known);
+                        report_strayed(run, &strayed).await?;
+                    }
                     Err(error) => {
                         without(run, scope, &error).await?;
                         break;
@@ -76,6 +81,29 @@ impl Account for GcpProject {
             Ok(locations)
         })
     }
+}
+
+/// Separates locations that are in a known one, or in none, from others.
+fn within_known(
+    known: &[LocationSpec],
+    found: impl Iterator<Item = LocationSpec>,
+) -> (Vec<LocationSpec>, Vec<LocationSpec>) {
+    let regions: HashSet<&str> = known.iter().map(|location| location.label.as_str()).collect();
+    found.partition(|location| location.within.as_deref().is_none_or(|region| regions.contains(region)))
+}
+
+/// Reports zones of regions that were not listed: the regions are newer than their list.
+async fn report_strayed(run: &Run<'_>, strayed: &[LocationSpec]) -> Result<(), Failure> {
+    let Some(first) = strayed.first() else { return Ok(()) };
+    run.unseen_locations(Why::Unseen);
+    let message = format!(
+        "zones (such as {}, {} in all) are in regions that the list of regions lacks; if the regions are new, the next \
+         collection has both",
+        first.label,
+        strayed.len()
+    );
+    let error = CallError::new(CallErrorKind::Unexpected, code::UNKNOWN_LOCATION, message);
+    run.report_failure(GLOBAL, "zones", &error.of(COMPUTE, "zones.list", GLOBAL)).await
 }
 
 /// Notes why regions or zones are unknown: what is in them is not seen, and the rest of the project is collected.
@@ -121,6 +149,8 @@ fn location(scope: &'static str, item: Tree<'static>) -> Option<LocationSpec> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -131,5 +161,18 @@ mod tests {
         assert_eq!((zone.id.as_str(), zone.label.as_str(), zone.within.as_deref()), ("eu-a", "eu-a", Some("eu")));
         assert_eq!(location(IN_REGION, item).unwrap().within, None);
         assert_eq!(location(IN_ZONE, Tree::Null), None);
+    }
+
+    #[test]
+    fn zones_of_unlisted_regions_stray() {
+        let of = |scope, item| location(scope, Tree::from(item)).unwrap();
+        let known = [of(IN_REGION, json!({"name": "eu"}))];
+        let zones = ["eu", "us"].map(|region| {
+            let link = format!("https://x/projects/p/regions/{region}");
+            of(IN_ZONE, json!({"name": format!("{region}-a"), "region": link}))
+        });
+        let (inside, strayed) = within_known(&known, zones.into_iter());
+        let labels = |found: &[LocationSpec]| found.iter().map(|one| one.label.clone()).collect::<Vec<_>>();
+        assert_eq!((labels(&inside), labels(&strayed)), (vec!["eu-a".to_owned()], vec!["us-a".to_owned()]));
     }
 }

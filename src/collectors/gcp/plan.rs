@@ -25,6 +25,10 @@ const FOLDERS: &str = "cloudresourcemanager.v3";
 /// The size of a page of projects or folders, the largest one that the service allows.
 const PAGE_SIZE: u32 = 500;
 
+/// The members of a project that its definition uses, and the number that tells a listed project from one that is known
+/// by its ID alone.
+const KEPT: [&str; 4] = ["projectId", "projectNumber", "labels", "createTime"];
+
 /// The number of credentials whose projects are listed at the same time.
 const CREDENTIALS_AT_ONCE: usize = 5;
 
@@ -69,7 +73,8 @@ async fn seen_by(context: &CollectContext, credential: PlanCredential, number: u
 
 async fn projects(client: &Client) -> Result<Vec<Project>, CallError> {
     let items = items(client, Request::new(RESOURCE_MANAGER, LIST, GLOBAL), "projects[]").await?;
-    Ok(items.into_iter().filter_map(Project::of).collect())
+    let unnamed = || CallError::unexpected_response("a project has no ID").of(RESOURCE_MANAGER, LIST, GLOBAL);
+    items.into_iter().map(|item| Project::of(item).ok_or_else(unnamed)).collect()
 }
 
 /// Returns all folders with their parents.
@@ -131,7 +136,11 @@ fn without_token(account: &str, failure: Failure) -> Unlisted {
 }
 
 fn unit(project: Project, credential: usize) -> Result<Unit, Failure> {
-    let Project { id, number, item, .. } = project;
+    let Project { id, number, mut item, .. } = project;
+    // The plan is one frame, for tens of thousands of projects too.
+    if let Some(members) = item.as_object_mut() {
+        members.retain(|member, _| KEPT.contains(&member.as_str()));
+    }
     let payload = Payload { project: id.clone(), number, item, credential: Some(credential) };
     // IDs are chosen to be read, and display names need not be unique. The number of regions and zones is not known yet.
     Ok(Unit { id: id.clone(), label: id, kind: PROJECT_KIND.to_owned(), parts: 0, payload: payload.write()? })

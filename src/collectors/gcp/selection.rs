@@ -20,6 +20,9 @@ pub(crate) const LIST: &str = "projects.list";
 /// The operation that lists folders.
 pub(crate) const SEARCH: &str = "folders.search";
 
+/// The states of projects that are about to be deleted. What is not known of a project is no reason to leave it out.
+const DELETED: [&str; 2] = ["DELETE_REQUESTED", "DELETE_IN_PROGRESS"];
+
 /// The longest chain of folders. Google allows ten levels.
 const MAX_DEPTH: usize = 100;
 
@@ -70,7 +73,7 @@ impl Project {
         let parent = (item["parent"]["type"].as_str()).zip(item["parent"]["id"].as_str());
         Some(Self {
             number: text("projectNumber"),
-            is_active: text("lifecycleState").is_none_or(|state| state == "ACTIVE"),
+            is_active: text("lifecycleState").is_none_or(|state| !DELETED.contains(&state.as_str())),
             parent: parent.map(|(kind, id)| format!("{kind}s/{id}")),
             id,
             item,

@@ -61,19 +61,17 @@ impl Locations {
     }
 
     /// Returns the locations of items of a listing that are hidden if a location did not answer: itself if items belong
-    /// to it, or those inside it. None if all items belong elsewhere, so that any of them may be hidden.
+    /// to it, and those inside it unless they answer for themselves. None if all items belong elsewhere, so that any of
+    /// them may be hidden.
     pub(super) fn hidden_by<'l>(
         &'l self,
-        silent: &'l Location,
+        (silent, is_alone): (&'l Location, bool),
         kind: &Definition,
         location: &'l Location,
     ) -> Vec<&'l Location> {
         let mut places = self.of_items(kind, location);
-        let is_inside = |place: &&Location| place.containing(silent.scope()) == Some(&silent.label);
-        match places.iter().any(|place| place.label == silent.label) {
-            true => places.retain(|place| place.label == silent.label),
-            false => places.retain(is_inside),
-        }
+        let is_inside = |place: &Location| place.containing(silent.scope()) == Some(&silent.label);
+        places.retain(|place| place.label == silent.label || (!is_alone && is_inside(place)));
         places
     }
 }

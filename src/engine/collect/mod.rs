@@ -220,6 +220,10 @@ impl<'c> Run<'c> {
     async fn locations(&self, account: NodeId) -> Result<Locations, Failure> {
         let mut locations = Locations::default();
         for spec in self.account.locations(self).await? {
+            // A page of a list may repeat what an earlier one has.
+            if locations.find(spec.scope, &spec.id).is_some_and(|known| known.label == spec.label) {
+                continue;
+            }
             let mut location = Location::new(self, spec, &locations)?;
             location.send_node(self, &locations, account).await?;
             locations.push(location).map_err(|why| self.internal(why))?;

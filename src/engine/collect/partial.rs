@@ -53,7 +53,7 @@ impl<'r> KindCollection<'r> {
             let place = self.silent(&part);
             self.report_silent(&place, list.operation.get_ref(), self.collector(), &part).await?;
             let hidden = match place {
-                Silent::In(place) => self.locations.hidden_by(place, self.definition, self.location),
+                Silent::In(place) => self.locations.hidden_by((place, part.is_alone), self.definition, self.location),
                 Silent::Anywhere => Vec::new(),
                 Silent::Elsewhere => continue,
             };

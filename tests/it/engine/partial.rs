@@ -3,7 +3,15 @@
 use super::*;
 
 /// What is missing of the servers if it is not known where.
-const EVERYWHERE: [&str; 5] = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
+const EVERYWHERE: [&str; 7] = [
+    "account acc-1",
+    "region north",
+    "region south",
+    "zone north-a",
+    "zone north-b",
+    "zone south-a",
+    "zone south-b",
+];
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -42,12 +50,20 @@ async fn silence_of_unknown_place_hides_kind_everywhere() {
 }
 
 #[tokio::test]
-async fn silent_region_hides_items_of_its_zones() {
-    let server = Server::start().await;
-    server.silence("aggregated", &["regions/north"]);
-    let collected = collect_all(&server).await;
-    assert_eq!(collected.gaps(), [("north", "aggregated/servers", "UNREACHABLE")]);
-    assert_eq!(collected.missing_below("nimbus_server"), set(&["zone north-a", "zone north-b"]));
+async fn silent_region_hides_its_items_and_those_of_its_zones() {
+    for (silent, hidden) in [
+        ("regions/north", &["region north", "zone north-a", "zone north-b"][..]),
+        // Its zones answer for themselves.
+        ("only regions/north", &["region north"]),
+        ("zones/north-a", &["zone north-a"]),
+    ] {
+        let server = Server::start().await;
+        server.silence("aggregated", &[silent]);
+        let collected = collect_all(&server).await;
+        let place = silent.rsplit('/').next().unwrap();
+        assert_eq!(collected.gaps(), [(place, "aggregated/servers", "UNREACHABLE")], "{silent}");
+        assert_eq!(collected.missing_below("nimbus_server"), set(hidden), "{silent}");
+    }
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ async fn silent_zones_are_named() {
         id: zone.into(),
         code: "UNREACHABLE".into(),
         message: format!("The scope 'zones/{zone}' is unreachable."),
+        is_alone: true,
     };
     assert_eq!(parts, [expected("us-central1-a"), expected("us-central1-b")]);
 }

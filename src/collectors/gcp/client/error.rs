@@ -15,6 +15,15 @@ const DISABLED: [&str; 2] = ["SERVICE_DISABLED", "accessNotConfigured"];
 /// The reasons of a project without billing. All of its services reject calls, although its resources exist.
 const CLOSED: [&str; 4] = ["BILLING_DISABLED", "accountDisabled", "billingNotEnabled", "billingDisabled"];
 
+/// The reasons of a project, other than the collected one or not, to which no call of a service may be charged.
+const UNCHARGED: [&str; 3] = ["CONSUMER_INVALID", "CONSUMER_SUSPENDED", "USER_PROJECT_DENIED"];
+
+/// The reasons of a resource that has changed since it was read: of a call, and of an operation.
+const CHANGED: [&str; 2] = ["conditionNotMet", "CONDITION_NOT_MET"];
+
+/// The status of a change whose condition is not met.
+const PRECONDITION_FAILED: u16 = 412;
+
 /// The reasons of too many calls. They come with status 403 and 429.
 const THROTTLING: [&str; 7] = [
     "RATE_LIMIT_EXCEEDED",
@@ -131,10 +140,11 @@ impl Reported {
         self.has(&DISABLED) && self.consumer().is_some_and(is_asked)
     }
 
-    /// Returns whether all services reject the calls of the project: its billing is closed.
+    /// Returns whether the service rejects all calls for the project: its billing is closed, or the project to which
+    /// the calls are charged must not or cannot use the service.
     #[must_use]
     pub fn ends_service(&self) -> bool {
-        self.has(&CLOSED)
+        [&CLOSED[..], &DISABLED, &UNCHARGED].iter().any(|reasons| self.has(reasons))
     }
 
     /// Returns the error of the call.
@@ -169,7 +179,8 @@ impl Reported {
                 && is_missing
                 && !self.message.starts_with("Method not found"),
             means_in_use: has_objects || self.has(&IN_USE),
-            ends_service: self.ends_service(),
+            means_changed: status == PRECONDITION_FAILED || self.has(&CHANGED),
+            ends_service: self.ends_service() && !self.is_not_in_use(asked),
             is_not_in_use: self.is_not_in_use(asked),
             ..ErrorFacts::default()
         }
@@ -219,6 +230,7 @@ pub(super) fn of_operation(errors: &[(String, String)], status: Option<u16>, tar
         is_final: true,
         means_deleted: is_missing && names_target(),
         means_in_use: code.is_some_and(|code| IN_USE.contains(&code)),
+        means_changed: status == Some(PRECONDITION_FAILED) || code.is_some_and(|code| CHANGED.contains(&code)),
         ..ErrorFacts::default()
     };
     let mut error = CallError::new(kind, code.unwrap_or("OperationFailed"), shortened(message));

@@ -24,6 +24,8 @@ pub(super) fn partial(page: &Tree<'_>) -> Vec<Partial> {
             }
         }
     }
+    // The list has an entry of its own for each region and each zone.
+    found.iter_mut().for_each(|one| one.is_alone = true);
     for name in LISTS.iter().flat_map(|list| page.get(list).map(Tree::list).unwrap_or_default()) {
         // Older services list structures.
         let name = name.text().or_else(|| name.get("name").and_then(Tree::text)).unwrap_or_default();
@@ -59,7 +61,8 @@ fn warning<'t>(warning: &'t Tree<'_>) -> Option<(&'t str, &'t str)> {
 fn add(found: &mut Vec<Partial>, (scope, id): (Option<&str>, &str), code: &str, message: &str) {
     let scope = scope.map(str::to_owned);
     if !found.iter().any(|known| known.id == id && known.scope == scope) {
-        found.push(Partial { scope, id: id.to_owned(), code: code.to_owned(), message: message.to_owned() });
+        let (id, code, message) = (id.to_owned(), code.to_owned(), message.to_owned());
+        found.push(Partial { scope, id, code, message, is_alone: false });
     }
 }
 

@@ -1,14 +1,15 @@
 //! The instances behind forwarding rules: those of the target pool or target instance, or of the groups of the backend
 //! service to which a rule or its proxy leads without a URL map.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use worker_proto::Failure;
 
 use super::{
-    COMPUTE,
     groups::{INSTANCE_GROUPS, members},
-    links, may_lack, name_in,
+    links,
+    listed::Listed,
+    name_in,
 };
 use crate::engine::{FunctionHook, HookContext, HookValue, Tree, no_input};
 
@@ -52,8 +53,11 @@ async fn values_of<'a>(context: HookContext<'a>, items: &'a [&'a Tree<'a>]) -> R
 async fn value_of(context: HookContext<'_>, rule: &Tree<'_>) -> Result<HookValue, Failure> {
     let leading = ["target", "backendService"].into_iter().filter_map(|member| rule.get(member)?.text());
     let mut open: Vec<String> = leading.map(str::to_owned).collect();
-    let (mut names, mut is_unknown) = (BTreeSet::new(), false);
+    let (mut names, mut is_unknown, mut followed) = (BTreeSet::new(), false, HashSet::new());
     while let Some(link) = open.pop() {
+        if !followed.insert(link.clone()) {
+            continue;
+        }
         match collection(&link) {
             "instances" => {
                 names.insert(name_in(&link).to_owned());
@@ -82,24 +86,13 @@ async fn behind(context: HookContext<'_>, collection: &str, link: &str) -> Behin
     if !context.run.is_wanted(name) {
         return Behind::default();
     }
-    let Ok(responses) = context.location.shared(context.run, COMPUTE, operation).await else {
+    let Some(list) = Listed::get(context, (operation, collection), next).await else {
         return Behind { links: Vec::new(), is_unknown: true };
     };
-    for response in responses.iter() {
-        let Ok(tree) = response.tree() else { return Behind { links: Vec::new(), is_unknown: true } };
-        if let Some(item) = find(&tree, collection, link) {
-            return Behind { links: next(item), is_unknown: false };
-        }
+    match list.find(link) {
+        Some(links) => Behind { links: links.clone(), is_unknown: false },
+        None => Behind { links: Vec::new(), is_unknown: list.may_lack(link) },
     }
-    Behind { links: Vec::new(), is_unknown: may_lack(&responses, link) }
-}
-
-/// Returns the item with a link from a page, of an aggregated list or not.
-fn find<'t>(page: &'t Tree<'t>, collection: &str, link: &str) -> Option<&'t Tree<'t>> {
-    let items = page.get("items")?;
-    let scopes = items.entries().iter().filter_map(|(_, scope)| scope.get(collection));
-    let mut all = items.list().iter().chain(scopes.flat_map(Tree::list));
-    all.find(|item| item.get("selfLink").and_then(Tree::text) == Some(link))
 }
 
 /// Returns the links of a pool, a target instance, a proxy or a backend service that lead on to instances.
@@ -119,18 +112,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    #[test]
-    fn items_are_found_in_both_forms_of_lists() {
-        for text in [
-            r#"{"items":[{"selfLink":"x/targetPools/b"},{"selfLink":"x/targetPools/a","instances":["i/1"]}]}"#,
-            r#"{"items":{"regions/r":{"targetPools":[{"selfLink":"x/targetPools/a","instances":["i/1"]}]},"global":{}}}"#,
-        ] {
-            let page: Tree<'_> = serde_json::from_str(text).unwrap();
-            assert_eq!(next(find(&page, "targetPools", "x/targetPools/a").unwrap()), ["i/1"]);
-            assert_eq!(find(&page, "targetPools", "x/targetPools/c"), None);
-        }
-    }
 
     #[test]
     fn proxies_services_and_targets_lead_on() {

@@ -8,14 +8,15 @@ use tokio::time::sleep;
 use worker_proto::{Failure, Outcome};
 
 use super::FINGERPRINT;
-use crate::engine::{CallError, Tree, change::Change};
+use crate::engine::{
+    CallError, Tree,
+    change::{Change, conflict_pauses},
+};
 
 /// How often labels are read and set, if others change them at the same time.
 const TRIES: u32 = 6;
 /// The longest pause before the second try. It grows with each.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The codes of labels that have changed since they were read: of a call, and of an operation.
-const CHANGED: [&str; 2] = ["conditionNotMet", "CONDITION_NOT_MET"];
 /// The parameter with the link of a resource.
 const LINK: &str = "link";
 
@@ -30,7 +31,7 @@ pub(super) async fn set(change: &Change, key: &str, value: Option<&str>) -> Resu
     if is_absent(change, key, value) {
         return Ok(Outcome::Done);
     }
-    let mut tries = 0;
+    let mut tries = Tries::of(change);
     loop {
         let (identity, mut labels) = read(change).await?;
         if identity != change.target.id {
@@ -44,17 +45,9 @@ pub(super) async fn set(change: &Change, key: &str, value: Option<&str>) -> Resu
             Some(value) => labels.all.insert(key.to_owned(), value.into()),
             None => labels.all.remove(key),
         };
-        tries += 1;
         match replace(change, labels).await {
             Ok(()) => break,
-            Err(error) if CHANGED.contains(&error.code.as_str()) && tries < TRIES => {
-                let pause = (PAUSE * tries).mul_f64(fastrand::f64());
-                if !change.has_time_for(pause) {
-                    return Err(change.failure(&error));
-                }
-                sleep(pause).await;
-            }
-            Err(error) => return Err(change.failure(&error)),
+            Err(error) => tries.pause(&error).await?,
         }
     }
     match read(change).await {
@@ -84,14 +77,50 @@ async fn patch(
     if is_absent(change, key, value) {
         return Ok(Outcome::Done);
     }
-    if let Some(outcome) = change.namesake().await? {
-        return Ok(outcome);
-    }
     let (name, body) = member(json!({ key: value }));
     let mut input = link(change)?;
     input.insert(name.to_owned(), body);
-    change.call("patch", input).await.map_err(|error| change.failure(&error))?;
-    Ok(Outcome::Done)
+    let mut tries = Tries::of(change);
+    loop {
+        if let Some(outcome) = change.namesake().await? {
+            return Ok(outcome);
+        }
+        match change.call("patch", input.clone()).await {
+            Ok(_) => return Ok(Outcome::Done),
+            Err(error) => tries.pause(&error).await?,
+        }
+    }
+}
+
+/// The tries of a change that other changes of the resource prevent for now.
+struct Tries<'c> {
+    change: &'c Change,
+    made: u32,
+    /// The pauses while the resource is in use.
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+}
+
+impl<'c> Tries<'c> {
+    fn of(change: &'c Change) -> Self {
+        Self { change, made: 0, pauses: Box::new(conflict_pauses()) }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The failure of the last one, if there is none.
+    async fn pause(&mut self, error: &CallError) -> Result<(), Failure> {
+        self.made += 1;
+        let pause = match error.means_changed() {
+            true if self.made < TRIES => Some((PAUSE * self.made).mul_f64(fastrand::f64())),
+            false if error.means_in_use() => self.pauses.next(),
+            _ => None,
+        };
+        match pause.filter(|pause| self.change.has_time_for(*pause)) {
+            Some(pause) => Ok(sleep(pause).await),
+            None => Err(self.change.failure(error)),
+        }
+    }
 }
 
 /// Returns whether a label is to be removed that the node does not have.

@@ -5,6 +5,7 @@ mod backends;
 mod bucket;
 mod groups;
 mod labels;
+mod listed;
 mod price_list;
 mod prices;
 mod snapshots;
@@ -17,7 +18,7 @@ use self::{
     snapshots::SOURCE_DISK,
     types::{DISK_TYPE, MACHINE_TYPE},
 };
-use crate::engine::{Hook, Partial, Response, Tree, change::ChangeHooks};
+use crate::engine::{Hook, Tree, change::ChangeHooks};
 
 /// The hooks of collection.
 pub(super) const ALL: &[&dyn Hook] = &[&MACHINE_TYPE, &DISK_TYPE, &GROUP_MEMBERS, &BACKENDS, &SOURCE_DISK];
@@ -53,18 +54,6 @@ pub(super) fn part_of<'l>(link: &'l str, collection: &str) -> Option<&'l str> {
     let mut parts = link.split('/');
     parts.find(|part| *part == collection)?;
     parts.next()
-}
-
-/// Returns whether a list may lack the resource with a link, as its location did not answer.
-fn may_lack(responses: &[Response], link: &str) -> bool {
-    let is_of = |partial: &Partial| match partial.scope.as_deref() {
-        Some("zone") => part_of(link, "zones") == Some(&partial.id),
-        Some("region") => part_of(link, "regions") == Some(&partial.id),
-        Some("global") => link.contains("/global/"),
-        _ => true,
-    };
-    // What cannot be read has been reported by the kind of the list.
-    responses.iter().any(|response| response.partial().is_ok_and(|partial| partial.iter().any(is_of)))
 }
 
 /// Returns the texts in a member of an item that is a list of links.

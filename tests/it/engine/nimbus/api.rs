@@ -91,12 +91,14 @@ impl Body for Page {
         serde_json::from_str(&self.0).map_err(|error| CallError::unexpected_response(error.to_string()))
     }
 
-    /// Locations that did not answer are named as in `zones/north-a`, or in a form that tells no location.
+    /// Locations that did not answer are named as in `zones/north-a`, or in a form that tells no location. After `only `
+    /// it is the location without those inside it.
     fn partial(&self) -> Result<Vec<Partial>, CallError> {
         let tree = self.tree()?;
         let silent = tree.path("silent[]").into_iter().filter_map(Tree::text).map(|name| {
+            let (is_alone, name) = name.strip_prefix("only ").map_or((false, name), |name| (true, name));
             let (scope, id) = name.split_once("s/").map_or((None, name), |(scope, id)| (Some(scope.to_owned()), id));
-            Partial { scope, id: id.to_owned(), code: "UNREACHABLE".to_owned(), message: String::new() }
+            Partial { scope, id: id.to_owned(), code: "UNREACHABLE".to_owned(), message: String::new(), is_alone }
         });
         Ok(silent.collect())
     }
