@@ -171,8 +171,10 @@ impl Credential {
     /// Finds the credentials, and begins to get their tokens.
     async fn build(&self) -> Result<Live, Failure> {
         let found = self.source.find(&self.variables)?;
+        // A service account calls in its own project, and need not be allowed to use another one.
         let is_default = self.source == Source::Default;
-        let quota_project = self.variables.text("GOOGLE_CLOUD_QUOTA_PROJECT").filter(|_| is_default);
+        let is_user = !matches!(&found, Found::Key(key) if key.kind() == "service_account");
+        let quota_project = self.variables.text("GOOGLE_CLOUD_QUOTA_PROJECT").filter(|_| is_default || is_user);
         let (account, project, of_key, server) = match &found {
             Found::Key(key) => {
                 let account = key.account().map_or_else(|| self.label(), str::to_owned);

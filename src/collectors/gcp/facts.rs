@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
-use super::hooks::part_of;
+use super::hooks::project_of;
 use crate::{
     collector_api::{NodeOrigin, limits},
     telemetry::Announced,
@@ -33,7 +33,7 @@ pub(super) fn metrics() -> Vec<Announced> {
 pub(super) fn locate(reported: &Map<String, Value>) -> Option<NodeOrigin<'_>> {
     let link = reported.get("link").and_then(Value::as_str)?;
     let host = link.strip_prefix("https://")?.split('/').next()?;
-    let account = part_of(link, "projects").filter(|_| host.ends_with(".googleapis.com"))?;
+    let account = project_of(link).filter(|_| host.ends_with(".googleapis.com"))?;
     Some(NodeOrigin { account: Some(account), region: None, is_address: true })
 }
 
@@ -46,9 +46,14 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
         "SERVICE_DISABLED" | "accessNotConfigured" => {
             Some("enable the API in the project that the message names, or leave its kinds out with --gcp-no-collect")
         }
-        "BILLING_DISABLED" | "accountDisabled" | "billingNotEnabled" | "billingDisabled" => {
-            Some("link the project to an open billing account, or leave it out with --gcp-exclude-project")
-        }
+        "BILLING_DISABLED" | "accountDisabled" | "billingNotEnabled" | "billingDisabled" => Some(
+            "link the project that the message names, or else the collected one, to an open billing account, or leave \
+                 the project out with --gcp-exclude-project",
+        ),
+        "CONSUMER_INVALID" | "CONSUMER_SUSPENDED" | "USER_PROJECT_DENIED" => Some(
+            "grant the credentials roles/serviceusage.serviceUsageConsumer in the quota project, or name another one in \
+             the credentials (quota_project_id) or with GOOGLE_CLOUD_QUOTA_PROJECT",
+        ),
         "MissingProjects" => Some("grant the credentials a role such as roles/viewer in each project"),
         "MissingProject" => Some("correct --gcp-project, or let one of the credentials see the project"),
         "MissingFolder" => Some("grant roles/resourcemanager.folderViewer in the organization"),
@@ -71,6 +76,8 @@ mod tests {
                 Some("example.com:app"),
             ),
             ("https://www.googleapis.com/storage/v1/b/bucket", None),
+            ("https://www.googleapis.com/compute/v1/projects/1234/global/networks/n", None),
+            ("https://www.googleapis.com/compute/v1/projects/example.com%3Aapp/global/networks/n", None),
             ("https://example.com/compute/v1/projects/p-1/global/networks/n", None),
             ("", None),
         ] {

@@ -11,7 +11,7 @@ use worker_proto::{Failure, Operation, Outcome, Unit};
 use super::{
     broker::Payload,
     cloud::{GLOBAL, PROJECT_KIND, cloud},
-    hooks::part_of,
+    hooks::{part_of, project_of},
     token,
 };
 use crate::{
@@ -63,7 +63,8 @@ fn check_link(target: &Target) -> Result<(), Failure> {
     let Some(link) = target.text("link") else {
         return Err(change::rejected(target, "the core has no link of it; collect it again"));
     };
-    match part_of(link, "projects") {
+    // The client checks projects in other notations.
+    match project_of(link) {
         Some(project) if project != target.account.id => {
             let why = format!("its link is of project {project}, but the core has it in {}", target.account.id);
             Err(change::rejected(target, &why))

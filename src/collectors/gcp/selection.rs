@@ -174,6 +174,13 @@ fn keep_in_folders(selection: &mut Selection, seen: &[Seen], options: &Options) 
     for folders in seen.iter().filter_map(|seen| seen.folders.as_ref().ok()) {
         parents.extend(folders.iter().map(|(folder, parent)| (folder.as_str(), parent.as_str())));
     }
+    let mut missing: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let all = selection.projects.iter().map(|(project, _)| project).chain(&selection.inactive);
+    let seen_parents = all.filter_map(|project| project.parent.as_deref());
+    for container in parents.iter().flat_map(|(folder, parent)| [*folder, *parent]).chain(seen_parents) {
+        missing.remove(container);
+    }
+    let missing: Vec<Gap> = missing.into_iter().map(unknown_folder).collect();
     let mut unseen = BTreeMap::<String, usize>::new();
     selection.projects.retain(|(project, _)| match ancestry(project, &parents, &wanted) {
         Ancestry::Inside => true,
@@ -183,10 +190,14 @@ fn keep_in_folders(selection: &mut Selection, seen: &[Seen], options: &Options) 
             false
         }
     });
+    if unseen.is_empty() && missing.is_empty() {
+        return;
+    }
     let denied: Vec<Gap> =
         seen.iter().filter_map(|seen| seen.folders.as_ref().err()).map(|error| error.gap.clone()).collect();
     if denied.is_empty() {
         selection.gaps.extend(unseen.iter().map(|(folder, projects)| unseen_folder(folder, *projects)));
+        selection.gaps.extend(missing);
     }
     selection.gaps.extend(denied);
 }
@@ -247,6 +258,14 @@ fn not_found(id: &str, is_inactive: bool) -> Gap {
         ),
     };
     gap(id, LIST, "MissingProject", message)
+}
+
+fn unknown_folder(folder: &str) -> Gap {
+    let message = format!(
+        "no credentials see {folder}, which --gcp-folder or --gcp-organization names; correct the option, or grant \
+         roles/resourcemanager.folderViewer there"
+    );
+    gap(folder, SEARCH, "MissingFolder", message)
 }
 
 fn unseen_folder(folder: &str, projects: usize) -> Gap {

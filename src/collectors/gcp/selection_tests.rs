@@ -55,8 +55,17 @@ fn item_of_list_is_a_project() {
     assert_eq!(project.id, "example.com:app");
     assert_eq!((project.number.as_deref(), project.parent.as_deref()), (Some("12"), Some("folders/7")));
     assert_eq!((project.is_active, project.item), (false, item));
-    let bare = Project::of(json!({ "projectId": "a" })).unwrap();
-    assert!(bare.is_active, "no state means active");
+    for (state, is_active) in [
+        (None, true),
+        (Some("ACTIVE"), true),
+        (Some("LIFECYCLE_STATE_UNSPECIFIED"), true),
+        (Some("NEW_STATE"), true),
+        (Some("DELETE_REQUESTED"), false),
+        (Some("DELETE_IN_PROGRESS"), false),
+    ] {
+        let project = Project::of(json!({ "projectId": "a", "lifecycleState": state })).unwrap();
+        assert_eq!(project.is_active, is_active, "{state:?}");
+    }
     assert_eq!(Project::of(json!({ "name": "a" })), None);
 }
 
@@ -169,6 +178,33 @@ fn unseen_folders_are_gaps() {
         Seen { folders: failed("a", FailureKind::Configuration, true).projects.map(|_| BTreeMap::new()), ..tree() };
     let selection = select(&[denied], &options).unwrap();
     assert_eq!((ids(&selection), codes(&selection)), (vec![("flat", 0)], vec![("a", "403")]));
+}
+
+#[test]
+fn folders_and_organizations_that_nobody_sees_are_gaps() {
+    for (folders, organizations, missing) in [
+        (&["10", "99"][..], &[][..], "folders/99"),
+        (&["12"], &["1", "99"], "organizations/99"),
+        // Its ID is that of a folder.
+        (&["12"], &["10"], "organizations/10"),
+    ] {
+        let options = Options { folders: list(folders), organizations: list(organizations), ..Options::default() };
+        let selection = select(&[tree()], &options).unwrap();
+        assert_eq!(codes(&selection), [(missing, "MissingFolder")]);
+        assert!(selection.projects.iter().any(|(project, _)| project.id == "deep"));
+    }
+}
+
+#[test]
+fn denied_folders_are_no_gap_if_all_projects_have_their_place() {
+    let options = Options { organizations: list(&["2"]), ..Options::default() };
+    let mut denied =
+        Seen { folders: failed("a", FailureKind::Configuration, true).projects.map(|_| BTreeMap::new()), ..tree() };
+    let selection = select(&[denied.clone(), tree()], &options).unwrap();
+    assert_eq!((ids(&selection), codes(&selection)), (vec![("other", 0)], vec![]));
+    denied.projects.as_mut().unwrap().retain(|project| project.id != "deep");
+    let selection = select(&[denied], &options).unwrap();
+    assert_eq!((ids(&selection), codes(&selection)), (vec![("other", 0)], vec![]));
 }
 
 #[test]

@@ -191,6 +191,12 @@ impl Location {
         self.within.iter().find(|(level, _)| *level == scope).map(|(_, label)| label.as_str())
     }
 
+    /// Returns whether a location of this level and ID has the same name and is in the same location.
+    pub(super) fn is_of(&self, spec: &LocationSpec) -> bool {
+        let within = self.within.first().map(|(_, label)| label.as_str());
+        self.label == spec.label && within == spec.within.as_deref()
+    }
+
     /// Returns the ancestors of the resources here.
     #[must_use]
     pub fn ancestors<'a>(&'a self, run: &'a Run<'_>) -> Ancestors<'a> {

@@ -221,7 +221,7 @@ impl<'c> Run<'c> {
         let mut locations = Locations::default();
         for spec in self.account.locations(self).await? {
             // A page of a list may repeat what an earlier one has.
-            if locations.find(spec.scope, &spec.id).is_some_and(|known| known.label == spec.label) {
+            if locations.find(spec.scope, &spec.id).is_some_and(|known| known.is_of(&spec)) {
                 continue;
             }
             let mut location = Location::new(self, spec, &locations)?;

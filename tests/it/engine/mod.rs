@@ -268,9 +268,18 @@ async fn successful_answer_of_another_form_is_gap_and_keeps_kind() {
 #[tokio::test]
 async fn two_locations_of_one_name_fail_account() {
     let server = Server::start().await;
-    server.double("north-b");
+    server.double("north-b", "south");
     let failure = collect(&account(&server, &[]), hasty(), selection()).await.unwrap_err();
     assert!(failure.message.contains("two locations north-b"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn location_that_is_listed_twice_is_collected_once() {
+    let server = Server::start().await;
+    let truth = collect_all(&server).await;
+    server.double("north-b", "north");
+    let collected = collect_all(&server).await;
+    assert_eq!((collected.gaps(), collected.labels("server")), (vec![], truth.labels("server")));
 }
 
 #[tokio::test]
@@ -279,8 +288,7 @@ async fn failing_list_of_all_zones_keeps_its_kind_in_each() {
     server.fail("aggregated", (403, None, None));
     let collected = collect_all(&server).await;
     assert_eq!(collected.gaps(), [("global", "aggregated/servers", "403")]);
-    let below = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
-    assert_eq!(collected.missing_below("nimbus_server"), below.map(str::to_owned).into());
+    assert_eq!(collected.missing_below("nimbus_server"), partial::everywhere());
     assert_eq!((collected.labels("server").len(), collected.labels("disk").len()), (0, 4 * SERVERS));
 }
 
@@ -299,13 +307,13 @@ async fn selected_region_has_only_its_own_zones() {
 #[tokio::test]
 async fn excluded_kinds_are_named_in_locations_of_their_items() {
     let server = Server::start().await;
-    let below = ["account acc-1", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
     // What the core forgets is named once in each level.
-    for (keep_uncollected, why, below) in [(true, Why::Kept, &below[..]), (false, Why::LeftOut, &below[..2])] {
+    let once = ["account acc-1", "region north", "zone north-a"].map(str::to_owned).into();
+    for (keep_uncollected, why, below) in [(true, Why::Kept, partial::everywhere()), (false, Why::LeftOut, once)] {
         let exclude = vec!["servers".into(), "usage".into()];
         let selected = Selection { exclude, keep_uncollected, ..selection() };
         let collected = collect(&account(&server, &[]), hasty(), selected).await.unwrap();
-        assert_eq!(collected.below("nimbus_server", why), below.iter().map(|one| (*one).to_owned()).collect());
+        assert_eq!(collected.below("nimbus_server", why), below);
     }
     assert!(server.calls().iter().all(|call| !call.contains("servers") && !call.contains("usage")));
 }

@@ -42,8 +42,8 @@ struct State {
     hidden: Option<&'static str>,
     /// Whether the servers do not say in which zone they are.
     is_zone_missing: bool,
-    /// A zone that the list of regions has twice.
-    doubled: Option<&'static str>,
+    /// A zone that the list of regions has twice, and the region in which it is listed again.
+    doubled: Option<(&'static str, &'static str)>,
     /// By path: the locations that do not answer its calls. Their items are missing.
     silent: BTreeMap<String, Vec<&'static str>>,
     /// The items that do not exist any more, by the end of their link.
@@ -89,9 +89,9 @@ impl Server {
         self.state.lock().unwrap().hidden = Some(zone);
     }
 
-    /// Lists a zone twice.
-    pub fn double(&self, zone: &'static str) {
-        self.state.lock().unwrap().doubled = Some(zone);
+    /// Lists a zone once more, in this region.
+    pub fn double(&self, zone: &'static str, region: &'static str) {
+        self.state.lock().unwrap().doubled = Some((zone, region));
     }
 
     /// Makes the cursor of networks lead to the same page again.
@@ -277,7 +277,7 @@ fn encoded(link: &str) -> String {
 
 fn region(state: &State, name: &str) -> Value {
     let zones = ZONES.into_iter().filter(|zone| zone.starts_with(name) && Some(*zone) != state.hidden);
-    let zones = zones.chain(state.doubled.filter(|zone| zone.starts_with(name)));
+    let zones = zones.chain(state.doubled.filter(|(_, region)| *region == name).map(|(zone, _)| zone));
     json!({ "name": name, "zones": zones.collect::<Vec<_>>() })
 }
 

@@ -14,6 +14,11 @@ use tokio::{net::TcpListener, task::JoinHandle};
 /// A response: status, headers and body.
 pub type Canned = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
+/// A response in JSON.
+pub fn reply(status: u16, body: &serde_json::Value) -> Canned {
+    (status, vec![("content-type", "application/json".to_owned())], body.to_string().into_bytes())
+}
+
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub struct Arrived {

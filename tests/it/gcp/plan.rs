@@ -8,11 +8,7 @@ use ckworker::{
 use serde_json::{Value, json};
 use worker_proto::{Credentials, Failure, FailureKind, Plan};
 
-use super::canned::{Canned, CannedServer};
-
-fn reply(status: u16, body: &Value) -> Canned {
-    (status, vec![("content-type", "application/json".to_owned())], body.to_string().into_bytes())
-}
+use super::canned::{CannedServer, reply};
 
 fn project(id: &str, kind: &str, parent: &str) -> Value {
     json!({
@@ -85,4 +81,22 @@ async fn failure_of_second_page_fails_the_plan() {
     assert!(failure.kind == FailureKind::Configuration && failure.message.contains("a@p"), "{}", failure.message);
     let server = CannedServer::start(vec![reply(200, &first)]).await;
     assert!(plan(&server, &[]).await.is_err(), "the same page again and again");
+}
+
+#[tokio::test]
+async fn project_without_id_makes_the_list_unusable() {
+    let page = json!({ "projects": [project("one", "organization", "1"), { "name": "The other" }] });
+    let server = CannedServer::start(vec![reply(200, &page)]).await;
+    let failure = plan(&server, &[]).await.unwrap_err();
+    assert!(failure.message.contains("a project has no ID"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn units_have_what_the_node_of_a_project_needs() {
+    let server = CannedServer::start(vec![reply(200, &json!({ "projects": [project("one", "folder", "1")] }))]).await;
+    let plan = plan(&server, &[]).await.unwrap();
+    let payload: Value = serde_json::from_str(&plan.units[0].payload).unwrap();
+    let mut members: Vec<&String> = payload["item"].as_object().unwrap().keys().collect();
+    members.sort();
+    assert_eq!(members, ["createTime", "labels", "projectId", "projectNumber"]);
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use worker_proto::{Failure, FailureKind};
 
 use super::{
-    canned::{Canned, CannedServer},
+    canned::{Canned, CannedServer, reply},
     client::{hasty, request},
 };
 use crate::support::gcp::client;
@@ -57,16 +57,12 @@ impl TokenSource for Numbered {
     }
 }
 
-fn json_response(status: u16, body: &Value) -> Canned {
-    (status, vec![("content-type", "application/json".into())], body.to_string().into_bytes())
-}
-
 fn html(status: u16) -> Canned {
     (status, vec![("content-type", "text/html".into())], b"<html><title>no</title></html>".to_vec())
 }
 
 fn networks() -> Canned {
-    json_response(200, &json!({"kind": "compute#networkList"}))
+    reply(200, &json!({"kind": "compute#networkList"}))
 }
 
 async fn call(
@@ -105,9 +101,9 @@ async fn headers_say_who_calls_and_who_is_charged() {
 async fn attempts_of_a_change_have_the_same_request_id() {
     let operation = |status: &str| {
         let link = "https://www.googleapis.com/compute/v1/projects/shop/zones/z/operations/o";
-        json_response(200, &json!({"kind": "compute#operation", "status": status, "selfLink": link}))
+        reply(200, &json!({"kind": "compute#operation", "status": status, "selfLink": link}))
     };
-    let failed = json_response(503, &json!({"error": {"code": 503, "message": "later", "status": "UNAVAILABLE"}}));
+    let failed = reply(503, &json!({"error": {"code": 503, "message": "later", "status": "UNAVAILABLE"}}));
     let server = CannedServer::start(vec![failed, operation("RUNNING"), operation("DONE")]).await;
     call(&server, Numbered::default(), hasty(), "delete", json!({"link": LINK})).await.unwrap();
     let [first, second, wait] = &server.arrived()[..] else { panic!("{:?}", server.arrived()) };
@@ -121,7 +117,7 @@ async fn attempts_of_a_change_have_the_same_request_id() {
 
 #[tokio::test]
 async fn body_is_json() {
-    let done = json_response(200, &json!({"kind": "compute#operation", "status": "DONE"}));
+    let done = reply(200, &json!({"kind": "compute#operation", "status": "DONE"}));
     let server = CannedServer::start(vec![done]).await;
     let input = json!({"link": LINK, "labels": {"a": "b"}, "labelFingerprint": "42"});
     call(&server, Numbered::default(), hasty(), "setLabels", input).await.unwrap();
@@ -144,9 +140,9 @@ async fn responses_of_proxies_and_portals_are_foreign() {
         html(502),
         (404, vec![], b"not found".to_vec()),
         (407, vec![], Vec::new()),
-        json_response(404, &json!({"message": "no route"})),
-        json_response(200, &json!([])),
-        json_response(200, &json!({"error": {"code": 403}})),
+        reply(404, &json!({"message": "no route"})),
+        reply(200, &json!([])),
+        reply(200, &json!({"error": {"code": 403}})),
         (200, vec![("content-type", "text/html".into())], br#"{"kind": "compute#networkList"}"#.to_vec()),
         (204, vec![], Vec::new()),
         redirect,
@@ -174,7 +170,7 @@ async fn body_is_bounded_after_decompression() {
 #[tokio::test]
 async fn requested_pause_beyond_the_call_ends_it() {
     let limited = json!({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}});
-    let (status, mut headers, body) = json_response(429, &limited);
+    let (status, mut headers, body) = reply(429, &limited);
     headers.push(("retry-after", "Wed, 21 Oct 2015 09:28:00 GMT".into()));
     headers.push(("date", "Wed, 21 Oct 2015 07:28:00 GMT".into()));
     let server = CannedServer::start(vec![(status, headers, body)]).await;
@@ -186,8 +182,7 @@ async fn requested_pause_beyond_the_call_ends_it() {
 
 #[tokio::test]
 async fn rejected_token_is_renewed_at_once() {
-    let rejected =
-        json_response(401, &json!({"error": {"code": 401, "message": "expired", "status": "UNAUTHENTICATED"}}));
+    let rejected = reply(401, &json!({"error": {"code": 401, "message": "expired", "status": "UNAUTHENTICATED"}}));
     let server = CannedServer::start(vec![rejected.clone(), networks()]).await;
     call(&server, Numbered::default(), hasty(), "networks.list", json!({})).await.unwrap();
     let tokens: Vec<_> = server.arrived().iter().map(|sent| sent.header("authorization").to_owned()).collect();

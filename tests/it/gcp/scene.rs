@@ -37,6 +37,24 @@ pub(super) struct Call {
     pub(super) body: Value,
 }
 
+/// Executes an operation at a server.
+pub(super) async fn operate_at(
+    url: &str,
+    token: &str,
+    target: &Target,
+    verb: Verb,
+    limit: Duration,
+) -> Result<Outcome, Failure> {
+    let mut settings = Settings::default();
+    settings.set("gcp-endpoint-url", Setting::Text(url.to_owned()));
+    let unit = Gcp.operator(&settings, target)?;
+    let credentials = Credentials { secret: token.to_owned(), expires: None };
+    let (context, _frames) = CollectContext::recording(settings, Some(credentials));
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap();
+    let subject = serde_json::to_string(target).unwrap();
+    Gcp.operate(&context, &unit, &Operation { id: 1, verb, subject, limit_ms }).await
+}
+
 impl Scene {
     pub(super) async fn start() -> Self {
         let log = NamedTempFile::new().unwrap();
@@ -54,14 +72,7 @@ impl Scene {
         verb: Verb,
         limit: Duration,
     ) -> Result<Outcome, Failure> {
-        let mut settings = Settings::default();
-        settings.set("gcp-endpoint-url", Setting::Text(self.server.url().to_owned()));
-        let unit = Gcp.operator(&settings, target)?;
-        let credentials = Credentials { secret: self.token.clone(), expires: None };
-        let (context, _frames) = CollectContext::recording(settings, Some(credentials));
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap();
-        let subject = serde_json::to_string(target).unwrap();
-        Gcp.operate(&context, &unit, &Operation { id: 1, verb, subject, limit_ms }).await
+        operate_at(self.server.url(), &self.token, target, verb, limit).await
     }
 
     pub(super) async fn operate(&self, target: &Target, verb: Verb) -> Result<Outcome, Failure> {

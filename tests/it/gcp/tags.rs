@@ -5,7 +5,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use worker_proto::{FailureKind, Outcome, Verb};
 
-use super::scene::{Call, Scene, fingerprint, is_unchangeable, labels, recorded, remove, set, target};
+use super::{
+    canned::{CannedServer, reply},
+    scene::{Call, SHORT, Scene, fingerprint, is_unchangeable, labels, operate_at, recorded, remove, set, target},
+};
 
 const CASES: &str = include_str!("../../golden/gcp/tags.json");
 
@@ -211,4 +214,24 @@ async fn address_of_another_resource_is_refused_without_a_call() {
         }
     }
     assert_eq!(scene.calls(), []);
+}
+
+#[tokio::test]
+async fn label_of_database_waits_for_another_operation() {
+    let cases = recorded(CASES);
+    let mut database = node(&cases, "gcp_database zone");
+    database.reported.insert("ctime".into(), "2021-01-01T00:00:00Z".into());
+    let item = reply(200, &json!({"kind": "sql#instance", "createTime": "2021-01-01T00:00:00.000Z"}));
+    let done = reply(200, &json!({"kind": "sql#operation", "status": "DONE", "name": "op"}));
+    for status in [403, 409] {
+        let errors = json!([{"reason": "operationInProgress"}]);
+        let busy = reply(status, &json!({"error": {"code": status, "message": "busy", "errors": errors}}));
+        let server = CannedServer::start(vec![item.clone(), busy, item.clone(), done.clone()]).await;
+        let token = json!({"token": "t"}).to_string();
+        let outcome = operate_at(server.url(), &token, &database, set("a", "1"), SHORT).await;
+        assert_eq!(outcome, Ok(Outcome::Done), "{status}");
+        let methods: Vec<String> =
+            server.arrived().iter().map(|call| call.line.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(methods, ["GET", "PATCH", "GET", "PATCH"], "{status}");
+    }
 }

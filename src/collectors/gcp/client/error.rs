@@ -136,8 +136,16 @@ impl Reported {
     /// With a user's credentials the error can name their quota project instead, and then says nothing about the other.
     #[must_use]
     pub fn is_not_in_use(&self, asked: Asked<'_>) -> bool {
-        let is_asked = |consumer: &str| asked.project.is_some_and(|project| project.is(consumer));
-        self.has(&DISABLED) && self.consumer().is_some_and(is_asked)
+        self.has(&DISABLED) && self.consumer().is_some() && self.is_about_asked(asked)
+    }
+
+    /// Returns whether the project to which the call was charged is the one that was asked about. Only a disabled API
+    /// always names it.
+    fn is_about_asked(&self, asked: Asked<'_>) -> bool {
+        match self.consumer() {
+            Some(consumer) => asked.project.is_some_and(|project| project.is(consumer)),
+            None => !self.has(&DISABLED),
+        }
     }
 
     /// Returns whether the service rejects all calls for the project: its billing is closed, or the project to which
@@ -150,8 +158,8 @@ impl Reported {
     /// Returns the error of the call.
     pub(super) fn of(self, asked: Asked<'_>, status: u16) -> CallError {
         let code = self.reasons().next().map_or_else(|| status.to_string(), str::to_owned);
-        let message = match self.has(&DISABLED) && !self.is_not_in_use(asked) {
-            true => self.disabled_elsewhere(asked),
+        let message = match self.ends_service() && !self.is_about_asked(asked) {
+            true => self.rejected_elsewhere(asked),
             false => self.message.clone(),
         };
         let mut error = CallError::new(self.kind(status), &code, shortened(message));
@@ -186,23 +194,27 @@ impl Reported {
         }
     }
 
-    /// Returns the message of an API that is not enabled in a project other than the collected one.
-    fn disabled_elsewhere(&self, asked: Asked<'_>) -> String {
+    /// Returns the message of an API that cannot be used from a project other than the collected one.
+    fn rejected_elsewhere(&self, asked: Asked<'_>) -> String {
+        let (state, remedy) = match () {
+            () if self.has(&DISABLED) => ("is not enabled", "enable the API there"),
+            () if self.has(&CLOSED) => ("is closed, as billing is,", "open its billing"),
+            () => ("cannot be used", "allow the account to use that project (roles/serviceusage.serviceUsageConsumer)"),
+        };
         let consumer = self.consumer().unwrap_or("of the credentials");
         let about = asked.project.map(|project| format!(", and not in {}", project.id)).unwrap_or_default();
         // Without the collected project's number, both may be the same.
         let is_number = consumer.bytes().all(|byte| byte.is_ascii_digit());
         if let Some(project) = asked.project.filter(|project| project.number.is_none() && is_number) {
             return format!(
-                "the API {} is not enabled in project {consumer}, which may be {}; enable the API there. The service's \
-                 message: {}",
+                "the API {} {state} in project {consumer}, which may be {}; {remedy}. The service's message: {}",
                 asked.service, project.id, self.message
             );
         }
         format!(
-            "the API {} is not enabled in project {consumer}{about}: the calls are charged to that project; enable the API \
-             there, or name another quota project in the credentials (quota_project_id) or with \
-             GOOGLE_CLOUD_QUOTA_PROJECT. The service's message: {}",
+            "the API {} {state} in project {consumer}{about}: the calls are charged to that project; {remedy}, or name \
+             another quota project in the credentials (quota_project_id) or with GOOGLE_CLOUD_QUOTA_PROJECT. The service's \
+             message: {}",
             asked.service, self.message
         )
     }

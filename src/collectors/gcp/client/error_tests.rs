@@ -85,6 +85,41 @@ fn closed_billing_ends_the_service() {
 }
 
 #[test]
+fn project_that_must_not_be_charged_ends_the_service() {
+    let project = project();
+    let asked = Asked { service: "sqladmin", project: Some(&project) };
+    for (reason, consumer, state) in [
+        ("SERVICE_DISABLED", "projects/quota", "is not enabled in project quota"),
+        ("BILLING_DISABLED", "projects/quota", "in project quota"),
+        ("USER_PROJECT_DENIED", "projects/quota", "cannot be used in project quota"),
+        ("CONSUMER_SUSPENDED", "projects/quota", "cannot be used in project quota"),
+    ] {
+        let error = reported(new(reason, consumer)).of(asked, 403);
+        assert!(error.facts.ends_service && !error.facts.is_not_in_use, "{reason}");
+        assert_eq!((error.kind, error.code.as_str()), (CallErrorKind::Denied, reason));
+        assert!(error.message.contains(state) && error.message.contains("quota_project_id"), "{error}");
+    }
+    let own = reported(new("BILLING_DISABLED", "projects/123")).of(asked, 403);
+    assert_eq!(own.message.as_ref(), "no");
+}
+
+#[test]
+fn resource_that_has_changed_is_recognised_by_status_or_any_reason() {
+    let detail = json!([{"reason": "SOMETHING"}]);
+    for (status, body) in [
+        (412, json!({"status": "FAILED_PRECONDITION"})),
+        (412, json!({})),
+        (412, json!({"details": detail, "errors": [{"reason": "conditionNotMet"}]})),
+        (400, json!({"details": detail, "errors": [{"reason": "conditionNotMet"}]})),
+    ] {
+        assert!(error("compute", status, body.clone()).means_changed(), "{status} {body}");
+    }
+    assert!(!error("compute", 409, json!({"errors": [{"reason": "conflict"}]})).means_changed());
+    let of = |code: &str, status| of_operation(&[(code.to_owned(), String::new())], status, None).means_changed();
+    assert!(of("CONDITION_NOT_MET", None) && of("OTHER", Some(412)) && !of("OTHER", Some(400)));
+}
+
+#[test]
 fn kinds_follow_from_reasons_and_status() {
     use CallErrorKind::{Credentials, Denied, NotFound, Throttled, Unavailable, Unexpected};
     for (status, reason, kind) in [

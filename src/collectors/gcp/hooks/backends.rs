@@ -7,7 +7,7 @@ use worker_proto::Failure;
 
 use super::{
     groups::{INSTANCE_GROUPS, members},
-    links,
+    is_foreign, links,
     listed::Listed,
     name_in,
 };
@@ -62,6 +62,7 @@ async fn value_of(context: HookContext<'_>, rule: &Tree<'_>) -> Result<HookValue
             "instances" => {
                 names.insert(name_in(&link).to_owned());
             }
+            _ if is_foreign(context, &link) => is_unknown = true,
             "instanceGroups" if context.run.is_wanted(INSTANCE_GROUPS) => match members(context, &link).await? {
                 Some(links) => open.extend(links.iter().cloned()),
                 None => is_unknown = true,

@@ -18,7 +18,7 @@ use self::{
     snapshots::SOURCE_DISK,
     types::{DISK_TYPE, MACHINE_TYPE},
 };
-use crate::engine::{Hook, Tree, change::ChangeHooks};
+use crate::engine::{Hook, HookContext, Tree, change::ChangeHooks};
 
 /// The hooks of collection.
 pub(super) const ALL: &[&dyn Hook] = &[&MACHINE_TYPE, &DISK_TYPE, &GROUP_MEMBERS, &BACKENDS, &SOURCE_DISK];
@@ -54,6 +54,17 @@ pub(super) fn part_of<'l>(link: &'l str, collection: &str) -> Option<&'l str> {
     let mut parts = link.split('/');
     parts.find(|part| *part == collection)?;
     parts.next()
+}
+
+/// Returns the ID of the project in a link, unless the link has its number, or the ID in another notation.
+pub(super) fn project_of(link: &str) -> Option<&str> {
+    let is_id = |project: &&str| !project.contains('%') && !project.bytes().all(|byte| byte.is_ascii_digit());
+    part_of(link, "projects").filter(is_id)
+}
+
+/// Returns whether a link leads to another project, of which the lists of this one say nothing.
+fn is_foreign(context: HookContext<'_>, link: &str) -> bool {
+    part_of(link, "projects").is_some_and(|project| project != context.run.account_id())
 }
 
 /// Returns the texts in a member of an item that is a list of links.

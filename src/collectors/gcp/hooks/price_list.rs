@@ -4,7 +4,7 @@
 //! class, and the service. A denial concerns only the unit's account, so that another one may fetch the list; any other
 //! failure is published, as each unit would wait for it in turn.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,7 +29,7 @@ const LIST: &str = "gcp price list";
 #[derive(Default)]
 pub(super) struct PriceList {
     state: OnceCell<Option<Value>>,
-    skus: Mutex<HashMap<(String, Class), Vec<Sku>>>,
+    skus: Mutex<HashMap<(String, Class), Option<Vec<Sku>>>>,
 }
 
 /// The state of the list, as it is published.
@@ -52,8 +52,13 @@ impl PriceList {
         Ok(state.as_ref())
     }
 
-    /// Returns the SKUs of a class in a region. The list was fetched before.
-    pub(super) async fn skus(&self, context: HookContext<'_>, region: &str, class: Class) -> Result<Vec<Sku>, Failure> {
+    /// Returns the SKUs of a class in a region; `None` if they are unknown. The list was fetched before.
+    pub(super) async fn skus(
+        &self,
+        context: HookContext<'_>,
+        region: &str,
+        class: Class,
+    ) -> Result<Option<Vec<Sku>>, Failure> {
         let mut known = self.skus.lock().await;
         let key = (region.to_owned(), class);
         if let Some(found) = known.get(&key) {
@@ -61,11 +66,8 @@ impl PriceList {
         }
         let found = match context.run.context.shared(&name(region, class)).await? {
             Shared::Value(text) => serde_json::from_str(&text).map_err(|error| context.run.internal(error))?,
-            // The list has none.
-            Shared::Fetch(lease) => {
-                lease.publish("[]".to_owned()).await;
-                Vec::new()
-            }
+            // There was no room for them, or the list does not know the region.
+            Shared::Fetch(_) => None,
         };
         Ok(known.entry(key).or_insert(found).clone())
     }
@@ -146,6 +148,13 @@ async fn fetch(context: HookContext<'_>) -> Result<(Value, Sorted), CallError> {
         let page = page?;
         let tree = page.tree()?;
         tree.path("skus[]").into_iter().for_each(|item| sort(item, &mut sorted));
+    }
+    // A class without SKUs is known to have none.
+    let regions: BTreeSet<String> = sorted.keys().map(|(region, _)| region.clone()).collect();
+    for region in regions {
+        for class in Class::all() {
+            sorted.entry((region.clone(), class)).or_default();
+        }
     }
     Ok((service, sorted))
 }

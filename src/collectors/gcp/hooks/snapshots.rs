@@ -2,7 +2,7 @@
 
 use worker_proto::Failure;
 
-use super::{listed::Listed, name_in};
+use super::{is_foreign, listed::Listed, name_in};
 use crate::engine::{FunctionHook, HookContext, HookValue, Tree, no_input};
 
 /// The name of disks in `--gcp-collect`.
@@ -29,8 +29,8 @@ async fn values_of<'a>(context: HookContext<'a>, items: &'a [&'a Tree<'a>]) -> R
     let value = |source: Option<&str>| {
         let Some(link) = source else { return HookValue::known(Tree::Null) };
         let (exists, is_unknown) = match &disks {
-            // Without the list of disks, the link is all that is known.
-            _ if !is_wanted => (true, false),
+            // Without a list that has the disk, the link is all that is known.
+            _ if !is_wanted || is_foreign(context, link) => (true, false),
             Some(disks) => (disks.find(link).is_some(), disks.may_lack(link)),
             None => (false, true),
         };

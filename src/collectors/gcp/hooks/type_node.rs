@@ -70,16 +70,16 @@ impl Type {
         let mut skus = Vec::new();
         let (mut service, mut is_unknown) = (None, false);
         if let Some(class) = class.filter(|_| context.run.is_wanted(SERVICES)) {
-            match list.service(context).await? {
-                Some(found) => {
-                    service = Some(found);
-                    skus = list.skus(context, region, class).await?;
-                }
-                None => {
-                    is_unknown = true;
-                    context.unseen(SERVICE, BILLING);
-                }
+            service = list.service(context).await?;
+            let found = match service {
+                Some(_) => list.skus(context, region, class).await?,
+                None => None,
+            };
+            is_unknown = found.is_none();
+            if is_unknown {
+                context.unseen(SERVICE, BILLING);
             }
+            skus = found.unwrap_or_default();
         }
         let price = class.and_then(|class| match is_machine {
             true => prices::of_machine(class, self.cores, self.memory, &skus),

@@ -181,9 +181,10 @@ impl Known {
         self.list(family, context, place).await?;
         let get = family.get[usize::from(place.scope == "region")];
         let missing: Vec<&str> = place.links.iter().copied().filter(|link| self.is_missing(link)).collect();
+        let location = context.find(place.scope, place.id).unwrap_or(context.location);
         let one = |link| -> BoxFuture<'_, Result<_, Failure>> {
             Box::pin(async move {
-                if !context.location.allows(COMPUTE, get, family.collector) {
+                if !location.allows(COMPUTE, get, family.collector) {
                     return Ok((link, None));
                 }
                 let request = Request::new(COMPUTE, get, place.id).with(place.scope, place.id);
@@ -193,7 +194,7 @@ impl Known {
         for (link, found) in gather(TYPES_AT_ONCE, missing.into_iter().map(one).collect()).await? {
             match found {
                 Some(Ok(found)) => {
-                    context.location.record_success(COMPUTE, get);
+                    location.record_success(COMPUTE, get);
                     // The item names its type by this link, whatever the type names itself.
                     self.types.insert(link.to_owned(), Type { link: link.to_owned(), ..found });
                 }
