@@ -1,4 +1,4 @@
-//! A server that gives the responses that it was told, one after the other, and keeps the requests.
+//! A server that gives the responses that it was told, one after the other or by what is asked, and keeps the requests.
 
 use std::{
     convert::Infallible,
@@ -37,6 +37,9 @@ impl Arrived {
     }
 }
 
+/// Returns the response to a request, from its number and its line.
+type Route = Arc<dyn Fn(usize, &str) -> Canned + Send + Sync>;
+
 /// A running server. Dropping it ends it.
 pub struct CannedServer {
     url: String,
@@ -47,15 +50,20 @@ pub struct CannedServer {
 impl CannedServer {
     /// Starts a server; it repeats the last response.
     pub async fn start(responses: Vec<Canned>) -> Self {
+        Self::routed(move |number, _| responses[number.min(responses.len() - 1)].clone()).await
+    }
+
+    /// Starts a server that responds by the number of a request and by its line.
+    pub async fn routed(route: impl Fn(usize, &str) -> Canned + Send + Sync + 'static) -> Self {
+        let route: Route = Arc::new(route);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let arrived = Arc::<Mutex<Vec<Arrived>>>::default();
         let kept = Arc::clone(&arrived);
-        let responses = Arc::new(responses);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (kept, responses) = (Arc::clone(&kept), Arc::clone(&responses));
-                let service = service_fn(move |request| answer(request, Arc::clone(&kept), Arc::clone(&responses)));
+                let (kept, route) = (Arc::clone(&kept), Arc::clone(&route));
+                let service = service_fn(move |request| answer(request, Arc::clone(&kept), Arc::clone(&route)));
                 // A client that goes away ends its connection only.
                 tokio::spawn(
                     async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await },
@@ -85,7 +93,7 @@ impl Drop for CannedServer {
 async fn answer(
     request: Request<Incoming>,
     kept: Arc<Mutex<Vec<Arrived>>>,
-    responses: Arc<Vec<Canned>>,
+    route: Route,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let line = format!("{} {}", request.method(), request.uri());
     let headers = request.headers().clone();
@@ -93,13 +101,13 @@ async fn answer(
     let body = String::from_utf8(body.into()).unwrap();
     let number = {
         let mut kept = kept.lock().unwrap();
-        kept.push(Arrived { line, headers, body });
+        kept.push(Arrived { line: line.clone(), headers, body });
         kept.len() - 1
     };
-    let (status, headers, body) = &responses[number.min(responses.len() - 1)];
-    let mut response = Response::builder().status(*status);
+    let (status, headers, body) = route(number, &line);
+    let mut response = Response::builder().status(status);
     for (name, value) in headers {
-        response = response.header(*name, value);
+        response = response.header(name, value);
     }
-    Ok(response.body(Full::from(body.clone())).unwrap())
+    Ok(response.body(Full::from(body)).unwrap())
 }

@@ -7,6 +7,7 @@ mod collect;
 mod credentials;
 mod everything;
 mod faults;
+mod hooks;
 mod plan;
 mod requests;
 mod scene;

@@ -104,7 +104,7 @@ fn project_that_must_not_be_charged_ends_the_service() {
 }
 
 #[test]
-fn resource_that_has_changed_is_recognised_by_status_or_any_reason() {
+fn changed_resource_is_recognised_by_status_or_any_reason() {
     let detail = json!([{"reason": "SOMETHING"}]);
     for (status, body) in [
         (412, json!({"status": "FAILED_PRECONDITION"})),

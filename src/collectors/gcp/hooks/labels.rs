@@ -116,10 +116,11 @@ impl<'c> Tries<'c> {
             false if error.means_in_use() => self.pauses.next(),
             _ => None,
         };
-        match pause.filter(|pause| self.change.has_time_for(*pause)) {
-            Some(pause) => Ok(sleep(pause).await),
-            None => Err(self.change.failure(error)),
-        }
+        let Some(pause) = pause.filter(|pause| self.change.has_time_for(*pause)) else {
+            return Err(self.change.failure(error));
+        };
+        sleep(pause).await;
+        Ok(())
     }
 }
 

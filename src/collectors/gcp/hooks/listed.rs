@@ -19,8 +19,11 @@ pub(super) struct Listed<T> {
     silent: Vec<Partial>,
 }
 
-/// The lists that were read, by operation; `None` if a list failed, which the kind of its items reports.
-struct Lists<T>(Mutex<HashMap<&'static str, Arc<OnceCell<Option<Arc<Listed<T>>>>>>>);
+/// A list; `None` if it failed, which the kind of its items reports.
+type List<T> = Option<Arc<Listed<T>>>;
+
+/// The lists that were read, by operation.
+struct Lists<T>(Mutex<HashMap<&'static str, Arc<OnceCell<List<T>>>>>);
 
 impl<T> Default for Lists<T> {
     fn default() -> Self {
@@ -34,7 +37,7 @@ impl<T: Send + Sync + 'static> Listed<T> {
         context: HookContext<'_>,
         (operation, collection): (&'static str, &str),
         read: fn(&Tree<'_>) -> T,
-    ) -> Option<Arc<Self>> {
+    ) -> List<T> {
         let lists = context.location.slots.get::<Lists<T>>();
         let cell = {
             let mut known = lists.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,11 +25,14 @@ const COMPUTE_ENGINE: &str = "6F81-5844-456A";
 /// The shared value with the state of the list. Its fetcher publishes all others.
 const LIST: &str = "gcp price list";
 
+/// The SKUs of a class in a region; `None` if they are unknown.
+type Known = Option<Vec<Sku>>;
+
 /// One account's knowledge of the list.
 #[derive(Default)]
 pub(super) struct PriceList {
     state: OnceCell<Option<Value>>,
-    skus: Mutex<HashMap<(String, Class), Option<Vec<Sku>>>>,
+    skus: Mutex<HashMap<(String, Class), Known>>,
 }
 
 /// The state of the list, as it is published.
@@ -42,7 +45,7 @@ enum Published {
     Failed { operation: String, code: String, message: String },
 }
 
-/// The SKUs by region and class.
+/// All SKUs, by region and class.
 type Sorted = HashMap<(String, Class), Vec<Sku>>;
 
 impl PriceList {
@@ -52,13 +55,8 @@ impl PriceList {
         Ok(state.as_ref())
     }
 
-    /// Returns the SKUs of a class in a region; `None` if they are unknown. The list was fetched before.
-    pub(super) async fn skus(
-        &self,
-        context: HookContext<'_>,
-        region: &str,
-        class: Class,
-    ) -> Result<Option<Vec<Sku>>, Failure> {
+    /// Returns the SKUs of a class in a region. The list was fetched before.
+    pub(super) async fn skus(&self, context: HookContext<'_>, region: &str, class: Class) -> Result<Known, Failure> {
         let mut known = self.skus.lock().await;
         let key = (region.to_owned(), class);
         if let Some(found) = known.get(&key) {

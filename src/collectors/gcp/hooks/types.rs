@@ -188,24 +188,25 @@ impl Known {
                     return Ok((link, None));
                 }
                 let request = Request::new(COMPUTE, get, place.id).with(place.scope, place.id);
-                Ok((link, Some(fetched(context, request.with(family.parameter, name_in(link))).await)))
+                let found = fetched(context, request.with(family.parameter, name_in(link))).await;
+                match &found {
+                    Ok(_) => location.record_success(COMPUTE, get),
+                    Err(error) if error.means_deleted() => {}
+                    Err(error) => report(family, context, place, error).await?,
+                }
+                Ok((link, Some(found)))
             })
         };
         for (link, found) in gather(TYPES_AT_ONCE, missing.into_iter().map(one).collect()).await? {
             match found {
                 Some(Ok(found)) => {
-                    location.record_success(COMPUTE, get);
                     // The item names its type by this link, whatever the type names itself.
                     self.types.insert(link.to_owned(), Type { link: link.to_owned(), ..found });
                 }
                 Some(Err(error)) if error.means_deleted() => {
                     self.done.insert(link.to_owned());
                 }
-                Some(Err(error)) => {
-                    report(family, context, place, &error).await?;
-                    self.failed.insert(link.to_owned());
-                }
-                None => {
+                Some(Err(_)) | None => {
                     self.failed.insert(link.to_owned());
                 }
             }
