@@ -3,15 +3,8 @@
 use super::*;
 
 /// What is missing of the servers if it is not known where.
-const EVERYWHERE: [&str; 7] = [
-    "account acc-1",
-    "region north",
-    "region south",
-    "zone north-a",
-    "zone north-b",
-    "zone south-a",
-    "zone south-b",
-];
+const EVERYWHERE: [&str; 7] =
+    ["account acc-1", "region north", "region south", "zone north-a", "zone north-b", "zone south-a", "zone south-b"];
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()

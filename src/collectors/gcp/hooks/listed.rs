@@ -110,9 +110,8 @@ mod tests {
             let (code, message) = Default::default();
             Partial { scope: scope.map(str::to_owned), id: id.to_owned(), code, message, is_alone: false }
         };
-        let lacks = |partial: Partial, link: &str| {
-            Listed::<()> { items: HashMap::new(), silent: vec![partial] }.may_lack(link)
-        };
+        let lacks =
+            |partial: Partial, link: &str| Listed::<()> { items: HashMap::new(), silent: vec![partial] }.may_lack(link);
         let zonal = "https://x/projects/p/zones/us-a-a/disks/d";
         let regional = "https://x/projects/p/regions/us-a/disks/d";
         assert!(lacks(silent(Some("zone"), "us-a-a"), zonal) && !lacks(silent(Some("zone"), "us-a-b"), zonal));
