@@ -2,12 +2,15 @@
 //!
 //! After repeated timeouts or denials, the remaining calls of an operation are skipped. Otherwise a thousand items could
 //! wait one after the other until the unit's deadline. A service that gives no response at all, or whose calls all fail
-//! for the account, is given up, and one that is not in use in the account is not called again.
+//! for the account, is given up, and one that is not in use in the account is not called again. If other calls of such
+//! a service have succeeded, its answers contradict each other, as when it was just disabled: then it is given up.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use worker_proto::Why;
 
 use super::error::{CallError, CallErrorKind};
 
@@ -40,6 +43,8 @@ struct ServiceBreaker {
     unresponsive: u32,
     /// Why no further call is made.
     ended: Option<CallError>,
+    /// Whether `ended` was reported as a failure.
+    is_end_reported: bool,
     skipped_kinds: Vec<&'static str>,
     skipped_calls: u64,
 }
@@ -56,8 +61,14 @@ impl ServiceBreaker {
         }
         if self.ended.is_none() && (ends || self.unresponsive >= UNRESPONSIVE_CALLS) {
             self.ended = Some(error.clone());
+            self.is_end_reported = self.succeeded || !error.facts.is_not_in_use;
         }
         true
+    }
+
+    /// Returns the error that ended the service because it is not in use.
+    fn not_in_use(&self) -> Option<&CallError> {
+        self.ended.as_ref().filter(|ended| ended.facts.is_not_in_use && !self.succeeded)
     }
 
     /// Returns what was skipped of a service that was given up.
@@ -170,15 +181,27 @@ impl Breakers {
         self.services().get(service).is_some_and(|service| service.ended.is_some())
     }
 
-    /// Returns whether a service has ended because it is not in use.
-    pub(crate) fn is_not_in_use(&self, service: &str) -> bool {
-        let services = self.services();
-        services.get(service).and_then(|service| service.ended.as_ref()).is_some_and(|ended| ended.facts.is_not_in_use)
+    /// Returns whether any call of a service has succeeded.
+    pub(crate) fn has_succeeded(&self, service: &str) -> bool {
+        self.services().get(service).is_some_and(|service| service.succeeded)
     }
 
-    /// Returns the error that ended a service, if one did.
-    pub(crate) fn end_of(&self, service: &str) -> Option<CallError> {
-        self.services().get(service)?.ended.clone()
+    /// Returns whether a service has ended because it is not in use, and no call of it has succeeded.
+    pub(crate) fn is_not_in_use(&self, service: &str) -> bool {
+        self.services().get(service).is_some_and(|service| service.not_in_use().is_some())
+    }
+
+    /// Returns why what a service would have listed is missing.
+    pub(crate) fn why(&self, service: &str) -> Why {
+        self.services().get(service).and_then(ServiceBreaker::not_in_use).map_or(Why::Unseen, CallError::why)
+    }
+
+    /// Returns the errors of services that are not in use by their own answer, but of which a call in flight has
+    /// succeeded afterwards, so that the error was not reported as a failure.
+    pub(crate) fn contradicted(&self) -> Vec<CallError> {
+        let services = self.services();
+        let contradicted = services.values().filter(|service| service.succeeded && !service.is_end_reported);
+        contradicted.filter_map(|service| service.ended.clone()).collect()
     }
 
     /// Records that a kind of a service that has ended was not listed.
@@ -201,8 +224,8 @@ impl Breakers {
     /// Returns the services that were given up, each with its last error and what was skipped.
     pub(crate) fn given_up(&self) -> Vec<(CallError, String)> {
         let services = self.services();
-        let ended = services.values().filter_map(|service| Some((service.ended.as_ref()?, service)));
-        let ended = ended.filter(|(error, _)| !error.facts.is_not_in_use);
+        let given_up = services.values().filter(|service| service.not_in_use().is_none());
+        let ended = given_up.filter_map(|service| Some((service.ended.as_ref()?, service)));
         ended.filter_map(|(error, service)| Some((error.clone(), service.message()?))).collect()
     }
 

@@ -65,9 +65,9 @@ fn service_without_response_ends_and_others_go_on() {
     let breakers = Breakers::default();
     let silent = error("compute", ErrorFacts::default());
     (0..3).for_each(|_| assert!(breakers.record_failure(&silent)));
-    assert!(breakers.end_of("compute").is_none());
+    assert!(!breakers.has_ended("compute"));
     assert!(breakers.record_failure(&silent));
-    assert!(breakers.end_of("compute").is_some() && !breakers.is_unresponsive());
+    assert!(breakers.has_ended("compute") && !breakers.is_unresponsive());
     assert!(!breakers.allows("compute", "Other", "x") && breakers.allows("storage", "Other", "x"));
     breakers.skip_kind("compute", "disk");
     breakers.skip_kind("compute", "disk");
@@ -86,7 +86,7 @@ fn service_that_responded_does_not_end() {
     let breakers = Breakers::default();
     breakers.record_success("compute", "List");
     (0..9).for_each(|_| assert!(breakers.record_failure(&error("compute", ErrorFacts::default()))));
-    assert!(breakers.end_of("compute").is_none());
+    assert!(!breakers.has_ended("compute"));
 }
 
 #[test]
@@ -98,5 +98,31 @@ fn answer_for_whole_account_ends_service_once() {
         assert!(!breakers.record_failure(&error("compute", facts)), "only the first one is reported");
         breakers.skip_kind("compute", "disk");
         assert_eq!(breakers.given_up().len(), usize::from(!is_not_in_use));
+    }
+}
+
+#[test]
+fn service_is_not_in_use_only_without_any_success() {
+    let not_in_use = error("compute", ErrorFacts { is_not_in_use: true, ..ErrorFacts::default() });
+    for (succeeds_before, succeeds_after) in [(false, false), (true, false), (false, true), (true, true)] {
+        let breakers = Breakers::default();
+        let succeed = |succeeds: bool| {
+            if succeeds {
+                breakers.record_success("compute", "Other")
+            }
+        };
+        breakers.record_success("storage", "List");
+        succeed(succeeds_before);
+        assert!(breakers.record_failure(&not_in_use));
+        succeed(succeeds_after);
+        breakers.skip_kind("compute", "disk");
+        let has_succeeded = succeeds_before || succeeds_after;
+        let case = format!("{succeeds_before} {succeeds_after}");
+        assert!(breakers.has_ended("compute"), "{case}");
+        assert_eq!(breakers.is_not_in_use("compute"), !has_succeeded, "{case}");
+        assert_eq!(breakers.why("compute") == Why::Unseen, has_succeeded, "{case}");
+        assert_eq!(breakers.given_up().len(), usize::from(has_succeeded), "{case}");
+        // A failure after a success was reported at once.
+        assert_eq!(breakers.contradicted().len(), usize::from(succeeds_after && !succeeds_before), "{case}");
     }
 }

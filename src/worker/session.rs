@@ -133,7 +133,9 @@ async fn drive(
             Some(request) = asked.recv(), if questions.have_room() => questions.extend(pending.take(request)),
             () = questions.send_next() => {}
             frame = incoming.next() => match frame? {
-                Some(ToWorker::Credentials { unit, credentials }) => pending.credentials(unit, &credentials),
+                Some(ToWorker::Credentials { unit, credentials }) => {
+                    questions.extend(pending.credentials(unit, &credentials));
+                }
                 Some(ToWorker::Shared { key, value }) => pending.shared(&key, value),
                 Some(ToWorker::Operate(operation)) => hand_over(orders.as_ref(), operation)?,
                 Some(ToWorker::Finish) => orders = None,

@@ -128,6 +128,7 @@ pub fn change_bodies(changes: &[NodeChange]) -> Vec<String> {
 
 /// Reads nodes and edges while they arrive.
 pub struct GraphReader {
+    what: &'static str,
     lines: LineReader,
     default_edge: &'static str,
     is_needed: fn(&StoredNode) -> bool,
@@ -135,27 +136,33 @@ pub struct GraphReader {
 }
 
 impl GraphReader {
-    /// Creates a reader. It drops the fields of nodes that are not needed while they arrive, because a parsed graph
-    /// takes several times the memory of its lines.
+    /// Creates a reader. `what` is the name of the request in errors. The reader drops the fields of nodes that are not
+    /// needed while they arrive, because a parsed graph takes several times the memory of its lines.
     pub fn new(what: &'static str, default_edge: &'static str, is_needed: fn(&StoredNode) -> bool) -> Self {
-        Self { lines: LineReader::new(what), default_edge, is_needed, graph: StoredGraph::default() }
+        Self { what, lines: LineReader::new(what), default_edge, is_needed, graph: StoredGraph::default() }
     }
 
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), CoreError> {
-        let Self { lines, default_edge, is_needed, graph } = self;
-        lines.feed(chunk, |line| graph.line(line, default_edge, *is_needed))
+        let Self { what, lines, default_edge, is_needed, graph } = self;
+        lines.feed(chunk, |line| graph.line(what, line, default_edge, *is_needed))
     }
 
     pub fn finish(mut self) -> Result<StoredGraph, CoreError> {
-        let Self { lines, default_edge, is_needed, graph } = &mut self;
-        lines.finish(|line| graph.line(line, default_edge, *is_needed))?;
+        let Self { what, lines, default_edge, is_needed, graph } = &mut self;
+        lines.finish(|line| graph.line(what, line, default_edge, *is_needed))?;
         Ok(self.graph)
     }
 }
 
 impl StoredGraph {
-    fn line(&mut self, line: &[u8], default_edge: &str, is_needed: fn(&StoredNode) -> bool) -> Result<(), CoreError> {
-        let unusable = |why: &str| LineReader::new(CLEAN_QUERY).unusable(why);
+    fn line(
+        &mut self,
+        what: &'static str,
+        line: &[u8],
+        default_edge: &str,
+        is_needed: fn(&StoredNode) -> bool,
+    ) -> Result<(), CoreError> {
+        let unusable = |why: &str| LineReader::new(what).unusable(why);
         let element: Value = serde_json::from_slice(line).map_err(|error| unusable(&error.to_string()))?;
         let text = |name: &str| element.get(name).and_then(Value::as_str);
         match (text("from"), text("to")) {

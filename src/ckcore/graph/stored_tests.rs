@@ -82,6 +82,23 @@ fn edges_of_other_types_are_left_out() {
 }
 
 #[test]
+fn unusable_line_is_an_error_that_names_its_request() {
+    for what in ["query of x", "query of y"] {
+        for line in ["{", "[]", "{\"from\":\"a\"}", "{\"id\":\"a\",\"reported\":{}}"] {
+            let read = |text: &str| {
+                let mut reader = GraphReader::new(what, "default", |_| true);
+                reader.feed(text.as_bytes()).and_then(|()| reader.finish())
+            };
+            // Only the first one ends with its line.
+            for text in [format!("{line}\n"), line.to_owned()] {
+                let error = read(&text).unwrap_err().to_string();
+                assert!(error.contains(what) && !error.contains(CLEAN_QUERY), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn changes_are_grouped_by_section_once_for_each_node() {
     let map = |value: Value| value.as_object().cloned();
     let changes = [

@@ -113,12 +113,13 @@ async fn without(run: &Run<'_>, scope: &str, error: &CallError) -> Result<(), Fa
             let what = run.message("its credentials are rejected; check the service account and its keys");
             Err(call_failure(&what, error))
         }
-        _ => {
+        // Without the API, the project has neither regions nor zones. Zones are listed after regions were.
+        _ if error.facts.is_not_in_use && scope == IN_REGION => {
             run.unseen_locations(error.why());
-            // Without the API, the project has neither regions nor zones.
-            if error.facts.is_not_in_use {
-                return Ok(());
-            }
+            Ok(())
+        }
+        _ => {
+            run.unseen_locations(Why::Unseen);
             run.report_failure(GLOBAL, &format!("{scope}s"), error).await
         }
     }

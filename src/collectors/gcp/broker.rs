@@ -144,19 +144,37 @@ impl GcpBroker {
         if let Some(index) = self.seeing.lock().unwrap_or_else(PoisonError::into_inner).get(project) {
             return Ok(*index);
         }
-        let mut last = None;
-        for (index, credential) in credentials.iter().enumerate() {
-            match self.read(credential, project).await {
+        let reads = credentials.iter().map(|credential| self.read(credential, project));
+        self.first(project, reads).await
+    }
+
+    /// Returns the first credentials that may read a project. They are noted unless others before them failed for a
+    /// reason that may pass, as those may be the ones that can change it.
+    ///
+    /// # Errors
+    /// If none may read it: the first failure that may pass, otherwise the last one.
+    async fn first(
+        &self,
+        project: &str,
+        reads: impl Iterator<Item = impl Future<Output = Result<(), Failure>>>,
+    ) -> Result<usize, Failure> {
+        let (mut transient, mut last) = (None, None);
+        for (index, read) in reads.enumerate() {
+            match read.await {
                 Ok(()) => {
-                    self.note(project, index);
+                    if transient.is_none() {
+                        self.note(project, index);
+                    }
                     return Ok(index);
                 }
+                Err(failure) if failure.kind.is_retryable() => transient = transient.or(Some(failure)),
                 Err(failure) => last = Some(failure),
             }
         }
-        let last = last.unwrap_or_else(no_credentials);
-        let message = format!("none of the GCP credentials can read project {project}; the last one: {}", last.message);
-        Err(Failure { message, ..last })
+        let failure = transient.or(last).unwrap_or_else(no_credentials);
+        let message =
+            format!("none of the GCP credentials can read project {project}; one of them: {}", failure.message);
+        Err(Failure { message, ..failure })
     }
 
     /// Reads a project.
@@ -213,3 +231,7 @@ impl Broker for GcpBroker {
         Box::pin(self.issue(unit, true))
     }
 }
+
+#[cfg(test)]
+#[path = "broker_tests.rs"]
+mod tests;

@@ -67,10 +67,10 @@ impl KindCollection<'_> {
                         }
                     }
                     Err(error) => {
-                        if !error.facts.is_not_in_use {
+                        self.report_failure(call, &error).await?;
+                        if !self.is_absent(&error) {
                             fail(failed, call);
                         }
-                        self.report_failure(call, &error).await?;
                     }
                 }
             }

@@ -56,7 +56,10 @@ impl KindDetails {
         };
         let pages = cell.get_or_try_init(|| async {
             match request(run, location, &service.service, details).await {
-                Ok(pages) => Ok(Some(Arc::new(pages))),
+                Ok(pages) => {
+                    location.record_success(&service.service, details.operation.get_ref());
+                    Ok(Some(Arc::new(pages)))
+                }
                 Err(error) if error.kind == CallErrorKind::Credentials => {
                     location.report_failure(run, &service.service, &error).await.map(|()| None)
                 }

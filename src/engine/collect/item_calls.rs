@@ -46,10 +46,10 @@ impl KindCollection<'_> {
                 }
                 Err(error) if error.has_code(&call.not_found_codes) => self.record_success(call),
                 Err(error) => {
-                    if !error.facts.is_not_in_use {
+                    self.report_failure(call, &error).await?;
+                    if !self.is_absent(&error) {
                         failed.push(&call.name);
                     }
-                    self.report_failure(call, &error).await?;
                 }
             }
         }

@@ -176,7 +176,8 @@ impl<'r> KindCollection<'r> {
             self.location.record_success(&self.service.service, list.operation.get_ref());
         } else {
             // Its service ended while the call was made.
-            let is_skipped = error.facts.ends_service && self.location.has_ended_service(&self.service.service);
+            let ends = error.facts.ends_service || error.facts.is_not_in_use;
+            let is_skipped = ends && self.location.has_ended_service(&self.service.service);
             self.location.report_failure(self.run, self.collector(), error).await?;
             if is_skipped {
                 self.location.skip_kind(&self.service.service, self.definition);
@@ -203,6 +204,11 @@ impl<'r> KindCollection<'r> {
     /// Reports a failed call.
     pub(super) async fn report_failure(&self, call: &Call, error: &CallError) -> Result<(), Failure> {
         self.location.report_failure(self.run, call.collector().unwrap_or(self.collector()), error).await
+    }
+
+    /// Returns whether a failed call, which was reported, means that nothing exists: its service is not in use.
+    pub(super) fn is_absent(&self, error: &CallError) -> bool {
+        error.facts.is_not_in_use && self.location.is_not_in_use(&self.service.service)
     }
 
     /// Iterates over the batch calls of the definition.

@@ -308,7 +308,7 @@ impl Location {
         self.breakers.has_ended(service)
     }
 
-    /// Returns whether a service is not in use in the account, by its own answer.
+    /// Returns whether a service is not in use in the account, by its own answer, which no successful call contradicts.
     #[must_use]
     pub fn is_not_in_use(&self, service: &str) -> bool {
         self.breakers.is_not_in_use(service)
@@ -317,7 +317,7 @@ impl Location {
     /// Returns why what a service would have listed here is missing.
     #[must_use]
     pub fn why(&self, service: &str) -> Why {
-        self.breakers.end_of(service).map_or(Why::Unseen, |error| error.why())
+        self.breakers.why(service)
     }
 
     /// Records that a kind was not listed because the location or its service has ended.
@@ -344,12 +344,12 @@ impl Location {
 
     /// Reports a failed call. Rejected credentials end the location, with this one gap. A location or a service without
     /// any response ends after a few failures, as each call waits for all its attempts. A service whose calls all fail
-    /// for the account ends with this one gap, and one that is not in use without a gap.
+    /// for the account ends with this one gap, and one that is not in use without a gap, unless a call has succeeded.
     ///
     /// # Errors
     /// `Cancelled` if the session is ending.
     pub async fn report_failure(&self, run: &Run<'_>, collector: &str, error: &CallError) -> Result<(), Failure> {
-        if error.facts.is_not_in_use {
+        if error.facts.is_not_in_use && !self.breakers.has_succeeded(&error.service) {
             // It is a response, and no failure.
             self.succeeded.store(true, Ordering::Relaxed);
             if self.breakers.record_failure(error) {
@@ -375,6 +375,9 @@ impl Location {
 
     /// Reports what was skipped: kinds after the end of the location or of a service, and calls after a breaker opened.
     async fn report_skipped(&self, run: &Run<'_>) -> Result<(), Failure> {
+        for error in self.breakers.contradicted() {
+            run.report_failure(&self.label, LABEL, &error).await?;
+        }
         for (error, message) in self.breakers.given_up() {
             let error = skipped(&error.service, &error.operation, &self.region, message);
             run.report_failure(&self.label, LABEL, &error).await?;

@@ -109,11 +109,12 @@ impl Server {
         self.state.lock().unwrap().deleted.push(link);
     }
 
-    /// Answers that regions, and what is in them, are not in use.
+    /// Answers that the service of the regions is not in use; other services have nothing in them.
     pub fn unlist_regions(&self) {
-        for path in ["regions", "aggregated", "images", "overview", "keys", "buckets"] {
+        for path in ["regions", "networks", "aggregated", "images", "overview", "keys", "peerings"] {
             self.fail(path, (410, None, None));
         }
+        ["/buckets/bucket-north", "/buckets/bucket-south"].iter().for_each(|bucket| self.delete(bucket));
     }
 
     /// Sets the peerings of all accounts.

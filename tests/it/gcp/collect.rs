@@ -206,6 +206,18 @@ async fn disabled_api_is_absence_without_a_core() {
 }
 
 #[tokio::test]
+async fn api_with_some_successful_calls_is_in_use() {
+    for operation in ["compute.zones.list", "compute.instances.aggregatedList", "compute.networks.list"] {
+        let server = LocalGcp::start(&["--projects", "1", "--regions", "us-central1"]);
+        server.fault(&format!("fault=disabled&op={operation}")).await;
+        let (output, graph) = collect(&server, &[]);
+        assert_eq!(output.code, 3, "{operation}: {}", output.stderr);
+        assert!(output.stderr.contains("SERVICE_DISABLED"), "{operation}: {}", output.stderr);
+        assert_eq!(names(&graph, "gcp_bucket").len(), 3, "{operation}");
+    }
+}
+
+#[tokio::test]
 async fn projects_to_be_deleted_are_not_collected() {
     let server = LocalGcp::start(&["--projects", "1", "--regions", "us-central1", "--deleted-project"]);
     let (output, graph) = collect(&server, &[]);

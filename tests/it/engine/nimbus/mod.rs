@@ -38,11 +38,12 @@ fn definitions() -> &'static Definitions {
 /// The number of kinds of the service `archive`, more than are collected at the same time.
 pub const TAPES: usize = 10;
 
-/// The definitions of a service whose kinds have no nodes.
+/// The definitions of a service whose kinds have no nodes. Each collector has two of them, one after the other.
 fn archive() -> String {
     let tape = |number: usize| {
+        let collector = number / 2;
         format!(
-            "[[kind]]\nkind = \"nimbus_tape{number}\"\nschema = {{}}\ncollector = \"tapes{number}\"\nscope = \"global\"\n\
+            "[[kind]]\nkind = \"nimbus_tape{number}\"\nschema = {{}}\ncollector = \"tapes{collector}\"\nscope = \"global\"\n\
              list = {{ operation = \"tapes/{number}\", items = \"tapes[]\" }}\nid = \"id\"\n"
         )
     };
