@@ -99,15 +99,9 @@ impl Location {
     pub(super) fn new(run: &Run<'_>, spec: LocationSpec, before: &Locations) -> Result<Self, Failure> {
         let LocationSpec { scope, id, label, within, item } = spec;
         let level = run.cloud.level(scope).ok_or_else(|| run.internal(format!("there is no level {scope}")))?;
-        let parent = match within {
-            Some(within) => Some(
-                before
-                    .iter()
-                    .find(|location| location.label == within)
-                    .ok_or_else(|| run.internal(format!("the location {label} is in an unknown one, {within}")))?,
-            ),
-            None => None,
-        };
+        let unknown = |within: &str| run.internal(format!("the location {label} is in an unknown one, {within}"));
+        let find = |within: &str| before.iter().find(|location| location.label == within);
+        let parent = within.map(|within| find(&within).ok_or_else(|| unknown(&within))).transpose()?;
         let mut ids = parent.map_or_else(|| [UNDEFINED.to_owned(), UNDEFINED.to_owned()], |parent| parent.ids.clone());
         if let Some(node) = level.node {
             ids[node.part as usize] = id.clone();
@@ -193,8 +187,7 @@ impl Location {
 
     /// Returns whether a location of this level and ID has the same name and is in the same location.
     pub(super) fn is_of(&self, spec: &LocationSpec) -> bool {
-        let within = self.within.first().map(|(_, label)| label.as_str());
-        self.label == spec.label && within == spec.within.as_deref()
+        self.label == spec.label && self.within.first().map(|(_, label)| label) == spec.within.as_ref()
     }
 
     /// Returns the ancestors of the resources here.
