@@ -62,7 +62,7 @@ pub fn schema() -> Result<&'static Schema, SchemaError> {
     let read = || {
         let own = all().iter().map(|collector| collector.kinds());
         let kinds = own.chain(OTHER_KINDS.iter().map(KindFile::parse)).collect::<Result<Vec<_>, _>>()?;
-        Schema::of(kinds.concat())
+        Schema::of(kinds.into_iter().flatten().collect())
     };
     SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
 }

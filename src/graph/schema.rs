@@ -139,7 +139,7 @@ impl Schema {
     /// If a file is malformed, and as [`Schema::of`].
     pub fn read(files: &[KindFile]) -> Result<Schema, SchemaError> {
         let kinds = files.iter().map(KindFile::parse).collect::<Result<Vec<_>, _>>()?;
-        Schema::of(kinds.concat())
+        Schema::of(kinds.into_iter().flatten().collect())
     }
 
     /// Returns the base kinds and the given ones.
@@ -155,7 +155,8 @@ impl Schema {
             }
             specs.insert(kind.fqn.clone(), kind);
         }
-        let own = specs.values().map(|kind| Ok((kind.fqn.clone(), fields(kind)?))).collect::<Result<_, _>>()?;
+        let own = specs.values_mut().map(|kind| Ok((kind.fqn.clone(), take_fields(kind)?)));
+        let own = own.collect::<Result<_, _>>()?;
         let kinds = specs.values().map(|kind| Ok((kind.fqn.clone(), resolve(kind, &specs, &own)?)));
         Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
@@ -215,21 +216,23 @@ type Specs = BTreeMap<String, KindSpec>;
 /// The own fields of each kind.
 type OwnFields = HashMap<String, Vec<Arc<Field>>>;
 
-fn fields(kind: &KindSpec) -> Result<Vec<Arc<Field>>, SchemaError> {
-    kind.fields.iter().map(|spec| field(kind, spec).map(Arc::new)).collect()
+/// Takes the own fields of a kind out of it.
+fn take_fields(kind: &mut KindSpec) -> Result<Vec<Arc<Field>>, SchemaError> {
+    let fields = std::mem::take(&mut kind.fields);
+    fields.into_iter().map(|spec| field(kind, spec).map(Arc::new)).collect()
 }
 
-fn field(kind: &KindSpec, spec: &FieldSpec) -> Result<Field, SchemaError> {
-    let wrong = || SchemaError::FieldKind {
-        origin: kind.origin.clone(),
-        kind: kind.fqn.clone(),
-        field: spec.name.clone(),
-        model_kind: spec.kind.clone(),
-    };
-    let model_kind = ModelKind::parse(&spec.kind).ok_or_else(wrong)?;
-    let default = model_kind.read(&spec.default).ok_or_else(wrong)?;
-    let FieldSpec { name, kind, required, description, synthetic, .. } = spec.clone();
-    Ok(Field { name, kind, model_kind, default, required, description, synthetic })
+fn field(of: &KindSpec, spec: FieldSpec) -> Result<Field, SchemaError> {
+    let read = |model_kind: ModelKind| Some((model_kind.read(&spec.default)?, model_kind));
+    let read = ModelKind::parse(&spec.kind).and_then(read);
+    let FieldSpec { name, kind, required, description, synthetic, .. } = spec;
+    match read {
+        Some((default, model_kind)) => Ok(Field { name, kind, model_kind, default, required, description, synthetic }),
+        None => {
+            let (origin, of) = (of.origin.clone(), of.fqn.clone());
+            Err(SchemaError::FieldKind { origin, kind: of, field: name, model_kind: kind })
+        }
+    }
 }
 
 /// Returns a kind with everything that it inherits.

@@ -28,9 +28,13 @@ impl Definitions {
         let mut services = Vec::with_capacity(files.len());
         for (file, text) in files {
             let mut service = Service::parse(text).map_err(|error| format!("{file}: {error}"))?;
+            let (mut line, mut counted) = (1, 0);
             for definition in &mut service.kinds {
-                let before = text.get(..definition.kind.span().start).unwrap_or_default();
-                definition.origin = format!("{file}:{}", before.matches('\n').count() + 1);
+                let start = definition.kind.span().start;
+                let passed = text.as_bytes().get(counted..start).unwrap_or_default();
+                line += passed.iter().filter(|byte| **byte == b'\n').count();
+                counted = start;
+                definition.origin = format!("{file}:{line}");
             }
             services.push(service);
         }

@@ -30,7 +30,9 @@ pub(crate) fn definitions() -> Result<&'static Definitions, SchemaError> {
 /// # Errors
 /// The file of a mistake, with the line in a definition.
 pub(crate) fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
-    Ok([KINDS.parse()?, definitions()?.kinds("aws")].concat())
+    let mut kinds = KINDS.parse()?;
+    kinds.extend(definitions()?.kinds("aws"));
+    Ok(kinds)
 }
 
 /// Returns the base kinds and those of AWS, read at the first call.

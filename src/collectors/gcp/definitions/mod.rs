@@ -36,7 +36,9 @@ pub(crate) fn definitions() -> Result<&'static Definitions, SchemaError> {
 /// # Errors
 /// The file of a mistake, with the line in a definition.
 pub(crate) fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
-    Ok([KINDS.parse()?, definitions()?.kinds("gcp")].concat())
+    let mut kinds = KINDS.parse()?;
+    kinds.extend(definitions()?.kinds("gcp"));
+    Ok(kinds)
 }
 
 /// Returns the base kinds and those of GCP, read at the first call.
