@@ -9,14 +9,14 @@ use std::{
 
 use proptest::prelude::*;
 use serde_json::Value;
-use worker_proto::{Counts, Deferred, EdgeList, Name, Node, Selector};
+use worker_proto::{Counts, EdgeList, Node};
 
 use super::*;
 use crate::graph::{CarriedStore, Incomplete, NodeId, Spool, StoreError, UnitStore};
 
-const VPC: &str = "aws_vpc";
+pub(super) const VPC: &str = "aws_vpc";
 
-fn id(number: u8) -> [u8; 16] {
+pub(super) fn id(number: u8) -> [u8; 16] {
     [number; 16]
 }
 
@@ -25,12 +25,12 @@ fn node(number: u8, kind: &str, resource: &str) -> Node {
     Node { id: id(number), kind: kind.into(), resource: resource.into(), line: line.into_bytes().into() }
 }
 
-fn account(name: &str) -> Account {
+pub(super) fn account(name: &str) -> Account {
     Account { kind: "aws_account".into(), id: name.into(), label: name.into() }
 }
 
 /// Returns a unit with an account node of this number and a VPC for each of the other numbers.
-fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStore {
+pub(super) fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStore {
     let mut store = UnitStore::new(account(&number.to_string()), spool);
     let nodes = vpcs.iter().map(|vpc| node(*vpc, VPC, &vpc.to_string()));
     let top = node(number, "aws_account", &number.to_string());
@@ -41,28 +41,28 @@ fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStor
     store
 }
 
-fn unit(number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> CompleteUnit {
+pub(super) fn unit(number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> CompleteUnit {
     complete(store(&Spool::new(1 << 20), number, vpcs, edges))
 }
 
-fn complete(store: UnitStore) -> CompleteUnit {
+pub(super) fn complete(store: UnitStore) -> CompleteUnit {
     let counts = store.counts();
     store.complete(counts).unwrap()
 }
 
-fn cloud(name: &str, units: Vec<CompleteUnit>) -> CloudUnits {
+pub(super) fn cloud(name: &str, units: Vec<CompleteUnit>) -> CloudUnits {
     CloudUnits { name: name.into(), units }
 }
 
 /// The content of an export: nodes by ID with their line, and edges; nothing twice, nodes first.
 #[derive(Debug)]
-struct Read {
+pub(super) struct Read {
     nodes: BTreeMap<String, Value>,
     edges: BTreeSet<(String, String)>,
 }
 
 impl Read {
-    fn of(graph: impl Into<Arc<MergedGraph>>) -> Self {
+    pub(super) fn of(graph: impl Into<Arc<MergedGraph>>) -> Self {
         let graph = graph.into();
         let mut text = Vec::new();
         graph.write_to(&mut text).unwrap();
@@ -82,9 +82,14 @@ impl Read {
     }
 
     /// Whether there is an edge between these resource IDs.
-    fn has_edge(&self, from: &str, to: &str) -> bool {
+    pub(super) fn has_edge(&self, from: &str, to: &str) -> bool {
         let name = |id: &String| self.nodes[id]["reported"]["id"].as_str().unwrap().to_owned();
         self.edges.iter().any(|(source, target)| name(source) == from && name(target) == to)
+    }
+
+    /// Whether there is a node with this resource ID.
+    pub(super) fn has_resource(&self, id: &str) -> bool {
+        self.nodes.values().any(|node| node["reported"]["id"] == id)
     }
 
     fn roots(&self) -> Vec<&str> {
@@ -168,33 +173,6 @@ fn duplicates_dangling_edges_and_orphans_are_mended_and_counted() {
     assert_eq!(read.edges.len(), 7);
 }
 
-fn by_resource(kind: &str, resource: &str) -> Selector {
-    Selector::Resource { kind: kind.into(), id: resource.into() }
-}
-
-fn with_deferred() -> Vec<CloudUnits> {
-    let spool = Spool::new(1 << 20);
-    let mut second = store(&spool, 3, &[4], &[(3, 4)]);
-    second.deferred(vec![
-        Deferred { from: by_resource(VPC, "2"), to: Selector::Node(id(4)) },
-        Deferred { from: by_resource(VPC, "gone"), to: Selector::Node(id(4)) },
-        Deferred { from: by_resource("aws_account", "2"), to: Selector::Node(id(4)) },
-    ]);
-    // The selected unit is merged after the unit with the selector.
-    vec![cloud("aws", vec![complete(second), unit(1, &[2], &[(1, 2)])])]
-}
-
-/// Invariant: the order of collection does not change the graph.
-#[test]
-fn deferred_edges_meet_their_ends_whatever_the_order() {
-    let graph = MergedGraph::build(with_deferred(), false).unwrap();
-    assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (1, 2));
-    assert!(Read::of(graph).has_edge("2", "4"));
-    let ignored = MergedGraph::build(with_deferred(), true).unwrap();
-    assert_eq!((ignored.report().deferred, ignored.report().deferred_unresolved), (0, 0));
-    assert!(!Read::of(ignored).has_edge("2", "4"));
-}
-
 /// Invariant: a delivered graph has one root, no cycle, no dangling edge and no duplicate.
 #[test]
 fn collector_with_cycle_is_omitted_and_others_merge() {
@@ -205,18 +183,6 @@ fn collector_with_cycle_is_omitted_and_others_merge() {
     assert_eq!(graph.report().left_out, [LeftOut { cloud: "aws".into(), reason: reason.into() }]);
     let read = Read::of(graph);
     assert_eq!((read.nodes.len(), read.has_edge("example", "5")), (3, true));
-}
-
-#[test]
-fn deferred_edges_between_clouds_never_omit_a_cloud() {
-    let spool = Spool::new(1 << 20);
-    let edge = |from, to| vec![Deferred { from: by_resource(VPC, from), to: by_resource(VPC, to) }];
-    let (mut first, mut second) = (store(&spool, 1, &[2], &[(1, 2)]), store(&spool, 3, &[4], &[(3, 4)]));
-    first.deferred(edge("2", "4"));
-    second.deferred(edge("4", "2"));
-    let clouds = vec![cloud("aws", vec![complete(first)]), cloud("gcp", vec![complete(second)])];
-    let graph = MergedGraph::build(clouds, false).unwrap();
-    assert_eq!((graph.report().left_out.len(), graph.report().deferred_unresolved, graph.nodes()), (0, 2, 7));
 }
 
 #[test]
@@ -325,42 +291,4 @@ proptest! {
         prop_assert!(named.len() >= 2 && named.first() == named.last());
         prop_assert!(named.windows(2).all(|pair| edges.contains(&(pair[0], pair[1]))));
     }
-}
-
-/// Returns a unit that names its VPC, and has an edge from it to the VPC with another name.
-fn naming(number: u8, vpc: u8, name: &str, to: &str) -> CompleteUnit {
-    let mut store = store(&Spool::new(1 << 20), number, &[vpc], &[(number, vpc)]);
-    store.names(vec![Name { key: crate::graph::name_hash(VPC, "arn", name), node: id(vpc) }]);
-    let to = Selector::Attribute { kind: VPC.into(), attribute: "arn".into(), value: to.into() };
-    store.deferred(vec![Deferred { from: Selector::Node(id(vpc)), to }]);
-    complete(store)
-}
-
-/// Invariant: the order of collection does not change the graph.
-#[test]
-fn names_lead_to_nodes_of_any_account_of_cloud() {
-    let units = || vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "nowhere")];
-    let reversed = units().into_iter().rev().collect();
-    for units in [units(), reversed] {
-        let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-        assert_eq!((graph.report().deferred, graph.report().unknown_names), (1, 1));
-        let read = Read::of(graph);
-        assert!(read.has_edge("2", "4") && !read.has_edge("4", "2"));
-    }
-    let clouds = vec![cloud("aws", vec![naming(1, 2, "a", "b")]), cloud("other", vec![naming(3, 4, "b", "a")])];
-    assert_eq!(MergedGraph::build(clouds, false).unwrap().report().deferred, 0, "clouds have names of their own");
-}
-
-#[test]
-fn name_of_several_nodes_leads_nowhere() {
-    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "x"), naming(5, 6, "b", "x")];
-    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-    assert_eq!((graph.report().deferred, graph.report().unknown_names), (0, 3));
-}
-
-#[test]
-fn cycle_of_accounts_loses_deferred_edges_and_no_cloud() {
-    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "a")];
-    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-    assert_eq!((graph.report().left_out.len(), graph.report().deferred, graph.nodes()), (0, 0, 6));
 }
