@@ -152,16 +152,19 @@ fn outward(unit: &CompleteUnit, names: &HashSet<NodeKey>) -> Vec<u8> {
     };
     let outward = unit.deferred.iter().filter(|edge| !(is_inside(&edge.from) && is_inside(&edge.to)));
     let lines = outward.map(|Deferred { from, to }| {
-        let edge = json!({ "from_selector": selector(from), "to_selector": selector(to), "edge_type": "default" });
+        let edge =
+            json!({ "from_selector": selector(unit, from), "to_selector": selector(unit, to), "edge_type": "default" });
         format!("{edge}\n")
     });
     lines.collect::<String>().into_bytes()
 }
 
-fn selector(selector: &Selector) -> Value {
+fn selector(unit: &CompleteUnit, selector: &Selector) -> Value {
     // A JSON string is quoted as the query language requires.
     match selector {
-        Selector::Node(id) => json!({ "node_id": NodeId(*id).to_string() }),
+        Selector::Node(id) => {
+            json!({ "node_id": unit.texts.get(id).cloned().unwrap_or_else(|| NodeId(*id).to_string()) })
+        }
         Selector::Resource { kind, id } => {
             json!({ "search_criteria": format!("is({kind}) and reported.id == {}", json!(id)) })
         }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use worker_proto::{EdgeList, Node};
 
 use super::*;
-use crate::graph::{Account, UnitStore};
+use crate::graph::{Account, CarriedStore, UnitStore};
 
 const KIND: &str = "example_account";
 
@@ -90,6 +90,25 @@ fn named_node_of_other_account_is_searched_by_the_core() {
     let outward: Vec<_> = found.iter().filter_map(|line| line.get("to_selector")).collect();
     let expected = json!({ "search_criteria": "is(example_instance) and reported.link == \"a\\\"b\"" });
     assert_eq!(outward, [&expected]);
+}
+
+#[test]
+fn edge_of_carried_node_has_the_id_that_the_core_knows() {
+    let account = || Account { kind: KIND.into(), id: "one".into(), label: "One".into() };
+    let line = |id: &str, kind: &str| json!({"id": id, "reported": {"kind": kind, "id": id}}).to_string().into_bytes();
+    let known = NodeId([9; 16]).to_string();
+    for (from, to) in [("x", known.as_str()), (&known, "x"), ("x", "y"), (&known, &known)] {
+        let mut part = CarriedStore::new(account(), &Spool::new(1 << 20));
+        part.node("x", "example_instance", "x", &line("x", "example_instance")).unwrap();
+        part.deferred(from, to);
+        let units = vec![unit(&[], vec![]), part.part().unwrap()];
+        let alone = units[1].outward_lines();
+        let (_, outward) = MergedGraph::of_account("example", units, false).unwrap();
+        let edge: Value = serde_json::from_slice(&outward).unwrap();
+        let expected = json!({ "from_selector": { "node_id": from }, "to_selector": { "node_id": to },
+            "edge_type": "default" });
+        assert_eq!((edge, alone), (expected, outward));
+    }
 }
 
 #[test]

@@ -316,7 +316,8 @@ impl Past<'_> {
             store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
             names.add(node, &mut store)?;
             let key = node_key(&node.id).0;
-            across.predecessors(collector, key, &node.kind).for_each(|(from, _)| store.deferred(from, key));
+            let predecessors = across.predecessors(collector, key, &node.kind);
+            predecessors.for_each(|(from, _)| store.deferred(&across.text(from), &node.id));
         }
         for edge in &known.edges {
             store.edge(&edge.from, &edge.to);
