@@ -150,7 +150,7 @@ mod tests {
             let mut across = Across::default();
             let node = StoredNode { id: network.to_owned(), kind: "network".to_owned(), ..StoredNode::default() };
             let edges = vec![(network.to_owned(), kept.to_owned())];
-            across.add("network", StoredGraph { nodes: vec![node], edges, ..StoredGraph::default() });
+            across.add("network", StoredGraph { nodes: vec![node], edges });
             let node = |id: &str| LastKnownNode {
                 id: id.to_owned(),
                 kind: "instance".to_owned(),

@@ -5,8 +5,6 @@
 //! merged graph has passed all checks.
 
 mod assembly;
-#[cfg(test)]
-mod deferred_tests;
 mod lookup;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod deferred;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -14,9 +16,9 @@ use worker_proto::{Counts, EdgeList, Node};
 use super::*;
 use crate::graph::{CarriedStore, Incomplete, NodeId, Spool, StoreError, UnitStore};
 
-pub(super) const VPC: &str = "aws_vpc";
+const VPC: &str = "aws_vpc";
 
-pub(super) fn id(number: u8) -> [u8; 16] {
+fn id(number: u8) -> [u8; 16] {
     [number; 16]
 }
 
@@ -25,12 +27,12 @@ fn node(number: u8, kind: &str, resource: &str) -> Node {
     Node { id: id(number), kind: kind.into(), resource: resource.into(), line: line.into_bytes().into() }
 }
 
-pub(super) fn account(name: &str) -> Account {
+fn account(name: &str) -> Account {
     Account { kind: "aws_account".into(), id: name.into(), label: name.into() }
 }
 
 /// Returns a unit with an account node of this number and a VPC for each of the other numbers.
-pub(super) fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStore {
+fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> UnitStore {
     let mut store = UnitStore::new(account(&number.to_string()), spool);
     let nodes = vpcs.iter().map(|vpc| node(*vpc, VPC, &vpc.to_string()));
     let top = node(number, "aws_account", &number.to_string());
@@ -41,28 +43,28 @@ pub(super) fn store(spool: &Spool, number: u8, vpcs: &[u8], edges: &[(u8, u8)]) 
     store
 }
 
-pub(super) fn unit(number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> CompleteUnit {
+fn unit(number: u8, vpcs: &[u8], edges: &[(u8, u8)]) -> CompleteUnit {
     complete(store(&Spool::new(1 << 20), number, vpcs, edges))
 }
 
-pub(super) fn complete(store: UnitStore) -> CompleteUnit {
+fn complete(store: UnitStore) -> CompleteUnit {
     let counts = store.counts();
     store.complete(counts).unwrap()
 }
 
-pub(super) fn cloud(name: &str, units: Vec<CompleteUnit>) -> CloudUnits {
+fn cloud(name: &str, units: Vec<CompleteUnit>) -> CloudUnits {
     CloudUnits { name: name.into(), units }
 }
 
 /// The content of an export: nodes by ID with their line, and edges; nothing twice, nodes first.
 #[derive(Debug)]
-pub(super) struct Read {
+struct Read {
     nodes: BTreeMap<String, Value>,
     edges: BTreeSet<(String, String)>,
 }
 
 impl Read {
-    pub(super) fn of(graph: impl Into<Arc<MergedGraph>>) -> Self {
+    fn of(graph: impl Into<Arc<MergedGraph>>) -> Self {
         let graph = graph.into();
         let mut text = Vec::new();
         graph.write_to(&mut text).unwrap();
@@ -82,13 +84,13 @@ impl Read {
     }
 
     /// Whether there is an edge between these resource IDs.
-    pub(super) fn has_edge(&self, from: &str, to: &str) -> bool {
+    fn has_edge(&self, from: &str, to: &str) -> bool {
         let name = |id: &String| self.nodes[id]["reported"]["id"].as_str().unwrap().to_owned();
         self.edges.iter().any(|(source, target)| name(source) == from && name(target) == to)
     }
 
     /// Whether there is a node with this resource ID.
-    pub(super) fn has_resource(&self, id: &str) -> bool {
+    fn has_resource(&self, id: &str) -> bool {
         self.nodes.values().any(|node| node["reported"]["id"] == id)
     }
 

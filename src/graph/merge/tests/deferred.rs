@@ -1,14 +1,8 @@
 //! Deferred edges of a merge: their ends by resource and by name, and the cycles that they close.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use worker_proto::{Deferred, Name, Selector};
 
-use super::{
-    tests::{Read, VPC, account, cloud, complete, id, store, unit},
-    *,
-};
-use crate::graph::{CarriedStore, NodeId, Spool};
+use super::*;
 
 fn by_resource(kind: &str, resource: &str) -> Selector {
     Selector::Resource { kind: kind.into(), id: resource.into() }
