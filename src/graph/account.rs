@@ -3,7 +3,7 @@
 //! The account's units are merged below root and cloud. The mark for replacement moves from the cloud's node to the
 //! account's, which rewrites two lines. All other lines are relayed unchanged, except lines that were completed by the
 //! account's last known state. Edges to nodes of other accounts become lines that the core resolves when all accounts
-//! have arrived.
+//! have arrived. The caller adds these lines to one of the graphs.
 
 use std::{collections::HashSet, io, sync::Arc};
 
@@ -16,15 +16,15 @@ use super::{
     complete::CompleteUnit,
     key::name_hash,
     records::NodeKey,
-    spool::{FrozenLines, Spool},
+    spool::{FrozenLines, Lines, Spool},
 };
 
 /// The format of timestamps that a core reads without conversion.
 const TIME: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 impl MergedGraph {
-    /// Returns the graph of one account of a cloud: the collected part, and parts that were carried over. With
-    /// `ignore_deferred`, edges to nodes of other accounts are omitted.
+    /// Returns the graph of one account of a cloud: the collected part, and parts that were carried over. Returns also
+    /// the edges to nodes of other accounts as lines; with `ignore_deferred` there are none.
     ///
     /// # Errors
     /// [`MergeError`]; also if the account's own graph is not valid.
@@ -32,7 +32,7 @@ impl MergedGraph {
         cloud: &str,
         mut units: Vec<CompleteUnit>,
         ignore_deferred: bool,
-    ) -> Result<MergedGraph, MergeError> {
+    ) -> Result<(MergedGraph, Vec<u8>), MergeError> {
         let mut outward_lines = Vec::new();
         for unit in &mut units {
             mark_account(unit).map_err(MergeError::Own)?;
@@ -46,12 +46,20 @@ impl MergedGraph {
         if let Some(out) = graph.report().left_out.first() {
             return Err(MergeError::Invalid(out.reason.clone()));
         }
-        graph.unmark_cloud(&outward_lines).map_err(MergeError::Own)?;
-        Ok(graph)
+        graph.unmark_cloud().map_err(MergeError::Own)?;
+        Ok((graph, outward_lines))
     }
 
-    /// Removes the mark from the cloud's node, and adds the deferred edges.
-    fn unmark_cloud(&mut self, outward: &[u8]) -> io::Result<()> {
+    /// Adds edges between accounts.
+    pub fn add_outward(&mut self, lines: OutwardLines) {
+        let lines = lines.0.freeze();
+        self.segments.push((self.lines.len(), 0..lines.len()));
+        self.segments.retain(|(_, range)| !range.is_empty());
+        self.lines.push(Arc::new(lines));
+    }
+
+    /// Removes the mark from the cloud's node.
+    fn unmark_cloud(&mut self) -> io::Result<()> {
         let cloud = self.segments.iter().position(|(lines, range)| *lines == OWN && range.start > 0);
         let cloud = cloud.ok_or_else(|| io::Error::other("the graph has no cloud"))?;
         let mut line = Vec::new();
@@ -60,12 +68,42 @@ impl MergedGraph {
         own.push(b'\n');
         let new = self.lines.len();
         self.segments[cloud] = (new, 0..own.len() as u64);
-        let start = own.len() as u64;
-        own.extend_from_slice(outward);
-        self.segments.push((new, start..own.len() as u64));
-        self.segments.retain(|(_, range)| !range.is_empty());
         self.lines.push(Arc::new(frozen(&own)?));
         Ok(())
+    }
+}
+
+/// Edges between accounts, as lines that a core resolves when all accounts have arrived.
+#[derive(Debug)]
+pub struct OutwardLines(Lines);
+
+impl OutwardLines {
+    /// Creates an empty list.
+    #[must_use]
+    pub fn new(spool: &Spool) -> Self {
+        Self(spool.lines())
+    }
+
+    /// Adds lines.
+    ///
+    /// # Errors
+    /// If the spool cannot be written.
+    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.0.append(lines)
+    }
+
+    /// Whether there are no lines.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.written() == 0
+    }
+}
+
+impl CompleteUnit {
+    /// Returns the deferred edges that have an end in another account, as lines.
+    #[must_use]
+    pub fn outward_lines(&self) -> Vec<u8> {
+        outward(self, &self.names.iter().map(|name| name.key).collect())
     }
 }
 
@@ -95,7 +133,7 @@ fn rewritten(line: &[u8], change: impl FnOnce(&mut Map<String, Value>)) -> io::R
 }
 
 fn frozen(bytes: &[u8]) -> io::Result<FrozenLines> {
-    // Two lines and a few edges need no budget.
+    // One line needs no budget.
     let mut lines = Spool::new(u64::MAX).lines();
     lines.append(bytes)?;
     Ok(lines.freeze())
@@ -114,21 +152,24 @@ fn outward(unit: &CompleteUnit, names: &HashSet<NodeKey>) -> Vec<u8> {
     };
     let outward = unit.deferred.iter().filter(|edge| !(is_inside(&edge.from) && is_inside(&edge.to)));
     let lines = outward.map(|Deferred { from, to }| {
-        let edge = json!({ "from_selector": selector(from), "to_selector": selector(to), "edge_type": "default" });
+        let edge =
+            json!({ "from_selector": selector(unit, from), "to_selector": selector(unit, to), "edge_type": "default" });
         format!("{edge}\n")
     });
     lines.collect::<String>().into_bytes()
 }
 
-fn selector(selector: &Selector) -> Value {
+fn selector(unit: &CompleteUnit, selector: &Selector) -> Value {
     // A JSON string is quoted as the query language requires.
     match selector {
-        Selector::Node(id) => json!({ "node_id": NodeId(*id).to_string() }),
+        Selector::Node(id) => {
+            json!({ "node_id": unit.texts.get(id).cloned().unwrap_or_else(|| NodeId(*id).to_string()) })
+        }
         Selector::Resource { kind, id } => {
-            json!({ "search_criteria": format!("is({kind}) and /reported.id == {}", json!(id)) })
+            json!({ "search_criteria": format!("is({kind}) and reported.id == {}", json!(id)) })
         }
         Selector::Attribute { kind, attribute, value } => {
-            json!({ "search_criteria": format!("is({kind}) and /reported.{attribute} == {}", json!(value)) })
+            json!({ "search_criteria": format!("is({kind}) and reported.{attribute} == {}", json!(value)) })
         }
     }
 }

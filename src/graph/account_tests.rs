@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use worker_proto::{EdgeList, Node};
 
 use super::*;
-use crate::graph::{Account, UnitStore};
+use crate::graph::{Account, CarriedStore, UnitStore};
 
 const KIND: &str = "example_account";
 
@@ -33,7 +33,12 @@ fn unit(edges: &[(u8, u8)], deferred: Vec<Deferred>) -> CompleteUnit {
 }
 
 fn lines(unit: CompleteUnit, ignore_deferred: bool) -> Vec<Value> {
-    let graph = Arc::new(MergedGraph::of_account("example", vec![unit], ignore_deferred).unwrap());
+    let (mut graph, outward) = MergedGraph::of_account("example", vec![unit], ignore_deferred).unwrap();
+    let mut lines = OutwardLines::new(&Spool::new(0));
+    lines.append(&outward).unwrap();
+    assert_eq!(lines.is_empty(), outward.is_empty());
+    graph.add_outward(lines);
+    let graph = Arc::new(graph);
     let mut text = Vec::new();
     graph.write_to(&mut text).unwrap();
     text.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
@@ -71,7 +76,7 @@ fn edges_to_other_accounts_are_left_to_the_core() {
     let found = lines(unit(&[(1, 2), (1, 3)], deferred()), false);
     let outward: Vec<_> = found.iter().filter(|line| line.get("from_selector").is_some()).collect();
     let expected = json!({"from_selector": {"node_id": NodeId([2; 16]).to_string()}, "edge_type": "default",
-        "to_selector": {"search_criteria": "is(example_instance) and /reported.id == \"far \\\"away\\\"\""}});
+        "to_selector": {"search_criteria": "is(example_instance) and reported.id == \"far \\\"away\\\"\""}});
     assert_eq!(outward, [&expected]);
     let (two, three) = (NodeId([2; 16]).to_string(), NodeId([3; 16]).to_string());
     assert!(found.contains(&json!({"from": two, "to": three})), "the inner one is an ordinary edge");
@@ -83,8 +88,27 @@ fn named_node_of_other_account_is_searched_by_the_core() {
     let to = Selector::Attribute { kind: "example_instance".into(), attribute: "link".into(), value: "a\"b".into() };
     let found = lines(unit(&[(1, 2), (1, 3)], vec![Deferred { from: Selector::Node([2; 16]), to }]), false);
     let outward: Vec<_> = found.iter().filter_map(|line| line.get("to_selector")).collect();
-    let expected = json!({ "search_criteria": "is(example_instance) and /reported.link == \"a\\\"b\"" });
+    let expected = json!({ "search_criteria": "is(example_instance) and reported.link == \"a\\\"b\"" });
     assert_eq!(outward, [&expected]);
+}
+
+#[test]
+fn edge_of_carried_node_has_the_id_that_the_core_knows() {
+    let account = || Account { kind: KIND.into(), id: "one".into(), label: "One".into() };
+    let line = |id: &str, kind: &str| json!({"id": id, "reported": {"kind": kind, "id": id}}).to_string().into_bytes();
+    let known = NodeId([9; 16]).to_string();
+    for (from, to) in [("x", known.as_str()), (&known, "x"), ("x", "y"), (&known, &known)] {
+        let mut part = CarriedStore::new(account(), &Spool::new(1 << 20));
+        part.node("x", "example_instance", "x", &line("x", "example_instance")).unwrap();
+        part.deferred(from, to);
+        let units = vec![unit(&[], vec![]), part.part().unwrap()];
+        let alone = units[1].outward_lines();
+        let (_, outward) = MergedGraph::of_account("example", units, false).unwrap();
+        let edge: Value = serde_json::from_slice(&outward).unwrap();
+        let expected = json!({ "from_selector": { "node_id": from }, "to_selector": { "node_id": to },
+            "edge_type": "default" });
+        assert_eq!((edge, alone), (expected, outward));
+    }
 }
 
 #[test]

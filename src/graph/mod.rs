@@ -26,6 +26,7 @@ mod store;
 mod timestamp;
 mod value;
 
+pub use account::OutwardLines;
 pub use complete::{Account, CompleteUnit, Incomplete};
 pub use export::{CHUNK, Export};
 pub use id::{Identity, InvalidNodeId, NodeId, UNDEFINED};

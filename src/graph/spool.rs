@@ -129,6 +129,11 @@ pub(super) struct FrozenLines {
 }
 
 impl FrozenLines {
+    /// Returns the number of bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.length
+    }
+
     /// Appends the bytes from `start` up to `end` to other lines.
     pub(super) fn copy(&self, mut start: u64, end: u64, to: &mut Lines) -> io::Result<()> {
         let mut bytes = Vec::new();

@@ -252,9 +252,10 @@ impl CarriedStore {
         self.store.names.push(name);
     }
 
-    /// Stores an edge to or from a node of another account, by the keys of both.
-    pub fn deferred(&mut self, from: [u8; 16], to: [u8; 16]) {
-        self.store.deferred.push(Deferred { from: Selector::Node(from), to: Selector::Node(to) });
+    /// Stores an edge to or from a node of another account.
+    pub fn deferred(&mut self, from: &str, to: &str) {
+        let (from, to) = (Selector::Node(self.key(from)), Selector::Node(self.key(to)));
+        self.store.deferred.push(Deferred { from, to });
     }
 
     /// Completes the account.

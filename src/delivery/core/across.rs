@@ -15,7 +15,7 @@ use super::{PAUSES, carry_over::Past, names::Names};
 use crate::{
     ckcore::{LastKnownAccount, StoredGraph, retry},
     collector_api::{Collector, EdgeOwner},
-    graph::node_key,
+    graph::{NodeId, node_key},
 };
 
 type Id = [u8; 16];
@@ -25,6 +25,8 @@ type Id = [u8; 16];
 pub(super) struct Across {
     /// The predecessors with their kinds, by the node at the other end.
     into: HashMap<Id, Vec<(Id, &'static str)>>,
+    /// The IDs of predecessors that are not node IDs, by their hash.
+    texts: HashMap<Id, String>,
 }
 
 /// The edges of a cloud, once they were needed.
@@ -56,8 +58,17 @@ impl Across {
         let of_kind = found.nodes.iter().filter(|node| node.kind == kind).map(|node| node.id.as_str());
         let of_kind: HashSet<&str> = of_kind.collect();
         for (from, to) in found.edges.iter().filter(|(from, _)| of_kind.contains(from.as_str())) {
-            self.into.entry(node_key(to).0).or_default().push((node_key(from).0, kind));
+            let (key, is_text) = node_key(from);
+            if is_text {
+                self.texts.insert(key, from.clone());
+            }
+            self.into.entry(node_key(to).0).or_default().push((key, kind));
         }
+    }
+
+    /// Returns the ID of a predecessor in the core.
+    pub(super) fn text(&self, id: Id) -> String {
+        self.texts.get(&id).cloned().unwrap_or_else(|| NodeId(id).to_string())
     }
 
     /// Iterates over the predecessors of a node that are of one of these kinds, unless they declare the edge.
@@ -72,30 +83,32 @@ impl Across {
     }
 
     /// Returns the edges to and from nodes of other accounts that are declared by the nodes that a collected account takes
-    /// over, or by collected nodes whose calls failed.
+    /// over, or by collected nodes whose calls failed, by the IDs in the core.
     pub(super) fn edges_of_parts(
         &self,
         collector: Option<&dyn Collector>,
         known: &LastKnownAccount,
         kept: &BTreeMap<Id, String>,
         missing: &[Missing],
-    ) -> HashSet<(Id, Id)> {
+    ) -> HashSet<(String, String)> {
         let mut found = HashSet::new();
         if self.into.is_empty() && known.outward.is_empty() {
             return found;
         }
-        let kinds: HashMap<Id, &str> =
-            known.nodes.iter().map(|node| (node_key(&node.id).0, node.kind.as_str())).collect();
-        let mut from: HashMap<Id, Vec<(Id, &str)>> = HashMap::new();
-        outward(known, collector).for_each(|(id, to, kind)| from.entry(id).or_default().push((to, kind)));
+        let nodes: HashMap<Id, (&str, &str)> =
+            known.nodes.iter().map(|node| (node_key(&node.id).0, (node.id.as_str(), node.kind.as_str()))).collect();
+        let mut from: HashMap<Id, Vec<(&str, &str)>> = HashMap::new();
+        outward(known, collector).for_each(|(id, to, kind)| from.entry(node_key(id).0).or_default().push((to, kind)));
         let mut add = |id: Id, edge: Option<&MissingEdge>| {
             let is_lost =
                 |outgoing: bool, kind: &str| edge.is_none_or(|edge| edge.outgoing == outgoing && edge.kind == kind);
+            let own = NodeId(id).to_string();
+            let (text, kind) = nodes.get(&id).copied().unwrap_or((own.as_str(), ""));
             let to = from.get(&id).into_iter().flatten().filter(|(_, kind)| is_lost(true, kind));
-            found.extend(to.map(|(to, _)| (id, *to)));
-            let into = self.predecessors(collector, id, kinds.get(&id).copied().unwrap_or_default());
-            let into = into.filter(|(other, kind)| is_lost(false, kind) && !kinds.contains_key(other));
-            found.extend(into.map(|(other, _)| (other, id)));
+            found.extend(to.map(|(to, _)| (text.to_owned(), (*to).to_owned())));
+            let into = self.predecessors(collector, id, kind);
+            let into = into.filter(|(other, kind)| is_lost(false, kind) && !nodes.contains_key(other));
+            found.extend(into.map(|(other, _)| (self.text(other), text.to_owned())));
         };
         kept.keys().for_each(|id| add(*id, None));
         for one in missing {
@@ -106,19 +119,50 @@ impl Across {
     }
 }
 
-/// Iterates over the edges that begin in an account and end in another one, unless the other end declares them.
+/// Iterates over the edges that begin in an account and end in another one, unless the other end declares them. Returns
+/// the IDs of both ends, and the kind of the other one.
 pub(super) fn outward<'a>(
     known: &'a LastKnownAccount,
     collector: Option<&'a dyn Collector>,
-) -> impl Iterator<Item = (Id, Id, &'a str)> {
+) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
     let kinds: HashMap<&str, &str> = known.nodes.iter().map(|node| (node.id.as_str(), node.kind.as_str())).collect();
     known.outward.iter().filter_map(move |edge| {
         let kind = known.foreign.get(&edge.to).map_or("", String::as_str);
         let is_declared = owner(collector, kinds.get(edge.from.as_str())?, kind) != Some(EdgeOwner::To);
-        is_declared.then(|| (node_key(&edge.from).0, node_key(&edge.to).0, kind))
+        is_declared.then_some((edge.from.as_str(), edge.to.as_str(), kind))
     })
 }
 
 fn owner(collector: Option<&dyn Collector>, from: &str, to: &str) -> Option<EdgeOwner> {
     collector.and_then(|collector| collector.edge_owner(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ckcore::{LastKnownEdge, LastKnownNode, StoredNode};
+
+    /// Edges `network → x`, whose start is in another account, and `x → far`, for all forms of IDs.
+    #[test]
+    fn edges_of_kept_nodes_have_the_ids_of_the_core() {
+        let id = |number: u8| NodeId([number; 16]).to_string();
+        for (network, kept, far) in [("net", "x", "far"), (&id(1), "x", &id(3)), ("net", &id(2), &id(3))] {
+            let mut across = Across::default();
+            let node = StoredNode { id: network.to_owned(), kind: "network".to_owned(), ..StoredNode::default() };
+            let edges = vec![(network.to_owned(), kept.to_owned())];
+            across.add("network", StoredGraph { nodes: vec![node], edges });
+            let node = |id: &str| LastKnownNode {
+                id: id.to_owned(),
+                kind: "instance".to_owned(),
+                is_account: false,
+                line: Vec::new(),
+            };
+            let outward = vec![LastKnownEdge { from: kept.to_owned(), to: far.to_owned(), edge_type: None }];
+            let known = LastKnownAccount { nodes: vec![node(kept)], outward, ..LastKnownAccount::default() };
+            let kept_nodes = BTreeMap::from([(node_key(kept).0, String::new())]);
+            let found = across.edges_of_parts(None, &known, &kept_nodes, &[]);
+            let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+            assert_eq!(found, HashSet::from([edge(network, kept), edge(kept, far)]));
+        }
+    }
 }

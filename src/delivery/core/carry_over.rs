@@ -66,7 +66,7 @@ pub(super) struct KnownAccount {
     /// The ID of the account's node.
     pub(super) node: String,
     pub(super) label: String,
-    account: Account,
+    pub(super) account: Account,
 }
 
 impl Past<'_> {
@@ -301,7 +301,12 @@ impl Past<'_> {
 
     /// Returns the last known state of an account as a unit, with the edges that its nodes declare to and from nodes of
     /// other accounts.
-    async fn keep(&mut self, known: &LastKnownAccount, account: Account, cloud: &str) -> Result<CompleteUnit, String> {
+    pub(super) async fn keep(
+        &mut self,
+        known: &LastKnownAccount,
+        account: Account,
+        cloud: &str,
+    ) -> Result<CompleteUnit, String> {
         let across = self.across(cloud).await?;
         let (id, collector) = (account.id.clone(), (self.registry.find)(cloud));
         let names = Names::of(collector);
@@ -311,7 +316,8 @@ impl Past<'_> {
             store.node(&node.id, &node.kind, resource, &node.line).map_err(|error| error.to_string())?;
             names.add(node, &mut store)?;
             let key = node_key(&node.id).0;
-            across.predecessors(collector, key, &node.kind).for_each(|(from, _)| store.deferred(from, key));
+            let predecessors = across.predecessors(collector, key, &node.kind);
+            predecessors.for_each(|(from, _)| store.deferred(&across.text(from), &node.id));
         }
         for edge in &known.edges {
             store.edge(&edge.from, &edge.to);
@@ -321,7 +327,7 @@ impl Past<'_> {
     }
 
     /// Reads an account's last known state from the core.
-    async fn carry(&self, kind: &str, id: &str) -> Result<LastKnownAccount, CoreError> {
+    pub(super) async fn carry(&self, kind: &str, id: &str) -> Result<LastKnownAccount, CoreError> {
         retry(self.part_of_time(), PAUSES, "query of an account", || self.api.account_subgraph(kind, id)).await
     }
 }

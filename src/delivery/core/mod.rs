@@ -12,6 +12,7 @@ mod line;
 mod names;
 mod sudden;
 mod uncollected;
+mod unsent;
 mod upload;
 
 use std::{

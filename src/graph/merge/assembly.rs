@@ -8,7 +8,10 @@ use std::{
 use tracing::debug;
 use worker_proto::{Deferred, Selector};
 
-use super::{AccountCount, CloudUnits, MergeError, MergeReport, NAMED_IN_ERROR};
+use super::{
+    AccountCount, CloudUnits, MergeError, MergeReport, NAMED_IN_ERROR,
+    lookup::{Names, Resources},
+};
 use crate::graph::{
     Resource, Schema, Scope, UNDEFINED,
     check::{Adjacency, Fault},
@@ -27,9 +30,9 @@ enum Place {
 }
 
 /// A unit with the index of its cloud.
-struct Member<'a> {
-    cloud: usize,
-    unit: &'a CompleteUnit,
+pub(super) struct Member<'a> {
+    pub(super) cloud: usize,
+    pub(super) unit: &'a CompleteUnit,
 }
 
 pub(super) struct Assembly<'a> {
@@ -44,16 +47,13 @@ pub(super) struct Assembly<'a> {
     /// The number of the account's node, by unit.
     accounts: Vec<u32>,
     edges: Vec<(u32, u32)>,
+    /// The deferred ones among the edges.
+    deferred: Range<usize>,
     report: MergeReport,
 }
 
-/// The deferred edges that are resolved.
-pub(super) struct DeferredEdges {
-    /// Whether those between clouds are.
-    pub(super) across: bool,
-    /// The clouds whose deferred edges are not.
-    pub(super) without: HashSet<String>,
-}
+/// Edges by the IDs of their ends.
+pub(super) type EdgeSet = HashSet<(NodeKey, NodeKey)>;
 
 /// The result of an assembly, free of its borrows.
 pub(super) struct Parts {
@@ -65,15 +65,14 @@ pub(super) struct Parts {
 }
 
 impl<'a> Assembly<'a> {
-    /// Merges all nodes and edges. Deferred edges are resolved if `deferred` is set, those between clouds if it has
-    /// `across`.
-    pub(super) fn new(clouds: &'a [CloudUnits], deferred: Option<&DeferredEdges>) -> Result<Self, MergeError> {
+    /// Merges all nodes and edges. Deferred edges are resolved if `dropped` is set, except those in it.
+    pub(super) fn new(clouds: &'a [CloudUnits], dropped: Option<&EdgeSet>) -> Result<Self, MergeError> {
         let mut assembly = Self::with_nodes(clouds)?;
         for unit in 0..assembly.members.len() {
             assembly.add_edges(unit);
         }
-        if let Some(DeferredEdges { across, without }) = deferred {
-            assembly.add_deferred(*across, without);
+        if let Some(dropped) = dropped {
+            assembly.add_deferred(dropped);
         }
         assembly.adopt_orphans();
         Ok(assembly)
@@ -90,6 +89,7 @@ impl<'a> Assembly<'a> {
             index: HashMap::new(),
             accounts: Vec::new(),
             edges: Vec::new(),
+            deferred: 0..0,
             report: MergeReport::default(),
         };
         let root = assembly.add_own("graph_root", "root", Place::Root)?;
@@ -191,11 +191,12 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn add_deferred(&mut self, across: bool, without: &HashSet<String>) {
+    fn add_deferred(&mut self, dropped: &EdgeSet) {
+        let start = self.edges.len();
         let by_resource = Resources::of(&self.members, &self.index);
         let by_name = Names::of(&self.members, &self.index);
         let is_by_name = |selector: &Selector| matches!(selector, Selector::Attribute { .. });
-        for member in self.members.iter().filter(|member| !without.contains(&self.clouds[member.cloud].name)) {
+        for member in &self.members {
             for Deferred { from, to } in &member.unit.deferred {
                 let find = |selector: &Selector| match selector {
                     Selector::Node(id) => self.index.get(id).copied(),
@@ -205,7 +206,10 @@ impl<'a> Assembly<'a> {
                     }
                 };
                 match (find(from), find(to)) {
-                    (Some(from), Some(to)) if from != to && (across || self.cloud(from) == self.cloud(to)) => {
+                    (Some(from), Some(to)) if dropped.contains(&self.ends(from, to)) => {
+                        self.report.deferred_unresolved += 1;
+                    }
+                    (Some(from), Some(to)) if from != to => {
                         self.report.deferred += 1;
                         self.edges.push((from, to));
                     }
@@ -214,6 +218,24 @@ impl<'a> Assembly<'a> {
                 }
             }
         }
+        self.deferred = start..self.edges.len();
+    }
+
+    fn ends(&self, from: u32, to: u32) -> (NodeKey, NodeKey) {
+        (self.ids[from as usize], self.ids[to as usize])
+    }
+
+    /// Returns the deferred edges of a cycle.
+    pub(super) fn deferred_of(&self, fault: &Fault) -> EdgeSet {
+        let Fault::Cycle(cycle) = fault else { return EdgeSet::new() };
+        let pairs: HashSet<(u32, u32)> = cycle.iter().copied().zip(cycle.iter().copied().cycle().skip(1)).collect();
+        let deferred = self.edges[self.deferred.clone()].iter().filter(|edge| pairs.contains(edge));
+        deferred.map(|(from, to)| self.ends(*from, *to)).collect()
+    }
+
+    /// Returns all deferred edges.
+    pub(super) fn all_deferred(&self) -> EdgeSet {
+        self.edges[self.deferred.clone()].iter().map(|(from, to)| self.ends(*from, *to)).collect()
     }
 
     /// Hangs nodes without predecessor below the account of their unit, because a core rejects a graph with a second
@@ -288,84 +310,5 @@ impl<'a> Assembly<'a> {
         lines.append(&self.own).map_err(MergeError::Own)?;
         let segments = self.segments.into_iter().filter(|(_, range)| !range.is_empty()).collect();
         Ok((Parts { own_lines: lines.freeze(), segments, ids: self.ids, texts, edges }, self.report))
-    }
-}
-
-/// Nodes by kind and resource ID, for deferred edges: the first of each cloud, and the first of all.
-#[derive(Default)]
-struct Resources<'a> {
-    of_cloud: HashMap<(usize, &'a str, &'a str), u32>,
-    of_all: HashMap<(&'a str, &'a str), u32>,
-}
-
-impl<'a> Resources<'a> {
-    /// Finds the nodes that deferred edges select.
-    fn of(members: &[Member<'a>], index: &HashMap<NodeKey, u32>) -> Self {
-        let mut found = Self::default();
-        let asked = members.iter().flat_map(|member| &member.unit.deferred).flat_map(|edge| [&edge.from, &edge.to]);
-        let asked: HashSet<(&str, &str)> = asked
-            .filter_map(|selector| match selector {
-                Selector::Resource { kind, id } => Some((kind.as_str(), id.as_str())),
-                Selector::Node(_) | Selector::Attribute { .. } => None,
-            })
-            .collect();
-        if asked.is_empty() {
-            return found;
-        }
-        for Member { cloud, unit } in members {
-            for (record, id) in unit.records.ids.iter().enumerate() {
-                let name = (unit.records.kind(record), unit.records.resource(record));
-                if asked.contains(&name)
-                    && let Some(node) = index.get(id)
-                {
-                    found.of_cloud.entry((*cloud, name.0, name.1)).or_insert(*node);
-                    found.of_all.entry(name).or_insert(*node);
-                }
-            }
-        }
-        found
-    }
-
-    fn find(&self, kind: &str, id: &str, cloud: usize) -> Option<u32> {
-        self.of_cloud.get(&(cloud, kind, id)).or_else(|| self.of_all.get(&(kind, id))).copied()
-    }
-}
-
-/// Nodes by cloud and name, for deferred edges; `None` if several nodes have the name, which then leads nowhere: a name
-/// is unique in its cloud.
-#[derive(Default)]
-struct Names(HashMap<(usize, NodeKey), Option<u32>>);
-
-impl Names {
-    /// Finds the nodes that deferred edges select.
-    fn of(members: &[Member<'_>], index: &HashMap<NodeKey, u32>) -> Self {
-        let ends = |member: &Member<'_>| {
-            let (cloud, edges) = (member.cloud, member.unit.deferred.iter());
-            let selectors = edges.flat_map(|edge| [&edge.from, &edge.to]);
-            let hashes = selectors.filter_map(|selector| match selector {
-                Selector::Attribute { kind, attribute, value } => Some(name_hash(kind, attribute, value)),
-                Selector::Node(_) | Selector::Resource { .. } => None,
-            });
-            hashes.map(|hash| (cloud, hash)).collect::<Vec<_>>()
-        };
-        let asked: HashSet<(usize, NodeKey)> = members.iter().flat_map(ends).collect();
-        let mut found = Self::default();
-        if asked.is_empty() {
-            return found;
-        }
-        for Member { cloud, unit } in members {
-            for name in unit.names.iter().filter(|name| asked.contains(&(*cloud, name.key))) {
-                let Some(node) = index.get(&name.node) else { continue };
-                let known = found.0.entry((*cloud, name.key)).or_insert(Some(*node));
-                if *known != Some(*node) {
-                    *known = None;
-                }
-            }
-        }
-        found
-    }
-
-    fn find(&self, cloud: usize, hash: NodeKey) -> Option<u32> {
-        self.0.get(&(cloud, hash)).copied().flatten()
     }
 }

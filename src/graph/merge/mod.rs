@@ -1,22 +1,20 @@
 //! The merged graph: the complete units of all collectors below one root.
 //!
-//! Each collector gets a cloud node, below which the account nodes of its units hang. A collector whose graph has a
-//! cycle is omitted, and the other collectors are merged again without it. The merged graph has passed all checks.
+//! Each collector gets a cloud node, below which the account nodes of its units hang. Deferred edges of a cycle are
+//! omitted. A collector whose graph then has a cycle is omitted, and the other collectors are merged again without it. The
+//! merged graph has passed all checks.
 
 mod assembly;
+mod lookup;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
-use self::assembly::{Assembly, DeferredEdges};
+use self::assembly::{Assembly, EdgeSet};
 use super::{
     ResourceError, SchemaError,
     check::{Adjacency, Fault},
@@ -28,6 +26,9 @@ use super::{
 
 /// The limit of nodes of a cycle that an error names.
 const NAMED_IN_ERROR: usize = 20;
+
+/// The cycles after which all deferred edges are left out, as each one takes another merge.
+const MAX_CYCLES: usize = 16;
 
 /// The units of one collector.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ pub struct MergeReport {
     pub orphans: u64,
     /// The number of deferred edges that were resolved.
     pub deferred: u64,
-    /// The number of deferred edges that were not resolved.
+    /// The number of deferred edges that were not resolved, or left out as they close a cycle.
     pub deferred_unresolved: u64,
     /// The number of references to other accounts of which no account has the node, such as one outside the plan.
     pub unknown_names: u64,
@@ -125,9 +126,9 @@ impl MergedGraph {
             cloud.units.sort_by_key(CompleteUnit::is_carried);
         }
         let mut left_out = Vec::new();
-        let mut deferred = DeferredEdges { across: true, without: HashSet::new() };
+        let (mut dropped, mut cycles) = (EdgeSet::new(), 0);
         loop {
-            let assembly = Assembly::new(&clouds, (!ignore_deferred).then_some(&deferred))?;
+            let assembly = Assembly::new(&clouds, (!ignore_deferred).then_some(&dropped))?;
             let edges = assembly.adjacency();
             let Err(fault) = edges.check() else {
                 let (parts, mut report) = assembly.finish(edges)?;
@@ -138,20 +139,18 @@ impl MergedGraph {
                 return Ok(MergedGraph { lines, segments, ids, texts, edges, report });
             };
             let reason = assembly.describe(&fault);
+            let deferred = assembly.deferred_of(&fault);
+            if !deferred.is_empty() {
+                cycles += 1;
+                error!(reason, edges = deferred.len(), "deferred edges are left out, as they close a cycle");
+                dropped.extend(if cycles < MAX_CYCLES { deferred } else { assembly.all_deferred() });
+                continue;
+            }
             match assembly.culprit(&fault) {
-                Some(culprit) if !ignore_deferred && has_deferred(&clouds[culprit], &deferred.without) => {
-                    let cloud = clouds[culprit].name.clone();
-                    error!(cloud, reason, "deferred edges of a cloud are left out, as they may close a cycle");
-                    deferred.without.insert(cloud);
-                }
                 Some(culprit) => {
                     let cloud = clouds.remove(culprit).name;
                     error!(cloud, reason, "a collector is left out, as its graph is not valid");
                     left_out.push(LeftOut { cloud, reason });
-                }
-                None if deferred.across && !ignore_deferred => {
-                    error!(reason, "deferred edges between clouds are left out, as they close a cycle");
-                    deferred.across = false;
                 }
                 None => return Err(MergeError::Invalid(reason)),
             }
@@ -183,11 +182,6 @@ impl MergedGraph {
     }
 }
 
-/// Whether a cloud has deferred edges that are resolved.
-fn has_deferred(cloud: &CloudUnits, without: &HashSet<String>) -> bool {
-    !without.contains(&cloud.name) && cloud.units.iter().any(|unit| !unit.deferred.is_empty())
-}
-
 impl MergeReport {
     /// Logs a warning for each anomaly of the merge.
     fn log(&self) {
@@ -205,7 +199,10 @@ impl MergeReport {
             debug!(unknown_names, "references to nodes that no account has are left out");
         }
         if deferred_unresolved > 0 {
-            warn!(deferred_unresolved, "deferred edges to nodes that are not in the graph are left out");
+            warn!(
+                deferred_unresolved,
+                "deferred edges to nodes that are not in the graph, or in a cycle, are left out"
+            );
         }
     }
 }

@@ -10,17 +10,17 @@ use crate::support::{
 };
 
 /// A fault, and what the answer names.
-struct Case {
-    fault: &'static str,
-    named: &'static str,
+struct Case<'a> {
+    fault: &'a str,
+    named: &'a str,
 }
 
-const fn case(fault: &'static str, named: &'static str) -> Case {
+const fn case<'a>(fault: &'a str, named: &'a str) -> Case<'a> {
     Case { fault, named }
 }
 
 /// Faults that end calls at once.
-const QUICK: [Case; 15] = [
+const QUICK: [Case<'static>; 15] = [
     case("fault=disabled&op=sqladmin.*", "NotInUse"),
     case("fault=denied&op=compute.instances.aggregatedList", "forbidden"),
     case("fault=denied&op=compute.regions.list", "forbidden"),
@@ -39,7 +39,7 @@ const QUICK: [Case; 15] = [
 ];
 
 /// Faults that are retried for as long as a call may take.
-const LASTING: [Case; 7] = [
+const LASTING: [Case<'static>; 7] = [
     case("fault=rate429&op=compute.disks.aggregatedList", "disks.aggregatedList"),
     case("fault=rate403&op=compute.routers.aggregatedList", "routers.aggregatedList"),
     case("fault=unavailable&op=compute.forwardingRules.aggregatedList", "forwardingRules.aggregatedList"),
@@ -54,7 +54,7 @@ fn daemons(cores: &Cores, server: &LocalGcp, home: &Path, options: &[&str]) -> D
 }
 
 /// Collects under a fault, and fails unless both cores keep everything and learn of it.
-async fn under(cores: &Cores, daemons: &Daemons, server: &LocalGcp, case: &Case, truth: &[Graph; 2]) {
+async fn under(cores: &Cores, daemons: &Daemons, server: &LocalGcp, case: &Case<'_>, truth: &[Graph; 2]) {
     server.fault(case.fault).await;
     let answers = cores.collect(daemons).await;
     server.mend().await;
@@ -156,4 +156,24 @@ async fn core2_and_core4_forget_what_a_partial_list_does_not_hide() {
     let gone = seen.map(|graph| graph.without(&deleted[0]));
     gone.iter().zip(&all).for_each(|(truth, graph)| truth.assert_same(graph, "all zones answer"));
     cores.stop(daemons).await;
+}
+
+/// Edges between a network of one project and resources of another are declared by the other.
+#[tokio::test]
+async fn core2_and_core4_keep_edges_of_projects_that_are_not_sent() {
+    let home = tempfile::tempdir().unwrap();
+    let server = LocalGcp::start(&["--projects", "3", "--regions", "us-central1"]);
+    let cores = Cores::start().await;
+    let all = daemons(&cores, &server, home.path(), &[]);
+    let truth = complete(&cores, &all).await;
+    for fault in ["host", "shop", "data"].map(|project| format!("fault=denied&match=ck-{project}-")) {
+        under(&cores, &all, &server, &Case { fault: &fault, named: "none of its calls succeeded" }, &truth).await;
+    }
+    cores.stop(all).await;
+    for excluded in ["ck-host-*", "ck-shop-*", "ck-data-*"] {
+        let partial = daemons(&cores, &server, home.path(), &["--gcp-exclude-project", excluded]);
+        let graphs = complete(&cores, &partial).await;
+        truth.iter().zip(&graphs).for_each(|(truth, graph)| truth.assert_same(graph, excluded));
+        cores.stop(partial).await;
+    }
 }

@@ -61,6 +61,7 @@ impl Cores {
         let before = errors(daemon).await;
         let task = self.core4.workflow("collect").await;
         let told = events.errors_until_end(&task).await;
+        self.core4.merge_deferred(&task).await;
         if errors(daemon).await == before {
             return ("action_done".to_owned(), told.join("; "));
         }

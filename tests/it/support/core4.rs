@@ -60,6 +60,13 @@ impl LocalCore {
         self.push(&format!("start/{name}"), &Value::Null).await["task"].as_str().unwrap().to_owned()
     }
 
+    /// Resolves the edges between accounts of a task, as the workflow `collect_and_cleanup` does after a collection.
+    pub async fn merge_deferred(&self, task: &str) {
+        let url = format!("{}/graph/fix/merge/deferred_edges", self.uri);
+        let request = reqwest::Client::new().post(url).json(&[task]);
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
     /// Looks at one of its debug endpoints.
     pub async fn look(&self, path: &str) -> Value {
         let reply = reqwest::get(format!("{}/debug/{path}", self.uri)).await.unwrap();

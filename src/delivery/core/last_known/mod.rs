@@ -119,7 +119,7 @@ struct Work<'a> {
     kept: BTreeMap<Id, String>,
     edges: HashSet<(Id, Id)>,
     /// The edges to and from nodes of other accounts.
-    across: HashSet<(Id, Id)>,
+    across: HashSet<(String, String)>,
     /// The new lines of collected nodes, by their numbers.
     patches: BTreeMap<usize, Vec<u8>>,
     /// The nodes taken over although a complete answer did not name them.
@@ -392,7 +392,7 @@ impl<'a> Work<'a> {
         for (from, to) in &self.edges {
             store.edge(&text(*from), &text(*to));
         }
-        self.across.iter().for_each(|(from, to)| store.deferred(*from, *to));
+        self.across.iter().for_each(|(from, to)| store.deferred(from, to));
         store.part().map(Some).map_err(|error| error.to_string())
     }
 }

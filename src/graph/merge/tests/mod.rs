@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod deferred;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -9,7 +11,7 @@ use std::{
 
 use proptest::prelude::*;
 use serde_json::Value;
-use worker_proto::{Counts, Deferred, EdgeList, Name, Node, Selector};
+use worker_proto::{Counts, EdgeList, Node};
 
 use super::*;
 use crate::graph::{CarriedStore, Incomplete, NodeId, Spool, StoreError, UnitStore};
@@ -85,6 +87,11 @@ impl Read {
     fn has_edge(&self, from: &str, to: &str) -> bool {
         let name = |id: &String| self.nodes[id]["reported"]["id"].as_str().unwrap().to_owned();
         self.edges.iter().any(|(source, target)| name(source) == from && name(target) == to)
+    }
+
+    /// Whether there is a node with this resource ID.
+    fn has_resource(&self, id: &str) -> bool {
+        self.nodes.values().any(|node| node["reported"]["id"] == id)
     }
 
     fn roots(&self) -> Vec<&str> {
@@ -168,33 +175,6 @@ fn duplicates_dangling_edges_and_orphans_are_mended_and_counted() {
     assert_eq!(read.edges.len(), 7);
 }
 
-fn by_resource(kind: &str, resource: &str) -> Selector {
-    Selector::Resource { kind: kind.into(), id: resource.into() }
-}
-
-fn with_deferred() -> Vec<CloudUnits> {
-    let spool = Spool::new(1 << 20);
-    let mut second = store(&spool, 3, &[4], &[(3, 4)]);
-    second.deferred(vec![
-        Deferred { from: by_resource(VPC, "2"), to: Selector::Node(id(4)) },
-        Deferred { from: by_resource(VPC, "gone"), to: Selector::Node(id(4)) },
-        Deferred { from: by_resource("aws_account", "2"), to: Selector::Node(id(4)) },
-    ]);
-    // The selected unit is merged after the unit with the selector.
-    vec![cloud("aws", vec![complete(second), unit(1, &[2], &[(1, 2)])])]
-}
-
-/// Invariant: the order of collection does not change the graph.
-#[test]
-fn deferred_edges_meet_their_ends_whatever_the_order() {
-    let graph = MergedGraph::build(with_deferred(), false).unwrap();
-    assert_eq!((graph.report().deferred, graph.report().deferred_unresolved), (1, 2));
-    assert!(Read::of(graph).has_edge("2", "4"));
-    let ignored = MergedGraph::build(with_deferred(), true).unwrap();
-    assert_eq!((ignored.report().deferred, ignored.report().deferred_unresolved), (0, 0));
-    assert!(!Read::of(ignored).has_edge("2", "4"));
-}
-
 /// Invariant: a delivered graph has one root, no cycle, no dangling edge and no duplicate.
 #[test]
 fn collector_with_cycle_is_omitted_and_others_merge() {
@@ -205,18 +185,6 @@ fn collector_with_cycle_is_omitted_and_others_merge() {
     assert_eq!(graph.report().left_out, [LeftOut { cloud: "aws".into(), reason: reason.into() }]);
     let read = Read::of(graph);
     assert_eq!((read.nodes.len(), read.has_edge("example", "5")), (3, true));
-}
-
-#[test]
-fn deferred_edges_between_clouds_never_omit_a_cloud() {
-    let spool = Spool::new(1 << 20);
-    let edge = |from, to| vec![Deferred { from: by_resource(VPC, from), to: by_resource(VPC, to) }];
-    let (mut first, mut second) = (store(&spool, 1, &[2], &[(1, 2)]), store(&spool, 3, &[4], &[(3, 4)]));
-    first.deferred(edge("2", "4"));
-    second.deferred(edge("4", "2"));
-    let clouds = vec![cloud("aws", vec![complete(first)]), cloud("gcp", vec![complete(second)])];
-    let graph = MergedGraph::build(clouds, false).unwrap();
-    assert_eq!((graph.report().left_out.len(), graph.report().deferred_unresolved, graph.nodes()), (0, 2, 7));
 }
 
 #[test]
@@ -325,42 +293,4 @@ proptest! {
         prop_assert!(named.len() >= 2 && named.first() == named.last());
         prop_assert!(named.windows(2).all(|pair| edges.contains(&(pair[0], pair[1]))));
     }
-}
-
-/// Returns a unit that names its VPC, and has an edge from it to the VPC with another name.
-fn naming(number: u8, vpc: u8, name: &str, to: &str) -> CompleteUnit {
-    let mut store = store(&Spool::new(1 << 20), number, &[vpc], &[(number, vpc)]);
-    store.names(vec![Name { key: crate::graph::name_hash(VPC, "arn", name), node: id(vpc) }]);
-    let to = Selector::Attribute { kind: VPC.into(), attribute: "arn".into(), value: to.into() };
-    store.deferred(vec![Deferred { from: Selector::Node(id(vpc)), to }]);
-    complete(store)
-}
-
-/// Invariant: the order of collection does not change the graph.
-#[test]
-fn names_lead_to_nodes_of_any_account_of_cloud() {
-    let units = || vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "nowhere")];
-    let reversed = units().into_iter().rev().collect();
-    for units in [units(), reversed] {
-        let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-        assert_eq!((graph.report().deferred, graph.report().unknown_names), (1, 1));
-        let read = Read::of(graph);
-        assert!(read.has_edge("2", "4") && !read.has_edge("4", "2"));
-    }
-    let clouds = vec![cloud("aws", vec![naming(1, 2, "a", "b")]), cloud("other", vec![naming(3, 4, "b", "a")])];
-    assert_eq!(MergedGraph::build(clouds, false).unwrap().report().deferred, 0, "clouds have names of their own");
-}
-
-#[test]
-fn name_of_several_nodes_leads_nowhere() {
-    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "x"), naming(5, 6, "b", "x")];
-    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-    assert_eq!((graph.report().deferred, graph.report().unknown_names), (0, 3));
-}
-
-#[test]
-fn cycle_of_accounts_loses_deferred_edges_and_no_cloud() {
-    let units = vec![naming(1, 2, "a", "b"), naming(3, 4, "b", "a")];
-    let graph = MergedGraph::build(vec![cloud("aws", units)], false).unwrap();
-    assert_eq!((graph.report().left_out.len(), graph.report().deferred, graph.nodes()), (0, 0, 6));
 }
