@@ -164,7 +164,7 @@ impl<'a> HookContext<'a> {
         let mut resource = Resource::new(kind, id);
         resource.name(name);
         for (field, value) in fields {
-            resource.set(field, kind.convert(field, value)).map_err(|error| self.run.internal(error))?;
+            resource.set_converted(field, value).map_err(|error| self.run.internal(error))?;
         }
         Ok(resource)
     }

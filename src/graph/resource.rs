@@ -6,6 +6,7 @@ use worker_proto::{Failure, FailureKind, Node};
 use super::{
     id::{Identity, NodeId},
     json,
+    model_kind::ModelKind,
     schema::{Field, Kind},
     timestamp,
     value::Value,
@@ -158,17 +159,33 @@ impl<'s> Resource<'s> {
     /// # Errors
     /// [`ResourceError::UnknownField`], [`ResourceError::WrongType`], [`ResourceError::NotWritable`].
     pub fn set(&mut self, field: &str, value: Value) -> Result<&mut Self, ResourceError> {
-        let (kind, owned) = (self.kind.fqn.clone(), field.to_owned());
+        self.put(field, |_| value)
+    }
+
+    /// Sets a field like [`Resource::set`], to a value in any notation that [`ModelKind::convert`] knows.
+    ///
+    /// # Errors
+    /// As [`Resource::set`].
+    pub fn set_converted(&mut self, field: &str, value: Value) -> Result<&mut Self, ResourceError> {
+        self.put(field, |model_kind| model_kind.convert(value))
+    }
+
+    fn put(&mut self, field: &str, value: impl FnOnce(&ModelKind) -> Value) -> Result<&mut Self, ResourceError> {
+        // Most values are valid, so that names are copied for errors only.
+        let named = || (self.kind.fqn.clone(), field.to_owned());
         let position = self.kind.position(field).filter(|_| field != "id");
         let Some((position, known)) = position.and_then(|at| Some((at, self.kind.fields.get(at)?))) else {
-            return Err(ResourceError::UnknownField { kind, field: owned });
+            let (kind, field) = named();
+            return Err(ResourceError::UnknownField { kind, field });
         };
+        let value = value(&known.model_kind);
         if !known.model_kind.accepts(&value) {
-            let (wanted, given) = (known.kind.to_owned(), value.type_name());
-            return Err(ResourceError::WrongType { kind, field: owned, wanted, given });
+            let ((kind, field), wanted, given) = (named(), known.kind.to_owned(), value.type_name());
+            return Err(ResourceError::WrongType { kind, field, wanted, given });
         }
         if !value.is_writable() {
-            return Err(ResourceError::NotWritable { kind, field: owned });
+            let (kind, field) = named();
+            return Err(ResourceError::NotWritable { kind, field });
         }
         match (field, value) {
             ("name", Value::Text(name)) => self.name = Some(name),

@@ -199,16 +199,6 @@ impl Kind {
     pub fn position(&self, field: &str) -> Option<usize> {
         self.fields.iter().position(|known| known.name == field)
     }
-
-    /// Converts a value to the type of a field, if it is in another notation of it.
-    #[must_use]
-    pub fn convert(&self, field: &str, value: Value) -> Value {
-        let known = self.position(field).and_then(|position| self.fields.get(position));
-        match known {
-            Some(field) => field.model_kind.convert(value),
-            None => value,
-        }
-    }
 }
 
 /// The kinds as written, by name.

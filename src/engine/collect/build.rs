@@ -106,8 +106,7 @@ impl<'r> KindCollection<'r> {
         }
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
-            let value = self.kind.convert(field.get_ref(), value);
-            if let Err(error) = resource.set(field.get_ref(), value) {
+            if let Err(error) = resource.set_converted(field.get_ref(), value) {
                 self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
             }
         }
