@@ -5,6 +5,7 @@
 //! when the unit is complete. Keys are kept as 16-byte hashes: an account of a hundred thousand resources stays small.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -63,6 +64,9 @@ enum KeptEnd {
     Ref { hash: [u8; 16], label: u32 },
 }
 
+/// The kind and the attribute of references.
+type Names = (Cow<'static, str>, Cow<'static, str>);
+
 /// The two ends of an edge, from and to.
 type Pair = ([u8; 16], [u8; 16]);
 
@@ -71,7 +75,7 @@ struct State {
     nodes: HashSet<[u8; 16]>,
     index: HashMap<[u8; 16], Vec<[u8; 16]>>,
     edges: Vec<(KeptEnd, KeptEnd)>,
-    labels: HashMap<(String, String), u32>,
+    labels: HashMap<Names, u32>,
     /// The values of references to nodes that other units may have, by the hash of the reference.
     values: HashMap<[u8; 16], String>,
 }
@@ -118,8 +122,8 @@ impl UnitGraph {
     }
 
     fn is_name(&self, key: &Key) -> bool {
-        let named = self.named.and_then(|named| named.get(&key.kind));
-        key.scope.is_empty() && named.is_some_and(|attributes| attributes.contains(&key.attribute))
+        let named = self.named.and_then(|named| named.get(&*key.kind));
+        key.scope.is_empty() && named.is_some_and(|attributes| attributes.contains(&*key.attribute))
     }
 
     /// Declares an edge, which is resolved when the unit is complete.
@@ -184,7 +188,7 @@ impl State {
     /// The edges that exist, in the order of their declaration, each once, and those whose other end may be in another
     /// unit.
     fn resolve(self) -> (Vec<Pair>, Vec<Deferred>, EdgeReport) {
-        let names: HashMap<u32, &(String, String)> = self.labels.iter().map(|(names, label)| (*label, names)).collect();
+        let names: HashMap<u32, &Names> = self.labels.iter().map(|(names, label)| (*label, names)).collect();
         let mut report = EdgeReport::default();
         let (mut seen, mut edges) = (HashSet::new(), Vec::with_capacity(self.edges.len()));
         let mut deferred = Vec::new();
@@ -213,16 +217,16 @@ impl State {
     }
 
     /// Returns the selector of a reference to a node that another unit may have.
-    fn elsewhere(&self, end: &KeptEnd, names: &HashMap<u32, &(String, String)>) -> Option<Selector> {
+    fn elsewhere(&self, end: &KeptEnd, names: &HashMap<u32, &Names>) -> Option<Selector> {
         let KeptEnd::Ref { hash, label } = end else { return None };
         let ((kind, attribute), value) = (*names.get(label)?, self.values.get(hash)?);
-        Some(Selector::Attribute { kind: kind.clone(), attribute: attribute.clone(), value: value.clone() })
+        Some(Selector::Attribute { kind: kind.to_string(), attribute: attribute.to_string(), value: value.clone() })
     }
 
     /// The edges of which one end is here and the other one is a reference to an unseen kind.
     fn missing(&self, unseen: &BTreeSet<&str>) -> Vec<Missing> {
-        let labels = self.labels.iter().filter(|((kind, _), _)| unseen.contains(kind.as_str()));
-        let labels: HashMap<u32, &(String, String)> = labels.map(|(names, label)| (*label, names)).collect();
+        let labels = self.labels.iter().filter(|((kind, _), _)| unseen.contains(&**kind));
+        let labels: HashMap<u32, &Names> = labels.map(|(names, label)| (*label, names)).collect();
         let mut open: BTreeMap<(bool, u32), Vec<Pair>> = BTreeMap::new();
         for (from, to) in &self.edges {
             for (node, other, outgoing) in [(from, to, true), (to, from, false)] {
@@ -237,8 +241,8 @@ impl State {
         let chunks = open.iter().flat_map(|(key, ends)| ends.chunks(MISSING_ENDS).map(move |ends| (key, ends)));
         let missing = chunks.filter_map(|((outgoing, label), ends)| {
             let (kind, attribute) = labels.get(label)?;
-            let edge = MissingEdge { outgoing: *outgoing, kind: kind.clone() };
-            Some(Missing::Edges { edge, attribute: attribute.clone(), ends: ends.to_vec() })
+            let edge = MissingEdge { outgoing: *outgoing, kind: kind.to_string() };
+            Some(Missing::Edges { edge, attribute: attribute.to_string(), ends: ends.to_vec() })
         });
         missing.collect()
     }
@@ -268,7 +272,7 @@ fn deferrals(
     outgoing.chain(incoming.into_iter().map(|id| Deferred { from: other.clone(), to: node(id) })).collect()
 }
 
-fn label(end: &KeptEnd, names: &HashMap<u32, &(String, String)>) -> String {
+fn label(end: &KeptEnd, names: &HashMap<u32, &Names>) -> String {
     match end {
         KeptEnd::Node(_) => "node".to_owned(),
         KeptEnd::Ref { label, .. } => {

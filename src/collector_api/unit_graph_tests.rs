@@ -13,7 +13,7 @@ fn node(byte: u8) -> Node {
     Node { id: [byte; 16], kind: "aws_vpc".into(), resource: byte.to_string(), line: b"{}".to_vec().into() }
 }
 
-fn key(scope: &str, kind: &str, value: &str) -> Key {
+fn key(scope: &str, kind: &'static str, value: &str) -> Key {
     Key { scope: scope.into(), kind: kind.into(), attribute: "id".into(), value: value.into() }
 }
 

@@ -174,7 +174,7 @@ impl<'a> HookContext<'a> {
     ///
     /// # Errors
     /// `Internal` if the resource is invalid, `Cancelled` if the session is ending.
-    pub async fn send(&self, resource: Resource<'_>, unknown: &[&str]) -> Result<NodeId, Failure> {
+    pub async fn send(&self, resource: Resource<'static>, unknown: &[&str]) -> Result<NodeId, Failure> {
         self.send_below(self.location.node, resource, unknown).await
     }
 
@@ -185,7 +185,7 @@ impl<'a> HookContext<'a> {
     pub async fn send_below(
         &self,
         parent: NodeId,
-        resource: Resource<'_>,
+        resource: Resource<'static>,
         unknown: &[&str],
     ) -> Result<NodeId, Failure> {
         let mut keys = self.run.keys(&resource, self.location);
@@ -211,6 +211,6 @@ impl<'a> HookContext<'a> {
     #[must_use]
     pub fn key(&self, kind: &str, id: &str) -> Key {
         let scope = self.location.label.clone();
-        Key { scope, kind: kind.to_owned(), attribute: "id".to_owned(), value: id.to_owned() }
+        Key { scope, kind: kind.to_owned().into(), attribute: "id".into(), value: id.to_owned() }
     }
 }

@@ -1,5 +1,7 @@
 //! Names by which references find nodes.
 
+use std::borrow::Cow;
+
 use blake2::{Blake2b, Digest, digest::consts::U16};
 
 /// A name by which nodes of a unit are found. Different nodes may share one.
@@ -8,9 +10,9 @@ pub struct Key {
     /// The name of the location; empty for the whole unit, and for the whole cloud.
     pub scope: String,
     /// The kind, such as `aws_vpc`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The compared attribute, such as `id`.
-    pub attribute: String,
+    pub attribute: Cow<'static, str>,
     /// The value of the attribute.
     pub value: String,
 }

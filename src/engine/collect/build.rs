@@ -142,7 +142,7 @@ impl<'r> KindCollection<'r> {
     }
 
     /// Returns the other end of a reference; `None` if the location to which it leads is unknown.
-    fn other(&self, reference: &Reference, value: String, location: &Location) -> Option<End> {
+    fn other(&self, reference: &'static Reference, value: String, location: &Location) -> Option<End> {
         let key = |scope: &str| key(reference.kind.get_ref(), reference.attribute.get_ref(), value, scope);
         let scope = match reference.scope.as_ref().map(|scope| scope.get_ref().as_str()) {
             Some(CLOUD) => return Some(End::Cloud(key(WHOLE_ACCOUNT))),
@@ -171,7 +171,7 @@ impl<'r> KindCollection<'r> {
 
 impl Run<'_> {
     /// Returns the keys by which references find a resource.
-    pub(crate) fn keys(&self, resource: &Resource<'_>, location: &Location) -> Vec<Key> {
+    pub(crate) fn keys(&self, resource: &Resource<'static>, location: &Location) -> Vec<Key> {
         let kind = resource.kind().fqn.as_str();
         let value = |attribute: &str| match attribute {
             "id" => Some(resource.id().to_owned()),
@@ -190,6 +190,6 @@ impl Run<'_> {
     }
 }
 
-fn key(kind: &str, attribute: &str, value: String, scope: &str) -> Key {
-    Key { scope: scope.to_owned(), kind: kind.to_owned(), attribute: attribute.to_owned(), value }
+fn key(kind: &'static str, attribute: &'static str, value: String, scope: &str) -> Key {
+    Key { scope: scope.to_owned(), kind: kind.into(), attribute: attribute.into(), value }
 }

@@ -51,7 +51,8 @@ impl Work<'_> {
             for (id, scope) in &self.kept {
                 let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
                 let Some(value) = Line::read(&node.line)?.text(attribute) else { continue };
-                let key = Key { scope: scope.clone(), kind: node.kind.clone(), attribute: attribute.clone(), value };
+                let (kind, attribute) = (node.kind.clone().into(), attribute.clone().into());
+                let key = Key { scope: scope.clone(), kind, attribute, value };
                 by_key.entry(key.hash()).or_default().push(*id);
                 by_key.entry(Key { scope: String::new(), ..key }.hash()).or_default().push(*id);
             }

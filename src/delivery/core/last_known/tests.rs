@@ -254,7 +254,7 @@ fn edges_to_kept_nodes_are_found_in_location_and_anywhere() {
     let known = carried(&[(10, "disk", json!({ "link": "x/d" }))], &[(REGION, 10)]);
     for (scope, is_found) in [("here", true), ("", true), ("elsewhere", false)] {
         let [scope, disk, link, value] = [scope, "disk", "link", "x/d"].map(str::to_owned);
-        let key = Key { scope, kind: disk.clone(), attribute: link.clone(), value };
+        let key = Key { scope, kind: disk.clone().into(), attribute: link.clone().into(), value };
         let edge = MissingEdge { outgoing: true, kind: disk };
         let ends = vec![([20; 16], key.hash())];
         let missing = [kind(REGION, "disk", &[]), Missing::Edges { edge, attribute: link, ends }];
