@@ -157,7 +157,8 @@ impl Schema {
         }
         let own = specs.values_mut().map(|kind| Ok((kind.fqn.clone(), take_fields(kind)?)));
         let own = own.collect::<Result<_, _>>()?;
-        let kinds = specs.values().map(|kind| Ok((kind.fqn.clone(), resolve(kind, &specs, &own)?)));
+        let mut orders = HashMap::new();
+        let kinds = specs.values().map(|kind| Ok((kind.fqn.clone(), resolve(kind, &specs, &own, &mut orders)?)));
         Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
     }
 
@@ -226,9 +227,14 @@ fn field(of: &KindSpec, spec: FieldSpec) -> Result<Field, SchemaError> {
 }
 
 /// Returns a kind with everything that it inherits.
-fn resolve(kind: &KindSpec, specs: &Specs, own: &OwnFields) -> Result<Kind, SchemaError> {
+fn resolve<'s>(
+    kind: &'s KindSpec,
+    specs: &'s Specs,
+    own: &OwnFields,
+    orders: &mut Orders<'s>,
+) -> Result<Kind, SchemaError> {
     let bases = || SchemaError::Bases { origin: kind.origin.clone(), kind: kind.fqn.clone() };
-    let ancestry = linearize(&kind.fqn, specs, MAX_DEPTH).ok_or_else(bases)?;
+    let ancestry = linearize(&kind.fqn, specs, orders, MAX_DEPTH).ok_or_else(bases)?;
     let mut fields: Vec<Arc<Field>> = Vec::new();
     let inherited = ancestry.iter().rev().filter_map(|base| own.get(*base)).flatten();
     for field in inherited.filter(|field| field.is_exported()) {
@@ -262,10 +268,17 @@ impl Field {
 /// The longest chain of bases; a kind with a longer one is probably its own base.
 const MAX_DEPTH: usize = 32;
 
-/// Returns the kind and all its bases in Python's method resolution order; `None` if there is no such order.
-fn linearize<'s>(fqn: &str, specs: &'s Specs, depth: usize) -> Option<Vec<&'s str>> {
+/// The bases of kinds in their order, by kind.
+type Orders<'s> = HashMap<&'s str, Vec<&'s str>>;
+
+/// Returns the kind and all its bases in Python's method resolution order; `None` if there is no such order. Orders are
+/// kept, as most kinds have the same bases.
+fn linearize<'s>(fqn: &str, specs: &'s Specs, orders: &mut Orders<'s>, depth: usize) -> Option<Vec<&'s str>> {
+    if let Some(order) = orders.get(fqn) {
+        return Some(order.clone());
+    }
     let kind = specs.get(fqn).filter(|_| depth > 0)?;
-    let linear = |base: &String| linearize(base, specs, depth - 1);
+    let linear = |base: &String| linearize(base, specs, orders, depth - 1);
     let mut lists: Vec<Vec<&str>> = kind.bases.iter().map(linear).collect::<Option<_>>()?;
     lists.push(kind.bases.iter().map(String::as_str).collect());
     let mut order = vec![kind.fqn.as_str()];
@@ -279,6 +292,7 @@ fn linearize<'s>(fqn: &str, specs: &'s Specs, depth: usize) -> Option<Vec<&'s st
         }
         order.push(next);
     }
+    orders.insert(&kind.fqn, order.clone());
     Some(order)
 }
 
