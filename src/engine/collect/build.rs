@@ -48,6 +48,8 @@ impl<'r> KindCollection<'r> {
             Ok(location) => location,
             Err((scope, id)) if !self.run.selects(scope, &id) => return Ok(Built::Nothing),
             Err((scope, _)) if self.run.lacks_level(scope, self.locations) => self.location,
+            // Why the location is unknown was reported.
+            Err(_) if self.run.has_unlisted_locations => return Ok(Built::Unknown),
             Err((scope, id)) => {
                 // The list of locations is older than the item, or incomplete.
                 self.run.unseen_locations(Why::Unseen);
@@ -73,8 +75,10 @@ impl<'r> KindCollection<'r> {
         let mut parts = UnknownParts::of(definition, item);
         let lost = self.connect(item, node, location);
         if !lost.is_empty() {
-            let message = format!("references of an item of {} lead to no single location", location.label);
-            self.unexpected(code::UNKNOWN_LOCATION, message).await?;
+            if !self.run.has_unlisted_locations {
+                let message = format!("references of an item of {} lead to no single location", location.label);
+                self.unexpected(code::UNKNOWN_LOCATION, message).await?;
+            }
             parts.add_edges(lost);
         }
         self.run.unseen_parts(node, parts);

@@ -126,6 +126,8 @@ pub struct Run<'c> {
     unseen: Mutex<Unseen>,
     /// Why the account may have more locations than the collected ones.
     unseen_locations: Mutex<Option<Why>>,
+    /// Whether that was known before anything was collected.
+    has_unlisted_locations: bool,
 }
 
 /// The identity of a gap: location, service, operation and code. Two services may have an operation of the same name.
@@ -154,6 +156,7 @@ impl<'c> Run<'c> {
             reported: Mutex::default(),
             unseen: Mutex::default(),
             unseen_locations: Mutex::default(),
+            has_unlisted_locations: false,
         }
     }
 
@@ -165,6 +168,7 @@ impl<'c> Run<'c> {
     pub async fn collect(mut self) -> Result<(), Failure> {
         let account = self.send_account().await?;
         let locations = self.locations(account).await?;
+        self.has_unlisted_locations = self.unseen_locations.get_mut().is_ok_and(|why| why.is_some());
         self.record_uncollected(&locations);
         let parts = u32::try_from(locations.iter().len()).unwrap_or(u32::MAX);
         let (run, done, all) = (&self, &AtomicU32::new(0), &locations);

@@ -147,3 +147,20 @@ async fn resources_of_other_projects_are_unknown_and_not_called() {
     assert_eq!(collected.nodes["of-other"]["volume_id"], "far");
     assert_eq!(collected.nodes["of-gone"].get("volume_id"), None);
 }
+
+#[tokio::test]
+async fn items_in_zones_whose_list_failed_are_no_further_gaps() {
+    let instance = json!({
+        "id": "8", "name": "vm", "zone": format!("{OWN}/zones/eu-a"), "status": "RUNNING",
+        "selfLink": format!("{OWN}/zones/eu-a/instances/vm")
+    });
+    let denied = json!({ "error": { "code": 403, "message": "no", "errors": [{ "reason": "forbidden" }] } });
+    let collected = collect(move |path| match path.rsplit('/').next() {
+        Some("zones") => Some(reply(403, &denied)),
+        Some("instances") => Some(aggregated("zones/eu-a", "instances", std::slice::from_ref(&instance))),
+        _ => None,
+    })
+    .await;
+    assert_eq!(collected.gaps, [("zones.list".to_owned(), "forbidden".to_owned())]);
+    assert!(!collected.nodes.contains_key("vm"), "it has no place");
+}

@@ -147,6 +147,11 @@ async fn fetch(context: HookContext<'_>) -> Result<(Value, Sorted), CallError> {
         let tree = page.tree()?;
         tree.path("skus[]").into_iter().for_each(|item| sort(item, &mut sorted));
     }
+    if sorted.is_empty() {
+        let error =
+            CallError::unexpected_response(format!("the price list has no SKU of the service {COMPUTE_ENGINE}"));
+        return Err(error.of(BILLING, "services.skus.list", region));
+    }
     // A class without SKUs is known to have none.
     let regions: BTreeSet<String> = sorted.keys().map(|(region, _)| region.clone()).collect();
     for region in regions {
