@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
+
 use super::{
     CloudUnits, CollectorReport, CoreApi, Delivered, Delivery, DeliveryError, MERGING, MODEL_DUMP, Merged, MergedGraph,
     Metrics, PAUSES, PathBuf, RunReport, blocking,
@@ -21,6 +23,9 @@ use super::{
     dump_file, failed, group, nothing, retry, upload,
 };
 use crate::graph::{CompleteUnit, OutwardLines, lean_model_json};
+
+/// The divisor of the time left that gives the timeout for reading the edges of accounts that are not sent.
+const UNSENT_PART: u32 = 2;
 
 /// The timeout for all deletions of departed accounts; the next run continues with the rest.
 const DEPARTED_TIMEOUT: Duration = Duration::from_secs(60);
@@ -165,7 +170,10 @@ impl Accounts<'_> {
         // Without a task or without edges the core removes none.
         if let Some(collector) = collector.filter(|_| self.task.is_some() && !lines.is_empty()) {
             let is_sent = |account: &str| account == last.id || sent.accounts.contains(account);
-            self.past.add_unsent(collector, is_sent, &mut lines).await?;
+            // The last account has to be sent afterwards.
+            let limit = self.deadline.saturating_duration_since(Instant::now()) / UNSENT_PART;
+            let added = timeout(limit, self.past.add_unsent(collector, is_sent, &mut lines)).await;
+            added.map_err(|_| format!("not read from the core within {} s", limit.as_secs()))??;
         }
         Ok(lines)
     }
