@@ -2,9 +2,10 @@
 //!
 //! # Theory of operation
 //! One task for each subscriber owns an action websocket (`actions`). The task subscribes to its actions, connects, passes
-//! received actions to the dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state, records which
-//! actions are in progress, answered and delivered, and decides how a redelivered action is handled. `tasks` does the
-//! same for the work queue, `graph` has the requests that need no websocket ([`CoreApi`]), and `transport` connects.
+//! received actions to the dispatcher and sends their results, as long as the daemon runs. A ledger, a pure state,
+//! records which actions are in progress, answered and delivered, and decides how a redelivered action is handled.
+//! `tasks` does the same for the work queue, `graph` has the requests that need no websocket ([`CoreApi`]), and
+//! `transport` connects.
 //!
 //! All differences between versions of the core are in `dialect.rs`; nothing outside this directory depends on the
 //! version.

@@ -1,4 +1,5 @@
-//! The registry of collectors, and the kinds of all clouds.
+//! The registry of collectors, and the kinds of all clouds. A collector is a directory here; `kinds` has the kinds of
+//! clouds without one.
 
 pub mod aws;
 pub mod example;

@@ -1,4 +1,5 @@
-//! Concurrency limiter (AIMD): bounds the calls in flight per account, location and service.
+//! Concurrency limiter (AIMD): bounds the calls in flight per account, location and service. What a service demands
+//! beyond that, such as a pause, comes with its errors (`retry`).
 //!
 //! Additive increase, multiplicative decrease, as in congestion control: a throttled attempt halves the limit, and each
 //! success raises it by a share of one. A call holds its permit through all its attempts and the pauses between them,

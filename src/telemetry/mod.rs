@@ -2,7 +2,7 @@
 //!
 //! Every process logs through `tracing`. In the supervisor, [`init`] writes lines to standard error or a file. In a
 //! worker, [`WorkerLog`] turns lines into frames, so that the supervisor alone writes the log and a worker sends
-//! nothing but frames. Lines that a peer can cause are limited and counted (`limiter`). [`Metrics`] has the
+//! nothing but frames. Lines that a peer can cause are limited and counted (`log_limiter`). [`Metrics`] has the
 //! measurements of the supervisor and of its workers; `web` reads them.
 
 mod line;

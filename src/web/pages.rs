@@ -1,4 +1,4 @@
-//! The pages.
+//! The pages of the endpoint: text, HTML and JSON.
 
 use bytes::Bytes;
 use http_body_util::Full;

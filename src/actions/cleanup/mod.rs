@@ -1,7 +1,7 @@
 //! Cleanup: deletes what is marked for it, in an order that respects what depends on what.
 //!
-//! `plan` decides, with the order of kinds in `order`, and is pure; `run` has it done, and `reporter` tells the core as it goes; `event_log` holds what the
-//! core does not know yet.
+//! `plan` decides, with the order of kinds in `order`, and is pure; `run` has it done, and `reporter` tells the core as
+//! it goes; `event_log` holds what the core does not know yet.
 
 mod event_log;
 mod order;

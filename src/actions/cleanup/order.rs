@@ -1,4 +1,5 @@
-//! The order of deletion between kinds that collectors know, beside the edges of the graph.
+//! The order of deletion between kinds that collectors know, beside the edges of the graph: `delete_before` of the
+//! definitions.
 //!
 //! An edge says mostly that its lower end is deleted first. Where a collector says the opposite of the kinds of both
 //! ends, the edge is turned around: a load balancer's rules lead to the services that they use, and are deleted first.

@@ -4,7 +4,8 @@
 //! `broker` and `identity` hold and verify credentials, with `official` and `official_config` for the official crates.
 //! `plan` makes the units, and `regions` lists the enabled regions. `definitions` describe the kinds, with `hooks` for
 //! what they cannot express, and `services` names the services with their files; the engine collects and changes the
-//! kinds through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know.
+//! kinds through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know. `facts` has
+//! remedies for error codes, metrics and log levels for the rest of the program.
 
 mod account;
 mod broker;

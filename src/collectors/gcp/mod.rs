@@ -4,7 +4,7 @@
 //! tokens, with `metadata` for those of a machine; `broker` hands them out, and `token` is their source in a worker.
 //! `plan` makes the units. `definitions` describe the kinds, with `hooks` for what they cannot express; the engine
 //! collects and changes the kinds through `client`. `cloud`, `account` and `operation` tell the engine what it needs to
-//! know.
+//! know. `facts` has remedies for error codes, metrics and log levels for the rest of the program.
 
 mod account;
 mod broker;
