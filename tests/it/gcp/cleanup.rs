@@ -38,7 +38,7 @@ async fn recorded_deletions_are_made_by_link() {
         let target = scene.target(&case["node"]).await;
         // Too short for a pause: a resource in use fails at once.
         let outcome = scene.operate_within(&target, Verb::Delete, Duration::from_secs(5)).await;
-        let made = deletions(scene.calls());
+        let made = deletions(scene.calls().await);
         let recorded = recorded_deletions(&case);
         if is_unchangeable(&target.kind) {
             let failure = outcome.unwrap_err();
@@ -97,10 +97,10 @@ async fn bucket_is_emptied_of_all_generations_and_deleted() {
     let mut bucket = with("ck-host-861239-assets");
     let created = scene.item(&bucket).await["timeCreated"].clone();
     bucket.reported.insert("ctime".into(), created);
-    scene.calls();
+    scene.calls().await;
     let minute = Duration::from_secs(60);
     assert_eq!(scene.operate_within(&bucket, Verb::Delete, minute).await, Ok(Outcome::Done));
-    let calls = scene.calls();
+    let calls = scene.calls().await;
     let list = calls.iter().find(|call| call.method == "GET" && call.path.ends_with("/o")).unwrap();
     assert!(list.query.contains("versions=true"), "{list:?}");
     let objects = calls.iter().filter(|call| call.method == "DELETE" && call.path.contains("/o/"));
@@ -150,8 +150,8 @@ async fn namesake_and_local_route_stay() {
     let routes = scene.routes().await;
     let local = routes.iter().find(|route| route.get("nextHopNetwork").is_some()).unwrap();
     let node = json!({ "kind": "gcp_route", "id": local["id"], "name": local["name"], "link": local["selfLink"] });
-    scene.calls();
+    scene.calls().await;
     let outcome = scene.operate(&target(&node), Verb::Delete).await;
     assert!(matches!(&outcome, Ok(Outcome::Nothing(why)) if why.contains("local route")), "{outcome:?}");
-    assert_eq!(deletions(scene.calls()), []);
+    assert_eq!(deletions(scene.calls().await), []);
 }

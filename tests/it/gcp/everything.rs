@@ -37,7 +37,7 @@ impl Stage {
             command.args(["--gcp-endpoint-url", scene.server.url()]).args(more)
         });
         assert_eq!(have(&core, "collect").await, done(), "{}", daemon.log());
-        scene.calls();
+        scene.calls().await;
         Self { scene, core, daemon, _files: files }
     }
 
@@ -98,7 +98,7 @@ async fn project_is_emptied_in_order_by_one_cleanup() {
     stage.core.mark("ck", &marked.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>());
     assert_eq!(have(&stage.core, "cleanup").await, done(), "{}", stage.daemon.log());
 
-    let calls = stage.scene.calls();
+    let calls = stage.scene.calls().await;
     let refused: Vec<_> = calls.iter().filter(|call| call.status == 400 || call.status == 412).collect();
     assert!(refused.is_empty(), "nothing is deleted before what uses it: {refused:?}");
     let nodes = stage.core.nodes("ck");

@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use worker_proto::{Credentials, Failure, Operation, Outcome, Verb};
 
-use crate::support::gcp::{LocalGcp, Tokens};
+use crate::support::{
+    gcp::{LocalGcp, Tokens},
+    poll::poll,
+};
 
 /// The organization in which the Python worker was recorded.
 const ORGANIZATION: [&str; 9] =
@@ -61,7 +64,7 @@ impl Scene {
         let server = LocalGcp::start(&[&ORGANIZATION[..], &["--log", log.path().to_str().unwrap()]].concat());
         let token = serde_json::to_string(&Tokens::of(&server).token().await.unwrap()).unwrap();
         let scene = Self { server, token, log };
-        scene.calls();
+        scene.calls().await;
         scene
     }
 
@@ -107,12 +110,19 @@ impl Scene {
     /// Puts the organization into its first state.
     pub(super) async fn reset(&self) {
         self.server.control("reset").await;
-        self.calls();
+        self.calls().await;
     }
 
-    /// The calls since the last time, without those that wait for operations and those that get tokens.
-    pub(super) fn calls(&self) -> Vec<Call> {
-        let text = fs::read_to_string(self.log.path()).unwrap();
+    /// The calls since the last time, without those that wait for operations and those that get tokens. The server writes
+    /// a call down after it has responded, so that the log counts once it no longer grows.
+    pub(super) async fn calls(&self) -> Vec<Call> {
+        let mut known = None;
+        let settled = poll(async || {
+            let text = fs::read_to_string(self.log.path()).unwrap();
+            let before = known.replace(text.clone());
+            (before.as_ref() == Some(&text)).then_some(text)
+        });
+        let text = settled.await.unwrap();
         self.log.as_file().set_len(0).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let lines = lines.filter(|line| {

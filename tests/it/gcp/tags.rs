@@ -61,7 +61,7 @@ async fn recorded_labels_of_compute_are_changed_by_the_same_calls() {
         let mut expected = target.reported["tags"].clone();
         expected["ck-new"] = "v1".into();
         assert_eq!(labels(&item), expected, "{name}");
-        let made = paths_and_bodies(changes(scene.calls()));
+        let made = paths_and_bodies(changes(scene.calls().await));
         let recorded = recorded_changes(&case["update"]);
         assert!(recorded.is_empty() || made == recorded, "{name}: {made:?} and not {recorded:?}");
         assert_eq!(made.len(), 1, "{name}");
@@ -72,12 +72,12 @@ async fn recorded_labels_of_compute_are_changed_by_the_same_calls() {
             assert_eq!(outcome, Ok(fingerprint(&item)), "{name}");
             assert_eq!(labels(&item).get(&key), None, "{name}");
             let recorded = recorded_changes(&case["delete"]);
-            let made = paths_and_bodies(changes(scene.calls()));
+            let made = paths_and_bodies(changes(scene.calls().await));
             assert!(recorded.is_empty() || made == recorded, "{name}: {made:?} and not {recorded:?}");
             scene.reset().await;
         }
         assert_eq!(scene.operate(&target, remove("nosuch")).await, Ok(Outcome::Done), "{name}");
-        assert_eq!(scene.calls(), [], "{name}");
+        assert_eq!(scene.calls().await, [], "{name}");
         seen += 1;
     }
     assert!(seen >= LABELLED.len(), "{seen}");
@@ -97,15 +97,15 @@ async fn labels_of_buckets_and_databases_are_changed_one_by_one() {
             vec![(path, body)]
         };
         assert_eq!(scene.operate(&target, set("ck-new", "v1")).await, Ok(Outcome::Done), "{case}");
-        assert_eq!(paths_and_bodies(changes(scene.calls())), patch("ck-new", "v1".into()), "{case}");
+        assert_eq!(paths_and_bodies(changes(scene.calls().await)), patch("ck-new", "v1".into()), "{case}");
         assert_eq!(labels(&scene.item(&target).await)["ck-new"], "v1", "{case}");
         let key = first_label(&target).unwrap();
         assert_eq!(scene.operate(&target, remove(&key)).await, Ok(Outcome::Done), "{case}");
-        assert_eq!(paths_and_bodies(changes(scene.calls())), patch(&key, Value::Null), "{case}");
+        assert_eq!(paths_and_bodies(changes(scene.calls().await)), patch(&key, Value::Null), "{case}");
         let item = labels(&scene.item(&target).await);
         assert_eq!((item.get(&key), &item["ck-new"]), (None, &json!("v1")), "{case}");
         assert_eq!(scene.operate(&target, remove("nosuch")).await, Ok(Outcome::Done), "{case}");
-        assert_eq!(scene.calls(), [], "{case}");
+        assert_eq!(scene.calls().await, [], "{case}");
     }
 }
 
@@ -130,7 +130,7 @@ async fn kinds_without_labels_are_refused_without_a_call() {
         }
         seen += 1;
     }
-    assert_eq!((seen, scene.calls()), (42, vec![]));
+    assert_eq!((seen, scene.calls().await), (42, vec![]));
 }
 
 #[tokio::test]
@@ -150,9 +150,9 @@ async fn labels_changed_at_the_same_time_are_all_kept() {
     let found = labels(&scene.item(&disk).await);
     assert_eq!((found.get(&key), &found["e"]), (None, &json!("1")));
     // What is as it should be needs no change.
-    scene.calls();
+    scene.calls().await;
     let again = scene.operate(&disk, set("e", "1")).await;
-    assert_eq!((again, changes(scene.calls())), (Ok(fingerprint(&scene.item(&disk).await)), vec![]));
+    assert_eq!((again, changes(scene.calls().await)), (Ok(fingerprint(&scene.item(&disk).await)), vec![]));
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn labels_of_a_namesake_stay() {
         let outcome = scene.operate(&target, set("ck-new", "v1")).await;
         let Ok(Outcome::Nothing(reason)) = outcome else { unreachable!("{case}: {outcome:?}") };
         assert!(reason.contains("another resource has its name now"), "{case}: {reason}");
-        assert_eq!(changes(scene.calls()), [], "{case}");
+        assert_eq!(changes(scene.calls().await), [], "{case}");
     }
 }
 
@@ -213,7 +213,7 @@ async fn address_of_another_resource_is_refused_without_a_call() {
             assert_eq!(failure.kind, FailureKind::Configuration, "{link}");
         }
     }
-    assert_eq!(scene.calls(), []);
+    assert_eq!(scene.calls().await, []);
 }
 
 #[tokio::test]
