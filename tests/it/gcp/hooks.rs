@@ -1,6 +1,6 @@
 //! What code adds to items, in a project of canned responses with one zone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ckworker::{
     collector_api::{CollectContext, Collector},
@@ -8,7 +8,7 @@ use ckworker::{
     settings::{Setting, Settings},
 };
 use serde_json::{Value, json};
-use worker_proto::{Credentials, FromWorker, Missing, Unit};
+use worker_proto::{Credentials, FromWorker, Missing, Unit, Why};
 
 use super::canned::{Canned, CannedServer, reply};
 
@@ -24,6 +24,8 @@ struct Collected {
     gaps: Vec<(String, String)>,
     /// The properties that are unknown of some nodes.
     unknown: Vec<String>,
+    /// The kinds that are missing, and the names of the nodes below which they are.
+    missing: BTreeSet<(String, String)>,
     /// The paths of the calls.
     calls: Vec<String>,
 }
@@ -34,9 +36,9 @@ async fn collect(respond: impl Fn(&str) -> Option<Canned> + Send + Sync + 'stati
     let server = CannedServer::routed(move |_, line| {
         let path = path(line);
         respond(&path).unwrap_or_else(|| match path.rsplit('/').next() {
-            Some("regions") => list(&json!([{ "name": "eu", "id": "1", "selfLink": format!("{OWN}/regions/eu") }])),
+            Some("regions") => list(&json!([{ "name": "eu-west1", "id": "1", "selfLink": format!("{OWN}/regions/eu-west1") }])),
             Some("zones") => list(&json!([{
-                "name": "eu-a", "id": "2", "region": format!("{OWN}/regions/eu"), "selfLink": format!("{OWN}/zones/eu-a")
+                "name": "eu-west1-a", "id": "2", "region": format!("{OWN}/regions/eu-west1"), "selfLink": format!("{OWN}/zones/eu-west1-a")
             }])),
             _ => reply(200, &json!({ "kind": "list" })),
         })
@@ -53,23 +55,34 @@ async fn collect(respond: impl Fn(&str) -> Option<Canned> + Send + Sync + 'stati
     Gcp.collect(&context, &unit).await.unwrap();
     context.finish().await.unwrap();
     drop(context);
-    let mut collected = Collected::default();
+    let (mut collected, mut names, mut hidden) = (Collected::default(), HashMap::new(), Vec::new());
     while let Some(frame) = frames.next().await {
         match frame {
-            FromWorker::Nodes { nodes, .. } => collected.nodes.extend(nodes.iter().map(|node| {
-                let line: Value = serde_json::from_slice(&node.line).unwrap();
-                (line["reported"]["name"].as_str().unwrap().to_owned(), line["reported"].clone())
-            })),
+            FromWorker::Nodes { nodes, .. } => {
+                for node in nodes {
+                    let line: Value = serde_json::from_slice(&node.line).unwrap();
+                    let name = line["reported"]["name"].as_str().unwrap().to_owned();
+                    names.insert(node.id, name.clone());
+                    collected.nodes.insert(name, line["reported"].clone());
+                }
+            }
             FromWorker::Gap { gap, .. } => collected.gaps.push((gap.operation, gap.code)),
             FromWorker::Missing { missing, .. } => {
-                collected.unknown.extend(missing.into_iter().flat_map(|one| match one {
-                    Missing::Parts { properties, .. } => properties,
-                    _ => Vec::new(),
-                }))
+                for one in missing {
+                    match one {
+                        Missing::Parts { properties, .. } => collected.unknown.extend(properties),
+                        Missing::Kind { below, kind, why: Why::Unseen, .. } => {
+                            hidden.push((kind, below));
+                        }
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
     }
+    // Nodes may come after what is missing below them.
+    collected.missing = hidden.into_iter().map(|(kind, below)| (kind, names[&below].clone())).collect();
     let lines = server.arrived().into_iter().map(|call| call.line);
     collected.calls = lines.map(|line| line.split([' ', '?']).nth(1).unwrap().to_owned()).collect();
     collected
@@ -89,15 +102,15 @@ async fn denied_machine_types_are_given_up() {
     let instances: Vec<Value> = (0..60)
         .map(|number| {
             json!({
-                "id": number.to_string(), "name": format!("vm-{number}"), "zone": format!("{OWN}/zones/eu-a"),
-                "selfLink": format!("{OWN}/zones/eu-a/instances/vm-{number}"), "status": "RUNNING",
-                "machineType": format!("{OWN}/zones/eu-a/machineTypes/custom-{number}-1024")
+                "id": number.to_string(), "name": format!("vm-{number}"), "zone": format!("{OWN}/zones/eu-west1-a"),
+                "selfLink": format!("{OWN}/zones/eu-west1-a/instances/vm-{number}"), "status": "RUNNING",
+                "machineType": format!("{OWN}/zones/eu-west1-a/machineTypes/custom-{number}-1024")
             })
         })
         .collect();
     let denied = json!({ "error": { "code": 403, "message": "no", "errors": [{ "reason": "forbidden" }] } });
     let collected = collect(move |path| match () {
-        () if path.ends_with("/aggregated/instances") => Some(aggregated("zones/eu-a", "instances", &instances)),
+        () if path.ends_with("/aggregated/instances") => Some(aggregated("zones/eu-west1-a", "instances", &instances)),
         () if path.contains("/machineTypes/") => Some(reply(403, &denied)),
         () => None,
     })
@@ -111,32 +124,32 @@ async fn denied_machine_types_are_given_up() {
 
 #[tokio::test]
 async fn resources_of_other_projects_are_unknown_and_not_called() {
-    let foreign = "https://www.googleapis.com/compute/v1/projects/other/zones/eu-a";
-    let service = format!("{OWN}/regions/eu/backendServices/b");
+    let foreign = "https://www.googleapis.com/compute/v1/projects/other/zones/eu-west1-a";
+    let service = format!("{OWN}/regions/eu-west1/backendServices/b");
     // It leads to itself.
-    let target = format!("{OWN}/zones/eu-a/targetInstances/t");
+    let target = format!("{OWN}/zones/eu-west1-a/targetInstances/t");
     let rule = |name: &str, member: &str, link: &str| {
         json!({
-            "id": name, "name": name, "region": format!("{OWN}/regions/eu"), member: link,
-            "selfLink": format!("{OWN}/regions/eu/forwardingRules/{name}")
+            "id": name, "name": name, "region": format!("{OWN}/regions/eu-west1"), member: link,
+            "selfLink": format!("{OWN}/regions/eu-west1/forwardingRules/{name}")
         })
     };
     let rules = [rule("foreign", "backendService", &service), rule("circle", "target", &target)];
     let services = [json!({
-        "id": "3", "name": "b", "region": format!("{OWN}/regions/eu"), "selfLink": service,
+        "id": "3", "name": "b", "region": format!("{OWN}/regions/eu-west1"), "selfLink": service,
         "backends": [{ "group": format!("{foreign}/instanceGroups/g") }]
     })];
     let targets = [json!({
-        "id": "4", "name": "t", "zone": format!("{OWN}/zones/eu-a"), "selfLink": target, "instance": target
+        "id": "4", "name": "t", "zone": format!("{OWN}/zones/eu-west1-a"), "selfLink": target, "instance": target
     })];
     let snapshots = json!([
         { "id": "5", "name": "of-other", "sourceDisk": format!("{foreign}/disks/far"), "selfLink": format!("{OWN}/s/5") },
-        { "id": "6", "name": "of-gone", "sourceDisk": format!("{OWN}/zones/eu-a/disks/near"), "selfLink": format!("{OWN}/s/6") }
+        { "id": "6", "name": "of-gone", "sourceDisk": format!("{OWN}/zones/eu-west1-a/disks/near"), "selfLink": format!("{OWN}/s/6") }
     ]);
     let collected = collect(move |path| match path.rsplit('/').next() {
-        Some("forwardingRules") => Some(aggregated("regions/eu", "forwardingRules", &rules)),
-        Some("backendServices") => Some(aggregated("regions/eu", "backendServices", &services)),
-        Some("targetInstances") => Some(aggregated("zones/eu-a", "targetInstances", &targets)),
+        Some("forwardingRules") => Some(aggregated("regions/eu-west1", "forwardingRules", &rules)),
+        Some("backendServices") => Some(aggregated("regions/eu-west1", "backendServices", &services)),
+        Some("targetInstances") => Some(aggregated("zones/eu-west1-a", "targetInstances", &targets)),
         Some("snapshots") => Some(list(&snapshots)),
         _ => None,
     })
@@ -151,16 +164,34 @@ async fn resources_of_other_projects_are_unknown_and_not_called() {
 #[tokio::test]
 async fn items_in_zones_whose_list_failed_are_no_further_gaps() {
     let instance = json!({
-        "id": "8", "name": "vm", "zone": format!("{OWN}/zones/eu-a"), "status": "RUNNING",
-        "selfLink": format!("{OWN}/zones/eu-a/instances/vm")
+        "id": "8", "name": "vm", "zone": format!("{OWN}/zones/eu-west1-a"), "status": "RUNNING",
+        "selfLink": format!("{OWN}/zones/eu-west1-a/instances/vm")
     });
     let denied = json!({ "error": { "code": 403, "message": "no", "errors": [{ "reason": "forbidden" }] } });
     let collected = collect(move |path| match path.rsplit('/').next() {
         Some("zones") => Some(reply(403, &denied)),
-        Some("instances") => Some(aggregated("zones/eu-a", "instances", std::slice::from_ref(&instance))),
+        Some("instances") => Some(aggregated("zones/eu-west1-a", "instances", std::slice::from_ref(&instance))),
         _ => None,
     })
     .await;
     assert_eq!(collected.gaps, [("zones.list".to_owned(), "forbidden".to_owned())]);
     assert!(!collected.nodes.contains_key("vm"), "it has no place");
+}
+
+#[tokio::test]
+async fn region_that_a_list_could_not_reach_hides_its_zones() {
+    let warning = json!({ "code": "REGION_UNREACHABLE", "region": "eu-west1", "message": "no" });
+    for silent in [
+        json!({ "warnings": [warning] }),
+        json!({ "unreachable": ["projects/own/locations/eu-west1"] }),
+        json!({ "failedLocations": [{ "name": "eu-west1" }] }),
+    ] {
+        let mut page = silent.clone();
+        page["kind"] = "sql#instancesList".into();
+        let collected = collect(move |path| path.contains("/sqladmin.").then(|| reply(200, &page))).await;
+        let databases = collected.missing.iter().filter(|(kind, _)| kind == "gcp_database");
+        let below: Vec<&str> = databases.map(|(_, below)| below.as_str()).collect();
+        assert_eq!(below, ["eu-west1", "eu-west1-a"], "{silent}");
+        assert_eq!(collected.gaps.len(), 1, "{silent}");
+    }
 }
