@@ -1,4 +1,14 @@
-//! Explanations and remedies of errors about a server's certificate, for the core and for clouds.
+//! Servers' certificates, for the core and for clouds: explanations and remedies of errors, and a verifier that accepts
+//! all of them.
+
+use std::sync::Arc;
+
+use rustls::{
+    DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 
 const AUTHORITY: &str = "the server's certificate is that of a certificate authority, which no server may use, trusted or not: \
                          give the server a certificate with basicConstraints CA:FALSE (the one that `openssl req -x509` makes \
@@ -39,6 +49,45 @@ pub fn explained(error: String) -> String {
     match explanation(&error) {
         Some(explanation) => format!("{error} ({explanation})"),
         None => error,
+    }
+}
+
+/// Accepts every certificate, but verifies that the server has its key.
+#[derive(Debug)]
+pub struct AcceptAll(pub Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAll {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -6,10 +6,9 @@
 //! * `definition` has the format, with paths (`path`), sources and templates; `eval` and `fill` evaluate them
 //! * `collect` collects one account: its locations, and in each the kinds with their details, nodes and edges
 //! * `change` changes tags and deletes resources
-//! * `calls` makes the attempts of a call for a cloud's client, with `limiter` and `retry` (which
-//!   failures are retried); `pages` follows pages;
-//!   `breaker` skips calls that keep failing; `error` says what a failed call means, `causes` why a connection failed;
-//!   `repair` replaces unreadable characters in responses
+//! * `calls` makes the attempts of a call for a cloud's client, with `limiter` and `retry` (which failures are retried);
+//!   `pages` follows pages; `breaker` skips calls that keep failing; `error` says what a failed call means, `http` makes
+//!   connections and `causes` says why one failed; `repair` replaces unreadable characters in responses
 
 mod api;
 mod breaker;
@@ -23,6 +22,7 @@ mod error;
 pub mod eval;
 pub(crate) mod fill;
 mod hook;
+pub(crate) mod http;
 mod json;
 mod limiter;
 mod pages;

@@ -5,7 +5,6 @@
 //! that begins an operation returns when the operation is done (`operation`). The engine decides about retries; `error`
 //! knows Google's errors.
 
-mod connection;
 pub mod error;
 mod link;
 pub mod model;
@@ -24,7 +23,6 @@ use std::{
     time::Duration,
 };
 
-pub use connection::http;
 use error::Asked;
 use request::Outgoing;
 use reqwest::{
@@ -38,8 +36,14 @@ use tokio::time::Instant;
 
 use crate::{
     collector_api::{BoxFuture, UnitWaits},
-    engine::{Api, Attempt, CallError, CallErrorKind, Calls, Pages, Request, Response, Timeouts, code},
+    engine::{
+        Api, Attempt, CallError, CallErrorKind, Calls, Pages, Request, Response, Timeouts, code,
+        http::{self, Verify},
+    },
 };
+
+/// Google compresses responses only for programs that name it.
+const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
 /// The header that names the project whose quotas and enabled APIs count.
 const QUOTA_PROJECT: &str = "x-goog-user-project";
@@ -49,6 +53,14 @@ const PARTIAL_SUCCESS: &str = "returnPartialSuccess";
 
 /// How long a throttled call is retried: quotas are counted per minute.
 const RETRY: Duration = Duration::from_secs(90);
+
+/// Returns the connections for all clients of a process.
+///
+/// # Errors
+/// Why TLS cannot be set up.
+pub fn http() -> Result<reqwest::Client, String> {
+    http::connections(Verify::System)
+}
 
 /// Returns the timeouts of calls that must end at the deadline.
 #[must_use]
@@ -192,17 +204,17 @@ impl Inner {
         }
         // Another endpoint is part of the place.
         let place = format!("{}{host}", self.base.trim_start_matches("https://"));
-        let response = request.send().await.map_err(|error| connection::explain(error, &place))?;
+        let response = request.send().await.map_err(|error| http::explain(error, &place))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = connection::read(response, &place).await?;
+        let body = http::read(response, &place).await?;
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if status.is_success() {
             return Page::read(method, content_type, body).map_err(CallError::foreign_response);
         }
-        let reported = error::read(&body).filter(|_| !content_type.is_some_and(response::is_markup));
+        let reported = error::read(&body).filter(|_| !content_type.is_some_and(http::is_markup));
         let asked = Asked { service: method.service.name, project: outgoing.project.as_ref() };
         let error = reported.map_or_else(|| foreign(status, &headers), |reported| reported.of(asked, status.as_u16()));
-        Err(match connection::retry_after(&headers) {
+        Err(match http::retry_after(&headers) {
             Some(pause) => error.with_retry_after(pause),
             None => error,
         })
@@ -217,7 +229,7 @@ fn headers(token: &Token) -> Result<HeaderMap, CallError> {
     })?;
     bearer.set_sensitive(true);
     let mut headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
-    headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(connection::USER_AGENT));
+    headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     if let Some(project) = &token.quota_project {
         let value = HeaderValue::try_from(project.as_str());
         let value = value.map_err(|_| {
@@ -233,9 +245,9 @@ fn headers(token: &Token) -> Result<HeaderMap, CallError> {
 
 /// Returns the error of a response without an error of Google's: something between here and the service has sent it.
 fn foreign(status: StatusCode, headers: &HeaderMap) -> CallError {
-    let location = headers.get(LOCATION).and_then(|target| target.to_str().ok()?.parse::<http::Uri>().ok());
+    let location = headers.get(LOCATION).and_then(|target| target.to_str().ok()?.parse::<::http::Uri>().ok());
     // The path may contain a secret.
-    let leads_to = location.as_ref().and_then(http::Uri::host).map(|host| format!(": a redirect to {host}"));
+    let leads_to = location.as_ref().and_then(::http::Uri::host).map(|host| format!(": a redirect to {host}"));
     let leads_to = leads_to.unwrap_or_default();
     CallError::foreign_response(format!("HTTP status {status}, which is not from the service{leads_to}"))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{model::Method, partial::partial};
-use crate::engine::{Body, CallError, Next, Partial, Tree, repair};
+use crate::engine::{Body, CallError, Next, Partial, Tree, http::is_markup, repair};
 
 /// A successful response.
 #[derive(Clone, Debug)]
@@ -87,12 +87,6 @@ fn check(method: &Method, tree: &Tree<'_>, has_items: bool) -> Result<(), String
         true => Ok(()),
         false => Err(format!("an object without the member kind of {}", response.name)),
     }
-}
-
-/// Returns whether a content type is that of pages for browsers.
-pub(super) fn is_markup(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.starts_with("text/html") || essence.ends_with("xml")
 }
 
 #[cfg(test)]

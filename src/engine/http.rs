@@ -1,4 +1,4 @@
-//! Connections: TLS, reading of bounded bodies, and why there is no response.
+//! HTTP for the clients of clouds: TLS, reading of bounded bodies, and why there is no response.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -11,36 +11,44 @@ use reqwest::{
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use time::{Duration as Offset, OffsetDateTime, format_description::well_known::Rfc2822};
 
-use crate::engine::{
+use super::{
     CallError, CallErrorKind, Timeouts,
     causes::{chain, is_unknown_host},
     code,
 };
+use crate::certificates::AcceptAll;
 
 /// The largest body of a response after decompression, in bytes.
-pub(super) const MAX_BODY: usize = 64 * 1024 * 1024;
+const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Google compresses responses only for programs that name it.
-pub(super) const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"), " (gzip)");
+/// The name of the program in requests.
+pub(crate) const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
 
-/// Returns the connections for all clients of a process. They trust the certificates of the system, use the proxies that
-/// the environment names, and follow no redirects, as a token is for its service alone.
+/// Whether the certificates of servers are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// Against the certificates of the system.
+    System,
+    /// Not at all, as the user asked for.
+    Nothing,
+}
+
+/// Returns the connections for all clients of a process. They use the proxies that the environment names, and follow no
+/// redirects, as a token is for its service alone.
 ///
 /// # Errors
 /// Why TLS cannot be set up.
-pub fn http() -> Result<reqwest::Client, String> {
+pub(crate) fn connections(verify: Verify) -> Result<reqwest::Client, String> {
     let refused = |error: &dyn std::fmt::Display| format!("cannot set up TLS: {error}");
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        tracing::warn!(errors = ?found.errors, "no CA certificates found on the system");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| refused(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .map_err(|error| refused(&error))?;
+    let tls = match verify {
+        Verify::System => tls.with_root_certificates(roots()),
+        Verify::Nothing => tls.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAll(provider))),
+    };
+    let tls = tls.with_no_client_auth();
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(Timeouts::default().connect)
@@ -50,8 +58,19 @@ pub fn http() -> Result<reqwest::Client, String> {
         .map_err(|error| refused(&error))
 }
 
+/// Returns the certificates that the system trusts.
+fn roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        tracing::warn!(errors = ?found.errors, "no CA certificates found on the system");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
 /// Reads a body.
-pub(super) async fn read(mut response: Response, place: &str) -> Result<Bytes, CallError> {
+pub(crate) async fn read(mut response: Response, place: &str) -> Result<Bytes, CallError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| explain(error, place))? {
         if body.len() + chunk.len() > MAX_BODY {
@@ -64,7 +83,7 @@ pub(super) async fn read(mut response: Response, place: &str) -> Result<Bytes, C
 }
 
 /// Returns the meaning of an error that no service has reported. Its message has neither path nor query.
-pub(super) fn explain(error: reqwest::Error, place: &str) -> CallError {
+pub(crate) fn explain(error: reqwest::Error, place: &str) -> CallError {
     let error = error.without_url();
     let unavailable = |code: &str, message: String| CallError::new(CallErrorKind::Unavailable, code, message);
     match error {
@@ -79,7 +98,7 @@ pub(super) fn explain(error: reqwest::Error, place: &str) -> CallError {
 }
 
 /// Returns the pause that a service asks for: seconds, or a date, which is compared with the service's own.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let asked = text(RETRY_AFTER)?;
     if let Ok(seconds) = asked.parse() {
@@ -89,6 +108,12 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     let now = text(reqwest::header::DATE).and_then(date).unwrap_or_else(|| SystemTime::now().into());
     let pause = (date(asked)? - now).max(Offset::ZERO);
     pause.try_into().ok()
+}
+
+/// Returns whether a content type is that of pages for browsers.
+pub(crate) fn is_markup(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.starts_with("text/html") || essence.ends_with("xml")
 }
 
 #[cfg(test)]
