@@ -15,6 +15,7 @@ pub mod engine;
 pub mod graph;
 pub mod process;
 pub mod report;
+pub mod rest;
 pub mod settings;
 pub mod start;
 pub mod supervisor;

@@ -22,6 +22,8 @@ pub struct OptionSpec {
     pub secret: bool,
     /// Whether an empty value has a meaning. It counts as absent otherwise.
     pub empty: bool,
+    /// A variable that other programs have for the value. It is read if the option's own is not set.
+    pub variable: Option<&'static str>,
 }
 
 /// The options of an action: a part of the help text, and a check.
@@ -103,26 +105,60 @@ impl OptionSpec {
     /// Returns a flag.
     #[must_use]
     pub const fn flag(name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false }
+        Self { name, short: None, kind: OptionKind::Flag, help, secret: false, empty: false, variable: None }
     }
 
     /// Returns an option with a string, without a default.
     #[must_use]
     pub const fn text(name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::Text { default: None }, help, secret: false, empty: false }
+        Self {
+            name,
+            short: None,
+            kind: OptionKind::Text { default: None },
+            help,
+            secret: false,
+            empty: false,
+            variable: None,
+        }
     }
 
     /// Returns an option with a list, empty by default.
     #[must_use]
     pub const fn list(name: &'static str, help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::List { default: &[] }, help, secret: false, empty: false }
+        Self {
+            name,
+            short: None,
+            kind: OptionKind::List { default: &[] },
+            help,
+            secret: false,
+            empty: false,
+            variable: None,
+        }
     }
 
     /// Returns an option with a whole number.
     #[must_use]
     pub const fn integer(name: &'static str, default: u64, (min, max): (u64, u64), help: &'static str) -> Self {
-        Self { name, short: None, kind: OptionKind::Integer { default, min, max }, help, secret: false, empty: false }
+        Self {
+            name,
+            short: None,
+            kind: OptionKind::Integer { default, min, max },
+            help,
+            secret: false,
+            empty: false,
+            variable: None,
+        }
     }
+}
+
+/// The largest edit distance at which another name is meant.
+const CLOSE: usize = 2;
+
+/// Returns the name that was probably meant by an unknown one.
+#[must_use]
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let distance = |known: &&str| strsim::osa_distance(name, known);
+    known.into_iter().map(|known| (distance(&known), known)).min().filter(|(wrong, _)| *wrong <= CLOSE).map(|(_, n)| n)
 }
 
 /// Checks the names in a list.

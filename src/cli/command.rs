@@ -103,6 +103,7 @@ fn value_name(spec: &OptionSpec) -> String {
     match (&spec.kind, spec.name) {
         (OptionKind::Integer { .. }, _) => "N".to_owned(),
         (_, "output" | "logfile" | "ca-cert" | "cert" | "cert-key") => "FILE".to_owned(),
+        (_, "definitions") => "PATH".to_owned(),
         (_, name) => name.rsplit('-').next().unwrap_or(name).to_uppercase(),
     }
 }

@@ -3,17 +3,15 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use super::CliError;
-use crate::settings::{OptionKind, OptionSpec};
+use crate::settings::{OptionKind, OptionSpec, nearest};
 
 const PREFIX: &str = "CKWORKER_";
 /// The variable that names the options whose secrets were moved from the command line into the environment.
 pub(super) const MOVED: &str = "CKWORKER_SECRETS_MOVED";
 /// The limit of numbered variables of a list.
 pub(super) const NUMBERED: u32 = 255;
-/// The largest edit distance at which another name is suggested.
-const CLOSE: usize = 2;
 
-/// The `CKWORKER_…` variables by name.
+/// The variables by name.
 pub(super) struct Environment(BTreeMap<String, OsString>);
 
 /// A value and the variable that it came from.
@@ -23,16 +21,23 @@ pub(super) struct Found {
 }
 
 impl Environment {
-    /// Keeps the variables with the prefix.
+    /// Keeps the variables whose names are valid.
     pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let ours = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        Self(ours.filter(|(name, _)| name.starts_with(PREFIX)).collect())
+        Self(variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect())
     }
 
     /// Returns the value of an option. An empty variable counts as not set, except where it has a meaning. The
-    /// numbered variables of a list are read if the one without a number is empty.
+    /// numbered variables of a list are read if the one without a number is empty, and that of other programs if none
+    /// has a value.
     pub(super) fn find(&self, spec: &OptionSpec) -> Result<Option<Found>, CliError> {
-        let variable = variable(spec.name);
+        let own = self.value(spec, variable(spec.name))?;
+        match spec.variable {
+            Some(other) if own.is_none() => self.value(spec, other.to_owned()),
+            _ => Ok(own),
+        }
+    }
+
+    fn value(&self, spec: &OptionSpec, variable: String) -> Result<Option<Found>, CliError> {
         let value = self.text(&variable)?;
         let is_list = matches!(spec.kind, OptionKind::List { .. });
         let values: Vec<String> = match value {
@@ -74,7 +79,7 @@ impl Environment {
     pub(super) fn unknown(&self, specs: &[&OptionSpec]) -> Vec<String> {
         self.0
             .keys()
-            .filter(|name| *name != MOVED && !specs.iter().any(|spec| reads(spec, name)))
+            .filter(|name| name.starts_with(PREFIX) && *name != MOVED && !specs.iter().any(|spec| reads(spec, name)))
             .map(|name| warning(name, specs))
             .collect()
     }
@@ -97,25 +102,9 @@ fn reads(spec: &OptionSpec, name: &str) -> bool {
 }
 
 fn warning(name: &str, specs: &[&OptionSpec]) -> String {
-    let variables = specs.iter().map(|spec| variable(spec.name));
-    let closest = variables.map(|known| (distance(name, &known), known)).min();
-    match closest {
-        Some((wrong, known)) if wrong <= CLOSE => format!("ignoring unknown variable {name}; did you mean {known}?"),
-        _ => format!("ignoring unknown variable {name}"),
+    let variables: Vec<String> = specs.iter().map(|spec| variable(spec.name)).collect();
+    match nearest(name, variables.iter().map(String::as_str)) {
+        Some(known) => format!("ignoring unknown variable {name}; did you mean {known}?"),
+        None => format!("ignoring unknown variable {name}"),
     }
-}
-
-/// Returns the edit distance of two names.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

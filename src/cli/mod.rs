@@ -9,6 +9,7 @@
 
 mod command;
 mod core;
+mod definitions;
 mod environment;
 mod error;
 mod exit;
@@ -24,6 +25,7 @@ mod values;
 
 pub use self::{
     core::CoreSettings,
+    definitions::definitions,
     error::CliError,
     exit::ExitCode,
     invocation::{Enabled, Invocation, Mode, Output, Run, Verbosity, parse},

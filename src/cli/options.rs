@@ -19,8 +19,12 @@ pub(super) const BEFORE_ACTIONS: &[Group] = &[("Collecting", COLLECTING), ("Core
 /// Those that come after them.
 pub(super) const AFTER_ACTIONS: &[Group] = &[("Web", WEB), ("Logging", LOGGING)];
 
+/// The option with the user's definition files.
+pub(super) const DEFINITIONS: &str = "definitions";
+
 const COLLECTING: &[OptionSpec] = &[
     OptionSpec::list("collector", "Collectors to enable (default: all)"),
+    OptionSpec::list(DEFINITIONS, "Files or folders that define collectors of your own"),
     OptionSpec::flag("fork", "One process per collector instead of one for all"),
     OptionSpec::integer("pool-size", 5, (1, MAX_POOL), "Number of collectors that run at the same time"),
     OptionSpec::integer("timeout", 10800, (1, MAX_SECONDS), "Timeout of a collection or a cleanup in seconds"),
@@ -109,5 +113,5 @@ impl Registered<'_> {
 }
 
 const fn text(name: &'static str, default: Option<&'static str>, help: &'static str, secret: bool) -> OptionSpec {
-    OptionSpec { name, short: None, kind: OptionKind::Text { default }, help, secret, empty: false }
+    OptionSpec { name, short: None, kind: OptionKind::Text { default }, help, secret, empty: false, variable: None }
 }

@@ -72,7 +72,7 @@ fn is_list(spec: &OptionSpec) -> bool {
 }
 
 /// Returns whether the parser treats an argument as an option, which ends a list.
-fn is_option(argument: &OsStr) -> bool {
+pub(super) fn is_option(argument: &OsStr) -> bool {
     argument.as_bytes().len() > 1 && argument.as_bytes().starts_with(b"-")
 }
 
@@ -93,7 +93,7 @@ fn named(spec: &OptionSpec, values: &[OsString]) -> Vec<(String, OsString)> {
 
 /// Returns the name of a long option, and its value if it is in the same argument. The value of another option never
 /// looks like an option, because the parser treats an argument that begins with a dash as an option.
-fn split(argument: &OsStr) -> (Option<&str>, Option<OsString>) {
+pub(super) fn split(argument: &OsStr) -> (Option<&str>, Option<OsString>) {
     let bytes = argument.as_bytes();
     let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
         Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned())),

@@ -192,8 +192,9 @@ fn gaps(report: &RunReport) -> Vec<String> {
         let times = if group.number > 1 { format!(" ({} times)", group.number) } else { String::new() };
         let (accounts, regions) = (some(&group.accounts), some(&group.regions));
         let place = if regions.is_empty() { accounts } else { format!("{accounts} in {regions}") };
-        let (message, advice) = (shown(group.message), advice(collector, code, call));
-        format!("{collector} {place}: {call}: {code}{times}: {message}\n    {advice}")
+        let advice = advice(collector, code, call);
+        let message = if group.message.is_empty() { String::new() } else { format!(": {}", shown(group.message)) };
+        format!("{collector} {place}: {call}: {code}{times}{message}\n    {advice}")
     });
     lines.collect()
 }

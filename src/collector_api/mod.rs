@@ -137,6 +137,12 @@ pub trait Collector: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Returns names and texts of the definition files that a user has given for it; empty for a collector that is a
+    /// part of the program. Workers get them with their job.
+    fn definitions(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Returns the metrics that are shown before anything was measured.
     fn metrics(&self) -> Vec<Announced> {
         Vec::new()

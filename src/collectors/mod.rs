@@ -4,29 +4,32 @@
 pub mod aws;
 pub mod example;
 pub mod gcp;
+pub mod onelogin;
+pub mod slack;
 #[cfg(test)]
 mod tests;
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
+use worker_proto::Job;
 
 use self::{aws::Aws, example::Example, gcp::Gcp};
 use crate::{
     collector_api::{Collector, NodeOrigin},
     graph::{KindFile, Schema, SchemaError},
+    rest::RestCollector,
+    settings::{Setting, Settings},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["k8s", "github", "onprem", "vsphere", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 6] = [
+const OTHER_KINDS: [KindFile; 4] = [
     KindFile { plugin: "github", json: include_str!("kinds/github.json") },
     KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
-    KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },
     KindFile { plugin: "onprem", json: include_str!("kinds/onprem.json") },
-    KindFile { plugin: "slack", json: include_str!("kinds/slack.json") },
     KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
 ];
 
@@ -42,10 +45,64 @@ pub struct Registry {
 /// The collectors of the program.
 pub const REGISTRY: Registry = Registry { find, schema };
 
+/// The collectors that are a part of the program, in the order in which they are listed to users.
+static OWN: [&dyn Collector; 5] = [&Aws, &Gcp, &slack::SLACK, &onelogin::ONELOGIN, &Example];
+
+/// All collectors: the program's own, then those of the user's definitions.
+static ALL: OnceLock<Vec<&'static dyn Collector>> = OnceLock::new();
+
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {
-    &[&Aws, &Gcp, &Example]
+    ALL.get_or_init(|| OWN.to_vec())
+}
+
+/// Adds the collectors of a user's definition files, given by name and text. It is called at the start, once.
+///
+/// # Errors
+/// The mistakes, with file and line, or a name that another collector has.
+pub fn register(files: &[(String, String)]) -> Result<(), String> {
+    let mut all = OWN.to_vec();
+    for collector in RestCollector::of_user(files)? {
+        let name = collector.name();
+        if all.iter().any(|known| known.name() == name) || UNAVAILABLE.contains(&name) {
+            let file = collector.files().first().map(|(file, _)| *file).unwrap_or_default();
+            return Err(format!("{file}: there is a collector {name} already; give this one another name"));
+        }
+        all.push(Box::leak(Box::new(collector)));
+    }
+    let is_late = ALL.set(all).is_err();
+    if is_late { Err("definitions were given after the start; please report this bug".to_owned()) } else { Ok(()) }
+}
+
+/// Returns the collector of a job, with the definitions that are among its settings.
+#[must_use]
+pub fn of_job(job: &Job) -> Option<&'static dyn Collector> {
+    if let Some(collector) = find(&job.collector) {
+        return Some(collector);
+    }
+    let settings: Settings = serde_json::from_str(&job.settings).ok()?;
+    let files = definition_files(&settings);
+    let collectors = RestCollector::of_user(&files).inspect_err(|mistake| tracing::error!("{mistake}")).ok()?;
+    let collector = collectors.into_iter().find(|collector| collector.name() == job.collector)?;
+    Some(Box::leak(Box::new(collector)))
+}
+
+/// The setting with the definitions of a collector, for its workers.
+const DEFINITIONS: &str = "definitions";
+
+/// Adds the definitions of a collector to the settings of its workers.
+pub fn add_definitions(collector: &dyn Collector, settings: &mut Settings) {
+    let files = collector.definitions();
+    if !files.is_empty() {
+        let texts = files.iter().flat_map(|(name, text)| [(*name).to_owned(), (*text).to_owned()]);
+        settings.set(DEFINITIONS, Setting::List(texts.collect()));
+    }
+}
+
+fn definition_files(settings: &Settings) -> Vec<(String, String)> {
+    let (pairs, _) = settings.list(DEFINITIONS).as_chunks::<2>();
+    pairs.iter().map(|[name, text]| (name.clone(), text.clone())).collect()
 }
 
 /// Returns the collector of this name.

@@ -25,6 +25,8 @@ pub struct Calls {
     timeouts: Timeouts,
     /// By service and region.
     limiters: Mutex<HashMap<(String, String), Arc<Limiter>>>,
+    /// Whether all regions share the limiter of a service.
+    has_one_limit: bool,
 }
 
 /// The result of one attempt.
@@ -45,7 +47,19 @@ impl Calls {
     /// Returns the calls of one account.
     #[must_use]
     pub fn new(waits: UnitWaits, timeouts: Timeouts) -> Self {
-        Self { waits, timeouts, limiters: Mutex::default() }
+        Self { waits, timeouts, limiters: Mutex::default(), has_one_limit: false }
+    }
+
+    /// Makes all regions share the limiter of a service, as its limits are those of the account.
+    #[must_use]
+    pub fn with_one_limit(self) -> Self {
+        Self { has_one_limit: true, ..self }
+    }
+
+    /// Delays all calls of the request's service, at most as long as the call may take.
+    pub(crate) fn pause(&self, request: &Request<'_>, pause: Duration) {
+        let longest = self.timeouts(request).operation;
+        self.limiter(request.service, request.region).pause_until(Instant::now() + pause.min(longest));
     }
 
     /// Returns the timeouts of a call that starts now.
@@ -108,6 +122,7 @@ impl Calls {
 
     /// Returns the limiter of a service in a region.
     pub(crate) fn limiter(&self, service: &str, region: &str) -> Arc<Limiter> {
+        let region = if self.has_one_limit { "" } else { region };
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(limiters.entry((service.to_owned(), region.to_owned())).or_insert_with(|| Arc::new(Limiter::new())))
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{
     definition::{Condition, Constant, Input, Source, SourceTable, Template},
     fill::{Filler, OnMissing},
-    path::{Path, Visit},
+    path::{Path, Step, Visit},
     tree::Tree,
 };
 use crate::graph::{Kind, Value};
@@ -24,6 +24,7 @@ pub(crate) struct Item<'t> {
 }
 
 /// A named value: the part of a response at `take`, in each of its pages.
+#[derive(Clone, Copy)]
 pub(crate) struct Named<'t> {
     /// The name, without `@`.
     pub(crate) name: &'t str,
@@ -59,6 +60,14 @@ impl<'t> Item<'t> {
         ControlFlow::Continue(())
     }
 
+    /// Passes each value at a path to `take`.
+    pub(crate) fn each(&self, path: &Path, take: &mut dyn FnMut(&'t Tree<'t>)) {
+        let _ = self.walk(path, &mut |tree| {
+            take(tree);
+            ControlFlow::Continue(())
+        });
+    }
+
     /// Returns the first value at a path.
     pub(crate) fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
         let mut found = None;
@@ -86,7 +95,16 @@ impl<'t> Item<'t> {
             (Some(map), Value::Text(text)) => Value::Text(kind.map_status(map, &text).to_owned()),
             (_, value) => value,
         });
-        value.or_else(|| table.default.as_ref().map(constant))
+        let null = || table.path.as_ref().filter(|path| table.nulls && self.is_null(path)).map(|_| Value::Null);
+        value.or_else(null).or_else(|| table.default.as_ref().map(constant))
+    }
+
+    /// Returns whether a path leads to a null.
+    fn is_null(&self, path: &Path) -> bool {
+        let Some((Step::Member(last), before)) = path.steps.split_last() else { return false };
+        let before = Path { root: path.root.clone(), steps: before.to_vec(), part: None };
+        self.first(&before)
+            .is_some_and(|tree| tree.entries().iter().any(|(name, value)| name == last && *value == Tree::Null))
     }
 
     /// Returns whether a source that depends on a failed call has no reliable value: none apart from its default, or a
@@ -140,7 +158,10 @@ impl<'t> Item<'t> {
             return Some(Value::Map(self.entries(path, key, value)));
         }
         if !path.is_list() {
-            return self.first(path).and_then(|tree| taken(path, tree));
+            return self.first(path).and_then(|tree| match table.nulls {
+                true if path.part.is_none() => Some(with_nulls(tree)),
+                _ => taken(path, tree),
+            });
         }
         let mut list = Vec::new();
         let _ = self.walk(path, &mut |tree| {
@@ -258,7 +279,8 @@ impl<'t> Item<'t> {
         Filler { find: &find, on_missing: OnMissing::Omit }.input(input).unwrap_or_default()
     }
 
-    fn fill(&self, template: &Template) -> Option<String> {
+    /// Returns a template's string; `None` if one of its paths leads to nothing.
+    pub(crate) fn fill(&self, template: &Template) -> Option<String> {
         let find = |path: &Path| self.first(path);
         Filler { find: &find, on_missing: OnMissing::Fail }.template(template).ok()
     }
@@ -330,6 +352,17 @@ fn tree_value(tree: &Tree<'_>) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// Converts a part of a response to a field's value, with the nulls in it.
+fn with_nulls(tree: &Tree<'_>) -> Value {
+    match tree {
+        Tree::List(list) => Value::List(list.iter().map(with_nulls).collect()),
+        Tree::Map(members) => {
+            Value::Map(members.iter().map(|(name, value)| (name.to_string(), with_nulls(value))).collect())
+        }
+        tree => tree_value(tree).unwrap_or(Value::Null),
+    }
 }
 
 /// Returns the field's value of what a path leads to.

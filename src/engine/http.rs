@@ -58,6 +58,23 @@ pub(crate) fn connections(verify: Verify) -> Result<reqwest::Client, String> {
         .map_err(|error| refused(&error))
 }
 
+/// Checks the value of an option with the URL of an API.
+///
+/// # Errors
+/// A sentence that names the option, and no password.
+pub(crate) fn check_endpoint(option: &str, endpoint: &str) -> Result<(), String> {
+    let failure = |reason: &str| Err(format!("--{option} {endpoint}: {reason}"));
+    let Ok(url) = reqwest::Url::parse(endpoint) else { return failure("expected a URL such as http://127.0.0.1:6400") };
+    match () {
+        () if !url.username().is_empty() || url.password().is_some() => {
+            Err(format!("--{option} must have no user name and no password"))
+        }
+        () if !matches!(url.scheme(), "http" | "https") || !url.has_host() => failure("expected an http or https URL"),
+        () if url.query().is_some() || url.fragment().is_some() => failure("a query or fragment is not possible"),
+        () => Ok(()),
+    }
+}
+
 /// Returns the certificates that the system trusts.
 fn roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();

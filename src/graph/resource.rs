@@ -144,6 +144,12 @@ impl<'s> Resource<'s> {
         self
     }
 
+    /// Removes the name.
+    pub fn unnamed(&mut self) -> &mut Self {
+        self.name = None;
+        self
+    }
+
     /// Adds a tag, or replaces the tag with the same key.
     pub fn tag(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
         let (key, value) = (key.into(), Value::Text(value.into()));

@@ -70,6 +70,11 @@ const WEB_CLOSE: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn main() -> ProcessExit {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // The collectors of a user have options too, so that they are known first.
+    let files = cli::definitions(&arguments, std::env::vars_os());
+    if let Err(error) = files.and_then(|files| collectors::register(&files).map_err(CliError::new)) {
+        return usage(&error).into();
+    }
     let actions = registry::options();
     let registered = Registered { actions: &actions, collectors: collectors::all() };
     match cli::parse(registered, arguments.iter().cloned(), std::env::vars_os()) {
@@ -322,6 +327,7 @@ fn setup(run: &Run, policy: Policy, sink: Arc<dyn Sink>, metrics: Arc<Metrics>) 
         .map(|Enabled { collector, settings, .. }| {
             let mut public = settings.public(collector.options());
             public.set("keep-uncollected", Setting::Flag(run.core.keep_uncollected));
+            collectors::add_definitions(*collector, &mut public);
             (collector.name(), SessionCollector { settings: public, broker: collector.broker(settings) })
         })
         .collect();

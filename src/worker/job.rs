@@ -12,6 +12,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Returns the collector of a job.
+pub type Find<'f> = &'f (dyn Fn(&Job) -> Option<&'static dyn Collector> + Sync);
+
 /// A unit that waits for nothing outside the worker and makes no progress for this long has failed: nothing will wake
 /// it. A unit that computes does not count, as the timer runs in the same thread.
 const STALL: Duration = Duration::from_secs(30);
@@ -45,13 +48,8 @@ pub(super) struct Links {
 }
 
 /// Runs the job, which is ended at `deadline`. Failures of units are sent as frames; an error fails the job as a whole.
-pub(super) async fn run(
-    job: Arc<Job>,
-    find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    links: Links,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    let collector = find(&job.collector).ok_or_else(|| Failure {
+pub(super) async fn run(job: Arc<Job>, find: Find<'_>, links: Links, deadline: Instant) -> Result<(), Failure> {
+    let collector = find(&job).ok_or_else(|| Failure {
         kind: FailureKind::Configuration,
         message: format!("this worker has no collector {:?}", job.collector),
     })?;

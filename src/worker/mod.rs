@@ -15,6 +15,7 @@ use std::{process::ExitCode, time::Duration};
 use tokio::net::UnixStream;
 use worker_proto::{EXIT_BROKEN, EXIT_FINISHED, EXIT_NOT_A_WORKER};
 
+pub use job::Find;
 pub use session::{Isolation, SessionError, run};
 
 use crate::{collectors, process::guard, telemetry};
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         let (reader, writer) = UnixStream::from_std(frames)?.into_split();
-        run(reader, writer, &collectors::find, Isolation::Process).await
+        run(reader, writer, &collectors::of_job, Isolation::Process).await
     });
     runtime.shutdown_timeout(WIND_DOWN);
     match result {

@@ -15,11 +15,11 @@ use worker_proto::{
 };
 
 use super::{
-    job::{self, Links},
+    job::{self, Find, Links},
     pending_requests::PendingRequests,
 };
 use crate::{
-    collector_api::{BoxFuture, Collector, Request, TICK, Waits},
+    collector_api::{BoxFuture, Request, TICK, Waits},
     process::guard,
     telemetry::WorkerLog,
 };
@@ -73,12 +73,7 @@ pub enum SessionError {
 ///
 /// # Errors
 /// If a stream breaks or the supervisor violates the protocol. A failed job is sent as a frame.
-pub async fn run<R, W>(
-    reader: R,
-    writer: W,
-    find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
-    isolation: Isolation,
-) -> Result<(), SessionError>
+pub async fn run<R, W>(reader: R, writer: W, find: Find<'_>, isolation: Isolation) -> Result<(), SessionError>
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -97,7 +92,7 @@ where
     };
     let (out, frames) = mpsc::channel(QUEUE);
     let (log, events) = mpsc::channel(LOG_QUEUE);
-    let libraries = find(&job.collector).map_or(&[][..], |collector| collector.library_levels());
+    let libraries = find(&job).map_or(&[][..], |collector| collector.library_levels());
     let _log = (isolation == Isolation::Process).then(|| WorkerLog::init(job.level, libraries, log.clone()));
     drop(log);
     let waits = Waits::default();
@@ -115,7 +110,7 @@ async fn drive(
     out: &mpsc::Sender<FromWorker>,
     waits: Waits,
     job: Job,
-    find: &(dyn Fn(&str) -> Option<&'static dyn Collector> + Sync),
+    find: Find<'_>,
 ) -> Result<Result<(), Failure>, SessionError> {
     let deadline = Instant::now() + Duration::from_millis(job.soft_deadline_ms);
     let (requests, mut asked) = mpsc::channel::<Request>(QUEUE);

@@ -15,6 +15,7 @@ use worker_proto::{
 };
 
 use super::*;
+use crate::collector_api::Collector;
 use crate::{
     collector_api::{Broker, CollectContext, Concurrency, Shared},
     settings::{OptionSpec, Settings},
@@ -162,7 +163,10 @@ impl Supervisor {
     async fn start(kind: JobKind) -> Self {
         let (ours, theirs) = duplex(16 * 1024);
         let (reader, writer) = split(theirs);
-        let session = tokio::spawn(async move { run(reader, writer, &find, Isolation::Thread).await });
+        let session =
+            tokio::spawn(
+                async move { run(reader, writer, &|job: &Job| find(&job.collector), Isolation::Thread).await },
+            );
         let (reader, writer) = split(ours);
         let mut supervisor = Self {
             reader: FrameReader::new(reader),

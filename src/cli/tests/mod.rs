@@ -53,7 +53,7 @@ impl Collector for Fake {
 }
 
 const fn option(name: &'static str, kind: OptionKind, secret: bool) -> OptionSpec {
-    OptionSpec { name, short: None, kind, help: "An option of a fake", secret, empty: false }
+    OptionSpec { name, short: None, kind, help: "An option of a fake", secret, empty: false, variable: None }
 }
 
 static SKY: Fake = Fake(

@@ -48,6 +48,7 @@ impl Collector for Example {
             help: "Example regions to collect: us-west, us-east (default: all)",
             secret: false,
             empty: false,
+            variable: None,
         }]
     }
 

@@ -31,7 +31,7 @@ impl Run<'_> {
     /// `Credentials` if they are rejected, `Unavailable` if the account's name cannot be determined.
     pub(super) async fn send_account(&mut self) -> Result<NodeId, Failure> {
         let tree = self.account.item();
-        let item = Item::plain(&tree);
+        let item = self.item(&tree);
         let (service, definition) = self.account_definition()?;
         let none = Locations::default();
         let location = Location::new(self, self.account.own_location(), &none)?;
@@ -41,7 +41,7 @@ impl Run<'_> {
         let trees = collection.trees(&answers, &mut failed).await?;
         let named =
             trees.iter().map(|(call, pages)| Named { name: &call.name, take: Some(call.result.get_ref()), pages });
-        let item = Item { tree: &tree, named: named.collect(), failed };
+        let item = Item { tree: &tree, named: named.chain(self.constants()).collect(), failed };
         let mut parts = UnknownParts::of(definition, &item);
         // Without a name, it stays the node that the core has.
         parts.add_name(definition, &item);

@@ -100,9 +100,13 @@ impl<'r> KindCollection<'r> {
             self.unexpected(code::INVALID_RESPONSE, format!("an item with an unreadable ID: {id}")).await?;
             return Ok(None);
         }
-        let name = definition.name.as_ref().and_then(|name| item.text(name.get_ref())).unwrap_or_else(|| id.clone());
+        let name = definition.name.as_ref().map(|name| item.text(name.get_ref()));
         let mut resource = Resource::new(self.kind, id);
-        resource.name(name);
+        match name {
+            Some(Some(name)) => _ = resource.name(name),
+            Some(None) if definition.unnamed => _ = resource.unnamed(),
+            _ => {}
+        }
         if let Some(tags) = &definition.tags {
             item.tags(tags.get_ref(), &mut |key, value| {
                 resource.tag(key, value);

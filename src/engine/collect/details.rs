@@ -17,7 +17,6 @@ use super::{
         api::Request,
         definition::{DetailsCall, FromDetails, Service},
         error::{CallError, CallErrorKind},
-        eval::Item,
         tree::Tree,
     },
     Location, Run,
@@ -113,7 +112,7 @@ async fn request(
     details: &DetailsCall,
 ) -> Result<Vec<Tree<'static>>, CallError> {
     let nothing = Tree::Null;
-    let input = Item::plain(&nothing).input(details.input.get_ref());
+    let input = run.item(&nothing).input(details.input.get_ref());
     let request = Request::new(service, details.operation.get_ref(), &location.region).input(input);
     let mut pages = run.pages(request);
     let mut kept = Vec::new();

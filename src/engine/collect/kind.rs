@@ -119,13 +119,8 @@ impl<'r> KindCollection<'r> {
         }
         let lookup = details.as_ref().and_then(KindDetails::lookup);
         let nothing = Tree::Null;
-        let plain = Item::plain(&nothing);
-        let item = parent.map_or(&plain, |parent| parent.item);
-        let inputs: Vec<_> = match list.inputs.as_slice() {
-            [] => vec![Map::new()],
-            inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
-        };
-        for input in inputs {
+        let plain = self.run.item(&nothing);
+        for input in inputs(list, parent.map_or(&plain, |parent| parent.item)) {
             // Each skipped call counts.
             if !self.allows(list.operation.get_ref(), None) {
                 is_complete = false;
@@ -277,7 +272,7 @@ impl<'r> KindCollection<'r> {
                 added.iter().filter_map(move |(name, values)| Some(Named::whole(name, &values.get(index)?.value)));
             let values = values.chain(parts.iter().map(|parts| parts.of(item)));
             let details = details(item).map(|details| Named::whole(DETAILS, details));
-            values.chain(details).chain(parent.map(ParentItem::named)).collect()
+            values.chain(details).chain(parent.map(ParentItem::named)).chain(self.run.constants()).collect()
         };
         let items = items.iter().zip(failed).enumerate();
         let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });
@@ -343,4 +338,19 @@ impl<'r> KindCollection<'r> {
         }
         Ok(())
     }
+}
+
+/// Returns the parameters of each listing for a parent, or for nothing.
+fn inputs(list: &ListCall, parent: &Item<'_>) -> Vec<Map<String, Json>> {
+    let of = |item: &Item<'_>| match list.inputs.as_slice() {
+        [] => vec![Map::new()],
+        inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
+    };
+    let Some(each) = &list.each else { return of(parent) };
+    let mut all = Vec::new();
+    parent.each(each.get_ref(), &mut |value| {
+        let named = parent.named.iter().copied().chain([Named::whole("each", value)]);
+        all.extend(of(&Item { tree: parent.tree, named: named.collect(), failed: Vec::new() }));
+    });
+    all
 }

@@ -19,7 +19,6 @@ use super::{
         cloud::Level,
         definition::{Definition, Service},
         error::{CallError, CallErrorKind, code},
-        eval::Item,
         slots::Slots,
         tree::Tree,
     },
@@ -160,7 +159,7 @@ impl Location {
             return Ok(resource);
         };
         let collection = KindCollection::new(run, self, before, service, definition)?;
-        let item = Item::plain(&self.item);
+        let item = run.item(&self.item);
         collection.resource(&item).await?.ok_or_else(|| run.internal(format!("the location {} has no ID", self.label)))
     }
 
@@ -169,7 +168,7 @@ impl Location {
         let Some((service, definition)) = self.level.node.and_then(|node| run.cloud.find(node.kind)) else {
             return Ok(());
         };
-        let parent = ParentItem { item: &Item::plain(&self.item), node: self.node };
+        let parent = ParentItem { item: &run.item(&self.item), node: self.node };
         KindCollection::new(run, self, all, service, definition)?.list_children(parent).await
     }
 

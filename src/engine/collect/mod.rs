@@ -37,6 +37,7 @@ use super::{
     api::{Api, Request, Response},
     cloud::Cloud,
     error::{CallError, call_failure},
+    eval::{Item, Named},
     pages::Pages,
     slots::Slots,
     tree::Tree,
@@ -90,6 +91,11 @@ pub trait Account: Send + Sync {
         false
     }
 
+    /// Returns values that paths find by name in every item, such as the user's options.
+    fn constants(&self) -> Vec<(&'static str, Tree<'static>)> {
+        Vec::new()
+    }
+
     /// Returns the location of the account's own calls.
     fn own_location(&self) -> LocationSpec;
 
@@ -118,6 +124,8 @@ pub struct Run<'c> {
     /// The interface of the unit.
     pub context: &'c CollectContext,
     account: &'c dyn Account,
+    /// See [`Account::constants`].
+    constants: Vec<(&'static str, Tree<'static>)>,
     api: Arc<dyn Api>,
     /// `name (id)`, the account's name in metrics.
     display: String,
@@ -151,6 +159,7 @@ impl<'c> Run<'c> {
             slots: Slots::default(),
             context,
             account,
+            constants: account.constants(),
             api,
             display: account.id().to_owned(),
             reported: Mutex::default(),
@@ -193,6 +202,16 @@ impl<'c> Run<'c> {
     #[must_use]
     pub fn account_id(&self) -> &str {
         self.account.id()
+    }
+
+    /// Returns an item of which nothing is known yet but the constants.
+    pub(super) fn item<'t>(&'t self, tree: &'t Tree<'t>) -> Item<'t> {
+        Item { tree, named: self.constants().collect(), failed: Vec::new() }
+    }
+
+    /// Iterates over the constants of all items.
+    pub(super) fn constants(&self) -> impl Iterator<Item = Named<'_>> {
+        self.constants.iter().map(|(name, value)| Named::whole(name, value))
     }
 
     /// Returns whether the user's options select a location of a level with this ID.

@@ -27,17 +27,15 @@ impl Definitions {
     pub fn read(files: &[(&str, &str)]) -> Result<Self, String> {
         let mut services = Vec::with_capacity(files.len());
         for (file, text) in files {
-            let mut service = Service::parse(text).map_err(|error| format!("{file}: {error}"))?;
-            let (mut line, mut counted) = (1, 0);
-            for definition in &mut service.kinds {
-                let start = definition.kind.span().start;
-                let passed = text.as_bytes().get(counted..start).unwrap_or_default();
-                line += passed.iter().filter(|byte| **byte == b'\n').count();
-                counted = start;
-                definition.origin = format!("{file}:{line}");
-            }
-            services.push(service);
+            let service = Service::parse(text).map_err(|error| format!("{file}: {error}"))?;
+            services.push(service.from_file(file, text));
         }
+        Ok(Self::of(services))
+    }
+
+    /// Returns the definitions of parsed files.
+    #[must_use]
+    pub fn of(services: Vec<Service>) -> Self {
         let mut referenced: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
         for reference in services.iter().flat_map(|service| &service.kinds).flat_map(Definition::references) {
             let attributes = referenced.entry(reference.kind.get_ref().clone()).or_default();
@@ -49,7 +47,7 @@ impl Definitions {
             let attributes = named.entry(reference.kind.get_ref().clone()).or_default();
             attributes.insert(reference.attribute.get_ref().clone());
         }
-        Ok(Self { services, referenced, named })
+        Self { services, referenced, named }
     }
 
     /// Iterates over the definitions with their services.

@@ -115,6 +115,9 @@ pub struct Definition {
     pub id: Spanned<Source>,
     /// The name; the ID if absent.
     pub name: Option<Spanned<Source>>,
+    /// Whether an item without a name has a node without one, instead of one with the ID as name.
+    #[serde(default)]
+    pub unnamed: bool,
     /// The tags: a list of `Key` and `Value`, or a map.
     pub tags: Option<Spanned<Source>>,
     /// Fields of the kind, `ctime`, `mtime` and `atime` among them.
@@ -180,6 +183,8 @@ pub struct Definition {
 pub struct ListCall {
     /// The operation's name.
     pub operation: Spanned<String>,
+    /// The path to values, each of which is listed for with all parameter sets and is known to them as `@each`.
+    pub each: Option<Spanned<Path>>,
     /// The parameter sets, one listing for each. For a kind with a parent, paths in braces start at the parent's item.
     #[serde(default)]
     pub inputs: Vec<Spanned<Input>>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Definition, Identity, Input, ItemLocation, ResourceCall, Source, TagCall, WaitDeleted, is_set};
+use super::{Definition, Identity, Input, ItemLocation, Mistake, ResourceCall, Source, TagCall, WaitDeleted, is_set};
 
 /// A definition file.
 #[derive(Debug, Deserialize)]
@@ -61,6 +61,12 @@ pub struct Defaults {
     pub tags: Option<Spanned<Source>>,
     /// The scope.
     pub scope: Option<Spanned<String>>,
+    /// See [`SourceTable::nulls`](super::SourceTable): for all properties.
+    #[serde(default)]
+    pub nulls: bool,
+    /// See [`Definition::unnamed`].
+    #[serde(default)]
+    pub unnamed: bool,
     /// Where an item may belong.
     #[serde(default)]
     pub location: Vec<ItemLocation>,
@@ -75,11 +81,35 @@ impl Service {
     /// # Errors
     /// The line of a mistake.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut service = toml::from_str::<Service>(text).map_err(|error| error.to_string())?;
-        for kind in &mut service.kinds {
-            kind.apply(&service.defaults)?;
+        toml::from_str::<Service>(text)
+            .map_err(|error| error.to_string())?
+            .with_defaults()
+            .map_err(|mistake| mistake.what)
+    }
+
+    /// Applies the defaults of the file to its kinds.
+    ///
+    /// # Errors
+    /// A kind that lacks a value which the defaults do not have either.
+    pub fn with_defaults(mut self) -> Result<Self, Mistake> {
+        for kind in &mut self.kinds {
+            kind.apply(&self.defaults).map_err(|what| Mistake { at: kind.kind.span().start, what })?;
         }
-        Ok(service)
+        Ok(self)
+    }
+
+    /// Notes the file and line of each kind.
+    #[must_use]
+    pub fn from_file(mut self, file: &str, text: &str) -> Self {
+        let (mut line, mut counted) = (1, 0);
+        for definition in &mut self.kinds {
+            let start = definition.kind.span().start;
+            let passed = text.as_bytes().get(counted..start).unwrap_or_default();
+            line += passed.iter().filter(|byte| **byte == b'\n').count();
+            counted = start;
+            definition.origin = format!("{file}:{line}");
+        }
+        self
     }
 
     /// Returns the call that sets a tag on resources of a kind.
@@ -130,6 +160,10 @@ impl Definition {
         }
         for (field, source) in &defaults.properties {
             self.properties.entry(field.clone()).or_insert_with(|| source.clone());
+        }
+        self.unnamed |= defaults.unnamed;
+        if defaults.nulls {
+            self.properties.values_mut().for_each(|source| source.as_mut().0.nulls = true);
         }
         Ok(())
     }

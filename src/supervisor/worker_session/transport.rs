@@ -9,7 +9,9 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use worker_proto::{FrameReader, FrameWriter, FromWorker, ProtoError, ToWorker, decode_from_worker, encode_to_worker};
+use worker_proto::{
+    FrameReader, FrameWriter, FromWorker, Job, ProtoError, ToWorker, decode_from_worker, encode_to_worker,
+};
 
 use super::SessionContext;
 use crate::{
@@ -70,6 +72,7 @@ fn start_thread(spec: &AttemptSpec, context: &SessionContext) -> io::Result<Tran
         let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let (reader, writer) = split(theirs);
+                let find = |job: &Job| find(&job.collector);
                 let result = runtime.block_on(worker::run(reader, writer, &find, worker::Isolation::Thread));
                 if let Err(error) = &result {
                     tracing::debug!(peer = "worker", %error, "worker thread ended early");

@@ -15,6 +15,7 @@ const ROOMS: &[&str] = &[
     "worker",
     "delivery",
     "collectors",
+    "rest",
     "engine",
     "web",
     "collector_api",

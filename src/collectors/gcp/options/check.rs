@@ -1,7 +1,7 @@
 //! Checks of the options, before anything is contacted.
 
 use super::{super::source::Source, Options, SERVICE_ACCOUNT, names};
-use crate::settings::check_names;
+use crate::{engine::http::check_endpoint, settings::check_names};
 
 /// The limit of credentials: the number of variables that a list is read from.
 const MAX_CREDENTIALS: usize = 255;
@@ -21,7 +21,7 @@ pub(in super::super) fn check(options: &Options) -> Result<(), String> {
             ));
         }
     }
-    options.endpoint.as_deref().map_or(Ok(()), check_endpoint)?;
+    options.endpoint.as_deref().map_or(Ok(()), |url| check_endpoint("gcp-endpoint-url", url))?;
     check_selection(options)
 }
 
@@ -50,19 +50,6 @@ fn check_projects(options: &Options) -> Result<(), String> {
     match options.projects.iter().find(|id| options.excludes(id)) {
         Some(id) => Err(format!("--gcp-project and --gcp-exclude-project contradict each other about {id}")),
         None => Ok(()),
-    }
-}
-
-fn check_endpoint(endpoint: &str) -> Result<(), String> {
-    let failure = |reason: &str| Err(format!("--gcp-endpoint-url {endpoint}: {reason}"));
-    let Ok(url) = reqwest::Url::parse(endpoint) else { return failure("expected a URL such as http://127.0.0.1:6400") };
-    match () {
-        () if !url.username().is_empty() || url.password().is_some() => {
-            Err("--gcp-endpoint-url must have no user name and no password".to_owned())
-        }
-        () if !matches!(url.scheme(), "http" | "https") || !url.has_host() => failure("expected an http or https URL"),
-        () if url.query().is_some() || url.fragment().is_some() => failure("a query or fragment is not possible"),
-        () => Ok(()),
     }
 }
 

@@ -95,6 +95,7 @@ impl Collector for Nimbus {
             help: HELP,
             secret: false,
             empty: false,
+            variable: None,
         }]
     }
 

@@ -1,0 +1,225 @@
+//! Accounts: their plan, and for the engine the item and the locations of one.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use worker_proto::{Failure, FailureKind, Plan, Unit, Why};
+
+use super::{
+    api::Auth,
+    client::{Authorized, Client, Config},
+    description::{Description, IN_ACCOUNT},
+    options::Common,
+    source::{LevelTable, Listing},
+};
+use crate::{
+    collector_api::{BoxFuture, CollectContext},
+    engine::{
+        CallError, CallErrorKind, Request, Tree, call_failure,
+        collect::{Account, LocationSpec, Run},
+        eval::{Item, Named},
+    },
+};
+
+/// The name of the options in paths.
+const OPTION: &str = "option";
+
+/// Finds the accounts.
+pub(super) async fn plan(description: &'static Description, context: &CollectContext) -> Result<Plan, Failure> {
+    let accounts = &description.accounts;
+    let options = description.options.tree(context.settings());
+    // First, as the broker explains best why there are no credentials.
+    if has_broker(description) {
+        context.credentials().get().await?;
+    }
+    let items = match &accounts.list {
+        None => vec![Value::Null],
+        Some(list) => {
+            let client = client(description, context)?;
+            let listed = items(description, &client, list, &options).await;
+            listed.map_err(|error| unlisted(description, &error))?
+        }
+    };
+    let mut units: Vec<Unit> = Vec::with_capacity(items.len());
+    for value in items {
+        let unit = unit(description, value, &options)?;
+        if !units.iter().any(|known| known.id == unit.id) {
+            units.push(unit);
+        }
+    }
+    if units.is_empty() {
+        let message = format!("{}: the API lists no account", description.cloud.title);
+        return Err(Failure { kind: FailureKind::Unavailable, message });
+    }
+    tracing::info!(cloud = description.cloud.name, accounts = units.len(), "planned collection");
+    Ok(Plan { units, gaps: Vec::new(), is_whole: true })
+}
+
+fn has_broker(description: &Description) -> bool {
+    !matches!(description.api.auth.get_ref(), Auth::None {})
+}
+
+fn unlisted(description: &Description, error: &CallError) -> Failure {
+    let title = description.cloud.title;
+    let remedy = match error.kind {
+        CallErrorKind::Credentials | CallErrorKind::Denied => {
+            let advice = description.api.advice.get(&error.code).map(String::as_str);
+            format!("; {}", advice.unwrap_or("check the credentials and their permissions"))
+        }
+        _ => String::new(),
+    };
+    let mut failure = call_failure(&format!("{title}: cannot read the accounts"), error);
+    failure.message.push_str(&remedy);
+    failure
+}
+
+fn unit(description: &Description, value: Value, options: &Tree<'static>) -> Result<Unit, Failure> {
+    let accounts = &description.accounts;
+    let payload = value.to_string();
+    let tree = Tree::from(value);
+    let item = with_options(&tree, options);
+    let Some(id) = item.text(accounts.id.get_ref()).filter(|id| !id.is_empty()) else {
+        let message = format!("{}: an account has no ID", description.cloud.title);
+        return Err(Failure { kind: FailureKind::Unavailable, message });
+    };
+    let label = accounts.name.as_ref().and_then(|name| item.text(name.get_ref())).filter(|name| !name.is_empty());
+    Ok(Unit {
+        label: label.unwrap_or_else(|| id.clone()),
+        id,
+        kind: accounts.kind.get_ref().clone(),
+        parts: 0,
+        payload,
+    })
+}
+
+fn with_options<'t>(tree: &'t Tree<'t>, options: &'t Tree<'t>) -> Item<'t> {
+    Item { tree, named: vec![Named::whole(OPTION, options)], failed: Vec::new() }
+}
+
+/// Returns the client of a unit.
+fn client(description: &'static Description, context: &CollectContext) -> Result<Client, Failure> {
+    let base = description.base(context.settings());
+    let base = base.map_err(|message| Failure { kind: FailureKind::Configuration, message })?;
+    let authorized = match has_broker(description) {
+        true => Authorized::ByBroker(context.credentials().clone()),
+        false => Authorized::Always,
+    };
+    let is_unverified = Common::of(description.cloud.name, context.settings()).is_unverified;
+    let (deadline, waits) = (context.deadline(), context.waits().clone());
+    Client::new(description, Config { base, is_unverified, authorized, deadline, waits })
+}
+
+/// Returns the items of all pages of a list.
+async fn items(
+    description: &Description,
+    client: &Client,
+    list: &Listing,
+    options: &Tree<'static>,
+) -> Result<Vec<Value>, CallError> {
+    let null = Tree::Null;
+    let input = with_options(&null, options).input(&list.input);
+    let request = Request::new(description.cloud.name, list.operation.get_ref(), IN_ACCOUNT).input(input);
+    let mut pages = client.pages(request);
+    let mut items = Vec::new();
+    while let Some(page) = pages.next_complete().await {
+        let page = page?;
+        let tree = page.tree()?;
+        items.extend(list.items.get_ref().values(&tree).into_iter().filter_map(|item| serde_json::to_value(item).ok()));
+    }
+    Ok(items)
+}
+
+/// An account.
+struct RestAccount {
+    description: &'static Description,
+    id: String,
+    item: Tree<'static>,
+    options: Tree<'static>,
+    client: Client,
+}
+
+/// Collects one account. All failures but these are gaps.
+///
+/// # Errors
+/// `Credentials` if there are none or they are rejected at the start, `Cancelled` if the session is ending, `Internal`
+/// for a bug.
+pub(super) async fn collect(
+    description: &'static Description,
+    context: &CollectContext,
+    unit: &Unit,
+) -> Result<(), Failure> {
+    let item: Value = serde_json::from_str(&unit.payload).map_err(|error| Failure {
+        kind: FailureKind::Internal,
+        message: format!("cannot read the payload of {}: {error}", unit.label),
+    })?;
+    if has_broker(description) {
+        context.credentials().get().await?;
+    }
+    let client = client(description, context)?;
+    let options = description.options.tree(context.settings());
+    let selection = Common::of(description.cloud.name, context.settings()).selection;
+    let account =
+        RestAccount { description, id: unit.id.clone(), item: Tree::from(item), options, client: client.clone() };
+    Run::new(context, &description.cloud, &account, Arc::new(client), selection).collect().await
+}
+
+impl Account for RestAccount {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn item(&self) -> Tree<'static> {
+        self.item.clone()
+    }
+
+    fn constants(&self) -> Vec<(&'static str, Tree<'static>)> {
+        vec![(OPTION, self.options.clone())]
+    }
+
+    fn own_location(&self) -> LocationSpec {
+        let name = || IN_ACCOUNT.to_owned();
+        LocationSpec { scope: IN_ACCOUNT, id: name(), label: name(), within: None, item: Tree::Null }
+    }
+
+    fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
+        Box::pin(async move {
+            let mut locations = vec![self.own_location()];
+            for (level, known) in self.description.levels.iter().zip(self.description.cloud.levels.iter().skip(1)) {
+                let found = match &level.list {
+                    None => vec![Value::Null],
+                    Some(list) => match items(self.description, &self.client, list, &self.options).await {
+                        Ok(found) => found,
+                        Err(error) => {
+                            without(run, level, &error).await?;
+                            continue;
+                        }
+                    },
+                };
+                locations.extend(found.into_iter().filter_map(|item| self.location(level, known.scope, item)));
+            }
+            Ok(locations)
+        })
+    }
+}
+
+impl RestAccount {
+    /// Returns the location of an item; `None` if it has no ID.
+    fn location(&self, level: &LevelTable, scope: &'static str, item: Value) -> Option<LocationSpec> {
+        let item = Tree::from(item);
+        let (id, within) = {
+            let values = with_options(&item, &self.options);
+            let container = level.container.as_ref().and_then(|container| values.text(container.get_ref()));
+            (values.text(level.id.get_ref())?, container)
+        };
+        Some(LocationSpec { scope, label: id.clone(), id, within, item })
+    }
+}
+
+/// Notes why the locations of a level are unknown: what is in them is not seen, and the rest is collected.
+async fn without(run: &Run<'_>, level: &LevelTable, error: &CallError) -> Result<(), Failure> {
+    if error.kind == CallErrorKind::Credentials {
+        return Err(call_failure(&run.message("its credentials are rejected"), error));
+    }
+    run.unseen_locations(Why::Unseen);
+    run.report_failure(IN_ACCOUNT, level.scope.get_ref(), error).await
+}

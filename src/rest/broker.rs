@@ -1,0 +1,195 @@
+//! The broker of credentials: it holds them in the supervisor, and gives workers the header of their calls alone.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::{Url, header::HeaderMap};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use worker_proto::{Credentials, Failure, FailureKind, Unit};
+
+use super::{
+    api::{Auth, ClientCredentials, Verb},
+    client::{self, Authorization, Outgoing},
+    description::Description,
+    options::Common,
+};
+use crate::{
+    collector_api::{BoxFuture, Broker, Waits},
+    engine::{
+        CallError, CallErrorKind, Calls, Path, Request, Timeouts, Tree, call_failure,
+        eval::{Item, Named},
+        http::{self, Verify},
+    },
+    settings::Settings,
+};
+
+/// Tokens with less remaining lifetime are replaced.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// The timeout of an attempt to get a token.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The broker of a collector by definition.
+pub(super) struct RestBroker {
+    description: &'static Description,
+    settings: Settings,
+    /// The current token.
+    token: Mutex<Option<Credentials>>,
+}
+
+impl RestBroker {
+    /// Returns a broker; contacts nothing.
+    pub(super) fn new(description: &'static Description, settings: &Settings) -> Self {
+        Self { description, settings: settings.clone(), token: Mutex::default() }
+    }
+
+    async fn issue(&self, is_renewal: bool) -> Result<Credentials, Failure> {
+        match self.description.api.auth.get_ref() {
+            Auth::None {} => credentials("", String::new(), None),
+            Auth::Bearer { token, scheme } => {
+                credentials("Authorization", format!("{scheme} {}", self.needed(token)?), None)
+            }
+            Auth::Header { header, token } => credentials(header, self.needed(token)?.to_owned(), None),
+            Auth::Basic { user, password } => {
+                let pair = format!("{}:{}", self.needed(user)?, self.needed(password)?);
+                credentials("Authorization", format!("Basic {}", STANDARD.encode(pair)), None)
+            }
+            Auth::ClientCredentials(call) => self.current_token(call, is_renewal).await,
+        }
+    }
+
+    /// Returns the value of an option without which there are no credentials.
+    fn needed(&self, option: &str) -> Result<&str, Failure> {
+        let defined = self.description.options.defined.iter().find(|defined| defined.name == option);
+        let name = defined.map_or(option, |defined| defined.full_name);
+        let title = self.description.cloud.title;
+        let variable = name.to_uppercase().replace('-', "_");
+        self.settings.text(name).ok_or_else(|| Failure {
+            kind: FailureKind::NoCredentials,
+            message: format!("there are no credentials for {title}: set --{name} or CKWORKER_{variable}"),
+        })
+    }
+
+    async fn current_token(&self, call: &ClientCredentials, is_renewal: bool) -> Result<Credentials, Failure> {
+        let mut known = self.token.lock().await;
+        let ends = known.as_ref().and_then(|token| token.expires);
+        let is_good = ends.is_none_or(|end| end - unix_time() > MARGIN.as_secs().cast_signed());
+        if let Some(token) = known.as_ref().filter(|_| is_good && !is_renewal) {
+            return Ok(token.clone());
+        }
+        let token = self.new_token(call).await?;
+        *known = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn new_token(&self, call: &ClientCredentials) -> Result<Credentials, Failure> {
+        let title = self.description.cloud.title;
+        let (id, secret) = (self.needed(&call.client_id)?, self.needed(&call.client_secret)?);
+        let request = Request::new(self.description.cloud.name, "token", "account");
+        let (outgoing, headers, base) = self.token_request(call, id, secret).map_err(|error| {
+            call_failure(
+                &format!("{title}: cannot make the call for a token"),
+                &error.of(self.description.cloud.name, "token", "account"),
+            )
+        })?;
+        let verify = match Common::of(self.description.cloud.name, &self.settings).is_unverified {
+            true => Verify::Nothing,
+            false => Verify::System,
+        };
+        let http =
+            http::connections(verify).map_err(|message| Failure { kind: FailureKind::Configuration, message })?;
+        let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
+        let attempt = || async {
+            let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
+            answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(rejected).into()
+        };
+        let answer: Value = calls.run(&request, attempt).await.map_err(|error| {
+            let remedy = match error.kind {
+                CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
+                _ => "",
+            };
+            let mut failure = call_failure(&format!("{title}: there is no token"), &error);
+            failure.message.push_str(remedy);
+            failure
+        })?;
+        let tree = Tree::from(answer);
+        let Some(token) = Item::plain(&tree).path_text(&call.token) else {
+            let message = format!("{title}: the response to the call for a token has none at {}", call.token);
+            return Err(Failure { kind: FailureKind::Unavailable, message });
+        };
+        let lifetime = Item::plain(&tree).path_text(&call.expires_in).and_then(|seconds| seconds.parse::<i64>().ok());
+        let expires = lifetime.map(|seconds| unix_time().saturating_add(seconds));
+        credentials("Authorization", format!("{} {token}", call.scheme), expires)
+    }
+
+    /// Returns the call for a token, its headers, and the address of its server.
+    fn token_request(
+        &self,
+        call: &ClientCredentials,
+        id: &str,
+        secret: &str,
+    ) -> Result<(Outgoing, HeaderMap, Url), CallError> {
+        let description = self.description;
+        let base = description.base(&self.settings).map_err(CallError::configuration)?;
+        let names = Tree::Map(vec![
+            (call.client_id.clone().into(), Tree::Text(id.to_owned().into())),
+            (call.client_secret.clone().into(), Tree::Text(secret.to_owned().into())),
+        ]);
+        let options = description.options.tree(&self.settings);
+        let item = Item { tree: &names, named: vec![Named::whole("option", &options)], failed: Vec::new() };
+        let fill = |template| {
+            item.fill(template).ok_or_else(|| CallError::configuration("a template of [api.auth] has an empty value"))
+        };
+        let path = fill(&call.url)?;
+        let url = match path.contains("://") {
+            true => Url::parse(&path),
+            false => Url::parse(&format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim_start_matches('/'))),
+        };
+        let url = url.map_err(|error| CallError::configuration(format!("the address for a token: {error}")))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &call.headers {
+            client::insert(&mut headers, name, &fill(value)?)?;
+        }
+        let of_secret = Path::parse(&call.client_secret).unwrap_or_default();
+        let mut templates = call.headers.values().chain(call.parameters.values());
+        if !templates.any(|template| template.paths().any(|path| *path == of_secret)) {
+            let basic = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+            client::insert(&mut headers, "Authorization", &basic)?;
+        }
+        let parameters = call.parameters.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+        let parameters = parameters.collect::<Result<Vec<_>, CallError>>()?;
+        let body = Some(client::body(call.body, &parameters));
+        let base = url.clone();
+        Ok((Outgoing { verb: Verb::Post, url, body }, headers, base))
+    }
+}
+
+/// Returns the error of a call for a token: a wrong ID or secret is often a bad request.
+fn rejected(mut error: CallError) -> CallError {
+    if ["400", "401", "403"].contains(&error.code.as_str()) || error.code == "invalid_client" {
+        error.kind = CallErrorKind::Credentials;
+    }
+    error
+}
+
+fn credentials(header: &str, value: String, expires: Option<i64>) -> Result<Credentials, Failure> {
+    let authorization = Authorization { header: header.to_owned(), value };
+    let secret = serde_json::to_string(&authorization)
+        .map_err(|_| Failure { kind: FailureKind::Internal, message: "cannot write credentials as JSON".into() })?;
+    Ok(Credentials { secret, expires })
+}
+
+fn unix_time() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed()
+}
+
+impl Broker for RestBroker {
+    fn credentials<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        Box::pin(self.issue(false))
+    }
+
+    fn renewed<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        Box::pin(self.issue(true))
+    }
+}

@@ -1,0 +1,298 @@
+//! Mistakes of definition files that the parser cannot see.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+
+use super::{
+    api::{Paging, Verb},
+    description::{Description, IN_ACCOUNT},
+    files::Parsed,
+};
+use crate::{
+    engine::{
+        Path,
+        definition::{Call, Condition, Definition, Input, Mistake, Parameter, Service, Source, Template},
+    },
+    settings::nearest,
+};
+
+/// The longest name of a collector.
+const MAX_NAME: usize = 30;
+
+/// Returns the mistakes of the files of one collector, before they are put together.
+pub(super) fn files(parsed: &[Parsed<'_>], is_users: bool) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let name = parsed.first().map(|one| one.head.collector.get_ref().as_str()).unwrap_or_default();
+    for one in parsed {
+        let (head, file) = (&one.head, one.file);
+        let mut add = |at: &Spanned<String>, what: String| mistakes.push(file.at(at.span().start, &what));
+        if head.source.get_ref() != "rest" {
+            add(&head.source, format!("there is no source {:?}; there is rest", head.source.get_ref()));
+        }
+        if !is_name(head.collector.get_ref()) {
+            add(
+                &head.collector,
+                "the name of a collector has at most 30 small letters and digits, a letter first".into(),
+            );
+        }
+        if head.collector.get_ref() != name {
+            add(&head.collector, format!("{} and {name} are two collectors", head.collector.get_ref()));
+        }
+        if head.api.is_none() {
+            let strayed = head.levels.iter().map(|level| &level.scope).chain(head.options.iter().map(|one| &one.name));
+            strayed.for_each(|at| add(at, "levels and options belong in the file with [api]".into()));
+        }
+        if head.api.is_some() != head.account.is_some() {
+            add(&head.collector, "[api] and [account] belong in the same file".into());
+        }
+        if is_users {
+            let found = changes(&one.service);
+            found.into_iter().for_each(|(at, key)| add(at, format!("{key}: definitions of a user only read")));
+        }
+    }
+    if let Some(second) = parsed.iter().filter(|one| one.head.api.is_some()).nth(1) {
+        let at = second.head.collector.span().start;
+        mistakes.push(second.file.at(at, &format!("another file of the collector {name} has [api] too")));
+    }
+    mistakes
+}
+
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(is_part)
+}
+
+/// Returns the keys that change resources, each with the kind that has it.
+fn changes(service: &Service) -> Vec<(&Spanned<String>, &'static str)> {
+    let of_service = [
+        ("tag", service.tag.is_some()),
+        ("untag", service.untag.is_some()),
+        ("delete", service.delete.is_some()),
+        ("identity", service.identity.is_some()),
+        ("wait_deleted", service.wait_deleted.is_some()),
+    ];
+    let first = service.kinds.first().map(|kind| &kind.kind);
+    let of_service = of_service.into_iter().filter(|(_, is_set)| *is_set).filter_map(|(key, _)| Some((first?, key)));
+    let of_kinds = service.kinds.iter().flat_map(|kind| {
+        let keys = [
+            ("tagging", kind.tagging),
+            ("deletable", kind.deletable),
+            ("delete", kind.delete.is_some()),
+            ("detach", !kind.detach.is_empty()),
+            ("dependants", !kind.dependants.is_empty()),
+            ("identity", kind.identity.is_some()),
+            ("wait_deleted", kind.wait_deleted.is_some()),
+            ("blocked_by", kind.blocked_by.is_some()),
+            ("undeletable", !kind.undeletable.is_empty()),
+            ("delete_hook", kind.delete_hook.is_some()),
+            ("prepare_hook", kind.prepare_hook.is_some()),
+            ("revoke_hook", kind.revoke_hook.is_some()),
+            ("tag_hook", kind.tag_hook.is_some()),
+        ];
+        keys.into_iter().filter(|(_, is_set)| *is_set).map(move |(key, _)| (&kind.kind, key))
+    });
+    of_service.chain(of_kinds).collect()
+}
+
+/// Returns the mistakes of a file's kinds.
+pub(super) fn service(description: &Description, service: &Service) -> Vec<Mistake> {
+    let mut check = Check { description, mistakes: Vec::new() };
+    for kind in &service.kinds {
+        check.kind(kind);
+    }
+    check.mistakes
+}
+
+/// Returns the mistakes of the file with `[api]`.
+pub(super) fn head(description: &Description) -> Vec<Mistake> {
+    let mut check = Check { description, mistakes: Vec::new() };
+    check.head();
+    check.mistakes
+}
+
+struct Check<'d> {
+    description: &'d Description,
+    mistakes: Vec<Mistake>,
+}
+
+/// The names that paths may start at.
+type Roots<'r> = BTreeSet<&'r str>;
+
+impl Check<'_> {
+    fn add<T>(&mut self, at: &Spanned<T>, what: String) {
+        self.mistakes.push(Mistake { at: at.span().start, what });
+    }
+
+    fn head(&mut self) {
+        let Description { api, accounts, levels, cloud, .. } = self.description;
+        let account = accounts.kind.get_ref();
+        if !cloud.schema.kind(account).is_some_and(|kind| kind.is_a("account")) {
+            self.add(&accounts.kind, format!("{account} is no kind with the base account"));
+        } else if cloud.find(account).is_none() {
+            self.add(&accounts.kind, format!("there is no [[kind]] {account}, with the properties of the account"));
+        }
+        let mut known: Vec<&str> = vec![IN_ACCOUNT];
+        for level in levels {
+            let base = if level.is_zone { "zone" } else { "region" };
+            let kind = level.kind.get_ref();
+            if !cloud.schema.kind(kind).is_some_and(|kind| kind.is_a(base)) {
+                self.add(&level.kind, format!("{kind} is no kind with the base {base}"));
+            }
+            let scope = level.scope.get_ref().as_str();
+            if known.contains(&scope) {
+                self.add(&level.scope, format!("there are two levels {scope}"));
+            }
+            if let Some(within) =
+                level.within.as_ref().filter(|within| !known[1..].contains(&within.get_ref().as_str()))
+            {
+                self.add(within, format!("there is no level {} before this one", within.get_ref()));
+            }
+            if level.within.is_some() != level.container.is_some() {
+                self.add(&level.scope, "within and container belong together".to_owned());
+            }
+            known.push(scope);
+        }
+        let roots = Roots::from(["option"]);
+        self.template(&api.url, api.url.get_ref(), &roots);
+        for operation in api.operations.keys() {
+            if self.description.operations.get(operation.get_ref()).is_none() {
+                let names = self.description.operations.names();
+                let what = unknown("operation", operation.get_ref(), names);
+                self.add(operation, what);
+            }
+        }
+        let all = api.operations.values().filter_map(|one| one.pages.as_ref()).chain([&api.pages]);
+        for pages in all {
+            if matches!(pages, Paging::Cursor { next: None, header: None, .. }) {
+                self.add(&api.auth, "pages of the type cursor need next or header".to_owned());
+            }
+        }
+        if api.limits.reserve >= 100 {
+            self.add(&api.auth, "the reserve of the limits is a share of less than 100 percent".to_owned());
+        }
+        self.lists();
+    }
+
+    fn lists(&mut self) {
+        let Description { accounts, levels, .. } = self.description;
+        let roots = Roots::from(["option"]);
+        self.source(&accounts.id, &roots);
+        accounts.name.iter().for_each(|name| self.source(name, &roots));
+        for level in levels {
+            self.source(&level.id, &roots);
+            level.container.iter().for_each(|container| self.source(container, &roots));
+        }
+        for list in accounts.list.iter().chain(levels.iter().filter_map(|level| level.list.as_ref())) {
+            self.input(&list.operation, &list.input, &roots);
+            self.operation(&list.operation, [&list.input]);
+        }
+    }
+
+    fn kind(&mut self, kind: &Definition) {
+        let (name, prefix) = (kind.kind.get_ref(), self.description.cloud.name);
+        if !name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_')) {
+            self.add(&kind.kind, format!("the names of the kinds of the collector {prefix} begin with {prefix}_"));
+        }
+        let calls = kind.calls.iter().map(|call| call.name.as_str());
+        let hooks = kind.hooks.iter().map(|hook| hook.hook.get_ref().as_str());
+        let roots: Roots<'_> = calls.chain(hooks).chain(["option", "details", "parent"]).collect();
+        let fields = kind.properties.values().chain([&kind.id]).chain(&kind.name).chain(&kind.tags);
+        fields.for_each(|source| self.source(source, &roots));
+        kind.location.iter().for_each(|location| self.source(&location.id, &roots));
+        kind.references().for_each(|reference| self.source(&reference.value, &roots));
+        let conditions = [&kind.protected, &kind.phantom, &kind.cleaned].into_iter().flatten();
+        conditions.for_each(|condition| self.condition(condition, condition.get_ref(), &roots));
+        if let Some(list) = &kind.list {
+            let roots = Roots::from(["option", "parent", "each"]);
+            list.each.iter().for_each(|each| self.path(each, each.get_ref(), &roots));
+            list.inputs.iter().for_each(|input| self.input(input, input.get_ref(), &roots));
+            let none = Input::new();
+            let inputs: Vec<&Input> = list.inputs.iter().map(Spanned::get_ref).collect();
+            self.operation(&list.operation, if inputs.is_empty() { vec![&none] } else { inputs });
+        }
+        kind.calls.iter().for_each(|call| self.call(call, &roots));
+    }
+
+    fn call(&mut self, call: &Call, roots: &Roots<'_>) {
+        let none = Input::new();
+        if let Some(input) = &call.input {
+            self.input(input, input.get_ref(), roots);
+        }
+        self.operation(&call.operation, [call.input.as_ref().map_or(&none, Spanned::get_ref)]);
+    }
+
+    /// Checks that each set of parameters has those of the operation's path, and that a user's operation only reads.
+    fn operation<'i>(&mut self, name: &Spanned<String>, inputs: impl IntoIterator<Item = &'i Input>) {
+        let Some(operation) = self.description.operations.get(name.get_ref()) else { return };
+        if self.description.is_users && operation.verb == Verb::Post {
+            self.add(name, "POST: definitions of a user only read, with GET".to_owned());
+        }
+        for input in inputs {
+            let given: Vec<String> = input.keys().map(ToString::to_string).collect();
+            let missing = operation.parameters().find(|parameter| !given.iter().any(|one| one == parameter));
+            if let Some(missing) = missing {
+                self.add(name, format!("the parameter {missing} of the path is not in the input"));
+            }
+        }
+    }
+
+    fn input<T>(&mut self, at: &Spanned<T>, input: &Input, roots: &Roots<'_>) {
+        for (name, parameter) in input {
+            self.template(at, name, roots);
+            self.parameter(at, parameter, roots);
+        }
+    }
+
+    fn parameter<T>(&mut self, at: &Spanned<T>, parameter: &Parameter, roots: &Roots<'_>) {
+        match parameter {
+            Parameter::Bool(_) | Parameter::Int(_) => {}
+            Parameter::Text(template) => self.template(at, template, roots),
+            Parameter::List(list) => list.iter().for_each(|one| self.parameter(at, one, roots)),
+            Parameter::Map(members) => self.input(at, members, roots),
+        }
+    }
+
+    fn template<T>(&mut self, at: &Spanned<T>, template: &Template, roots: &Roots<'_>) {
+        template.paths().for_each(|path| self.path(at, path, roots));
+    }
+
+    fn condition<T>(&mut self, at: &Spanned<T>, condition: &Condition, roots: &Roots<'_>) {
+        self.path(at, &condition.path, roots);
+    }
+
+    fn source(&mut self, source: &Spanned<Source>, roots: &Roots<'_>) {
+        for table in source.get_ref().tables() {
+            let paths = table.path.iter().chain(table.first.iter().flatten()).chain(table.all.iter().flatten());
+            paths.for_each(|path| self.path(source, path, roots));
+            table.template.iter().for_each(|template| self.template(source, template, roots));
+            table.condition.iter().chain(&table.when).for_each(|one| self.condition(source, one, roots));
+        }
+    }
+
+    /// Checks the name at which a path starts, and that of an option.
+    fn path<T>(&mut self, at: &Spanned<T>, path: &Path, roots: &Roots<'_>) {
+        let Some(root) = path.root.as_deref() else { return };
+        if !roots.contains(root) {
+            let what = unknown("value", root, roots.iter().copied());
+            return self.add(at, what);
+        }
+        if let Some(option) = path.first_member().filter(|_| root == "option") {
+            let defined = self.description.options.defined.iter().map(|one| one.name.as_str());
+            let names: Vec<&str> = defined.collect();
+            if !names.contains(&option) {
+                self.add(at, unknown("option", option, names));
+            }
+        }
+    }
+}
+
+/// Returns a sentence about an unknown name, with the one that was probably meant or all known ones.
+fn unknown<'n>(what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_unstable();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("there is no {what} {name}; did you mean {meant}?"),
+        None => format!("there is no {what} {name}; there are {}", known.join(", ")),
+    }
+}

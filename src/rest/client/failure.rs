@@ -1,0 +1,109 @@
+//! What a failed call means, by the API's description.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use worker_proto::{Failure, FailureKind};
+
+use super::super::api::{Api, Errors, Limits, ResetForm};
+use crate::engine::{CallError, CallErrorKind, Tree, code, eval::Item, http};
+
+/// The longest message of a service in an error, in bytes.
+const MAX_MESSAGE: usize = 2000;
+
+/// The statuses with which APIs say that there are too many calls. 403 is one only if something else says so too.
+const TOO_MANY: u16 = 429;
+const FORBIDDEN: u16 = 403;
+
+/// Fails if a response is an error of the API, or no response of it.
+pub(super) fn judge(api: &Api, status: u16, headers: &HeaderMap, tree: Option<&Tree<'_>>) -> Result<(), CallError> {
+    let null = Tree::Null;
+    let item = Item::plain(tree.unwrap_or(&null));
+    let code = api.response.code.as_ref().and_then(|path| item.path_text(path)).filter(|code| !code.is_empty());
+    let is_success = (200..300).contains(&status);
+    let has_form = api.response.success.as_ref().is_none_or(|condition| item.holds(condition));
+    match (is_success, has_form, &code) {
+        (true, true, _) => return Ok(()),
+        (true, false, None) => {
+            return Err(CallError::foreign_response("the response lacks what each success of the API has"));
+        }
+        _ => {}
+    }
+    let message = api.response.message.as_ref().and_then(|source| item.text(source)).unwrap_or_default();
+    let kind = kind(api, status, headers, code.as_deref(), &message);
+    let code = code.unwrap_or_else(|| status.to_string());
+    let is_final = has(&api.errors.r#final, &code, status);
+    let mut error = CallError::new(kind, &code, shortened(message));
+    error.facts.is_final = is_final;
+    let pause = http::retry_after(headers).or_else(|| {
+        let window = (kind == CallErrorKind::Throttled).then(|| reset(&api.limits, headers));
+        window.flatten()
+    });
+    Err(match pause {
+        Some(pause) => error.with_retry_after(pause),
+        None => error,
+    })
+}
+
+fn kind(api: &Api, status: u16, headers: &HeaderMap, code: Option<&str>, message: &str) -> CallErrorKind {
+    let Errors { credentials, denied, throttled, throttled_messages, not_found, unavailable, .. } = &api.errors;
+    let by_code = [
+        (throttled, CallErrorKind::Throttled),
+        (credentials, CallErrorKind::Credentials),
+        (denied, CallErrorKind::Denied),
+        (not_found, CallErrorKind::NotFound),
+        (unavailable, CallErrorKind::Unavailable),
+    ];
+    let known = by_code.into_iter().find(|(codes, _)| has(codes, code.unwrap_or_default(), status));
+    let is_spent = || number(headers, api.limits.remaining.as_deref()) == Some(0);
+    let is_told = || throttled_messages.iter().any(|part| message.contains(part));
+    match (known, status) {
+        (Some((_, kind)), _) => kind,
+        (None, TOO_MANY) => CallErrorKind::Throttled,
+        (None, FORBIDDEN) if headers.contains_key(RETRY_AFTER) || is_spent() || is_told() => CallErrorKind::Throttled,
+        (None, 401) => CallErrorKind::Credentials,
+        (None, 200..300) => CallErrorKind::Unexpected,
+        (None, status) => CallErrorKind::of_status(status),
+    }
+}
+
+fn has(codes: &[String], code: &str, status: u16) -> bool {
+    codes.iter().any(|known| known == code || *known == status.to_string())
+}
+
+/// Returns the pause after which others have their share of the calls again, if this response has used ours up.
+pub(super) fn window(limits: &Limits, headers: &HeaderMap) -> Option<Duration> {
+    let remaining = number(headers, limits.remaining.as_deref())?;
+    let reserved = number(headers, limits.limit.as_deref()).map_or(0, |limit| limit * u64::from(limits.reserve) / 100);
+    (remaining <= reserved).then(|| reset(limits, headers)).flatten()
+}
+
+/// Returns the time until the window of calls ends.
+fn reset(limits: &Limits, headers: &HeaderMap) -> Option<Duration> {
+    let end = Duration::from_secs(number(headers, limits.reset.as_deref())?);
+    Some(match limits.reset_form {
+        ResetForm::Seconds => end,
+        ResetForm::Epoch => end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+    })
+}
+
+fn number(headers: &HeaderMap, name: Option<&str>) -> Option<u64> {
+    headers.get(name?)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Returns the error of a call without credentials.
+pub(super) fn no_credentials(failure: Failure) -> CallError {
+    let kind = match failure.kind {
+        FailureKind::Unavailable | FailureKind::Cancelled => CallErrorKind::Unavailable,
+        _ => CallErrorKind::Credentials,
+    };
+    CallError::new(kind, code::NO_CREDENTIALS, failure.message)
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
+}
