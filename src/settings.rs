@@ -161,6 +161,15 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
     known.into_iter().map(|known| (distance(&known), known)).min().filter(|(wrong, _)| *wrong <= CLOSE).map(|(_, n)| n)
 }
 
+/// Returns a sentence about an unknown name, with the name that was probably meant.
+#[must_use]
+pub fn with_nearest<'n>(sentence: &str, name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    match nearest(name, known) {
+        Some(meant) => format!("{sentence}; did you mean {meant}?"),
+        None => sentence.to_owned(),
+    }
+}
+
 /// Checks the names in a list.
 ///
 /// # Errors

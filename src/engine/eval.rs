@@ -158,10 +158,7 @@ impl<'t> Item<'t> {
             return Some(Value::Map(self.entries(path, key, value)));
         }
         if !path.is_list() {
-            return self.first(path).and_then(|tree| match table.nulls {
-                true if path.part.is_none() => Some(with_nulls(tree)),
-                _ => taken(path, tree),
-            });
+            return self.first(path).and_then(|tree| taken(path, tree));
         }
         let mut list = Vec::new();
         let _ = self.walk(path, &mut |tree| {
@@ -352,17 +349,6 @@ fn tree_value(tree: &Tree<'_>) -> Option<Value> {
         }
         _ => return None,
     })
-}
-
-/// Converts a part of a response to a field's value, with the nulls in it.
-fn with_nulls(tree: &Tree<'_>) -> Value {
-    match tree {
-        Tree::List(list) => Value::List(list.iter().map(with_nulls).collect()),
-        Tree::Map(members) => {
-            Value::Map(members.iter().map(|(name, value)| (name.to_string(), with_nulls(value))).collect())
-        }
-        tree => tree_value(tree).unwrap_or(Value::Null),
-    }
 }
 
 /// Returns the field's value of what a path leads to.

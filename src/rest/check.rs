@@ -8,6 +8,7 @@ use super::{
     api::{Paging, Verb},
     description::{Description, IN_ACCOUNT},
     files::Parsed,
+    operation::Operation,
 };
 use crate::{
     engine::{
@@ -196,7 +197,7 @@ impl Check<'_> {
         }
         let calls = kind.calls.iter().map(|call| call.name.as_str());
         let hooks = kind.hooks.iter().map(|hook| hook.hook.get_ref().as_str());
-        let roots: Roots<'_> = calls.chain(hooks).chain(["option", "details", "parent"]).collect();
+        let roots: Roots<'_> = calls.chain(hooks).chain(["option", "location", "details", "parent"]).collect();
         let fields = kind.properties.values().chain([&kind.id]).chain(&kind.name).chain(&kind.tags);
         fields.for_each(|source| self.source(source, &roots));
         kind.location.iter().for_each(|location| self.source(&location.id, &roots));
@@ -204,7 +205,7 @@ impl Check<'_> {
         let conditions = [&kind.protected, &kind.phantom, &kind.cleaned].into_iter().flatten();
         conditions.for_each(|condition| self.condition(condition, condition.get_ref(), &roots));
         if let Some(list) = &kind.list {
-            let roots = Roots::from(["option", "parent", "each"]);
+            let roots = Roots::from(["option", "location", "parent", "each"]);
             list.each.iter().for_each(|each| self.path(each, each.get_ref(), &roots));
             list.inputs.iter().for_each(|input| self.input(input, input.get_ref(), &roots));
             let none = Input::new();
@@ -224,7 +225,10 @@ impl Check<'_> {
 
     /// Checks that each set of parameters has those of the operation's path, and that a user's operation only reads.
     fn operation<'i>(&mut self, name: &Spanned<String>, inputs: impl IntoIterator<Item = &'i Input>) {
-        let Some(operation) = self.description.operations.get(name.get_ref()) else { return };
+        let operation = match Operation::parse(name.get_ref(), &self.description.api) {
+            Ok(operation) => operation,
+            Err(why) => return self.add(name, format!("the operation {:?}: {why}", name.get_ref())),
+        };
         if self.description.is_users && operation.verb == Verb::Post {
             self.add(name, "POST: definitions of a user only read, with GET".to_owned());
         }
@@ -278,7 +282,8 @@ impl Check<'_> {
             return self.add(at, what);
         }
         if let Some(option) = path.first_member().filter(|_| root == "option") {
-            let defined = self.description.options.defined.iter().map(|one| one.name.as_str());
+            let defined =
+                self.description.options.defined.iter().filter(|one| !one.secret).map(|one| one.name.as_str());
             let names: Vec<&str> = defined.collect();
             if !names.contains(&option) {
                 self.add(at, unknown("option", option, names));

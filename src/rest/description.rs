@@ -88,7 +88,7 @@ impl Description {
             hooks: parts.hooks,
             change_hooks: ChangeHooks::default(),
         };
-        let operations = Operations::of(&api, &accounts, &levels, definitions)?;
+        let operations = Operations::of(&api, &accounts, &levels, definitions);
         let description = Self { api, accounts, levels, options, operations, cloud, kinds, is_users: parts.is_users };
         for (service, file) in definitions.services.iter().zip(&texts) {
             let found = description.cloud.mistakes(service);

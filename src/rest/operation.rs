@@ -37,36 +37,28 @@ enum Segment {
 pub(super) struct Operations(HashMap<String, Operation>);
 
 impl Operations {
-    /// Returns the operations that the definitions name.
-    ///
-    /// # Errors
-    /// A name that is no operation.
-    pub(super) fn of(
-        api: &Api,
-        accounts: &Accounts,
-        levels: &[LevelTable],
-        definitions: &Definitions,
-    ) -> Result<Self, String> {
+    /// Returns the operations that the definitions name; without those whose names are none, which are found by the
+    /// check.
+    pub(super) fn of(api: &Api, accounts: &Accounts, levels: &[LevelTable], definitions: &Definitions) -> Self {
         let mut all = HashMap::new();
-        let mut add = |name: &str, items: Option<&Path>| -> Result<(), String> {
-            let operation = Operation::parse(name, api).map_err(|why| format!("the operation {name:?}: {why}"))?;
+        let mut add = |name: &str, items: Option<&Path>| {
+            let Ok(operation) = Operation::parse(name, api) else { return };
             let known: &mut Operation = all.entry(name.to_owned()).or_insert(operation);
             known.items = known.items.take().or_else(|| items.cloned());
-            Ok(())
         };
         for list in accounts.list.iter().chain(levels.iter().filter_map(|level| level.list.as_ref())) {
-            add(list.operation.get_ref(), Some(list.items.get_ref()))?;
+            add(list.operation.get_ref(), Some(list.items.get_ref()));
         }
         for (_, kind) in definitions.iter() {
             if let Some(list) = &kind.list {
-                add(list.operation.get_ref(), Some(list.items.get_ref()))?;
+                add(list.operation.get_ref(), Some(list.items.get_ref()));
             }
             for call in &kind.calls {
                 let result = Some(call.result.get_ref()).filter(|result| result.is_list());
-                add(call.operation.get_ref(), result)?;
+                add(call.operation.get_ref(), result);
             }
         }
-        Ok(Self(all))
+        Self(all)
     }
 
     /// Returns an operation.
@@ -82,7 +74,10 @@ impl Operations {
 
 impl Operation {
     /// Parses a name: a path, or a method and a path.
-    fn parse(name: &str, api: &Api) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(name: &str, api: &Api) -> Result<Self, String> {
         let (verb, path) = match name.split_once(' ') {
             None => (api.method, name),
             Some(("GET", path)) => (Verb::Get, path),
@@ -98,6 +93,11 @@ impl Operation {
         let pages = exception.and_then(|one| one.pages.clone()).unwrap_or_else(|| api.pages.clone());
         let per_minute = exception.and_then(|one| one.per_minute).or(api.limits.per_minute);
         Ok(Self { verb, path: segments(path)?, pages, per_minute, items: None })
+    }
+
+    /// Returns whether its responses are lists, which may have several pages.
+    pub(super) fn is_list(&self) -> bool {
+        self.items.as_ref().is_some_and(Path::is_list)
     }
 
     /// Returns the names of the parameters of its path.

@@ -25,7 +25,8 @@ pub(super) struct DefinedOption {
     /// The whole name.
     pub(super) full_name: &'static str,
     kind: OptionType,
-    secret: bool,
+    /// Whether only calls for tokens may use it.
+    pub(super) secret: bool,
     texts: Option<[String; 2]>,
 }
 

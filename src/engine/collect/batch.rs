@@ -99,7 +99,7 @@ impl KindCollection<'_> {
     }
 
     fn call_input(&self, call: &Call, item: &Tree<'_>) -> Map<String, Json> {
-        call.input.as_ref().map(|input| self.run.item(item).input(input.get_ref())).unwrap_or_default()
+        call.input.as_ref().map(|input| self.plain(item).input(input.get_ref())).unwrap_or_default()
     }
 
     /// Parses the responses. Unreadable ones are reported and added to `failed` for all items.

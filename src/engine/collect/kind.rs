@@ -119,7 +119,7 @@ impl<'r> KindCollection<'r> {
         }
         let lookup = details.as_ref().and_then(KindDetails::lookup);
         let nothing = Tree::Null;
-        let plain = self.run.item(&nothing);
+        let plain = self.plain(&nothing);
         for input in inputs(list, parent.map_or(&plain, |parent| parent.item)) {
             // Each skipped call counts.
             if !self.allows(list.operation.get_ref(), None) {
@@ -221,6 +221,19 @@ impl<'r> KindCollection<'r> {
         self.location.has_ended()
     }
 
+    /// Iterates over what paths find by name in every item here.
+    fn constants(&self) -> impl Iterator<Item = Named<'r>> {
+        self.run.constants().chain([self.location.named()])
+    }
+
+    /// Returns an item of which nothing is known yet but the constants.
+    pub(super) fn plain<'t>(&self, tree: &'t Tree<'t>) -> Item<'t>
+    where
+        'r: 't,
+    {
+        Item { tree, named: self.constants().collect(), failed: Vec::new() }
+    }
+
     pub(super) fn request(&self, operation: &'static str, input: Map<String, Json>) -> Request<'r> {
         Request::new(&self.service.service, operation, &self.location.region).input(input)
     }
@@ -272,7 +285,7 @@ impl<'r> KindCollection<'r> {
                 added.iter().filter_map(move |(name, values)| Some(Named::whole(name, &values.get(index)?.value)));
             let values = values.chain(parts.iter().map(|parts| parts.of(item)));
             let details = details(item).map(|details| Named::whole(DETAILS, details));
-            values.chain(details).chain(parent.map(ParentItem::named)).chain(self.run.constants()).collect()
+            values.chain(details).chain(parent.map(ParentItem::named)).chain(self.constants()).collect()
         };
         let items = items.iter().zip(failed).enumerate();
         let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });

@@ -19,6 +19,7 @@ use super::{
         cloud::Level,
         definition::{Definition, Service},
         error::{CallError, CallErrorKind, code},
+        eval::Named,
         slots::Slots,
         tree::Tree,
     },
@@ -170,6 +171,11 @@ impl Location {
         };
         let parent = ParentItem { item: &run.item(&self.item), node: self.node };
         KindCollection::new(run, self, all, service, definition)?.list_children(parent).await
+    }
+
+    /// Returns the item of the location's node, by the name that paths have for it.
+    pub(super) fn named(&self) -> Named<'_> {
+        Named::whole("location", &self.item)
     }
 
     /// Returns the scope of the kinds that are listed here.

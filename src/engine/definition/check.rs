@@ -9,6 +9,7 @@ use super::{ANYWHERE, CLOUD, Condition, Definition, Service};
 use crate::{
     engine::cloud::{Cloud, LevelNode},
     graph::Kind,
+    settings::with_nearest,
 };
 
 /// A mistake in a definition file.
@@ -41,10 +42,22 @@ impl Check<'_> {
         self.mistakes.push(Mistake { at: at.span().start, what });
     }
 
+    fn unknown_kind(&mut self, kind: &Spanned<String>) {
+        let name = kind.get_ref();
+        let known = self.cloud.schema.kinds().map(|kind| kind.fqn.as_str());
+        self.add(kind, with_nearest(&format!("there is no kind {name}"), name, known));
+    }
+
+    fn unknown_field(&mut self, field: &Spanned<String>, kind: &Kind) {
+        let name = field.get_ref();
+        let known = kind.fields.iter().map(|field| field.name.as_str());
+        self.add(field, with_nearest(&format!("{} has no field {name}", kind.fqn), name, known));
+    }
+
     fn definition(&mut self, definition: &Definition) {
         let name = definition.kind.get_ref();
         let Some(kind) = self.cloud.schema.kind(name) else {
-            return self.add(&definition.kind, format!("there is no kind {name}"));
+            return self.unknown_kind(&definition.kind);
         };
         let is_made = name == self.cloud.account || self.cloud.is_level(name);
         if definition.collector.is_none() && definition.parent.is_none() && !is_made {
@@ -116,7 +129,7 @@ impl Check<'_> {
         for (field, source) in &definition.properties {
             let name = field.get_ref().as_str();
             if kind.position(name).is_none() || matches!(name, "id" | "name" | "tags") {
-                self.add(field, format!("{} has no field {name}", kind.fqn));
+                self.unknown_field(field, kind);
             }
             let all = source.get_ref().tables();
             let maps = all.iter().filter_map(|table| table.status.as_deref());
@@ -128,7 +141,7 @@ impl Check<'_> {
         if let Some(identity) = self.service.identity_of(definition)
             && kind.position(identity.field.get_ref()).is_none()
         {
-            self.add(&identity.field, format!("{} has no field {}", kind.fqn, identity.field.get_ref()));
+            self.unknown_field(&identity.field, kind);
         }
     }
 
@@ -136,9 +149,9 @@ impl Check<'_> {
         for reference in definition.references() {
             let name = reference.kind.get_ref();
             match self.cloud.schema.kind(name) {
-                None => self.add(&reference.kind, format!("there is no kind {name}")),
+                None => self.unknown_kind(&reference.kind),
                 Some(kind) if kind.position(reference.attribute.get_ref()).is_none() => {
-                    self.add(&reference.attribute, format!("{name} has no field {}", reference.attribute.get_ref()));
+                    self.unknown_field(&reference.attribute, kind);
                 }
                 Some(_) => {}
             }

@@ -44,8 +44,7 @@ pub struct SourceTable {
     pub when: Option<Condition>,
     /// The constant that replaces an absent value.
     pub default: Option<Constant>,
-    /// Whether null is a value: at the end of `path` it omits the field, whatever the defaults; in lists and maps it is
-    /// kept.
+    /// Whether null at the end of `path` omits the field, whatever the defaults.
     #[serde(default)]
     pub nulls: bool,
 }

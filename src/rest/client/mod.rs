@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use worker_proto::{Failure, FailureKind};
 
 use super::{
-    api::{BodyForm, Verb},
+    api::{Auth, BodyForm, Verb},
     description::Description,
 };
 use crate::{
@@ -180,7 +180,11 @@ impl Inner {
             return result.into();
         }
         match source.renew(&used).await {
-            Ok(fresh) => Attempt { result, is_corrected: fresh.secret != used.secret },
+            // A new token may have the value of the rejected one.
+            Ok(_) => Attempt {
+                result,
+                is_corrected: matches!(self.description.api.auth.get_ref(), Auth::ClientCredentials(_)),
+            },
             Err(failure) => Err(failure::no_credentials(failure)).into(),
         }
     }
@@ -196,7 +200,9 @@ impl Api for Client {
 
     fn limit_page(&self, request: &mut Request<'_>) {
         let Some(operation) = self.inner.description.operations.get(request.operation) else { return };
-        request::first_page(&operation.pages, &mut request.input);
+        if operation.is_list() {
+            request::first_page(&operation.pages, &mut request.input);
+        }
     }
 }
 

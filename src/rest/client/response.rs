@@ -62,7 +62,8 @@ pub(super) fn read(
         return Err(CallError::unexpected_response(message));
     }
     let items = operation.items.as_ref().map_or(0, |items| items.values(&tree).len());
-    let next = next(&operation.pages, &tree, &headers, input, items)?;
+    let pages = if operation.is_list() { &operation.pages } else { &Paging::None };
+    let next = next(pages, &tree, &headers, input, items)?;
     if let Some(address) = next.as_ref().and_then(|next| next.iter().find(|(name, _)| name == PAGE_URL)) {
         check_origin(address.1.as_ref(), base)?;
     }

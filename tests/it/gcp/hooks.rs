@@ -10,7 +10,7 @@ use ckworker::{
 use serde_json::{Value, json};
 use worker_proto::{Credentials, FromWorker, Missing, Unit, Why};
 
-use super::canned::{Canned, CannedServer, reply};
+use crate::support::canned::{Canned, CannedServer, reply};
 
 /// The beginning of the links in the project.
 const OWN: &str = "https://www.googleapis.com/compute/v1/projects/own";

@@ -1,6 +1,5 @@
 //! The GCP collector against a local Google API server.
 
-mod canned;
 mod cleanup;
 mod client;
 mod collect;

@@ -8,7 +8,7 @@ use ckworker::{
 use serde_json::{Value, json};
 use worker_proto::{Credentials, Failure, FailureKind, Plan};
 
-use super::canned::{CannedServer, reply};
+use crate::support::canned::{CannedServer, reply};
 
 fn project(id: &str, kind: &str, parent: &str) -> Value {
     json!({

@@ -17,10 +17,8 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use worker_proto::{Failure, FailureKind};
 
-use super::{
-    canned::{Canned, CannedServer, reply},
-    client::{hasty, request},
-};
+use super::client::{hasty, request};
+use crate::support::canned::{Canned, CannedServer, reply};
 use crate::support::gcp::client;
 
 const LINK: &str = "https://www.googleapis.com/compute/v1/projects/shop/zones/z/disks/d";

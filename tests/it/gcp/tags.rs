@@ -5,10 +5,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use worker_proto::{FailureKind, Outcome, Verb};
 
-use super::{
-    canned::{CannedServer, reply},
-    scene::{Call, SHORT, Scene, fingerprint, is_unchangeable, labels, operate_at, recorded, remove, set, target},
+use super::scene::{
+    Call, SHORT, Scene, fingerprint, is_unchangeable, labels, operate_at, recorded, remove, set, target,
 };
+use crate::support::canned::{CannedServer, reply};
 
 const CASES: &str = include_str!("../../golden/gcp/tags.json");
 

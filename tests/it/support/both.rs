@@ -174,7 +174,9 @@ impl Graph {
 fn reported(node: &Value) -> Value {
     let mut reported = node.clone();
     if let Some(members) = reported.as_object_mut() {
-        members.retain(|name, _| !["age", "last_update", "last_access", "mtime", "ctime"].contains(&name.as_str()));
+        members.retain(|name, _| {
+            !["age", "last_update", "last_access", "mtime", "ctime", "password_age"].contains(&name.as_str())
+        });
         members.entry("atime").and_modify(|time| *time = json!(true));
     }
     reported

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod both;
+pub mod canned;
 pub mod client;
 pub mod compare;
 pub mod core;
@@ -13,4 +14,5 @@ pub mod poll;
 pub mod program;
 pub mod proxy;
 pub mod puppet;
+pub mod saas;
 pub mod tls;

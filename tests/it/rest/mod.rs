@@ -1,0 +1,5 @@
+//! Collectors by definition: Slack and OneLogin against a local server of both, and users' own.
+
+mod definitions;
+mod saas;
+mod saas_unseen;
