@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod example;
 pub mod gcp;
+pub mod github;
 pub mod onelogin;
 pub mod slack;
 #[cfg(test)]
@@ -23,11 +24,10 @@ use crate::{
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["k8s", "github", "onprem", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["k8s", "onprem", "vsphere", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 4] = [
-    KindFile { plugin: "github", json: include_str!("kinds/github.json") },
+const OTHER_KINDS: [KindFile; 3] = [
     KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
     KindFile { plugin: "onprem", json: include_str!("kinds/onprem.json") },
     KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
@@ -46,7 +46,7 @@ pub struct Registry {
 pub const REGISTRY: Registry = Registry { find, schema };
 
 /// The collectors that are a part of the program, in the order in which they are listed to users.
-static OWN: [&dyn Collector; 5] = [&Aws, &Gcp, &slack::SLACK, &onelogin::ONELOGIN, &Example];
+static OWN: [&dyn Collector; 6] = [&Aws, &Gcp, &github::GITHUB, &slack::SLACK, &onelogin::ONELOGIN, &Example];
 
 /// All collectors: the program's own, then those of the user's definitions.
 static ALL: OnceLock<Vec<&'static dyn Collector>> = OnceLock::new();

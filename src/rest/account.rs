@@ -104,9 +104,10 @@ fn client(description: &'static Description, context: &CollectContext) -> Result
         true => Authorized::ByBroker(context.credentials().clone()),
         false => Authorized::Always,
     };
-    let is_unverified = Common::of(description.cloud.name, context.settings()).is_unverified;
+    let is_unverified = Common::of(&description.cloud, context.settings()).is_unverified;
     let (deadline, waits) = (context.deadline(), context.waits().clone());
-    Client::new(description, Config { base, is_unverified, authorized, deadline, waits })
+    let options = description.options.tree(context.settings());
+    Client::new(description, Config { base, is_unverified, authorized, options, deadline, waits })
 }
 
 /// Returns the items of all pages of a list.
@@ -157,7 +158,7 @@ pub(super) async fn collect(
     }
     let client = client(description, context)?;
     let options = description.options.tree(context.settings());
-    let selection = Common::of(description.cloud.name, context.settings()).selection;
+    let selection = Common::of(&description.cloud, context.settings()).selection;
     let account =
         RestAccount { description, id: unit.id.clone(), item: Tree::from(item), options, client: client.clone() };
     Run::new(context, &description.cloud, &account, Arc::new(client), selection).collect().await

@@ -224,6 +224,8 @@ pub(super) struct Limits {
     /// The form of its end.
     #[serde(default)]
     pub(super) reset_form: ResetForm,
+    /// The pause in seconds after a call that was one too many, if the response does not say how long.
+    pub(super) pause: Option<u16>,
     /// The share of the limit that is left to others, in percent.
     #[serde(default)]
     pub(super) reserve: u8,
@@ -250,6 +252,20 @@ pub(super) struct ResponseForm {
     pub(super) code: Option<Path>,
     /// The message.
     pub(super) message: Option<Source>,
+    /// A header that says that something is missing in a successful response.
+    pub(super) partial: Option<PartialHeader>,
+}
+
+/// A header that says that something is missing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartialHeader {
+    /// The header.
+    pub(super) header: String,
+    /// The part of its value that says so.
+    pub(super) contains: String,
+    /// The error code of the gap.
+    pub(super) code: String,
 }
 
 /// What error codes and statuses mean, where the status alone does not tell.
@@ -280,6 +296,8 @@ pub(super) struct Exception {
     pub(super) per_minute: Option<u32>,
     /// How the list is continued.
     pub(super) pages: Option<Paging>,
+    /// The path to each item, for an operation that code calls.
+    pub(super) items: Option<Path>,
 }
 
 impl Auth {

@@ -11,6 +11,7 @@ use worker_proto::{Credentials, Failure, FailureKind, Unit};
 use super::{
     api::{Auth, ClientCredentials, Verb},
     client::{self, Authorization, Outgoing},
+    code::{Token, TokenCaller, TokenOf},
     description::Description,
     options::Common,
 };
@@ -45,6 +46,11 @@ impl RestBroker {
     }
 
     async fn issue(&self, is_renewal: bool) -> Result<Credentials, Failure> {
+        if let Some(token) = self.description.code.token
+            && let Some(credentials) = self.current(is_renewal, self.composed(token)).await?
+        {
+            return Ok(credentials);
+        }
         match self.description.api.auth.get_ref() {
             Auth::None {} => credentials("", String::new(), None),
             Auth::Bearer { token, scheme } => {
@@ -55,7 +61,13 @@ impl RestBroker {
                 let pair = format!("{}:{}", self.needed(user)?, self.needed(password)?);
                 credentials("Authorization", format!("Basic {}", STANDARD.encode(pair)), None)
             }
-            Auth::ClientCredentials(call) => self.current_token(call, is_renewal).await,
+            Auth::ClientCredentials(call) => {
+                let token = async { self.new_token(call).await.map(Some) };
+                self.current(is_renewal, token).await?.ok_or_else(|| Failure {
+                    kind: FailureKind::Internal,
+                    message: "a call for a token gave none; please report this bug".into(),
+                })
+            }
         }
     }
 
@@ -71,15 +83,26 @@ impl RestBroker {
         })
     }
 
-    async fn current_token(&self, call: &ClientCredentials, is_renewal: bool) -> Result<Credentials, Failure> {
+    /// Returns the token of the collector's code.
+    async fn composed(&self, token: TokenOf) -> Result<Option<Credentials>, Failure> {
+        let Some(Token { token, expires }) = token(self).await? else { return Ok(None) };
+        credentials("Authorization", format!("Bearer {token}"), expires).map(Some)
+    }
+
+    /// Returns the current token, or a new one if that ends soon or was rejected.
+    async fn current(
+        &self,
+        is_renewal: bool,
+        new: impl Future<Output = Result<Option<Credentials>, Failure>>,
+    ) -> Result<Option<Credentials>, Failure> {
         let mut known = self.token.lock().await;
         let ends = known.as_ref().and_then(|token| token.expires);
         let is_good = ends.is_none_or(|end| end - unix_time() > MARGIN.as_secs().cast_signed());
         if let Some(token) = known.as_ref().filter(|_| is_good && !is_renewal) {
-            return Ok(token.clone());
+            return Ok(Some(token.clone()));
         }
-        let token = self.new_token(call).await?;
-        *known = Some(token.clone());
+        let token = new.await?;
+        known.clone_from(&token);
         Ok(token)
     }
 
@@ -93,12 +116,7 @@ impl RestBroker {
                 &error.of(self.description.cloud.name, "token", "account"),
             )
         })?;
-        let verify = match Common::of(self.description.cloud.name, &self.settings).is_unverified {
-            true => Verify::Nothing,
-            false => Verify::System,
-        };
-        let http =
-            http::connections(verify).map_err(|message| Failure { kind: FailureKind::Configuration, message })?;
+        let http = self.connections()?;
         let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
         let attempt = || async {
             let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
@@ -121,6 +139,12 @@ impl RestBroker {
         let lifetime = Item::plain(&tree).path_text(&call.expires_in).and_then(|seconds| seconds.parse::<i64>().ok());
         let expires = lifetime.map(|seconds| unix_time().saturating_add(seconds));
         credentials("Authorization", format!("{} {token}", call.scheme), expires)
+    }
+
+    fn connections(&self) -> Result<reqwest::Client, Failure> {
+        let is_unverified = Common::of(&self.description.cloud, &self.settings).is_unverified;
+        let verify = if is_unverified { Verify::Nothing } else { Verify::System };
+        http::connections(verify).map_err(|message| Failure { kind: FailureKind::Configuration, message })
     }
 
     /// Returns the call for a token, its headers, and the address of its server.
@@ -182,6 +206,32 @@ fn credentials(header: &str, value: String, expires: Option<i64>) -> Result<Cred
 
 fn unix_time() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed()
+}
+
+impl TokenCaller for RestBroker {
+    fn option(&self, name: &str) -> Option<&str> {
+        let defined = self.description.options.defined.iter().find(|defined| defined.name == name)?;
+        self.settings.text(defined.full_name)
+    }
+
+    fn call<'a>(&'a self, posts: bool, path: &'a str, token: &'a str) -> BoxFuture<'a, Result<Value, CallError>> {
+        Box::pin(async move {
+            let unusable = |failure: Failure| CallError::configuration(failure.message);
+            let http = self.connections().map_err(unusable)?;
+            let base = self.description.base(&self.settings).map_err(CallError::configuration)?;
+            let url = Url::parse(&format!("{}/{path}", base.as_str().trim_end_matches('/')));
+            let url = url.map_err(|error| CallError::configuration(format!("the path {path}: {error}")))?;
+            let outgoing = Outgoing { verb: if posts { Verb::Post } else { Verb::Get }, url, body: None };
+            let mut headers = client::fixed_headers(self.description)?;
+            client::insert(&mut headers, "Authorization", &format!("Bearer {token}"))?;
+            let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
+            let attempt = || async {
+                let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
+                answer.and_then(|answer| client::token_tree(self.description, &answer)).into()
+            };
+            calls.run(&Request::new(self.description.cloud.name, path, "account"), attempt).await
+        })
+    }
 }
 
 impl Broker for RestBroker {

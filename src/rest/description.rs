@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     api::Api,
     check,
+    code::Code,
     files::{File, Parsed},
     operation::Operations,
     options::Options,
@@ -31,6 +32,8 @@ pub(super) struct Description {
     pub(super) cloud: Cloud,
     /// Its kinds.
     pub(super) kinds: Vec<KindSpec>,
+    /// See [`Parts::code`].
+    pub(super) code: Code,
     /// See [`Parts::is_users`].
     pub(super) is_users: bool,
 }
@@ -41,6 +44,8 @@ pub(super) struct Parts {
     pub(super) kinds: Vec<KindSpec>,
     /// The hooks.
     pub(super) hooks: &'static [&'static dyn Hook],
+    /// Code for what definitions cannot express.
+    pub(super) code: Code,
     /// Whether the files are a user's, which may only read.
     pub(super) is_users: bool,
 }
@@ -89,7 +94,17 @@ impl Description {
             change_hooks: ChangeHooks::default(),
         };
         let operations = Operations::of(&api, &accounts, &levels, definitions);
-        let description = Self { api, accounts, levels, options, operations, cloud, kinds, is_users: parts.is_users };
+        let description = Self {
+            api,
+            accounts,
+            levels,
+            options,
+            operations,
+            cloud,
+            kinds,
+            code: parts.code,
+            is_users: parts.is_users,
+        };
         for (service, file) in definitions.services.iter().zip(&texts) {
             let found = description.cloud.mistakes(service);
             mistakes.extend(found.iter().map(|mistake| file.located(mistake)));

@@ -10,6 +10,7 @@ mod api;
 mod broker;
 mod check;
 mod client;
+pub(crate) mod code;
 mod description;
 mod files;
 mod operation;
@@ -24,6 +25,7 @@ use std::{
 };
 
 use api::Auth;
+use code::Code;
 use description::{Description, Parts};
 use files::File;
 use options::Common;
@@ -50,6 +52,7 @@ pub struct RestCollector {
     files: &'static [(&'static str, &'static str)],
     kinds: Option<KindFile>,
     hooks: &'static [&'static dyn Hook],
+    code: Code,
     is_users: bool,
     description: OnceLock<Result<&'static Description, String>>,
 }
@@ -64,7 +67,19 @@ impl RestCollector {
         kinds: KindFile,
         hooks: &'static [&'static dyn Hook],
     ) -> Self {
-        Self { name, files, kinds: Some(kinds), hooks, is_users: false, description: OnceLock::new() }
+        let description = OnceLock::new();
+        Self { name, files, kinds: Some(kinds), hooks, code: Code::NONE, is_users: false, description }
+    }
+
+    /// Returns such a collector with code for what definitions cannot express.
+    #[must_use]
+    pub(crate) const fn with_code(
+        name: &'static str,
+        files: &'static [(&'static str, &'static str)],
+        kinds: KindFile,
+        code: Code,
+    ) -> Self {
+        Self { name, files, kinds: Some(kinds), hooks: &[], code, is_users: false, description: OnceLock::new() }
     }
 
     /// Returns the collectors that a user's files describe, given by name and text.
@@ -90,6 +105,7 @@ impl RestCollector {
             files: files.leak(),
             kinds: None,
             hooks: &[],
+            code: Code::NONE,
             is_users: true,
             description: OnceLock::new(),
         };
@@ -109,7 +125,7 @@ impl RestCollector {
             let files: Vec<File<'_>> = self.files.iter().map(|(name, text)| File { name, text }).collect();
             let kinds = self.kinds.as_ref().map_or(Ok(Vec::new()), KindFile::parse);
             let kinds = kinds.map_err(|error| error.to_string())?;
-            Description::read(&files, Parts { kinds, hooks: self.hooks, is_users: self.is_users })
+            Description::read(&files, Parts { kinds, hooks: self.hooks, code: self.code, is_users: self.is_users })
         };
         self.description.get_or_init(read).clone()
     }
@@ -129,7 +145,7 @@ impl Description {
         let options = self.options.tree(settings);
         let item = Item { tree: &null, named: vec![Named::whole("option", &options)], failed: Vec::new() };
         let own = || item.fill(self.api.url.get_ref());
-        let url = Common::of(self.cloud.name, settings).endpoint.or_else(own);
+        let url = Common::of(&self.cloud, settings).endpoint.or_else(own);
         let url = url.ok_or_else(|| format!("the address of {} lacks the value of an option", self.cloud.title))?;
         Url::parse(&url).map_err(|error| format!("the address {url} of {}: {error}", self.cloud.title))
     }
@@ -137,7 +153,7 @@ impl Description {
     /// Checks the settings.
     fn check(&self, settings: &Settings) -> Result<(), String> {
         let name = self.cloud.name;
-        let common = Common::of(name, settings);
+        let common = Common::of(&self.cloud, settings);
         for path in self.api.url.get_ref().paths() {
             let option = self.options.defined.iter().find(|one| path.first_member() == Some(one.name.as_str()));
             let Some(option) = option else { continue };
@@ -186,13 +202,14 @@ impl Collector for RestCollector {
     }
 
     fn concurrency(&self, settings: &Settings) -> Concurrency {
-        let Common { fork, pool, .. } = Common::of(self.name, settings);
+        let Ok(description) = self.description() else { return Concurrency { fork: false, pool: 1 } };
+        let Common { fork, pool, .. } = Common::of(&description.cloud, settings);
         Concurrency { fork, pool }
     }
 
     fn uncollected(&self, settings: &Settings) -> Uncollected {
         let Ok(description) = self.description() else { return Uncollected::default() };
-        let selection = Common::of(self.name, settings).selection;
+        let selection = Common::of(&description.cloud, settings).selection;
         Uncollected { kinds: uncollected_kinds(&description.cloud, &selection), regions: None }
     }
 

@@ -49,6 +49,11 @@ impl Operations {
         for list in accounts.list.iter().chain(levels.iter().filter_map(|level| level.list.as_ref())) {
             add(list.operation.get_ref(), Some(list.items.get_ref()));
         }
+        for (name, exception) in &api.operations {
+            if let Some(items) = &exception.items {
+                add(name.get_ref(), Some(items));
+            }
+        }
         for (_, kind) in definitions.iter() {
             if let Some(list) = &kind.list {
                 add(list.operation.get_ref(), Some(list.items.get_ref()));

@@ -7,7 +7,7 @@ use super::{
     source::{Head, OptionTable, OptionType},
 };
 use crate::{
-    engine::{Tree, collect::Selection},
+    engine::{Cloud, Tree, collect::Selection},
     settings::{OptionKind, OptionSpec, Settings},
 };
 
@@ -150,7 +150,8 @@ pub(super) struct Common {
 
 impl Common {
     /// Reads the options of a collector.
-    pub(super) fn of(collector: &str, settings: &Settings) -> Self {
+    pub(super) fn of(cloud: &Cloud, settings: &Settings) -> Self {
+        let collector = cloud.name;
         let [endpoint, verify, collect, no_collect, pool, fork] = COMMON.map(|name| format!("{collector}-{name}"));
         let pool = settings.integer(&pool).and_then(|size| usize::try_from(size).ok());
         Self {
@@ -161,6 +162,7 @@ impl Common {
             selection: Selection {
                 collect: settings.list(&collect).to_vec(),
                 exclude: settings.list(&no_collect).to_vec(),
+                only_if_named: cloud.definitions.only_if_named().map(str::to_owned).collect(),
                 has_some_locations: false,
                 locations_at_once: LOCATIONS_AT_ONCE,
                 keep_uncollected: settings.flag("keep-uncollected"),

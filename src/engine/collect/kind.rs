@@ -10,7 +10,7 @@ use super::{
         api::{Request, Response},
         definition::{Batch, Call, Definition, HookUse, ListCall, Service},
         error::CallError,
-        eval::{Item, Named},
+        eval::{Item, Named, text},
         hook::{HookContext, HookValue},
         tree::Tree,
     },
@@ -120,7 +120,7 @@ impl<'r> KindCollection<'r> {
         let lookup = details.as_ref().and_then(KindDetails::lookup);
         let nothing = Tree::Null;
         let plain = self.plain(&nothing);
-        for input in inputs(list, parent.map_or(&plain, |parent| parent.item)) {
+        for Parameters { input, of } in parameters(list, parent.map_or(&plain, |parent| parent.item)) {
             // Each skipped call counts.
             if !self.allows(list.operation.get_ref(), None) {
                 is_complete = false;
@@ -137,7 +137,11 @@ impl<'r> KindCollection<'r> {
                 };
                 match done {
                     Ok(all) => is_complete &= all,
-                    Err(error) => {
+                    Err(mut error) => {
+                        if let Some(value) = of {
+                            // Each value is a listing of its own, and so a gap of its own.
+                            error.operation = format!("{} {value}", error.operation).into();
+                        }
                         is_complete &= self.failed(list, &error).await?;
                         break;
                     }
@@ -353,17 +357,28 @@ impl<'r> KindCollection<'r> {
     }
 }
 
+/// The parameters of a listing.
+struct Parameters {
+    input: Map<String, Json>,
+    /// The value that it is for, if there is a listing for each of several.
+    of: Option<String>,
+}
+
 /// Returns the parameters of each listing for a parent, or for nothing.
-fn inputs(list: &ListCall, parent: &Item<'_>) -> Vec<Map<String, Json>> {
-    let of = |item: &Item<'_>| match list.inputs.as_slice() {
-        [] => vec![Map::new()],
-        inputs => inputs.iter().map(|input| item.input(input.get_ref())).collect(),
+fn parameters(list: &ListCall, parent: &Item<'_>) -> Vec<Parameters> {
+    let with = |item: &Item<'_>, of: Option<&str>| -> Vec<Parameters> {
+        let of = || of.map(str::to_owned);
+        match list.inputs.as_slice() {
+            [] => vec![Parameters { input: Map::new(), of: of() }],
+            inputs => inputs.iter().map(|input| Parameters { input: item.input(input.get_ref()), of: of() }).collect(),
+        }
     };
-    let Some(each) = &list.each else { return of(parent) };
+    let Some(each) = &list.each else { return with(parent, None) };
     let mut all = Vec::new();
     parent.each(each.get_ref(), &mut |value| {
         let named = parent.named.iter().copied().chain([Named::whole("each", value)]);
-        all.extend(of(&Item { tree: parent.tree, named: named.collect(), failed: Vec::new() }));
+        let item = Item { tree: parent.tree, named: named.collect(), failed: Vec::new() };
+        all.extend(with(&item, Some(text(value).unwrap_or_default().as_ref())));
     });
     all
 }

@@ -54,6 +54,8 @@ pub struct Selection {
     pub collect: Vec<String>,
     /// The names of the excluded collectors.
     pub exclude: Vec<String>,
+    /// The names of the collectors that are not part of all.
+    pub only_if_named: Vec<String>,
     /// Whether only some of the account's locations were selected.
     pub has_some_locations: bool,
     /// The locations that are collected at the same time, at least 1.
@@ -66,7 +68,8 @@ impl Selection {
     /// Returns whether the collector with this name is selected.
     #[must_use]
     pub fn is_wanted(&self, name: &str) -> bool {
-        let is_selected = self.collect.is_empty() || self.collect.iter().any(|selected| selected == name);
+        let has = |names: &[String]| names.iter().any(|known| known == name);
+        let is_selected = if self.collect.is_empty() { !has(&self.only_if_named) } else { has(&self.collect) };
         is_selected && !self.is_excluded(name)
     }
 

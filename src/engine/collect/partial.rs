@@ -112,7 +112,10 @@ impl<'r> KindCollection<'r> {
             Silent::Anywhere => self.location,
             Silent::Elsewhere => return Ok(()),
         };
-        let error = part.error().of(&self.service.service, operation, &self.location.region);
+        // What is missing may have a name, although it is in no known location.
+        let name = if part.scope.is_none() && !part.id.is_empty() { format!(" {}", part.id) } else { String::new() };
+        let operation = format!("{operation}{name}");
+        let error = part.error().of(&self.service.service, &operation, &self.location.region);
         self.run.report_failure(&location.label, collector, &error).await
     }
 }

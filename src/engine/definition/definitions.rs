@@ -70,6 +70,13 @@ impl Definitions {
         })
     }
 
+    /// Iterates over the names of the collectors that run only if they are named.
+    pub fn only_if_named(&self) -> impl Iterator<Item = &str> {
+        self.iter()
+            .filter(|(_, definition)| definition.only_if_named)
+            .filter_map(|(_, definition)| definition.collector())
+    }
+
     /// Returns the names that select kinds and calls: the given ones first, in their order, then those of the definitions
     /// and of hooks.
     #[must_use]

@@ -88,6 +88,9 @@ pub struct Definition {
     pub schema: Option<KindSchema>,
     /// The name that selects it. Only the account and kinds with a parent may have none.
     pub collector: Option<Spanned<String>>,
+    /// Whether it is collected only if the user names its collector, as it takes many calls.
+    #[serde(default)]
+    pub only_if_named: bool,
     /// The level of the locations in which it is listed, one of those that the cloud has.
     #[serde(default = "unset")]
     pub scope: Spanned<String>,

@@ -15,12 +15,15 @@ const MAX_MESSAGE: usize = 2000;
 const TOO_MANY: u16 = 429;
 const FORBIDDEN: u16 = 403;
 
+/// The status of a response that is not there yet.
+const ACCEPTED: u16 = 202;
+
 /// Fails if a response is an error of the API, or no response of it.
 pub(super) fn judge(api: &Api, status: u16, headers: &HeaderMap, tree: Option<&Tree<'_>>) -> Result<(), CallError> {
     let null = Tree::Null;
     let item = Item::plain(tree.unwrap_or(&null));
     let code = api.response.code.as_ref().and_then(|path| item.path_text(path)).filter(|code| !code.is_empty());
-    let is_success = (200..300).contains(&status);
+    let is_success = (200..300).contains(&status) && status != ACCEPTED;
     let has_form = api.response.success.as_ref().is_none_or(|condition| item.holds(condition));
     match (is_success, has_form, &code) {
         (true, true, _) => return Ok(()),
@@ -35,10 +38,10 @@ pub(super) fn judge(api: &Api, status: u16, headers: &HeaderMap, tree: Option<&T
     let is_final = has(&api.errors.r#final, &code, status);
     let mut error = CallError::new(kind, &code, shortened(message));
     error.facts.is_final = is_final;
-    let pause = http::retry_after(headers).or_else(|| {
-        let window = (kind == CallErrorKind::Throttled).then(|| reset(&api.limits, headers));
-        window.flatten()
-    });
+    let is_throttled = kind == CallErrorKind::Throttled;
+    let window = || reset(&api.limits, headers).filter(|_| is_throttled && is_spent(&api.limits, headers));
+    let usual = || api.limits.pause.filter(|_| is_throttled).map(|pause| Duration::from_secs(pause.into()));
+    let pause = http::retry_after(headers).or_else(window).or_else(usual);
     Err(match pause {
         Some(pause) => error.with_retry_after(pause),
         None => error,
@@ -55,13 +58,16 @@ fn kind(api: &Api, status: u16, headers: &HeaderMap, code: Option<&str>, message
         (unavailable, CallErrorKind::Unavailable),
     ];
     let known = by_code.into_iter().find(|(codes, _)| has(codes, code.unwrap_or_default(), status));
-    let is_spent = || number(headers, api.limits.remaining.as_deref()) == Some(0);
     let is_told = || throttled_messages.iter().any(|part| message.contains(part));
     match (known, status) {
         (Some((_, kind)), _) => kind,
         (None, TOO_MANY) => CallErrorKind::Throttled,
-        (None, FORBIDDEN) if headers.contains_key(RETRY_AFTER) || is_spent() || is_told() => CallErrorKind::Throttled,
+        (None, FORBIDDEN) if headers.contains_key(RETRY_AFTER) || is_spent(&api.limits, headers) || is_told() => {
+            CallErrorKind::Throttled
+        }
         (None, 401) => CallErrorKind::Credentials,
+        // The API still computes the response.
+        (None, ACCEPTED) => CallErrorKind::Unavailable,
         (None, 200..300) => CallErrorKind::Unexpected,
         (None, status) => CallErrorKind::of_status(status),
     }
@@ -69,6 +75,10 @@ fn kind(api: &Api, status: u16, headers: &HeaderMap, code: Option<&str>, message
 
 fn has(codes: &[String], code: &str, status: u16) -> bool {
     codes.iter().any(|known| known == code || *known == status.to_string())
+}
+
+fn is_spent(limits: &Limits, headers: &HeaderMap) -> bool {
+    number(headers, limits.remaining.as_deref()) == Some(0)
 }
 
 /// Returns the pause after which others have their share of the calls again, if this response has used ours up.

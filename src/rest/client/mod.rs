@@ -29,12 +29,13 @@ use worker_proto::{Failure, FailureKind};
 
 use super::{
     api::{Auth, BodyForm, Verb},
+    code::{Caller, ComposedBody},
     description::Description,
 };
 use crate::{
     collector_api::{BoxFuture, CredentialSource, UnitWaits},
     engine::{
-        Api, Attempt, CallError, CallErrorKind, Calls, Pages, Request, Response, Timeouts, code,
+        Api, Attempt, CallError, CallErrorKind, Calls, Pages, Path, Request, Response, Timeouts, Tree, code,
         http::{self, Verify},
     },
 };
@@ -67,6 +68,8 @@ pub(super) struct Config {
     pub(super) is_unverified: bool,
     /// The authorization of calls.
     pub(super) authorized: Authorized,
+    /// The options, for code.
+    pub(super) options: Tree<'static>,
     /// The end of the unit.
     pub(super) deadline: Option<Instant>,
     /// The registry of calls in progress.
@@ -84,6 +87,7 @@ struct Inner {
     base: Url,
     http: reqwest::Client,
     authorized: Authorized,
+    options: Tree<'static>,
     calls: Calls,
     pacer: Pacer,
 }
@@ -101,20 +105,30 @@ impl Client {
     /// # Errors
     /// `Configuration` if TLS cannot be set up.
     pub(super) fn new(description: &'static Description, config: Config) -> Result<Self, Failure> {
-        let Config { base, is_unverified, authorized, deadline, waits } = config;
+        let Config { base, is_unverified, authorized, options, deadline, waits } = config;
         let verify = if is_unverified { Verify::Nothing } else { Verify::System };
         let failure = |message| Failure { kind: FailureKind::Configuration, message };
         let retry = Duration::from_secs(description.api.retry.into());
         let timeouts = Timeouts { retry, deadline, ..Timeouts::default() };
         let calls = Calls::new(waits, timeouts).with_one_limit();
         let http = http::connections(verify).map_err(failure)?;
-        let inner = Inner { description, base, http, authorized, calls, pacer: Pacer::default() };
+        let inner = Inner { description, base, http, authorized, options, calls, pacer: Pacer::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Returns the pages of an operation; nothing is sent before the first [`Pages::next`].
     pub(super) fn pages(&self, request: Request<'_>) -> Pages<'_> {
         Pages::new(self, request)
+    }
+
+    /// Returns the options.
+    pub(super) fn options(&self) -> &Tree<'static> {
+        &self.inner.options
+    }
+
+    /// Returns the path to each item of an operation.
+    pub(super) fn items_of(&self, operation: &str) -> Option<&'static Path> {
+        self.inner.description.operations.get(operation)?.items.as_ref()
     }
 
     async fn page(&self, request: &Request<'_>) -> Result<Page, CallError> {
@@ -193,6 +207,11 @@ impl Inner {
 impl Api for Client {
     fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, CallError>> {
         Box::pin(async move {
+            let composed = self.inner.description.code.operations.iter().find(|(name, _)| *name == request.operation);
+            if let Some((_, compose)) = composed {
+                let caller = Caller { client: self, request: &request };
+                return Ok(Response::new(ComposedBody::from(compose(caller).await?)));
+            }
             let page = self.page(&request).await;
             page.map(Response::new).map_err(|error| error.of(request.service, request.operation, request.region))
         })
@@ -254,7 +273,7 @@ fn redirected(verb: Verb, base: &Url, target: Option<Url>) -> Result<Url, CallEr
 ///
 /// # Errors
 /// `Configuration` if a header of the description is none.
-fn fixed_headers(description: &Description) -> Result<HeaderMap, CallError> {
+pub(super) fn fixed_headers(description: &Description) -> Result<HeaderMap, CallError> {
     let mut headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(http::USER_AGENT))]);
     for (name, value) in &description.api.headers {
         insert(&mut headers, name, value)?;

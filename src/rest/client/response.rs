@@ -16,7 +16,13 @@ use super::{
     Answer, failure,
     request::PAGE_URL,
 };
-use crate::engine::{Body, CallError, Next, Path, Tree, eval::text, http::is_markup, repair};
+use crate::engine::{Body, CallError, Next, Partial, Path, Tree, eval::text, http::is_markup, repair};
+
+/// The status of a success without a body.
+const NO_CONTENT: u16 = 204;
+
+/// The most characters of a header in a message.
+const MAX_HEADER: usize = 500;
 
 /// Parameters of the next page's call that differ: their values, or `None` for those to remove.
 type Following = Vec<(String, Option<Value>)>;
@@ -28,11 +34,16 @@ pub(super) struct Page {
     /// The parameters of the call of the next page that differ.
     next: Option<Following>,
     is_empty: bool,
+    missing: Vec<Partial>,
 }
 
 impl Body for Page {
     fn tree(&self) -> Result<Tree<'_>, CallError> {
         parse(&self.text)
+    }
+
+    fn partial(&self) -> Result<Vec<Partial>, CallError> {
+        Ok(self.missing.clone())
     }
 
     fn next(&self) -> Result<Next, CallError> {
@@ -55,7 +66,9 @@ pub(super) fn read(
     let Answer { status, headers, body } = answer;
     let text = checked_text(description, status, &headers, body)?;
     let tree = parse(&text)?;
-    if let Some(container) = operation.container()
+    // A status of its own says that there is nothing.
+    if status != NO_CONTENT
+        && let Some(container) = operation.container()
         && !container.values(&tree).iter().any(|found| matches!(found, Tree::List(_) | Tree::Map(_)))
     {
         let message = format!("the response has no list at {container}");
@@ -68,7 +81,17 @@ pub(super) fn read(
         check_origin(address.1.as_ref(), base)?;
     }
     drop(tree);
-    Ok(Page { text, next, is_empty: operation.items.is_some() && items == 0 })
+    let missing = missing(description, &headers).into_iter().collect();
+    Ok(Page { text, next, is_empty: operation.items.is_some() && items == 0, missing })
+}
+
+/// Returns what a header says is missing in a successful response.
+fn missing(description: &Description, headers: &HeaderMap) -> Option<Partial> {
+    let partial = description.api.response.partial.as_ref()?;
+    let value = headers.get(&partial.header)?.to_str().ok()?;
+    let message = value.chars().take(MAX_HEADER).collect();
+    let is_said = value.contains(&partial.contains);
+    is_said.then(|| Partial { scope: None, id: String::new(), code: partial.code.clone(), message, is_alone: false })
 }
 
 /// Returns the body of a response that is one object and no failure, for the call of a token.
@@ -92,7 +115,7 @@ fn checked_text(description: &Description, status: u16, headers: &HeaderMap, bod
     failure::judge(&description.api, status, headers, tree.as_ref())?;
     match tree {
         Some(_) => Ok(text),
-        None if text.trim().is_empty() && status == 204 => Ok("null".to_owned()),
+        None if text.trim().is_empty() && status == NO_CONTENT => Ok("null".to_owned()),
         None => Err(CallError::foreign_response(format!("{} bytes that are no JSON", text.len()))),
     }
 }

@@ -19,7 +19,7 @@ pub struct Output {
 }
 
 /// The variables that nothing of is left: those of the program and of the clouds' own tools.
-const PREFIXES: [&str; 7] = ["AWS_", "CKWORKER_", "CLOUDSDK_", "GCE_", "GOOGLE_", "ONELOGIN_", "SLACK_"];
+const PREFIXES: [&str; 8] = ["AWS_", "CKWORKER_", "CLOUDSDK_", "GCE_", "GITHUB_", "GOOGLE_", "ONELOGIN_", "SLACK_"];
 
 /// A command line of the program, with nothing of the user's environment for clouds and for ckworker.
 pub fn command(arguments: &[&str]) -> Command {

@@ -181,6 +181,7 @@ impl Options {
         Selection {
             collect: self.collect.clone(),
             exclude: self.no_collect.clone(),
+            only_if_named: Vec::new(),
             has_some_locations: !self.regions.is_empty(),
             locations_at_once: self.region_pool,
             keep_uncollected: self.keep_uncollected,

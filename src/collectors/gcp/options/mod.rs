@@ -174,6 +174,7 @@ impl Options {
         Selection {
             collect: self.collect.clone(),
             exclude: self.no_collect.clone(),
+            only_if_named: Vec::new(),
             has_some_locations: false,
             locations_at_once: LOCATIONS_AT_ONCE,
             keep_uncollected: self.keep_uncollected,
