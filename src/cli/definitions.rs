@@ -74,8 +74,8 @@ fn given(
             None => std::iter::from_fn(|| rest.next_if(|next| !is_option(next))).cloned().collect(),
         });
     }
-    if let Some(given) = given {
-        return Ok(given);
+    if let Some(given) = given.filter(|given: &Vec<OsString>| given.iter().any(|value| !value.is_empty())) {
+        return Ok(given.into_iter().filter(|value| !value.is_empty()).collect());
     }
     let Some(spec) = options::core().find(|spec| spec.name == DEFINITIONS) else { return Ok(Vec::new()) };
     let found = Environment::new(variables).find(spec)?;
@@ -85,8 +85,12 @@ fn given(
 /// Returns a file itself, or the definition files of a folder in the order of their names.
 fn files(path: &Path) -> Result<Vec<PathBuf>, CliError> {
     let unreadable = |error: std::io::Error| wrong(&format!("{}: {error}", path.display()));
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+    let kind = fs::metadata(path).map_err(unreadable)?;
+    if kind.is_file() {
         return Ok(vec![path.to_owned()]);
+    }
+    if !kind.is_dir() {
+        return Err(wrong(&format!("{}: neither a file nor a folder", path.display())));
     }
     let entries = fs::read_dir(path).map_err(unreadable)?;
     let mut found = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;

@@ -181,7 +181,9 @@ fn no_such_collector(name: &str, registered: &[&'static dyn Collector]) -> CliEr
     let known = registered.iter().map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
     let what =
         if collectors::UNAVAILABLE.contains(&name) { "is not available in this version" } else { "is not known" };
-    CliError::new(format!("--collector: collector '{name}' {what}; available are: {known}"))
+    CliError::new(format!(
+        "--collector: collector '{name}' {what}; available are: {known}, and what --definitions adds"
+    ))
 }
 
 fn run(

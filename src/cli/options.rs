@@ -1,5 +1,8 @@
 //! The options that belong to no collector and no action, in the order of the help text.
 
+use std::collections::HashSet;
+
+use super::CliError;
 use crate::{
     collector_api::Collector,
     settings::{OptionGroup, OptionKind, OptionSpec},
@@ -104,6 +107,20 @@ impl Registered<'_> {
         let actions = self.actions.iter().filter(|group| !group.options.is_empty()).map(of_action);
         let program = BEFORE_ACTIONS.iter().map(own).chain(actions).chain(AFTER_ACTIONS.iter().map(own));
         program.chain(self.collectors.iter().map(of_collector))
+    }
+
+    /// Checks that no option is there twice.
+    ///
+    /// # Errors
+    /// The option, and the collector that adds it again.
+    pub fn check(&self) -> Result<(), CliError> {
+        let mut known = HashSet::new();
+        for (group, specs) in self.groups() {
+            if let Some(spec) = specs.iter().find(|spec| !known.insert(spec.name)) {
+                return Err(CliError::new(format!("{group}: the option --{} exists already; rename it", spec.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Returns every option in the order of the help text.

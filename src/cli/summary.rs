@@ -216,7 +216,7 @@ fn some(names: &BTreeSet<&str>) -> String {
 /// clouds and of `docs/operations.md`.
 const ADVICE: &[(&[&str], &str)] = &[
     (
-        &["throttl", "toomany", "requestlimit", "slowdown", "queuetimeout", "bandwidth", "priorrequest"],
+        &["throttl", "toomany", "requestlimit", "ratelimit", "slowdown", "queuetimeout", "bandwidth", "priorrequest"],
         "the cloud asked for fewer calls: collect fewer regions at the same time, or give the run more time",
     ),
     (&["skipped"], "see why the calls before these failed, which is named beside it"),

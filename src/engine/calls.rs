@@ -19,13 +19,16 @@ use super::{
 };
 use crate::collector_api::UnitWaits;
 
+/// The longest pause that is kept, so that a wrong clock does not end the calls for good.
+const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
 /// The calls of one account: the registry of those in progress, their timeouts, and the limiters.
 pub struct Calls {
     waits: UnitWaits,
     timeouts: Timeouts,
     /// By service and region.
     limiters: Mutex<HashMap<(String, String), Arc<Limiter>>>,
-    /// Whether all regions share the limiter of a service.
+    /// Whether all services and regions share one limiter.
     has_one_limit: bool,
 }
 
@@ -50,16 +53,15 @@ impl Calls {
         Self { waits, timeouts, limiters: Mutex::default(), has_one_limit: false }
     }
 
-    /// Makes all regions share the limiter of a service, as its limits are those of the account.
+    /// Makes all services and regions share one limiter, as limits are those of the account.
     #[must_use]
     pub fn with_one_limit(self) -> Self {
         Self { has_one_limit: true, ..self }
     }
 
-    /// Delays all calls of the request's service, at most as long as the call may take.
+    /// Delays all calls of the request's service. Calls that may not wait so long fail at once.
     pub(crate) fn pause(&self, request: &Request<'_>, pause: Duration) {
-        let longest = self.timeouts(request).operation;
-        self.limiter(request.service, request.region).pause_until(Instant::now() + pause.min(longest));
+        self.limiter(request.service, request.region).pause_until(Instant::now() + pause.min(MAX_PAUSE));
     }
 
     /// Returns the timeouts of a call that starts now.
@@ -122,7 +124,7 @@ impl Calls {
 
     /// Returns the limiter of a service in a region.
     pub(crate) fn limiter(&self, service: &str, region: &str) -> Arc<Limiter> {
-        let region = if self.has_one_limit { "" } else { region };
+        let (service, region) = if self.has_one_limit { ("", "") } else { (service, region) };
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(limiters.entry((service.to_owned(), region.to_owned())).or_insert_with(|| Arc::new(Limiter::new())))
     }

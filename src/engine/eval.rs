@@ -68,6 +68,13 @@ impl<'t> Item<'t> {
         });
     }
 
+    /// Returns whether there is a list where a path takes each element; and whether there is a value, if it takes none.
+    pub(crate) fn has_list(&self, path: &Path) -> bool {
+        let list = path.steps.iter().position(|step| matches!(step, Step::Each | Step::Values));
+        let steps = path.steps[..list.unwrap_or(path.steps.len())].to_vec();
+        self.first(&Path { root: path.root.clone(), steps, part: None }).is_some()
+    }
+
     /// Returns the first value at a path.
     pub(crate) fn first(&self, path: &Path) -> Option<&'t Tree<'t>> {
         let mut found = None;

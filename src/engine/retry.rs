@@ -25,6 +25,8 @@ pub struct Timeouts {
     /// The time after its start in which a throttled call may start another attempt; other transient failures have two
     /// thirds of it. Zero means no retries.
     pub retry: Duration,
+    /// The same for failures other than throttling, if they have not two thirds of it.
+    pub retry_failures: Option<Duration>,
     /// When the unit must end. A call may take only a part of the time left until then, so that a hanging one leaves
     /// time for others.
     pub deadline: Option<Instant>,
@@ -40,7 +42,15 @@ impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         let (connect, attempt, operation) = (seconds(5), seconds(60), seconds(300));
-        Self { connect, attempt, operation, pause: seconds(1), retry: seconds(60), deadline: None }
+        Self {
+            connect,
+            attempt,
+            operation,
+            pause: seconds(1),
+            retry: seconds(60),
+            retry_failures: None,
+            deadline: None,
+        }
     }
 }
 
@@ -101,7 +111,8 @@ impl Attempts {
     pub(super) fn pause(&mut self, error: &CallError, random: f64) -> Option<Duration> {
         self.made += 1;
         let is_throttled = error.kind == CallErrorKind::Throttled;
-        let time = self.timeouts.retry.mul_f64(if is_throttled { 1.0 } else { FAILURE_PART });
+        let failures = self.timeouts.retry_failures.unwrap_or(self.timeouts.retry.mul_f64(FAILURE_PART));
+        let time = if is_throttled { self.timeouts.retry } else { failures };
         let is_over = match error.code.as_str() {
             _ if !error.is_retryable() || self.timeouts.retry.is_zero() => true,
             code::UNKNOWN_HOST => self.made >= LOOKUPS,

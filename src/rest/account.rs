@@ -15,14 +15,21 @@ use super::{
 use crate::{
     collector_api::{BoxFuture, CollectContext},
     engine::{
-        CallError, CallErrorKind, Request, Tree, call_failure,
+        CallError, CallErrorKind, Level, Request, Tree, call_failure, code,
         collect::{Account, LocationSpec, Run},
+        definition::Source,
         eval::{Item, Named},
     },
 };
 
 /// The name of the options in paths.
 const OPTION: &str = "option";
+
+/// The name of the account's item in paths.
+const ACCOUNT: &str = "account";
+
+/// The most accounts, and the most locations of a level.
+const MAX_ITEMS: usize = 100_000;
 
 /// Finds the accounts.
 pub(super) async fn plan(description: &'static Description, context: &CollectContext) -> Result<Plan, Failure> {
@@ -36,7 +43,7 @@ pub(super) async fn plan(description: &'static Description, context: &CollectCon
         None => vec![Value::Null],
         Some(list) => {
             let client = client(description, context)?;
-            let listed = items(description, &client, list, &options).await;
+            let listed = items(description, &client, list, &[(OPTION, &options)]).await;
             listed.map_err(|error| unlisted(description, &error))?
         }
     };
@@ -61,15 +68,15 @@ fn has_broker(description: &Description) -> bool {
 
 fn unlisted(description: &Description, error: &CallError) -> Failure {
     let title = description.cloud.title;
-    let remedy = match error.kind {
-        CallErrorKind::Credentials | CallErrorKind::Denied => {
-            let advice = description.api.advice.get(&error.code).map(String::as_str);
-            format!("; {}", advice.unwrap_or("check the credentials and their permissions"))
-        }
-        _ => String::new(),
+    let advice = description.api.advice.get(&error.code).map(String::as_str);
+    let usual = match error.kind {
+        CallErrorKind::Credentials | CallErrorKind::Denied => Some("check the credentials and their permissions"),
+        _ => None,
     };
     let mut failure = call_failure(&format!("{title}: cannot read the accounts"), error);
-    failure.message.push_str(&remedy);
+    if let Some(remedy) = advice.or(usual) {
+        failure.message.push_str(&format!("; {remedy}"));
+    }
     failure
 }
 
@@ -79,8 +86,18 @@ fn unit(description: &Description, value: Value, options: &Tree<'static>) -> Res
     let tree = Tree::from(value);
     let item = with_options(&tree, options);
     let Some(id) = item.text(accounts.id.get_ref()).filter(|id| !id.is_empty()) else {
-        let message = format!("{}: an account has no ID", description.cloud.title);
-        return Err(Failure { kind: FailureKind::Unavailable, message });
+        let title = description.cloud.title;
+        return Err(match accounts.list {
+            Some(_) => {
+                let message = format!("{title}: an account that the API lists has no ID");
+                Failure { kind: FailureKind::Unavailable, message }
+            }
+            None => {
+                let options: Vec<String> = needed(description, accounts.id.get_ref()).collect();
+                let message = format!("{title}: the account has no ID; set {}", options.join(" or "));
+                Failure { kind: FailureKind::NoCredentials, message }
+            }
+        });
     };
     let label = accounts.name.as_ref().and_then(|name| item.text(name.get_ref())).filter(|name| !name.is_empty());
     Ok(Unit {
@@ -90,6 +107,18 @@ fn unit(description: &Description, value: Value, options: &Tree<'static>) -> Res
         parts: 0,
         payload,
     })
+}
+
+/// Returns the options that a source names.
+fn needed<'d>(description: &'d Description, source: &'d Source) -> impl Iterator<Item = String> + 'd {
+    let paths = source.tables().into_iter().flat_map(|table| {
+        let paths = table.path.iter().chain(table.first.iter().flatten());
+        paths.chain(table.template.iter().flat_map(|template| template.paths()))
+    });
+    let names = paths.filter(|path| path.root.as_deref() == Some(OPTION)).filter_map(|path| path.first_member());
+    names
+        .filter_map(|name| description.options.defined.iter().find(|one| one.name == name))
+        .map(|one| format!("--{}", one.full_name))
 }
 
 fn with_options<'t>(tree: &'t Tree<'t>, options: &'t Tree<'t>) -> Item<'t> {
@@ -115,10 +144,11 @@ async fn items(
     description: &Description,
     client: &Client,
     list: &Listing,
-    options: &Tree<'static>,
+    values: &[(&str, &Tree<'static>)],
 ) -> Result<Vec<Value>, CallError> {
     let null = Tree::Null;
-    let input = with_options(&null, options).input(&list.input);
+    let named = values.iter().map(|(name, value)| Named::whole(name, value)).collect();
+    let input = Item { tree: &null, named, failed: Vec::new() }.input(&list.input);
     let request = Request::new(description.cloud.name, list.operation.get_ref(), IN_ACCOUNT).input(input);
     let mut pages = client.pages(request);
     let mut items = Vec::new();
@@ -126,6 +156,9 @@ async fn items(
         let page = page?;
         let tree = page.tree()?;
         items.extend(list.items.get_ref().values(&tree).into_iter().filter_map(|item| serde_json::to_value(item).ok()));
+        if items.len() > MAX_ITEMS {
+            return Err(CallError::unexpected_response(format!("more than {MAX_ITEMS} accounts or locations")));
+        }
     }
     Ok(items)
 }
@@ -174,7 +207,7 @@ impl Account for RestAccount {
     }
 
     fn constants(&self) -> Vec<(&'static str, Tree<'static>)> {
-        vec![(OPTION, self.options.clone())]
+        vec![(OPTION, self.options.clone()), (ACCOUNT, self.item.clone())]
     }
 
     fn own_location(&self) -> LocationSpec {
@@ -188,7 +221,7 @@ impl Account for RestAccount {
             for (level, known) in self.description.levels.iter().zip(self.description.cloud.levels.iter().skip(1)) {
                 let found = match &level.list {
                     None => vec![Value::Null],
-                    Some(list) => match items(self.description, &self.client, list, &self.options).await {
+                    Some(list) => match items(self.description, &self.client, list, &self.values()).await {
                         Ok(found) => found,
                         Err(error) => {
                             without(run, level, &error).await?;
@@ -196,7 +229,17 @@ impl Account for RestAccount {
                         }
                     },
                 };
-                locations.extend(found.into_iter().filter_map(|item| self.location(level, known.scope, item)));
+                let mut strayed = None;
+                for item in found {
+                    match self.location(level, known, item, &locations) {
+                        Ok(location) => locations.push(location),
+                        Err(why) => strayed = Some(why),
+                    }
+                }
+                if let Some(why) = strayed {
+                    without(run, level, &CallError::new(CallErrorKind::Unexpected, code::UNKNOWN_LOCATION, why))
+                        .await?;
+                }
             }
             Ok(locations)
         })
@@ -204,15 +247,45 @@ impl Account for RestAccount {
 }
 
 impl RestAccount {
-    /// Returns the location of an item; `None` if it has no ID.
-    fn location(&self, level: &LevelTable, scope: &'static str, item: Value) -> Option<LocationSpec> {
-        let item = Tree::from(item);
-        let (id, within) = {
-            let values = with_options(&item, &self.options);
-            let container = level.container.as_ref().and_then(|container| values.text(container.get_ref()));
-            (values.text(level.id.get_ref())?, container)
+    /// Returns what paths of levels find by name.
+    fn values(&self) -> [(&'static str, &Tree<'static>); 2] {
+        [(OPTION, &self.options), (ACCOUNT, &self.item)]
+    }
+
+    /// Returns the location of an item. `before` are the locations before it.
+    ///
+    /// # Errors
+    /// Why the item is no location: it has no ID, the ID of another one, or is in no known location.
+    fn location(
+        &self,
+        table: &LevelTable,
+        level: &Level,
+        item: Value,
+        before: &[LocationSpec],
+    ) -> Result<LocationSpec, String> {
+        let (scope, item) = (level.scope, Tree::from(item));
+        let (id, container) = {
+            let named = self.values().map(|(name, value)| Named::whole(name, value)).to_vec();
+            let values = Item { tree: &item, named, failed: Vec::new() };
+            let container = table.container.as_ref().map(|container| values.text(container.get_ref()));
+            (values.text(table.id.get_ref()).filter(|id| !id.is_empty()), container)
         };
-        Some(LocationSpec { scope, label: id.clone(), id, within, item })
+        let id = id.ok_or_else(|| format!("a location of the level {scope} has no ID"))?;
+        if before.iter().any(|known| known.scope == scope && known.id == id) {
+            return Err(format!("two locations of the level {scope} have the ID {id}, by which items could mean both"));
+        }
+        let find = |container: String| {
+            let known = before.iter().find(|known| Some(known.scope) == level.within && known.id == container);
+            known.ok_or_else(|| format!("the {scope} {id} is in {container}, which is not among the locations"))
+        };
+        let within = match container {
+            None => None,
+            Some(None) => return Err(format!("the {scope} {id} does not say in which location it is")),
+            Some(Some(container)) => Some(find(container)?.label.clone()),
+        };
+        let is_taken = |label: &str| before.iter().any(|known| known.label == label);
+        let label = if is_taken(&id) { format!("{scope} {id}") } else { id.clone() };
+        Ok(LocationSpec { scope, label, id, within, item })
     }
 }
 
@@ -222,5 +295,7 @@ async fn without(run: &Run<'_>, level: &LevelTable, error: &CallError) -> Result
         return Err(call_failure(&run.message("its credentials are rejected"), error));
     }
     run.unseen_locations(Why::Unseen);
-    run.report_failure(IN_ACCOUNT, level.scope.get_ref(), error).await
+    let operation = level.list.as_ref().map_or("", |list| list.operation.get_ref());
+    let error = error.clone().of(run.cloud.name, operation, IN_ACCOUNT);
+    run.report_failure(IN_ACCOUNT, level.scope.get_ref(), &error).await
 }

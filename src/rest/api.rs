@@ -25,8 +25,8 @@ pub(super) struct Api {
     /// Headers of each call.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
-    /// The seconds after its start in which a throttled call may start another attempt; calls that fail otherwise have
-    /// two thirds of it.
+    /// The seconds after its start in which a failed call may start another attempt. A call that was one too many has
+    /// all its time.
     #[serde(default = "retry")]
     pub(super) retry: u16,
     /// How calls are authorized.
@@ -121,7 +121,7 @@ pub(super) struct ClientCredentials {
     /// The option with the secret.
     #[serde(default = "client_secret")]
     pub(super) client_secret: String,
-    /// Headers; `{client_id}` and `{client_secret}` are the credentials. If neither headers nor parameters have the
+    /// Headers; the names of the two options in braces are the credentials. If neither headers nor parameters have the
     /// secret, the header `Authorization: Basic` does.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Template>,
@@ -339,9 +339,8 @@ impl Paging {
     }
 }
 
-/// Limits are often counted per minute.
 fn retry() -> u16 {
-    90
+    40
 }
 
 fn token() -> String {

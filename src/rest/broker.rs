@@ -1,11 +1,14 @@
 //! The broker of credentials: it holds them in the supervisor, and gives workers the header of their calls alone.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Url, header::HeaderMap};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
@@ -18,7 +21,7 @@ use super::{
 use crate::{
     collector_api::{BoxFuture, Broker, Waits},
     engine::{
-        CallError, CallErrorKind, Calls, Path, Request, Timeouts, Tree, call_failure,
+        CallError, CallErrorKind, Calls, Path, Request, Timeouts, Tree, call_failure, code,
         eval::{Item, Named},
         http::{self, Verify},
     },
@@ -35,8 +38,18 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 pub(super) struct RestBroker {
     description: &'static Description,
     settings: Settings,
-    /// The current token.
-    token: Mutex<Option<Credentials>>,
+    token: Mutex<Current>,
+}
+
+/// The current token.
+#[derive(Default)]
+struct Current {
+    /// The token, and when it came.
+    token: Option<(Credentials, Instant)>,
+    /// Its number.
+    number: u64,
+    /// The number of the token that each unit has, by the unit's ID.
+    given: HashMap<String, u64>,
 }
 
 impl RestBroker {
@@ -45,9 +58,9 @@ impl RestBroker {
         Self { description, settings: settings.clone(), token: Mutex::default() }
     }
 
-    async fn issue(&self, is_renewal: bool) -> Result<Credentials, Failure> {
+    async fn issue(&self, unit: Option<&Unit>, is_renewal: bool) -> Result<Credentials, Failure> {
         if let Some(token) = self.description.code.token
-            && let Some(credentials) = self.current(is_renewal, self.composed(token)).await?
+            && let Some(credentials) = self.current(unit, is_renewal, self.composed(token)).await?
         {
             return Ok(credentials);
         }
@@ -63,7 +76,7 @@ impl RestBroker {
             }
             Auth::ClientCredentials(call) => {
                 let token = async { self.new_token(call).await.map(Some) };
-                self.current(is_renewal, token).await?.ok_or_else(|| Failure {
+                self.current(unit, is_renewal, token).await?.ok_or_else(|| Failure {
                     kind: FailureKind::Internal,
                     message: "a call for a token gave none; please report this bug".into(),
                 })
@@ -92,18 +105,27 @@ impl RestBroker {
     /// Returns the current token, or a new one if that ends soon or was rejected.
     async fn current(
         &self,
+        unit: Option<&Unit>,
         is_renewal: bool,
         new: impl Future<Output = Result<Option<Credentials>, Failure>>,
     ) -> Result<Option<Credentials>, Failure> {
+        let unit = unit.map_or("", |unit| unit.id.as_str());
         let mut known = self.token.lock().await;
-        let ends = known.as_ref().and_then(|token| token.expires);
-        let is_good = ends.is_none_or(|end| end - unix_time() > MARGIN.as_secs().cast_signed());
-        if let Some(token) = known.as_ref().filter(|_| is_good && !is_renewal) {
-            return Ok(Some(token.clone()));
-        }
-        let token = new.await?;
-        known.clone_from(&token);
-        Ok(token)
+        // Several accounts that were refused with the same token share the next one.
+        let is_refused = is_renewal && known.given.get(unit) == Some(&known.number);
+        let current = known.token.as_ref().filter(|(token, came)| !is_refused && lasts(token, *came));
+        let token = match current {
+            Some((token, _)) => token.clone(),
+            None => {
+                let Some(token) = new.await? else { return Ok(None) };
+                known.token = Some((token.clone(), Instant::now()));
+                known.number += 1;
+                token
+            }
+        };
+        let number = known.number;
+        known.given.insert(unit.to_owned(), number);
+        Ok(Some(token))
     }
 
     async fn new_token(&self, call: &ClientCredentials) -> Result<Credentials, Failure> {
@@ -133,7 +155,10 @@ impl RestBroker {
         })?;
         let tree = Tree::from(answer);
         let Some(token) = Item::plain(&tree).path_text(&call.token) else {
-            let message = format!("{title}: the response to the call for a token has none at {}", call.token);
+            let told = self.description.api.response.message.as_ref();
+            let told = told.and_then(|message| Item::plain(&tree).text(message)).map(|told| format!(": {told}"));
+            let told = told.unwrap_or_default();
+            let message = format!("{title}: the response to the call for a token has none at {}{told}", call.token);
             return Err(Failure { kind: FailureKind::Unavailable, message });
         };
         let lifetime = Item::plain(&tree).path_text(&call.expires_in).and_then(|seconds| seconds.parse::<i64>().ok());
@@ -189,12 +214,19 @@ impl RestBroker {
     }
 }
 
-/// Returns the error of a call for a token: a wrong ID or secret is often a bad request.
+/// Returns the error of a call for a token. What does not end by itself is a wrong ID or secret, by whatever code.
 fn rejected(mut error: CallError) -> CallError {
-    if ["400", "401", "403"].contains(&error.code.as_str()) || error.code == "invalid_client" {
+    if matches!(error.kind, CallErrorKind::Denied | CallErrorKind::Unexpected) && error.code != code::INVALID_RESPONSE {
         error.kind = CallErrorKind::Credentials;
     }
     error
+}
+
+/// Returns whether a token lasts long enough to be given out again.
+fn lasts(token: &Credentials, came: Instant) -> bool {
+    let left = token.expires.map(|end| Duration::from_secs(u64::try_from(end - unix_time()).unwrap_or(0)));
+    let margin = left.map_or(MARGIN, |left| MARGIN.min((left + came.elapsed()) / 4));
+    left.is_none_or(|left| left > margin)
 }
 
 fn credentials(header: &str, value: String, expires: Option<i64>) -> Result<Credentials, Failure> {
@@ -235,11 +267,11 @@ impl TokenCaller for RestBroker {
 }
 
 impl Broker for RestBroker {
-    fn credentials<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
-        Box::pin(self.issue(false))
+    fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        Box::pin(self.issue(unit, false))
     }
 
-    fn renewed<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
-        Box::pin(self.issue(true))
+    fn renewed<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+        Box::pin(self.issue(unit, true))
     }
 }

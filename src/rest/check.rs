@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 
 use super::{
-    api::{Paging, Verb},
+    api::{Auth, Paging, Verb},
     description::{Description, IN_ACCOUNT},
     files::Parsed,
-    operation::Operation,
+    operation::{Operation, container},
+    source::OptionType,
 };
 use crate::{
     engine::{
@@ -47,6 +48,20 @@ pub(super) fn files(parsed: &[Parsed<'_>], is_users: bool) -> Vec<String> {
         if head.api.is_some() != head.account.is_some() {
             add(&head.collector, "[api] and [account] belong in the same file".into());
         }
+        for option in &head.options {
+            let name = option.name.get_ref();
+            if !is_option(name) {
+                add(&option.name, format!("the option {name:?}: small letters, digits and - only, a letter first"));
+            }
+            if option.default.is_some() && option.kind != OptionType::Text {
+                add(&option.name, format!("the option {name}: only a text has a default"));
+            }
+            let own = format!("{}_", head.collector.get_ref().to_uppercase());
+            let is_foreign = |variable: &&String| is_users && !variable.starts_with(&own);
+            if let Some(variable) = option.variable.as_ref().filter(is_foreign) {
+                add(&option.name, format!("the variable {variable}: variables of this collector begin with {own}"));
+            }
+        }
         if is_users {
             let found = changes(&one.service);
             found.into_iter().for_each(|(at, key)| add(at, format!("{key}: definitions of a user only read")));
@@ -62,6 +77,11 @@ pub(super) fn files(parsed: &[Parsed<'_>], is_users: bool) -> Vec<String> {
 fn is_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(is_part)
+}
+
+fn is_option(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(is_part)
 }
 
 /// Returns the keys that change resources, each with the kind that has it.
@@ -129,7 +149,7 @@ impl Check<'_> {
         let Description { api, accounts, levels, cloud, .. } = self.description;
         let account = accounts.kind.get_ref();
         if !cloud.schema.kind(account).is_some_and(|kind| kind.is_a("account")) {
-            self.add(&accounts.kind, format!("{account} is no kind with the base account"));
+            self.add(&accounts.kind, format!("{account} has no schema with the base account"));
         } else if cloud.find(account).is_none() {
             self.add(&accounts.kind, format!("there is no [[kind]] {account}, with the properties of the account"));
         }
@@ -169,10 +189,49 @@ impl Check<'_> {
                 self.add(&api.auth, "pages of the type cursor need next or header".to_owned());
             }
         }
+        for pages in api.operations.values().filter_map(|one| one.pages.as_ref()).chain([&api.pages]) {
+            if pages.limit().is_some_and(|limit| limit.size == 0) {
+                self.add(&api.auth, "a page has at least one item".to_owned());
+            }
+        }
+        self.auth();
         if api.limits.reserve >= 100 {
             self.add(&api.auth, "the reserve of the limits is a share of less than 100 percent".to_owned());
         }
         self.lists();
+    }
+
+    fn auth(&mut self) {
+        let api = &self.description.api;
+        let auth = &api.auth;
+        let of_call = match auth.get_ref() {
+            Auth::ClientCredentials(call) => {
+                let templates = call.headers.values().chain(call.parameters.values()).chain([&call.url]);
+                let members = [call.client_id.as_str(), &call.client_secret];
+                for path in templates.flat_map(Template::paths).filter(|path| path.root.is_none()) {
+                    if !path.first_member().is_some_and(|member| members.contains(&member)) {
+                        self.add(auth, unknown("value", &path.to_string(), members));
+                    }
+                }
+                call.headers.keys().collect()
+            }
+            Auth::Header { header, .. } => vec![header],
+            _ => Vec::new(),
+        };
+        if let Some(value) = api.headers.values().find(|value| value.contains('{')) {
+            self.add(auth, format!("the header {value:?} has no templates"));
+        }
+        for header in of_call.into_iter().chain(api.headers.keys()) {
+            if reqwest::header::HeaderName::try_from(header.as_str()).is_err() {
+                self.add(auth, format!("the header {header:?} has characters that no header may have"));
+            }
+        }
+        // The mark of an option is no user name.
+        let text = api.url.get_ref().to_string().replace("{@", "{");
+        if !["https://", "http://"].iter().any(|scheme| text.starts_with(scheme)) || text.contains(['?', '#', '@']) {
+            let what = "the address begins with https:// or http://, and has no user name, query or fragment";
+            self.add(&api.url, what.to_owned());
+        }
     }
 
     fn lists(&mut self) {
@@ -180,24 +239,32 @@ impl Check<'_> {
         let roots = Roots::from(["option"]);
         self.source(&accounts.id, &roots);
         accounts.name.iter().for_each(|name| self.source(name, &roots));
+        let of_levels = Roots::from(["option", "account"]);
         for level in levels {
-            self.source(&level.id, &roots);
-            level.container.iter().for_each(|container| self.source(container, &roots));
+            self.source(&level.id, &of_levels);
+            level.container.iter().for_each(|container| self.source(container, &of_levels));
         }
-        for list in accounts.list.iter().chain(levels.iter().filter_map(|level| level.list.as_ref())) {
-            self.input(&list.operation, &list.input, &roots);
+        let lists = levels.iter().filter_map(|level| Some((level.list.as_ref()?, &of_levels)));
+        for (list, roots) in lists.chain(accounts.list.iter().map(|list| (list, &roots))) {
+            self.input(&list.operation, &list.input, roots);
             self.operation(&list.operation, [&list.input]);
         }
     }
 
     fn kind(&mut self, kind: &Definition) {
+        if let Some(parent) = kind.parent.as_ref().filter(|parent| parent.get_ref() == self.description.cloud.account) {
+            self.add(parent, format!("children of the account have scope = {IN_ACCOUNT:?}, and no parent"));
+        }
+        self.several_lists(kind);
         let (name, prefix) = (kind.kind.get_ref(), self.description.cloud.name);
         if !name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_')) {
             self.add(&kind.kind, format!("the names of the kinds of the collector {prefix} begin with {prefix}_"));
         }
         let calls = kind.calls.iter().map(|call| call.name.as_str());
         let hooks = kind.hooks.iter().map(|hook| hook.hook.get_ref().as_str());
-        let roots: Roots<'_> = calls.chain(hooks).chain(["option", "location", "details", "parent"]).collect();
+        let parent = kind.parent.as_ref().map(|_| "parent");
+        let roots: Roots<'_> =
+            calls.chain(hooks).chain(["option", "account", "location", "details"]).chain(parent).collect();
         let fields = kind.properties.values().chain([&kind.id]).chain(&kind.name).chain(&kind.tags);
         fields.for_each(|source| self.source(source, &roots));
         kind.location.iter().for_each(|location| self.source(&location.id, &roots));
@@ -205,14 +272,29 @@ impl Check<'_> {
         let conditions = [&kind.protected, &kind.phantom, &kind.cleaned].into_iter().flatten();
         conditions.for_each(|condition| self.condition(condition, condition.get_ref(), &roots));
         if let Some(list) = &kind.list {
-            let roots = Roots::from(["option", "location", "parent", "each"]);
+            let mut roots = list_roots(self.description, kind);
             list.each.iter().for_each(|each| self.path(each, each.get_ref(), &roots));
+            roots.extend(list.each.as_ref().map(|_| "each"));
             list.inputs.iter().for_each(|input| self.input(input, input.get_ref(), &roots));
             let none = Input::new();
             let inputs: Vec<&Input> = list.inputs.iter().map(Spanned::get_ref).collect();
             self.operation(&list.operation, if inputs.is_empty() { vec![&none] } else { inputs });
         }
         kind.calls.iter().for_each(|call| self.call(call, &roots));
+    }
+
+    /// Checks that pages which are counted have one list.
+    fn several_lists(&mut self, kind: &Definition) {
+        let Some(list) = &kind.list else { return };
+        let Some(operation) = self.description.operations.get(list.operation.get_ref()) else { return };
+        let is_counted = matches!(operation.pages, Paging::Page { .. } | Paging::Offset { .. });
+        let containers: BTreeSet<_> = operation.items.iter().filter_map(|items| Some(container(items)?.0)).collect();
+        if is_counted && containers.len() > 1 {
+            self.add(
+                &list.operation,
+                "pages that are counted have one list, and this operation has several".to_owned(),
+            );
+        }
     }
 
     fn call(&mut self, call: &Call, roots: &Roots<'_>) {
@@ -234,6 +316,9 @@ impl Check<'_> {
         }
         for input in inputs {
             let given: Vec<String> = input.keys().map(ToString::to_string).collect();
+            if let Some(strange) = given.iter().find(|name| name.starts_with('@')) {
+                self.add(name, format!("no parameter is called {strange}"));
+            }
             let missing = operation.parameters().find(|parameter| !given.iter().any(|one| one == parameter));
             if let Some(missing) = missing {
                 self.add(name, format!("the parameter {missing} of the path is not in the input"));
@@ -251,7 +336,14 @@ impl Check<'_> {
     fn parameter<T>(&mut self, at: &Spanned<T>, parameter: &Parameter, roots: &Roots<'_>) {
         match parameter {
             Parameter::Bool(_) | Parameter::Int(_) => {}
-            Parameter::Text(template) => self.template(at, template, roots),
+            Parameter::Text(template) => {
+                if let Some(path) = template.paths().find(|path| path.is_list()) {
+                    let what =
+                        format!("{path} leads to several values, and a parameter has one: list for each with `each`");
+                    self.add(at, what);
+                }
+                self.template(at, template, roots);
+            }
             Parameter::List(list) => list.iter().for_each(|one| self.parameter(at, one, roots)),
             Parameter::Map(members) => self.input(at, members, roots),
         }
@@ -290,6 +382,18 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Returns the names at which the parameters of a list may start: those of the parent's item, if there is one.
+fn list_roots<'d>(description: &'d Description, kind: &Definition) -> Roots<'d> {
+    let mut roots = Roots::from(["option", "account", "location"]);
+    let parent = kind.parent.as_ref().and_then(|parent| description.cloud.find(parent.get_ref()));
+    if let Some((_, parent)) = parent {
+        roots.extend(parent.calls.iter().map(|call| call.name.as_str()));
+        roots.extend(parent.hooks.iter().map(|hook| hook.hook.get_ref().as_str()));
+        roots.extend(parent.parent.as_ref().map(|_| "parent"));
+    }
+    roots
 }
 
 /// Returns a sentence about an unknown name, with the one that was probably meant or all known ones.

@@ -190,7 +190,10 @@ impl Collector for RestCollector {
     }
 
     fn advice(&self, code: &str) -> Option<&'static str> {
-        self.description().ok()?.api.advice.get(code).map(String::as_str)
+        let api = &self.description().ok()?.api;
+        let is_denied = code == "403" || api.errors.denied.iter().any(|denied| denied == code);
+        let usual = is_denied.then_some("allow the credentials to make this call");
+        api.advice.get(code).map(String::as_str).or(usual)
     }
 
     fn definitions(&self) -> &'static [(&'static str, &'static str)] {

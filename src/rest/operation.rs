@@ -6,7 +6,7 @@ use super::{
     api::{Api, Paging, Verb},
     source::{Accounts, LevelTable},
 };
-use crate::engine::{Definitions, Path, path::Step};
+use crate::engine::{Definitions, Path, Tree, path::Step};
 
 /// An operation, such as `GET /hosts/{host}`.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Operation {
     pub(super) pages: Paging,
     /// The most calls in a minute.
     pub(super) per_minute: Option<u32>,
-    /// The path to each item of a list.
-    pub(super) items: Option<Path>,
+    /// The paths to each item of a list: one, unless several kinds are in the same response.
+    pub(super) items: Vec<Path>,
 }
 
 /// A part of a path.
@@ -44,7 +44,7 @@ impl Operations {
         let mut add = |name: &str, items: Option<&Path>| {
             let Ok(operation) = Operation::parse(name, api) else { return };
             let known: &mut Operation = all.entry(name.to_owned()).or_insert(operation);
-            known.items = known.items.take().or_else(|| items.cloned());
+            known.items.extend(items.filter(|items| !known.items.contains(items)).cloned());
         };
         for list in accounts.list.iter().chain(levels.iter().filter_map(|level| level.list.as_ref())) {
             add(list.operation.get_ref(), Some(list.items.get_ref()));
@@ -53,6 +53,9 @@ impl Operations {
             if let Some(items) = &exception.items {
                 add(name.get_ref(), Some(items));
             }
+        }
+        for details in definitions.services.iter().filter_map(|service| service.details.as_ref()) {
+            add(details.operation.get_ref(), None);
         }
         for (_, kind) in definitions.iter() {
             if let Some(list) = &kind.list {
@@ -97,12 +100,12 @@ impl Operation {
         let exception = api.operations.iter().find(|(known, _)| known.get_ref() == name).map(|(_, found)| found);
         let pages = exception.and_then(|one| one.pages.clone()).unwrap_or_else(|| api.pages.clone());
         let per_minute = exception.and_then(|one| one.per_minute).or(api.limits.per_minute);
-        Ok(Self { verb, path: segments(path)?, pages, per_minute, items: None })
+        Ok(Self { verb, path: segments(path)?, pages, per_minute, items: Vec::new() })
     }
 
     /// Returns whether its responses are lists, which may have several pages.
     pub(super) fn is_list(&self) -> bool {
-        self.items.as_ref().is_some_and(Path::is_list)
+        self.items.iter().any(Path::is_list)
     }
 
     /// Returns the names of the parameters of its path.
@@ -136,12 +139,43 @@ impl Operation {
         Ok(path)
     }
 
-    /// Returns the part of the path to its items that is the list itself, as `data` in `data[].host`: the response must
-    /// have it. `None` if the items are no list.
-    pub(super) fn container(&self) -> Option<Path> {
-        let items = self.items.as_ref()?;
-        let at = items.steps.iter().position(|step| matches!(step, Step::Each | Step::Values))?;
-        Some(Path { root: None, steps: items.steps[..at].to_vec(), part: None })
+    /// Returns the number of elements of the list in a response.
+    ///
+    /// # Errors
+    /// The path at which the response should have a list, or anything.
+    pub(super) fn length(&self, response: &Tree<'_>) -> Result<usize, String> {
+        let mut length = None;
+        for items in &self.items {
+            let found = match container(items) {
+                Some((path, step)) => path.values(response).into_iter().find_map(|found| elements(found, step)),
+                // Null is no item.
+                None => {
+                    let value = items.values(response).into_iter().find(|found| !matches!(found, Tree::Null));
+                    if matches!(value, Some(Tree::List(_))) {
+                        return Err(format!("the response has a list at {items}: its elements are {items}[]"));
+                    }
+                    value.map(|_| 1)
+                }
+            };
+            let found = found.ok_or_else(|| format!("the response has nothing of the right form at {items}"))?;
+            length.get_or_insert(found);
+        }
+        Ok(length.unwrap_or_default())
+    }
+}
+
+/// Returns the part of the path to items that is the list itself, as `data` in `data[].host`, and the step into it.
+/// `None` if the path leads to no list.
+pub(super) fn container(items: &Path) -> Option<(Path, &Step)> {
+    let at = items.steps.iter().position(|step| matches!(step, Step::Each | Step::Values))?;
+    Some((Path { root: items.root.clone(), steps: items.steps[..at].to_vec(), part: None }, items.steps.get(at)?))
+}
+
+fn elements(found: &Tree<'_>, step: &Step) -> Option<usize> {
+    match (found, step) {
+        (Tree::List(list), Step::Each) => Some(list.len()),
+        (Tree::Map(entries), Step::Values) => Some(entries.len()),
+        _ => None,
     }
 }
 
@@ -182,7 +216,7 @@ mod tests {
     fn filled(path: &str, value: &str) -> Result<String, String> {
         let pages = Paging::None;
         let path = segments(path).unwrap();
-        Operation { verb: Verb::Get, path, pages, per_minute: None, items: None }.fill(|_| Some(value))
+        Operation { verb: Verb::Get, path, pages, per_minute: None, items: Vec::new() }.fill(|_| Some(value))
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub fn main() -> ProcessExit {
     }
     let actions = registry::options();
     let registered = Registered { actions: &actions, collectors: collectors::all() };
+    if let Err(error) = registered.check() {
+        return usage(&error).into();
+    }
     match cli::parse(registered, arguments.iter().cloned(), std::env::vars_os()) {
         Ok(Invocation::Print(text)) => print(&text).into(),
         Ok(Invocation::Worker) => worker::main(),

@@ -120,7 +120,12 @@ impl<'r> KindCollection<'r> {
         let lookup = details.as_ref().and_then(KindDetails::lookup);
         let nothing = Tree::Null;
         let plain = self.plain(&nothing);
-        for Parameters { input, of } in parameters(list, parent.map_or(&plain, |parent| parent.item)) {
+        let item = parent.map_or(&plain, |parent| parent.item);
+        if list.each.as_ref().is_some_and(|each| !item.has_list(each.get_ref())) {
+            // The values are a part of a response that lacks them, or of a call that has failed.
+            return Ok(false);
+        }
+        for Parameters { input, of } in parameters(list, item) {
             // Each skipped call counts.
             if !self.allows(list.operation.get_ref(), None) {
                 is_complete = false;

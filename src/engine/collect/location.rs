@@ -164,13 +164,14 @@ impl Location {
         collection.resource(&item).await?.ok_or_else(|| run.internal(format!("the location {} has no ID", self.label)))
     }
 
-    /// Lists the children of the location's node, if its kind has a definition.
+    /// Lists the children of the node, if its kind has a definition.
     async fn list_children(&self, run: &Run<'_>, all: &Locations) -> Result<(), Failure> {
         let Some((service, definition)) = self.level.node.and_then(|node| run.cloud.find(node.kind)) else {
             return Ok(());
         };
-        let parent = ParentItem { item: &run.item(&self.item), node: self.node };
-        KindCollection::new(run, self, all, service, definition)?.list_children(parent).await
+        let collection = KindCollection::new(run, self, all, service, definition)?;
+        let parent = ParentItem { item: &collection.plain(&self.item), node: self.node };
+        collection.list_children(parent).await
     }
 
     /// Returns the item of the location's node, by the name that paths have for it.
@@ -221,13 +222,9 @@ impl Location {
     fn collectors(&self, run: &Run<'_>) -> Vec<(&'static str, Vec<(&'static Service, &'static Definition)>)> {
         let mut collectors: Vec<(&'static str, Vec<_>)> = Vec::new();
         for (service, definition) in run.cloud.definitions.iter() {
-            let Some(collector) = definition.collector() else { continue };
-            if definition.scope.get_ref() != self.level.scope
-                || definition.parent.is_some()
-                || !run.is_wanted(collector)
-            {
-                continue;
-            }
+            let is_here = definition.scope.get_ref() == self.level.scope && definition.parent.is_none();
+            let named = definition.collector().filter(|collector| is_here && run.is_wanted(collector));
+            let Some(collector) = named else { continue };
             match collectors.iter_mut().find(|(known, _)| *known == collector) {
                 Some((_, kinds)) => kinds.push((service, definition)),
                 None => collectors.push((collector, vec![(service, definition)])),

@@ -57,7 +57,7 @@ impl Check<'_> {
     fn definition(&mut self, definition: &Definition) {
         let name = definition.kind.get_ref();
         let Some(kind) = self.cloud.schema.kind(name) else {
-            return self.unknown_kind(&definition.kind);
+            return self.add(&definition.kind, format!("the kind {name} has no schema"));
         };
         let is_made = name == self.cloud.account || self.cloud.is_level(name);
         if definition.collector.is_none() && definition.parent.is_none() && !is_made {

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use worker_proto::{Failure, FailureKind};
 
 use super::super::api::{Api, Errors, Limits, ResetForm};
-use crate::engine::{CallError, CallErrorKind, Tree, code, eval::Item, http};
+use crate::engine::{CallError, CallErrorKind, Tree, code, definition::Condition, eval::Item, http};
 
 /// The longest message of a service in an error, in bytes.
 const MAX_MESSAGE: usize = 2000;
@@ -15,16 +15,28 @@ const MAX_MESSAGE: usize = 2000;
 const TOO_MANY: u16 = 429;
 const FORBIDDEN: u16 = 403;
 
+/// The code of a call that was one too many, if the API has none.
+const RATE_LIMITED: &str = "RateLimited";
+
+/// The status of a success without a body.
+pub(super) const NO_CONTENT: u16 = 204;
+
 /// The status of a response that is not there yet.
 const ACCEPTED: u16 = 202;
 
-/// Fails if a response is an error of the API, or no response of it.
-pub(super) fn judge(api: &Api, status: u16, headers: &HeaderMap, tree: Option<&Tree<'_>>) -> Result<(), CallError> {
+/// Fails if a response is an error of the API, or no response of it: one that has not what each `success` has.
+pub(super) fn judge(
+    api: &Api,
+    success: Option<&Condition>,
+    (status, headers): (u16, &HeaderMap),
+    tree: Option<&Tree<'_>>,
+) -> Result<(), CallError> {
     let null = Tree::Null;
     let item = Item::plain(tree.unwrap_or(&null));
     let code = api.response.code.as_ref().and_then(|path| item.path_text(path)).filter(|code| !code.is_empty());
     let is_success = (200..300).contains(&status) && status != ACCEPTED;
-    let has_form = api.response.success.as_ref().is_none_or(|condition| item.holds(condition));
+    // A response without a body has no form.
+    let has_form = status == NO_CONTENT || success.is_none_or(|condition| item.holds(condition));
     match (is_success, has_form, &code) {
         (true, true, _) => return Ok(()),
         (true, false, None) => {
@@ -34,7 +46,10 @@ pub(super) fn judge(api: &Api, status: u16, headers: &HeaderMap, tree: Option<&T
     }
     let message = api.response.message.as_ref().and_then(|source| item.text(source)).unwrap_or_default();
     let kind = kind(api, status, headers, code.as_deref(), &message);
-    let code = code.unwrap_or_else(|| status.to_string());
+    let code = code.unwrap_or_else(|| match kind {
+        CallErrorKind::Throttled => RATE_LIMITED.to_owned(),
+        _ => status.to_string(),
+    });
     let is_final = has(&api.errors.r#final, &code, status);
     let mut error = CallError::new(kind, &code, shortened(message));
     error.facts.is_final = is_final;
@@ -83,8 +98,10 @@ fn is_spent(limits: &Limits, headers: &HeaderMap) -> bool {
 
 /// Returns the pause after which others have their share of the calls again, if this response has used ours up.
 pub(super) fn window(limits: &Limits, headers: &HeaderMap) -> Option<Duration> {
-    let remaining = number(headers, limits.remaining.as_deref())?;
-    let reserved = number(headers, limits.limit.as_deref()).map_or(0, |limit| limit * u64::from(limits.reserve) / 100);
+    // Without a reserve, the call that is one too many says best how long.
+    let remaining = number(headers, limits.remaining.as_deref()).filter(|_| limits.reserve > 0)?;
+    let reserved =
+        number(headers, limits.limit.as_deref()).map_or(0, |limit| limit.saturating_mul(limits.reserve.into()) / 100);
     (remaining <= reserved).then(|| reset(limits, headers)).flatten()
 }
 

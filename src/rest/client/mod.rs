@@ -1,10 +1,11 @@
 //! The client of a REST API that definition files describe.
 //!
-//! `request` makes an HTTP request of an operation and its parameters, `response` reads pages, `failure` says what a
-//! failed call means, and `pacer` spreads calls over a minute. The engine decides about retries.
+//! `request` makes an HTTP request of an operation and its parameters, `response` reads responses, `paging` says what
+//! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about retries.
 
 mod failure;
 mod pacer;
+mod paging;
 mod request;
 mod response;
 
@@ -108,8 +109,9 @@ impl Client {
         let Config { base, is_unverified, authorized, options, deadline, waits } = config;
         let verify = if is_unverified { Verify::Nothing } else { Verify::System };
         let failure = |message| Failure { kind: FailureKind::Configuration, message };
-        let retry = Duration::from_secs(description.api.retry.into());
-        let timeouts = Timeouts { retry, deadline, ..Timeouts::default() };
+        let retry_failures = Some(Duration::from_secs(description.api.retry.into()));
+        let timeouts =
+            Timeouts { retry: Timeouts::default().operation, retry_failures, deadline, ..Timeouts::default() };
         let calls = Calls::new(waits, timeouts).with_one_limit();
         let http = http::connections(verify).map_err(failure)?;
         let inner = Inner { description, base, http, authorized, options, calls, pacer: Pacer::default() };
@@ -128,7 +130,7 @@ impl Client {
 
     /// Returns the path to each item of an operation.
     pub(super) fn items_of(&self, operation: &str) -> Option<&'static Path> {
-        self.inner.description.operations.get(operation)?.items.as_ref()
+        self.inner.description.operations.get(operation)?.items.first()
     }
 
     async fn page(&self, request: &Request<'_>) -> Result<Page, CallError> {
@@ -150,6 +152,7 @@ impl Client {
             if let Some(pause) = failure::window(&api.limits, &answer.headers) {
                 inner.calls.pause(request, pause);
             }
+            tracing::debug!(operation = request.operation, status = answer.status, bytes = answer.body.len(), "called");
             let result = response::read(inner.description, operation, &request.input, &inner.base, answer);
             inner.renewed(result, authorization, &is_renewed).await
         };

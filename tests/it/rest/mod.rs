@@ -2,4 +2,5 @@
 
 mod definitions;
 mod saas;
+mod saas_github;
 mod saas_unseen;

@@ -1,13 +1,18 @@
-//! Not seen is not gone: what a fault of Slack or OneLogin hides stays in both cores, and the answer names it.
+//! Not seen is not gone: what a fault of Slack, OneLogin or GitHub hides stays in both cores, and the answer names it.
 
 use crate::support::{both::Cores, saas::LocalSaas};
 
 /// Collects under faults, and fails unless both cores keep everything and learn of it.
-async fn faults_hide_nothing(collector: &'static str, seed: u32, faults: &[(&str, &str)]) {
-    let mut server = LocalSaas::start(seed, &[]).await;
+async fn core4_keeps_what_faults_hide(
+    collector: &'static str,
+    (seed, options): (u32, &[&str]),
+    mut server: LocalSaas,
+    faults: &[(&str, &str)],
+) {
     let cores = Cores::start().await;
     let forks = ["--fork".to_owned(), format!("--{collector}-fork")];
-    let daemons = cores.daemons(&|command| server.serve(command, collector).args(&forks).args(["--timeout", "60"]));
+    let daemons =
+        cores.daemons(&|command| server.serve(command, collector).args(&forks).args(["--timeout", "60"]).args(options));
     cores.collect(&daemons).await;
     let truth = cores.graphs().await;
     assert!(truth.iter().all(|graph| graph.nodes.len() > 5), "{}", daemons.logs());
@@ -36,11 +41,25 @@ async fn core2_and_core4_keep_what_faults_of_slack_hide() {
         ("team.info=invalid_auth", "invalid_auth"),
         ("conversations.list=503", "status"),
     ];
-    faults_hide_nothing("slack", 0, &faults).await;
+    core4_keeps_what_faults_hide("slack", (0, &[]), LocalSaas::start(0, &[]).await, &faults).await;
 }
 
 #[tokio::test]
 async fn core2_and_core4_keep_what_faults_of_onelogin_hide() {
     let faults = [("users=403", "403"), ("users=429", "429"), ("users=401", "401"), ("users=503", "503")];
-    faults_hide_nothing("onelogin", 1, &faults).await;
+    core4_keeps_what_faults_hide("onelogin", (1, &[]), LocalSaas::start(1, &[]).await, &faults).await;
+}
+
+#[tokio::test]
+async fn core2_and_core4_keep_what_faults_of_github_hide() {
+    let options =
+        ["--github-repo", "org0/*", "org1/shared-name", "--github-org", "org0", "org1", "--github-user", "user0"];
+    let faults = [
+        ("/orgs/org0=404", "404"),
+        ("/users/user0=403", "403"),
+        ("/repos/org1/shared-name=451", "451"),
+        ("/orgs/org0/repos=503", "503"),
+        ("/orgs/org1=drop", "ConnectionLost"),
+    ];
+    core4_keeps_what_faults_hide("github", (1, &options), LocalSaas::github(&["--seed", "1"]).await, &faults).await;
 }
