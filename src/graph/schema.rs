@@ -53,6 +53,22 @@ pub enum SchemaError {
         /// The kind.
         kind: String,
     },
+    /// Two kinds have a field of one name and two types.
+    #[error(
+        "{origin}: field {field} of kind {kind} is {model_kind}, and the core has it in {other}: give it another name"
+    )]
+    Conflict {
+        /// Where the kind is written.
+        origin: String,
+        /// The field.
+        field: String,
+        /// The kind.
+        kind: String,
+        /// The type.
+        model_kind: String,
+        /// The other kind, and its type.
+        other: String,
+    },
     /// The type of a field is unknown, or its default is not of the type.
     #[error("{origin}: field {field} of kind {kind} has an unknown type, {model_kind}, or a default of another type")]
     FieldKind {
@@ -159,7 +175,34 @@ impl Schema {
         let own = own.collect::<Result<_, _>>()?;
         let mut orders = HashMap::new();
         let kinds = specs.values().map(|kind| Ok((kind.fqn.clone(), resolve(kind, &specs, &own, &mut orders)?)));
-        Ok(Schema { kinds: kinds.collect::<Result<_, _>>()? })
+        let schema = Schema { kinds: kinds.collect::<Result<_, _>>()? };
+        schema.check_types()?;
+        Ok(schema)
+    }
+
+    /// Checks that a property has one type in all kinds: the cores reject a model in which it has two.
+    fn check_types(&self) -> Result<(), SchemaError> {
+        let mut known: HashMap<&str, (&Field, &Kind)> = HashMap::new();
+        for kind in self.kinds() {
+            for field in &kind.own {
+                let (first, other) = *known.entry(&field.name).or_insert((field, kind));
+                if first.kind != field.kind {
+                    // The order of names says nothing about which one is new: the one with a line is.
+                    let (kind, field, other, first) = match kind.origin.contains(".toml:") {
+                        true => (kind, &**field, other, first),
+                        false => (other, first, kind, &**field),
+                    };
+                    return Err(SchemaError::Conflict {
+                        origin: kind.origin.clone(),
+                        field: field.name.clone(),
+                        kind: kind.fqn.clone(),
+                        model_kind: field.kind.clone(),
+                        other: format!("{} as {}", other.fqn, first.kind),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns a kind by name.
