@@ -13,4 +13,5 @@ pub mod poll;
 pub mod program;
 pub mod proxy;
 pub mod puppet;
+pub mod ssh;
 pub mod tls;
