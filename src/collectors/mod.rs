@@ -7,27 +7,27 @@ pub mod gcp;
 pub mod onprem;
 #[cfg(test)]
 mod tests;
+pub mod vsphere;
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use self::{aws::Aws, example::Example, gcp::Gcp, onprem::Onprem};
+use self::{aws::Aws, example::Example, gcp::Gcp, onprem::Onprem, vsphere::Vsphere};
 use crate::{
     collector_api::{Collector, NodeOrigin},
     graph::{KindFile, Schema, SchemaError},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "k8s", "github", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "k8s", "github", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 5] = [
+const OTHER_KINDS: [KindFile; 4] = [
     KindFile { plugin: "github", json: include_str!("kinds/github.json") },
     KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
     KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },
     KindFile { plugin: "slack", json: include_str!("kinds/slack.json") },
-    KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
 ];
 
 /// The collectors and the kinds of their nodes, as a delivery needs them.
@@ -45,7 +45,7 @@ pub const REGISTRY: Registry = Registry { find, schema };
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {
-    &[&Aws, &Gcp, &Onprem, &Example]
+    &[&Aws, &Gcp, &Onprem, &Vsphere, &Example]
 }
 
 /// Returns the collector of this name.

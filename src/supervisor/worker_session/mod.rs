@@ -147,6 +147,7 @@ pub async fn run(
 ) {
     let (id, lender) = (spec.id, Lender::of(&spec));
     let name = job_name(&spec);
+    let (kind, broker) = (spec.kind.clone(), collector.broker.clone());
     let session = async {
         match transport::start(&spec, &context) {
             Ok(transport) => {
@@ -157,8 +158,24 @@ pub async fn run(
     };
     let outcome = catch_panic(session).await;
     context.shared_values.release(lender, id);
+    end_credentials(broker.as_deref(), &kind, context.timeouts.exit).await;
     // The dispatcher has exited; the send error can be ignored.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
+}
+
+/// Tells the broker that the worker of a job has ended. It may take as long as the exit of a worker.
+async fn end_credentials(broker: Option<&dyn Broker>, kind: &JobKind, limit: Duration) {
+    let Some(broker) = broker else { return };
+    let unit = match kind {
+        JobKind::Plan => return,
+        JobKind::PlanAndCollect { .. } => None,
+        JobKind::Unit { unit, .. } | JobKind::Operate { unit } => Some(unit),
+    };
+    // An attempt that never ends would block its run.
+    let ended = AssertUnwindSafe(tokio::time::timeout(limit, broker.ended(unit))).catch_unwind().await;
+    if !matches!(ended, Ok(Ok(()))) {
+        tracing::warn!("the broker did not end the credentials of a worker in time");
+    }
 }
 
 /// Returns the outcome, also if the session panics: an attempt that never ends would block its run.

@@ -2,8 +2,6 @@
 
 use std::{fs, process::Command};
 
-use serde_json::Value;
-
 use super::collect::{collect, nodes, wait_for_file};
 use crate::support::{
     program::{self, Running, children, is_alive},
@@ -100,5 +98,5 @@ fn worker_killed_half_way_is_replaced_and_leaves_no_client() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(!clients.into_iter().any(is_alive), "clients end with their worker");
     let graph = fs::read_to_string(file).unwrap();
-    assert_eq!(nodes(&graph).values().filter(|node| node["kind"] == Value::from("onprem_instance")).count(), 2);
+    assert_eq!(nodes(&graph).values().filter(|node| node["kind"] == "onprem_instance").count(), 2);
 }
