@@ -11,3 +11,4 @@ mod onprem;
 mod supervisor;
 mod support;
 mod tidy;
+mod vsphere;

@@ -24,6 +24,8 @@ use crate::{
 
 /// The timeout of a call of a login.
 const LOGIN: Duration = Duration::from_secs(25);
+/// The most sessions of a unit. Those before them were renewed, so that they have ended in all likelihood.
+const MOST: usize = 3;
 /// The timeout of a logout.
 const LOGOUT: Duration = Duration::from_secs(5);
 
@@ -84,7 +86,15 @@ impl VsphereBroker {
         })?;
         let secret = serde_json::to_string(&session)
             .map_err(|_| Failure { kind: FailureKind::Internal, message: "cannot write a session as JSON".into() })?;
-        self.lock().sessions.entry(key(unit)).or_default().push(session);
+        let oldest = {
+            let mut state = self.lock();
+            let sessions = state.sessions.entry(key(unit)).or_default();
+            sessions.push(session);
+            (sessions.len() > MOST).then(|| sessions.remove(0))
+        };
+        if let Some(oldest) = oldest {
+            self.end(&unit.id, &oldest).await;
+        }
         Ok(Credentials { secret, expires: None })
     }
 
@@ -99,13 +109,15 @@ impl VsphereBroker {
         };
         let logouts =
             ended.iter().flat_map(|((host, _), sessions)| sessions.iter().map(move |session| (host, session)));
-        join_all(logouts.map(|(host, session)| async move {
-            let Ok(client) = Client::without_session(&self.options.address(host), LOGOUT) else { return };
-            if let Err(error) = client.log_out(session, LOGOUT).await {
-                tracing::warn!(host, %error, "cannot log out; the session ends when the server's idle time is over");
-            }
-        }))
-        .await;
+        join_all(logouts.map(|(host, session)| self.end(host, session))).await;
+    }
+
+    /// Ends a session.
+    async fn end(&self, host: &str, session: &Session) {
+        let Ok(client) = Client::without_session(&self.options.address(host), LOGOUT) else { return };
+        if let Err(error) = client.log_out(session, LOGOUT).await {
+            tracing::warn!(host, %error, "cannot log out; the session ends when the server's idle time is over");
+        }
     }
 }
 

@@ -15,3 +15,4 @@ pub mod proxy;
 pub mod puppet;
 pub mod ssh;
 pub mod tls;
+pub mod vsphere;

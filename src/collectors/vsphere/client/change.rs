@@ -25,7 +25,7 @@ impl Client {
     /// Returns the name of a machine.
     pub(super) async fn read(&self, request: &Request<'_>) -> Result<Page, CallError> {
         let (name, _) = self.machine(request).await?;
-        Ok(Page { item: json!({ "name": name }), token: None })
+        Ok(Page::single(json!({ "name": name })))
     }
 
     /// Returns the name of a machine, and whether it is on.
@@ -51,7 +51,7 @@ impl Client {
         let value = if request.operation == operation::SET { text("value") } else { String::new() };
         let object = self.object(request, &["availableField"]).await?;
         let fields = machine::fields(&machine::properties(&object)).unwrap_or_default();
-        let done = || Page { item: Value::Null, token: None };
+        let done = || Page::single(Value::Null);
         if !fields.values().any(|name| *name == key) {
             if value.is_empty() {
                 return Ok(done());
@@ -92,7 +92,7 @@ impl Client {
             }
         }
         self.task("Destroy_Task", &machine, end).await?;
-        Ok(Page { item: Value::Null, token: None })
+        Ok(Page::single(Value::Null))
     }
 
     /// Begins a task on a machine and waits for its result.

@@ -26,19 +26,22 @@ impl Client {
     /// Returns a page of machines.
     pub(super) async fn list(&self, request: &Request<'_>) -> Result<Page, CallError> {
         let token = request.input.get("token").and_then(Value::as_str);
+        let number = request.input.get("page").and_then(Value::as_u64).unwrap_or(0);
         let page = match token {
             Some(token) => self.following_page(token).await,
             None => self.first_page().await,
         };
         let page = match page {
-            Ok((objects, token)) => Page { item: machine::page(objects.iter()), token },
+            Ok((objects, token)) => {
+                Page { item: machine::page(objects.iter()), token, number, is_empty: objects.is_empty() }
+            }
             Err(fault) if fault.error.code == fault::GONE => {
                 tracing::debug!(
                     host = self.host,
                     "a machine vanished while it was listed; reading the others by their IDs"
                 );
                 let objects = self.by_id().await.map_err(|fault| fault.error)?;
-                Page { item: machine::page(objects.iter()), token: None }
+                Page::single(machine::page(objects.iter()))
             }
             Err(fault) => return Err(fault.error),
         };
@@ -134,10 +137,11 @@ impl Client {
                 // The server has smaller pages.
                 Ok((found, Some(mut token))) => {
                     all.extend(found);
-                    loop {
+                    // Each page has at least one of them.
+                    for _ in 0..chunk.len() {
                         let (found, next) = self.following_page(&token).await?;
                         all.extend(found);
-                        let Some(next) = next.filter(|next| *next != token) else { break };
+                        let Some(next) = next else { break };
                         token = next;
                     }
                 }

@@ -234,10 +234,20 @@ fn no_credentials(failure: &Failure) -> CallError {
     CallError::new(kind, code::NO_CREDENTIALS, failure.message.clone())
 }
 
-/// The response to an operation: an item, and the parameter of the next page.
+/// The response to an operation: an item, and the parameters of the next page.
 struct Page {
     item: Value,
     token: Option<String>,
+    /// The number of the page, from 0 on. A server may use a token again, for another page.
+    number: u64,
+    is_empty: bool,
+}
+
+impl Page {
+    /// Returns the response to an operation without pages.
+    fn single(item: Value) -> Self {
+        Self { item, token: None, number: 0, is_empty: false }
+    }
 }
 
 impl Body for Page {
@@ -247,8 +257,11 @@ impl Body for Page {
 
     fn next(&self) -> Result<Next, CallError> {
         let page = |token: &String| Next::Page {
-            parameters: vec![("token".to_owned(), Some(token.clone().into()))],
-            is_empty: false,
+            parameters: vec![
+                ("token".to_owned(), Some(token.clone().into())),
+                ("page".to_owned(), Some((self.number + 1).into())),
+            ],
+            is_empty: self.is_empty,
         };
         Ok(self.token.as_ref().map_or(Next::End, page))
     }
