@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,8 +29,11 @@ const MOST: usize = 3;
 /// The timeout of a logout.
 const LOGOUT: Duration = Duration::from_secs(5);
 
-/// The broker of the vSphere collector.
-pub(crate) struct VsphereBroker {
+/// The broker of the vSphere collector. Logins and logouts go on if nobody waits for them any more, so that each session
+/// is known and ended.
+pub(crate) struct VsphereBroker(Arc<Sessions>);
+
+struct Sessions {
     options: Options,
     password: String,
     /// Logins are made one after the other, so that a refused one is the last.
@@ -49,10 +52,12 @@ struct State {
 impl VsphereBroker {
     /// Returns a broker; contacts nothing.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let password = settings.text(PASSWORD).unwrap_or_default().to_owned();
-        Self { options: Options::of(settings), password, login: tokio::sync::Mutex::default(), state: Mutex::default() }
+        let (options, password) = (Options::of(settings), settings.text(PASSWORD).unwrap_or_default().to_owned());
+        Self(Arc::new(Sessions { options, password, login: tokio::sync::Mutex::default(), state: Mutex::default() }))
     }
+}
 
+impl Sessions {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,6 +105,8 @@ impl VsphereBroker {
 
     /// Ends the sessions of a unit, or of all units.
     async fn log_out(&self, unit: Option<&Unit>) {
+        // A login in progress for a worker that has ended.
+        let _one = self.login.lock().await;
         let ended: Vec<((String, String), Vec<Session>)> = {
             let mut state = self.lock();
             match unit {
@@ -128,10 +135,17 @@ fn key(unit: &Unit) -> (String, String) {
 
 impl Broker for VsphereBroker {
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
-        Box::pin(self.issue(unit))
+        let (sessions, unit) = (Arc::clone(&self.0), unit.cloned());
+        let issued = tokio::spawn(async move { sessions.issue(unit.as_ref()).await });
+        let bug =
+            |_| Failure { kind: FailureKind::Internal, message: "a login panicked; please report this bug".into() };
+        Box::pin(async move { issued.await.map_err(bug)? })
     }
 
     fn ended<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, ()> {
-        Box::pin(self.log_out(unit))
+        let (sessions, unit) = (Arc::clone(&self.0), unit.cloned());
+        let ended = tokio::spawn(async move { sessions.log_out(unit.as_ref()).await });
+        // It has logged why it failed.
+        Box::pin(async move { drop(ended.await) })
     }
 }

@@ -40,7 +40,7 @@ impl Client {
     /// Reads properties of the machine of a request.
     async fn object(&self, request: &Request<'_>, paths: &[&str]) -> Result<Element, CallError> {
         let objects = object_set(&target(request)?);
-        let (found, _) = self.retrieve(MACHINE, paths, &objects).await.map_err(|fault| fault.error)?;
+        let (found, _) = self.retrieve(MACHINE, paths, &objects).await.map_err(|fault| *fault.error)?;
         found.into_iter().next().ok_or_else(|| error(fault::GONE, "the machine does not exist any more"))
     }
 
@@ -60,7 +60,7 @@ impl Client {
         }
         let parameters = soap::text("key", &key) + &soap::text("value", &value);
         let call = |_: &super::Session| (machine.clone(), parameters.clone());
-        self.invoke("setCustomValue", request.limit, call).await.map_err(|fault| fault.error)?;
+        self.invoke("setCustomValue", request.limit, call).await.map_err(|fault| *fault.error)?;
         Ok(done())
     }
 
@@ -76,7 +76,7 @@ impl Client {
             Ok(_) => Ok(()),
             // Another change was faster.
             Err(fault) if fault.error.code == "DuplicateName" => Ok(()),
-            Err(fault) => Err(fault.error),
+            Err(fault) => Err(*fault.error),
         }
     }
 
@@ -99,7 +99,7 @@ impl Client {
     async fn task(&self, method: &str, machine: &Object, end: Instant) -> Result<(), CallError> {
         let limit = Some(end.saturating_duration_since(Instant::now()));
         let response = self.invoke(method, limit, |_| (machine.clone(), String::new())).await;
-        let response = response.map_err(|fault| fault.error)?;
+        let response = response.map_err(|fault| *fault.error)?;
         let id = response.text_of("returnval").unwrap_or_default();
         if id.is_empty() {
             return Err(CallError::unexpected_response("there is no task").of(super::SERVICE, method, &self.host));
@@ -111,7 +111,7 @@ impl Client {
             let (found, _) = found.map_err(|Fault { mut error, .. }| {
                 // The task is gone, and not the machine.
                 error.facts.means_deleted = false;
-                error
+                *error
             })?;
             let info = found.first().map(machine::properties).unwrap_or_default();
             match info.get("info.state").map(|state| state.text.trim()) {

@@ -40,10 +40,10 @@ impl Client {
                     host = self.host,
                     "a machine vanished while it was listed; reading the others by their IDs"
                 );
-                let objects = self.by_id().await.map_err(|fault| fault.error)?;
+                let objects = self.by_id().await.map_err(|fault| *fault.error)?;
                 Page::single(machine::page(objects.iter()))
             }
-            Err(fault) => return Err(fault.error),
+            Err(fault) => return Err(*fault.error),
         };
         if page.token.is_none() {
             self.destroy_view().await;

@@ -48,7 +48,7 @@ impl Client {
     }
 
     fn named(&self, fault: Fault, method: &str) -> CallError {
-        named(fault.error, method, &self.host)
+        named(*fault.error, method, &self.host)
     }
 
     /// Returns the newest version of the API that the server knows; an empty string if it does not say.

@@ -161,7 +161,7 @@ impl Client {
             let result = self.exchange(method, body, Some(&session), timeout).await.map(|(element, _)| element);
             let result = result.map_err(|fault| {
                 *object.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fault.object;
-                fault.error
+                *fault.error
             });
             let is_over = result.as_ref().is_err_and(|error| error.code == fault::NOT_AUTHENTICATED);
             if !is_over || is_renewed.swap(true, Ordering::Relaxed) {
@@ -174,7 +174,7 @@ impl Client {
         };
         let result = self.calls.run(&request, attempt).await;
         let object = object.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        result.map_err(|error| Fault { error, object })
+        result.map_err(|error| Fault { error: Box::new(error), object })
     }
 
     async fn renew(&self) -> Result<(), CallError> {
@@ -280,5 +280,17 @@ impl Api for Client {
             let page = result.map_err(|error| error.of(request.service, request.operation, request.region))?;
             Ok(Response::new(page))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_that_is_used_again_is_another_page() {
+        let page = |number| Page { item: Value::Null, token: Some("1".to_owned()), number, is_empty: false };
+        assert!(page(0).next() != page(1).next());
+        assert_eq!(Page::single(Value::Null).next(), Ok(Next::End));
     }
 }

@@ -62,13 +62,13 @@ pub(super) fn envelope(method: &str, this: &Object, parameters: &str) -> String 
 /// A fault: its error, and the object that it names.
 #[derive(Debug)]
 pub(super) struct Fault {
-    pub(super) error: CallError,
+    pub(super) error: Box<CallError>,
     pub(super) object: Option<String>,
 }
 
 impl From<CallError> for Fault {
     fn from(error: CallError) -> Self {
-        Self { error, object: None }
+        Self { error: Box::new(error), object: None }
     }
 }
 
@@ -99,7 +99,7 @@ fn fault_of(fault: &Element) -> Fault {
     let code = code.filter(|code| !code.is_empty()).unwrap_or("Fault");
     let message = fault.text_of("faultstring").unwrap_or_default();
     let object = detail.and_then(|detail| detail.find("obj")).map(|object| object.text.trim().to_owned());
-    Fault { error: error(code, message), object: object.filter(|object| !object.is_empty()) }
+    Fault { error: Box::new(error(code, message)), object: object.filter(|object| !object.is_empty()) }
 }
 
 /// Returns the error of a fault, by its type.
