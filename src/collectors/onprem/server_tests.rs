@@ -1,3 +1,5 @@
+//! Entries of the option, and the servers that they make.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -158,13 +158,13 @@ pub async fn run(
     };
     let outcome = catch_panic(session).await;
     context.shared_values.release(lender, id);
-    end_credentials(broker.as_deref(), &kind, context.timeouts.exit).await;
+    end_credentials(&name, broker.as_deref(), &kind, context.timeouts.exit).await;
     // The dispatcher has exited; the send error can be ignored.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
 }
 
 /// Tells the broker that the worker of a job has ended. It may take as long as the exit of a worker.
-async fn end_credentials(broker: Option<&dyn Broker>, kind: &JobKind, limit: Duration) {
+async fn end_credentials(job: &str, broker: Option<&dyn Broker>, kind: &JobKind, limit: Duration) {
     let Some(broker) = broker else { return };
     let unit = match kind {
         JobKind::Plan => return,
@@ -174,7 +174,7 @@ async fn end_credentials(broker: Option<&dyn Broker>, kind: &JobKind, limit: Dur
     // An attempt that never ends would block its run.
     let ended = AssertUnwindSafe(tokio::time::timeout(limit, broker.ended(unit))).catch_unwind().await;
     if !matches!(ended, Ok(Ok(()))) {
-        tracing::warn!("the broker did not end the credentials of a worker in time");
+        tracing::warn!(peer = "worker", job, "the broker did not end the credentials of a worker in time");
     }
 }
 

@@ -112,9 +112,12 @@ fn passphrase_opens_the_key_and_is_in_no_process() {
     ssh.answer_script(0, "");
     let mut command = ssh.collect(&[ssh.entry("", 0)]);
     command.arg("--onprem-ssh-key").arg(ssh.path("id_pass")).args(["--fork", "--onprem-fork"]);
-    command.env("CKWORKER_ONPREM_SSH_KEY_PASS", "sesame");
+    let temporary = ssh.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    command.env("CKWORKER_ONPREM_SSH_KEY_PASS", "sesame").env("TMPDIR", &temporary);
     let running = program::Running::start(command.args(["--output", "/dev/null"]));
     wait_for_file(&ssh, "hanging");
+    assert!(fs::read_dir(&temporary).unwrap().count() > 0);
     let mut seen = 0;
     for client in running.children().into_iter().flat_map(program::children) {
         let read = |name: &str| fs::read(format!("/proc/{client}/{name}")).unwrap_or_default();
@@ -126,6 +129,7 @@ fn passphrase_opens_the_key_and_is_in_no_process() {
     running.signal("TERM");
     let output = running.wait();
     assert!(!output.stderr.contains("sesame"), "{}", output.stderr);
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "sockets and helper are removed");
 }
 
 /// Waits until a machine has written a file.

@@ -117,6 +117,24 @@ async fn failed_deletion_says_why() {
     assert!(failure.message.contains("NoPermission") && failure.message.contains("DC0_H0_VM0"), "{failure:?}");
 }
 
+/// Field case: some servers lock an account after a few refused logins.
+#[tokio::test]
+async fn refused_password_is_not_sent_again_before_the_next_plan() {
+    let server = LocalVsphere::start(&[]);
+    let mut settings = settings(&server);
+    settings.set("vsphere-password", Setting::Text("thistle".to_owned()));
+    let unit = Vsphere.operator(&settings, &machine()).unwrap();
+    let broker = Vsphere.broker(&settings).unwrap();
+    for logins in [1, 1, 1] {
+        let failure = broker.credentials(Some(&unit)).await.unwrap_err();
+        assert!(failure.message.contains("InvalidLogin") && !failure.message.contains("thistle"), "{failure:?}");
+        assert_eq!(server.calls("Login"), logins);
+    }
+    broker.credentials(None).await.unwrap();
+    broker.credentials(Some(&unit)).await.unwrap_err();
+    assert_eq!(server.calls("Login"), 2);
+}
+
 #[tokio::test]
 async fn cluster_data_center_and_other_servers_are_refused() {
     let server = LocalVsphere::start(&[]);

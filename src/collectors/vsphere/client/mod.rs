@@ -13,7 +13,7 @@ mod soap;
 
 use std::{
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -127,9 +127,8 @@ impl Client {
     }
 
     fn with(address: &Address, calls: Calls, source: Option<CredentialSource>) -> Result<Self, Failure> {
-        let verify = if address.is_insecure { Verify::Nothing } else { Verify::System };
         let failure = |message| Failure { kind: FailureKind::Configuration, message };
-        let http = http::connections(verify).map_err(failure)?;
+        let http = connections(address.is_insecure).map_err(failure)?;
         let (host, url) = (address.host.clone(), format!("{}/sdk", address.base));
         Ok(Self { host, url, http, calls, source, view: Mutex::default() })
     }
@@ -218,6 +217,16 @@ impl Client {
             Ok(element) => Ok((element, cookie)),
             Err(fault) => Err(fault),
         }
+    }
+}
+
+/// Returns the connections that all clients of the process share.
+fn connections(is_insecure: bool) -> Result<reqwest::Client, String> {
+    static SYSTEM: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    static INSECURE: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    match is_insecure {
+        true => INSECURE.get_or_init(|| http::connections(Verify::Nothing)).clone(),
+        false => SYSTEM.get_or_init(|| http::connections(Verify::System)).clone(),
     }
 }
 
