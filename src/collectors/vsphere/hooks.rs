@@ -7,33 +7,29 @@ use super::client::{SERVICE, fault, operation};
 use crate::engine::{CallError, CallErrorKind, FunctionHook, Hook, HookContext, HookValue, HookValues, Tree, no_input};
 
 /// The hooks of collection.
-pub(super) const ALL: &[&dyn Hook] = &[&CONFIGURATION, &ATTRIBUTES];
+pub(super) const ALL: &[&dyn Hook] = &[
+    // Without its name, a machine would be another node.
+    &hook("identity", &["name"], |context, items| Box::pin(parts(context, items, "identity", None))),
+    &hook("configuration", &["cores", "memory", "created"], |context, items| {
+        Box::pin(parts(context, items, "config", None))
+    }),
+    &hook("attributes", &["tags"], |context, items| Box::pin(parts(context, items, "attributes", None))),
+    &hook("guest", &["state"], |context, items| Box::pin(parts(context, items, "guest", Some("guest.")))),
+];
 
-const CONFIGURATION: FunctionHook = FunctionHook {
-    name: "configuration",
-    values: &["cores", "memory", "created"],
-    kinds: &[],
-    collectors: &[],
-    parents: &[],
-    check: no_input,
-    values_of: |context, items| -> HookValues<'_> { Box::pin(parts(context, items, "config")) },
-};
+type Values = for<'a> fn(HookContext<'a>, &'a [&'a Tree<'a>]) -> HookValues<'a>;
 
-const ATTRIBUTES: FunctionHook = FunctionHook {
-    name: "attributes",
-    values: &["tags"],
-    kinds: &[],
-    collectors: &[],
-    parents: &[],
-    check: no_input,
-    values_of: |context, items| -> HookValues<'_> { Box::pin(parts(context, items, "attributes")) },
-};
+const fn hook(name: &'static str, values: &'static [&'static str], values_of: Values) -> FunctionHook {
+    FunctionHook { name, values, kinds: &[], collectors: &[], parents: &[], check: no_input, values_of }
+}
 
-/// Returns a part of each item, unknown where the item lacks it. A lacking privilege is reported.
+/// Returns a part of each item, unknown where the item lacks it. With a prefix, it is unknown only if a property whose
+/// path begins so could not be read. A lacking privilege is reported.
 async fn parts<'a>(
     context: HookContext<'a>,
     items: &'a [&'a Tree<'a>],
     part: &'static str,
+    prefix: Option<&'static str>,
 ) -> Result<Vec<HookValue>, Failure> {
     let mut values = Vec::with_capacity(items.len());
     for item in items {
@@ -41,18 +37,21 @@ async fn parts<'a>(
         if found.is_none() {
             report(context, item).await?;
         }
-        let is_unknown = found.is_none();
+        let is_unreadable = |prefix: &str| unreadable(item).any(|(path, _)| path.starts_with(prefix));
+        let is_unknown = found.is_none() && prefix.is_none_or(is_unreadable);
         values.push(HookValue { value: found.map_or(Tree::Null, Tree::from), is_unknown });
     }
     Ok(values)
 }
 
+/// Iterates over the properties of an item that could not be read, with the code of the reason.
+fn unreadable<'t>(item: &'t Tree<'_>) -> impl Iterator<Item = (&'t str, &'t str)> {
+    let missing = item.path("missing[]").into_iter();
+    missing.filter_map(|missing| Some((missing.get("path")?.text()?, missing.get("code")?.text()?)))
+}
+
 async fn report(context: HookContext<'_>, item: &Tree<'_>) -> Result<(), Failure> {
-    let denied = item.path("missing[]").into_iter().find_map(|missing| {
-        let code = missing.get("code")?.text().filter(|code| *code == fault::NO_PERMISSION)?;
-        Some((code, missing.get("path")?.text()?))
-    });
-    let Some((code, path)) = denied else { return Ok(()) };
+    let Some((path, code)) = unreadable(item).find(|(_, code)| *code == fault::NO_PERMISSION) else { return Ok(()) };
     let id = item.get("id").and_then(Tree::text).unwrap_or_default();
     let message = format!("the property {path} of machines such as {id} cannot be read");
     let error = CallError::new(CallErrorKind::Denied, code, message);

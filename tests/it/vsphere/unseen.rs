@@ -29,6 +29,8 @@ async fn core2_and_core4_keep_what_faults_of_vsphere_hide() {
         ("ContinueRetrievePropertiesEx html", "ListMachines"),
         ("property config.hardware.numCPU denied", "NoPermission"),
         ("property availableField denied", "NoPermission"),
+        ("property name denied", "NoPermission"),
+        ("property guest.guestState denied", "NoPermission"),
     ] {
         server.fail(&format!("{fault}\n"));
         let answers = cores.collect(&daemons).await;

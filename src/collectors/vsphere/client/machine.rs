@@ -53,8 +53,8 @@ fn machine(id: &str, object: &Element) -> Value {
             item.insert(name.to_owned(), value);
         }
     };
-    set("name", text("name").map(Value::from));
-    set("guestState", text(STATE).map(Value::from));
+    set("identity", text("name").map(|name| json!({ "name": name })));
+    set("guest", text(STATE).map(|state| json!({ "state": state })));
     // Being created, or out of reach, it has none.
     let config = (number(CORES), number(MEMORY));
     set(
@@ -122,7 +122,10 @@ mod tests {
         let missing = "<missingSet><path>config</path><fault><fault xsi:type=\"NoPermission\"/></fault></missingSet>";
         let page = page([&object(&[("name", "a")], missing)].into_iter());
         let expected = json!([{ "path": "config", "code": "NoPermission" }]);
-        assert_eq!((&page["machines"][0]["name"], &page["machines"][0]["missing"]), (&json!("a"), &expected));
+        assert_eq!(
+            (&page["machines"][0]["identity"]["name"], &page["machines"][0]["missing"]),
+            (&json!("a"), &expected)
+        );
         assert!(page["machines"][0].get("config").is_none());
     }
 
