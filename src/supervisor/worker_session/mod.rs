@@ -229,7 +229,39 @@ pub(super) fn idle_context() -> SessionContext {
 mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
+    use worker_proto::Credentials;
+
     use super::*;
+    use crate::collector_api::BoxFuture;
+
+    /// A broker that never learns of the end of a worker, or panics then.
+    struct Faulty {
+        panics: bool,
+    }
+
+    impl Broker for Faulty {
+        fn credentials<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn ended<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, ()> {
+            let panics = self.panics;
+            Box::pin(async move {
+                assert!(!panics, "a fault");
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faulty_broker_does_not_keep_an_attempt_from_ending() {
+        let (kind, limit) = (JobKind::PlanAndCollect { pool: 1 }, Duration::from_secs(5));
+        for panics in [true, false] {
+            let began = tokio::time::Instant::now();
+            end_credentials("job", Some(&Faulty { panics }), &kind, limit).await;
+            assert_eq!(began.elapsed(), if panics { Duration::ZERO } else { limit });
+        }
+    }
 
     /// Invariant: no delivery outlasts its run, and no panic blocks a run.
     #[tokio::test]
