@@ -1,8 +1,9 @@
 //! The interface of collectors, and everything that a collector sees.
 //!
 //! A collector is a plugin for one cloud. It sees its settings, its credentials and a [`CollectContext`], and neither
-//! the supervisor, nor its process, nor the core. It must not spawn processes, write to standard output, read secrets
-//! from the environment while it collects, or wait without a deadline.
+//! the supervisor, nor its process, nor the core. It must not write to standard output, read secrets from the environment
+//! while it collects, or wait without a deadline. A process that it spawns stays in the worker's process group, and is
+//! killed when its owner is dropped.
 
 mod context;
 mod credentials;
@@ -230,5 +231,12 @@ pub trait Broker: Send + Sync {
     /// As for [`Broker::credentials`].
     fn renewed<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
         self.credentials(unit)
+    }
+
+    /// Takes note that a worker to which credentials of this unit were issued has ended, however it ended; of all units
+    /// of a collection if `unit` is `None`. A broker whose credentials do not end by themselves ends them. The worker's
+    /// results wait for that, so it takes a few seconds at most.
+    fn ended<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
     }
 }

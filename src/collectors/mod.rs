@@ -6,16 +6,18 @@ pub mod example;
 pub mod gcp;
 pub mod github;
 pub mod onelogin;
+pub mod onprem;
 pub mod slack;
 #[cfg(test)]
 mod tests;
+pub mod vsphere;
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 use worker_proto::Job;
 
-use self::{aws::Aws, example::Example, gcp::Gcp};
+use self::{aws::Aws, example::Example, gcp::Gcp, onprem::Onprem, vsphere::Vsphere};
 use crate::{
     collector_api::{Collector, NodeOrigin},
     graph::{KindFile, Schema, SchemaError},
@@ -24,14 +26,10 @@ use crate::{
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["k8s", "onprem", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["k8s", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 3] = [
-    KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
-    KindFile { plugin: "onprem", json: include_str!("kinds/onprem.json") },
-    KindFile { plugin: "vsphere", json: include_str!("kinds/vsphere.json") },
-];
+const OTHER_KINDS: [KindFile; 1] = [KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") }];
 
 /// The collectors and the kinds of their nodes, as a delivery needs them.
 #[derive(Clone, Copy)]
@@ -46,7 +44,8 @@ pub struct Registry {
 pub const REGISTRY: Registry = Registry { find, schema };
 
 /// The collectors that are a part of the program, in the order in which they are listed to users.
-static OWN: [&dyn Collector; 6] = [&Aws, &Gcp, &github::GITHUB, &slack::SLACK, &onelogin::ONELOGIN, &Example];
+static OWN: [&dyn Collector; 8] =
+    [&Aws, &Gcp, &github::GITHUB, &slack::SLACK, &onelogin::ONELOGIN, &Onprem, &Vsphere, &Example];
 
 /// All collectors: the program's own, then those of the user's definitions.
 static ALL: OnceLock<Vec<&'static dyn Collector>> = OnceLock::new();

@@ -147,6 +147,7 @@ pub async fn run(
 ) {
     let (id, lender) = (spec.id, Lender::of(&spec));
     let name = job_name(&spec);
+    let (kind, broker) = (spec.kind.clone(), collector.broker.clone());
     let session = async {
         match transport::start(&spec, &context) {
             Ok(transport) => {
@@ -157,8 +158,24 @@ pub async fn run(
     };
     let outcome = catch_panic(session).await;
     context.shared_values.release(lender, id);
+    end_credentials(&name, broker.as_deref(), &kind, context.timeouts.exit).await;
     // The dispatcher has exited; the send error can be ignored.
     let _ = context.events.send((id, AttemptEvent::Ended(outcome))).await;
+}
+
+/// Tells the broker that the worker of a job has ended. It may take as long as the exit of a worker.
+async fn end_credentials(job: &str, broker: Option<&dyn Broker>, kind: &JobKind, limit: Duration) {
+    let Some(broker) = broker else { return };
+    let unit = match kind {
+        JobKind::Plan => return,
+        JobKind::PlanAndCollect { .. } => None,
+        JobKind::Unit { unit, .. } | JobKind::Operate { unit } => Some(unit),
+    };
+    // An attempt that never ends would block its run.
+    let ended = AssertUnwindSafe(tokio::time::timeout(limit, broker.ended(unit))).catch_unwind().await;
+    if !matches!(ended, Ok(Ok(()))) {
+        tracing::warn!(peer = "worker", job, "the broker did not end the credentials of a worker in time");
+    }
 }
 
 /// Returns the outcome, also if the session panics: an attempt that never ends would block its run.
@@ -212,7 +229,39 @@ pub(super) fn idle_context() -> SessionContext {
 mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
+    use worker_proto::Credentials;
+
     use super::*;
+    use crate::collector_api::BoxFuture;
+
+    /// A broker that never learns of the end of a worker, or panics then.
+    struct Faulty {
+        panics: bool,
+    }
+
+    impl Broker for Faulty {
+        fn credentials<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn ended<'a>(&'a self, _unit: Option<&'a Unit>) -> BoxFuture<'a, ()> {
+            let panics = self.panics;
+            Box::pin(async move {
+                assert!(!panics, "a fault");
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faulty_broker_does_not_keep_an_attempt_from_ending() {
+        let (kind, limit) = (JobKind::PlanAndCollect { pool: 1 }, Duration::from_secs(5));
+        for panics in [true, false] {
+            let began = tokio::time::Instant::now();
+            end_credentials("job", Some(&Faulty { panics }), &kind, limit).await;
+            assert_eq!(began.elapsed(), if panics { Duration::ZERO } else { limit });
+        }
+    }
 
     /// Invariant: no delivery outlasts its run, and no panic blocks a run.
     #[tokio::test]

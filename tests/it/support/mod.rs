@@ -15,4 +15,6 @@ pub mod program;
 pub mod proxy;
 pub mod puppet;
 pub mod saas;
+pub mod ssh;
 pub mod tls;
+pub mod vsphere;

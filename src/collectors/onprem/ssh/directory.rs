@@ -1,0 +1,207 @@
+//! The private directory of a location: the configuration of the clients, their sockets, and the helper for passphrases.
+//!
+//! It is removed when its owner is dropped. What a worker that was killed left behind, the next one removes: the lock on a
+//! file in the directory ends with its owner.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::super::{broker::Access, options::Options, server::Server};
+
+/// The beginning of the directory's name.
+const PREFIX: &str = "ckworker-ssh-";
+/// The longest path in which sockets can be made: the client adds some 20 characters to a socket's name.
+const MAX_PATH: usize = 75;
+/// The file whose lock says that the directory is in use.
+const LOCK: &str = "lock";
+
+/// The helper that the client asks for a passphrase. It answers with what is in its standard input, and for one key only.
+const HELPER: &str = r#"#!/bin/sh
+case $1 in "Enter passphrase for key '$CKWORKER_KEY"*) ;; *) exit 1 ;; esac
+IFS= read -r passphrase && printf '%s\n' "$passphrase"
+"#;
+/// The characters of a key's path that the client shows.
+const SHOWN_PATH: usize = 100;
+
+/// The private directory.
+pub(super) struct Directory {
+    directory: TempDir,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory with the configuration of these servers.
+    pub(super) fn create(access: &Access, options: &Options, servers: &[Server]) -> io::Result<Self> {
+        let parent = std::env::temp_dir();
+        let parent = if parent.as_os_str().len() > MAX_PATH - PREFIX.len() { PathBuf::from("/tmp") } else { parent };
+        remove_abandoned(&parent);
+        let directory = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .rand_bytes(8)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(parent)?;
+        let lock = write(&directory.path().join(LOCK), 0o600, "")?;
+        lock.try_lock().map_err(io::Error::from)?;
+        let this = Self { directory, _lock: lock };
+        write(&this.config(), 0o600, &configuration(access, options, servers))?;
+        if access.passphrase.is_some() {
+            write(&this.helper(), 0o700, HELPER)?;
+        }
+        Ok(this)
+    }
+
+    /// Returns the path.
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Returns the path of the configuration.
+    pub(super) fn config(&self) -> PathBuf {
+        self.path().join("config")
+    }
+
+    fn helper(&self) -> PathBuf {
+        self.path().join("helper")
+    }
+
+    /// Lets a client ask the helper for the passphrase of a key.
+    pub(super) fn answer_passphrase(&self, command: &mut Command, key: Option<&Path>) {
+        let key: String = key.map(|key| key.to_string_lossy().chars().take(SHOWN_PATH).collect()).unwrap_or_default();
+        command.env("SSH_ASKPASS", self.helper()).env("SSH_ASKPASS_REQUIRE", "force").env("CKWORKER_KEY", key);
+        // The helper refuses all other questions.
+        command.args(["-o", "BatchMode=no"]);
+        // Clients before OpenSSH 8.4 ask a helper only on a display.
+        command.env("DISPLAY", ":0");
+    }
+}
+
+fn write(path: &Path, mode: u32, text: &str) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file)
+}
+
+/// Removes the directories of owners that have ended without doing so.
+fn remove_abandoned(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        // Those of others cannot be opened.
+        let is_free = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_free {
+            // Another worker may do the same.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The options of all clients, also of those that lead through jump hosts. They count more than the user's.
+const OPTIONS: &[&str] = &[
+    "BatchMode yes",
+    "ClearAllForwardings yes",
+    "ConnectionAttempts 1",
+    "ConnectTimeout 10",
+    "ControlPersist no",
+    "EscapeChar none",
+    "ForwardAgent no",
+    "ForwardX11 no",
+    "KbdInteractiveAuthentication no",
+    "LogLevel ERROR",
+    "NumberOfPasswordPrompts 1",
+    "PasswordAuthentication no",
+    "RemoteCommand none",
+    "RequestTTY no",
+    "ServerAliveCountMax 3",
+    "ServerAliveInterval 10",
+    "StrictHostKeyChecking yes",
+    "UpdateHostKeys no",
+];
+
+/// Returns the configuration: what always counts, then the user's and the system's, and then what counts where they say
+/// nothing.
+fn configuration(access: &Access, options: &Options, servers: &[Server]) -> String {
+    let mut lines = vec!["Host *".to_owned()];
+    lines.extend(OPTIONS.iter().map(|option| format!("  {option}")));
+    lines.extend(options.key.iter().map(|key| format!("  IdentityFile {}", quoted(Path::new(key)))));
+    // The client knows the home directory of the user, and not that of the environment.
+    let other = access.home.as_deref().filter(|_| access.is_other_home).map(|home| Path::new(home).join(".ssh"));
+    let user = other.as_ref().map(|ssh| format!("\"{}\"", ssh.join("config").display()));
+    lines.push(format!("Include {}", user.as_deref().unwrap_or("~/.ssh/config")));
+    lines.push("Include /etc/ssh/ssh_config".to_owned());
+    if let Some(user) = options.user.as_ref().filter(|_| !servers.is_empty()) {
+        let hosts: Vec<&str> = servers.iter().map(|server| server.host.as_str()).collect();
+        lines.extend([format!("Host {}", hosts.join(" ")), format!("  User {user}")]);
+    }
+    if let Some(ssh) = other {
+        let [hosts, more] = ["known_hosts", "known_hosts2"].map(|name| quoted(&ssh.join(name)));
+        lines.extend(["Host *".to_owned(), format!("  UserKnownHostsFile {hosts} {more}")]);
+        let keys = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
+        lines.extend(keys.map(|key| format!("  IdentityFile {}", quoted(&ssh.join(key)))));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Returns a path in the form of a configuration, in which a percent sign begins a token.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.to_string_lossy().replace('%', "%%"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn create(access: &Access) -> Directory {
+        Directory::create(access, &Options::default(), &[]).unwrap()
+    }
+
+    #[test]
+    fn directory_is_private_and_removed_at_its_end() {
+        let directory = create(&Access { passphrase: Some("sesame".into()), ..Access::default() });
+        let path = directory.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        for entry in fs::read_dir(&path).unwrap() {
+            assert!(!fs::read_to_string(entry.unwrap().path()).unwrap().contains("sesame"));
+        }
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn abandoned_directory_is_removed_and_used_one_is_kept() {
+        let used = create(&Access::default());
+        let Directory { directory, _lock } = create(&Access::default());
+        let abandoned = directory.keep();
+        drop(_lock);
+        let other = create(&Access::default());
+        assert!(used.path().exists() && other.path().exists() && !abandoned.exists());
+    }
+
+    #[test]
+    fn configuration_of_user_comes_first() {
+        let access = Access { home: Some("/home/a 100%".into()), is_other_home: true, ..Access::default() };
+        let server = Server::all(&Options { servers: vec!["h".into()], ..Options::default() }).unwrap().0;
+        let options = Options { user: Some("root".into()), key: Some("/k".into()), ..Options::default() };
+        let text = configuration(&access, &options, &server);
+        let lines: Vec<&str> = text.lines().skip(OPTIONS.len() + 1).take(7).collect();
+        let expected = [
+            "  IdentityFile \"/k\"",
+            "Include \"/home/a 100%/.ssh/config\"",
+            "Include /etc/ssh/ssh_config",
+            "Host h",
+            "  User root",
+            "Host *",
+            "  UserKnownHostsFile \"/home/a 100%%/.ssh/known_hosts\" \"/home/a 100%%/.ssh/known_hosts2\"",
+        ];
+        assert_eq!(lines, expected);
+        let own = configuration(&Access::default(), &Options::default(), &[]);
+        assert!(own.contains("\nInclude ~/.ssh/config\n") && own.starts_with("Host *\n  BatchMode yes\n"));
+    }
+}

@@ -1,0 +1,5 @@
+//! The vSphere collector against a local vSphere API server.
+
+mod change;
+mod collect;
+mod unseen;
