@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod example;
 pub mod gcp;
+pub mod k8s;
 #[cfg(test)]
 mod tests;
 
@@ -11,19 +12,18 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use self::{aws::Aws, example::Example, gcp::Gcp};
+use self::{aws::Aws, example::Example, gcp::Gcp, k8s::Kubernetes};
 use crate::{
     collector_api::{Collector, NodeOrigin},
     graph::{KindFile, Schema, SchemaError},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "k8s", "github", "onprem", "vsphere", "remote"];
+pub const UNAVAILABLE: &[&str] = &["slack", "onelogin", "github", "onprem", "vsphere", "remote"];
 
 /// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 6] = [
+const OTHER_KINDS: [KindFile; 5] = [
     KindFile { plugin: "github", json: include_str!("kinds/github.json") },
-    KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") },
     KindFile { plugin: "onelogin", json: include_str!("kinds/onelogin.json") },
     KindFile { plugin: "onprem", json: include_str!("kinds/onprem.json") },
     KindFile { plugin: "slack", json: include_str!("kinds/slack.json") },
@@ -45,7 +45,7 @@ pub const REGISTRY: Registry = Registry { find, schema };
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
 pub fn all() -> &'static [&'static dyn Collector] {
-    &[&Aws, &Gcp, &Example]
+    &[&Aws, &Gcp, &Kubernetes, &Example]
 }
 
 /// Returns the collector of this name.

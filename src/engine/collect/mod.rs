@@ -99,6 +99,11 @@ pub trait Account: Send + Sync {
         true
     }
 
+    /// Returns whether all locations have the same login, so that the account fails if one of them rejects it.
+    fn has_one_login(&self) -> bool {
+        false
+    }
+
     /// Returns the locations to collect, each after the one that contains it.
     fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>>;
 }
@@ -163,8 +168,8 @@ impl<'c> Run<'c> {
     /// Collects the account. All failures but these are gaps.
     ///
     /// # Errors
-    /// `Credentials` if the account's credentials are rejected at the start, `Unavailable` if its name or its locations
-    /// cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
+    /// `Credentials` if the account's credentials are rejected at the start, or its only login later, `Unavailable` if its
+    /// name or its locations cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
     pub async fn collect(mut self) -> Result<(), Failure> {
         let account = self.send_account().await?;
         let locations = self.locations(account).await?;
@@ -181,6 +186,7 @@ impl<'c> Run<'c> {
         });
         at_most(self.selection.locations_at_once, futures.collect()).await?;
         self.check_any_success(&locations)?;
+        self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
         let unseen = self.send_unseen().await?;
         let report = self.graph.finish(&unseen).await?;
@@ -245,6 +251,15 @@ impl<'c> Run<'c> {
         let refusal = locations.iter().find_map(Location::first_failure);
         let what = self.message("none of its calls succeeded");
         Err(refusal.map_or_else(|| self.internal(&what), |error| call_failure(&what, &error)))
+    }
+
+    /// # Errors
+    /// If the account's only login was rejected: what came after that was not seen.
+    fn check_login(&self, locations: &Locations) -> Result<(), Failure> {
+        let rejected = locations.iter().find_map(Location::rejection).filter(|_| self.account.has_one_login());
+        let failed =
+            |error| call_failure(&self.message("its credentials were rejected and could not be renewed"), error);
+        rejected.map_or(Ok(()), |error| Err(failed(error)))
     }
 
     /// Returns a message about the account.

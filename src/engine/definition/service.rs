@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Definition, Identity, Input, ItemLocation, ResourceCall, Source, TagCall, WaitDeleted, is_set};
+use super::{Definition, Identity, Input, ItemLocation, Reference, ResourceCall, Source, TagCall, WaitDeleted, is_set};
 
 /// A definition file.
 #[derive(Debug, Deserialize)]
@@ -49,7 +49,7 @@ pub struct DetailsCall {
     pub exclude: Vec<String>,
 }
 
-/// Values of a file's kinds that most of them share. Properties apply one by one.
+/// Values of a file's kinds that most of them share. Properties apply one by one, and references to all kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
@@ -67,6 +67,9 @@ pub struct Defaults {
     /// The fields.
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Spanned<Source>>,
+    /// Edges from other nodes, beside those of each kind.
+    #[serde(default)]
+    pub predecessors: Vec<Reference>,
 }
 
 impl Service {
@@ -131,6 +134,7 @@ impl Definition {
         for (field, source) in &defaults.properties {
             self.properties.entry(field.clone()).or_insert_with(|| source.clone());
         }
+        self.predecessors.extend(defaults.predecessors.iter().cloned());
         Ok(())
     }
 }

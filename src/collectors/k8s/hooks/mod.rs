@@ -1,0 +1,16 @@
+//! What definitions cannot express: changes of objects (`CHANGES`).
+
+mod object;
+
+use crate::engine::{Hook, change::ChangeHooks};
+
+/// The hooks of collection.
+pub(super) const ALL: &[&dyn Hook] = &[];
+
+/// The hooks of changes.
+pub(super) const CHANGES: ChangeHooks = ChangeHooks {
+    tag: &[("label_object", |change, key, value| Box::pin(object::label(change, key, value)))],
+    prepare: &[],
+    delete: &[("delete_object", |change| Box::pin(object::delete(change)))],
+    revoke: &[],
+};

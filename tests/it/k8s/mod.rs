@@ -1,0 +1,7 @@
+//! The Kubernetes collector against a local API server.
+
+mod changes;
+mod collect;
+mod faults;
+mod graph;
+mod unseen;
