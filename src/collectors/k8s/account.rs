@@ -9,12 +9,13 @@ use super::{
     access::UnitAccess,
     client::{Client, ClientConfig},
     cloud::{CLUSTER, NAMESPACE, cloud},
+    hooks,
     options::Options,
 };
 use crate::{
     collector_api::{BoxFuture, CollectContext},
     engine::{
-        CallError, CallErrorKind, Request, Tree, call_failure,
+        CallError, CallErrorKind, HookContext, Request, Tree, call_failure,
         collect::{Account, LocationSpec, Run},
     },
 };
@@ -82,6 +83,13 @@ impl Account for KubernetesCluster {
 
     fn has_one_login(&self) -> bool {
         true
+    }
+
+    fn collect_others<'a>(&'a self, context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            hooks::connect(context.run);
+            Ok(())
+        })
     }
 
     fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {

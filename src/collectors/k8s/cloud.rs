@@ -55,3 +55,13 @@ pub(crate) fn cloud() -> Result<&'static Cloud, Failure> {
         message: format!("Kubernetes collector: {mistake}; please report this bug"),
     })
 }
+
+/// Returns the kinds that are in namespaces.
+pub(crate) fn kinds_in_namespaces() -> &'static [String] {
+    static KINDS: OnceLock<Vec<String>> = OnceLock::new();
+    KINDS.get_or_init(|| {
+        let definitions = cloud().map(|cloud| cloud.definitions.iter()).into_iter().flatten();
+        let inside = definitions.map(|(_, definition)| definition).filter(|kind| !kind.location.is_empty());
+        inside.map(|definition| definition.kind.get_ref().clone()).collect()
+    })
+}

@@ -85,7 +85,12 @@ impl Collector for Kubernetes {
     }
 
     fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
-        cloud::cloud().ok()?.definitions.edge_owner(from, to)
+        // Selectors need both ends.
+        let selects = |kind: &str, hook: &str| {
+            definition(kind).is_some_and(|kind| kind.hooks.iter().any(|used| used.hook.get_ref() == hook))
+        };
+        let is_selection = selects(from, "selects") && selects(to, "selected");
+        if is_selection { None } else { cloud::cloud().ok()?.definitions.edge_owner(from, to) }
     }
 
     fn delete_before(&self, kind: &str) -> &'static [String] {
@@ -93,7 +98,10 @@ impl Collector for Kubernetes {
     }
 
     fn cascades_to(&self, kind: &str) -> &'static [String] {
-        definition(kind).map_or(&[], |definition| &definition.cascades_to)
+        match kind {
+            cloud::NAMESPACE_KIND => cloud::kinds_in_namespaces(),
+            _ => definition(kind).map_or(&[], |definition| &definition.cascades_to),
+        }
     }
 
     fn undeletable(&self, target: &Target) -> Option<&'static str> {

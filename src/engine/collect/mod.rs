@@ -37,6 +37,7 @@ use super::{
     api::{Api, Request, Response},
     cloud::Cloud,
     error::{CallError, call_failure},
+    hook::HookContext,
     pages::Pages,
     slots::Slots,
     tree::Tree,
@@ -102,6 +103,12 @@ pub trait Account: Send + Sync {
     /// Returns whether all locations have the same login, so that the account fails if one of them rejects it.
     fn has_one_login(&self) -> bool {
         false
+    }
+
+    /// Collects what no definition lists, after all locations: edges that need all of them, and kinds that are known only
+    /// at run time. The context is that of the account's own location.
+    fn collect_others<'a>(&'a self, _context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Returns the locations to collect, each after the one that contains it.
@@ -185,6 +192,10 @@ impl<'c> Run<'c> {
             })
         });
         at_most(self.selection.locations_at_once, futures.collect()).await?;
+        if let Some(location) = locations.iter().next() {
+            let (run, locations, input) = (&self, &locations, &toml::Table::new());
+            self.account.collect_others(HookContext { run, location, locations, input }).await?;
+        }
         self.check_any_success(&locations)?;
         self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);

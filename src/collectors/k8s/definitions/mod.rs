@@ -19,6 +19,20 @@ const FILES: &[(&str, &str)] = &[
     ("core_cluster.toml", include_str!("core_cluster.toml")),
     ("apps.toml", include_str!("apps.toml")),
     ("core.toml", include_str!("core.toml")),
+    ("batch.toml", include_str!("batch.toml")),
+    ("autoscaling.toml", include_str!("autoscaling.toml")),
+    ("networking.toml", include_str!("networking.toml")),
+    ("networking_cluster.toml", include_str!("networking_cluster.toml")),
+    ("policy.toml", include_str!("policy.toml")),
+    ("rbac.toml", include_str!("rbac.toml")),
+    ("rbac_cluster.toml", include_str!("rbac_cluster.toml")),
+    ("storage.toml", include_str!("storage.toml")),
+    ("storage_cluster.toml", include_str!("storage_cluster.toml")),
+    ("discovery.toml", include_str!("discovery.toml")),
+    ("admission_cluster.toml", include_str!("admission_cluster.toml")),
+    ("scheduling_cluster.toml", include_str!("scheduling_cluster.toml")),
+    ("node_cluster.toml", include_str!("node_cluster.toml")),
+    ("flowcontrol_cluster.toml", include_str!("flowcontrol_cluster.toml")),
 ];
 
 /// Returns the definitions, read at the first call.

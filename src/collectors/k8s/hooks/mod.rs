@@ -1,11 +1,14 @@
-//! What definitions cannot express: changes of objects (`CHANGES`).
+//! What definitions cannot express: selectors (`ALL`), and changes of objects (`CHANGES`).
 
 mod object;
+mod selectors;
+
+pub(super) use selectors::connect;
 
 use crate::engine::{Hook, change::ChangeHooks};
 
 /// The hooks of collection.
-pub(super) const ALL: &[&dyn Hook] = &[];
+pub(super) const ALL: &[&dyn Hook] = &[&selectors::SELECTED, &selectors::SELECTS];
 
 /// The hooks of changes.
 pub(super) const CHANGES: ChangeHooks = ChangeHooks {
