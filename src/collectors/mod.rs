@@ -8,14 +8,14 @@ pub mod k8s;
 #[cfg(test)]
 mod tests;
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::{Map, Value};
 
 use self::{aws::Aws, example::Example, gcp::Gcp, k8s::Kubernetes};
 use crate::{
     collector_api::{Collector, NodeOrigin},
-    graph::{KindFile, Schema, SchemaError},
+    graph::{KindFile, KindSpec, Schema, SchemaError},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
@@ -37,10 +37,12 @@ pub struct Registry {
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// Returns the kinds of all clouds.
     pub schema: fn() -> Result<&'static Schema, SchemaError>,
+    /// Returns the kinds of all clouds and some that are known only at run time.
+    pub schema_with: fn(&BTreeSet<String>) -> Result<Schema, SchemaError>,
 }
 
 /// The collectors of the program.
-pub const REGISTRY: Registry = Registry { find, schema };
+pub const REGISTRY: Registry = Registry { find, schema, schema_with };
 
 /// Returns all collectors, in the order in which they are listed to users.
 #[must_use]
@@ -60,12 +62,30 @@ pub fn find(name: &str) -> Option<&'static dyn Collector> {
 /// If the kinds of a cloud have a mistake.
 pub fn schema() -> Result<&'static Schema, SchemaError> {
     static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || {
-        let own = all().iter().map(|collector| collector.kinds());
-        let kinds = own.chain(OTHER_KINDS.iter().map(KindFile::parse)).collect::<Result<Vec<_>, _>>()?;
-        Schema::of(kinds.into_iter().flatten().collect())
-    };
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+    SCHEMA.get_or_init(|| Schema::of(kinds()?)).as_ref().map_err(Clone::clone)
+}
+
+fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
+    let own = all().iter().map(|collector| collector.kinds());
+    let kinds = own.chain(OTHER_KINDS.iter().map(KindFile::parse)).collect::<Result<Vec<_>, _>>()?;
+    Ok(kinds.into_iter().flatten().collect())
+}
+
+/// Returns the kinds of all clouds and some that are known only at run time, each as JSON. Of two with the same name the
+/// first one counts, and those of all clouds before them.
+///
+/// # Errors
+/// If a kind is malformed, or the kinds of a cloud have a mistake.
+pub fn schema_with(added: &BTreeSet<String>) -> Result<Schema, SchemaError> {
+    let mut kinds = kinds()?;
+    let mut names: BTreeSet<String> = kinds.iter().map(|kind| kind.fqn.clone()).collect();
+    for json in added {
+        let kind = KindSpec::parse(json)?;
+        if names.insert(kind.fqn.clone()) {
+            kinds.push(kind);
+        }
+    }
+    Schema::of(kinds)
 }
 
 /// Returns where a node belongs, as far as its fields tell: the answer of the first collector that has one.

@@ -9,7 +9,7 @@ use super::{
     access::UnitAccess,
     client::{Client, ClientConfig},
     cloud::{CLUSTER, NAMESPACE, cloud},
-    hooks,
+    hooks, objects,
     options::Options,
 };
 use crate::{
@@ -33,8 +33,8 @@ const GET: &str = "get namespaces";
 pub(super) struct KubernetesCluster {
     /// The name, which is its ID.
     name: String,
-    /// The namespaces that options name; all if empty.
-    namespaces: Vec<String>,
+    /// The options.
+    options: Options,
 }
 
 /// Collects one cluster. All failures but these are gaps.
@@ -48,8 +48,9 @@ pub(super) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(),
     context.credentials().get().await?;
     let options = Options::of(context.settings());
     let client = Arc::new(client(context, options.namespaces.clone()));
-    let cluster = KubernetesCluster { name: unit.id.clone(), namespaces: options.namespaces.clone() };
-    Run::new(context, cloud()?, &cluster, client, options.selection()).collect().await
+    let selection = options.selection();
+    let cluster = KubernetesCluster { name: unit.id.clone(), options };
+    Run::new(context, cloud()?, &cluster, client, selection).collect().await
 }
 
 /// Returns the client of a unit's cluster.
@@ -78,24 +79,29 @@ impl Account for KubernetesCluster {
     }
 
     fn selects(&self, scope: &str, id: &str) -> bool {
-        scope != NAMESPACE || self.namespaces.is_empty() || self.namespaces.iter().any(|name| name == id)
+        let named = &self.options.namespaces;
+        scope != NAMESPACE || named.is_empty() || named.iter().any(|name| name == id)
     }
 
     fn has_one_login(&self) -> bool {
         true
     }
 
+    fn other_kinds(&self) -> Option<&'static str> {
+        Some(objects::ANY)
+    }
+
     fn collect_others<'a>(&'a self, context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             hooks::connect(context.run);
-            Ok(())
+            objects::collect(context, &self.options).await
         })
     }
 
     fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>> {
         Box::pin(async move {
             let mut locations = vec![self.own_location()];
-            match self.namespaces.is_empty() {
+            match self.options.namespaces.is_empty() {
                 true => locations.extend(all(run).await?),
                 false => locations.extend(self.named(run).await?),
             }
@@ -109,7 +115,7 @@ impl KubernetesCluster {
     async fn named(&self, run: &Run<'_>) -> Result<Vec<LocationSpec>, Failure> {
         run.unseen_locations(Why::Kept);
         let (mut found, mut last) = (Vec::new(), None);
-        for name in &self.namespaces {
+        for name in &self.options.namespaces {
             let request = Request::new(CORE, GET, CLUSTER).with("name", name.as_str());
             match run.call(request).await.and_then(|page| Ok(location(owned(&page.tree()?)))) {
                 Ok(Some(location)) => found.push(location),

@@ -19,6 +19,9 @@ pub(crate) const CLUSTER_KIND: &str = "kubernetes_cluster";
 /// The kind of a namespace's node, which is a region.
 pub(crate) const NAMESPACE_KIND: &str = "kubernetes_namespace";
 
+/// The kind from which those are derived that only discovery knows.
+pub(crate) const OBJECT_KIND: &str = "kubernetes_object";
+
 /// The scope of the cluster itself, in which all kinds are listed, with resources of all namespaces.
 pub(crate) const CLUSTER: &str = "cluster";
 

@@ -13,6 +13,9 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
              --k8s-no-collect, or name the namespaces that may be read with --k8s-namespace",
         ),
         "Unauthorized" => Some("log in again, and check the user of the context in the kubeconfig"),
+        "StaleGroup" => Some(
+            "repair the server of the API group (kubectl get apiservice), or leave the group out: --k8s-no-collect GROUP",
+        ),
         super::client::error::UNKNOWN_API => Some("check that the API server serves the group, or leave its kinds out"),
         _ => None,
     }

@@ -3,7 +3,7 @@
 //! `options` and `clusters` decide what is collected; `kubeconfig` reads its files. `broker` holds the credentials, with
 //! `exec` for programs that print them, and hands out the `access` of each cluster. `plan` makes the units.
 //! `definitions` describe the kinds, with `hooks` for what they cannot express; the engine collects and changes the
-//! kinds through `client`. `cloud`, `account` and `operation` tell the engine what it needs to know. `facts` has
+//! kinds through `client`. `discovery` finds what else a cluster has, and `objects` collects it. `cloud`, `account` and `operation` tell the engine what it needs to know. `facts` has
 //! remedies for error codes for the rest of the program.
 
 mod access;
@@ -13,10 +13,12 @@ mod client;
 mod cloud;
 mod clusters;
 mod definitions;
+mod discovery;
 mod exec;
 mod facts;
 mod hooks;
 mod kubeconfig;
+mod objects;
 mod operation;
 mod options;
 mod plan;
@@ -90,7 +92,12 @@ impl Collector for Kubernetes {
             definition(kind).is_some_and(|kind| kind.hooks.iter().any(|used| used.hook.get_ref() == hook))
         };
         let is_selection = selects(from, "selects") && selects(to, "selected");
-        if is_selection { None } else { cloud::cloud().ok()?.definitions.edge_owner(from, to) }
+        match definition(to) {
+            _ if is_selection => None,
+            Some(_) => cloud::cloud().ok()?.definitions.edge_owner(from, to),
+            // Kinds that only discovery knows have edges from namespaces and owners alone.
+            None => Some(EdgeOwner::To),
+        }
     }
 
     fn delete_before(&self, kind: &str) -> &'static [String] {

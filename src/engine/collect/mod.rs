@@ -105,6 +105,11 @@ pub trait Account: Send + Sync {
         false
     }
 
+    /// Returns the kinds that are known only at run time, as the beginning of their names with a final `*`.
+    fn other_kinds(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Collects what no definition lists, after all locations: edges that need all of them, and kinds that are known only
     /// at run time. The context is that of the account's own location.
     fn collect_others<'a>(&'a self, _context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
@@ -200,7 +205,7 @@ impl<'c> Run<'c> {
         self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
         let unseen = self.send_unseen().await?;
-        let report = self.graph.finish(&unseen).await?;
+        let report = self.graph.finish(&unseen.iter().map(|kind| &**kind).collect()).await?;
         let (cloud, account) = (self.cloud.name, self.account.id());
         tracing::info!(cloud, account, edges = report.sent, "collected account");
         Ok(())

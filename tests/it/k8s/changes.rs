@@ -189,3 +189,23 @@ async fn namesake_and_controlled_object_stay() {
     let orphan = scene.find(list, is_orphan).await;
     assert_eq!(scene.operate(&target("kubernetes_pod", &orphan), Verb::Delete).await, Ok(Outcome::Done));
 }
+
+#[tokio::test]
+async fn objects_of_kinds_at_run_time_are_changed_by_their_own_path() {
+    let scene = Scene::start();
+    for (list, kind) in [("/apis/ck.test/v1/widgets", "widget"), ("/apis/ck.test/v1/planets", "planet")] {
+        let object = scene.find(list, |_| true).await;
+        let mut target = target(&format!("kubernetes_ck_test_{kind}"), &object);
+        let failure = scene.operate(&target, Verb::Delete).await.unwrap_err();
+        assert!(failure.message.contains("this kind cannot be changed"), "{failure:?}");
+        target.reported.insert("api_version".into(), "ck.test/v1".into());
+        target.reported.insert("api_resource".into(), format!("{kind}s").into());
+        if let Some(namespace) = object["metadata"].get("namespace") {
+            target.reported.insert("namespace".into(), namespace.clone());
+        }
+        assert_eq!(scene.operate(&target, set("a", "b")).await, Ok(Outcome::Done), "{kind}");
+        assert_eq!(scene.get(&path(list, &object)).await["metadata"]["labels"]["a"], "b", "{kind}");
+        assert_eq!(scene.operate(&target, Verb::Delete).await, Ok(Outcome::Done), "{kind}");
+        assert_eq!(scene.get(&path(list, &object)).await["reason"], "NotFound", "{kind}");
+    }
+}

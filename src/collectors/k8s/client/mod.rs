@@ -20,6 +20,7 @@ use std::{
 
 use error::Refusal;
 pub use page::Page;
+pub(crate) use request::DISCOVERY_SERVICE;
 use request::{Outgoing, PAGE};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use route::Connected;

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("core_cluster.toml", include_str!("core_cluster.toml")),
     ("apps.toml", include_str!("apps.toml")),
     ("core.toml", include_str!("core.toml")),
+    ("objects.toml", include_str!("objects.toml")),
     ("batch.toml", include_str!("batch.toml")),
     ("autoscaling.toml", include_str!("autoscaling.toml")),
     ("networking.toml", include_str!("networking.toml")),

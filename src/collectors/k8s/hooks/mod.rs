@@ -3,7 +3,8 @@
 mod object;
 mod selectors;
 
-pub(super) use selectors::connect;
+pub(super) use object::snake;
+pub(super) use selectors::{connect, key, object};
 
 use crate::engine::{Hook, change::ChangeHooks};
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use worker_proto::{Failure, Outcome};
 
 use super::super::cloud::cloud;
-use crate::engine::{CallError, Request, Tree, change::Change};
+use crate::engine::{CallError, Request, Response, Tree, change::Change};
 
 /// What is known of an object before its change.
 enum Found {
@@ -42,8 +42,7 @@ pub(super) async fn label(change: &Change, key: &str, value: Option<&str>) -> Re
         }
     }
     let body = json!({ "metadata": { "labels": { key: value }, "uid": change.target.id } });
-    let made = change.call(&operation(change, "patch")?, input(change, Some(body))?).await;
-    match made {
+    match call(change, "patch", Some(body)).await? {
         Ok(_) => Ok(Outcome::Done),
         // The server takes another UID for an attempt to change it.
         Err(error) if error.code == "Invalid" && error.message.contains("metadata.uid") => {
@@ -69,7 +68,7 @@ pub(super) async fn delete(change: &Change) -> Result<Outcome, Failure> {
         return Ok(change.nothing(&why));
     }
     let body = json!({ "preconditions": { "uid": change.target.id }, "propagationPolicy": "Background" });
-    match change.call(&operation(change, "delete")?, input(change, Some(body))?).await {
+    match call(change, "delete", Some(body)).await? {
         Ok(_) => Ok(Outcome::Done),
         Err(error) if error.means_deleted() => Ok(Outcome::Done),
         Err(error) if error.means_changed() => Ok(change.nothing("another resource has its name now")),
@@ -79,7 +78,7 @@ pub(super) async fn delete(change: &Change) -> Result<Outcome, Failure> {
 
 /// Reads the object.
 async fn find(change: &Change) -> Result<Found, Failure> {
-    let response = match change.call(&operation(change, "get")?, input(change, None)?).await {
+    let response = match call(change, "get", None).await? {
         Err(error) if error.means_deleted() => return Ok(Found::Gone(error)),
         response => response.map_err(|error| change.failure(&error))?,
     };
@@ -131,7 +130,7 @@ fn resource_of(version: &str, kind: &str) -> Result<Option<(String, String)>, Fa
 }
 
 /// Returns a name in capitals as one with underscores: `ReplicaSet` as `replica_set`, `CSINode` as `csi_node`.
-fn snake(kind: &str) -> String {
+pub(in super::super) fn snake(kind: &str) -> String {
     let chars: Vec<char> = kind.chars().collect();
     let mut out = String::with_capacity(kind.len() + 4);
     for (index, current) in chars.iter().enumerate() {
@@ -149,26 +148,42 @@ fn snake(kind: &str) -> String {
     out
 }
 
-/// Returns the operation with this verb for the target's resource.
-fn operation(change: &Change, verb: &str) -> Result<String, Failure> {
-    let found = cloud()?.find(&change.target.kind);
-    let list = found.and_then(|(_, definition)| definition.list.as_ref()).map(|list| list.operation.get_ref().as_str());
-    let resource = list.and_then(|list| list.strip_prefix("list "));
-    let resource = resource.ok_or_else(|| change.failed("this kind cannot be changed"))?;
-    Ok(format!("{verb} {resource}"))
+/// Where the API server has the target.
+struct Address {
+    service: String,
+    resource: String,
+    namespace: Option<String>,
 }
 
-/// Returns the parameters of a call for the target.
-fn input(change: &Change, body: Option<Value>) -> Result<Map<String, Value>, Failure> {
+/// Returns the address of the target: that of its definition, or for kinds that only discovery knows that of its node.
+fn address(change: &Change) -> Result<Address, Failure> {
     let target = &change.target;
-    let mut input = Map::from_iter([("name".to_owned(), target.name.clone().into())]);
-    let is_in_namespace = cloud()?.find(&target.kind).is_some_and(|(_, definition)| !definition.location.is_empty());
-    if is_in_namespace && let Some(namespace) = target.region.as_ref() {
-        let name = namespace.name.clone().ok_or_else(|| change.failed("the core has no name of its namespace"))?;
-        input.insert("namespace".to_owned(), name.into());
+    let missing = |what: &str| change.failed(&format!("the core has no {what} of it; collect it again"));
+    if let (Some(service), Some(resource)) = (target.text("api_version"), target.text("api_resource")) {
+        let namespace = target.text("namespace").map(str::to_owned);
+        return Ok(Address { service: service.to_owned(), resource: resource.to_owned(), namespace });
     }
+    let found = cloud()?.find(&target.kind);
+    let (service, definition) = found.ok_or_else(|| missing("API version"))?;
+    let list = definition.list.as_ref().map(|list| list.operation.get_ref().as_str());
+    let resource = list.and_then(|list| list.strip_prefix("list ")).ok_or_else(|| missing("API resource"))?;
+    let namespace = match definition.location.is_empty() {
+        true => None,
+        false => {
+            let name = target.region.as_ref().and_then(|namespace| namespace.name.clone());
+            Some(name.ok_or_else(|| missing("namespace"))?)
+        }
+    };
+    Ok(Address { service: service.service.clone(), resource: resource.to_owned(), namespace })
+}
+
+/// Makes a call for the target.
+async fn call(change: &Change, verb: &str, body: Option<Value>) -> Result<Result<Response, CallError>, Failure> {
+    let Address { service, resource, namespace } = address(change)?;
+    let mut input = Map::from_iter([("name".to_owned(), change.target.name.clone().into())]);
+    input.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.into())));
     input.extend(body.map(|body| ("body".to_owned(), body)));
-    Ok(input)
+    Ok(change.send(Request::new(&service, &format!("{verb} {resource}"), &change.region).input(input)).await)
 }
 
 fn owned(tree: &Tree<'_>) -> Tree<'static> {

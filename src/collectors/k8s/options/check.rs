@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    super::clusters::{Environment, kubeconfig},
+    super::{
+        clusters::{Environment, kubeconfig},
+        objects::is_name,
+    },
     NODES, Options, names,
 };
 use crate::settings::check_names;
@@ -93,7 +96,8 @@ fn check_selection(options: &Options) -> Result<(), String> {
             return Err(format!("--{option} {NODES}: nodes and namespaces are always collected"));
         }
         if !given.is_empty() {
-            check_names(option, given, &names()?)?;
+            let defined: Vec<String> = given.iter().filter(|name| !is_name(name)).cloned().collect();
+            check_names(option, &defined, &names()?)?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 pub(super) use check::check;
 
-use super::definitions::definitions;
+use super::{definitions::definitions, objects::OTHERS};
 use crate::{
     engine::{collect::Selection, definition::Definition},
     settings::{OptionSpec, Settings},
@@ -29,6 +29,7 @@ pub(crate) const NODES: &str = "nodes";
 pub(crate) fn names() -> Result<Vec<&'static str>, String> {
     let mut names = definitions().map_err(|error| error.to_string())?.names(&NAMES, &[]);
     names.retain(|name| *name != NODES);
+    names.push(OTHERS);
     Ok(names)
 }
 
