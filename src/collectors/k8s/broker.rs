@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -28,9 +28,6 @@ const FILE_LIFETIME: Duration = Duration::from_secs(150);
 /// The remaining lifetime below which a plugin runs again.
 const MARGIN: Duration = Duration::from_secs(300);
 
-/// The age below which the output of a plugin is not renewed, as several units may ask at the same time.
-const FRESH: Duration = Duration::from_secs(10);
-
 /// The largest file with a token, a certificate or a key, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -49,7 +46,6 @@ pub(super) struct KubernetesBroker {
 struct Kept {
     exec: Exec,
     issued: Issued,
-    at: Instant,
 }
 
 impl KubernetesBroker {
@@ -159,21 +155,19 @@ impl KubernetesBroker {
             Arc::clone(issued.entry(context.to_owned()).or_default())
         };
         let mut kept = cell.lock().await;
-        let usable = kept.as_ref().filter(|kept| kept.exec == *exec && kept.is_usable(is_renewal));
+        let usable = kept.as_ref().filter(|kept| kept.exec == *exec && kept.is_valid() && !is_renewal);
         if let Some(kept) = usable {
             return Ok(kept.issued.clone());
         }
         let issued = exec::run(context, exec, cluster, folder).await?;
-        *kept = Some(Kept { exec: exec.clone(), issued: issued.clone(), at: Instant::now() });
+        *kept = Some(Kept { exec: exec.clone(), issued: issued.clone() });
         Ok(issued)
     }
 }
 
 impl Kept {
-    fn is_usable(&self, is_renewal: bool) -> bool {
-        let is_fresh = self.at.elapsed() < FRESH;
-        let left = self.issued.expires.is_none_or(|end| end - unix_time() > MARGIN.as_secs().cast_signed());
-        is_fresh || (left && !is_renewal)
+    fn is_valid(&self) -> bool {
+        self.issued.expires.is_none_or(|end| end - unix_time() > MARGIN.as_secs().cast_signed())
     }
 }
 

@@ -4,4 +4,5 @@ mod changes;
 mod collect;
 mod faults;
 mod graph;
+mod logins;
 mod unseen;
