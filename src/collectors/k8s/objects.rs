@@ -62,6 +62,10 @@ pub(super) async fn collect(context: HookContext<'_>, options: &Options) -> Resu
             return location.report_failure(run, OTHERS, &error).await;
         }
     };
+    for name in unknown(&resources, &silent, options) {
+        let cluster = run.account_id();
+        tracing::warn!(cluster, name, "the cluster has no such resource or group, which options name");
+    }
     for (group, error) in silent.iter().filter(|(group, _)| is_wanted_group(group, options)) {
         unseen(context, &format!("{}*", prefix(group)), &Why::Unseen);
         let error = error.clone().of(group, "list", CLUSTER);
@@ -112,6 +116,19 @@ fn is_wanted(resource: &ApiResource, options: &Options) -> bool {
     };
     let is_excluded = is_named(&options.no_collect, OTHERS) || options.no_collect.contains(&name);
     is_selected && !is_excluded && (resource.is_in_namespaces || options.namespaces.is_empty())
+}
+
+/// Returns the names in options that no resource and no group has.
+fn unknown<'o>(resources: &[ApiResource], silent: &[(String, CallError)], options: &'o Options) -> Vec<&'o str> {
+    let is_known = |name: &str| {
+        let of_group = |group: &str| group == name || name.ends_with(&format!(".{group}"));
+        name == OTHERS
+            || LEFT_OUT.contains(&name)
+            || resources.iter().any(|resource| resource.group == name || resource.name() == name)
+            || silent.iter().any(|(group, _)| of_group(group))
+    };
+    let named = options.collect.iter().chain(&options.no_collect).map(String::as_str);
+    named.filter(|name| is_name(name) && !is_known(name)).collect()
 }
 
 /// Returns whether options may select a resource of a group.
@@ -324,6 +341,16 @@ mod tests {
         }
         let in_one = Options { namespaces: vec!["shop".into()], ..Options::default() };
         assert!(!is_wanted(&ApiResource { is_in_namespaces: false, ..widgets }, &in_one));
+    }
+
+    #[test]
+    fn unknown_names_are_found() {
+        let error = CallError::configuration("down");
+        let silent = [("metrics.k8s.io".to_owned(), error)];
+        let names =
+            ["pods", "widgets.ck.test", "ck.test", "wigdets.ck.test", "pods.metrics.k8s.io", "events", "no.such"];
+        let options = options(&names, &["others"]);
+        assert_eq!(unknown(&[resource("ck.test", "widgets")], &silent, &options), ["wigdets.ck.test", "no.such"]);
     }
 
     #[test]

@@ -117,6 +117,26 @@ fn namespaces_of_options_are_listed_one_by_one() {
 }
 
 #[test]
+fn namespace_that_refuses_a_kind_is_a_gap_there() {
+    let fault = |namespace: &str| format!("/api/v1/namespaces/{namespace}/pods=403");
+    let server = LocalK8s::start(&["--fault", &fault("shop")]);
+    let namespaces = ["--k8s-namespace", "shop", "team-u"];
+    let (output, graph) = collect(&server, &fork(&namespaces));
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    assert!(output.stderr.contains("k8s token in shop: v1:list pods"), "{}", output.stderr);
+    let kinds = Graph::read(&graph).kinds();
+    assert!(kinds["kubernetes_pod"] > 10 && kinds["kubernetes_deployment"] == 8, "{kinds:?}");
+    // If none allows it, the kind is a gap of the cluster.
+    let server = LocalK8s::start(&["--fault", &fault("shop"), "--fault", &fault("team-u")]);
+    let (output, graph) = collect(&server, &fork(&namespaces));
+    assert_eq!((output.code, Graph::read(&graph).kinds().get("kubernetes_pod")), (3, None), "{}", output.stderr);
+    // Namespaces that cannot be read have no ID.
+    let server = LocalK8s::start(&["--forbid", "namespaces"]);
+    let (output, _) = collect(&server, &fork(&namespaces));
+    assert_eq!(output.code, 4, "{}", output.stderr);
+}
+
+#[test]
 fn rejected_login_that_cannot_be_renewed_fails_the_cluster() {
     let server = LocalK8s::start(&["--page-limit", "5", "--fault", &format!("{PODS}=401@3")]);
     // The plugin prints the same token again, so that there is nothing to renew.
