@@ -250,6 +250,15 @@ impl CollectContext {
         self.send(FromWorker::Missing { unit: self.unit, missing }).await
     }
 
+    /// Sends kinds that are known only at run time, each as JSON in the form of a `KindSpec`. The core gets them with the
+    /// unit, in addition to those of the collectors.
+    ///
+    /// # Errors
+    /// `Cancelled` if the session is ending.
+    pub async fn kinds(&self, kinds: Vec<String>) -> Result<(), Failure> {
+        self.send(FromWorker::Kinds { unit: self.unit, kinds }).await
+    }
+
     /// Sends the unit's progress; dropped if the queue is full.
     pub fn progress(&self, parts_done: u32, parts: u32) {
         let nodes = self.lock().counts.nodes;

@@ -14,7 +14,7 @@ use tracing::debug;
 use worker_proto::{Deferred, Failure, Missing, MissingEdge, Name, Node, Selector};
 
 use super::CollectContext;
-use crate::graph::{Key, NodeId};
+use crate::graph::{ANY_KIND, Key, NodeId};
 
 /// The graph of one unit. Cloning is cheap, and clones share the nodes and edges.
 #[derive(Clone)]
@@ -225,7 +225,8 @@ impl State {
 
     /// The edges of which one end is here and the other one is a reference to an unseen kind.
     fn missing(&self, unseen: &BTreeSet<&str>) -> Vec<Missing> {
-        let labels = self.labels.iter().filter(|((kind, _), _)| unseen.contains(&**kind));
+        let is_unseen = |kind: &str| unseen.contains(kind) || (kind == ANY_KIND && !unseen.is_empty());
+        let labels = self.labels.iter().filter(|((kind, _), _)| is_unseen(kind));
         let labels: HashMap<u32, &Names> = labels.map(|(names, label)| (*label, names)).collect();
         let mut open: BTreeMap<(bool, u32), Vec<Pair>> = BTreeMap::new();
         for (from, to) in &self.edges {

@@ -5,6 +5,7 @@ pub mod aws;
 pub mod example;
 pub mod gcp;
 pub mod github;
+pub mod k8s;
 pub mod onelogin;
 pub mod onprem;
 pub mod slack;
@@ -12,24 +13,21 @@ pub mod slack;
 mod tests;
 pub mod vsphere;
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::{Map, Value};
 use worker_proto::Job;
 
-use self::{aws::Aws, example::Example, gcp::Gcp, onprem::Onprem, vsphere::Vsphere};
+use self::{aws::Aws, example::Example, gcp::Gcp, k8s::Kubernetes, onprem::Onprem, vsphere::Vsphere};
 use crate::{
     collector_api::{Collector, NodeOrigin},
-    graph::{KindFile, Schema, SchemaError},
+    graph::{KindSpec, Schema, SchemaError},
     rest::RestCollector,
     settings::{Setting, Settings},
 };
 
 /// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["k8s", "remote"];
-
-/// The kinds of clouds without a collector. The core gets them nevertheless, as it does from the Python worker.
-const OTHER_KINDS: [KindFile; 1] = [KindFile { plugin: "k8s", json: include_str!("kinds/k8s.json") }];
+pub const UNAVAILABLE: &[&str] = &["remote"];
 
 /// The collectors and the kinds of their nodes, as a delivery needs them.
 #[derive(Clone, Copy)]
@@ -38,14 +36,16 @@ pub struct Registry {
     pub find: fn(&str) -> Option<&'static dyn Collector>,
     /// Returns the kinds of all clouds.
     pub schema: fn() -> Result<&'static Schema, SchemaError>,
+    /// Returns the kinds of all clouds and some that are known only at run time.
+    pub schema_with: fn(&BTreeSet<String>) -> Result<Schema, SchemaError>,
 }
 
 /// The collectors of the program.
-pub const REGISTRY: Registry = Registry { find, schema };
+pub const REGISTRY: Registry = Registry { find, schema, schema_with };
 
 /// The collectors that are a part of the program, in the order in which they are listed to users.
-static OWN: [&dyn Collector; 8] =
-    [&Aws, &Gcp, &github::GITHUB, &slack::SLACK, &onelogin::ONELOGIN, &Onprem, &Vsphere, &Example];
+static OWN: [&dyn Collector; 9] =
+    [&Aws, &Gcp, &Kubernetes, &github::GITHUB, &slack::SLACK, &onelogin::ONELOGIN, &Onprem, &Vsphere, &Example];
 
 /// All collectors: the program's own, then those of the user's definitions.
 static ALL: OnceLock<Vec<&'static dyn Collector>> = OnceLock::new();
@@ -120,12 +120,29 @@ pub fn find(name: &str) -> Option<&'static dyn Collector> {
 /// If the kinds of a cloud have a mistake.
 pub fn schema() -> Result<&'static Schema, SchemaError> {
     static SCHEMA: OnceLock<Result<Schema, SchemaError>> = OnceLock::new();
-    let read = || {
-        let own = all().iter().map(|collector| collector.kinds());
-        let kinds = own.chain(OTHER_KINDS.iter().map(KindFile::parse)).collect::<Result<Vec<_>, _>>()?;
-        Schema::of(kinds.into_iter().flatten().collect())
-    };
-    SCHEMA.get_or_init(read).as_ref().map_err(Clone::clone)
+    SCHEMA.get_or_init(|| Schema::of(kinds()?)).as_ref().map_err(Clone::clone)
+}
+
+fn kinds() -> Result<Vec<KindSpec>, SchemaError> {
+    let kinds = all().iter().map(|collector| collector.kinds()).collect::<Result<Vec<_>, _>>()?;
+    Ok(kinds.into_iter().flatten().collect())
+}
+
+/// Returns the kinds of all clouds and some that are known only at run time, each as JSON. Of two with the same name the
+/// first one counts, and those of all clouds before them.
+///
+/// # Errors
+/// If a kind is malformed, or the kinds of a cloud have a mistake.
+pub fn schema_with(added: &BTreeSet<String>) -> Result<Schema, SchemaError> {
+    let mut kinds = kinds()?;
+    let mut names: BTreeSet<String> = kinds.iter().map(|kind| kind.fqn.clone()).collect();
+    for json in added {
+        let kind = KindSpec::parse(json)?;
+        if names.insert(kind.fqn.clone()) {
+            kinds.push(kind);
+        }
+    }
+    Schema::of(kinds)
 }
 
 /// Returns where a node belongs, as far as its fields tell: the answer of the first collector that has one.

@@ -143,6 +143,11 @@ impl<'a> HookContext<'a> {
         self.locations.find(scope, id)
     }
 
+    /// Iterates over all locations of the account.
+    pub fn all(&self) -> impl Iterator<Item = &'a Location> {
+        self.locations.iter()
+    }
+
     /// Returns the context in another location.
     #[must_use]
     pub fn at(self, location: &'a Location) -> Self {

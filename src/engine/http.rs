@@ -8,7 +8,11 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
     redirect,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use time::{Duration as Offset, OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
@@ -25,9 +29,10 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 pub(crate) const USER_AGENT: &str = concat!("ckworker/", env!("CARGO_PKG_VERSION"));
 
 /// Whether the certificates of servers are verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Against the certificates of the system.
+    /// Against the certificates of the system, or others that were given.
+    #[default]
     System,
     /// Not at all, as the user asked for.
     Nothing,
@@ -39,23 +44,64 @@ pub(crate) enum Verify {
 /// # Errors
 /// Why TLS cannot be set up.
 pub(crate) fn connections(verify: Verify) -> Result<reqwest::Client, String> {
+    connections_with(Tls { verify, ..Tls::default() }, Ok)
+}
+
+/// How connections are secured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tls<'a> {
+    /// How the certificates of servers are verified.
+    pub(crate) verify: Verify,
+    /// The certificates of authorities that are trusted instead of the system's, as PEM.
+    pub(crate) authorities: Option<&'a str>,
+    /// The client's certificate and its key, as PEM.
+    pub(crate) identity: Option<(&'a str, &'a str)>,
+}
+
+/// Returns connections as [`connections`], with more settings.
+///
+/// # Errors
+/// Why TLS cannot be set up; the text has no part of a key.
+pub(crate) fn connections_with(
+    tls: Tls<'_>,
+    settings: impl FnOnce(reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, String>,
+) -> Result<reqwest::Client, String> {
     let refused = |error: &dyn std::fmt::Display| format!("cannot set up TLS: {error}");
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(&error))?;
-    let tls = match verify {
-        Verify::System => tls.with_root_certificates(roots()),
-        Verify::Nothing => tls.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAll(provider))),
+    let config = match (tls.verify, tls.authorities) {
+        (Verify::Nothing, _) => config.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAll(provider))),
+        (Verify::System, None) => config.with_root_certificates(roots()),
+        (Verify::System, Some(pem)) => config.with_root_certificates(parsed_roots(pem).map_err(|why| refused(&why))?),
     };
-    let tls = tls.with_no_client_auth();
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+    let config = match tls.identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect();
+            let chain = chain.map_err(|_| refused(&"the client certificate is no PEM"))?;
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+            let key = key.map_err(|_| refused(&"the client key is no PEM"))?;
+            config.with_client_auth_cert(chain, key).map_err(|error| refused(&error))?
+        }
+    };
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(config)
         .connect_timeout(Timeouts::default().connect)
         .redirect(redirect::Policy::none())
-        .gzip(true)
-        .build()
-        .map_err(|error| refused(&error))
+        .gzip(true);
+    settings(builder)?.build().map_err(|error| refused(&error))
+}
+
+/// Parses the certificates of authorities.
+fn parsed_roots(pem: &str) -> Result<RootCertStore, &'static str> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| "the CA certificates are no PEM")?;
+        roots.add(certificate).map_err(|_| "a CA certificate is malformed")?;
+    }
+    if roots.is_empty() { Err("there is no CA certificate in what was given") } else { Ok(roots) }
 }
 
 /// Checks the value of an option with the URL of an API.

@@ -69,6 +69,7 @@ pub struct CompleteUnit {
     /// Replaced lines by the number of their node, without line feeds.
     pub(super) patches: BTreeMap<usize, Vec<u8>>,
     pub(super) missing: Vec<Missing>,
+    pub(super) kinds: Vec<String>,
     /// The start of each line; computed when a line is first read.
     pub(super) starts: OnceLock<Vec<u64>>,
 }
@@ -95,6 +96,12 @@ impl CompleteUnit {
     /// Takes the records of missing coverage.
     pub fn take_missing(&mut self) -> Vec<Missing> {
         std::mem::take(&mut self.missing)
+    }
+
+    /// Returns the kinds of its nodes that are known only at run time, as JSON.
+    #[must_use]
+    pub fn kinds(&self) -> &[String] {
+        &self.kinds
     }
 
     /// Returns the kind of a node.
@@ -210,11 +217,13 @@ impl CompleteUnit {
     pub fn memory(&self) -> u64 {
         let names = self.names.capacity() * size_of::<Name>();
         let missing: usize = self.missing.iter().map(missing_bytes).sum();
+        let kinds: usize = self.kinds.iter().map(|kind| kind.capacity() + size_of::<String>()).sum();
         (size_of::<Self>()
             + columns(&self.records, &self.edges, &self.deferred)
             + texts(&self.deferred)
             + names
-            + missing) as u64
+            + missing
+            + kinds) as u64
     }
 
     /// Returns the number of nodes by kind.

@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 
 use super::SchemaError;
 
+/// The origin of kinds that are known only at run time.
+const AT_RUN_TIME: &str = "a unit";
+
 /// The kinds of one cloud as a file.
 #[derive(Clone, Copy, Debug)]
 pub struct KindFile {
@@ -64,6 +67,19 @@ pub struct FieldSpec {
     /// The path of the property from which the core computes the field, if nodes do not have it.
     #[serde(default)]
     pub synthetic: Option<Vec<String>>,
+}
+
+impl KindSpec {
+    /// Parses a kind that is known only at run time.
+    ///
+    /// # Errors
+    /// If it is malformed.
+    pub fn parse(json: &str) -> Result<Self, SchemaError> {
+        let mut kind: Self = serde_json::from_str(json)
+            .map_err(|error| SchemaError::Malformed { plugin: AT_RUN_TIME.to_owned(), reason: error.to_string() })?;
+        kind.origin = AT_RUN_TIME.to_owned();
+        Ok(kind)
+    }
 }
 
 impl KindFile {

@@ -36,7 +36,7 @@ pub use merge::{AccountCount, CloudUnits, LeftOut, MergeError, MergeReport, Merg
 pub use model::{lean_model_json, model_json};
 pub use model_kind::ModelKind;
 pub use resource::{MAX_LINE, Resource, ResourceError, Scope};
-pub use schema::{Field, Kind, Schema, SchemaError};
+pub use schema::{ANY_KIND, Field, Kind, Schema, SchemaError};
 pub use spool::Spool;
 pub use store::{CarriedStore, StoreError, UnitStore, node_key};
 pub use value::Value;

@@ -18,6 +18,9 @@ use super::{
     value::Value,
 };
 
+/// The base of all kinds. A reference to it leads to nodes of any kind.
+pub const ANY_KIND: &str = "resource";
+
 /// The kinds that all others are derived from.
 const BASE: KindFile = KindFile { plugin: "base", json: include_str!("base.json") };
 

@@ -26,6 +26,9 @@ use super::{
 const MAX_KINDS: usize = 4096;
 const MAX_KIND: usize = 256;
 
+/// The limit of the kinds that a unit knows only at run time, in bytes.
+const MAX_KIND_BYTES: usize = 4 * 1024 * 1024;
+
 /// The reason why a part of a unit cannot be stored. The unit is lost; a full disk loses the next units as well.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -78,6 +81,10 @@ pub struct UnitStore {
     missing: Vec<Missing>,
     /// The memory of `missing` in bytes.
     missing_bytes: usize,
+    /// The kinds that are known only at run time, as JSON.
+    kinds: Vec<String>,
+    /// The memory of `kinds` in bytes.
+    kind_bytes: usize,
 }
 
 impl UnitStore {
@@ -95,6 +102,8 @@ impl UnitStore {
             texts: HashMap::new(),
             missing: Vec::new(),
             missing_bytes: 0,
+            kinds: Vec::new(),
+            kind_bytes: 0,
         }
     }
 
@@ -136,6 +145,17 @@ impl UnitStore {
         self.missing.extend(missing);
     }
 
+    /// Stores kinds that are known only at run time.
+    ///
+    /// # Errors
+    /// [`StoreError::Kinds`] if there are too many or they are too large.
+    pub fn kinds(&mut self, kinds: Vec<String>) -> Result<(), StoreError> {
+        self.kind_bytes += kinds.iter().map(|kind| kind.len() + size_of::<String>()).sum::<usize>();
+        self.kinds.extend(kinds);
+        let is_excess = self.kinds.len() > MAX_KINDS || self.kind_bytes > MAX_KIND_BYTES;
+        if is_excess { Err(StoreError::Kinds { account: self.account.id.clone() }) } else { Ok(()) }
+    }
+
     /// Returns the memory in bytes. Lines are not counted: the spool has a budget for them and moves the rest to a
     /// file.
     #[must_use]
@@ -144,7 +164,8 @@ impl UnitStore {
             + columns(&self.records, &self.edges, &self.deferred)
             + self.deferred_texts
             + self.names.capacity() * size_of::<Name>()
-            + self.missing_bytes) as u64
+            + self.missing_bytes
+            + self.kind_bytes) as u64
     }
 
     /// Returns the size of the lines in bytes.
@@ -174,14 +195,27 @@ impl UnitStore {
     }
 
     fn freeze(self, is_carried: bool) -> CompleteUnit {
-        let Self { account, mut records, lines, mut edges, mut deferred, mut names, texts, missing, .. } = self;
+        let Self { account, mut records, lines, mut edges, mut deferred, mut names, texts, missing, kinds, .. } = self;
         records.shrink();
         edges.shrink_to_fit();
         deferred.shrink_to_fit();
         names.shrink_to_fit();
         let (lines, patches) = (Arc::new(lines.freeze()), BTreeMap::new());
         let starts = OnceLock::new();
-        CompleteUnit { account, records, lines, edges, deferred, names, texts, is_carried, patches, missing, starts }
+        CompleteUnit {
+            account,
+            records,
+            lines,
+            edges,
+            deferred,
+            names,
+            texts,
+            is_carried,
+            patches,
+            missing,
+            kinds,
+            starts,
+        }
     }
 
     fn push(

@@ -23,6 +23,7 @@ mod child;
 pub mod descriptors;
 pub mod environment;
 pub mod guard;
+pub mod helper;
 pub mod reaper;
 mod spawn;
 

@@ -7,6 +7,7 @@ mod cli;
 mod core;
 mod engine;
 mod gcp;
+mod k8s;
 mod onprem;
 mod rest;
 mod supervisor;

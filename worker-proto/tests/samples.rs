@@ -136,6 +136,7 @@ fn from_worker() -> Vec<FromWorker> {
         FromWorker::Event(Event::Duration { name: "collect".into(), seconds: 1.5 }),
         FromWorker::Gap { unit: 3, gap: gap() },
         FromWorker::Missing { unit: 3, missing: missing() },
+        FromWorker::Kinds { unit: 3, kinds: vec!["{\"fqn\":\"x_widget\",\"bases\":[\"resource\"]}".into()] },
         FromWorker::NeedCredentials { unit: 3, rejected: false },
         FromWorker::NeedCredentials { unit: u32::MAX, rejected: true },
         FromWorker::UnitDone { unit: 3, counts: Counts { nodes: 1, edges: 2, deferred: 3, names: 4 } },

@@ -232,8 +232,8 @@ fn invalid_values_name_their_source() {
 #[test]
 fn only_known_and_enabled_collectors_have_options() {
     assert_eq!(
-        refused(&["--collector", "k8s"], &[]),
-        "error: --collector: collector 'k8s' is not available in this version; available are: sky, sea"
+        refused(&["--collector", "github"], &[]),
+        "error: --collector: collector 'github' is not available in this version; available are: sky, sea"
     );
     assert_eq!(
         refused(&["--collector", "moon"], &[]),

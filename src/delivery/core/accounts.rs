@@ -56,11 +56,11 @@ pub(super) async fn to_core(
 ) -> Result<Delivered, DeliveryError> {
     let Delivery { report, units, deadline, task, .. } = delivery;
     log_failed(&report);
+    let model = super::model(past.registry, &units, lean_model_json)?;
     let clouds = group(report.collectors.iter(), units);
     if clouds.iter().all(|cloud| cloud.units.is_empty()) {
         return Err(nothing());
     }
-    let model = (past.registry.schema)().and_then(lean_model_json).map_err(|error| failed(error.to_string()))?;
     if let Some(folder) = &dump {
         dump_file(folder, MODEL_DUMP, &|out| out.write_all(&model));
     }

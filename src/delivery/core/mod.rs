@@ -16,6 +16,7 @@ mod unsent;
 mod upload;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -39,7 +40,7 @@ use crate::{
     ckcore::{CoreApi, Granularity, retry},
     collector_api::{BoxFuture, Uncollected},
     collectors::Registry,
-    graph::{CloudUnits, MergedGraph, model_json},
+    graph::{CloudUnits, CompleteUnit, MergedGraph, Schema, SchemaError, model_json},
     report::{CollectorReport, RunReport, UnitReport},
     telemetry::Metrics,
 };
@@ -125,6 +126,7 @@ async fn to_core(
     mut past: Past<'_>,
 ) -> Result<Delivered, DeliveryError> {
     let Delivery { report, units, deadline, .. } = delivery;
+    let model = model(past.registry, &units, model_json)?;
     let (mut clouds, mut left_out) = (Vec::new(), Vec::new());
     // A collector without a plan, or without a single account, leaves its cloud in the core as it is.
     let worthy = report.collectors.iter().filter(|collector| collector.units.iter().any(UnitReport::counts));
@@ -158,12 +160,28 @@ async fn to_core(
         Ok(graph)
     })
     .await?;
-    let model = (past.registry.schema)().and_then(model_json).map_err(|error| failed(error.to_string()))?;
     let merged = upload(api, Arc::new(Merged::new(&graph, metrics)), model, deadline).await;
     let stored = merged.map_err(|error| failed(error.to_string()))?;
     past.losses.lock().unwrap_or_else(PoisonError::into_inner).all_arrived();
     tracing::info!(?stored, "the core has the graph");
     Ok(Delivered { kept: past.kept, gaps: past.gaps, ..delivered(&graph, left_out) })
+}
+
+/// Returns the model: the kinds of all clouds, and those that units know only at run time. If these cannot be used, the
+/// core gets the others.
+fn model(
+    registry: Registry,
+    units: &[(&'static str, CompleteUnit)],
+    write: fn(&Schema) -> Result<Vec<u8>, SchemaError>,
+) -> Result<Vec<u8>, DeliveryError> {
+    let added: BTreeSet<String> = units.iter().flat_map(|(_, unit)| unit.kinds()).cloned().collect();
+    if !added.is_empty() {
+        match (registry.schema_with)(&added).and_then(|schema| write(&schema)) {
+            Ok(model) => return Ok(model),
+            Err(error) => tracing::error!(%error, "kinds that are known only at run time cannot be sent to the core"),
+        }
+    }
+    (registry.schema)().and_then(write).map_err(|error| failed(error.to_string()))
 }
 
 /// The merged graph as the body of an upload.

@@ -190,7 +190,7 @@ impl Run<'_> {
             },
         };
         let attributes = self.cloud.definitions.referenced(kind);
-        let keys = attributes.filter_map(|(attribute, is_from_anywhere)| {
+        let keys = attributes.filter_map(|(kind, attribute, is_from_anywhere)| {
             let scope = if is_from_anywhere { WHOLE_ACCOUNT } else { &location.label };
             Some(key(kind, attribute, value(attribute)?, scope))
         });

@@ -291,6 +291,11 @@ impl Location {
         self.first_failure.get().cloned()
     }
 
+    /// Returns the error with which the location has rejected the credentials.
+    pub(super) fn rejection(&self) -> Option<&CallError> {
+        self.ended.get().filter(|error| error.rejects_credentials())
+    }
+
     /// Returns whether the location has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -383,12 +388,12 @@ impl Location {
         let Some(ended) = self.ended.get() else { return Ok(()) };
         let kinds = self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
         // A location that is not enabled rejects all calls and has no resources.
-        let is_not_enabled = ended.rejects_credentials() && !self.succeeded.load(Ordering::Relaxed);
+        let is_not_enabled = ended.rejects_credentials() && !self.has_succeeded();
         if is_not_enabled || kinds.is_empty() {
             return Ok(());
         }
-        let message = format!("the location was given up; skipped kinds: {kinds}");
-        run.report_failure(&self.label, LABEL, &skipped(&ended.service, &ended.operation, &self.region, message)).await
+        let why = format!("the location was given up; skipped kinds: {kinds}");
+        run.report_failure(&self.label, LABEL, &skipped(&ended.service, &ended.operation, &self.region, why)).await
     }
 }
 

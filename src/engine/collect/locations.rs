@@ -29,7 +29,7 @@ impl Locations {
         Ok(())
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Location> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Location> {
         self.all.iter()
     }
 

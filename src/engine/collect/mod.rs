@@ -38,6 +38,7 @@ use super::{
     cloud::Cloud,
     error::{CallError, call_failure},
     eval::{Item, Named},
+    hook::HookContext,
     pages::Pages,
     slots::Slots,
     tree::Tree,
@@ -108,6 +109,22 @@ pub trait Account: Send + Sync {
         true
     }
 
+    /// Returns whether all locations have the same login, so that the account fails if one of them rejects it.
+    fn has_one_login(&self) -> bool {
+        false
+    }
+
+    /// Returns the kinds that are known only at run time, as the beginning of their names with a final `*`.
+    fn other_kinds(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Collects what no definition lists, after all locations: edges that need all of them, and kinds that are known only
+    /// at run time. The context is that of the account's own location.
+    fn collect_others<'a>(&'a self, _context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Returns the locations to collect, each after the one that contains it.
     fn locations<'a>(&'a self, run: &'a Run<'a>) -> BoxFuture<'a, Result<Vec<LocationSpec>, Failure>>;
 }
@@ -175,8 +192,8 @@ impl<'c> Run<'c> {
     /// Collects the account. All failures but these are gaps.
     ///
     /// # Errors
-    /// `Credentials` if the account's credentials are rejected at the start, `Unavailable` if its name or its locations
-    /// cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
+    /// `Credentials` if the account's credentials are rejected at the start, or its only login later, `Unavailable` if its
+    /// name or its locations cannot be determined, `Cancelled` if the session is ending, `Internal` for a bug.
     pub async fn collect(mut self) -> Result<(), Failure> {
         let account = self.send_account().await?;
         let locations = self.locations(account).await?;
@@ -192,10 +209,15 @@ impl<'c> Run<'c> {
             })
         });
         at_most(self.selection.locations_at_once, futures.collect()).await?;
+        if let Some(location) = locations.iter().next() {
+            let (run, locations, input) = (&self, &locations, &toml::Table::new());
+            self.account.collect_others(HookContext { run, location, locations, input }).await?;
+        }
         self.check_any_success(&locations)?;
+        self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
         let unseen = self.send_unseen().await?;
-        let report = self.graph.finish(&unseen).await?;
+        let report = self.graph.finish(&unseen.iter().map(|kind| &**kind).collect()).await?;
         let (cloud, account) = (self.cloud.name, self.account.id());
         tracing::info!(cloud, account, edges = report.sent, "collected account");
         Ok(())
@@ -267,6 +289,15 @@ impl<'c> Run<'c> {
         let refusal = locations.iter().find_map(Location::first_failure);
         let what = self.message("none of its calls succeeded");
         Err(refusal.map_or_else(|| self.internal(&what), |error| call_failure(&what, &error)))
+    }
+
+    /// # Errors
+    /// If the account's only login was rejected: what came after that was not seen.
+    fn check_login(&self, locations: &Locations) -> Result<(), Failure> {
+        let rejected = locations.iter().find_map(Location::rejection).filter(|_| self.account.has_one_login());
+        let failed =
+            |error| call_failure(&self.message("its credentials were rejected and could not be renewed"), error);
+        rejected.map_or(Ok(()), |error| Err(failed(error)))
     }
 
     /// Returns a message about the account.

@@ -5,6 +5,7 @@
 //! it must keep.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::PoisonError,
 };
@@ -36,10 +37,10 @@ pub(super) struct Unseen {
 }
 
 /// A node and a kind below it.
-type UnseenKind = ([u8; 16], &'static str);
+type UnseenKind = ([u8; 16], Cow<'static, str>);
 
 /// The scope of references to a kind, its descendants, and why it is missing.
-type UnseenListing = (String, Vec<&'static str>, Why);
+type UnseenListing = (String, Vec<Cow<'static, str>>, Why);
 
 /// The unknown parts of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,26 +118,22 @@ impl Unseen {
     }
 
     /// Returns the incomplete kinds, which stay in the core.
-    pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
+    pub(crate) fn kinds(&self) -> BTreeSet<Cow<'static, str>> {
         let kinds = self.kinds.iter().filter(|(_, (_, _, why))| *why != Why::LeftOut);
-        kinds.flat_map(|((_, kind), (_, with, _))| with.iter().copied().chain([*kind])).collect()
+        kinds.flat_map(|((_, kind), (_, with, _))| with.iter().chain([kind])).cloned().collect()
     }
 
     fn messages(&self) -> Vec<Missing> {
         let kinds = self.kinds.iter().map(|((below, kind), (scope, with, why))| {
-            let with = with.iter().map(|kind| (*kind).to_owned()).collect();
-            let (kind, why) = ((*kind).to_owned(), why.clone());
-            Missing::Kind { below: *below, scope: scope.clone(), kind, with, why }
+            let (kind, with) = (kind.to_string(), with.iter().map(|kind| kind.to_string()).collect());
+            Missing::Kind { below: *below, scope: scope.clone(), kind, with, why: why.clone() }
         });
         let below_made = self.kinds.iter().flat_map(|((_, kind), (scope, with, why))| {
-            let parents = self.made_parents.get(kind).into_iter().flatten();
+            let parents = self.made_parents.get(&**kind).into_iter().flatten();
             parents.flat_map(move |parent| {
-                with.iter().map(move |kind| Missing::Kind {
-                    below: *parent,
-                    scope: scope.clone(),
-                    kind: (*kind).to_owned(),
-                    with: Vec::new(),
-                    why: why.clone(),
+                with.iter().map(move |kind| {
+                    let (kind, scope, why) = (kind.to_string(), scope.clone(), why.clone());
+                    Missing::Kind { below: *parent, scope, kind, with: Vec::new(), why }
                 })
             })
         });
@@ -197,7 +194,14 @@ impl Run<'_> {
         below: NodeId,
         why: &Why,
     ) {
-        self.lock_unseen().add((below.0, kind), (location.label.clone(), with, why.clone()));
+        let with = with.into_iter().map(Cow::Borrowed).collect();
+        self.lock_unseen().add((below.0, kind.into()), (location.label.clone(), with, why.clone()));
+    }
+
+    /// Records that a kind which is known only at run time was not listed completely below a location.
+    pub(crate) fn unseen_other(&self, location: &Location, kind: &str, why: &Why) {
+        let listing = (location.label.clone(), Vec::new(), why.clone());
+        self.lock_unseen().add((location.node.0, kind.to_owned().into()), listing);
     }
 
     /// Records the kinds and locations that the user's options exclude.
@@ -208,7 +212,8 @@ impl Run<'_> {
         let places = if self.selection.keep_uncollected { usize::MAX } else { 1 };
         for Unwanted { scope, kind, with } in unwanted(self.cloud, &self.selection) {
             for location in locations.iter().filter(|location| location.scope() == scope).take(places) {
-                unseen.add((location.node.0, kind), (location.label.clone(), with.clone(), why.clone()));
+                let with = with.iter().copied().map(Cow::Borrowed).collect();
+                unseen.add((location.node.0, kind.into()), (location.label.clone(), with, why.clone()));
             }
         }
         drop(unseen);
@@ -217,8 +222,7 @@ impl Run<'_> {
         }
     }
 
-    /// Records that the account may have more locations than the collected ones. Of several reasons the first one of
-    /// [`Why`] counts.
+    /// Records that the account may have more locations than the collected ones. The first one of several reasons counts.
     pub fn unseen_locations(&self, why: Why) {
         let mut unseen = self.unseen_locations.lock().unwrap_or_else(PoisonError::into_inner);
         *unseen = Some(unseen.take().map_or(why.clone(), |known| known.min(why)));
@@ -241,10 +245,12 @@ impl Run<'_> {
                 None => vec![account],
                 Some(scope) => locations.iter().filter(|one| one.scope() == scope).map(|one| one.node).collect(),
             };
-            let others =
-                || self.cloud.schema.kinds().map(|kind| kind.fqn.as_str()).filter(|kind| *kind != node.kind).collect();
+            let others = || {
+                let kinds = self.cloud.schema.kinds().map(|kind| kind.fqn.as_str()).filter(|kind| *kind != node.kind);
+                kinds.chain(self.account.other_kinds()).map(Cow::Borrowed).collect()
+            };
             for id in above {
-                unseen.add((id.0, node.kind), (String::new(), others(), why.clone()));
+                unseen.add((id.0, node.kind.into()), (String::new(), others(), why.clone()));
             }
         }
     }
@@ -266,7 +272,7 @@ impl Run<'_> {
     }
 
     /// Sends the records to the supervisor, and returns the incomplete kinds.
-    pub(super) async fn send_unseen(&self) -> Result<BTreeSet<&'static str>, Failure> {
+    pub(super) async fn send_unseen(&self) -> Result<BTreeSet<Cow<'static, str>>, Failure> {
         let (kinds, messages) = {
             let unseen = self.lock_unseen();
             (unseen.kinds(), unseen.messages())
@@ -383,7 +389,7 @@ mod tests {
                 for order in [[reason, other], [other, reason]] {
                     let mut unseen = Unseen::default();
                     order.into_iter().for_each(|why| {
-                        unseen.add(([1; 16], "disk"), (String::new(), Vec::new(), why.clone()));
+                        unseen.add(([1; 16], "disk".into()), (String::new(), Vec::new(), why.clone()));
                     });
                     let found: Vec<_> = unseen.kinds.values().map(|(_, _, why)| why).collect();
                     assert_eq!(found, [reason], "{reason:?} and {other:?}");

@@ -59,7 +59,7 @@ impl Check<'_> {
         let Some(kind) = self.cloud.schema.kind(name) else {
             return self.add(&definition.kind, format!("the kind {name} has no schema"));
         };
-        let is_made = name == self.cloud.account || self.cloud.is_level(name);
+        let is_made = name == self.cloud.account || self.cloud.is_level(name) || kind.is_abstract;
         if definition.collector.is_none() && definition.parent.is_none() && !is_made {
             self.add(&definition.kind, format!("{name} needs a collector, the name that selects it"));
         }

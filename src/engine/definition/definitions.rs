@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Call, Definition, Reference, Service};
 use crate::{
     collector_api::{EdgeOwner, NamedAttributes},
-    graph::KindSpec,
+    graph::{ANY_KIND, KindSpec},
 };
 
 /// The definitions of one cloud.
@@ -104,7 +104,9 @@ impl Definitions {
     /// Returns the end that declares edges between nodes of these kinds, if only one does.
     #[must_use]
     pub fn edge_owner(&self, from: &str, to: &str) -> Option<EdgeOwner> {
-        let names = |references: &[Reference], kind: &str| references.iter().any(|one| one.kind.get_ref() == kind);
+        let names = |references: &[Reference], kind: &str| {
+            references.iter().any(|one| one.kind.get_ref() == kind || one.kind.get_ref() == ANY_KIND)
+        };
         let by_from = self.find(from).is_some_and(|(_, from)| names(&from.successors, to));
         let by_to = self.find(to).is_some_and(|(_, to)| names(&to.predecessors, from));
         match (by_from, by_to) {
@@ -114,10 +116,12 @@ impl Definitions {
         }
     }
 
-    /// Iterates over the attributes by which nodes of this kind are indexed, and whether references from anywhere use
-    /// them.
-    pub fn referenced(&self, kind: &str) -> impl Iterator<Item = (&str, bool)> {
-        let attributes = self.referenced.get(kind).into_iter().flatten();
-        attributes.map(|(attribute, is_from_anywhere)| (attribute.as_str(), *is_from_anywhere))
+    /// Iterates over the names by which nodes of this kind are indexed: the kind that references use, which may be that
+    /// of all nodes, the attribute, and whether references from anywhere use it.
+    pub fn referenced<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a str, bool)> {
+        [kind, ANY_KIND].into_iter().flat_map(|kind| {
+            let attributes = self.referenced.get(kind).into_iter().flatten();
+            attributes.map(move |(attribute, is_from_anywhere)| (kind, attribute.as_str(), *is_from_anywhere))
+        })
     }
 }

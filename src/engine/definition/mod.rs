@@ -247,10 +247,10 @@ pub enum Parameter {
 }
 
 /// The other ends of edges, identified by the value of an attribute.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
-    /// The kind of the other end.
+    /// The kind of the other end; the base of all kinds for any.
     pub kind: Spanned<String>,
     /// The attribute of the other end that has the value.
     #[serde(default = "id_attribute")]

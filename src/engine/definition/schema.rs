@@ -24,6 +24,9 @@ pub struct KindSchema {
     /// Whether nodes of this kind stand for nothing that has a price or can be deleted.
     #[serde(default)]
     pub phantom: bool,
+    /// Whether the kind has no nodes of its own and is only a base of others.
+    #[serde(default, rename = "abstract")]
+    pub is_abstract: bool,
     /// The class in the Python worker, if that had the kind.
     #[serde(default)]
     pub python_type: String,
@@ -94,7 +97,7 @@ impl KindSchema {
             python_type: self.python_type.clone(),
             bases: self.bases.clone().unwrap_or_else(bases),
             phantom: self.phantom,
-            is_abstract: false,
+            is_abstract: self.is_abstract,
             fields: fields.into_iter().map(field).collect(),
             status_maps: self.status_maps.clone(),
             origin: definition.origin.clone(),

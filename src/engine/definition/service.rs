@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Definition, Identity, Input, ItemLocation, Mistake, ResourceCall, Source, TagCall, WaitDeleted, is_set};
+use super::{
+    Definition, Identity, Input, ItemLocation, Mistake, Reference, ResourceCall, Source, TagCall, WaitDeleted, is_set,
+};
 
 /// A definition file.
 #[derive(Debug, Deserialize)]
@@ -49,7 +51,7 @@ pub struct DetailsCall {
     pub exclude: Vec<String>,
 }
 
-/// Values of a file's kinds that most of them share. Properties apply one by one.
+/// Values of a file's kinds that most of them share. Properties apply one by one, and references to all kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
@@ -73,6 +75,9 @@ pub struct Defaults {
     /// The fields.
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Spanned<Source>>,
+    /// Edges from other nodes, beside those of each kind.
+    #[serde(default)]
+    pub predecessors: Vec<Reference>,
 }
 
 impl Service {
@@ -165,6 +170,7 @@ impl Definition {
         if defaults.nulls {
             self.properties.values_mut().for_each(|source| source.as_mut().0.nulls = true);
         }
+        self.predecessors.extend(defaults.predecessors.iter().cloned());
         Ok(())
     }
 }

@@ -258,6 +258,7 @@ impl<'a> WorkerSession<'a> {
             | FromWorker::Names { unit, .. }
             | FromWorker::Gap { unit, .. }
             | FromWorker::Missing { unit, .. }
+            | FromWorker::Kinds { unit, .. }
             | FromWorker::UnitDone { unit, .. }
             | FromWorker::UnitFailed { unit, .. }
                 if self.buffers.unit(unit).is_none() && unit != COLLECTOR_INDEX =>
@@ -325,6 +326,7 @@ impl<'a> WorkerSession<'a> {
                 store.missing(missing);
                 Ok(())
             }),
+            FromWorker::Kinds { unit, kinds } => self.buffers.add(unit, |store| store.kinds(kinds)),
             FromWorker::Gap { unit, gap } => {
                 let gap = truncate::gap(gap);
                 self.context.metrics.gap(self.spec.collector, &gap);

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use ckworker::{
     ckcore::{CoreApi, CoreConfig},
-    collectors::{Registry, schema},
+    collectors::{Registry, schema, schema_with},
     delivery::{CoreSink, Delivered, Delivery, DeliveryError, Sink},
     graph::{Account, CompleteUnit, NodeId, Spool, UnitStore},
     report::{CollectorReport, Outcome, RunReport, UnitReport},
@@ -170,7 +170,7 @@ async fn deliver(case: &Case) -> (Result<Delivered, DeliveryError>, Requests) {
     let uri = start(case.clone(), Arc::clone(&requests)).await;
     let sink = CoreSink {
         api: CoreApi::new(CoreConfig::new(&uri, &uri.replacen("http", "ws", 1)).unwrap()).unwrap(),
-        registry: Registry { find: |_| None, schema },
+        registry: Registry { find: |_| None, schema, schema_with },
         ignore_deferred: false,
         dump: None,
         metrics: Arc::new(Metrics::new()),

@@ -29,6 +29,10 @@ pub(super) struct Core {
     metrics: Arc<Metrics>,
 }
 
+fn schema_with(_: &BTreeSet<String>) -> Result<Schema, SchemaError> {
+    Err(SchemaError::UnknownKind("none is known only at run time".to_owned()))
+}
+
 fn schema() -> Result<&'static Schema, SchemaError> {
     Ok(cloud().schema)
 }
@@ -58,7 +62,7 @@ impl Core {
         let metrics = Arc::clone(&self.metrics);
         let sink = CoreSink {
             api: CoreApi::new(config(&self.core)).unwrap(),
-            registry: Registry { find: find as fn(&str) -> Option<&'static dyn Collector>, schema },
+            registry: Registry { find: find as fn(&str) -> Option<&'static dyn Collector>, schema, schema_with },
             ignore_deferred: false,
             dump: None,
             metrics,

@@ -10,6 +10,7 @@ pub mod core4;
 pub mod daemon;
 pub mod gcp;
 pub mod graph;
+pub mod k8s;
 pub mod poll;
 pub mod program;
 pub mod proxy;

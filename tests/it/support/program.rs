@@ -19,7 +19,8 @@ pub struct Output {
 }
 
 /// The variables that nothing of is left: those of the program and of the clouds' own tools.
-const PREFIXES: [&str; 8] = ["AWS_", "CKWORKER_", "CLOUDSDK_", "GCE_", "GITHUB_", "GOOGLE_", "ONELOGIN_", "SLACK_"];
+const PREFIXES: [&str; 9] =
+    ["AWS_", "CKWORKER_", "CLOUDSDK_", "GCE_", "GITHUB_", "GOOGLE_", "KUBERNETES_", "ONELOGIN_", "SLACK_"];
 
 /// A command line of the program, with nothing of the user's environment for clouds and for ckworker.
 pub fn command(arguments: &[&str]) -> Command {
@@ -32,6 +33,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null");
     command.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null").env("NO_PROXY", "127.0.0.1");
     command.env("CLOUDSDK_CONFIG", "/dev/null").env("NO_GCE_CHECK", "true");
+    command.env("KUBECONFIG", "/dev/null");
     command.args(arguments).stdin(Stdio::null());
     command
 }

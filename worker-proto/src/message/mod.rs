@@ -158,4 +158,12 @@ pub enum FromWorker {
         /// The value; `None` if it could not be fetched, so that another worker may try.
         value: Option<String>,
     },
+    /// Kinds of a unit's nodes that its collector knows only at run time, such as custom resources. They are added to the
+    /// kinds that the core gets with the unit; any number before [`FromWorker::UnitDone`].
+    Kinds {
+        /// Index of the unit in the plan.
+        unit: u32,
+        /// The kinds, each as JSON.
+        kinds: Vec<String>,
+    },
 }

@@ -8,7 +8,7 @@ use super::{Id, Work};
 use crate::{
     collector_api::{Collector, EdgeOwner},
     delivery::core::line::Line,
-    graph::{Key, node_key},
+    graph::{ANY_KIND, Key, node_key},
 };
 
 impl Work<'_> {
@@ -49,9 +49,10 @@ impl Work<'_> {
             }
             let mut by_key: HashMap<Id, Vec<Id>> = HashMap::new();
             for (id, scope) in &self.kept {
-                let Some(node) = self.nodes.get(id).filter(|node| node.kind == edge.kind) else { continue };
+                let is_other = |kind: &str| edge.kind == ANY_KIND || edge.kind == kind;
+                let Some(node) = self.nodes.get(id).filter(|node| is_other(&node.kind)) else { continue };
                 let Some(value) = Line::read(&node.line)?.text(attribute) else { continue };
-                let (kind, attribute) = (node.kind.clone().into(), attribute.clone().into());
+                let (kind, attribute) = (edge.kind.clone().into(), attribute.clone().into());
                 let key = Key { scope: scope.clone(), kind, attribute, value };
                 by_key.entry(key.hash()).or_default().push(*id);
                 by_key.entry(Key { scope: String::new(), ..key }.hash()).or_default().push(*id);

@@ -6,6 +6,7 @@
 
 mod edges;
 mod elsewhere;
+mod kinds;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use worker_proto::{Missing, MissingEdge, Why};
 
+use self::kinds::is_of;
 use super::{
     across::Across,
     line::{Line, raw},
@@ -216,8 +218,8 @@ impl<'a> Work<'a> {
     /// Takes over the nodes of a kind directly below a node, with the nodes below them. A node is not taken over if its
     /// resource was collected below the same node under another name.
     fn keep_kind(&mut self, below: Id, scope: &str, kind: &str, with: &[String]) {
-        let children: Vec<Id> = self.successors.get(&below).into_iter().flatten().copied().collect();
-        let children: Vec<Id> = children.into_iter().filter(|id| self.is_kind(*id, |found| found == kind)).collect();
+        let children = self.successors.get(&below).into_iter().flatten().copied();
+        let children: Vec<Id> = children.filter(|id| self.is_kind(*id, |found| is_of(found, kind))).collect();
         if children.is_empty() {
             return;
         }
@@ -264,7 +266,7 @@ impl<'a> Work<'a> {
     /// Returns the IDs in the cloud of the resources of a kind that were collected directly below a node.
     fn collected_below(&self, below: Id, kind: &str) -> HashSet<String> {
         let children = self.collected.get(&below).into_iter().flatten();
-        let of_kind = children.filter(|number| self.unit.kind(**number) == kind);
+        let of_kind = children.filter(|number| is_of(self.unit.kind(**number), kind));
         of_kind.map(|number| self.unit.resource(*number).to_owned()).collect()
     }
 
@@ -278,7 +280,7 @@ impl<'a> Work<'a> {
             self.kept.insert(id, scope.to_owned());
             kept.push(id);
             let below = self.successors.get(&id).into_iter().flatten().copied();
-            open.extend(below.filter(|id| self.is_kind(*id, |found| with.iter().any(|kind| kind == found))));
+            open.extend(below.filter(|id| self.is_kind(*id, |found| with.iter().any(|kind| is_of(found, kind)))));
         }
         kept
     }

@@ -110,7 +110,7 @@ fn definitions_parse_and_kinds_are_unique() {
     for (_, definition) in definitions.iter() {
         assert!(kinds.insert(definition.kind.get_ref()), "{}", definition.kind.get_ref());
     }
-    assert_eq!(definitions.referenced("aws_iam_policy").collect::<Vec<_>>(), [("arn", false)]);
+    assert_eq!(definitions.referenced("aws_iam_policy").collect::<Vec<_>>(), [("aws_iam_policy", "arn", false)]);
     assert_eq!(cloud().unwrap().unknown_levels(), [""; 0]);
 }
 
