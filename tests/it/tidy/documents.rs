@@ -96,12 +96,15 @@ fn exit_codes_are_documented() {
     }
 }
 
+/// All options, and those of the example of a user's collector.
+const ALL_OPTIONS: &[&str] = &["--machine-help", "--definitions", "docs/examples/inventory.toml"];
+
 /// Variables that are not options: of the scripts.
 const OF_SCRIPTS: &[&str] = &["CKWORKER_VENV"];
 
 #[test]
 fn every_variable_in_the_documents_is_one() {
-    let options = printed(&["--machine-help"]);
+    let options = printed(ALL_OPTIONS);
     let variables: BTreeSet<String> = options
         .lines()
         .filter_map(|option| option.strip_prefix("--"))
@@ -123,7 +126,7 @@ const OF_OTHERS: &[&str] = &["--option", "--latency-ms", "--locked", "--runs", "
 
 #[test]
 fn every_option_in_the_documents_is_one() {
-    let options = printed(&["--machine-help"]);
+    let options = printed(ALL_OPTIONS);
     let known: BTreeSet<&str> = options.lines().chain(["--help", "--version", "--machine-help"]).collect();
     for (path, text) in documents() {
         for code in inline_code(&text) {
