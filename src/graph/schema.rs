@@ -188,6 +188,10 @@ impl Schema {
         let mut known: HashMap<&str, (&Field, &Kind)> = HashMap::new();
         for kind in self.kinds() {
             for field in &kind.own {
+                // Any type contradicts none.
+                if field.model_kind == ModelKind::Any {
+                    continue;
+                }
                 let (first, other) = *known.entry(&field.name).or_insert((field, kind));
                 if first.kind != field.kind {
                     // The order of names says nothing about which one is new: the one with a line is.

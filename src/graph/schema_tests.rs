@@ -58,3 +58,25 @@ fn values_are_checked_against_their_kind() {
     assert!(!parse("datetime").accepts(&"2021-11-01".into()));
     assert_eq!(ModelKind::parse("tuple[string]"), None);
 }
+
+#[test]
+fn property_has_one_type_in_all_kinds() {
+    let schema = |first: &str, second: &str| {
+        let kind = |name: &str, model_kind: &str| KindSpec {
+            fqn: name.to_owned(),
+            bases: vec!["resource".to_owned()],
+            fields: vec![FieldSpec { name: "state".into(), kind: model_kind.into(), ..FieldSpec::default() }],
+            origin: format!("{name}.toml:7"),
+            ..KindSpec::default()
+        };
+        Schema::of(vec![kind("a", first), kind("b", second)]).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(schema("string", "string"), Ok(()));
+    assert_eq!(schema("any", "string").and(schema("string", "any")), Ok(()), "any type contradicts none");
+    let error = schema("string", "int64").unwrap_err();
+    assert!(
+        error.starts_with("b.toml:7: field state of kind b is int64, and the core has it in a as string"),
+        "{error}"
+    );
+    assert!(schema("string[]", "string").is_err());
+}

@@ -48,24 +48,25 @@ impl<'a> Caller<'a> {
         options.get(option).map(Tree::list).unwrap_or_default().iter().filter_map(Tree::text).collect()
     }
 
-    /// Returns the items of all pages of an operation.
+    /// Returns the items of all pages of an operation, and what the pages say is missing.
     ///
     /// # Errors
     /// The error of a call; a part of the pages is not enough.
-    pub(crate) async fn items(self, operation: &str, input: &[(&str, &str)]) -> Result<Vec<Value>, CallError> {
+    pub(crate) async fn items(self, operation: &str, input: &[(&str, &str)]) -> Result<Composed, CallError> {
         let Request { service, region, .. } = *self.request;
         let input: Map<String, Value> =
             input.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
         let path = self.client.items_of(operation);
         let mut pages = self.client.pages(Request::new(service, operation, region).input(input));
-        let mut items = Vec::new();
-        while let Some(page) = pages.next_complete().await {
+        let (mut items, mut missing) = (Vec::new(), Vec::new());
+        while let Some(page) = pages.next().await {
             let page = page?;
+            missing.extend(page.partial()?);
             let tree = page.tree()?;
             let found = path.map_or_else(|| vec![&tree], |path| path.values(&tree));
             items.extend(found.into_iter().filter_map(|item| serde_json::to_value(item).ok()));
         }
-        Ok(items)
+        Ok(Composed { items, missing })
     }
 }
 

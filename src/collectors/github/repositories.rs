@@ -18,7 +18,7 @@ const AT_ONCE: usize = 4;
 const ALL: &str = "/*";
 
 /// An entry, and its repositories.
-type Asked<'a> = BoxFuture<'a, (&'a str, Result<Vec<Value>, CallError>)>;
+type Asked<'a> = BoxFuture<'a, (&'a str, Result<Composed, CallError>)>;
 
 /// Lists the repositories of `--github-repo`.
 pub(super) fn list(caller: Caller<'_>) -> BoxFuture<'_, Result<Composed, CallError>> {
@@ -32,7 +32,10 @@ pub(super) fn list(caller: Caller<'_>) -> BoxFuture<'_, Result<Composed, CallErr
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for (entry, answer) in answers {
             match answer {
-                Ok(repositories) => found.extend(repositories),
+                Ok(Composed { items, missing: hidden }) => {
+                    found.extend(items);
+                    missing.extend(hidden.into_iter().map(|part| Partial { id: entry.to_owned(), ..part }));
+                }
                 Err(error) if error.kind == CallErrorKind::Credentials => return Err(error),
                 Err(error) => missing.push(absent(entry, &error)),
             }
@@ -42,7 +45,7 @@ pub(super) fn list(caller: Caller<'_>) -> BoxFuture<'_, Result<Composed, CallErr
 }
 
 /// Returns the repositories of an entry.
-async fn of_entry(caller: Caller<'_>, entry: &str) -> Result<Vec<Value>, CallError> {
+async fn of_entry(caller: Caller<'_>, entry: &str) -> Result<Composed, CallError> {
     let Some(owner) = entry.strip_suffix(ALL) else {
         return caller.items("GET /repos/{+repo}", &[("repo", entry)]).await;
     };
