@@ -179,8 +179,8 @@ fn enabled(registered: &[&'static dyn Collector], given: &Given) -> Result<Vec<&
 
 fn no_such_collector(name: &str, registered: &[&'static dyn Collector]) -> CliError {
     let known = registered.iter().map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
-    let what =
-        if collectors::UNAVAILABLE.contains(&name) { "is not available in this version" } else { "is not known" };
+    let refused = collectors::REFUSED.iter().find(|(refused, _)| *refused == name);
+    let what = refused.map_or_else(|| "is not known".to_owned(), |(_, why)| format!("is refused, as {why}"));
     CliError::new(format!(
         "--collector: collector '{name}' {what}; available are: {known}, and what --definitions adds"
     ))

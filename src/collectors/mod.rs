@@ -26,8 +26,8 @@ use crate::{
     settings::{Setting, Settings},
 };
 
-/// Collectors of the Python worker that ckworker does not have.
-pub const UNAVAILABLE: &[&str] = &["remote"];
+/// Collectors of the Python worker that ckworker refuses, and why.
+pub const REFUSED: &[(&str, &str)] = &[("remote", "it executes what it downloads")];
 
 /// The collectors and the kinds of their nodes, as a delivery needs them.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ pub fn register(files: &[(String, String)]) -> Result<(), String> {
     let mut all = OWN.to_vec();
     for collector in RestCollector::of_user(files)? {
         let name = collector.name();
-        if all.iter().any(|known| known.name() == name) || UNAVAILABLE.contains(&name) {
+        if all.iter().any(|known| known.name() == name) || REFUSED.iter().any(|(refused, _)| *refused == name) {
             let file = collector.files().first().map(|(file, _)| *file).unwrap_or_default();
             return Err(format!("{file}: there is a collector {name} already; give this one another name"));
         }

@@ -137,6 +137,12 @@ impl CallError {
         Self::new(CallErrorKind::Configuration, code::CONFIGURATION, message)
     }
 
+    /// Returns the error that stands for calls that were not made.
+    #[must_use]
+    pub fn skipped(service: &str, operation: &str, region: &str, message: String) -> Self {
+        Self::new(CallErrorKind::Unavailable, code::SKIPPED, message).of(service, operation, region)
+    }
+
     /// Returns the error of a response that something else than the service sent. It is retried like no response.
     #[must_use]
     pub fn foreign_response(message: impl Into<String>) -> Self {

@@ -232,12 +232,13 @@ fn invalid_values_name_their_source() {
 #[test]
 fn only_known_and_enabled_collectors_have_options() {
     assert_eq!(
-        refused(&["--collector", "github"], &[]),
-        "error: --collector: collector 'github' is not available in this version; available are: sky, sea"
+        refused(&["--collector", "remote"], &[]),
+        "error: --collector: collector 'remote' is refused, as it executes what it downloads; available are: sky, sea, and \
+         what --definitions adds"
     );
     assert_eq!(
         refused(&["--collector", "moon"], &[]),
-        "error: --collector: collector 'moon' is not known; available are: sky, sea"
+        "error: --collector: collector 'moon' is not known; available are: sky, sea, and what --definitions adds"
     );
     assert_eq!(
         refused(&["--collector", "sea", "--sky-fork"], &[]),

@@ -18,7 +18,7 @@ use super::{
         breaker::{Breakers, SkippedCalls},
         cloud::Level,
         definition::{Definition, Service},
-        error::{CallError, CallErrorKind, code},
+        error::CallError,
         eval::Named,
         slots::Slots,
         tree::Tree,
@@ -379,11 +379,16 @@ impl Location {
             run.report_failure(&self.label, LABEL, &error).await?;
         }
         for (error, message) in self.breakers.given_up() {
-            let error = skipped(&error.service, &error.operation, &self.region, message);
+            let error = CallError::skipped(&error.service, &error.operation, &self.region, message);
             run.report_failure(&self.label, LABEL, &error).await?;
         }
         for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
-            run.report_failure(&self.label, collector, &skipped(&service, &operation, &self.region, message)).await?;
+            run.report_failure(
+                &self.label,
+                collector,
+                &CallError::skipped(&service, &operation, &self.region, message),
+            )
+            .await?;
         }
         let Some(ended) = self.ended.get() else { return Ok(()) };
         let kinds = self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
@@ -393,11 +398,7 @@ impl Location {
             return Ok(());
         }
         let why = format!("the location was given up; skipped kinds: {kinds}");
-        run.report_failure(&self.label, LABEL, &skipped(&ended.service, &ended.operation, &self.region, why)).await
+        run.report_failure(&self.label, LABEL, &CallError::skipped(&ended.service, &ended.operation, &self.region, why))
+            .await
     }
-}
-
-/// Returns the error that stands for calls that were not made.
-fn skipped(service: &str, operation: &str, region: &str, message: String) -> CallError {
-    CallError::new(CallErrorKind::Unavailable, code::SKIPPED, message).of(service, operation, region)
 }

@@ -70,7 +70,10 @@ fn usage_errors_are_one_clear_message_and_code_2() {
     let cases: &[(&[&str], &str)] = &[
         (&["--nonsense"], "error: unexpected argument '--nonsense' found"),
         (&["--pool-size", "0"], "error: --pool-size is '0' but must be a whole number from 1 to 10000"),
-        (&["--collector", "github"], "error: --collector: collector 'github' is not available in this version"),
+        (
+            &["--collector", "remote"],
+            "error: --collector: collector 'remote' is refused, as it executes what it downloads",
+        ),
         (&["--ckcore-uri", "localhost"], "error: --ckcore-uri must begin with http:// or https://"),
         (&["collect"], "error: collect needs --output FILE"),
         (&["-v", "--quiet"], "error: the argument '--verbose' cannot be used with '--quiet'"),
