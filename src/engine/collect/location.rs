@@ -383,12 +383,8 @@ impl Location {
             run.report_failure(&self.label, LABEL, &error).await?;
         }
         for SkippedCalls { service, operation, collector, message } in self.breakers.skipped() {
-            run.report_failure(
-                &self.label,
-                collector,
-                &CallError::skipped(&service, &operation, &self.region, message),
-            )
-            .await?;
+            let error = CallError::skipped(&service, &operation, &self.region, message);
+            run.report_failure(&self.label, collector, &error).await?;
         }
         let Some(ended) = self.ended.get() else { return Ok(()) };
         let kinds = self.skipped_kinds.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
@@ -398,7 +394,7 @@ impl Location {
             return Ok(());
         }
         let why = format!("the location was given up; skipped kinds: {kinds}");
-        run.report_failure(&self.label, LABEL, &CallError::skipped(&ended.service, &ended.operation, &self.region, why))
-            .await
+        let error = CallError::skipped(&ended.service, &ended.operation, &self.region, why);
+        run.report_failure(&self.label, LABEL, &error).await
     }
 }
