@@ -37,6 +37,9 @@ pub(super) struct Api {
     /// Limits of the rate of calls.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// Whether answers are kept with their ETags.
+    #[serde(default)]
+    pub(super) etags: bool,
     /// What a successful response must have, and where others have their code and message.
     #[serde(default)]
     pub(super) response: ResponseForm,
@@ -231,7 +234,7 @@ pub(super) struct Limits {
     pub(super) reserve: u8,
 }
 
-/// The form of the end of a window.
+/// The form of a window's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ResetForm {
@@ -331,10 +334,8 @@ impl Paging {
     pub(super) fn limit(&self) -> Option<&PageLimit> {
         match self {
             Self::None => None,
-            Self::Cursor { limit, .. }
-            | Self::Page { limit, .. }
-            | Self::Offset { limit, .. }
-            | Self::Link { limit, .. } => limit.as_ref(),
+            Self::Cursor { limit, .. } | Self::Page { limit, .. } => limit.as_ref(),
+            Self::Offset { limit, .. } | Self::Link { limit, .. } => limit.as_ref(),
         }
     }
 }

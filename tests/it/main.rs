@@ -4,6 +4,7 @@
 
 mod aws;
 mod cli;
+mod compliance;
 mod core;
 mod engine;
 mod gcp;

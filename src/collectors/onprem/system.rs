@@ -14,7 +14,7 @@ use super::{
     ssh::{SCRIPT as COMMAND, SERVICE, Session},
 };
 use crate::{
-    engine::{CallError, CallErrorKind},
+    engine::{CallError, CallErrorKind, code},
     graph::{Resource, ResourceError, Value},
 };
 
@@ -75,7 +75,15 @@ pub(crate) async fn read(session: &Session<'_>, server: &Server) -> Result<Syste
         [(SYSTEM_KIND, "packages", operating_system), (DISK_KIND, "disks", disks), (FILESYSTEM_KIND, "mounts", mounts)];
     for (kind, last, build) in parts {
         match sections.get(last) {
-            Some(_) => system.resources.extend(build(&server.id, &sections)?),
+            Some(lines) => {
+                system.resources.extend(build(&server.id, &sections)?);
+                if lines.len() > MOST {
+                    system.unseen.push(kind);
+                    let message = format!("{} lines of {last}, and only {MOST} are read", lines.len());
+                    let error = CallError::new(CallErrorKind::Unexpected, code::RESPONSE_TOO_LARGE, message);
+                    system.error = system.error.or(Some(error.of(SERVICE, COMMAND, &server.id)));
+                }
+            }
             None => system.unseen.push(kind),
         }
     }

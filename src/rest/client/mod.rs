@@ -3,6 +3,7 @@
 //! `request` makes an HTTP request of an operation and its parameters, `response` reads responses, `paging` says what
 //! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about retries.
 
+mod cache;
 mod failure;
 mod pacer;
 mod paging;
@@ -21,7 +22,7 @@ use pacer::Pacer;
 pub(super) use request::Outgoing;
 use reqwest::{
     Url,
-    header::{HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT},
+    header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, USER_AGENT},
 };
 use response::Page;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,10 @@ use crate::{
 
 /// The redirects that a call follows, inside the API.
 const MAX_REDIRECTS: usize = 5;
+
+/// The status of a response, and that of one which has not changed.
+const OK: u16 = 200;
+const NOT_MODIFIED: u16 = 304;
 
 /// The header that authorizes calls. There is no `Debug`: it is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +99,7 @@ struct Inner {
 }
 
 /// A response before anything is known about its form.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -181,7 +187,30 @@ impl Inner {
                 Some(credentials)
             }
         };
-        Ok((exchange(&self.http, &self.base, outgoing, &headers, limit).await?, credentials))
+        let secret = credentials.as_ref().map_or("", |credentials| &credentials.secret);
+        Ok((self.exchange(outgoing, headers, secret, limit).await?, credentials))
+    }
+
+    /// Sends a request. An answer that has not changed since it was kept is not sent again.
+    async fn exchange(
+        &self,
+        outgoing: &Outgoing,
+        mut headers: HeaderMap,
+        credentials: &str,
+        limit: Duration,
+    ) -> Result<Answer, CallError> {
+        let is_kept = self.description.api.etags && outgoing.verb == Verb::Get;
+        let kept = is_kept.then(|| cache::kept(&outgoing.url, credentials)).flatten();
+        if let Some(kept) = &kept {
+            headers.insert(IF_NONE_MATCH, kept.tag.clone());
+        }
+        let answer = exchange(&self.http, &self.base, outgoing, &headers, limit).await?;
+        match kept {
+            Some(kept) if answer.status == NOT_MODIFIED => return Ok(Answer::clone(&kept.answer)),
+            _ if is_kept && answer.status == OK => cache::keep(&outgoing.url, credentials, &answer),
+            _ => {}
+        }
+        Ok(answer)
     }
 
     /// Renews credentials that the first attempt of a call was refused for.

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::support::{
     canned::{Canned, CannedServer, reply},
     compare,
+    core::TestCore,
+    daemon::{Daemon, have},
     program::{self, Output, command},
     saas::LocalSaas,
 };
@@ -229,4 +231,21 @@ async fn costly_kinds_are_not_part_of_all() {
     command.env("CKWORKER_GITHUB_ACCESS_TOKEN", "ghp_x").args(["--github-org", "acme", "--github-repo", "acme/*"]);
     program::run(&mut command);
     assert_eq!(server.arrived().len(), 2, "{:?}", server.arrived());
+}
+
+/// Answers that have not changed count for no limit of GitHub.
+#[tokio::test(flavor = "multi_thread")]
+async fn daemon_asks_only_for_what_has_changed() {
+    let server = LocalSaas::github(&[]).await;
+    let core = TestCore::start(None).await;
+    let daemon = Daemon::at(&core.uri(), |command| server.serve(command, "github").args(NAMED));
+    let mut nodes = Vec::new();
+    for run in 1..=2 {
+        let (kind, error) = have(&core, "collect").await;
+        assert_eq!((kind.as_str(), error.as_str()), ("action_done", ""), "{}", daemon.log());
+        daemon.logged_times("collection complete nodes=18 edges=17", run).await;
+        nodes.push(server.log().to_lowercase().matches("if-none-match").count());
+    }
+    assert_eq!(nodes, [0, 14], "each of the calls of the second run has the tag of the first");
+    daemon.stop().await;
 }

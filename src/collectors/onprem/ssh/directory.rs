@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,8 @@ use super::super::{broker::Access, options::Options, server::Server};
 const PREFIX: &str = "ckworker-ssh-";
 /// The longest path in which sockets can be made: the client adds some 20 characters to a socket's name.
 const MAX_PATH: usize = 75;
+/// The directories that are made until one stays.
+const TRIES: usize = 5;
 /// The file whose lock says that the directory is in use.
 const LOCK: &str = "lock";
 
@@ -42,19 +44,28 @@ impl Directory {
         let parent = std::env::temp_dir();
         let parent = if parent.as_os_str().len() > MAX_PATH - PREFIX.len() { PathBuf::from("/tmp") } else { parent };
         remove_abandoned(&parent);
-        let directory = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .rand_bytes(8)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
-        let lock = write(&directory.path().join(LOCK), 0o600, "")?;
-        lock.try_lock().map_err(io::Error::from)?;
+        // Another worker may take a new directory for an abandoned one, before its lock is held.
+        let made = (0..TRIES).map(|_| Self::locked(&parent)).find(|made| !matches!(made, Ok(None)));
+        let (directory, lock) =
+            made.transpose()?.flatten().ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
         let this = Self { directory, _lock: lock };
         write(&this.config(), 0o600, &configuration(access, options, servers))?;
         if access.passphrase.is_some() {
             write(&this.helper(), 0o700, HELPER)?;
         }
         Ok(this)
+    }
+
+    /// Makes a directory and holds its lock; `None` if somebody else removes it.
+    fn locked(parent: &Path) -> io::Result<Option<(TempDir, File)>> {
+        let directory = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .rand_bytes(8)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(parent)?;
+        let lock = write(&directory.path().join(LOCK), 0o600, "")?;
+        let is_held = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
+        Ok(is_held.then_some((directory, lock)))
     }
 
     /// Returns the path.
@@ -92,9 +103,15 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<File> {
 fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        // Those of others cannot be opened.
-        let is_free = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_free {
+        // What others have made there may be anything, and a pipe of theirs would never be opened.
+        let is_own = |kind: &fs::Metadata| kind.uid() == nix::unistd::geteuid().as_raw();
+        let is_folder = entry.metadata().is_ok_and(|kind| kind.is_dir() && is_own(&kind));
+        let lock = entry.path().join(LOCK);
+        if !is_folder || !fs::symlink_metadata(&lock).is_ok_and(|kind| kind.is_file() && is_own(&kind)) {
+            continue;
+        }
+        // Held until the directory is removed, so that its owner finds it taken.
+        if let Some(_held) = File::open(lock).ok().filter(|lock| lock.try_lock().is_ok()) {
             // Another worker may do the same.
             let _ = fs::remove_dir_all(entry.path());
         }

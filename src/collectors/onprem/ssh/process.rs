@@ -22,7 +22,7 @@ use super::error;
 use crate::engine::{CallError, CallErrorKind, code};
 
 /// The most bytes that a command may write to standard output.
-const MAX_OUTPUT: usize = 1024 * 1024;
+const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 /// The bytes that are kept of the end of standard error.
 const MAX_ERRORS: usize = 4096;
 /// How long the end of standard error is awaited once the client has ended: a helper may hold it open.

@@ -32,16 +32,21 @@ impl Client {
     async fn machine(&self, request: &Request<'_>) -> Result<(String, bool), CallError> {
         let object = self.object(request, &["name", "runtime.powerState"]).await?;
         let properties = machine::properties(&object);
-        let text = |path: &str| properties.get(path).map(|value| value.text.trim().to_owned());
+        // As in a collection, blanks are a part of the name.
+        let text = |path: &str| properties.get(path).map(|value| value.text.clone());
         let name = text("name").ok_or_else(|| CallError::unexpected_response("the machine has no name"))?;
-        Ok((name, text("runtime.powerState").is_some_and(|state| state == "poweredOn")))
+        Ok((name, text("runtime.powerState").is_some_and(|state| state.trim() == "poweredOn")))
     }
 
     /// Reads properties of the machine of a request.
     async fn object(&self, request: &Request<'_>, paths: &[&str]) -> Result<Element, CallError> {
-        let objects = object_set(&target(request)?);
-        let (found, _) = self.retrieve(MACHINE, paths, &objects).await.map_err(|fault| *fault.error)?;
-        found.into_iter().next().ok_or_else(|| error(fault::GONE, "the machine does not exist any more"))
+        let machine = target(request)?;
+        let (found, _) =
+            self.retrieve(MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| CallError::unexpected_response("the server says nothing about the machine"))
     }
 
     /// Sets a custom attribute, or clears it. One that the server does not know is made for all machines before it is set.
@@ -60,7 +65,7 @@ impl Client {
         }
         let parameters = soap::text("key", &key) + &soap::text("value", &value);
         let call = |_: &super::Session| (machine.clone(), parameters.clone());
-        self.invoke("setCustomValue", request.limit, call).await.map_err(|fault| *fault.error)?;
+        self.invoke("setCustomValue", request.limit, call).await.map_err(|fault| of(fault, &machine))?;
         Ok(done())
     }
 
@@ -99,7 +104,7 @@ impl Client {
     async fn task(&self, method: &str, machine: &Object, end: Instant) -> Result<(), CallError> {
         let limit = Some(end.saturating_duration_since(Instant::now()));
         let response = self.invoke(method, limit, |_| (machine.clone(), String::new())).await;
-        let response = response.map_err(|fault| *fault.error)?;
+        let response = response.map_err(|fault| of(fault, machine))?;
         let id = response.text_of("returnval").unwrap_or_default();
         if id.is_empty() {
             return Err(CallError::unexpected_response("there is no task").of(super::SERVICE, method, &self.host));
@@ -116,7 +121,10 @@ impl Client {
             let info = found.first().map(machine::properties).unwrap_or_default();
             match info.get("info.state").map(|state| state.text.trim()) {
                 Some("success") => return Ok(()),
-                Some("error") => return Err(failed(info.get("info.error").copied(), method, &self.host)),
+                Some("error") => {
+                    let error = failed(info.get("info.error").copied(), machine);
+                    return Err(error.of(super::SERVICE, method, &self.host));
+                }
                 _ if end.saturating_duration_since(Instant::now()) <= pause => {
                     let message = format!("{method} is not complete in time");
                     return Err(CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message));
@@ -135,8 +143,21 @@ fn target(request: &Request<'_>) -> Result<Object, CallError> {
 }
 
 /// Returns the error of a task that failed.
-fn failed(info: Option<&Element>, method: &str, host: &str) -> CallError {
-    let code = info.and_then(|info| info.child("fault")).and_then(|fault| fault.value_type.as_deref());
+fn failed(info: Option<&Element>, machine: &Object) -> CallError {
+    let fault = info.and_then(|info| info.child("fault"));
+    let code = fault.and_then(|fault| fault.value_type.as_deref());
     let message = info.and_then(|info| info.text_of("localizedMessage")).unwrap_or("the task failed");
-    error(code.unwrap_or("TaskFailed"), message).of(super::SERVICE, method, host)
+    let object = fault.and_then(|fault| fault.find("obj")).map(|object| object.text.trim().to_owned());
+    of(Fault { error: Box::new(error(code.unwrap_or("TaskFailed"), message)), object }, machine)
+}
+
+/// Returns the error of a fault. Only one about the machine itself means that it does not exist any more: a datastore or
+/// a host may be gone instead.
+fn of(fault: Fault, machine: &Object) -> CallError {
+    let Fault { mut error, object } = fault;
+    error.facts.means_deleted &= object.as_ref() == Some(&machine.id);
+    if let Some(object) = object.filter(|object| *object != machine.id) {
+        error.message = format!("{} ({object})", error.message).into();
+    }
+    *error
 }

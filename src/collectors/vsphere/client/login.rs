@@ -7,7 +7,7 @@ use super::{
     element::Element,
     soap::{self, Fault, Object, named},
 };
-use crate::engine::{CallError, http};
+use crate::engine::{CallError, CallErrorKind, http};
 
 /// The object through which all others are found.
 const INSTANCE: (&str, &str) = ("ServiceInstance", "ServiceInstance");
@@ -29,8 +29,16 @@ impl Client {
         let mut session = Session { cookie: cookie.unwrap_or_default(), version, content };
         let parameters = soap::text("userName", user) + &soap::text("password", password);
         let body = soap::envelope("Login", &session.content.sessions, &parameters);
-        let (_, cookie) =
-            self.exchange("Login", body, Some(&session), limit).await.map_err(|fault| self.named(fault, "Login"))?;
+        let (_, cookie) = match self.exchange("Login", body, Some(&session), limit).await {
+            Ok(response) => response,
+            Err(fault) => {
+                if fault.error.kind != CallErrorKind::Credentials {
+                    // The server may have logged in, and its answer be late. Why this fails too is of no use.
+                    let _ = self.log_out(&session, limit).await;
+                }
+                return Err(self.named(fault, "Login"));
+            }
+        };
         session.cookie = cookie.unwrap_or(session.cookie);
         Ok(session)
     }

@@ -24,7 +24,7 @@ pub(super) fn page<'e>(objects: impl Iterator<Item = &'e Element>) -> Value {
     for object in objects {
         let Some(id) = object.text_of("obj") else { continue };
         let item = machine(id, object);
-        let list = if item["config"]["template"] == true { &mut templates } else { &mut machines };
+        let list = if item["template"] == true { &mut templates } else { &mut machines };
         list.push(item);
     }
     json!({ "machines": machines, "templates": templates })
@@ -55,13 +55,14 @@ fn machine(id: &str, object: &Element) -> Value {
     };
     set("identity", text("name").map(|name| json!({ "name": name })));
     set("guest", text(STATE).map(|state| json!({ "state": state })));
+    // It stays one without the rest of its configuration.
+    set("template", text(TEMPLATE).map(|text| (text.trim() == "true").into()));
     // Being created, or out of reach, it has none.
     let config = (number(CORES), number(MEMORY));
     set(
         "config",
         if let (Some(cores), Some(memory)) = config {
-            let is_template = text(TEMPLATE).is_some_and(|text| text.trim() == "true");
-            let mut config = json!({ "cores": cores, "memory": memory / 1024, "template": is_template });
+            let mut config = json!({ "cores": cores, "memory": memory / 1024 });
             if let (Some(created), Some(config)) = (text(CREATED), config.as_object_mut()) {
                 config.insert("created".to_owned(), created.trim().into());
             }

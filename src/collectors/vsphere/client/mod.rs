@@ -203,8 +203,10 @@ impl Client {
         }
         let response = request.body(body).send().await.map_err(|error| http::explain(error, &self.host))?;
         let status = response.status();
-        let cookie = response.headers().get(SET_COOKIE).and_then(|value| value.to_str().ok());
-        let cookie = cookie.and_then(|cookie| cookie.split(';').next()).map(|cookie| cookie.trim().to_owned());
+        // A load balancer sets cookies of its own.
+        let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let cookies = cookies.filter_map(|cookie| cookie.split(';').next()).map(str::trim).collect::<Vec<_>>();
+        let cookie = (!cookies.is_empty()).then(|| cookies.join("; "));
         let body: Bytes = http::read(response, &self.host).await?;
         let text = String::from_utf8_lossy(&body);
         let result = soap::response(method, &text);

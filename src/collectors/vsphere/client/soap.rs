@@ -102,6 +102,10 @@ fn fault_of(fault: &Element) -> Fault {
     Fault { error: Box::new(error(code, message)), object: object.filter(|object| !object.is_empty()) }
 }
 
+/// The most characters of a fault's type and message in an error.
+const MAX_CODE: usize = 100;
+const MAX_MESSAGE: usize = 1000;
+
 /// Returns the error of a fault, by its type.
 pub(super) fn error(code: &str, message: &str) -> CallError {
     use CallErrorKind::{Credentials, Denied, NotFound, Unavailable, Unexpected};
@@ -114,7 +118,10 @@ pub(super) fn error(code: &str, message: &str) -> CallError {
         }
         _ => Unexpected,
     };
-    let mut error = CallError::new(kind, code, message);
+    let shown = |text: &str, most: usize| -> String {
+        text.chars().filter(|character| !character.is_control()).take(most).collect()
+    };
+    let mut error = CallError::new(kind, &shown(code, MAX_CODE), shown(message, MAX_MESSAGE));
     error.facts = ErrorFacts {
         means_deleted: code == fault::GONE,
         means_in_use: matches!(code, "TaskInProgress" | "ResourceInUse"),
