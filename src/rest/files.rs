@@ -45,6 +45,18 @@ impl<'f> File<'f> {
         Ok(Parsed { file: self, head, service: service.from_file(self.name, self.text) })
     }
 
+    /// Parses the head alone.
+    ///
+    /// # Errors
+    /// As [`File::parse`].
+    pub(super) fn head(self) -> Result<Head, String> {
+        let table = DeTable::parse(self.text).map_err(|error| self.mistake(&error))?;
+        let span = table.span();
+        let head = table.into_inner().into_iter().filter(|(key, _)| HEAD.contains(&key.get_ref().as_ref()));
+        let head = Deserializer::from(Spanned::new(span, DeTable::from_iter(head)));
+        Head::deserialize(head).map_err(|error| self.mistake(&error))
+    }
+
     /// Returns a mistake with file and line.
     pub(super) fn located(&self, mistake: &Mistake) -> String {
         self.at(mistake.at, &mistake.what)

@@ -16,8 +16,6 @@ mod files;
 mod operation;
 mod options;
 mod source;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +26,7 @@ use api::Auth;
 use code::Code;
 use description::{Description, Parts};
 use files::File;
-use options::Common;
+use options::{Common, Options};
 use reqwest::Url;
 use worker_proto::{Failure, FailureKind, Plan, Unit};
 
@@ -55,6 +53,8 @@ pub struct RestCollector {
     code: Code,
     is_users: bool,
     description: OnceLock<Result<&'static Description, String>>,
+    /// The options, which the command line needs of collectors that are not enabled too.
+    options: OnceLock<&'static [OptionSpec]>,
 }
 
 impl RestCollector {
@@ -68,7 +68,16 @@ impl RestCollector {
         hooks: &'static [&'static dyn Hook],
     ) -> Self {
         let description = OnceLock::new();
-        Self { name, files, kinds: Some(kinds), hooks, code: Code::NONE, is_users: false, description }
+        Self {
+            name,
+            files,
+            kinds: Some(kinds),
+            hooks,
+            code: Code::NONE,
+            is_users: false,
+            description,
+            options: OnceLock::new(),
+        }
     }
 
     /// Returns such a collector with code for what definitions cannot express.
@@ -79,7 +88,16 @@ impl RestCollector {
         kinds: KindFile,
         code: Code,
     ) -> Self {
-        Self { name, files, kinds: Some(kinds), hooks: &[], code, is_users: false, description: OnceLock::new() }
+        Self {
+            name,
+            files,
+            kinds: Some(kinds),
+            hooks: &[],
+            code,
+            is_users: false,
+            description: OnceLock::new(),
+            options: OnceLock::new(),
+        }
     }
 
     /// Returns the collectors that a user's files describe, given by name and text.
@@ -108,6 +126,7 @@ impl RestCollector {
             code: Code::NONE,
             is_users: true,
             description: OnceLock::new(),
+            options: OnceLock::new(),
         };
         collector.name = collector.description()?.cloud.name;
         Ok(collector)
@@ -128,6 +147,13 @@ impl RestCollector {
             Description::read(&files, Parts { kinds, hooks: self.hooks, code: self.code, is_users: self.is_users })
         };
         self.description.get_or_init(read).clone()
+    }
+
+    /// Returns the options of a collector of the program, from the heads of its files alone. A test reads them all.
+    fn own_options(&self) -> Option<&'static [OptionSpec]> {
+        let heads = self.files.iter().filter_map(|(name, text)| File { name, text }.head().ok());
+        let (head, api) = heads.filter_map(|mut head| head.api.take().map(|api| (head, api))).next()?;
+        Some(Options::of(self.name, &head, api.auth.get_ref()).ok()?.specs)
     }
 
     fn described(&self) -> Result<&'static Description, Failure> {
@@ -181,7 +207,10 @@ impl Collector for RestCollector {
     }
 
     fn options(&self) -> &'static [OptionSpec] {
-        self.description().map_or(&[], |description| description.options.specs)
+        self.options.get_or_init(|| match self.is_users {
+            true => self.description().map_or(&[], |description| description.options.specs),
+            false => self.own_options().unwrap_or(&[]),
+        })
     }
 
     fn kinds(&self) -> Result<Vec<KindSpec>, SchemaError> {

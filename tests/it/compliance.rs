@@ -44,6 +44,13 @@ fn collectors_without_configuration_leave_the_others_alone() {
 }
 
 #[test]
+fn no_option_is_there_twice() {
+    let actions = ckworker::actions::registry::options();
+    let registered = ckworker::cli::Registered { actions: &actions, collectors: collectors::all() };
+    assert!(registered.check().is_ok(), "{:?}", registered.check().map_err(|error| error.to_string()));
+}
+
+#[test]
 fn defaults_of_options_are_accepted() {
     for collector in collectors::all() {
         let settings = Settings::defaults(collector.options());

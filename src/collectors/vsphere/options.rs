@@ -1,7 +1,10 @@
 //! The options of the vSphere collector: their specification, and their values as one typed struct.
 
 use super::client::Address;
-use crate::settings::{OptionSpec, Settings};
+use crate::{
+    engine::http::check_endpoint,
+    settings::{OptionSpec, Settings},
+};
 
 /// The name of the option with the password.
 pub(crate) const PASSWORD: &str = "vsphere-password";
@@ -67,6 +70,7 @@ impl Options {
     /// # Errors
     /// The option, and the remedy.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.endpoint.as_deref().map_or(Ok(()), |url| check_endpoint("vsphere-endpoint-url", url))?;
         let Some(host) = &self.host else { return Ok(()) };
         if host.contains(['/', '@', '?', '#']) || host.contains(char::is_whitespace) {
             return Err(format!(
@@ -83,12 +87,7 @@ impl Options {
                 variable(PASSWORD)
             ));
         }
-        match self.endpoint.as_deref() {
-            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
-                Err(format!("--vsphere-endpoint-url {url}: expected a URL such as http://127.0.0.1:8989"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

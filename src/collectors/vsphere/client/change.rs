@@ -43,10 +43,7 @@ impl Client {
         let machine = target(request)?;
         let (found, _) =
             self.retrieve(MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
-        found
-            .into_iter()
-            .next()
-            .ok_or_else(|| CallError::unexpected_response("the server says nothing about the machine"))
+        found.into_iter().next().ok_or_else(|| error(fault::GONE, "the machine does not exist any more"))
     }
 
     /// Sets a custom attribute, or clears it. One that the server does not know is made for all machines before it is set.

@@ -135,6 +135,8 @@ mod tests {
         let config = [(CORES, "2"), (MEMORY, "1536"), (TEMPLATE, "true")];
         let page = page([&object(&config, "")].into_iter());
         assert_eq!(page["machines"], json!([]));
-        assert_eq!(page["templates"][0]["config"], json!({ "cores": 2, "memory": 1, "template": true }));
+        assert_eq!(page["templates"][0]["config"], json!({ "cores": 2, "memory": 1 }));
+        let unreadable = object(&[(TEMPLATE, "true")], "");
+        assert_eq!(super::page([&unreadable].into_iter())["templates"][0]["id"], "vm-1", "also without the rest");
     }
 }
