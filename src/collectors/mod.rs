@@ -6,6 +6,7 @@ pub mod example;
 pub mod gcp;
 pub mod github;
 pub mod k8s;
+mod names;
 pub mod onelogin;
 pub mod onprem;
 pub mod slack;
@@ -14,6 +15,8 @@ mod tests;
 pub mod vsphere;
 
 use std::{collections::BTreeSet, sync::OnceLock};
+
+pub use names::is_of;
 
 use serde_json::{Map, Value};
 use worker_proto::Job;

@@ -13,6 +13,7 @@ use crate::{
     actions::resource_graph::{self, HierarchyLevel, ResourceGraph},
     ckcore::{StoredGraph, StoredNode},
     collector_api::Target,
+    collectors::is_of,
     supervisor::actions::{TargetCollector, TargetCollectors},
 };
 
@@ -103,7 +104,7 @@ fn protected_along<'g>(resources: &ResourceGraph<'g>, index: usize, owner: &Targ
         let taken = owner.collector.cascades_to(&resources.node(next).kind);
         for neighbour in resources.neighbours(next) {
             let node = resources.node(neighbour);
-            if !taken.contains(&node.kind) && !taken_first.contains(&node.kind)
+            if !taken.iter().chain(taken_first).any(|name| is_of(&node.kind, name))
                 || is_set(node, "cleaned")
                 || !seen.insert(neighbour)
             {

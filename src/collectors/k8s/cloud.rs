@@ -22,6 +22,12 @@ pub(crate) const NAMESPACE_KIND: &str = "kubernetes_namespace";
 /// The kind from which those are derived that only discovery knows.
 pub(crate) const OBJECT_KIND: &str = "kubernetes_object";
 
+/// All kinds that only a cluster knows.
+const AT_RUN_TIME: &str = "kubernetes_*";
+
+/// The kinds of definitions of custom resources at run time: each takes all its objects along.
+pub(crate) const RESOURCE_DEFINITIONS: &str = "kubernetes_apiextensions_k8s_io_custom_resource_definition";
+
 /// The scope of the cluster itself, in which all kinds are listed, with resources of all namespaces.
 pub(crate) const CLUSTER: &str = "cluster";
 
@@ -65,6 +71,6 @@ pub(crate) fn kinds_in_namespaces() -> &'static [String] {
     KINDS.get_or_init(|| {
         let definitions = cloud().map(|cloud| cloud.definitions.iter()).into_iter().flatten();
         let inside = definitions.map(|(_, definition)| definition).filter(|kind| !kind.location.is_empty());
-        inside.map(|definition| definition.kind.get_ref().clone()).collect()
+        inside.map(|definition| definition.kind.get_ref().clone()).chain([AT_RUN_TIME.to_owned()]).collect()
     })
 }

@@ -107,11 +107,15 @@ impl Collector for Kubernetes {
     fn cascades_to(&self, kind: &str) -> &'static [String] {
         match kind {
             cloud::NAMESPACE_KIND => cloud::kinds_in_namespaces(),
-            _ => definition(kind).map_or(&[], |definition| &definition.cascades_to),
+            // An object whose kind only its cluster knows may own any other.
+            _ => definition(kind).map_or_else(cloud::kinds_in_namespaces, |definition| &definition.cascades_to),
         }
     }
 
     fn undeletable(&self, target: &Target) -> Option<&'static str> {
+        if target.kind == cloud::RESOURCE_DEFINITIONS {
+            return Some("all objects of its kind would be deleted with it; delete it by kubectl");
+        }
         change::undeletable(cloud::cloud().ok()?, target)
     }
 

@@ -34,6 +34,9 @@ const AT_ONCE: usize = 4;
 /// The most kinds of a cluster.
 const MAX_KINDS: usize = 2000;
 
+/// The longest name of a kind, below what the supervisor takes.
+const MAX_NAME: usize = 200;
+
 /// The kinds in one message to the supervisor.
 const CHUNK: usize = 500;
 
@@ -142,20 +145,26 @@ fn is_wanted_group(group: &str, options: &Options) -> bool {
 /// one: the second is a gap, and so is what exceeds the limit.
 async fn distinct(
     context: HookContext<'_>,
-    resources: Vec<ApiResource>,
+    mut resources: Vec<ApiResource>,
 ) -> Result<BTreeMap<String, ApiResource>, Failure> {
+    // The same one wins in each run, in whatever order the server names them.
+    resources.sort_by(|one, other| (&one.group, &one.resource).cmp(&(&other.group, &other.resource)));
     let defined: BTreeSet<String> = kinds()?.into_iter().map(|kind| kind.fqn).collect();
     let mut found = BTreeMap::new();
     for resource in resources {
         let name = resource.model_kind();
         let message = match () {
             () if defined.contains(&name) || found.contains_key(&name) => format!("another kind is named {name}"),
+            () if name.len() > MAX_NAME => format!("the name of a kind has more than {MAX_NAME} characters"),
             () if found.len() >= MAX_KINDS => format!("the cluster has more than {MAX_KINDS} kinds"),
             () => {
                 found.insert(name, resource);
                 continue;
             }
         };
+        // The core may have nodes of it, from a time without the other one.
+        let known: String = name.chars().take(MAX_NAME).collect();
+        unseen(context, &known, &Why::Unseen);
         let error = CallError::new(CallErrorKind::Unexpected, code::INVALID_RESOURCE, message);
         let error = error.of(&resource.api_version(), &format!("list {}", resource.resource), CLUSTER);
         context.run.report_failure(&context.location.label, OTHERS, &error).await?;

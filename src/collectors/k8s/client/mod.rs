@@ -157,7 +157,8 @@ impl Inner {
     /// Leads from the last page of a namespace to the next one.
     fn followed(&self, page: Page, index: usize) -> Page {
         if !page.is_last() {
-            return page;
+            // A token of another namespace's list would be accepted.
+            return page.followed_with("namespace", &self.namespaces[index]);
         }
         let Some(next) = self.namespaces.get(index + 1) else { return page };
         page.followed_by(vec![("namespace".to_owned(), Some(next.as_str().into())), ("continue".to_owned(), None)])

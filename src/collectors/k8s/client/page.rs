@@ -97,6 +97,12 @@ impl Page {
         Self { next, ..self }
     }
 
+    /// Adds a parameter to those of the next page.
+    pub(super) fn followed_with(mut self, name: &str, value: &str) -> Self {
+        self.next.push((name.to_owned(), Some(value.into())));
+        self
+    }
+
     /// Adds locations that did not answer.
     pub(super) fn without(mut self, partial: Vec<Partial>) -> Self {
         self.partial.extend(partial);

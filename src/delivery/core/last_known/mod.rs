@@ -6,7 +6,6 @@
 
 mod edges;
 mod elsewhere;
-mod kinds;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use worker_proto::{Missing, MissingEdge, Why};
 
-use self::kinds::is_of;
 use super::{
     across::Across,
     line::{Line, raw},
@@ -23,6 +21,7 @@ use super::{
 use crate::{
     ckcore::{LastKnownAccount, LastKnownNode},
     collector_api::Collector,
+    collectors::is_of,
     graph::{CarriedStore, CompleteUnit, NodeId, Spool, node_key},
 };
 

@@ -1,14 +1,13 @@
-//! Names of missing kinds.
+//! Names that stand for kinds.
 
-use crate::collectors;
+use super::schema;
 
 /// Returns whether a kind is the one with this name. A name with a final `*` stands for all kinds that begin so and are
-/// known only at run time: what could not be listed may have had any of them.
-pub(super) fn is_of(kind: &str, name: &str) -> bool {
+/// known only at run time.
+#[must_use]
+pub fn is_of(kind: &str, name: &str) -> bool {
     match name.strip_suffix('*') {
-        Some(beginning) => {
-            kind.starts_with(beginning) && collectors::schema().is_ok_and(|schema| schema.kind(kind).is_none())
-        }
+        Some(beginning) => kind.starts_with(beginning) && schema().is_ok_and(|schema| schema.kind(kind).is_none()),
         None => kind == name,
     }
 }
