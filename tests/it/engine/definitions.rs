@@ -19,7 +19,11 @@ fn definitions_are_checked_without_a_model() {
         ("scope = \"zone\"\nlist", "scope = \"zona\"\nlist", "there is no scope zona; there are global, region, zone"),
         ("{ scope = \"zone\", id", "{ scope = \"rack\", id", "there is no scope rack"),
         ("scope = \"region\" }", "scope = \"regions\" }", "there is no scope regions"),
-        ("kind = \"nimbus_subnet\"\ncollector", "kind = \"nimbus_sub\"\ncollector", "there is no kind nimbus_sub"),
+        (
+            "kind = \"nimbus_subnet\"\ncollector",
+            "kind = \"nimbus_sub\"\ncollector",
+            "the kind nimbus_sub has no schema",
+        ),
         ("volume_size =", "volume_sise =", "nimbus_disk has no field volume_sise"),
         ("status = \"volume_status_map\"", "status = \"volume_map\"", "nimbus_disk has no status map volume_map"),
         (

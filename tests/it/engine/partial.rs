@@ -30,15 +30,16 @@ async fn silent_zone_is_one_gap_and_unseen_there_only() {
 
 #[tokio::test]
 async fn silence_of_unknown_place_hides_kind_everywhere() {
-    for (silent, label, region) in [
-        ("somewhere", "global", false),
+    for (silent, operation, region) in [
+        // What is in no known location has a name at least.
+        ("somewhere", "aggregated/servers somewhere", false),
         // A zone that the list of regions lacks.
-        ("zones/west-a", "global", true),
+        ("zones/west-a", "aggregated/servers", true),
     ] {
         let server = Server::start().await;
         server.silence("aggregated", &[silent]);
         let collected = collect_all(&server).await;
-        assert_eq!(collected.gaps(), [(label, "aggregated/servers", "UNREACHABLE")], "{silent}");
+        assert_eq!(collected.gaps(), [("global", operation, "UNREACHABLE")], "{silent}");
         assert_eq!(collected.missing_below("nimbus_server"), everywhere(), "{silent}");
         assert_eq!(collected.labels("server").len(), 4 * SERVERS, "what the page has counts");
         assert_eq!(!collected.missing_below("nimbus_region").is_empty(), region, "{silent}");
