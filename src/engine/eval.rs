@@ -49,7 +49,7 @@ impl<'t> Item<'t> {
 
     fn walk(&self, path: &Path, visit: Visit<'_, 't>) -> ControlFlow<()> {
         let Some(root) = &path.root else { return path.walk(self.tree, visit) };
-        for named in self.named.iter().filter(|named| named.name == root) {
+        for named in self.named.iter().filter(|named| *named.name == **root) {
             for page in named.pages {
                 match named.take {
                     Some(take) => take.walk(page, &mut |taken| path.walk(taken, visit))?,
@@ -71,7 +71,7 @@ impl<'t> Item<'t> {
     /// Returns whether there is a list where a path takes each element; and whether there is a value, if it takes none.
     pub(crate) fn has_list(&self, path: &Path) -> bool {
         let list = path.steps.iter().position(|step| matches!(step, Step::Each | Step::Values));
-        let steps = path.steps[..list.unwrap_or(path.steps.len())].to_vec();
+        let steps = path.steps[..list.unwrap_or(path.steps.len())].into();
         self.first(&Path { root: path.root.clone(), steps, part: None }).is_some()
     }
 
@@ -109,9 +109,9 @@ impl<'t> Item<'t> {
     /// Returns whether a path leads to a null.
     fn is_null(&self, path: &Path) -> bool {
         let Some((Step::Member(last), before)) = path.steps.split_last() else { return false };
-        let before = Path { root: path.root.clone(), steps: before.to_vec(), part: None };
+        let before = Path { root: path.root.clone(), steps: before.into(), part: None };
         self.first(&before)
-            .is_some_and(|tree| tree.entries().iter().any(|(name, value)| name == last && *value == Tree::Null))
+            .is_some_and(|tree| tree.entries().iter().any(|(name, value)| **name == **last && *value == Tree::Null))
     }
 
     /// Returns whether a source that depends on a failed call has no reliable value: none apart from its default, or a
@@ -161,7 +161,7 @@ impl<'t> Item<'t> {
     }
 
     fn path_value(&self, path: &Path, table: &SourceTable) -> Option<Value> {
-        if let Some((key, value)) = &table.map {
+        if let Some((key, value)) = table.map.as_deref() {
             return Some(Value::Map(self.entries(path, key, value)));
         }
         if !path.is_list() {
@@ -194,7 +194,7 @@ impl<'t> Item<'t> {
 
     /// Returns whether a source starts at a named value that the item does not have.
     pub(crate) fn lacks(&self, source: &Source) -> bool {
-        let root = source.0.path.as_ref().and_then(|path| path.root.as_ref());
+        let root = source.0.path.as_ref().and_then(|path| path.root.as_deref());
         root.is_some_and(|root| !self.named.iter().any(|named| named.name == root))
     }
 
@@ -243,7 +243,7 @@ impl<'t> Item<'t> {
         let first = table.first.iter().flatten().find(|path| self.first(path).is_some());
         for path in table.path.iter().chain(first) {
             let _ = self.walk(path, &mut |tree| {
-                each_tag(tree, table.map.as_ref(), take);
+                each_tag(tree, table.map.as_deref(), take);
                 ControlFlow::Continue(())
             });
         }

@@ -22,9 +22,9 @@ use super::Tree;
 #[serde(try_from = "String")]
 pub struct Path {
     /// The named value at which the path starts, without `@`; the item if `None`.
-    pub root: Option<String>,
+    pub root: Option<Box<str>>,
     /// The steps down.
-    pub steps: Vec<Step>,
+    pub steps: Box<[Step]>,
     /// The part that is taken of a string at the end.
     pub part: Option<TextPart>,
 }
@@ -42,7 +42,7 @@ pub enum TextPart {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// To a member of a structure.
-    Member(String),
+    Member(Box<str>),
     /// To each element of a list.
     Each,
     /// To the value of each key of a map.
@@ -50,7 +50,7 @@ pub enum Step {
     /// To the element of a list at an index; a negative one counts from the end.
     Index(isize),
     /// To the first element of a list whose member has this value.
-    Where(String, String),
+    Where(Box<(String, String)>),
 }
 
 /// A function that receives the values at a path. It breaks to end the walk.
@@ -116,7 +116,7 @@ impl Path {
     /// Returns all values to which the steps lead from `tree`.
     pub(crate) fn values<'t, 'a>(&self, tree: &'t Tree<'a>) -> Vec<&'t Tree<'a>> {
         let mut found = vec![tree];
-        for step in &self.steps {
+        for step in &*self.steps {
             found = found.into_iter().flat_map(|tree| step.all(tree)).collect();
         }
         found
@@ -137,7 +137,7 @@ impl fmt::Display for Path {
                 Step::Each => f.write_str("[]")?,
                 Step::Values => f.write_str("[*]")?,
                 Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Where(name, value) => write!(f, "[{name}={value}]")?,
+                Step::Where(wanted) => write!(f, "[{}={}]", wanted.0, wanted.1)?,
             }
         }
         match self.part {
@@ -171,7 +171,8 @@ impl Step {
                 };
                 index.and_then(|index| tree.list().get(index))
             }
-            Self::Where(name, value) => {
+            Self::Where(wanted) => {
+                let (name, value) = &**wanted;
                 tree.list().iter().find(|element| element.get(name).and_then(Tree::text) == Some(value))
             }
         };
@@ -216,14 +217,14 @@ fn parse_steps(text: &str) -> Result<Path, String> {
     let mut steps = Vec::new();
     if let Some(named) = text.strip_prefix('@') {
         let end = named.find(['.', '[']).unwrap_or(named.len());
-        root = Some(named[..end].to_owned()).filter(|name| !name.is_empty());
+        root = (end > 0).then(|| named[..end].into());
         if root.is_none() {
             return Err(format!("path {text:?}: the name after @ is missing"));
         }
         rest = named[end..].strip_prefix('.').unwrap_or(&named[end..]);
     }
     if rest.is_empty() && root.is_some() || rest == "." {
-        return Ok(Path { root, steps, part: None });
+        return Ok(Path { root, steps: steps.into(), part: None });
     }
     while !rest.is_empty() {
         rest = step(rest, &mut steps).ok_or_else(|| format!("path {text:?}: invalid at {rest:?}"))?;
@@ -231,7 +232,7 @@ fn parse_steps(text: &str) -> Result<Path, String> {
     if steps.is_empty() {
         return Err("a path is empty; \".\" is the item itself".into());
     }
-    Ok(Path { root, steps, part: None })
+    Ok(Path { root, steps: steps.into(), part: None })
 }
 
 /// Parses one step, and returns the rest of the path.
@@ -242,7 +243,7 @@ fn step<'t>(rest: &'t str, steps: &mut Vec<Step>) -> Option<&'t str> {
             None if inside.is_empty() => Step::Each,
             None if inside == "*" => Step::Values,
             None => Step::Index(inside.parse().ok()?),
-            Some((name, value)) if is_name(name) => Step::Where(name.to_owned(), value.to_owned()),
+            Some((name, value)) if is_name(name) => Step::Where(Box::new((name.to_owned(), value.to_owned()))),
             _ => return None,
         });
         return match after.strip_prefix('.') {
@@ -255,7 +256,7 @@ fn step<'t>(rest: &'t str, steps: &mut Vec<Step>) -> Option<&'t str> {
     if !is_name(&rest[..end]) {
         return None;
     }
-    steps.push(Step::Member(rest[..end].to_owned()));
+    steps.push(Step::Member(rest[..end].into()));
     match rest[end..].strip_prefix('.') {
         Some(more) if is_name_start(more) => Some(more),
         Some(_) => None,

@@ -168,7 +168,7 @@ impl Operation {
 /// `None` if the path leads to no list.
 pub(super) fn container(items: &Path) -> Option<(Path, &Step)> {
     let at = items.steps.iter().position(|step| matches!(step, Step::Each | Step::Values))?;
-    Some((Path { root: items.root.clone(), steps: items.steps[..at].to_vec(), part: None }, items.steps.get(at)?))
+    Some((Path { root: items.root.clone(), steps: items.steps[..at].into(), part: None }, items.steps.get(at)?))
 }
 
 fn elements(found: &Tree<'_>, step: &Step) -> Option<usize> {

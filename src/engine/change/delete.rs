@@ -58,7 +58,7 @@ impl Change {
             return Ok(self.nothing("ckworker does not delete this kind"));
         };
         let is_deleted = |when: &toml::Spanned<Condition>| self.fields.holds_for_node(when.get_ref());
-        if self.definition.deleted_when.as_ref().is_some_and(is_deleted) {
+        if self.definition.deleted_when.as_deref().is_some_and(is_deleted) {
             return Ok(Outcome::Done);
         }
         if let Some(refusal) = self.refusal().await? {

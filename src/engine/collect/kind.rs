@@ -110,7 +110,8 @@ impl<'r> KindCollection<'r> {
             return self.list_shared(list).await;
         }
         let mut is_complete = true;
-        let details = KindDetails::of(self.run, self.location, self.service, self.definition.details.as_ref()).await?;
+        let details =
+            KindDetails::of(self.run, self.location, self.service, self.definition.details.as_deref()).await?;
         if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
             for items in details.pages() {
                 is_complete &= self.items(&items, parent, &|item| Some(item)).await?;

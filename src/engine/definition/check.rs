@@ -180,7 +180,7 @@ impl Check<'_> {
     /// Checks conditions about the node, whose paths start at the fields of the kind.
     fn conditions(&mut self, definition: &Definition, kind: &Kind) {
         let states = definition.undeletable.iter().filter(|state| state.call.is_none()).map(|state| &state.when);
-        for condition in states.chain(&definition.deleted_when) {
+        for condition in states.chain(definition.deleted_when.as_deref()) {
             let Condition { path, .. } = condition.get_ref();
             let field = path.first_member().filter(|_| path.root.is_none());
             if let Some(field) = field.filter(|field| kind.position(field).is_none()) {

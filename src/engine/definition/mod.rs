@@ -85,7 +85,7 @@ pub struct Definition {
     #[serde(skip)]
     pub origin: String,
     /// The kind's schema, if no list of kinds has it.
-    pub schema: Option<KindSchema>,
+    pub schema: Option<Box<KindSchema>>,
     /// The name that selects it. Only the account and kinds with a parent may have none.
     pub collector: Option<Spanned<String>>,
     /// Whether it is collected only if the user names its collector, as it takes many calls.
@@ -106,7 +106,7 @@ pub struct Definition {
     /// The path to its items in the item of its parent, for a kind without a list.
     pub items: Option<Spanned<Path>>,
     /// The part of the service's details that describes it.
-    pub details: Option<FromDetails>,
+    pub details: Option<Box<FromDetails>>,
     /// Calls for each item, whose responses are known as `@name`.
     #[serde(default, rename = "call")]
     pub calls: Vec<Call>,
@@ -127,11 +127,11 @@ pub struct Definition {
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Spanned<Source>>,
     /// The condition under which it must not be deleted.
-    pub protected: Option<Spanned<Condition>>,
+    pub protected: Option<Box<Spanned<Condition>>>,
     /// The condition under which it is not a resource of the account itself.
-    pub phantom: Option<Spanned<Condition>>,
+    pub phantom: Option<Box<Spanned<Condition>>>,
     /// The condition under which it is already deleted.
-    pub cleaned: Option<Spanned<Condition>>,
+    pub cleaned: Option<Box<Spanned<Condition>>>,
     /// Edges from other nodes to this one.
     #[serde(default)]
     pub predecessors: Vec<Reference>,
@@ -142,7 +142,7 @@ pub struct Definition {
     #[serde(default)]
     pub tagging: bool,
     /// How to distinguish it from a later resource with the same name, if it is addressed by name.
-    pub identity: Option<Identity>,
+    pub identity: Option<Box<Identity>>,
     /// The states in which the cloud never deletes it. They are checked before any call that changes something.
     #[serde(default)]
     pub undeletable: Vec<Undeletable>,
@@ -150,7 +150,7 @@ pub struct Definition {
     #[serde(default)]
     pub detach: Vec<Detach>,
     /// Resources that block its deletion and are never removed for it.
-    pub blocked_by: Option<BlockedBy>,
+    pub blocked_by: Option<Box<BlockedBy>>,
     /// Code that removes references to it only if they block its deletion; they are restored if the deletion fails.
     pub revoke_hook: Option<Spanned<String>>,
     /// Parts without nodes that are deleted only if they block its deletion.
@@ -159,7 +159,7 @@ pub struct Definition {
     /// Code that changes its tags, where that takes more than a call.
     pub tag_hook: Option<Spanned<String>>,
     /// The condition on its node under which it is already deleted.
-    pub deleted_when: Option<Spanned<Condition>>,
+    pub deleted_when: Option<Box<Spanned<Condition>>>,
     /// Code that runs before its deletion, and prevents it by failing.
     pub prepare_hook: Option<Spanned<String>>,
     /// Code that deletes it, where that takes more than a call.
@@ -168,7 +168,7 @@ pub struct Definition {
     #[serde(default)]
     pub deletable: bool,
     /// The call that deletes it.
-    pub delete: Option<ResourceCall>,
+    pub delete: Option<Box<ResourceCall>>,
     /// Kinds whose resources can be deleted only after all of this kind, where no edge expresses that or an edge
     /// expresses the opposite: in the same region, or if one of both is in no region.
     #[serde(default)]
@@ -177,7 +177,7 @@ pub struct Definition {
     #[serde(default)]
     pub cascades_to: Vec<String>,
     /// How to wait until it is deleted, if other deletions depend on that.
-    pub wait_deleted: Option<WaitDeleted>,
+    pub wait_deleted: Option<Box<WaitDeleted>>,
 }
 
 /// The call that lists a kind.

@@ -22,11 +22,11 @@ pub struct Service {
     /// Why the tags of all other kinds cannot be changed, such as `resources of this kind have no labels`.
     pub no_tags: Option<String>,
     /// The call that deletes resources of the kinds with `deletable`.
-    pub delete: Option<ResourceCall>,
+    pub delete: Option<Box<ResourceCall>>,
     /// How to distinguish them from later resources with the same names.
-    pub identity: Option<Identity>,
+    pub identity: Option<Box<Identity>>,
     /// How to wait until they are deleted.
-    pub wait_deleted: Option<WaitDeleted>,
+    pub wait_deleted: Option<Box<WaitDeleted>>,
     /// The call that describes all resources of several kinds.
     pub details: Option<DetailsCall>,
     /// What applies to all kinds of the file that do not say it themselves.
@@ -100,6 +100,7 @@ impl Service {
         for kind in &mut self.kinds {
             kind.apply(&self.defaults).map_err(|what| Mistake { at: kind.kind.span().start, what })?;
         }
+        self.kinds.shrink_to_fit();
         Ok(self)
     }
 
@@ -176,6 +177,6 @@ impl Definition {
 }
 
 /// Returns what a kind has of its own, or if it is `deletable` what its service has.
-fn own_or<'d, T>(definition: &Definition, own: &'d Option<T>, of_service: &'d Option<T>) -> Option<&'d T> {
-    own.as_ref().or_else(|| of_service.as_ref().filter(|_| definition.deletable))
+fn own_or<'d, T>(definition: &Definition, own: &'d Option<Box<T>>, of_service: &'d Option<Box<T>>) -> Option<&'d T> {
+    own.as_deref().or_else(|| of_service.as_deref().filter(|_| definition.deletable))
 }

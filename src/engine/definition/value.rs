@@ -12,7 +12,7 @@ use crate::engine::Path;
 
 /// The source of a field's value: a path as a string, or a [`SourceTable`].
 #[derive(Clone, Debug, Default)]
-pub struct Source(pub SourceTable);
+pub struct Source(pub Box<SourceTable>);
 
 /// The table form of a source. Exactly one of `path`, `first`, `all`, `any`, `template`, `value` and `condition` is
 /// given.
@@ -32,16 +32,16 @@ pub struct SourceTable {
     /// A constant.
     pub value: Option<Constant>,
     /// A condition; the value says whether it holds.
-    pub condition: Option<Condition>,
+    pub condition: Option<Box<Condition>>,
     /// The path from each element of `path` to its value. `default` replaces absent ones, so that the list keeps its
     /// length.
-    pub element: Option<Path>,
+    pub element: Option<Box<Path>>,
     /// The members that hold key and value of the structures that `path` leads to; they form a map.
-    pub map: Option<(String, String)>,
+    pub map: Option<Box<(String, String)>>,
     /// The kind's status map that translates the value.
     pub status: Option<String>,
     /// The condition without which the value is absent.
-    pub when: Option<Condition>,
+    pub when: Option<Box<Condition>>,
     /// The constant that replaces an absent value.
     pub default: Option<Constant>,
     /// Whether null at the end of `path` omits the field, whatever the defaults.
@@ -83,7 +83,7 @@ impl Source {
     #[must_use]
     pub fn tables(&self) -> Vec<&SourceTable> {
         let inner = self.0.any.iter().flatten().flat_map(Source::tables);
-        std::iter::once(&self.0).chain(inner).collect()
+        std::iter::once(&*self.0).chain(inner).collect()
     }
 }
 
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for SourceVisitor {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Source, E> {
         let path = Path::try_from(text.to_owned()).map_err(E::custom)?;
-        Ok(Source(SourceTable { path: Some(path), ..SourceTable::default() }))
+        Ok(Source(Box::new(SourceTable { path: Some(path), ..SourceTable::default() })))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
@@ -123,6 +123,6 @@ impl<'de> Visitor<'de> for SourceVisitor {
         if (table.element.is_some() || table.map.is_some()) && table.path.is_none() {
             return Err(serde::de::Error::custom("element and map need path"));
         }
-        Ok(Source(table))
+        Ok(Source(Box::new(table)))
     }
 }

@@ -79,7 +79,7 @@ fn at(value: &Value, path: &Path) -> Vec<Value> {
         found = found
             .into_iter()
             .flat_map(|value| match (step, value) {
-                (Step::Member(name), Value::Object(mut members)) => members.remove(name).into_iter().collect(),
+                (Step::Member(name), Value::Object(mut members)) => members.remove(&**name).into_iter().collect(),
                 (Step::Each, Value::Array(items)) => items,
                 (Step::Values, Value::Object(members)) => members.into_iter().map(|(_, value)| value).collect(),
                 _ => Vec::new(),

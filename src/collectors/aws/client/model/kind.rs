@@ -166,6 +166,7 @@ impl Structure {
                 None => structure.members.push(Member::parse(service, word)?),
             }
         }
+        structure.members.shrink_to_fit();
         Some(structure)
     }
 }

@@ -68,7 +68,7 @@ impl Structure {
     pub fn step(&'static self, step: &Step) -> Result<&'static Kind, PathError> {
         let Step::Member(name) = step else { return Err(unfit(step, "structure")) };
         let member = self.member(name);
-        let member = member.ok_or_else(|| PathError::NoMember { structure: self.name, member: name.clone() })?;
+        let member = member.ok_or_else(|| PathError::NoMember { structure: self.name, member: name.to_string() })?;
         Ok(&member.kind)
     }
 }
@@ -84,7 +84,9 @@ impl Kind {
             (Self::Map(map), Step::Member(_) | Step::Values) => Ok(&map.value),
             (Self::Document, _) => Ok(self),
             (Self::List(list), Step::Each | Step::Index(_)) => Ok(&list.item),
-            (Self::List(list), Step::Where(name, _)) => list.item.step(&Step::Member(name.clone())).map(|_| &list.item),
+            (Self::List(list), Step::Where(wanted)) => {
+                list.item.step(&Step::Member(wanted.0.as_str().into())).map(|_| &list.item)
+            }
             _ => Err(unfit(step, self.label())),
         }
     }
@@ -108,6 +110,6 @@ impl Kind {
 }
 
 fn unfit(step: &Step, found: &'static str) -> PathError {
-    let path = Path { root: None, steps: vec![step.clone()], part: None };
+    let path = Path { root: None, steps: [step.clone()].into(), part: None };
     PathError::Unfit { step: path.to_string(), found }
 }

@@ -101,7 +101,7 @@ pub(super) fn current(
     let mut names = vec![&current.key];
     names.extend(current.default.keys());
     for name in names {
-        let found = walk(tag, &[Step::Member(name.get_ref().clone())]);
+        let found = walk(tag, &[Step::Member(name.get_ref().as_str().into())]);
         let value = current.default.iter().find(|(known, _)| known.get_ref() == name.get_ref()).map(|(_, value)| value);
         let fits = match (found, value) {
             (Ok(Shape::Kind(Kind::Bool)), Some(Constant::Bool(_))) => Ok(()),

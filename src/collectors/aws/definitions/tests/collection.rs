@@ -37,7 +37,7 @@ pub(super) fn details(
     let answer = Roots { item: output(operation)?, named: Vec::new() };
     let shape = answer.check(from.items.span().start, from.items.get_ref(), mistakes)?;
     if let Some(by) = &from.key
-        && let Err(mistake) = walk(shape, &[Step::Member(by.get_ref().clone())])
+        && let Err(mistake) = walk(shape, &[Step::Member(by.get_ref().as_str().into())])
     {
         mistakes.push((by.span().start, mistake));
     }
@@ -60,7 +60,7 @@ pub(super) fn call(service: &str, call: &Call, roots: &mut Roots, mistakes: &mut
     if let Some(batch) = &call.batch {
         roots.check(batch.item_key.span().start, batch.item_key.get_ref(), mistakes);
         let Some(part) = answer.check(batch.items.span().start, batch.items.get_ref(), mistakes) else { return };
-        if let Err(mistake) = walk(part, &[Step::Member(batch.key.get_ref().clone())]) {
+        if let Err(mistake) = walk(part, &[Step::Member(batch.key.get_ref().as_str().into())]) {
             mistakes.push((batch.key.span().start, mistake));
         }
         answer.item = part;
@@ -91,7 +91,7 @@ pub(super) fn sources(
         roots.source(tags.span().start, tags.get_ref(), mistakes);
     }
     for condition in [&definition.protected, &definition.phantom, &definition.cleaned] {
-        roots.condition(condition.as_ref(), mistakes);
+        roots.condition(condition.as_deref(), mistakes);
     }
     for reference in definition.references() {
         roots.source(reference.value.span().start, reference.value.get_ref(), mistakes);

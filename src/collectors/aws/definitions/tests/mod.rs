@@ -43,7 +43,7 @@ fn definition(service: &Service, definition: &Definition, schema: &'static Schem
     definition.undeletable.iter().for_each(|each| undeletable(&service.service, each, kind, mistakes));
     definition.blocked_by.iter().for_each(|each| blocked_by(&service.service, each, kind, mistakes));
     definition.dependants.iter().for_each(|each| dependant(&service.service, each, kind, mistakes));
-    fields(kind).condition(definition.deleted_when.as_ref(), mistakes);
+    fields(kind).condition(definition.deleted_when.as_deref(), mistakes);
     if definition.tagging {
         let tags = service.tag.iter().chain(&service.untag);
         tags.for_each(|each| tag_action(&service.service, each, kind, mistakes));

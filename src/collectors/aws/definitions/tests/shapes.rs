@@ -52,7 +52,7 @@ pub(super) fn walk(shape: Shape, steps: &[Step]) -> Result<Shape, String> {
         let below = match (shape, step) {
             (Shape::Structure(structure), _) => structure.step(step),
             (Shape::Kind(kind), _) => kind.step(step),
-            (Shape::Code(members), Step::Member(name)) if members.contains(&name.as_str()) => {
+            (Shape::Code(members), Step::Member(name)) if members.contains(&&**name) => {
                 return Ok(Shape::Code(&[]));
             }
             // A list that a hook made.
@@ -67,7 +67,7 @@ impl Roots {
     pub(super) fn check(&self, at: usize, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Shape> {
         let shape = match &path.root {
             None => Some(self.item),
-            Some(name) => self.named.iter().find(|(known, _)| known == name).map(|(_, shape)| *shape),
+            Some(name) => self.named.iter().find(|(known, _)| **known == **name).map(|(_, shape)| *shape),
         };
         let found = shape.ok_or_else(|| format!("there is no @{}", path.root.as_deref().unwrap_or_default()));
         match found.and_then(|shape| walk(shape, &path.steps)) {

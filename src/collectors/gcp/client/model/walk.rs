@@ -51,7 +51,7 @@ impl Structure {
     /// The step, if it is to no member.
     pub fn step(&'static self, step: &Step) -> Result<&'static Kind, PathError> {
         let Step::Member(name) = step else { return Err(unfit(step, "structure")) };
-        self.member(name).ok_or_else(|| PathError::NoMember { structure: self.name, member: name.clone() })
+        self.member(name).ok_or_else(|| PathError::NoMember { structure: self.name, member: name.to_string() })
     }
 }
 
@@ -66,7 +66,9 @@ impl Kind {
             (Self::Map(value), Step::Member(_) | Step::Values) => Ok(value),
             (Self::Document, _) => Ok(self),
             (Self::List(item), Step::Each | Step::Index(_)) => Ok(item),
-            (Self::List(item), Step::Where(name, _)) => item.step(&Step::Member(name.clone())).map(|_| &**item),
+            (Self::List(item), Step::Where(wanted)) => {
+                item.step(&Step::Member(wanted.0.as_str().into())).map(|_| &**item)
+            }
             _ => Err(unfit(step, self.label())),
         }
     }
@@ -91,6 +93,6 @@ impl Kind {
 }
 
 fn unfit(step: &Step, found: &'static str) -> PathError {
-    let path = Path { root: None, steps: vec![step.clone()], part: None };
+    let path = Path { root: None, steps: [step.clone()].into(), part: None };
     PathError::Unfit { step: path.to_string(), found }
 }
