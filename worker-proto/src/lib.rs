@@ -28,11 +28,12 @@ pub const PROTOCOL_VERSION: u32 = 6;
 
 /// The size limit of a frame in both directions, in bytes, without the length prefix.
 ///
-/// A batch of nodes has about 256 KiB; a single ndjson line may have 10 MiB on the newer core.
+/// A batch of nodes has about 64 KiB; a single ndjson line may have 10 MiB on the newer core.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 
-/// The size in bytes at which a worker closes a batch of nodes or edges and sends it.
-pub const BATCH_BYTES: usize = 256 * 1024;
+/// The size in bytes at which a worker closes a batch of nodes or edges and sends it: what a pipe holds. Both ends keep a
+/// batch in several forms, the supervisor for each worker, so that a larger one costs more memory than it saves time.
+pub const BATCH_BYTES: usize = 64 * 1024;
 
 /// The limit of units that an [`Activity`] names.
 pub const MAX_QUIET_UNITS: usize = 16;
