@@ -106,6 +106,26 @@ fn session_that_has_ended_is_renewed_once() {
     assert_eq!((server.calls("Login"), server.calls("Logout")), (2, 2));
 }
 
+#[test]
+fn list_begins_again_if_its_session_ends_between_two_pages() {
+    let server = LocalVsphere::start(&["--max-objects", "5"]);
+    server.fail("ContinueRetrievePropertiesEx once-fault:NotAuthenticated\n");
+    let (output, graph) = collect(&server, &mut server.collect());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(nodes(&graph, "vsphere_instance").len(), 12);
+    let calls = ["Login", "Logout", "CreateContainerView", "DestroyView"].map(|method| server.calls(method));
+    assert_eq!(calls, [2, 2, 2, 1], "the first view ended with its session");
+}
+
+#[test]
+fn list_whose_sessions_always_end_is_a_gap() {
+    let server = LocalVsphere::start(&["--max-objects", "5"]);
+    server.fail("ContinueRetrievePropertiesEx fault:NotAuthenticated\n");
+    let (output, _) = collect(&server, &mut server.collect());
+    assert!(output.code != 0 && output.stderr.contains("NotAuthenticated"), "{}", output.stderr);
+    assert_eq!((server.calls("Login"), server.calls("Logout")), (3, 3), "{}", output.stderr);
+}
+
 /// Field case: sessions are left behind until the server takes no more.
 #[tokio::test]
 async fn every_session_is_ended_also_that_of_a_killed_worker() {

@@ -50,7 +50,9 @@ class Handler(fake.Handler):
             self.struck.add(method)
         if mode.startswith("fault:"):
             if mode == "fault:NotAuthenticated":
+                # Pages end with their session.
                 self.sessions.clear()
+                self.tokens.clear()
             self.fault(mode.removeprefix("fault:"), "told to")
         elif mode == "hang":
             OVER.wait(120)

@@ -42,7 +42,7 @@ impl Client {
     async fn object(&self, request: &Request<'_>, paths: &[&str]) -> Result<Element, CallError> {
         let machine = target(request)?;
         let (found, _) =
-            self.retrieve(MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
+            self.retrieve(None, MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
         found.into_iter().next().ok_or_else(|| error(fault::GONE, "the machine does not exist any more"))
     }
 
@@ -109,7 +109,7 @@ impl Client {
         let task = object_set(&Object::new("Task", id));
         let mut pause = PAUSES.0;
         loop {
-            let found = self.retrieve("Task", &["info.state", "info.error"], &task).await;
+            let found = self.retrieve(None, "Task", &["info.state", "info.error"], &task).await;
             let (found, _) = found.map_err(|Fault { mut error, .. }| {
                 // The task is gone, and not the machine.
                 error.facts.means_deleted = false;
