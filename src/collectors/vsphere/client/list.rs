@@ -108,7 +108,12 @@ impl Client {
 
     async fn following_page(&self, session: &Session, token: &str) -> Result<Objects, Fault> {
         let call = (session.content.properties.clone(), soap::text("token", token));
-        Ok(contents(&self.invoke_in(session, "ContinueRetrievePropertiesEx", None, call).await?))
+        let method = "ContinueRetrievePropertiesEx";
+        let response = self.invoke_in(session, method, None, call).await?;
+        if response.child("returnval").is_none() {
+            return Err(named(CallError::unexpected_response("there is no page"), method, &self.host).into());
+        }
+        Ok(contents(&response))
     }
 
     /// Makes a view of all machines.
@@ -181,17 +186,16 @@ impl Client {
         while let Some(mut chunk) = chunks.pop_front() {
             let objects: String = chunk.iter().map(|id| object_set(&Object::new(MACHINE, id))).collect();
             match self.retrieve(Some(session), MACHINE, &machine::PATHS, &objects).await {
-                Ok((found, None)) => all.extend(found),
-                // The server has smaller pages.
-                Ok((found, Some(mut token))) => {
+                // The server may have smaller pages.
+                Ok((found, token)) => {
                     all.extend(found);
-                    // Each page has at least one of them.
-                    for _ in 0..chunk.len() {
-                        let (found, next) = self.following_page(session, &token).await?;
-                        all.extend(found);
-                        let Some(next) = next else { break };
-                        token = next;
-                    }
+                    all.extend(self.rest(session, token, chunk.len()).await?);
+                }
+                // Something else is gone, such as the host of the machine.
+                Err(fault)
+                    if chunk.len() == 1 && fault.object.as_ref().is_some_and(|object| !chunk.contains(object)) =>
+                {
+                    return Err(fault);
                 }
                 Err(fault) if fault.error.code == fault::GONE => {
                     // Each time there is at least one machine less in a chunk.
@@ -207,6 +211,21 @@ impl Client {
             }
         }
         Ok(all)
+    }
+
+    /// Returns the objects of the pages from a token on, of which each has at least one of these.
+    async fn rest(&self, session: &Session, token: Option<String>, most: usize) -> Result<Vec<Element>, Fault> {
+        let (mut all, mut following) = (Vec::new(), token);
+        for _ in 0..most {
+            let Some(token) = following.take() else { break };
+            let (found, next) = self.following_page(session, &token).await?;
+            all.extend(found);
+            following = next;
+        }
+        match following {
+            None => Ok(all),
+            Some(_) => Err(CallError::unexpected_response("more pages than machines").into()),
+        }
     }
 
     /// Returns the IDs of all machines.
