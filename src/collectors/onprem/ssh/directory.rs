@@ -1,15 +1,18 @@
 //! The private directory of a location: the configuration of the clients, their sockets, and the helper for passphrases.
 //!
 //! It is removed when its owner is dropped. What a worker that was killed left behind, the next one removes: the lock on a
-//! file in the directory ends with its owner.
+//! file in the directory ends with its owner. The file gets its name once it is locked, so that nobody takes a new
+//! directory for an abandoned one.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -19,10 +22,13 @@ use super::super::{broker::Access, options::Options, server::Server};
 const PREFIX: &str = "ckworker-ssh-";
 /// The longest path in which sockets can be made: the client adds some 20 characters to a socket's name.
 const MAX_PATH: usize = 75;
-/// The directories that are made until one stays.
-const TRIES: usize = 5;
-/// The file whose lock says that the directory is in use.
+/// The file whose lock says that the directory is in use, and its name before it is locked.
 const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
+/// How old a directory without a locked file is when its owner must have ended.
+const UNFINISHED: Duration = Duration::from_secs(3600);
+/// The directories that serve if that of the environment does not.
+const OTHER_PARENTS: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// The helper that the client asks for a passphrase. It answers with what is in its standard input, and for one key only.
 const HELPER: &str = r#"#!/bin/sh
@@ -41,13 +47,10 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes the directory with the configuration of these servers.
     pub(super) fn create(access: &Access, options: &Options, servers: &[Server]) -> io::Result<Self> {
-        let parent = std::env::temp_dir();
-        let parent = if parent.as_os_str().len() > MAX_PATH - PREFIX.len() { PathBuf::from("/tmp") } else { parent };
-        remove_abandoned(&parent);
-        // Another worker may take a new directory for an abandoned one, before its lock is held.
-        let made = (0..TRIES).map(|_| Self::locked(&parent)).find(|made| !matches!(made, Ok(None)));
-        let (directory, lock) =
-            made.transpose()?.flatten().ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        let candidates = [std::env::temp_dir()].into_iter().chain(OTHER_PARENTS.map(PathBuf::from));
+        let parent = parent(&candidates.collect::<Vec<_>>(), access.passphrase.is_some(), forbids_programs);
+        remove_abandoned(&parent, UNFINISHED);
+        let (directory, lock) = Self::locked(&parent)?;
         let this = Self { directory, _lock: lock };
         write(&this.config(), 0o600, &configuration(access, options, servers))?;
         if access.passphrase.is_some() {
@@ -56,16 +59,18 @@ impl Directory {
         Ok(this)
     }
 
-    /// Makes a directory and holds its lock; `None` if somebody else removes it.
-    fn locked(parent: &Path) -> io::Result<Option<(TempDir, File)>> {
+    /// Makes a directory and holds its lock.
+    fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
             .rand_bytes(8)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        let lock = write(&directory.path().join(LOCK), 0o600, "")?;
-        let is_held = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
-        Ok(is_held.then_some((directory, lock)))
+        let new = directory.path().join(NEW_LOCK);
+        let lock = write(&new, 0o600, "")?;
+        lock.try_lock()?;
+        fs::rename(new, directory.path().join(LOCK))?;
+        Ok((directory, lock))
     }
 
     /// Returns the path.
@@ -99,19 +104,37 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
+/// Returns the first directory that serves: sockets need a short path, and the helper for passphrases a file system that
+/// lets programs run. If none does, the first with a short path.
+fn parent(candidates: &[PathBuf], has_program: bool, forbids_programs: impl Fn(&Path) -> bool) -> PathBuf {
+    let is_short = |path: &&PathBuf| path.as_os_str().len() <= MAX_PATH - PREFIX.len();
+    let serves = |path: &&PathBuf| !has_program || (path.is_dir() && !forbids_programs(path));
+    let short = || candidates.iter().filter(is_short);
+    short().find(serves).or_else(|| short().next()).cloned().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Returns whether the file system is mounted so that no program on it can run.
+fn forbids_programs(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOEXEC))
+}
+
 /// Removes the directories of owners that have ended without doing so.
-fn remove_abandoned(parent: &Path) {
+fn remove_abandoned(parent: &Path, unfinished: Duration) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         // What others have made there may be anything, and a pipe of theirs would never be opened.
         let is_own = |kind: &fs::Metadata| kind.uid() == nix::unistd::geteuid().as_raw();
-        let is_folder = entry.metadata().is_ok_and(|kind| kind.is_dir() && is_own(&kind));
+        let Some(folder) = entry.metadata().ok().filter(|kind| kind.is_dir() && is_own(kind)) else { continue };
         let lock = entry.path().join(LOCK);
-        if !is_folder || !fs::symlink_metadata(&lock).is_ok_and(|kind| kind.is_file() && is_own(&kind)) {
-            continue;
-        }
-        // Held until the directory is removed, so that its owner finds it taken.
-        if let Some(_held) = File::open(lock).ok().filter(|lock| lock.try_lock().is_ok()) {
+        let is_abandoned = match fs::symlink_metadata(&lock) {
+            Ok(kind) if kind.is_file() && is_own(&kind) => File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok()),
+            Ok(_) => false,
+            Err(error) => {
+                let age = folder.modified().ok().and_then(|modified| modified.elapsed().ok());
+                error.kind() == io::ErrorKind::NotFound && age.is_some_and(|age| age >= unfinished)
+            }
+        };
+        if is_abandoned {
             // Another worker may do the same.
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -199,6 +222,68 @@ mod tests {
         drop(_lock);
         let other = create(&Access::default());
         assert!(used.path().exists() && other.path().exists() && !abandoned.exists());
+    }
+
+    #[test]
+    fn unfinished_directory_is_removed_when_it_is_old() {
+        let parent = tempfile::tempdir().unwrap();
+        let unfinished = parent.path().join("ckworker-ssh-unfinished");
+        fs::create_dir(&unfinished).unwrap();
+        write(&unfinished.join(NEW_LOCK), 0o600, "").unwrap();
+        let (used, _lock) = Directory::locked(parent.path()).unwrap();
+        remove_abandoned(parent.path(), UNFINISHED);
+        assert!(unfinished.exists(), "its owner may be about to lock it");
+        remove_abandoned(parent.path(), Duration::ZERO);
+        assert!(!unfinished.exists() && used.path().exists());
+    }
+
+    #[test]
+    fn things_of_others_are_not_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        fs::create_dir(path("precious")).unwrap();
+        write(&path("precious/lock"), 0o600, "").unwrap();
+        std::os::unix::fs::symlink(path("precious"), path("ckworker-ssh-link")).unwrap();
+        write(&path("ckworker-ssh-file"), 0o600, "").unwrap();
+        fs::create_dir(path("ckworker-ssh-pipe")).unwrap();
+        nix::unistd::mkfifo(&path("ckworker-ssh-pipe/lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        remove_abandoned(parent.path(), Duration::ZERO);
+        for name in ["precious/lock", "ckworker-ssh-link", "ckworker-ssh-file", "ckworker-ssh-pipe/lock"] {
+            assert!(fs::symlink_metadata(path(name)).is_ok(), "{name}");
+        }
+    }
+
+    /// A lock belongs to an open file, so that threads exclude each other as processes do.
+    #[test]
+    fn directories_made_at_the_same_time_all_stay() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        remove_abandoned(parent.path(), UNFINISHED);
+                        let (directory, _lock) = Directory::locked(parent.path()).unwrap();
+                        let config = directory.path().join("config");
+                        write(&config, 0o600, "x").unwrap();
+                        remove_abandoned(parent.path(), UNFINISHED);
+                        assert!(config.exists());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn parent_is_short_and_lets_the_helper_run() {
+        let [first, second, long] = [0; 3].map(|_| tempfile::tempdir().unwrap());
+        let long = long.path().join("x".repeat(MAX_PATH));
+        let [first, second] = [first.path().to_owned(), second.path().to_owned()];
+        let candidates = [long, first.clone(), second.clone()];
+        let forbids = |path: &Path| path == first;
+        assert_eq!(parent(&candidates, false, forbids), first);
+        assert_eq!(parent(&candidates, true, forbids), second);
+        assert_eq!(parent(&candidates, true, |_| true), first, "the failure says why");
     }
 
     #[test]
