@@ -79,6 +79,24 @@ fn machine_deleted_during_the_list_is_left_out() {
     assert!(instances.len() == 10 && instances.iter().all(|node| node["id"] != "vm-85"), "{instances:?}");
 }
 
+/// Field case: a machine whose host is removed meanwhile is still there.
+#[test]
+fn machine_whose_host_is_gone_is_not_left_out() {
+    let server = LocalVsphere::start(&[]);
+    server.fail("machine vm-85 host\n");
+    let (output, graph) = collect(&server, &mut server.collect());
+    assert!(output.code != 0 && output.stderr.contains("ManagedObjectNotFound"), "{}", output.stderr);
+    assert!(graph.is_empty() || nodes(&graph, "vsphere_instance").is_empty(), "{graph}");
+}
+
+#[test]
+fn page_without_a_result_is_not_the_end_of_the_list() {
+    let server = LocalVsphere::start(&["--max-objects", "5"]);
+    server.fail("ContinueRetrievePropertiesEx empty\n");
+    let (output, _) = collect(&server, &mut server.collect());
+    assert!(output.code != 0 && output.stderr.contains("there is no page"), "{}", output.stderr);
+}
+
 /// Field case: some servers lock an account after a few refused logins.
 #[test]
 fn refused_login_is_final_and_empty_password_is_not_sent() {

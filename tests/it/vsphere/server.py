@@ -8,9 +8,11 @@ method (or `machine`, for an ID) and a mode; it is read for each call. FOLDER/ca
   hold         the answer waits until this line is gone
   raced        AddCustomFieldDef: another client has defined the attribute just before
   html         the page of a proxy
+  empty        a response without a result
   once-fault:TYPE   the same as fault, at the first call
   task         `task METHOD N`: its tasks are not complete at the first N looks; `task METHOD fault:TYPE`: they fail
   gone         `machine ID gone`: reading this machine, alone or with others, is ManagedObjectNotFound
+  host         `machine ID host`: the same, but its host is what is not found
 """
 import gzip
 import io
@@ -61,6 +63,8 @@ class Handler(fake.Handler):
             OVER.wait(120)
         elif mode == "cut":
             self.close_connection = True
+        elif mode == "empty":
+            self.result(method)
         elif mode == "html":
             self.send("<html><body>Bad gateway</body></html>", 502)
         else:
@@ -80,12 +84,12 @@ class Handler(fake.Handler):
             if not how.startswith("fault:"):
                 self.tasks[name].update(fault="", looks=int(how))
             return self.result(method, f'<returnval type="Task">{name}</returnval>')
-        gone = [words[1] for words in faults() if words[0] == "machine"]
+        gone = {words[1]: words[2:] for words in faults() if words[0] == "machine"}
         if method == "RetrievePropertiesEx" and gone and "VirtualMachine" in fake.texts(call, "type"):
             objects = [(e.get("type"), e.text) for e in call.iter() if fake.tag(e) == "obj"]
             for name in gone:
                 if ("VirtualMachine", name) in objects or objects[0][0] == "ContainerView":
-                    return self.gone(name)
+                    return self.gone("HostSystem", "host-1") if gone[name] == ["host"] else self.gone("VirtualMachine", name)
         return super().operation(method, this, call)
 
     def define(self, method, name):
@@ -127,9 +131,9 @@ class Handler(fake.Handler):
             token = f"<token>{key}</token>"
         return self.result(method, f"<returnval>{token}{''.join(objects[:size])}</returnval>" if objects else "")
 
-    def gone(self, name):
+    def gone(self, of, name):
         kind = "ManagedObjectNotFound"
-        detail = f'<{kind}Fault xmlns="urn:vim25" xsi:type="{kind}"><obj type="VirtualMachine">{name}</obj></{kind}Fault>'
+        detail = f'<{kind}Fault xmlns="urn:vim25" xsi:type="{kind}"><obj type="{of}">{name}</obj></{kind}Fault>'
         fault = f"<faultcode>ServerFaultCode</faultcode><faultstring>gone</faultstring><detail>{detail}</detail>"
         return self.send(f"{fake.HEAD}<soapenv:Fault>{fault}</soapenv:Fault>{fake.TAIL}", 500)
 
