@@ -61,6 +61,8 @@ pub(super) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(),
         done += 1;
         context.progress(done, u32::try_from(servers.len()).unwrap_or(u32::MAX));
     }
+    drop(asked);
+    ssh.close().await;
     if let Some(first) = failures.first().filter(|_| failures.len() == servers.len()) {
         return Err(call_failure(&format!("location {}: none of its servers could be collected", unit.id), first));
     }
@@ -73,10 +75,12 @@ type Asked<'s> = (&'s Server, Result<(Facts, Result<System, Failure>), CallError
 /// Asks a server for all that is collected of it.
 async fn ask(ssh: &Ssh, server: &Server) -> Result<(Facts, Result<System, Failure>), CallError> {
     let session = ssh.log_in(server).await?;
-    let facts = facts::read(&session, server).await?;
-    let system = system::read(&session, server).await;
+    let answer = match facts::read(&session, server).await {
+        Ok(facts) => Ok((facts, system::read(&session, server).await)),
+        Err(error) => Err(error),
+    };
     session.close().await;
-    Ok((facts, system))
+    answer
 }
 
 /// Returns the name of the scope in which references to a server's nodes are looked up.

@@ -85,6 +85,10 @@ impl Options {
             check_user(user).map_err(|why| format!("--onprem-ssh-user: {why}"))?;
         }
         if let Some(key) = &self.key {
+            // It becomes a part of a configuration.
+            if key.contains(|c: char| c.is_control() || c == '"') {
+                return Err(format!("--onprem-ssh-key {key:?}: rename the file; ssh accepts no quotes in its path"));
+            }
             let readable = File::open(Path::new(key)).and_then(|file| file.metadata());
             match readable {
                 Ok(data) if data.is_file() => {}
@@ -144,6 +148,7 @@ mod tests {
             (vec![("onprem-server", list("a%b%c%d%e"))], "--onprem-server a%b%c%d%e: "),
             (vec![("onprem-ssh-key", text("/nowhere/id"))], "--onprem-ssh-key /nowhere/id: "),
             (vec![("onprem-ssh-key", text("/"))], "not a file"),
+            (vec![("onprem-ssh-key", text("/k\"\nProxyCommand x"))], "rename the file"),
             (vec![(KEY_PASS, text("sesame"))], "needs --onprem-ssh-key"),
         ] {
             let error = options(&given).check().unwrap_err();

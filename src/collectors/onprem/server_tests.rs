@@ -71,6 +71,19 @@ fn second_port_of_host_is_a_node_of_its_own() {
 }
 
 #[test]
+fn server_without_port_is_the_one_with_port_22() {
+    for entries in [["h", "h:22"], ["h:22", "h"], ["root@h:22", "h"], ["[::1]", "[::1]:22"], ["a%b%c%h", "a%b%c%h:22"]]
+    {
+        let (servers, warnings) = all(&entries);
+        assert_eq!((servers.len(), warnings.len()), (1, 1), "{entries:?}: {warnings:?}");
+        assert_eq!(servers[0].id, servers[0].host, "{entries:?}");
+    }
+    let (servers, warnings) = all(&["h:22", "h:2222", "h"]);
+    let ids: Vec<_> = servers.iter().map(|server| server.id.as_str()).collect();
+    assert_eq!((ids, warnings.len()), (vec!["h", "h:2222"], 2), "also with another port between them");
+}
+
+#[test]
 fn server_without_place_is_in_the_default_region() {
     let (servers, _) = all(&["h", "Berlin%h", "Berlin%dc1%h"]);
     let places: Vec<_> = servers.iter().map(|server| (server.location.as_str(), server.region.as_deref())).collect();

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use tokio::{sync::watch, time::timeout};
 use worker_proto::{Credentials, Failure, FailureKind, Unit};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     collector_api::{BoxFuture, Broker},
-    engine::CallErrorKind,
+    engine::{CallError, CallErrorKind},
     settings::Settings,
 };
 
@@ -28,6 +29,8 @@ const LOGIN: Duration = Duration::from_secs(25);
 const MOST: usize = 3;
 /// The timeout of a logout.
 const LOGOUT: Duration = Duration::from_secs(5);
+/// How long the answer to a login is awaited whose worker has ended: less than the supervisor has after a signal.
+const LATE: Duration = Duration::from_secs(3);
 
 /// The broker of the vSphere collector. Logins and logouts go on if nobody waits for them any more, so that each session
 /// is known and ended.
@@ -41,12 +44,35 @@ struct Sessions {
     state: Mutex<State>,
 }
 
+/// The host and the payload of a unit: the sessions of a collection and of operations are apart.
+type Key = (String, String);
+
 #[derive(Default)]
 struct State {
-    /// The sessions in use by the payload of their units: those of a collection and of operations are apart.
-    sessions: HashMap<(String, String), Vec<Session>>,
+    /// The sessions in use.
+    sessions: HashMap<Key, Vec<Session>>,
+    /// The requests for sessions that are not answered, by number, and what tells them that their worker has ended.
+    requests: HashMap<u64, (Key, watch::Sender<bool>)>,
+    /// The number of the next request.
+    next: u64,
     /// Why the last login was refused.
     refused: Option<Failure>,
+}
+
+/// A request for a session.
+struct Pending {
+    number: u64,
+    /// Whether its worker has ended.
+    is_over: watch::Receiver<bool>,
+}
+
+impl Pending {
+    async fn over(&mut self) {
+        if self.is_over.wait_for(|is_over| *is_over).await.is_err() {
+            // Nobody can tell any more.
+            std::future::pending().await
+        }
+    }
 }
 
 impl VsphereBroker {
@@ -62,61 +88,107 @@ impl Sessions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn issue(&self, unit: Option<&Unit>) -> Result<Credentials, Failure> {
-        let (Some(_), Some(user)) = (&self.options.host, &self.options.user) else {
-            let message = "there is no vCenter server; name it with --vsphere-host".to_owned();
-            return Err(Failure { kind: FailureKind::NoCredentials, message });
+    /// Returns what a plan gets, which is no session.
+    fn plan(&self) -> Result<Credentials, Failure> {
+        self.user()?;
+        self.lock().refused = None;
+        Ok(Credentials { secret: String::new(), expires: None })
+    }
+
+    fn user(&self) -> Result<&str, Failure> {
+        self.options.user.as_deref().filter(|_| self.options.host.is_some()).ok_or_else(|| Failure {
+            kind: FailureKind::NoCredentials,
+            message: "there is no vCenter server; name it with --vsphere-host".to_owned(),
+        })
+    }
+
+    /// Takes note of a request, at once: its worker may end before it is looked at.
+    fn request(&self, unit: &Unit) -> Pending {
+        let (sender, is_over) = watch::channel(false);
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        state.requests.insert(number, (key(unit), sender));
+        Pending { number, is_over }
+    }
+
+    /// Logs in for a worker. If the worker ends meanwhile, no session stays.
+    async fn issue(&self, unit: &Unit, pending: &mut Pending) -> Result<Credentials, Failure> {
+        let user = self.user()?;
+        let _one = tokio::select! {
+            one = self.login.lock() => one,
+            () = pending.over() => return Err(ended_worker()),
         };
-        let Some(unit) = unit else {
-            self.lock().refused = None;
-            return Ok(Credentials { secret: String::new(), expires: None });
-        };
-        let _one = self.login.lock().await;
         if let Some(failure) = self.lock().refused.clone() {
             return Err(failure);
         }
         let client = Client::without_session(&self.options.address(&unit.id), LOGIN)?;
-        let session = client.log_in(user, &self.password, LOGIN).await.map_err(|error| {
-            let is_refused = matches!(error.kind, CallErrorKind::Credentials | CallErrorKind::Denied);
-            let remedy = match is_refused {
-                true => "; correct --vsphere-user and --vsphere-password; it is not tried again in this collection",
-                false => "; check --vsphere-host and --vsphere-port, and the server's certificate (--vsphere-insecure)",
-            };
-            let message = format!("cannot log in to {} as {user}: {error}{remedy}", unit.id);
-            let failure = Failure { kind: error.kind.failure(), message };
-            if is_refused {
-                self.lock().refused = Some(failure.clone());
-            }
-            failure
-        })?;
-        let secret = serde_json::to_string(&session)
-            .map_err(|_| Failure { kind: FailureKind::Internal, message: "cannot write a session as JSON".into() })?;
-        let oldest = {
-            let mut state = self.lock();
-            let sessions = state.sessions.entry(key(unit)).or_default();
-            sessions.push(session);
-            (sessions.len() > MOST).then(|| sessions.remove(0))
+        let opened = tokio::select! {
+            opened = client.open(LOGIN) => opened.map_err(|error| self.failed(unit, user, &error))?,
+            () = pending.over() => return Err(ended_worker()),
         };
-        if let Some(oldest) = oldest {
-            self.end(&unit.id, &oldest).await;
+        // The answer is awaited in any case, as there may be a session from here on.
+        let session = client.log_in(opened, user, &self.password, LOGIN).await;
+        let session = session.map_err(|error| self.failed(unit, user, &error))?;
+        let secret = serde_json::to_string(&session);
+        let superfluous = {
+            let mut state = self.lock();
+            if *pending.is_over.borrow() || secret.is_err() {
+                Some(session)
+            } else {
+                let sessions = state.sessions.entry(key(unit)).or_default();
+                sessions.push(session);
+                (sessions.len() > MOST).then(|| sessions.remove(0))
+            }
+        };
+        if let Some(session) = superfluous {
+            self.end(&unit.id, &session).await;
         }
+        if *pending.is_over.borrow() {
+            return Err(ended_worker());
+        }
+        let secret = secret
+            .map_err(|_| Failure { kind: FailureKind::Internal, message: "cannot write a session as JSON".into() })?;
         Ok(Credentials { secret, expires: None })
     }
 
-    /// Ends the sessions of a unit, or of all units.
-    async fn log_out(&self, unit: Option<&Unit>) {
-        // A login in progress for a worker that has ended.
-        let _one = self.login.lock().await;
-        let ended: Vec<((String, String), Vec<Session>)> = {
-            let mut state = self.lock();
-            match unit {
-                Some(unit) => state.sessions.remove_entry(&key(unit)).into_iter().collect(),
-                None => state.sessions.extract_if(|(_, payload), _| payload.is_empty()).collect(),
-            }
+    /// Returns the failure of a login. One that the server has refused is remembered.
+    fn failed(&self, unit: &Unit, user: &str, error: &CallError) -> Failure {
+        let is_refused = matches!(error.kind, CallErrorKind::Credentials | CallErrorKind::Denied);
+        let remedy = match is_refused {
+            true => "; correct --vsphere-user and --vsphere-password; it is not tried again in this collection",
+            false => "; check --vsphere-host and --vsphere-port, and the server's certificate (--vsphere-insecure)",
         };
-        let logouts =
-            ended.iter().flat_map(|((host, _), sessions)| sessions.iter().map(move |session| (host, session)));
-        join_all(logouts.map(|(host, session)| self.end(host, session))).await;
+        let message = format!("cannot log in to {} as {user}: {error}{remedy}", unit.id);
+        let failure = Failure { kind: error.kind.failure(), message };
+        if is_refused {
+            self.lock().refused = Some(failure.clone());
+        }
+        failure
+    }
+
+    /// Ends the sessions of a unit, or of all units of a collection, also those of logins that are not answered yet.
+    async fn log_out(&self, unit: Option<&Unit>) {
+        let is_meant = |known: &Key| unit.map_or(known.1.is_empty(), |unit| *known == key(unit));
+        let (ended, late): (Vec<_>, Vec<_>) = {
+            let mut state = self.lock();
+            let late = state.requests.extract_if(|_, (known, _)| is_meant(known)).map(|(_, (_, sender))| sender);
+            let late: Vec<watch::Sender<bool>> = late.collect();
+            for sender in &late {
+                sender.send_replace(true);
+            }
+            (state.sessions.extract_if(|known, _| is_meant(known)).collect(), late)
+        };
+        let ended = ended.iter().flat_map(|((host, _), sessions)| sessions.iter().map(move |session| (host, session)));
+        let logouts = join_all(ended.map(|(host, session)| self.end(host, session)));
+        let answers = timeout(LATE, join_all(late.iter().map(watch::Sender::closed)));
+        if let (_, Err(_)) = join(logouts, answers).await {
+            tracing::warn!(
+                seconds = LATE.as_secs(),
+                "the server does not answer a login whose worker has ended; if it makes a session later, and this program \
+                 has exited by then, the session ends when the server's idle time is over"
+            );
+        }
     }
 
     /// Ends a session.
@@ -129,14 +201,23 @@ impl Sessions {
 }
 
 /// Returns the key of a unit's sessions.
-fn key(unit: &Unit) -> (String, String) {
+fn key(unit: &Unit) -> Key {
     (unit.id.clone(), unit.payload.clone())
+}
+
+fn ended_worker() -> Failure {
+    Failure { kind: FailureKind::Cancelled, message: "the worker that asked for a session has ended".to_owned() }
 }
 
 impl Broker for VsphereBroker {
     fn credentials<'a>(&'a self, unit: Option<&'a Unit>) -> BoxFuture<'a, Result<Credentials, Failure>> {
-        let (sessions, unit) = (Arc::clone(&self.0), unit.cloned());
-        let issued = tokio::spawn(async move { sessions.issue(unit.as_ref()).await });
+        let Some(unit) = unit.cloned() else { return Box::pin(async { self.0.plan() }) };
+        let (sessions, mut pending) = (Arc::clone(&self.0), self.0.request(&unit));
+        let issued = tokio::spawn(async move {
+            let issued = sessions.issue(&unit, &mut pending).await;
+            sessions.lock().requests.remove(&pending.number);
+            issued
+        });
         let bug =
             |_| Failure { kind: FailureKind::Internal, message: "a login panicked; please report this bug".into() };
         Box::pin(async move { issued.await.map_err(bug)? })

@@ -1,5 +1,7 @@
 //! The options of the vSphere collector: their specification, and their values as one typed struct.
 
+use std::net::Ipv6Addr;
+
 use super::client::Address;
 use crate::{
     engine::http::check_endpoint,
@@ -77,6 +79,10 @@ impl Options {
                 "--vsphere-host {host}: expected the name or address of a host, without a URL's other parts"
             ));
         }
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.contains([':', '[', ']']) && address.parse::<Ipv6Addr>().is_err() {
+            return Err(format!("--vsphere-host {host}: not a host; name its port with --vsphere-port"));
+        }
         if self.user.is_none() {
             return Err("--vsphere-host needs --vsphere-user".to_owned());
         }
@@ -139,6 +145,11 @@ mod tests {
         let error = options(&[("vsphere-host", "h"), (PASSWORD, "p")]).check().unwrap_err();
         assert!(error.contains("--vsphere-user"), "{error}");
         assert!(options(&[("vsphere-host", "https://h/")]).check().is_err());
+        assert!(options(&[("vsphere-host", "h:8443")]).check().unwrap_err().contains("--vsphere-port"));
+        for host in ["2001:db8::1", "[2001:db8::1]", "h"] {
+            let given = [("vsphere-host", host), ("vsphere-user", "u"), (PASSWORD, "p")];
+            assert_eq!(options(&given).check(), Ok(()), "{host}");
+        }
         assert_eq!(options(&[("vsphere-host", "h"), ("vsphere-user", "u"), (PASSWORD, "p")]).check(), Ok(()));
         assert_eq!(options(&[]).check(), Ok(()));
     }

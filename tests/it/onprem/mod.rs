@@ -1,5 +1,6 @@
 //! The onprem collector against a real OpenSSH server.
 
 mod collect;
+mod directory;
 mod faults;
 mod unseen;

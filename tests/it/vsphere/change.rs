@@ -46,12 +46,21 @@ fn machine() -> Target {
 
 /// Executes an operation with a session of its own, which ends with it.
 async fn operate(server: &LocalVsphere, target: &Target, verb: Verb) -> Result<Outcome, Failure> {
+    operate_within(server, target, verb, Duration::from_secs(20)).await
+}
+
+async fn operate_within(
+    server: &LocalVsphere,
+    target: &Target,
+    verb: Verb,
+    limit: Duration,
+) -> Result<Outcome, Failure> {
     let settings = settings(server);
     let unit = Vsphere.operator(&settings, target)?;
     let broker = Vsphere.broker(&settings).unwrap();
     let credentials = broker.credentials(Some(&unit)).await?;
     let (context, _frames) = CollectContext::recording(settings.public(Vsphere.options()), Some(credentials));
-    let limit_ms = u64::try_from(Duration::from_secs(20).as_millis()).unwrap();
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap();
     let subject = serde_json::to_string(target).unwrap();
     let outcome = Vsphere.operate(&context, &unit, &Operation { id: 1, verb, subject, limit_ms }).await;
     broker.ended(Some(&unit)).await;
@@ -99,6 +108,33 @@ async fn machine_is_turned_off_and_destroyed_and_then_gone() {
     assert_eq!(tags(&server).await, None);
     assert_eq!(operate(&server, &machine(), Verb::Delete).await, Ok(Outcome::Done), "idempotent");
     assert_eq!(server.calls("Destroy_Task"), 1);
+}
+
+/// Field case: two changes define the same attribute at the same time.
+#[tokio::test]
+async fn attribute_that_another_client_defines_is_set() {
+    let server = LocalVsphere::start(&[]);
+    server.fail("AddCustomFieldDef raced\n");
+    assert_eq!(operate(&server, &machine(), set("cost center", "7")).await, Ok(Outcome::Done));
+    assert_eq!(tags(&server).await.unwrap()["cost center"], "7");
+}
+
+#[tokio::test]
+async fn tasks_are_awaited_and_looked_at() {
+    let server = LocalVsphere::start(&[]);
+    server.fail("task PowerOffVM_Task fault:InvalidPowerState\ntask Destroy_Task fault:FileLocked\n");
+    let failure = operate(&server, &machine(), Verb::Delete).await.unwrap_err();
+    assert!(failure.message.contains("FileLocked") && failure.message.contains("told to"), "{failure:?}");
+    server.fail("task Destroy_Task 1000000\n");
+    let failure = operate_within(&server, &machine(), Verb::Delete, Duration::from_secs(2)).await.unwrap_err();
+    assert!(failure.message.contains("Destroy_Task is not complete in time"), "{failure:?}");
+    assert!(tags(&server).await.is_some(), "it still exists");
+    server.fail("task Destroy_Task 2\n");
+    let before = server.calls("RetrievePropertiesEx");
+    assert_eq!(operate(&server, &machine(), Verb::Delete).await, Ok(Outcome::Done));
+    assert!(server.calls("RetrievePropertiesEx") >= before + 3);
+    server.fail("");
+    assert_eq!(tags(&server).await, None);
 }
 
 #[tokio::test]

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     compare,
-    poll::becomes,
-    program::{self, Output, Running, command, signal},
+    program::{self, Output, command},
     vsphere::{HOST, LocalVsphere},
 };
 
@@ -17,13 +16,13 @@ const GOLDEN: &str = include_str!("../../golden/vsphere/graph.ndjson");
 /// The machines that had an attribute without a value, which the Python worker took for a tag.
 const EMPTY_TAGS: usize = 3;
 
-fn collect(server: &LocalVsphere, command: &mut Command) -> (Output, String) {
+pub(super) fn collect(server: &LocalVsphere, command: &mut Command) -> (Output, String) {
     let output = program::run(command);
     (output, fs::read_to_string(server.path("graph.ndjson")).unwrap_or_default())
 }
 
 /// What was reported of the nodes of a kind.
-fn nodes(graph: &str, kind: &str) -> Vec<Value> {
+pub(super) fn nodes(graph: &str, kind: &str) -> Vec<Value> {
     let lines = graph.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.map(|line| line["reported"].clone()).filter(|node| node["kind"] == kind).collect()
 }
@@ -80,6 +79,24 @@ fn machine_deleted_during_the_list_is_left_out() {
     assert!(instances.len() == 10 && instances.iter().all(|node| node["id"] != "vm-85"), "{instances:?}");
 }
 
+/// Field case: a machine whose host is removed meanwhile is still there.
+#[test]
+fn machine_whose_host_is_gone_is_not_left_out() {
+    let server = LocalVsphere::start(&[]);
+    server.fail("machine vm-85 host\n");
+    let (output, graph) = collect(&server, &mut server.collect());
+    assert!(output.code != 0 && output.stderr.contains("ManagedObjectNotFound"), "{}", output.stderr);
+    assert!(graph.is_empty() || nodes(&graph, "vsphere_instance").is_empty(), "{graph}");
+}
+
+#[test]
+fn page_without_a_result_is_not_the_end_of_the_list() {
+    let server = LocalVsphere::start(&["--max-objects", "5"]);
+    server.fail("ContinueRetrievePropertiesEx empty\n");
+    let (output, _) = collect(&server, &mut server.collect());
+    assert!(output.code != 0 && output.stderr.contains("there is no page"), "{}", output.stderr);
+}
+
 /// Field case: some servers lock an account after a few refused logins.
 #[test]
 fn refused_login_is_final_and_empty_password_is_not_sent() {
@@ -94,45 +111,6 @@ fn refused_login_is_final_and_empty_password_is_not_sent() {
     let before = server.calls("RetrieveServiceContent");
     let (output, _) = collect(&server, server.collect().env("CKWORKER_VSPHERE_PASSWORD", ""));
     assert_eq!((output.code, server.calls("RetrieveServiceContent")), (2, before), "{}", output.stderr);
-}
-
-#[test]
-fn session_that_has_ended_is_renewed_once() {
-    let server = LocalVsphere::start(&[]);
-    server.fail("CreateContainerView once-fault:NotAuthenticated\n");
-    let (output, graph) = collect(&server, &mut server.collect());
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(nodes(&graph, "vsphere_instance").len(), 12);
-    assert_eq!((server.calls("Login"), server.calls("Logout")), (2, 2));
-}
-
-/// Field case: sessions are left behind until the server takes no more.
-#[tokio::test]
-async fn every_session_is_ended_also_that_of_a_killed_worker() {
-    for (name, expected) in [("KILL", 0), ("TERM", 143)] {
-        let server = LocalVsphere::start(&[]);
-        server.fail("RetrievePropertiesEx hang\n");
-        let running = Running::start(server.collect().arg("--fork"));
-        assert!(becomes(async || server.calls("RetrievePropertiesEx") == 1).await);
-        server.fail("");
-        match name {
-            "KILL" => running.children().into_iter().for_each(|worker| signal(worker, name)),
-            _ => running.signal(name),
-        }
-        let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
-        assert_eq!(output.code, expected, "{name}: {}", output.stderr);
-        let (logins, logouts) = (server.calls("Login"), server.calls("Logout"));
-        assert!(logins == logouts && logins >= 1, "{name}: {logins} {logouts}: {}", output.stderr);
-    }
-}
-
-#[test]
-fn deadline_ends_the_session_too() {
-    let server = LocalVsphere::start(&[]);
-    server.fail("RetrievePropertiesEx hang\n");
-    let (output, _) = collect(&server, server.collect().args(["--fork", "--timeout", "8"]));
-    assert_eq!(output.code, 4, "{}", output.stderr);
-    assert_eq!(server.calls("Login"), server.calls("Logout"), "{}", output.stderr);
 }
 
 #[test]

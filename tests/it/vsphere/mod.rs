@@ -2,4 +2,5 @@
 
 mod change;
 mod collect;
+mod sessions;
 mod unseen;

@@ -5,9 +5,14 @@ method (or `machine`, for an ID) and a mode; it is read for each call. FOLDER/ca
   fault:TYPE   a fault of this type
   denied       the property of a machine is in its missingSet (METHOD is `property`)
   hang, cut    no answer; the connection is closed
+  hold         the answer waits until this line is gone
+  raced        AddCustomFieldDef: another client has defined the attribute just before
   html         the page of a proxy
+  empty        a response without a result
   once-fault:TYPE   the same as fault, at the first call
+  task         `task METHOD N`: its tasks are not complete at the first N looks; `task METHOD fault:TYPE`: they fail
   gone         `machine ID gone`: reading this machine, alone or with others, is ManagedObjectNotFound
+  host         `machine ID host`: the same, but its host is what is not found
 """
 import gzip
 import io
@@ -36,7 +41,7 @@ def faults():
 
 
 class Handler(fake.Handler):
-    struck = set()
+    struck, fields, tasks = set(), set(), {}
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -50,34 +55,71 @@ class Handler(fake.Handler):
             self.struck.add(method)
         if mode.startswith("fault:"):
             if mode == "fault:NotAuthenticated":
+                # Pages end with their session.
                 self.sessions.clear()
+                self.tokens.clear()
             self.fault(mode.removeprefix("fault:"), "told to")
         elif mode == "hang":
             OVER.wait(120)
         elif mode == "cut":
             self.close_connection = True
+        elif mode == "empty":
+            self.result(method)
         elif mode == "html":
             self.send("<html><body>Bad gateway</body></html>", 502)
         else:
+            while mode == "hold" and [method, mode] in faults():
+                OVER.wait(0.02)
             super().do_POST()
         # What was sent must not be read again.
         self.rfile = self.connection.makefile("rb", -1)
 
     def operation(self, method, this, call):
         if method == "AddCustomFieldDef":
-            key, name = str(100 + len(self.struck)), fake.texts(call, "name")[0]
-            self.struck.add("field " + name)
-            field = f"<CustomFieldDef><key>{key}</key><name>{fake.escape(name)}</name></CustomFieldDef>"
-            for known in self.machines.values():
-                known["availableField"] = known["availableField"].replace("</val>", field + "</val>")
-            return self.result(method, f"<returnval><key>{key}</key><name>{fake.escape(name)}</name></returnval>")
-        gone = [words[1] for words in faults() if words[0] == "machine"]
+            return self.define(method, fake.texts(call, "name")[0])
+        if method in ("PowerOffVM_Task", "Destroy_Task") and this.text in self.machines:
+            how = next((words[2] for words in faults() if words[:2] == ["task", method]), "0")
+            name = f"task-{len(self.tasks) + 1}"
+            self.tasks[name] = {"method": method, "machine": this, "fault": how.removeprefix("fault:"), "looks": 0}
+            if not how.startswith("fault:"):
+                self.tasks[name].update(fault="", looks=int(how))
+            return self.result(method, f'<returnval type="Task">{name}</returnval>')
+        gone = {words[1]: words[2:] for words in faults() if words[0] == "machine"}
         if method == "RetrievePropertiesEx" and gone and "VirtualMachine" in fake.texts(call, "type"):
             objects = [(e.get("type"), e.text) for e in call.iter() if fake.tag(e) == "obj"]
             for name in gone:
                 if ("VirtualMachine", name) in objects or objects[0][0] == "ContainerView":
-                    return self.gone(name)
+                    return self.gone("HostSystem", "host-1") if gone[name] == ["host"] else self.gone("VirtualMachine", name)
         return super().operation(method, this, call)
+
+    def define(self, method, name):
+        """A custom attribute of all machines. Its name is used once."""
+        is_known, key = name in self.fields, str(100 + len(self.fields))
+        self.fields.add(name)
+        field = f"<CustomFieldDef><key>{key}</key><name>{fake.escape(name)}</name></CustomFieldDef>"
+        for machine in self.machines.values() if not is_known else ():
+            machine["availableField"] = machine["availableField"].replace("</val>", field + "</val>")
+        if is_known or ["AddCustomFieldDef", "raced"] in faults():
+            return self.fault("DuplicateName", f"The name '{fake.escape(name)}' already exists.")
+        return self.result(method, f"<returnval><key>{key}</key><name>{fake.escape(name)}</name></returnval>")
+
+    def select(self, call):
+        """As before, and tasks that take time. What a task does is done when it has succeeded."""
+        name = next((e.text for e in call.iter() if fake.tag(e) == "obj" and e.get("type") == "Task"), None)
+        if name is None:
+            return super().select(call)
+        task, error = self.tasks[name], ""
+        state = "running" if task["looks"] > 0 else "error" if task["fault"] else "success"
+        task["looks"] -= 1
+        if state == "success" and task["machine"].text in self.machines:
+            sent, self.send = self.send, lambda *_, **__: None
+            super().operation(task["method"], task["machine"], call)
+            self.send = sent
+        if state == "error":
+            fault = f'<fault xsi:type="{task["fault"]}"/><localizedMessage>told to</localizedMessage>'
+            error = f'<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault">{fault}</val></propSet>'
+        state = f'<propSet><name>info.state</name><val xsi:type="TaskInfoState">{state}</val></propSet>'
+        return [f'<objects><obj type="Task">{name}</obj>{state}{error}</objects>']
 
     def page(self, method, objects, size):
         # Two clients may list at the same time, each with tokens of its own.
@@ -89,9 +131,9 @@ class Handler(fake.Handler):
             token = f"<token>{key}</token>"
         return self.result(method, f"<returnval>{token}{''.join(objects[:size])}</returnval>" if objects else "")
 
-    def gone(self, name):
+    def gone(self, of, name):
         kind = "ManagedObjectNotFound"
-        detail = f'<{kind}Fault xmlns="urn:vim25" xsi:type="{kind}"><obj type="VirtualMachine">{name}</obj></{kind}Fault>'
+        detail = f'<{kind}Fault xmlns="urn:vim25" xsi:type="{kind}"><obj type="{of}">{name}</obj></{kind}Fault>'
         fault = f"<faultcode>ServerFaultCode</faultcode><faultstring>gone</faultstring><detail>{detail}</detail>"
         return self.send(f"{fake.HEAD}<soapenv:Fault>{fault}</soapenv:Fault>{fake.TAIL}", 500)
 

@@ -1,15 +1,18 @@
 //! The private directory of a location: the configuration of the clients, their sockets, and the helper for passphrases.
 //!
 //! It is removed when its owner is dropped. What a worker that was killed left behind, the next one removes: the lock on a
-//! file in the directory ends with its owner.
+//! file in the directory ends with its owner. The file gets its name once it is locked, so that nobody takes a new
+//! directory for an abandoned one.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -19,10 +22,13 @@ use super::super::{broker::Access, options::Options, server::Server};
 const PREFIX: &str = "ckworker-ssh-";
 /// The longest path in which sockets can be made: the client adds some 20 characters to a socket's name.
 const MAX_PATH: usize = 75;
-/// The directories that are made until one stays.
-const TRIES: usize = 5;
-/// The file whose lock says that the directory is in use.
+/// The file whose lock says that the directory is in use, and its name before it is locked.
 const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
+/// How old a directory without a locked file is when its owner must have ended.
+const UNFINISHED: Duration = Duration::from_secs(3600);
+/// The directories that serve if that of the environment does not.
+const OTHER_PARENTS: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// The helper that the client asks for a passphrase. It answers with what is in its standard input, and for one key only.
 const HELPER: &str = r#"#!/bin/sh
@@ -41,13 +47,10 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes the directory with the configuration of these servers.
     pub(super) fn create(access: &Access, options: &Options, servers: &[Server]) -> io::Result<Self> {
-        let parent = std::env::temp_dir();
-        let parent = if parent.as_os_str().len() > MAX_PATH - PREFIX.len() { PathBuf::from("/tmp") } else { parent };
-        remove_abandoned(&parent);
-        // Another worker may take a new directory for an abandoned one, before its lock is held.
-        let made = (0..TRIES).map(|_| Self::locked(&parent)).find(|made| !matches!(made, Ok(None)));
-        let (directory, lock) =
-            made.transpose()?.flatten().ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        let candidates = [std::env::temp_dir()].into_iter().chain(OTHER_PARENTS.map(PathBuf::from));
+        let parent = parent(&candidates.collect::<Vec<_>>(), access.passphrase.is_some(), forbids_programs);
+        remove_abandoned(&parent, UNFINISHED);
+        let (directory, lock) = Self::locked(&parent)?;
         let this = Self { directory, _lock: lock };
         write(&this.config(), 0o600, &configuration(access, options, servers))?;
         if access.passphrase.is_some() {
@@ -56,16 +59,18 @@ impl Directory {
         Ok(this)
     }
 
-    /// Makes a directory and holds its lock; `None` if somebody else removes it.
-    fn locked(parent: &Path) -> io::Result<Option<(TempDir, File)>> {
+    /// Makes a directory and holds its lock.
+    fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
             .rand_bytes(8)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        let lock = write(&directory.path().join(LOCK), 0o600, "")?;
-        let is_held = lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0;
-        Ok(is_held.then_some((directory, lock)))
+        let new = directory.path().join(NEW_LOCK);
+        let lock = write(&new, 0o600, "")?;
+        lock.try_lock()?;
+        fs::rename(new, directory.path().join(LOCK))?;
+        Ok((directory, lock))
     }
 
     /// Returns the path.
@@ -99,19 +104,37 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
+/// Returns the first directory that serves: sockets need a short path, and the helper for passphrases a file system that
+/// lets programs run. If none does, the first with a short path.
+fn parent(candidates: &[PathBuf], has_program: bool, forbids_programs: impl Fn(&Path) -> bool) -> PathBuf {
+    let is_short = |path: &&PathBuf| path.as_os_str().len() <= MAX_PATH - PREFIX.len();
+    let serves = |path: &&PathBuf| !has_program || (path.is_dir() && !forbids_programs(path));
+    let short = || candidates.iter().filter(is_short);
+    short().find(serves).or_else(|| short().next()).cloned().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Returns whether the file system is mounted so that no program on it can run.
+fn forbids_programs(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOEXEC))
+}
+
 /// Removes the directories of owners that have ended without doing so.
-fn remove_abandoned(parent: &Path) {
+fn remove_abandoned(parent: &Path, unfinished: Duration) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         // What others have made there may be anything, and a pipe of theirs would never be opened.
         let is_own = |kind: &fs::Metadata| kind.uid() == nix::unistd::geteuid().as_raw();
-        let is_folder = entry.metadata().is_ok_and(|kind| kind.is_dir() && is_own(&kind));
+        let Some(folder) = entry.metadata().ok().filter(|kind| kind.is_dir() && is_own(kind)) else { continue };
         let lock = entry.path().join(LOCK);
-        if !is_folder || !fs::symlink_metadata(&lock).is_ok_and(|kind| kind.is_file() && is_own(&kind)) {
-            continue;
-        }
-        // Held until the directory is removed, so that its owner finds it taken.
-        if let Some(_held) = File::open(lock).ok().filter(|lock| lock.try_lock().is_ok()) {
+        let is_abandoned = match fs::symlink_metadata(&lock) {
+            Ok(kind) if kind.is_file() && is_own(&kind) => File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok()),
+            Ok(_) => false,
+            Err(error) => {
+                let age = folder.modified().ok().and_then(|modified| modified.elapsed().ok());
+                error.kind() == io::ErrorKind::NotFound && age.is_some_and(|age| age >= unfinished)
+            }
+        };
+        if is_abandoned {
             // Another worker may do the same.
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -170,55 +193,5 @@ fn quoted(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn create(access: &Access) -> Directory {
-        Directory::create(access, &Options::default(), &[]).unwrap()
-    }
-
-    #[test]
-    fn directory_is_private_and_removed_at_its_end() {
-        let directory = create(&Access { passphrase: Some("sesame".into()), ..Access::default() });
-        let path = directory.path().to_owned();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        for entry in fs::read_dir(&path).unwrap() {
-            assert!(!fs::read_to_string(entry.unwrap().path()).unwrap().contains("sesame"));
-        }
-        drop(directory);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn abandoned_directory_is_removed_and_used_one_is_kept() {
-        let used = create(&Access::default());
-        let Directory { directory, _lock } = create(&Access::default());
-        let abandoned = directory.keep();
-        drop(_lock);
-        let other = create(&Access::default());
-        assert!(used.path().exists() && other.path().exists() && !abandoned.exists());
-    }
-
-    #[test]
-    fn configuration_of_user_comes_first() {
-        let access = Access { home: Some("/home/a 100%".into()), is_other_home: true, ..Access::default() };
-        let server = Server::all(&Options { servers: vec!["h".into()], ..Options::default() }).unwrap().0;
-        let options = Options { user: Some("root".into()), key: Some("/k".into()), ..Options::default() };
-        let text = configuration(&access, &options, &server);
-        let lines: Vec<&str> = text.lines().skip(OPTIONS.len() + 1).take(7).collect();
-        let expected = [
-            "  IdentityFile \"/k\"",
-            "Include \"/home/a 100%/.ssh/config\"",
-            "Include /etc/ssh/ssh_config",
-            "Host h",
-            "  User root",
-            "Host *",
-            "  UserKnownHostsFile \"/home/a 100%%/.ssh/known_hosts\" \"/home/a 100%%/.ssh/known_hosts2\"",
-        ];
-        assert_eq!(lines, expected);
-        let own = configuration(&Access::default(), &Options::default(), &[]);
-        assert!(own.contains("\nInclude ~/.ssh/config\n") && own.starts_with("Host *\n  BatchMode yes\n"));
-    }
-}
+#[path = "directory_tests.rs"]
+mod tests;

@@ -16,6 +16,9 @@ pub(crate) mod code {
     pub(crate) const KEY_UNUSABLE: &str = "KeyUnusable";
 }
 
+/// What the client writes if it cannot run the helper for passphrases. It goes on without the key.
+const NO_HELPER: &str = "ssh_askpass: exec(";
+
 /// The characters of the client's messages that an error quotes.
 const SHOWN: usize = 400;
 
@@ -26,6 +29,7 @@ use CallErrorKind::{Denied, Unavailable};
 const MEANINGS: &[(&str, CallErrorKind, &str, bool)] = &[
     ("Host key verification failed", Denied, code::HOST_KEY, true),
     ("HOST IDENTIFICATION HAS CHANGED", Denied, code::HOST_KEY, true),
+    (NO_HELPER, Denied, code::KEY_UNUSABLE, true),
     ("incorrect passphrase", Denied, code::KEY_UNUSABLE, true),
     ("UNPROTECTED PRIVATE KEY FILE", Denied, code::KEY_UNUSABLE, true),
     ("invalid format", Denied, code::KEY_UNUSABLE, true),
@@ -55,6 +59,10 @@ pub(super) fn of_login(stderr: &str) -> CallError {
     let quoted = shown(stderr);
     let message = match kind {
         _ if quoted.is_empty() => "the client ended without a message".to_owned(),
+        _ if stderr.contains(NO_HELPER) => format!(
+            "{quoted}; the helper that gives the key's passphrase cannot run: let TMPDIR name a directory on a file system \
+             that is not mounted noexec, or load the key into an agent"
+        ),
         _ if code == code::KEY_UNUSABLE => {
             format!("{quoted}; check --onprem-ssh-key and --onprem-ssh-key-pass, or load the key into an agent")
         }
@@ -133,11 +141,23 @@ mod tests {
                 code::KEY_UNUSABLE,
                 false,
             ),
+            (
+                "ssh_askpass: exec(/d/helper): Permission denied\r\nroot@h: Permission denied (publickey).",
+                Denied,
+                code::KEY_UNUSABLE,
+                false,
+            ),
             ("something new", Unavailable, general::CONNECTION_FAILED, false),
         ] {
             let error = of_login(stderr);
             assert_eq!((error.kind, error.code.as_str(), error.is_retryable()), (kind, code, is_retryable), "{stderr}");
         }
+    }
+
+    #[test]
+    fn helper_that_cannot_run_has_its_own_remedy() {
+        let error = of_login("ssh_askpass: exec(/d/helper): Permission denied\nPermission denied (publickey).");
+        assert!(error.message.contains("noexec") && !error.message.contains("--onprem-ssh-key"), "{error}");
     }
 
     #[test]

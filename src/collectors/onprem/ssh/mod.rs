@@ -5,7 +5,8 @@
 //!
 //! Each server gets one connection: a client that logs in and then listens on a socket of its own (`master`). Each
 //! command is another client, which is a channel of that connection, so that restricted accounts which allow only certain
-//! commands work. All clients are children of the worker, in its process group; dropping their owner kills them.
+//! commands work. All clients are children of the worker, in its process group; dropping their owner kills them. If the
+//! worker itself is killed, and its group is not, `watch` ends the connections.
 //!
 //! Nothing is ever asked on a terminal. Unknown host keys are refused. The passphrase of the key is written to the
 //! standard input of the client that logs in, from where its helper for passphrases, a script in the private directory,
@@ -14,6 +15,7 @@
 mod directory;
 mod error;
 mod process;
+mod watch;
 
 use std::{
     collections::HashMap,
@@ -38,6 +40,7 @@ pub(crate) use self::error::code;
 use self::{
     directory::Directory,
     process::{Captured, Running},
+    watch::Watch,
 };
 use super::{broker::Access, options::Options, server::Server};
 use crate::{
@@ -65,13 +68,16 @@ const CONFIGURATION: Duration = Duration::from_secs(5);
 /// ten on that have not logged in.
 const LOGINS_PER_JUMP_HOST: usize = 8;
 
-/// What the master prints once it has logged in.
+/// What the master prints once it has logged in, and the command that does so. It ends the master, which is its parent, if
+/// nobody reads that any more.
 const READY: &[u8] = b"ready\n";
+const TELL: &str = "LocalCommand=trap '' PIPE; echo ready || kill $PPID";
 
 /// The client of a location's servers.
 pub(crate) struct Ssh {
     access: Access,
     key: Option<PathBuf>,
+    watch: Watch,
     directory: Directory,
     calls: Calls,
     waits: UnitWaits,
@@ -124,6 +130,7 @@ impl Ssh {
             ),
         };
         let directory = Directory::create(&access, &options, servers).map_err(cannot)?;
+        let watch = Watch::start(directory.path(), &access)?;
         let timeouts = Timeouts {
             attempt: LOGIN,
             operation: LOGINS,
@@ -134,6 +141,7 @@ impl Ssh {
         Ok(Self {
             key: absolute,
             access,
+            watch,
             directory,
             calls: Calls::new(context.waits().clone(), timeouts),
             waits: context.waits().clone(),
@@ -141,6 +149,11 @@ impl Ssh {
             jump_hosts: Mutex::default(),
             per_jump_host: (LOGINS_PER_JUMP_HOST / locations_at_once.max(1)).max(1),
         })
+    }
+
+    /// Ends what runs beside the sessions, which have ended.
+    pub(crate) async fn close(self) {
+        self.watch.stop().await;
     }
 
     /// Connects to a server and logs in. A connection that breaks during the handshake is tried again, after a pause of
@@ -179,19 +192,20 @@ impl Ssh {
     /// Starts the client that logs in, and waits until it has.
     async fn master(&self, server: &Server, socket: &Path, limit: Duration) -> Result<Running, CallError> {
         let mut command = self.client(server);
-        command.args(["-M", "-N", "-o", "PermitLocalCommand=yes", "-o", "LocalCommand=echo ready"]);
+        command.args(["-M", "-N", "-o", "PermitLocalCommand=yes", "-o", TELL]);
         if self.access.passphrase.is_some() {
             self.directory.answer_passphrase(&mut command, self.key.as_deref());
         }
         command.arg("-S").arg(socket).arg("--").arg(&server.host);
         let mut master = Running::start(command)?;
-        if let (Some(mut stdin), Some(passphrase)) = (master.stdin(), &self.access.passphrase) {
-            // A client that needs no passphrase may have exited.
-            let _ = stdin.write_all(format!("{passphrase}\n").as_bytes()).await;
-        }
+        let (stdin, stdout) = (master.stdin(), master.stdout());
         let mut line = [0; READY.len()];
         let is_ready = async {
-            let Some(mut stdout) = master.stdout() else { return false };
+            if let (Some(mut stdin), Some(passphrase)) = (stdin, &self.access.passphrase) {
+                // A client that needs no passphrase may have exited.
+                let _ = stdin.write_all(format!("{passphrase}\n").as_bytes()).await;
+            }
+            let Some(mut stdout) = stdout else { return false };
             stdout.read_exact(&mut line).await.is_ok_and(|_| line == READY)
         };
         match timeout(limit, is_ready).await {
@@ -203,13 +217,7 @@ impl Ssh {
 
     /// Returns a client for a server, without what it is to do.
     fn client(&self, server: &Server) -> Command {
-        let mut command = Command::new("ssh");
-        command.env_clear().env("SHELL", "/bin/sh").env("LC_ALL", "C");
-        // The agent and the proxies that a ProxyCommand may use.
-        command.envs(crate::process::environment::allowed(std::env::vars_os()));
-        let variables =
-            [("PATH", &self.access.path), ("HOME", &self.access.home), ("SSH_AUTH_SOCK", &self.access.agent)];
-        command.envs(variables.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+        let mut command = bare("ssh", &self.access);
         command.arg("-F").arg(self.directory.config()).arg("-T");
         if let Some(user) = &server.user {
             command.args(["-l", user]);
@@ -219,6 +227,16 @@ impl Ssh {
         }
         command
     }
+}
+
+/// Returns a program with the environment of clients: the agent, and the proxies that a ProxyCommand may use.
+fn bare(program: &str, access: &Access) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("SHELL", "/bin/sh").env("LC_ALL", "C");
+    command.envs(crate::process::environment::allowed(std::env::vars_os()));
+    let variables = [("PATH", &access.path), ("HOME", &access.home), ("SSH_AUTH_SOCK", &access.agent)];
+    command.envs(variables.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+    command
 }
 
 /// Returns the jump host in a client's configuration as it prints it, or the command that stands for one.
@@ -267,7 +285,8 @@ impl Session<'_> {
     async fn exchange(&self, command: &str, input: &[u8], captured: &mut Captured) -> Result<i32, CallError> {
         let _wait = self.ssh.waits.begin(worker_proto::WaitOn::Call, format!("{command} on {}", self.server));
         let mut client = self.ssh.client(self.server);
-        client.args(["-o", "ControlMaster=no", "-S"]).arg(&self.socket);
+        // Without its connection, a client would make one of its own.
+        client.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-S"]).arg(&self.socket);
         client.arg("--").arg(&self.server.host).arg(command).stdin(Stdio::piped());
         let request = Request::new(SERVICE, command, &self.server.id);
         let limit = self.ssh.calls.timeouts(&request).operation.min(COMMAND);
@@ -292,7 +311,30 @@ pub(crate) fn unusable(output: &Output, server: &Server, command: &str, why: &st
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[tokio::test]
+    async fn command_without_its_connection_makes_no_other() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let entry = listener.local_addr().unwrap().to_string();
+        let servers = Server::all(&Options { servers: vec![entry], ..Options::default() }).unwrap().0;
+        let access = Access { path: std::env::var("PATH").ok(), ..Access::default() };
+        let (context, _frames) = CollectContext::recording(crate::settings::Settings::default(), None);
+        let ssh = Ssh::new(&context, access, &servers, 1).unwrap();
+        let mut master = Command::new("sleep");
+        let master = Running::start({
+            master.arg("600");
+            master
+        });
+        let socket = ssh.directory.path().join("gone");
+        let session = Session { ssh: &ssh, server: &servers[0], socket, master: master.unwrap() };
+        let error = session.run("true").await.unwrap_err();
+        assert_eq!(error.code, crate::engine::code::CONNECTION_LOST, "{error}");
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
 
     #[test]
     fn jump_host_is_read_from_the_configuration() {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Client, Page,
@@ -42,7 +42,7 @@ impl Client {
     async fn object(&self, request: &Request<'_>, paths: &[&str]) -> Result<Element, CallError> {
         let machine = target(request)?;
         let (found, _) =
-            self.retrieve(MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
+            self.retrieve(None, MACHINE, paths, &object_set(&machine)).await.map_err(|fault| of(fault, &machine))?;
         found.into_iter().next().ok_or_else(|| error(fault::GONE, "the machine does not exist any more"))
     }
 
@@ -109,7 +109,12 @@ impl Client {
         let task = object_set(&Object::new("Task", id));
         let mut pause = PAUSES.0;
         loop {
-            let found = self.retrieve("Task", &["info.state", "info.error"], &task).await;
+            let late = || {
+                let message = format!("{method} is not complete in time; it may still be carried out");
+                CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message)
+            };
+            let found = timeout_at(end, self.retrieve(None, "Task", &["info.state", "info.error"], &task)).await;
+            let Ok(found) = found else { return Err(late()) };
             let (found, _) = found.map_err(|Fault { mut error, .. }| {
                 // The task is gone, and not the machine.
                 error.facts.means_deleted = false;
@@ -122,10 +127,7 @@ impl Client {
                     let error = failed(info.get("info.error").copied(), machine);
                     return Err(error.of(super::SERVICE, method, &self.host));
                 }
-                _ if end.saturating_duration_since(Instant::now()) <= pause => {
-                    let message = format!("{method} is not complete in time");
-                    return Err(CallError::new(CallErrorKind::Unavailable, code::TIMEOUT, message));
-                }
+                _ if end.saturating_duration_since(Instant::now()) <= pause => return Err(late()),
                 _ => sleep(pause).await,
             }
             pause = (pause * 2).min(PAUSES.1);

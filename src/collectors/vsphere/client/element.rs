@@ -7,6 +7,9 @@ use quick_xml::{
 
 /// The deepest nesting: the stack must not overflow.
 const MAX_DEPTH: usize = 64;
+/// The most elements: one takes some forty times the memory of its text. A page has fewer, with a hundred attributes for
+/// each machine.
+const MAX_ELEMENTS: usize = 2_000_000;
 
 /// An element.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,14 +35,18 @@ impl Element {
         let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
         // The elements that are open, the root's parent first.
-        let mut open = vec![Self::default()];
+        let (mut open, mut count) = (vec![Self::default()], 0);
         loop {
             let event = reader.read_event().map_err(|error| error.to_string())?;
             match event {
+                Event::Start(_) if count == MAX_ELEMENTS => return Err(format!("more than {count} elements of XML")),
                 Event::Start(start) if open.len() > MAX_DEPTH => {
                     return Err(format!("the XML is nested too deeply at {:?}", start.name()));
                 }
-                Event::Start(start) => open.push(Self::start(&start)?),
+                Event::Start(start) => {
+                    open.push(Self::start(&start)?);
+                    count += 1;
+                }
                 Event::End(_) => {
                     let (Some(ended), Some(parent)) = (open.pop(), open.last_mut()) else { break };
                     parent.children.push(ended);
@@ -128,6 +135,12 @@ mod tests {
         assert_eq!(root.child("val").unwrap().value_type.as_deref(), Some("string"));
         assert_eq!(root.text_of("val"), Some("a <b> ü \u{fffd}"));
         assert_eq!(root.find("empty").unwrap().text, "");
+    }
+
+    #[test]
+    fn endless_elements_are_rejected() {
+        let text = format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS));
+        assert!(Element::parse(&text).unwrap_err().contains("more than"));
     }
 
     #[test]

@@ -13,11 +13,11 @@ use crate::engine::{CallError, CallErrorKind, http};
 const INSTANCE: (&str, &str) = ("ServiceInstance", "ServiceInstance");
 
 impl Client {
-    /// Logs in.
+    /// Asks the server what it is. What it returns is not logged in yet.
     ///
     /// # Errors
-    /// That the server refuses user or password, or does not answer.
-    pub(crate) async fn log_in(&self, user: &str, password: &str, limit: Duration) -> Result<Session, CallError> {
+    /// That the server does not answer, or is none of this API.
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Session, CallError> {
         let version = self.version(limit).await?;
         let instance = Object::new(INSTANCE.0, INSTANCE.1);
         let method = "RetrieveServiceContent";
@@ -26,7 +26,21 @@ impl Client {
             self.exchange(method, body, None, limit).await.map_err(|fault| self.named(fault, method))?;
         let content = content(&response)
             .ok_or_else(|| named(CallError::unexpected_response("the server lacks objects"), method, &self.host))?;
-        let mut session = Session { cookie: cookie.unwrap_or_default(), version, content };
+        Ok(Session { cookie: cookie.unwrap_or_default(), version, content })
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// That the server refuses user or password, or does not answer.
+    pub(crate) async fn log_in(
+        &self,
+        opened: Session,
+        user: &str,
+        password: &str,
+        limit: Duration,
+    ) -> Result<Session, CallError> {
+        let mut session = opened;
         let parameters = soap::text("userName", user) + &soap::text("password", password);
         let body = soap::envelope("Login", &session.content.sessions, &parameters);
         let (_, cookie) = match self.exchange("Login", body, Some(&session), limit).await {

@@ -1,8 +1,8 @@
 //! The client of vCenter's SOAP API: the few operations that collecting and changing machines needs.
 //!
 //! An operation of the engine is one or several calls (`list`, `change`). Each call has its own attempts. `soap` has
-//! envelopes and faults, `element` parses XML, `machine` makes the items. Sessions come from the broker: a session that
-//! the server does not know any more is renewed once in a call.
+//! envelopes and faults, `element` parses XML, `machine` makes the items. Sessions come from the broker: a call in a
+//! session that has ended is repeated once in another one, and a list, whose view ends with the session, begins again.
 
 mod change;
 mod element;
@@ -12,11 +12,8 @@ mod machine;
 mod soap;
 
 use std::{
-    sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -28,12 +25,13 @@ use worker_proto::{Credentials, Failure, FailureKind};
 pub(crate) use self::soap::fault;
 use self::{
     element::Element,
-    soap::{Fault, Object},
+    list::Listing,
+    soap::{Fault, Object, named},
 };
 use crate::{
     collector_api::{BoxFuture, CollectContext, CredentialSource, Waits},
     engine::{
-        Api, Attempt, Body, CallError, CallErrorKind, Calls, Next, Request, Response, Timeouts, Tree, code,
+        Api, Body, CallError, CallErrorKind, Calls, Next, Request, Response, Timeouts, Tree, code,
         http::{self, Verify},
     },
 };
@@ -91,8 +89,8 @@ pub(crate) struct Client {
     calls: Calls,
     /// The source of sessions; `None` for the broker.
     source: Option<CredentialSource>,
-    /// The view of a listing in progress.
-    view: Mutex<Option<Object>>,
+    /// The list in progress.
+    listing: Mutex<Listing>,
 }
 
 /// Where the server is.
@@ -130,7 +128,7 @@ impl Client {
         let failure = |message| Failure { kind: FailureKind::Configuration, message };
         let http = connections(address.is_insecure).map_err(failure)?;
         let (host, url) = (address.host.clone(), format!("{}/sdk", address.base));
-        Ok(Self { host, url, http, calls, source, view: Mutex::default() })
+        Ok(Self { host, url, http, calls, source, listing: Mutex::default() })
     }
 
     /// Returns the current session.
@@ -139,46 +137,61 @@ impl Client {
         Session::read(&source.get().await.map_err(|failure| no_credentials(&failure))?)
     }
 
-    /// Calls a method of an object of the session, with retries.
+    /// Calls a method of an object of the current session, with retries. If the session has ended, the call is repeated
+    /// once in another one.
     async fn invoke(
         &self,
         method: &str,
         limit: Option<Duration>,
         call: impl Fn(&Session) -> (Object, String),
     ) -> Result<Element, Fault> {
+        let end = limit.map(|limit| Instant::now() + limit);
+        let named = |error| named(error, method, &self.host);
+        let session = self.session().await.map_err(named)?;
+        let result = self.invoke_in(&session, method, limit, call(&session)).await;
+        if !result.as_ref().is_err_and(Fault::is_session_over) {
+            return result;
+        }
+        self.renew(&session).await.map_err(named)?;
+        let session = self.session().await.map_err(named)?;
+        let limit = end.map(|end| end.saturating_duration_since(Instant::now()));
+        self.invoke_in(&session, method, limit, call(&session)).await
+    }
+
+    /// Calls a method in this session, with retries.
+    async fn invoke_in(
+        &self,
+        session: &Session,
+        method: &str,
+        limit: Option<Duration>,
+        (this, parameters): (Object, String),
+    ) -> Result<Element, Fault> {
         let mut request = Request::new(SERVICE, method, &self.host);
         request.limit = limit;
-        let (is_renewed, object) = (AtomicBool::new(false), Mutex::new(None));
+        let object = Mutex::new(None);
         let attempt = async || {
-            let session = match self.session().await {
-                Ok(session) => session,
-                Err(error) => return Err(error).into(),
-            };
-            let (this, parameters) = call(&session);
             let body = soap::envelope(method, &this, &parameters);
             let timeout = self.calls.timeouts(&request).attempt;
-            let result = self.exchange(method, body, Some(&session), timeout).await.map(|(element, _)| element);
+            let result = self.exchange(method, body, Some(session), timeout).await.map(|(element, _)| element);
             let result = result.map_err(|fault| {
-                *object.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fault.object;
+                *object.lock().unwrap_or_else(PoisonError::into_inner) = fault.object;
                 *fault.error
             });
-            let is_over = result.as_ref().is_err_and(|error| error.code == fault::NOT_AUTHENTICATED);
-            if !is_over || is_renewed.swap(true, Ordering::Relaxed) {
-                return result.into();
-            }
-            match self.renew().await {
-                Ok(()) => Attempt { result, is_corrected: true },
-                Err(error) => Err(error).into(),
-            }
+            result.into()
         };
         let result = self.calls.run(&request, attempt).await;
-        let object = object.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let object = object.into_inner().unwrap_or_else(PoisonError::into_inner);
         result.map_err(|error| Fault { error: Box::new(error), object })
     }
 
-    async fn renew(&self) -> Result<(), CallError> {
+    /// Replaces a session that has ended.
+    async fn renew(&self, ended: &Session) -> Result<(), CallError> {
         let Some(source) = &self.source else { return Err(no_session("there is no session")) };
         let current = source.get().await.map_err(|failure| no_credentials(&failure))?;
+        // Another call may have replaced it.
+        if Session::read(&current)? != *ended {
+            return Ok(());
+        }
         source.renew(&current).await.map(drop).map_err(|failure| no_credentials(&failure))
     }
 

@@ -66,6 +66,13 @@ pub(super) struct Fault {
     pub(super) object: Option<String>,
 }
 
+impl Fault {
+    /// Returns whether the session does not exist any more.
+    pub(super) fn is_session_over(&self) -> bool {
+        self.error.code == fault::NOT_AUTHENTICATED
+    }
+}
+
 impl From<CallError> for Fault {
     fn from(error: CallError) -> Self {
         Self { error: Box::new(error), object: None }
