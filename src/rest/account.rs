@@ -210,6 +210,10 @@ impl Account for RestAccount {
         vec![(OPTION, self.options.clone()), (ACCOUNT, self.item.clone())]
     }
 
+    fn traces_paths(&self) -> bool {
+        self.description.is_users
+    }
+
     fn own_location(&self) -> LocationSpec {
         let name = || IN_ACCOUNT.to_owned();
         LocationSpec { scope: IN_ACCOUNT, id: name(), label: name(), within: None, item: Tree::Null }

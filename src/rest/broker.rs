@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -39,6 +40,8 @@ pub(super) struct RestBroker {
     description: &'static Description,
     settings: Settings,
     token: Mutex<Current>,
+    /// Whether a call for a token has succeeded.
+    is_reached: AtomicBool,
 }
 
 /// The current token.
@@ -55,7 +58,7 @@ struct Current {
 impl RestBroker {
     /// Returns a broker; contacts nothing.
     pub(super) fn new(description: &'static Description, settings: &Settings) -> Self {
-        Self { description, settings: settings.clone(), token: Mutex::default() }
+        Self { description, settings: settings.clone(), token: Mutex::default(), is_reached: AtomicBool::new(false) }
     }
 
     async fn issue(&self, unit: Option<&Unit>, is_renewal: bool) -> Result<Credentials, Failure> {
@@ -139,20 +142,16 @@ impl RestBroker {
             )
         })?;
         let http = self.connections()?;
-        let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
-        let attempt = || async {
-            let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
-            answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(rejected).into()
-        };
-        let answer: Value = calls.run(&request, attempt).await.map_err(|error| {
-            let remedy = match error.kind {
-                CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
-                _ => "",
-            };
-            let mut failure = call_failure(&format!("{title}: there is no token"), &error);
-            failure.message.push_str(remedy);
-            failure
-        })?;
+        let answer: Value =
+            self.called(&request, (&http, &base), &outgoing, &headers, rejected).await.map_err(|error| {
+                let remedy = match error.kind {
+                    CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
+                    _ => "",
+                };
+                let mut failure = call_failure(&format!("{title}: there is no token"), &error);
+                failure.message.push_str(remedy);
+                failure
+            })?;
         let tree = Tree::from(answer);
         let Some(token) = Item::plain(&tree).path_text(&call.token) else {
             let told = self.description.api.response.message.as_ref();
@@ -164,6 +163,28 @@ impl RestBroker {
         let lifetime = Item::plain(&tree).path_text(&call.expires_in).and_then(|seconds| seconds.parse::<i64>().ok());
         let expires = lifetime.map(|seconds| unix_time().saturating_add(seconds));
         credentials("Authorization", format!("{} {token}", call.scheme), expires)
+    }
+
+    /// Makes a call for a token, with retries. `judge` says what its errors mean.
+    async fn called(
+        &self,
+        request: &Request<'_>,
+        (http, base): (&reqwest::Client, &Url),
+        outgoing: &Outgoing,
+        headers: &HeaderMap,
+        judge: fn(CallError) -> CallError,
+    ) -> Result<Value, CallError> {
+        let is_reached = self.is_reached.load(Ordering::Relaxed);
+        let timeouts = if is_reached { Timeouts::default() } else { client::first_timeouts() };
+        let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..timeouts });
+        let attempt = || async {
+            let answer = client::exchange(http, base, outgoing, headers, ATTEMPT).await;
+            let answer = answer.map_err(|error| client::no_token_server(self.description, error));
+            answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(judge).into()
+        };
+        let answer = calls.run(request, attempt).await?;
+        self.is_reached.store(true, Ordering::Relaxed);
+        Ok(answer)
     }
 
     fn connections(&self) -> Result<reqwest::Client, Failure> {
@@ -256,12 +277,8 @@ impl TokenCaller for RestBroker {
             let outgoing = Outgoing { verb: if posts { Verb::Post } else { Verb::Get }, url, body: None };
             let mut headers = client::fixed_headers(self.description)?;
             client::insert(&mut headers, "Authorization", &format!("Bearer {token}"))?;
-            let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
-            let attempt = || async {
-                let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
-                answer.and_then(|answer| client::token_tree(self.description, &answer)).into()
-            };
-            calls.run(&Request::new(self.description.cloud.name, path, "account"), attempt).await
+            let request = Request::new(self.description.cloud.name, path, "account");
+            self.called(&request, (&http, &base), &outgoing, &headers, |error| error).await
         })
     }
 }

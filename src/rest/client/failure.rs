@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use worker_proto::{Failure, FailureKind};
 
-use super::super::api::{Api, Errors, Limits, ResetForm};
+use super::super::{
+    api::{Api, Errors, Limits, ResetForm},
+    description::Description,
+};
 use crate::engine::{CallError, CallErrorKind, Tree, code, definition::Condition, eval::Item, http};
 
 /// The longest message of a service in an error, in bytes.
@@ -17,6 +20,9 @@ const FORBIDDEN: u16 = 403;
 
 /// The code of a call that was one too many, if the API has none.
 const RATE_LIMITED: &str = "RateLimited";
+
+/// Parts of the messages if the server of an https address does not use TLS.
+const PLAIN_HTTP: [&str; 3] = ["tls handshake eof", "InvalidContentType", "corrupt message"];
 
 /// The status of a success without a body.
 pub(super) const NO_CONTENT: u16 = 204;
@@ -125,6 +131,30 @@ pub(super) fn no_credentials(failure: Failure) -> CallError {
         _ => CallErrorKind::Credentials,
     };
     CallError::new(kind, code::NO_CREDENTIALS, failure.message)
+}
+
+/// Returns the error of a call that made no connection with its remedy: the setting that is probably wrong.
+pub(super) fn unreached(description: &Description, for_token: bool, mut error: CallError) -> CallError {
+    let name = description.cloud.name;
+    let of_file = if for_token { "url of [api] and [api.auth]" } else { "url of [api]" };
+    let setting = match description.is_users {
+        true => format!("{of_file}, and --{name}-endpoint-url if it is set"),
+        false => format!("--{name}-endpoint-url, if it is set"),
+    };
+    let is_plain = PLAIN_HTTP.iter().any(|part| error.message.contains(part));
+    let remedy = match (error.code.as_str(), error.kind) {
+        (code::CONNECTION_FAILED, CallErrorKind::Configuration) => format!(
+            "correct the server's name in {setting}; or trust the authority of its certificate with SSL_CERT_FILE, or set \
+             --{name}-do-not-verify-cert (insecure)"
+        ),
+        (code::CONNECTION_FAILED, _) if is_plain => {
+            format!("it is perhaps a port for http, not https: check {setting}")
+        }
+        (code::CONNECTION_FAILED | code::UNKNOWN_HOST, _) => format!("check {setting}"),
+        _ => return error,
+    };
+    error.message = format!("{}; {remedy}", error.message).into();
+    error
 }
 
 fn shortened(mut message: String) -> String {

@@ -30,7 +30,7 @@ fn host(number: usize) -> Value {
 }
 
 /// The inventory. Numbers of requests count per server, and lines have method, path and query.
-fn inventory(line: &str) -> Canned {
+pub fn inventory(line: &str) -> Canned {
     let (path, query) = line.trim_start_matches("GET /api/v1").split_once('?').unwrap_or((&line[11..], ""));
     let query: BTreeMap<_, _> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let number = |name: &str| query.get(name).map_or(0, |value| value.parse::<usize>().unwrap());
@@ -56,7 +56,7 @@ fn inventory(line: &str) -> Canned {
     }
 }
 
-fn collect<'c>(command: &'c mut Command, url: &str, file: &Path) -> &'c mut Command {
+pub fn collect<'c>(command: &'c mut Command, url: &str, file: &Path) -> &'c mut Command {
     let options = ["collect", "--output", "-", "--collector", "inventory", "--inventory-endpoint-url"];
     command.args(options).arg(format!("{url}/api/v1")).arg("--definitions").arg(file);
     command.env("CKWORKER_INVENTORY_TOKEN", "t0ken")

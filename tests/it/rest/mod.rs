@@ -1,6 +1,7 @@
 //! Collectors by definition: Slack and OneLogin against a local server of both, and users' own.
 
 mod definitions;
+mod definitions_hints;
 mod saas;
 mod saas_github;
 mod saas_unseen;
