@@ -77,7 +77,7 @@ impl<'r> KindCollection<'r> {
                 return Ok(Built::Unknown);
             }
         };
-        self.run.traced.iter().for_each(|traced| traced.note_node(&node));
+        self.run.traced.iter().for_each(|traced| traced.note_node(&node, item.tree));
         let node = self.run.graph.add(node, keys).await?;
         let parent = parent.map_or(location.node, |parent| parent.node);
         self.run.graph.edge(End::Node(parent), End::Node(node));

@@ -34,7 +34,7 @@ const MAX_VALUES: usize = 100;
 /// The notation of a step to each element of a list.
 const EACH: &str = "[]";
 
-/// The most nodes whose lines are kept as hashes.
+/// The most nodes whose items are kept as hashes.
 const MAX_NODES: usize = 1_000_000;
 
 /// What is known of an account so far.
@@ -51,13 +51,13 @@ type PathsOf = (&'static str, Part, usize);
 /// The nodes that were made.
 #[derive(Default)]
 struct TracedNodes {
-    /// Hashes of their lines, by ID.
-    lines: HashMap<[u8; 16], u64>,
-    /// Those that differ from one that was made before with the same ID, by kind.
+    /// Hashes of their items, by ID.
+    items: HashMap<[u8; 16], u64>,
+    /// Those of other items than the one that was made before with the same ID, by kind.
     repeated: BTreeMap<String, Repeated>,
 }
 
-/// Nodes of a kind that differ from others with the same ID.
+/// Nodes of a kind whose items differ from others with the same ID.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Repeated {
     count: u64,
@@ -119,16 +119,16 @@ impl Traced {
         paths.iter_mut().filter(|path| !path.is_found).for_each(|path| path.note(item));
     }
 
-    /// Notes a node. Lists that overlap repeat nodes; one that differs is probably another resource.
-    pub(super) fn note_node(&self, node: &Node) {
-        let line = self.hasher.hash_one(&node.line);
+    /// Notes a node and its item. Lists that overlap repeat items; one that differs is probably another resource.
+    pub(super) fn note_node(&self, node: &Node, item: &Tree<'_>) {
+        let item = self.hasher.hash_one(serde_json::to_vec(item).unwrap_or_default());
         let mut nodes = locked(&self.nodes);
-        match nodes.lines.get(&node.id) {
-            Some(known) if *known == line => return,
+        match nodes.items.get(&node.id) {
+            Some(known) if *known == item => return,
             Some(_) => {}
             None => {
-                if nodes.lines.len() < MAX_NODES {
-                    nodes.lines.insert(node.id, line);
+                if nodes.items.len() < MAX_NODES {
+                    nodes.items.insert(node.id, item);
                 }
                 return;
             }
@@ -155,12 +155,9 @@ impl Traced {
         let lost = self.lost();
         let more = lost.len().saturating_sub(MAX_MENTIONED);
         for Lost { kind, path, items, members, meant } in lost.into_iter().take(MAX_MENTIONED) {
+            let meant = meant.unwrap_or_default();
             let what = "path of the definition leads to nothing in all items";
-            match meant {
-                Some(meant) => tracing::warn!(cloud, account, kind, path, items, meant, "{what}"),
-                // The API may omit it.
-                None => tracing::info!(cloud, account, kind, path, items, members, "{what}"),
-            }
+            tracing::warn!(cloud, account, kind, path, items, meant, members, "{what}");
         }
         if more > 0 {
             tracing::warn!(cloud, account, more, "more paths of the definitions lead to nothing");

@@ -1,3 +1,5 @@
+//! Paths that lead to nothing, items that are one node, and what messages say about them.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_bytes::ByteBuf;
@@ -123,26 +125,23 @@ result = "order"
     }
 }
 
-fn node(id: u8, kind: &str, resource: &str, line: &str) -> Node {
-    Node { id: [id; 16], kind: kind.to_owned(), resource: resource.to_owned(), line: ByteBuf::from(line.as_bytes()) }
-}
-
 #[test]
 fn different_items_of_one_node_are_counted() {
     let traced = Traced::default();
-    for (id, kind, resource, line) in [
-        (1, "shop_order", "o1", "one"),
-        (1, "shop_order", "o1", "one"),
-        (1, "shop_order", "o1", "another"),
-        (1, "shop_order", "o1", "a third"),
-        (2, "shop_order", "o2", "one"),
-        (2, "shop_order", "o2\n", "other"),
-        (3, "shop_item", "i1", "one"),
-        (3, "shop_item", "i1", "one"),
-        (4, "shop_user", "u1", "one"),
-        (4, "shop_user", "u1", "other"),
+    for (id, kind, resource, item) in [
+        (1, "shop_order", "o1", r#"{"id": "o1"}"#),
+        (1, "shop_order", "o1", r#"{"id": "o1"}"#),
+        (1, "shop_order", "o1", r#"{"id": "o1", "uid": 2}"#),
+        (1, "shop_order", "o1", r#"{"id": "o1", "uid": 3}"#),
+        (2, "shop_order", "o2", "{}"),
+        (2, "shop_order", "o2", r#"{"a": null}"#),
+        (3, "shop_item", "i1", "[1]"),
+        (3, "shop_item", "i1", "[1]"),
+        (4, "shop_user", "u1\n", "{}"),
+        (4, "shop_user", "u1\n", "[]"),
     ] {
-        traced.note_node(&node(id, kind, resource, line));
+        let (kind, resource) = (kind.to_owned(), resource.to_owned());
+        traced.note_node(&Node { id: [id; 16], kind, resource, line: ByteBuf::new() }, &tree(item));
     }
     let nodes = locked(&traced.nodes);
     let found: Vec<_> =
