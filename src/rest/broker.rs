@@ -32,6 +32,9 @@ use crate::{
 /// Tokens with less remaining lifetime are replaced.
 const MARGIN: Duration = Duration::from_secs(300);
 
+/// The most bytes of a server's message about a token.
+const MAX_TOLD: usize = 500;
+
 /// The timeout of an attempt to get a token.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
@@ -142,20 +145,23 @@ impl RestBroker {
             )
         })?;
         let http = self.connections()?;
-        let answer: Value =
-            self.called(&request, (&http, &base), &outgoing, &headers, rejected).await.map_err(|error| {
-                let remedy = match error.kind {
-                    CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
-                    _ => "",
-                };
-                let mut failure = call_failure(&format!("{title}: there is no token"), &error);
-                failure.message.push_str(remedy);
-                failure
-            })?;
+        let secrets = [secret.to_owned(), STANDARD.encode(format!("{id}:{secret}"))];
+        let called = self.called(&request, (&http, &base), &outgoing, &headers, (rejected, &secrets)).await;
+        let answer: Value = called.map_err(|error| {
+            let remedy = match error.kind {
+                CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
+                _ => "",
+            };
+            let mut failure = call_failure(&format!("{title}: there is no token"), &error);
+            failure.message.push_str(remedy);
+            failure
+        })?;
         let tree = Tree::from(answer);
         let Some(token) = Item::plain(&tree).path_text(&call.token) else {
             let told = self.description.api.response.message.as_ref();
-            let told = told.and_then(|message| Item::plain(&tree).text(message)).map(|told| format!(": {told}"));
+            let told = told
+                .and_then(|message| Item::plain(&tree).text(message))
+                .map(|told| format!(": {}", client::cut(&told, MAX_TOLD)));
             let told = told.unwrap_or_default();
             let message = format!("{title}: the response to the call for a token has none at {}{told}", call.token);
             return Err(Failure { kind: FailureKind::Unavailable, message });
@@ -165,14 +171,14 @@ impl RestBroker {
         credentials("Authorization", format!("{} {token}", call.scheme), expires)
     }
 
-    /// Makes a call for a token, with retries. `judge` says what its errors mean.
+    /// Makes a call for a token, with retries. `judge` says what its errors mean, which have no secrets.
     async fn called(
         &self,
         request: &Request<'_>,
         (http, base): (&reqwest::Client, &Url),
         outgoing: &Outgoing,
         headers: &HeaderMap,
-        judge: fn(CallError) -> CallError,
+        (judge, secrets): (fn(CallError) -> CallError, &[String]),
     ) -> Result<Value, CallError> {
         let is_reached = self.is_reached.load(Ordering::Relaxed);
         let timeouts = if is_reached { Timeouts::default() } else { client::first_timeouts() };
@@ -182,7 +188,7 @@ impl RestBroker {
             let answer = answer.map_err(|error| client::no_token_server(self.description, error));
             answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(judge).into()
         };
-        let answer = calls.run(request, attempt).await?;
+        let answer = calls.run(request, attempt).await.map_err(|error| client::redacted(error, secrets))?;
         self.is_reached.store(true, Ordering::Relaxed);
         Ok(answer)
     }
@@ -245,7 +251,8 @@ fn rejected(mut error: CallError) -> CallError {
 
 /// Returns whether a token lasts long enough to be given out again.
 fn lasts(token: &Credentials, came: Instant) -> bool {
-    let left = token.expires.map(|end| Duration::from_secs(u64::try_from(end - unix_time()).unwrap_or(0)));
+    let left =
+        token.expires.map(|end| Duration::from_secs(u64::try_from(end.saturating_sub(unix_time())).unwrap_or(0)));
     let margin = left.map_or(MARGIN, |left| MARGIN.min((left + came.elapsed()) / 4));
     left.is_none_or(|left| left > margin)
 }
@@ -278,7 +285,7 @@ impl TokenCaller for RestBroker {
             let mut headers = client::fixed_headers(self.description)?;
             client::insert(&mut headers, "Authorization", &format!("Bearer {token}"))?;
             let request = Request::new(self.description.cloud.name, path, "account");
-            self.called(&request, (&http, &base), &outgoing, &headers, |error| error).await
+            self.called(&request, (&http, &base), &outgoing, &headers, (|error| error, &[token.to_owned()])).await
         })
     }
 }

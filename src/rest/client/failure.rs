@@ -11,9 +11,6 @@ use super::super::{
 };
 use crate::engine::{CallError, CallErrorKind, Tree, code, definition::Condition, eval::Item, http};
 
-/// The longest message of a service in an error, in bytes.
-const MAX_MESSAGE: usize = 2000;
-
 /// The statuses with which APIs say that there are too many calls. 403 is one only if something else says so too.
 const TOO_MANY: u16 = 429;
 const FORBIDDEN: u16 = 403;
@@ -57,7 +54,7 @@ pub(super) fn judge(
         _ => status.to_string(),
     });
     let is_final = has(&api.errors.r#final, &code, status);
-    let mut error = CallError::new(kind, &code, shortened(message));
+    let mut error = CallError::new(kind, &code, message);
     error.facts.is_final = is_final;
     let is_throttled = kind == CallErrorKind::Throttled;
     let window = || reset(&api.limits, headers).filter(|_| is_throttled && is_spent(&api.limits, headers));
@@ -155,12 +152,4 @@ pub(super) fn unreached(description: &Description, for_token: bool, mut error: C
     };
     error.message = format!("{}; {remedy}", error.message).into();
     error
-}
-
-fn shortened(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        message.push('…');
-    }
-    message
 }

@@ -1,12 +1,14 @@
 //! The client of a REST API that definition files describe.
 //!
 //! `request` makes an HTTP request of an operation and its parameters, `response` reads responses, `paging` says what
-//! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about retries.
+//! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about
+//! retries.
 
 mod cache;
 mod failure;
 mod pacer;
 mod paging;
+mod redact;
 mod request;
 mod response;
 mod server;
@@ -19,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use redact::{cut, redacted};
 pub(super) use request::Outgoing;
 use reqwest::{
     Url,
@@ -179,12 +182,18 @@ impl Client {
             }
             tracing::debug!(operation = request.operation, status = answer.status, bytes = answer.body.len(), "called");
             let result = response::read(inner.description, operation, &request.input, &inner.base, answer);
+            let result = result.map_err(|error| redacted(error, &secrets(authorization.as_ref())));
             inner.renewed(result, authorization, &is_renewed).await
         };
-        inner.calls.run(request, attempt).await.map_err(|mut error| {
+        let page = inner.calls.run(request, attempt).await.map_err(|mut error| {
             error.message = request::described(&operation.pages, &request.input, &error.message).into();
             error
-        })
+        })?;
+        if inner.description.is_users && page.is_perhaps_cut_off() && inner.server.is_new(request.operation) {
+            let (collector, operation) = (inner.description.cloud.name, request.operation);
+            tracing::warn!(collector, operation, "a list ends with a full page: check next or header of pages");
+        }
+        Ok(page)
     }
 }
 
@@ -269,6 +278,12 @@ impl Inner {
     }
 }
 
+/// Returns the secrets that a call was sent with.
+fn secrets(used: Option<&worker_proto::Credentials>) -> Vec<String> {
+    let authorization = used.and_then(|used| serde_json::from_str(&used.secret).ok());
+    authorization.as_ref().map(redact::secrets_of).unwrap_or_default()
+}
+
 impl Api for Client {
     fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, CallError>> {
         Box::pin(async move {
@@ -301,7 +316,9 @@ pub(super) async fn exchange(
     headers: &HeaderMap,
     limit: Duration,
 ) -> Result<Answer, CallError> {
-    let place = base.host_str().unwrap_or_default();
+    let host = base.host_str().unwrap_or_default();
+    let place = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let place = place.as_str();
     let mut url = outgoing.url.clone();
     for _ in 0..=MAX_REDIRECTS {
         let mut request = match outgoing.verb {

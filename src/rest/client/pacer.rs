@@ -62,7 +62,11 @@ impl Paced {
     fn count(&self, per_minute: usize, now: Instant) -> Result<(), Instant> {
         let mut calls = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let due = due(&calls, per_minute, now);
-        if due > now { Err(due) } else { Ok(add(&mut calls, per_minute, now)) }
+        if due > now {
+            return Err(due);
+        }
+        add(&mut calls, per_minute, now);
+        Ok(())
     }
 
     /// Counts a call, and returns when it may be made.

@@ -2,7 +2,7 @@
 //! server counts their calls together.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +24,8 @@ pub(super) struct Server {
     /// Spreads the calls.
     pub(super) pacer: Pacer,
     is_reached: AtomicBool,
+    /// Operations about which something was said.
+    mentioned: Mutex<BTreeSet<String>>,
 }
 
 impl Server {
@@ -31,6 +33,12 @@ impl Server {
     pub(super) fn of(collector: &'static str, base: &Url) -> Arc<Self> {
         let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(servers.entry((collector, base.clone())).or_default())
+    }
+
+    /// Returns whether nothing was said about an operation yet. What is said once is enough.
+    pub(super) fn is_new(&self, operation: &str) -> bool {
+        let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
+        mentioned.insert(operation.to_owned())
     }
 
     /// Returns whether it has ever answered.
@@ -63,6 +71,7 @@ mod tests {
             assert_eq!(Arc::ptr_eq(&one, &Server::of(collector, &url(address))), is_same, "{collector} {address}");
         }
         one.set_reached();
+        assert!(one.is_new("GET /a") && one.is_new("GET /b") && !one.is_new("GET /a"));
         assert!(Server::of("one", &url("https://api.test/v1")).is_reached());
         assert!(!Server::of("two", &url("https://api.test/v1")).is_reached());
     }
