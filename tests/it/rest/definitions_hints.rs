@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::definitions::{collect, inventory};
 use crate::support::{
     canned::{Canned, CannedServer, reply},
-    program::{self, Output, command},
+    program::{self, Output, Running, command},
     tls::TlsFront,
 };
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/inventory.toml");
 
 /// Collects with the example, in which `old` is replaced.
-fn changed(url: &str, (old, new): (&str, &str)) -> Output {
+pub fn changed(url: &str, (old, new): (&str, &str)) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(EXAMPLE).unwrap();
     assert!(text.contains(old), "{old}");
@@ -33,16 +33,13 @@ async fn path_that_leads_to_nothing_is_said_once() {
     let server = CannedServer::routed(|_, line| inventory(line)).await;
     for (change, parts) in [
         (("", ""), &[][..]),
-        (
-            ("os = \"os\"", "os = \"oss\""),
-            &["WARN", "kind=\"inventory_host\"", "path=\"oss\"", "items=250", "meant=\"os\""],
-        ),
-        (("value = \"rack.id\"", "value = \"rack.ident\""), &["INFO", "path=\"rack.ident\"", "members=\"id\""]),
+        (("os = \"os\"", "os = \"oss\""), &["WARN", "kind=inventory_host", "path=oss", "items=250", "meant=os"]),
+        (("value = \"rack.id\"", "value = \"rack.ident\""), &["WARN", "path=rack.ident", "members=id"]),
         (
             ("@details_of.owner.email", "@details_of.ownr.email"),
-            &["WARN", "path=\"@details_of.ownr.email\"", "meant=\"owner\""],
+            &["WARN", "path=@details_of.ownr.email", "meant=owner"],
         ),
-        (("interfaces[].address", "interfaces.address"), &["INFO", "a list, whose elements are []"]),
+        (("interfaces[].address", "interfaces.address"), &["WARN", "a list, whose elements are []"]),
     ] {
         let output = changed(server.url(), change);
         assert_eq!(output.code, 0, "{}", output.stderr);
@@ -70,7 +67,7 @@ async fn different_items_of_one_node_are_named() {
     let (yes, no) = (json!(true), json!(false));
     for (services, part) in [
         (
-            vec![service(json!("a"), yes.clone()), service(json!("a"), no.clone()), service(json!("a"), no.clone())],
+            vec![service(json!("a"), yes.clone()), service(json!("a"), no.clone()), service(json!("a"), json!(null))],
             "count=2",
         ),
         (vec![service(json!("a"), yes.clone()), service(json!("a"), yes.clone())], ""),
@@ -82,8 +79,26 @@ async fn different_items_of_one_node_are_named() {
         assert_eq!(output.code, 0, "{}", output.stderr);
         let lines = with(&output.stderr, "different items with the same ID and name");
         assert_eq!(lines.len(), usize::from(!part.is_empty()), "{}", output.stderr);
-        let parts = [part, "kind=\"inventory_service\"", "example=\"a\""];
+        let parts = [part, "kind=inventory_service", "example=a"];
         assert!(lines.iter().all(|line| parts.iter().all(|part| line.contains(part))), "{lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_that_ends_with_a_full_page_is_mentioned() {
+    let cursor = |next: &str, size: usize| {
+        let next = format!("type = \"cursor\", next = \"{next}\", parameter = \"offset\"");
+        format!("pages = {{ {next}, limit = {{ parameter = \"limit\", size = {size} }} }}")
+    };
+    let link = "pages = { type = \"link\", limit = { parameter = \"limit\", size = 2 } }".to_owned();
+    for (pages, lists) in [(cursor("meta.next", 100), 1), (cursor("meta.next", 300), 0), (link, 4)] {
+        let server = CannedServer::routed(|_, line| inventory(line)).await;
+        let old = "pages = { type = \"offset\", total = \"total\", limit = { parameter = \"limit\", size = 100 } }";
+        let output = changed(server.url(), (old, &pages));
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let lines = with(&output.stderr, "a list ends with a full page");
+        let of_hosts = lines.iter().filter(|line| line.contains("operation=GET /hosts")).count();
+        assert!(lines.len() <= lists && of_hosts == lists.min(1), "{pages}: {lines:?}");
     }
 }
 
@@ -92,7 +107,7 @@ async fn invalid_items_are_named_with_their_value() {
     for (item, parts) in [
         (
             service(json!(null), json!(true)),
-            &["MissingId", "item 2 of a page has no ID", "at id; it has id, name, critical"][..],
+            &["MissingId", "item 2 of a page has no ID", "at id; it has critical, id, name"][..],
         ),
         (service(json!("a"), json!("often")), &["InvalidValue", "a: field critical", "at critical: \"often\""]),
         (service(json!("a"), json!([1])), &["InvalidValue", "a: field critical", "at critical"]),
@@ -115,12 +130,15 @@ async fn address_that_cannot_be_reached_names_its_setting() {
     let front = TlsFront::start(plain.url(), false).await;
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let https = plain.url().replace("http:", "https:");
-    for (url, parts) in [
+    let cases = [
         (front.uri(), &["invalid peer certificate", "SSL_CERT_FILE", "--inventory-do-not-verify-cert"][..]),
         (format!("http://{closed}"), &["Connection refused", "url of [api]", "--inventory-endpoint-url"]),
         (https, &["a port for http", "--inventory-endpoint-url"]),
-    ] {
-        let output = program::run(options(&mut command(&[]), &url));
+    ];
+    // Together, as they wait.
+    let started = cases.map(|(url, parts)| (Running::start(options(&mut command(&[]), &url)), url, parts));
+    for (running, url, parts) in started {
+        let output = running.wait();
         assert!([2, 4].contains(&output.code), "{url}: {} {}", output.code, output.stderr);
         assert!(parts.iter().all(|part| output.stderr.contains(part)), "{url}: {}", output.stderr);
         assert_eq!(output.stdout, "", "{url}");

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod definitions_hints;
+mod definitions_hostile;
 mod saas;
 mod saas_github;
 mod saas_unseen;
