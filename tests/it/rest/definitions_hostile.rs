@@ -39,7 +39,7 @@ async fn answer_of_a_hostile_server_is_a_short_gap_without_secrets() {
         ("total", page(&unknown_total), "no number"),
     ] {
         let server = with_hosts(move |_, _| canned.clone()).await;
-        let output = changed(server.url(), ("per_minute = 300", "per_minute = 9000"));
+        let output = changed(server.url(), ("limits = { per_minute = 300 }", "retry = 1"));
         assert_eq!(output.code, 3, "{what}: {}", output.stderr);
         assert!(output.stderr.contains(named), "{what}: {}", output.stderr);
         assert!(
