@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,8 @@ pub struct Calls {
     limiters: Mutex<HashMap<(String, String), Arc<Limiter>>>,
     /// Whether all services and regions share one limiter.
     has_one_limit: bool,
+    /// Whether a connection was made.
+    has_connected: AtomicBool,
 }
 
 /// The result of one attempt.
@@ -50,7 +55,13 @@ impl Calls {
     /// Returns the calls of one account.
     #[must_use]
     pub fn new(waits: UnitWaits, timeouts: Timeouts) -> Self {
-        Self { waits, timeouts, limiters: Mutex::default(), has_one_limit: false }
+        Self {
+            waits,
+            timeouts,
+            limiters: Mutex::default(),
+            has_one_limit: false,
+            has_connected: AtomicBool::new(false),
+        }
     }
 
     /// Makes all services and regions share one limiter, as limits are those of the account.
@@ -106,10 +117,14 @@ impl Calls {
                 return Err(last.unwrap_or_else(|| timed_out(timeouts)));
             };
             adjust(&limiter, request.service, &result, timeouts.operation);
-            let error = match result {
-                Ok(response) => return Ok(response),
+            let mut error = match result {
+                Ok(response) => {
+                    self.has_connected.store(true, Ordering::Relaxed);
+                    return Ok(response);
+                }
                 Err(error) => error,
             };
+            self.judge_contact(&mut error, &mut attempts);
             if is_corrected && attempts.may_correct() {
                 continue;
             }
@@ -119,6 +134,23 @@ impl Calls {
             }
             sleep(pause).await;
             last = Some(error);
+        }
+    }
+
+    /// Shortens the attempts of a call that has made no connection, if none was made before: the address is probably
+    /// wrong.
+    fn judge_contact(&self, error: &mut CallError, attempts: &mut Attempts) {
+        if self.timeouts.first_contact.is_none() {
+            return;
+        }
+        let is_unmade = [code::CONNECTION_FAILED, code::UNKNOWN_HOST].contains(&error.code.as_str());
+        if !is_unmade {
+            self.has_connected.fetch_or(error.code != code::NO_CREDENTIALS, Ordering::Relaxed);
+        }
+        let is_first = is_unmade && !self.has_connected.load(Ordering::Relaxed);
+        attempts.set_first_contact(is_first);
+        if is_first && error.code == code::UNKNOWN_HOST {
+            error.kind = CallErrorKind::Configuration;
         }
     }
 
@@ -193,6 +225,23 @@ mod tests {
 
     fn calls() -> Calls {
         Calls::new(Waits::default().unit(0), Timeouts { pause: Duration::ZERO, ..Timeouts::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_contact_has_few_attempts() {
+        let timeouts = Timeouts { first_contact: Some(Duration::from_secs(3)), ..Timeouts::default() };
+        let calls = Calls::new(Waits::default().unit(0), timeouts);
+        let unmade = |code| (0..99).map(|_| Err(failed(CallErrorKind::Unavailable, code)).into()).collect();
+        let (result, made) = attempts(&calls, unmade(code::UNKNOWN_HOST)).await;
+        assert_eq!((result.unwrap_err().kind, made.len()), (CallErrorKind::Configuration, 1));
+        let (result, made) = attempts(&calls, unmade(code::CONNECTION_FAILED)).await;
+        assert_eq!(result.unwrap_err().kind, CallErrorKind::Unavailable);
+        assert!(made.len() >= 3 && made.last().is_some_and(|last| *last < 6), "{made:?}");
+        attempts(&calls, vec![Ok(1).into()]).await.0.unwrap();
+        let (result, made) = attempts(&calls, unmade(code::UNKNOWN_HOST)).await;
+        assert_eq!((result.unwrap_err().kind, made.len()), (CallErrorKind::Unavailable, 3), "a resolver may restart");
+        let (_, made) = attempts(&calls, unmade(code::CONNECTION_FAILED)).await;
+        assert!(made.last().is_some_and(|last| *last >= 38), "{made:?}");
     }
 
     fn failed(kind: CallErrorKind, code: &str) -> CallError {

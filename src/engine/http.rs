@@ -17,7 +17,7 @@ use time::{Duration as Offset, OffsetDateTime, format_description::well_known::R
 
 use super::{
     CallError, CallErrorKind, Timeouts,
-    causes::{chain, is_unknown_host},
+    causes::{chain, is_unknown_host, is_untrusted},
     code,
 };
 use crate::certificates::AcceptAll;
@@ -158,6 +158,16 @@ pub(crate) fn explain(error: reqwest::Error, place: &str) -> CallError {
         _ if error.is_builder() => CallError::new(CallErrorKind::Configuration, code::INVALID_REQUEST, chain(&error)),
         _ => unavailable(code::CONNECTION_LOST, chain(&error)),
     }
+}
+
+/// Does the same where an untrusted certificate is a mistake of configuration, which no retry changes.
+pub(crate) fn explain_final(error: reqwest::Error, place: &str) -> CallError {
+    let is_untrusted = is_untrusted(&error);
+    let mut error = explain(error, place);
+    if is_untrusted {
+        error.kind = CallErrorKind::Configuration;
+    }
+    error
 }
 
 /// Returns the pause that a service asks for: seconds, or a date, which is compared with the service's own.

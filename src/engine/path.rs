@@ -150,7 +150,7 @@ impl fmt::Display for Path {
 
 impl Step {
     /// Returns the values one step below `tree`, those of a map too.
-    fn all<'t, 'a>(&self, tree: &'t Tree<'a>) -> Vec<&'t Tree<'a>> {
+    pub(super) fn all<'t, 'a>(&self, tree: &'t Tree<'a>) -> Vec<&'t Tree<'a>> {
         match self {
             Self::Values => tree.entries().iter().map(|(_, value)| value).collect(),
             _ => self.values(tree).iter().collect(),

@@ -27,6 +27,9 @@ pub struct Timeouts {
     pub retry: Duration,
     /// The same for failures other than throttling, if they have not two thirds of it.
     pub retry_failures: Option<Duration>,
+    /// The same for connections that cannot be made, as long as none was made: the address is probably wrong. An unknown
+    /// host is looked up once then.
+    pub first_contact: Option<Duration>,
     /// When the unit must end. A call may take only a part of the time left until then, so that a hanging one leaves
     /// time for others.
     pub deadline: Option<Instant>,
@@ -49,6 +52,7 @@ impl Default for Timeouts {
             pause: seconds(1),
             retry: seconds(60),
             retry_failures: None,
+            first_contact: None,
             deadline: None,
         }
     }
@@ -87,12 +91,13 @@ pub(super) struct Attempts {
     began: Instant,
     made: u32,
     corrected: u32,
+    is_first_contact: bool,
 }
 
 impl Attempts {
     /// Starts the attempts of a call.
     pub(super) fn begin(timeouts: Timeouts) -> Self {
-        Self { timeouts, began: Instant::now(), made: 0, corrected: 0 }
+        Self { timeouts, began: Instant::now(), made: 0, corrected: 0, is_first_contact: false }
     }
 
     /// Returns the time that the call has left.
@@ -106,12 +111,18 @@ impl Attempts {
         self.corrected <= CORRECTIONS
     }
 
+    /// Says whether the last attempt made no connection, and none was made before.
+    pub(super) fn set_first_contact(&mut self, is_first_contact: bool) {
+        self.is_first_contact = is_first_contact;
+    }
+
     /// Returns the pause before the next attempt; `None` if there is none. `random` is a number from 0 to 1. A pause
     /// that the service asks for is kept.
     pub(super) fn pause(&mut self, error: &CallError, random: f64) -> Option<Duration> {
         self.made += 1;
         let is_throttled = error.kind == CallErrorKind::Throttled;
-        let failures = self.timeouts.retry_failures.unwrap_or(self.timeouts.retry.mul_f64(FAILURE_PART));
+        let at_first = self.timeouts.first_contact.filter(|_| self.is_first_contact);
+        let failures = at_first.or(self.timeouts.retry_failures).unwrap_or(self.timeouts.retry.mul_f64(FAILURE_PART));
         let time = if is_throttled { self.timeouts.retry } else { failures };
         let is_over = match error.code.as_str() {
             _ if !error.is_retryable() || self.timeouts.retry.is_zero() => true,

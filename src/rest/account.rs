@@ -7,7 +7,7 @@ use worker_proto::{Failure, FailureKind, Plan, Unit, Why};
 
 use super::{
     api::Auth,
-    client::{Authorized, Client, Config},
+    client::{Authorized, Client, Config, cut},
     description::{Description, IN_ACCOUNT},
     options::Common,
     source::{LevelTable, Listing},
@@ -30,6 +30,10 @@ const ACCOUNT: &str = "account";
 
 /// The most accounts, and the most locations of a level.
 const MAX_ITEMS: usize = 100_000;
+
+/// The longest ID of an account or a location, and the longest name of an account in messages, in bytes.
+const MAX_ID: usize = 1000;
+const MAX_LABEL: usize = 200;
 
 /// Finds the accounts.
 pub(super) async fn plan(description: &'static Description, context: &CollectContext) -> Result<Plan, Failure> {
@@ -99,9 +103,14 @@ fn unit(description: &Description, value: Value, options: &Tree<'static>) -> Res
             }
         });
     };
+    if id.len() > MAX_ID {
+        let title = description.cloud.title;
+        let message = format!("{title}: an account has an ID of {} bytes: {}", id.len(), cut(&id, MAX_LABEL));
+        return Err(Failure { kind: FailureKind::Unavailable, message });
+    }
     let label = accounts.name.as_ref().and_then(|name| item.text(name.get_ref())).filter(|name| !name.is_empty());
     Ok(Unit {
-        label: label.unwrap_or_else(|| id.clone()),
+        label: cut(&label.unwrap_or_else(|| id.clone()), MAX_LABEL),
         id,
         kind: accounts.kind.get_ref().clone(),
         parts: 0,
@@ -210,6 +219,10 @@ impl Account for RestAccount {
         vec![(OPTION, self.options.clone()), (ACCOUNT, self.item.clone())]
     }
 
+    fn traces_paths(&self) -> bool {
+        self.description.is_users
+    }
+
     fn own_location(&self) -> LocationSpec {
         let name = || IN_ACCOUNT.to_owned();
         LocationSpec { scope: IN_ACCOUNT, id: name(), label: name(), within: None, item: Tree::Null }
@@ -271,6 +284,9 @@ impl RestAccount {
             (values.text(table.id.get_ref()).filter(|id| !id.is_empty()), container)
         };
         let id = id.ok_or_else(|| format!("a location of the level {scope} has no ID"))?;
+        if id.len() > MAX_ID {
+            return Err(format!("a location of the level {scope} has an ID of {} bytes", id.len()));
+        }
         if before.iter().any(|known| known.scope == scope && known.id == id) {
             return Err(format!("two locations of the level {scope} have the ID {id}, by which items could mean both"));
         }

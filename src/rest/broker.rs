@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,6 +32,9 @@ use crate::{
 /// Tokens with less remaining lifetime are replaced.
 const MARGIN: Duration = Duration::from_secs(300);
 
+/// The most bytes of a server's message about a token.
+const MAX_TOLD: usize = 500;
+
 /// The timeout of an attempt to get a token.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
@@ -39,6 +43,8 @@ pub(super) struct RestBroker {
     description: &'static Description,
     settings: Settings,
     token: Mutex<Current>,
+    /// Whether a call for a token has succeeded.
+    is_reached: AtomicBool,
 }
 
 /// The current token.
@@ -55,7 +61,7 @@ struct Current {
 impl RestBroker {
     /// Returns a broker; contacts nothing.
     pub(super) fn new(description: &'static Description, settings: &Settings) -> Self {
-        Self { description, settings: settings.clone(), token: Mutex::default() }
+        Self { description, settings: settings.clone(), token: Mutex::default(), is_reached: AtomicBool::new(false) }
     }
 
     async fn issue(&self, unit: Option<&Unit>, is_renewal: bool) -> Result<Credentials, Failure> {
@@ -139,12 +145,9 @@ impl RestBroker {
             )
         })?;
         let http = self.connections()?;
-        let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
-        let attempt = || async {
-            let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
-            answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(rejected).into()
-        };
-        let answer: Value = calls.run(&request, attempt).await.map_err(|error| {
+        let secrets = [secret.to_owned(), STANDARD.encode(format!("{id}:{secret}"))];
+        let called = self.called(&request, (&http, &base), &outgoing, &headers, (rejected, &secrets)).await;
+        let answer: Value = called.map_err(|error| {
             let remedy = match error.kind {
                 CallErrorKind::Credentials | CallErrorKind::Denied => "; check the client ID and its secret",
                 _ => "",
@@ -156,7 +159,9 @@ impl RestBroker {
         let tree = Tree::from(answer);
         let Some(token) = Item::plain(&tree).path_text(&call.token) else {
             let told = self.description.api.response.message.as_ref();
-            let told = told.and_then(|message| Item::plain(&tree).text(message)).map(|told| format!(": {told}"));
+            let told = told
+                .and_then(|message| Item::plain(&tree).text(message))
+                .map(|told| format!(": {}", client::cut(&told, MAX_TOLD)));
             let told = told.unwrap_or_default();
             let message = format!("{title}: the response to the call for a token has none at {}{told}", call.token);
             return Err(Failure { kind: FailureKind::Unavailable, message });
@@ -164,6 +169,28 @@ impl RestBroker {
         let lifetime = Item::plain(&tree).path_text(&call.expires_in).and_then(|seconds| seconds.parse::<i64>().ok());
         let expires = lifetime.map(|seconds| unix_time().saturating_add(seconds));
         credentials("Authorization", format!("{} {token}", call.scheme), expires)
+    }
+
+    /// Makes a call for a token, with retries. `judge` says what its errors mean, which have no secrets.
+    async fn called(
+        &self,
+        request: &Request<'_>,
+        (http, base): (&reqwest::Client, &Url),
+        outgoing: &Outgoing,
+        headers: &HeaderMap,
+        (judge, secrets): (fn(CallError) -> CallError, &[String]),
+    ) -> Result<Value, CallError> {
+        let is_reached = self.is_reached.load(Ordering::Relaxed);
+        let timeouts = if is_reached { Timeouts::default() } else { client::first_timeouts() };
+        let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..timeouts });
+        let attempt = || async {
+            let answer = client::exchange(http, base, outgoing, headers, ATTEMPT).await;
+            let answer = answer.map_err(|error| client::no_token_server(self.description, error));
+            answer.and_then(|answer| client::token_tree(self.description, &answer)).map_err(judge).into()
+        };
+        let answer = calls.run(request, attempt).await.map_err(|error| client::redacted(error, secrets))?;
+        self.is_reached.store(true, Ordering::Relaxed);
+        Ok(answer)
     }
 
     fn connections(&self) -> Result<reqwest::Client, Failure> {
@@ -224,7 +251,8 @@ fn rejected(mut error: CallError) -> CallError {
 
 /// Returns whether a token lasts long enough to be given out again.
 fn lasts(token: &Credentials, came: Instant) -> bool {
-    let left = token.expires.map(|end| Duration::from_secs(u64::try_from(end - unix_time()).unwrap_or(0)));
+    let left =
+        token.expires.map(|end| Duration::from_secs(u64::try_from(end.saturating_sub(unix_time())).unwrap_or(0)));
     let margin = left.map_or(MARGIN, |left| MARGIN.min((left + came.elapsed()) / 4));
     left.is_none_or(|left| left > margin)
 }
@@ -256,12 +284,8 @@ impl TokenCaller for RestBroker {
             let outgoing = Outgoing { verb: if posts { Verb::Post } else { Verb::Get }, url, body: None };
             let mut headers = client::fixed_headers(self.description)?;
             client::insert(&mut headers, "Authorization", &format!("Bearer {token}"))?;
-            let calls = Calls::new(Waits::default().unit(0), Timeouts { attempt: ATTEMPT, ..Timeouts::default() });
-            let attempt = || async {
-                let answer = client::exchange(&http, &base, &outgoing, &headers, ATTEMPT).await;
-                answer.and_then(|answer| client::token_tree(self.description, &answer)).into()
-            };
-            calls.run(&Request::new(self.description.cloud.name, path, "account"), attempt).await
+            let request = Request::new(self.description.cloud.name, path, "account");
+            self.called(&request, (&http, &base), &outgoing, &headers, (|error| error, &[token.to_owned()])).await
         })
     }
 }

@@ -35,7 +35,7 @@ use crate::{
         BoxFuture, Broker, CollectContext, Collector, Concurrency, EdgeOwner, NamedAttributes, Uncollected,
     },
     engine::{
-        Hook, Tree,
+        Hook, Tree, code as error_code,
         collect::uncollected_kinds,
         eval::{Item, Named},
         http::check_endpoint,
@@ -221,7 +221,18 @@ impl Collector for RestCollector {
     fn advice(&self, code: &str) -> Option<&'static str> {
         let api = &self.description().ok()?.api;
         let is_denied = code == "403" || api.errors.denied.iter().any(|denied| denied == code);
-        let usual = is_denied.then_some("allow the credentials to make this call");
+        let usual = match code {
+            _ if is_denied => Some("allow the credentials to make this call"),
+            error_code::MISSING_ID if self.is_users => Some("correct id of the kind in the definition file"),
+            error_code::INVALID_VALUE if self.is_users => {
+                Some("correct the field's type or its path in the definition file")
+            }
+            error_code::INVALID_RESPONSE if self.is_users => {
+                Some("correct items or pages in the definition file, or check what answers instead of the API")
+            }
+            error_code::CONFIGURATION if self.is_users => Some("correct the definition file"),
+            _ => None,
+        };
         api.advice.get(code).map(String::as_str).or(usual)
     }
 

@@ -1,6 +1,9 @@
 //! The operations of an API: the method and path that their names are, and what their responses must have.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use super::{
     api::{Api, Paging, Verb},
@@ -161,6 +164,17 @@ impl Operation {
             length.get_or_insert(found);
         }
         Ok(length.unwrap_or_default())
+    }
+
+    /// Returns a hash of the elements of the list in a response.
+    pub(super) fn digest(&self, response: &Tree<'_>) -> u64 {
+        let lists = self.items.iter().filter_map(|items| Some(container(items)?.0));
+        let mut hasher = DefaultHasher::new();
+        for list in lists.take(1) {
+            let found = list.values(response).into_iter().next();
+            found.and_then(|found| serde_json::to_vec(found).ok()).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 }
 

@@ -48,7 +48,7 @@ impl Run<'_> {
         if self.account.is_known_by_id() {
             parts.add_unset(definition, &item);
         }
-        let Some(resource) = collection.resource(&item).await? else {
+        let Some(resource) = collection.resource(&item, None).await? else {
             return Err(self.internal("the definition of the account has no ID"));
         };
         let id = self.account.id();

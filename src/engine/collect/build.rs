@@ -10,7 +10,9 @@ use super::{
         eval::Item,
     },
     Location, Run, UnknownParts,
+    described::{invalid_value, missing_id},
     kind::{KindCollection, ParentItem},
+    traced::Part,
     unseen::is_affected,
 };
 use crate::{
@@ -33,7 +35,13 @@ pub(super) enum Built<'r> {
 
 impl<'r> KindCollection<'r> {
     /// Sends the node of an item and declares its edges. An item without an ID is reported and skipped.
-    pub(super) async fn node(&self, item: &Item<'_>, parent: Option<ParentItem<'_>>) -> Result<Built<'r>, Failure> {
+    /// `index` is its place in the page.
+    pub(super) async fn node(
+        &self,
+        item: &Item<'_>,
+        index: usize,
+        parent: Option<ParentItem<'_>>,
+    ) -> Result<Built<'r>, Failure> {
         let definition = self.definition;
         let places = definition.location.iter().map(|location| &location.id);
         let named_by = [Some(&definition.id), definition.name.as_ref()].into_iter().flatten().chain(places);
@@ -41,7 +49,7 @@ impl<'r> KindCollection<'r> {
             return Ok(Built::Unknown);
         }
         let is_gone = item.lacks(definition.id.get_ref());
-        let Some(resource) = self.resource(item).await? else {
+        let Some(resource) = self.resource(item, Some(index)).await? else {
             return Ok(if is_gone { Built::Nothing } else { Built::Unknown });
         };
         let location = match self.location_of(item) {
@@ -69,6 +77,7 @@ impl<'r> KindCollection<'r> {
                 return Ok(Built::Unknown);
             }
         };
+        self.run.traced.iter().for_each(|traced| traced.note_node(&node, item.tree));
         let node = self.run.graph.add(node, keys).await?;
         let parent = parent.map_or(location.node, |parent| parent.node);
         self.run.graph.edge(End::Node(parent), End::Node(node));
@@ -85,13 +94,18 @@ impl<'r> KindCollection<'r> {
         Ok(Built::Node(node, location))
     }
 
-    /// Builds the resource of an item.
-    pub(super) async fn resource(&self, item: &Item<'_>) -> Result<Option<Resource<'static>>, Failure> {
+    /// Builds the resource of an item. `index` is its place in a page, if it is in one.
+    pub(super) async fn resource(
+        &self,
+        item: &Item<'_>,
+        index: Option<usize>,
+    ) -> Result<Option<Resource<'static>>, Failure> {
         let definition = self.definition;
+        self.trace(Part::Item, item);
         let Some(id) = item.text(definition.id.get_ref()) else {
             // The call for it has failed, which is already a gap, or has returned that nothing exists.
             if !item.lacks(definition.id.get_ref()) {
-                self.unexpected(code::MISSING_ID, "an item without an ID".to_owned()).await?;
+                self.unexpected(code::MISSING_ID, missing_id(item, definition.id.get_ref(), index)).await?;
             }
             return Ok(None);
         };
@@ -115,7 +129,9 @@ impl<'r> KindCollection<'r> {
         for (field, source) in &definition.properties {
             let Some(value) = item.value(source.get_ref(), self.kind) else { continue };
             if let Err(error) = resource.set_converted(field.get_ref(), value) {
-                self.unexpected(code::INVALID_VALUE, error.to_string()).await?;
+                let value = item.value(source.get_ref(), self.kind);
+                let of = (field.get_ref().as_str(), source.get_ref());
+                self.unexpected(code::INVALID_VALUE, invalid_value(&resource, &error, of, value.as_ref())).await?;
             }
         }
         resource.protected(definition.protected.as_ref().is_some_and(|when| item.holds(when.get_ref())));

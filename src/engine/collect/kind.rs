@@ -20,6 +20,7 @@ use super::{
     details::{KindDetails, Lookup},
     gather,
     locations::Locations,
+    traced::Part,
 };
 use crate::{
     collector_api::BoxFuture,
@@ -92,6 +93,11 @@ impl<'r> KindCollection<'r> {
         })
     }
 
+    /// Notes where the paths of a part of the definition lead, if that is traced.
+    pub(super) fn trace(&self, part: Part, item: &Item<'_>) {
+        self.run.traced.iter().for_each(|traced| traced.note(self.definition, part, item));
+    }
+
     /// Records that nodes of the kind may be missing below a node.
     pub(super) fn unseen(&self, below: NodeId) {
         self.run.unseen(self.location, self.locations, self.service, self.definition, below);
@@ -100,6 +106,7 @@ impl<'r> KindCollection<'r> {
     /// Returns whether the list is complete.
     async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let Some(list) = &self.definition.list else {
+            parent.iter().for_each(|parent| self.trace(Part::Parameters, parent.item));
             let items = match (&self.definition.items, parent) {
                 (Some(path), Some(parent)) => path.get_ref().values(parent.item.tree),
                 _ => vec![&Tree::Null],
@@ -122,6 +129,7 @@ impl<'r> KindCollection<'r> {
         let nothing = Tree::Null;
         let plain = self.plain(&nothing);
         let item = parent.map_or(&plain, |parent| parent.item);
+        self.trace(Part::Parameters, item);
         if list.each.as_ref().is_some_and(|each| !item.has_list(each.get_ref())) {
             // The values are a part of a response that lacks them, or of a call that has failed.
             return Ok(false);
@@ -262,6 +270,7 @@ impl<'r> KindCollection<'r> {
             Ok(tree) => tree,
             Err(error) => return Ok(Err(error)),
         };
+        self.trace(Part::Items, &Item::plain(&tree));
         let mut items = Vec::new();
         let _ = list.items.get_ref().walk(&tree, &mut |item| {
             items.push(item);
@@ -298,7 +307,7 @@ impl<'r> KindCollection<'r> {
             values.chain(details).chain(parent.map(ParentItem::named)).chain(self.constants()).collect()
         };
         let items = items.iter().zip(failed).enumerate();
-        let items = items.map(|(index, (tree, failed))| Item { tree, named: named(index, tree), failed });
+        let items = items.map(|(index, (tree, failed))| (index, Item { tree, named: named(index, tree), failed }));
         if self.definition.calls.is_empty() && self.children().next().is_none() {
             let mut is_complete = true;
             for item in items {
@@ -331,7 +340,7 @@ impl<'r> KindCollection<'r> {
 
     /// Makes the calls for one item, sends its node and edges, and lists its children. Returns `false` if the item has
     /// no node although it exists.
-    async fn item(&self, item: Item<'_>, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
+    async fn item(&self, (index, item): (usize, Item<'_>), parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
         let mut failed = Vec::new();
         let answers = self.answers(&item, &mut failed).await?;
         let trees = self.trees(&answers, &mut failed).await?;
@@ -342,7 +351,7 @@ impl<'r> KindCollection<'r> {
             take: Some(call.result.get_ref()),
             pages,
         }));
-        let (node, location) = match self.node(&item, parent).await? {
+        let (node, location) = match self.node(&item, index, parent).await? {
             Built::Node(node, location) => (node, location),
             Built::Nothing => return Ok(true),
             Built::Unknown => return Ok(false),

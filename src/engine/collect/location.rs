@@ -151,8 +151,7 @@ impl Location {
         Ok(())
     }
 
-    /// Returns the location's resource: from its item if the kind has a definition, else of ID and label
-    /// alone.
+    /// Returns the location's resource: from its item if the kind has a definition, else of ID and label alone.
     async fn resource(&self, run: &Run<'_>, before: &Locations, kind: &str) -> Result<Resource<'static>, Failure> {
         let Some((service, definition)) = run.cloud.find(kind) else {
             let mut resource = Resource::new(run.kind(kind)?, self.region.as_str());
@@ -161,7 +160,8 @@ impl Location {
         };
         let collection = KindCollection::new(run, self, before, service, definition)?;
         let item = run.item(&self.item);
-        collection.resource(&item).await?.ok_or_else(|| run.internal(format!("the location {} has no ID", self.label)))
+        let resource = collection.resource(&item, None).await?;
+        resource.ok_or_else(|| run.internal(format!("the location {} has no ID", self.label)))
     }
 
     /// Lists the children of the node, if its kind has a definition.

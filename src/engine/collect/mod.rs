@@ -7,12 +7,14 @@
 mod account;
 mod batch;
 mod build;
+mod described;
 mod details;
 mod item_calls;
 mod kind;
 mod location;
 mod locations;
 mod partial;
+mod traced;
 mod unseen;
 
 use std::{
@@ -28,11 +30,11 @@ use time::OffsetDateTime;
 use worker_proto::{Failure, FailureKind, Gap, Why};
 
 pub(crate) use self::locations::Locations;
-use self::unseen::Unseen;
 pub use self::{
     location::{Location, LocationSpec},
     unseen::{UnknownParts, uncollected_kinds},
 };
+use self::{traced::Traced, unseen::Unseen};
 use super::{
     api::{Api, Request, Response},
     cloud::Cloud,
@@ -114,6 +116,11 @@ pub trait Account: Send + Sync {
         false
     }
 
+    /// Returns whether paths of the definitions that lead to nothing in all items are named, as in definitions of users.
+    fn traces_paths(&self) -> bool {
+        false
+    }
+
     /// Returns the kinds that are known only at run time, as the beginning of their names with a final `*`.
     fn other_kinds(&self) -> Option<&'static str> {
         None
@@ -156,6 +163,8 @@ pub struct Run<'c> {
     unseen_locations: Mutex<Option<Why>>,
     /// Whether that was known before anything was collected.
     has_unlisted_locations: bool,
+    /// See [`Account::traces_paths`].
+    traced: Option<Traced>,
 }
 
 /// The identity of a gap: location, service, operation and code. Two services may have an operation of the same name.
@@ -186,6 +195,7 @@ impl<'c> Run<'c> {
             unseen: Mutex::default(),
             unseen_locations: Mutex::default(),
             has_unlisted_locations: false,
+            traced: account.traces_paths().then(Traced::default),
         }
     }
 
@@ -217,6 +227,7 @@ impl<'c> Run<'c> {
         self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
         let unseen = self.send_unseen().await?;
+        self.traced.iter().for_each(|traced| traced.report(self.cloud.name, self.account.id()));
         let report = self.graph.finish(&unseen.iter().map(|kind| &**kind).collect()).await?;
         let (cloud, account) = (self.cloud.name, self.account.id());
         tracing::info!(cloud, account, edges = report.sent, "collected account");

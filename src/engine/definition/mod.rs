@@ -246,6 +246,18 @@ pub enum Parameter {
     Map(Input),
 }
 
+impl Parameter {
+    /// Returns the paths in it.
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        match self {
+            Self::Bool(_) | Self::Int(_) => Vec::new(),
+            Self::Text(template) => template.paths().collect(),
+            Self::List(list) => list.iter().flat_map(Self::paths).collect(),
+            Self::Map(members) => members.values().flat_map(Self::paths).collect(),
+        }
+    }
+}
+
 /// The other ends of edges, identified by the value of an attribute.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

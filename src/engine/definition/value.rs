@@ -85,6 +85,20 @@ impl Source {
         let inner = self.0.any.iter().flatten().flat_map(Source::tables);
         std::iter::once(&*self.0).chain(inner).collect()
     }
+
+    /// Returns the paths to its value, without those of conditions.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&Path> {
+        self.tables().into_iter().flat_map(SourceTable::value_paths).collect()
+    }
+}
+
+impl SourceTable {
+    fn value_paths(&self) -> impl Iterator<Item = &Path> {
+        let lists = self.first.iter().chain(&self.all).flatten();
+        let templates = self.template.iter().flat_map(Template::paths);
+        self.path.iter().chain(lists).chain(templates)
+    }
 }
 
 impl<'de> Deserialize<'de> for Source {

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use worker_proto::{Failure, FailureKind};
 
-use super::super::api::{Api, Errors, Limits, ResetForm};
+use super::super::{
+    api::{Api, Errors, Limits, ResetForm},
+    description::Description,
+};
 use crate::engine::{CallError, CallErrorKind, Tree, code, definition::Condition, eval::Item, http};
-
-/// The longest message of a service in an error, in bytes.
-const MAX_MESSAGE: usize = 2000;
 
 /// The statuses with which APIs say that there are too many calls. 403 is one only if something else says so too.
 const TOO_MANY: u16 = 429;
@@ -17,6 +17,9 @@ const FORBIDDEN: u16 = 403;
 
 /// The code of a call that was one too many, if the API has none.
 const RATE_LIMITED: &str = "RateLimited";
+
+/// Parts of the messages if the server of an https address does not use TLS.
+const PLAIN_HTTP: [&str; 3] = ["tls handshake eof", "InvalidContentType", "corrupt message"];
 
 /// The status of a success without a body.
 pub(super) const NO_CONTENT: u16 = 204;
@@ -51,7 +54,7 @@ pub(super) fn judge(
         _ => status.to_string(),
     });
     let is_final = has(&api.errors.r#final, &code, status);
-    let mut error = CallError::new(kind, &code, shortened(message));
+    let mut error = CallError::new(kind, &code, message);
     error.facts.is_final = is_final;
     let is_throttled = kind == CallErrorKind::Throttled;
     let window = || reset(&api.limits, headers).filter(|_| is_throttled && is_spent(&api.limits, headers));
@@ -127,10 +130,26 @@ pub(super) fn no_credentials(failure: Failure) -> CallError {
     CallError::new(kind, code::NO_CREDENTIALS, failure.message)
 }
 
-fn shortened(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        message.push('…');
-    }
-    message
+/// Returns the error of a call that made no connection with its remedy: the setting that is probably wrong.
+pub(super) fn unreached(description: &Description, for_token: bool, mut error: CallError) -> CallError {
+    let name = description.cloud.name;
+    let of_file = if for_token { "url of [api] and [api.auth]" } else { "url of [api]" };
+    let setting = match description.is_users {
+        true => format!("{of_file}, and --{name}-endpoint-url if it is set"),
+        false => format!("--{name}-endpoint-url, if it is set"),
+    };
+    let is_plain = PLAIN_HTTP.iter().any(|part| error.message.contains(part));
+    let remedy = match (error.code.as_str(), error.kind) {
+        (code::CONNECTION_FAILED, CallErrorKind::Configuration) => format!(
+            "correct the server's name in {setting}; or trust the authority of its certificate with SSL_CERT_FILE, or set \
+             --{name}-do-not-verify-cert (insecure)"
+        ),
+        (code::CONNECTION_FAILED, _) if is_plain => {
+            format!("it is perhaps a port for http, not https: check {setting}")
+        }
+        (code::CONNECTION_FAILED | code::UNKNOWN_HOST, _) => format!("check {setting}"),
+        _ => return error,
+    };
+    error.message = format!("{}; {remedy}", error.message).into();
+    error
 }

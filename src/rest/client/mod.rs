@@ -1,14 +1,17 @@
 //! The client of a REST API that definition files describe.
 //!
 //! `request` makes an HTTP request of an operation and its parameters, `response` reads responses, `paging` says what
-//! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about retries.
+//! follows a page and `failure` what a failed call means, and `pacer` spreads calls over a minute. The engine decides about
+//! retries.
 
 mod cache;
 mod failure;
 mod pacer;
 mod paging;
+mod redact;
 mod request;
 mod response;
+mod server;
 
 use std::{
     sync::{
@@ -18,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use pacer::Pacer;
+pub(super) use redact::{cut, redacted};
 pub(super) use request::Outgoing;
 use reqwest::{
     Url,
@@ -26,8 +29,9 @@ use reqwest::{
 };
 use response::Page;
 use serde::{Deserialize, Serialize};
+use server::Server;
 use tokio::time::Instant;
-use worker_proto::{Failure, FailureKind};
+use worker_proto::{Failure, FailureKind, WaitOn};
 
 use super::{
     api::{Auth, BodyForm, Verb},
@@ -42,12 +46,24 @@ use crate::{
     },
 };
 
+/// The longest wait of a call for its turn, and the part of the time left that it may take at most.
+const LONGEST_TURN: Duration = Duration::from_secs(3600);
+const TURN_PART: f64 = 0.8;
+
 /// The redirects that a call follows, inside the API.
 const MAX_REDIRECTS: usize = 5;
 
 /// The status of a response, and that of one which has not changed.
 const OK: u16 = 200;
 const NOT_MODIFIED: u16 = 304;
+
+/// The seconds in which a connection is tried again as long as none was made. A server may just be starting.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
+
+/// Returns the timeouts of calls to a server that was never reached.
+pub(super) fn first_timeouts() -> Timeouts {
+    Timeouts { first_contact: Some(FIRST_CONTACT), ..Timeouts::default() }
+}
 
 /// The header that authorizes calls. There is no `Debug`: it is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +111,9 @@ struct Inner {
     authorized: Authorized,
     options: Tree<'static>,
     calls: Calls,
-    pacer: Pacer,
+    deadline: Option<Instant>,
+    waits: UnitWaits,
+    server: Arc<Server>,
 }
 
 /// A response before anything is known about its form.
@@ -116,11 +134,12 @@ impl Client {
         let verify = if is_unverified { Verify::Nothing } else { Verify::System };
         let failure = |message| Failure { kind: FailureKind::Configuration, message };
         let retry_failures = Some(Duration::from_secs(description.api.retry.into()));
-        let timeouts =
-            Timeouts { retry: Timeouts::default().operation, retry_failures, deadline, ..Timeouts::default() };
-        let calls = Calls::new(waits, timeouts).with_one_limit();
+        let server = Server::of(description.cloud.name, &base);
+        let usual = if server.is_reached() { Timeouts::default() } else { first_timeouts() };
+        let timeouts = Timeouts { retry: usual.operation, retry_failures, deadline, ..usual };
+        let calls = Calls::new(waits.clone(), timeouts).with_one_limit();
         let http = http::connections(verify).map_err(failure)?;
-        let inner = Inner { description, base, http, authorized, options, calls, pacer: Pacer::default() };
+        let inner = Inner { description, base, http, authorized, options, calls, deadline, waits, server };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -147,10 +166,13 @@ impl Client {
         let api = &inner.description.api;
         let outgoing = request::outgoing(&inner.base, operation, api.body, &request.input);
         let outgoing = outgoing.map_err(CallError::configuration)?;
-        let is_renewed = AtomicBool::new(false);
+        inner.wait_for_turn(request, operation.per_minute).await?;
+        let (is_renewed, is_repeated) = (AtomicBool::new(false), AtomicBool::new(false));
         let attempt = || async {
             let limit = inner.calls.timeouts(request).attempt;
-            inner.pacer.wait(request.operation, operation.per_minute).await;
+            if is_repeated.swap(true, Ordering::Relaxed) {
+                inner.server.pacer.wait_again(request.operation, operation.per_minute).await;
+            }
             let (answer, authorization) = match inner.authorized_exchange(&outgoing, limit).await {
                 Ok(done) => done,
                 Err(error) => return Err(error).into(),
@@ -160,16 +182,34 @@ impl Client {
             }
             tracing::debug!(operation = request.operation, status = answer.status, bytes = answer.body.len(), "called");
             let result = response::read(inner.description, operation, &request.input, &inner.base, answer);
+            let result = result.map_err(|error| redacted(error, &secrets(authorization.as_ref())));
             inner.renewed(result, authorization, &is_renewed).await
         };
-        inner.calls.run(request, attempt).await.map_err(|mut error| {
+        let page = inner.calls.run(request, attempt).await.map_err(|mut error| {
             error.message = request::described(&operation.pages, &request.input, &error.message).into();
             error
-        })
+        })?;
+        if inner.description.is_users && page.is_perhaps_cut_off() && inner.server.is_new(request.operation) {
+            let (collector, operation) = (inner.description.cloud.name, request.operation);
+            tracing::warn!(collector, operation, "a list ends with a full page: check next or header of pages");
+        }
+        Ok(page)
     }
 }
 
 impl Inner {
+    /// Waits until a call of an operation that the API limits may be made.
+    async fn wait_for_turn(&self, request: &Request<'_>, per_minute: Option<u32>) -> Result<(), CallError> {
+        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()).mul_f64(TURN_PART));
+        let longest = left.unwrap_or(LONGEST_TURN).min(LONGEST_TURN);
+        let _wait = per_minute.map(|_| self.waits.begin(WaitOn::Call, format!("the turn of {}", request.operation)));
+        if self.server.pacer.wait(request.operation, per_minute, longest).await {
+            return Ok(());
+        }
+        let message = format!("per_minute of the operation leaves no time for it within {} s", longest.as_secs());
+        Err(CallError::new(CallErrorKind::Throttled, code::QUEUE_TIMEOUT, message))
+    }
+
     /// Sends a request with the current authorization, which it returns too.
     async fn authorized_exchange(
         &self,
@@ -204,7 +244,9 @@ impl Inner {
         if let Some(kept) = &kept {
             headers.insert(IF_NONE_MATCH, kept.tag.clone());
         }
-        let answer = exchange(&self.http, &self.base, outgoing, &headers, limit).await?;
+        let answer = exchange(&self.http, &self.base, outgoing, &headers, limit).await;
+        let answer = answer.map_err(|error| failure::unreached(self.description, false, error))?;
+        self.server.set_reached();
         match kept {
             Some(kept) if answer.status == NOT_MODIFIED => return Ok(Answer::clone(&kept.answer)),
             _ if is_kept && answer.status == OK => cache::keep(&outgoing.url, credentials, &answer),
@@ -234,6 +276,12 @@ impl Inner {
             Err(failure) => Err(failure::no_credentials(failure)).into(),
         }
     }
+}
+
+/// Returns the secrets that a call was sent with.
+fn secrets(used: Option<&worker_proto::Credentials>) -> Vec<String> {
+    let authorization = used.and_then(|used| serde_json::from_str(&used.secret).ok());
+    authorization.as_ref().map(redact::secrets_of).unwrap_or_default()
 }
 
 impl Api for Client {
@@ -268,7 +316,9 @@ pub(super) async fn exchange(
     headers: &HeaderMap,
     limit: Duration,
 ) -> Result<Answer, CallError> {
-    let place = base.host_str().unwrap_or_default();
+    let host = base.host_str().unwrap_or_default();
+    let place = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let place = place.as_str();
     let mut url = outgoing.url.clone();
     for _ in 0..=MAX_REDIRECTS {
         let mut request = match outgoing.verb {
@@ -279,7 +329,7 @@ pub(super) async fn exchange(
             request = request.header(reqwest::header::CONTENT_TYPE, *content_type).body(body.clone());
         }
         let response = request.headers(headers.clone()).timeout(limit).send().await;
-        let response = response.map_err(|error| http::explain(error, place))?;
+        let response = response.map_err(|error| http::explain_final(error, place))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_redirection() || status == reqwest::StatusCode::NOT_MODIFIED {
             let body = http::read(response, place).await?;
@@ -326,6 +376,11 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result
     };
     headers.insert(header, value);
     Ok(())
+}
+
+/// Returns an error of a call for a token with its remedy, if the server was not reached.
+pub(super) fn no_token_server(description: &Description, error: CallError) -> CallError {
+    failure::unreached(description, true, error)
 }
 
 /// Returns the form of a body of the API, for a call that the description does not list.

@@ -10,7 +10,11 @@ use reqwest::{
 };
 use serde_json::{Map, Value};
 
-use super::{super::api::Paging, request::PAGE_URL};
+use super::{
+    super::api::Paging,
+    redact::cut,
+    request::{PAGE_ITEMS, PAGE_URL},
+};
 use crate::engine::{CallError, Path, Tree, eval::text};
 
 /// Parameters of the next page's call that differ: their values, or `None` for those to remove.
@@ -26,6 +30,8 @@ pub(super) struct Page<'p> {
     pub(super) input: &'p Map<String, Value>,
     /// The elements of the list.
     pub(super) length: usize,
+    /// A hash of them.
+    pub(super) items: u64,
     /// The address of the API, where all pages are.
     pub(super) base: &'p Url,
 }
@@ -37,6 +43,16 @@ impl Page<'_> {
     /// Why it is not known whether there is one.
     pub(super) fn next(&self, pages: &Paging) -> Result<Option<Following>, CallError> {
         let set = |parameter: &str, value: Value| Some(vec![(parameter.to_owned(), Some(value))]);
+        // The next page is asked for by its number, which an API may ignore.
+        let counted = |parameter: &str, value: i64| {
+            let items = (PAGE_ITEMS.to_owned(), Some(self.items.into()));
+            Some(vec![(parameter.to_owned(), Some(value.into())), items])
+        };
+        if self.length > 0 && self.input.get(PAGE_ITEMS).and_then(Value::as_u64) == Some(self.items) {
+            let parameter = pages.parameter().unwrap_or_default();
+            let what = "the page has the same items as the one before; the API perhaps has no parameter";
+            return Err(unexpected(format!("{what} {parameter}")));
+        }
         Ok(match pages {
             Paging::None => None,
             Paging::Cursor { next, header, parameter, alone, is_query, .. } => {
@@ -54,7 +70,7 @@ impl Page<'_> {
                     Some(last) => page >= last,
                     None => self.length == 0,
                 };
-                if is_last { None } else { set(parameter, page.saturating_add(1).into()) }
+                if is_last { None } else { counted(parameter, page.saturating_add(1)) }
             }
             Paging::Offset { parameter, total, .. } => {
                 let from = self.input.get(parameter).and_then(Value::as_i64).unwrap_or(0);
@@ -66,7 +82,7 @@ impl Page<'_> {
                     Some(total) => end >= total,
                     None => self.length == 0,
                 };
-                if is_last { None } else { set(parameter, end.into()) }
+                if is_last { None } else { counted(parameter, end) }
             }
             Paging::Link { next, .. } => {
                 let link = match self.text(next.as_ref())? {
@@ -82,15 +98,16 @@ impl Page<'_> {
     /// Returns the string at a path in the body, if there is one.
     fn text(&self, path: Option<&Path>) -> Result<Option<String>, CallError> {
         let Some(found) = self.at(path) else { return Ok(None) };
-        let unreadable = || unexpected(format!("what follows the page is no string: {found:?}"));
+        let unreadable = || unexpected(format!("what follows the page is no string: {}", shown(found)));
         text(found).map(|text| Some(text.into_owned())).ok_or_else(unreadable)
     }
 
     /// Returns the number at a path in the body, if there is one.
     fn number(&self, path: Option<&Path>) -> Result<Option<i64>, CallError> {
         let Some(found) = self.at(path) else { return Ok(None) };
-        let number = text(found).and_then(|text| text.parse().ok());
-        number.map(Some).ok_or_else(|| unexpected(format!("the end of the list is no number: {found:?}")))
+        // Some APIs have -1 for a number that they do not know.
+        let number = text(found).and_then(|text| text.parse().ok()).filter(|number| *number >= 0);
+        number.map(Some).ok_or_else(|| unexpected(format!("the end of the list is no number: {}", shown(found))))
     }
 
     fn at(&self, path: Option<&Path>) -> Option<&Tree<'_>> {
@@ -110,6 +127,13 @@ impl Page<'_> {
             Err(error) => Err(unexpected(format!("the address of the next page: {error}"))),
         }
     }
+}
+
+/// The most bytes of a value in a message.
+const MAX_SHOWN: usize = 100;
+
+fn shown(found: &Tree<'_>) -> String {
+    cut(&format!("{found:?}"), MAX_SHOWN)
 }
 
 fn unexpected(message: String) -> CallError {

@@ -13,10 +13,14 @@ fn next(pages: &str, body: &str, headers: &[(&str, &str)], input: Value, length:
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
     let (headers, base) = (HeaderMap::from_iter(headers), Url::parse("https://api.test/v1/").unwrap());
     let Value::Object(input) = input else { return Err("parameters are an object".to_owned()) };
-    let page = Page { tree: &tree, headers: &headers, input: &input, length, base: &base };
+    let page = Page { tree: &tree, headers: &headers, input: &input, length, items: 7, base: &base };
     let next = page.next(&pages).map_err(|error| error.message.to_string())?;
-    Ok(next
-        .map_or(Value::Null, |next| next.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()))
+    Ok(next.map_or(Value::Null, |next| {
+        next.into_iter()
+            .filter(|(name, _)| name != PAGE_ITEMS)
+            .map(|(name, value)| (name, value.unwrap_or_default()))
+            .collect()
+    }))
 }
 
 #[test]
@@ -52,7 +56,28 @@ fn numbered_pages_end_with_the_last_or_an_empty_one() {
     assert_eq!(of(r#"{"pages":2}"#, json!({"page": 2}), 3), Ok(Value::Null));
     assert_eq!(of("{}", json!({"page": 2}), 3), Ok(json!({"page": 3})));
     assert_eq!(of("{}", json!({"page": 3}), 0), Ok(Value::Null));
-    assert!(of(r#"{"pages":"many"}"#, json!({"page": 2}), 3).is_err());
+    for pages in ["\"many\"", "-1", "[]", "1.5"] {
+        assert!(of(&format!("{{\"pages\":{pages}}}"), json!({"page": 2}), 3).is_err(), "{pages}");
+    }
+}
+
+#[test]
+fn page_with_the_items_of_the_one_before_is_an_error() {
+    for (pages, body) in [("type = \"page\"", "{}"), ("type = \"page\"\nlast = \"pages\"", r#"{"pages": 3}"#)] {
+        let of = |items: Value, length| next(pages, body, &[], json!({"page": 3, "@items": items}), length);
+        assert!(of(json!(7), 5).unwrap_err().contains("perhaps has no parameter page"), "{pages}");
+        assert!(of(json!(8), 5).is_ok() && of(json!(7), 0).is_ok() && of(Value::Null, 5).is_ok(), "{pages}");
+    }
+    let total = "type = \"offset\"\ntotal = \"total\"";
+    let of = |items| next(total, r#"{"total": 10}"#, &[], json!({"offset": 5, "@items": items}), 5);
+    assert!(of(7).unwrap_err().contains("parameter offset") && of(8).is_ok());
+}
+
+#[test]
+fn message_about_a_page_is_short() {
+    let body = format!("{{\"pages\": \"{}\"}}", "x".repeat(100_000));
+    let error = next("type = \"page\"\nlast = \"pages\"", &body, &[], json!({}), 1).unwrap_err();
+    assert!(error.len() < 200, "{}", error.len());
 }
 
 #[test]
@@ -64,6 +89,7 @@ fn offset_counts_elements_of_the_list() {
     assert_eq!(of(r#"{"total":250}"#, json!({"offset": 200}), 50), Ok(Value::Null));
     assert_eq!(of("{}", json!({"offset": 200}), 0), Ok(Value::Null));
     assert!(of(r#"{"total":250}"#, json!({"offset": 200}), 0).is_err(), "the rest is missing");
+    assert!(of(r#"{"total":-1}"#, json!({"offset": 200}), 50).is_err(), "the number is unknown");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use super::super::{
 /// The parameter with the address of a page, which replaces path and parameters. No API has one of this name.
 pub(super) const PAGE_URL: &str = "@url";
 
+/// The parameter with a hash of the items of the page before, which is not sent.
+pub(super) const PAGE_ITEMS: &str = "@items";
+
 /// An HTTP request without its headers.
 pub(in super::super) struct Outgoing {
     pub(in super::super) verb: Verb,
@@ -40,7 +43,7 @@ pub(super) fn outgoing(
     let path = operation.fill(value)?;
     let base = base.as_str().trim_end_matches('/');
     let mut url = Url::parse(&format!("{base}/{path}")).map_err(|error| format!("the path {path:?}: {error}"))?;
-    let in_path: Vec<&str> = operation.parameters().collect();
+    let in_path: Vec<&str> = operation.parameters().chain([PAGE_ITEMS]).collect();
     let rest: Vec<(String, String)> = texts.into_iter().filter(|(name, _)| !in_path.contains(&name.as_str())).collect();
     let body = match (verb, form) {
         (Verb::Get, _) => {
@@ -104,7 +107,8 @@ const MAX_CHARACTERS: usize = 60;
 
 /// Returns a message with what was asked for, so that one of many calls of an operation can be found.
 pub(super) fn described(pages: &Paging, input: &Map<String, Value>, message: &str) -> String {
-    let of_pages = [pages.limit().map(|limit| limit.parameter.as_str()), pages.parameter(), Some(PAGE_URL)];
+    let of_pages =
+        [pages.limit().map(|limit| limit.parameter.as_str()), pages.parameter(), Some(PAGE_URL), Some(PAGE_ITEMS)];
     let asked = input.iter().filter(|(name, _)| !of_pages.contains(&Some(name.as_str())));
     let shown = asked.flat_map(|(name, value)| texts(name, value)).take(MAX_SHOWN).map(|(name, value)| {
         let cut: String = value.chars().take(MAX_CHARACTERS).collect();

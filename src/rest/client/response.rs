@@ -28,7 +28,16 @@ pub(super) struct Page {
     /// The parameters of the call of the next page that differ.
     next: Option<Following>,
     is_empty: bool,
+    /// See [`Page::is_perhaps_cut_off`].
+    is_full_end: bool,
     missing: Vec<Partial>,
+}
+
+impl Page {
+    /// Returns whether the list ends with a page that is full, because nothing says that another one follows.
+    pub(super) fn is_perhaps_cut_off(&self) -> bool {
+        self.is_full_end
+    }
 }
 
 impl Body for Page {
@@ -65,10 +74,14 @@ pub(super) fn read(
     let length =
         if status == NO_CONTENT { 0 } else { operation.length(&tree).map_err(CallError::unexpected_response)? };
     let pages = if operation.is_list() { &operation.pages } else { &Paging::None };
-    let next = paging::Page { tree: &tree, headers: &headers, input, length, base }.next(pages)?;
+    let next = paging::Page { tree: &tree, headers: &headers, input, length, items: operation.digest(&tree), base }
+        .next(pages)?;
     drop(tree);
+    let full = pages.limit().and_then(|limit| usize::try_from(limit.size).ok());
+    let is_full = full.is_some_and(|full| length >= full);
+    let is_full_end = is_full && next.is_none() && matches!(pages, Paging::Cursor { .. } | Paging::Link { .. });
     let missing = missing(description, &headers).into_iter().collect();
-    Ok(Page { text, next, is_empty: length == 0, missing })
+    Ok(Page { text, next, is_empty: length == 0, is_full_end, missing })
 }
 
 /// Returns what a header says is missing in a successful response.

@@ -30,7 +30,7 @@ fn host(number: usize) -> Value {
 }
 
 /// The inventory. Numbers of requests count per server, and lines have method, path and query.
-fn inventory(line: &str) -> Canned {
+pub fn inventory(line: &str) -> Canned {
     let (path, query) = line.trim_start_matches("GET /api/v1").split_once('?').unwrap_or((&line[11..], ""));
     let query: BTreeMap<_, _> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let number = |name: &str| query.get(name).map_or(0, |value| value.parse::<usize>().unwrap());
@@ -56,10 +56,11 @@ fn inventory(line: &str) -> Canned {
     }
 }
 
-fn collect<'c>(command: &'c mut Command, url: &str, file: &Path) -> &'c mut Command {
+pub fn collect<'c>(command: &'c mut Command, url: &str, file: &Path) -> &'c mut Command {
     let options = ["collect", "--output", "-", "--collector", "inventory", "--inventory-endpoint-url"];
     command.args(options).arg(format!("{url}/api/v1")).arg("--definitions").arg(file);
-    command.env("CKWORKER_INVENTORY_TOKEN", "t0ken")
+    command.envs(["TOKEN", "CLIENT_SECRET"].map(|name| (format!("CKWORKER_INVENTORY_{name}"), "t0ken-12")));
+    command.env("CKWORKER_INVENTORY_CLIENT_ID", "me")
 }
 
 fn example(url: &str, options: &[&str]) -> Output {
@@ -117,7 +118,7 @@ async fn example_makes_a_collector() {
         }
     }
     let arrived = server.arrived();
-    assert!(arrived.iter().all(|request| request.header("authorization") == "Bearer t0ken"));
+    assert!(arrived.iter().all(|request| request.header("authorization") == "Bearer t0ken-12"));
     let pages: Vec<_> = arrived.iter().filter(|one| one.line.contains("/hosts")).map(|one| one.line.as_str()).collect();
     let expected = ["", "&offset=100", "&offset=200"].map(|rest| format!("GET /api/v1/hosts?limit=100{rest}"));
     assert_eq!(pages, [expected.clone(), expected].concat());

@@ -222,6 +222,64 @@ async fn members_teams_branches_and_workflows_are_collected_if_named() {
     assert_eq!(node("github_org").1.get("name"), None, "the organization has no name");
 }
 
+/// The same organization with pages, names with slashes, and permissions that are missing.
+fn large_organization(fault: &str, line: &str) -> Canned {
+    let asked = line.trim_start_matches("GET ");
+    let first = |body: Value, next: &str| {
+        let mut page = reply(200, &body);
+        page.1.push(("link", format!("<{next}>; rel=\"next\", <{next}>; rel=\"last\"")));
+        page
+    };
+    let branch = |name: &str| json!({"name": name, "protected": true, "commit": {"sha": "f00"}});
+    let team = |id: u32, slug: &str| json!({"id": id, "slug": slug, "name": "Team", "privacy": "secret"});
+    match asked.split('?').next().unwrap() {
+        path if !fault.is_empty() && path.ends_with(fault) => {
+            reply(403, &json!({"message": "Resource not accessible"}))
+        }
+        "/orgs/acme/repos" => reply(200, &json!([{"id": 3, "name": "app", "full_name": "acme/app"}])),
+        "/orgs/acme/teams" if !asked.contains("page=2") => {
+            first(json!([team(9, "core")]), "/organizations/1/teams?page=2")
+        }
+        "/organizations/1/teams" => reply(200, &json!([team(10, "ops")])),
+        "/orgs/acme/teams/ops/members" => reply(200, &json!([])),
+        "/repos/acme/app/branches" => {
+            first(json!([branch("main"), branch("fix/a#b")]), "/repositories/3/branches?page=2")
+        }
+        "/repositories/3/branches" => reply(200, &json!([branch("release/1")])),
+        // It was unprotected since.
+        "/repos/acme/app/branches/release%2F1/protection" => reply(404, &json!({"message": "Branch not protected"})),
+        _ => organization(line),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teams_branches_and_workflows_are_complete_or_gaps() {
+    for (fault, kind, count) in [
+        ("", "github_branch", 3),
+        ("", "github_team", 2),
+        ("/acme/teams", "github_team", 0),
+        ("/app/branches", "github_branch", 0),
+        ("/1/teams", "github_team", 1),
+        ("/actions/workflows", "github_workflow", 0),
+        ("/protection", "github_branch", 3),
+        ("/core/members", "github_team", 2),
+    ] {
+        let server = CannedServer::routed(move |_, line| large_organization(fault, line)).await;
+        let all = ["repositories", "branches", "workflows", "organizations", "members", "teams"];
+        let mut command =
+            command(&["collect", "--output", "-", "--collector", "github", "--github-endpoint-url", server.url()]);
+        command.env("CKWORKER_GITHUB_ACCESS_TOKEN", "ghp_x").args(["--github-org", "acme", "--github-repo", "acme/*"]);
+        let output = program::run(command.arg("--github-collect").args(all));
+        assert_eq!(output.code, if fault.is_empty() { 0 } else { 3 }, "{fault}: {}", output.stderr);
+        assert_eq!(nodes(&output.stdout, kind).len(), count, "{fault}: {}", output.stderr);
+        let asked = server.arrived();
+        let is_asked = |part: &str| asked.iter().any(|one| one.line.contains(part));
+        let has_branches = fault != "/app/branches";
+        assert_eq!(is_asked("/branches/fix%2Fa%23b/protection"), has_branches, "{fault}");
+        assert!(is_asked("/app/branches?per_page=100&protected=true"), "{fault}: {asked:?}");
+    }
+}
+
 /// Nothing of it without being named: it takes a call for each repository.
 #[tokio::test(flavor = "multi_thread")]
 async fn costly_kinds_are_not_part_of_all() {

@@ -32,7 +32,7 @@ use super::access::{Access, Login, Route};
 use crate::{
     collector_api::{BoxFuture, UnitWaits},
     engine::{
-        Api, Attempt, CallError, CallErrorKind, Calls, Partial, Request, Response, Timeouts, causes, code,
+        Api, Attempt, CallError, CallErrorKind, Calls, Partial, Request, Response, Timeouts, code,
         http::{self, USER_AGENT},
     },
 };
@@ -236,7 +236,7 @@ async fn transfer(connected: &Connected, outgoing: &Outgoing, login: &Login, lim
         Some((media, body)) => request.header(CONTENT_TYPE, *media).body(body.clone()),
         None => request,
     };
-    let response = request.send().await.map_err(|error| unreachable(error, place))?;
+    let response = request.send().await.map_err(|error| http::explain_final(error, place))?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = http::read(response, place).await?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -255,16 +255,6 @@ async fn transfer(connected: &Connected, outgoing: &Outgoing, login: &Login, lim
         refusal.error = refusal.error.with_retry_after(pause);
     }
     Err(refusal)
-}
-
-/// Returns why there is no response. An untrusted certificate is a mistake of configuration, which no retry changes.
-fn unreachable(error: reqwest::Error, place: &str) -> CallError {
-    let is_untrusted = causes::is_untrusted(&error);
-    let mut error = http::explain(error, place);
-    if is_untrusted {
-        error.kind = CallErrorKind::Configuration;
-    }
-    error
 }
 
 /// Returns the part of a list that a namespace withholds.
