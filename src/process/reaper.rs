@@ -2,8 +2,8 @@
 //!
 //! A descendant of a worker that left the group survives the end of the group. The supervisor, a "subreaper", adopts
 //! the descendant. [`sweep`] finds such processes among the direct children by exclusion: everything that is neither
-//! registered as a worker nor in the supervisor's own process group. That group has helpers that a library started and
-//! waits for, such as a `credential_process`. Nothing here waits for workers.
+//! registered as a worker or a helper nor in the supervisor's own process group. That group has programs that a library
+//! started and waits for, such as a `credential_process`. Nothing here waits for workers.
 
 use std::{
     collections::HashSet,
@@ -31,7 +31,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The pause between two sweeps.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// The PIDs of living workers. Spawning holds the lock, so that a sweep never sees an unregistered worker.
+/// The PIDs of living workers and helpers. Spawning holds the lock, so that a sweep never sees an unregistered worker.
 static WORKERS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 
 /// Makes this process adopt the orphans among its descendants.
