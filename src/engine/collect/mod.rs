@@ -8,6 +8,7 @@ mod account;
 mod batch;
 mod build;
 mod details;
+mod in_all;
 mod item_calls;
 mod kind;
 mod location;
@@ -216,7 +217,8 @@ impl<'c> Run<'c> {
         self.check_any_success(&locations)?;
         self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
-        let unseen = self.send_unseen().await?;
+        let mut unseen = self.send_unseen().await?;
+        unseen.extend(self.send_in_all().await?);
         let report = self.graph.finish(&unseen.iter().map(|kind| &**kind).collect()).await?;
         let (cloud, account) = (self.cloud.name, self.account.id());
         tracing::info!(cloud, account, edges = report.sent, "collected account");
