@@ -1,15 +1,19 @@
-//! Discovery: the resources that an API server has, each of a group and a kind, in the version that the group prefers.
+//! Discovery: the resources that an API server has, each of a group and a kind, in the version that the group prefers of
+//! those that have it.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{client::DISCOVERY_SERVICE, cloud::CLUSTER, hooks::snake};
-use crate::engine::{CallError, CallErrorKind, Request, Tree, collect::Run};
+use crate::engine::{Api, CallError, CallErrorKind, Request, Tree};
 
 /// The time for one document of a group whose server may be down.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// The documents of the core group and of all others.
 const DOCUMENTS: [&str; 2] = ["/api", "/apis"];
+
+/// The member of a version's document that has its resources.
+const RESOURCES: &str = "resources";
 
 /// The code of a group whose server is down.
 const STALE: &str = "StaleGroup";
@@ -34,6 +38,8 @@ pub(super) struct ApiResource {
 pub(super) struct Discovered {
     /// The resources that can be listed, each once.
     pub(super) resources: Vec<ApiResource>,
+    /// All versions of the resources that can be listed: group, resource and version.
+    pub(super) versions: BTreeSet<(String, String, String)>,
     /// The groups whose resources are not known, with the reason.
     pub(super) silent: Vec<(String, CallError)>,
 }
@@ -66,27 +72,32 @@ pub(super) fn prefix(group: &str) -> String {
 /// each group.
 ///
 /// # Errors
-/// If the list of groups cannot be read.
-pub(super) async fn discover(run: &Run<'_>) -> Result<Discovered, CallError> {
+/// If the list of groups cannot be read. A document without its list is not an API server's.
+pub(super) async fn discover(api: &dyn Api) -> Result<Discovered, CallError> {
     let mut found = Discovered::default();
     for path in DOCUMENTS {
-        let page = run.call(Request::new(DISCOVERY_SERVICE, &format!("get {path}"), CLUSTER)).await?;
-        let tree = page.tree()?;
-        match tree.get("kind").and_then(Tree::text).unwrap_or_default() {
-            "APIGroupDiscoveryList" => found.aggregated(&tree),
-            "APIVersions" => found.by_version(run, "", texts(&tree, "versions[]")).await,
-            "APIGroupList" => {
-                for group in tree.path("groups[]") {
-                    let name = group.get("name").and_then(Tree::text).unwrap_or_default();
-                    found.by_version(run, name, versions(group)).await;
-                }
-            }
-            other => return Err(CallError::unexpected_response(format!("{path} is a {other}"))),
-        }
+        let page = api.call(Request::new(DISCOVERY_SERVICE, &format!("get {path}"), CLUSTER)).await?;
+        found.document(api, path, &page.tree()?).await?;
     }
+    let key = |one: &ApiResource| (one.group.clone(), one.resource.clone(), one.version.clone());
+    found.versions = found.resources.iter().map(key).collect();
     let mut seen = BTreeSet::new();
     found.resources.retain(|one| seen.insert((one.group.clone(), one.resource.clone())));
     Ok(found)
+}
+
+/// Checks that a document has a list. Without it, everything would seem to be gone. A version without resources is null
+/// where a server in Go has made no list.
+fn require(tree: &Tree<'_>, member: &str) -> Result<(), CallError> {
+    let found = tree.entries().iter().find(|(name, _)| name == member).map(|(_, value)| value);
+    match found {
+        Some(Tree::List(_)) => Ok(()),
+        Some(Tree::Null) if member == RESOURCES => Ok(()),
+        _ => {
+            let kind = tree.get("kind").and_then(Tree::text).unwrap_or("document");
+            Err(CallError::unexpected_response(format!("a {kind} without its {member}")))
+        }
+    }
 }
 
 /// Returns the versions of a group, the preferred one first.
@@ -106,7 +117,30 @@ fn can_list(resource: &Tree<'_>) -> bool {
 }
 
 impl Discovered {
-    /// Reads the aggregated form.
+    /// Reads the document of the core group, or that of all others.
+    async fn document(&mut self, api: &dyn Api, path: &str, tree: &Tree<'_>) -> Result<(), CallError> {
+        match tree.get("kind").and_then(Tree::text).unwrap_or_default() {
+            "APIGroupDiscoveryList" => {
+                require(tree, "items")?;
+                self.aggregated(tree);
+            }
+            "APIVersions" => {
+                require(tree, "versions")?;
+                self.by_version(api, "", texts(tree, "versions[]")).await;
+            }
+            "APIGroupList" => {
+                require(tree, "groups")?;
+                for group in tree.path("groups[]") {
+                    let name = group.get("name").and_then(Tree::text).unwrap_or_default();
+                    self.by_version(api, name, versions(group)).await;
+                }
+            }
+            other => return Err(CallError::unexpected_response(format!("{path} is a {other}"))),
+        }
+        Ok(())
+    }
+
+    /// Reads the aggregated form. A version without resources has none: the server leaves an empty list out.
     fn aggregated(&mut self, tree: &Tree<'_>) {
         for group in tree.path("items[]") {
             let name = group.at("metadata.name").and_then(Tree::text).unwrap_or_default();
@@ -128,13 +162,14 @@ impl Discovered {
     }
 
     /// Reads the documents of a group's versions. A version that cannot be read silences the group.
-    async fn by_version(&mut self, run: &Run<'_>, group: &str, versions: Vec<String>) {
+    async fn by_version(&mut self, api: &dyn Api, group: &str, versions: Vec<String>) {
         for version in versions {
             let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
             let operation = format!("get {path}");
-            let answer = run.call(Request::new(DISCOVERY_SERVICE, &operation, CLUSTER).within(LIMIT)).await;
+            let answer = api.call(Request::new(DISCOVERY_SERVICE, &operation, CLUSTER).within(LIMIT)).await;
             let read = answer.and_then(|page| {
                 let tree = page.tree()?;
+                require(&tree, RESOURCES)?;
                 for resource in tree.path("resources[]").into_iter().filter(|resource| can_list(resource)) {
                     let kind = resource.get("kind").and_then(Tree::text);
                     let is_in_namespaces = resource.get("namespaced").and_then(Tree::bool).unwrap_or(false);
@@ -171,9 +206,116 @@ impl Discovered {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::{
+        collector_api::BoxFuture,
+        engine::{Body, Next, Response},
+    };
+
+    /// The documents of a server by path.
+    struct Documents(BTreeMap<String, Value>);
+
+    struct Document(Value);
+
+    impl Body for Document {
+        fn tree(&self) -> Result<Tree<'_>, CallError> {
+            Ok(Tree::from(self.0.clone()))
+        }
+
+        fn next(&self) -> Result<Next, CallError> {
+            Ok(Next::End)
+        }
+    }
+
+    impl Api for Documents {
+        fn call<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, CallError>> {
+            let document = request.operation.strip_prefix("get ").and_then(|path| self.0.get(path)).cloned();
+            Box::pin(async move {
+                let missing = || CallError::new(CallErrorKind::Unavailable, "ServiceUnavailable", "down");
+                document.map(|document| Response::new(Document(document))).ok_or_else(missing)
+            })
+        }
+    }
+
+    /// Discovers a server whose plain documents are these, except for some.
+    async fn discovered(other: &[(&str, Value)]) -> Result<Discovered, CallError> {
+        let listed =
+            |name: &str, kind: &str| json!({"name": name, "kind": kind, "namespaced": true, "verbs": ["list"]});
+        let mut documents: BTreeMap<String, Value> = [
+            ("/api", json!({"kind": "APIVersions", "versions": ["v1"]})),
+            ("/api/v1", json!({"kind": "APIResourceList", "resources": [listed("pods", "Pod")]})),
+            (
+                "/apis",
+                json!({"kind": "APIGroupList", "groups": [{"name": "ck.test",
+                "preferredVersion": {"version": "v2"}, "versions": [{"version": "v1"}, {"version": "v2"}]}]}),
+            ),
+            (
+                "/apis/ck.test/v1",
+                json!({"kind": "APIResourceList", "resources": [
+                listed("moons", "Moon"), listed("widgets", "Widget")]}),
+            ),
+            ("/apis/ck.test/v2", json!({"kind": "APIResourceList", "resources": [listed("widgets", "Widget")]})),
+        ]
+        .map(|(path, document)| (path.to_owned(), document))
+        .into();
+        documents.extend(other.iter().map(|(path, document)| ((*path).to_owned(), document.clone())));
+        documents.retain(|_, document| *document != json!("down"));
+        discover(&Documents(documents)).await
+    }
+
+    #[tokio::test]
+    async fn kind_in_other_version_than_the_preferred_is_found() {
+        let found = discovered(&[]).await.unwrap();
+        let expected = [
+            resource("", "v1", "pods", "Pod"),
+            resource("ck.test", "v2", "widgets", "Widget"),
+            resource("ck.test", "v1", "moons", "Moon"),
+        ];
+        assert_eq!((found.resources.as_slice(), found.silent.len()), (&expected[..], 0));
+        let version = |version: &str| ("ck.test".to_owned(), "widgets".to_owned(), version.to_owned());
+        assert!(found.versions.contains(&version("v1")) && found.versions.contains(&version("v2")));
+    }
+
+    #[tokio::test]
+    async fn document_without_its_list_is_an_error() {
+        for (path, document) in [
+            ("/apis", json!({"kind": "APIGroupList"})),
+            ("/apis", json!({"kind": "APIGroupList", "groups": null})),
+            ("/apis", json!({"kind": "APIGroupList", "groups": {}})),
+            ("/apis", json!({"kind": "APIGroupDiscoveryList", "metadata": {}})),
+            ("/apis", json!({"kind": "APIGroupDiscoveryList", "items": "none"})),
+            ("/apis", json!({"kind": "Status"})),
+            ("/apis", json!({})),
+            ("/apis", json!("down")),
+            ("/api", json!({"kind": "APIVersions"})),
+        ] {
+            assert!(discovered(&[(path, document.clone())]).await.is_err(), "{path} {document}");
+        }
+    }
+
+    #[tokio::test]
+    async fn version_without_its_resources_silences_the_group() {
+        let path = "/apis/ck.test/v2";
+        for (document, is_silent) in [
+            (json!({"kind": "APIResourceList", "resources": []}), false),
+            (json!({"kind": "APIResourceList", "resources": null}), false),
+            (json!({"kind": "APIResourceList"}), true),
+            (json!({"kind": "APIResourceList", "resources": {}}), true),
+            (json!({"kind": "Status", "status": "Success"}), true),
+            (json!("down"), true),
+        ] {
+            let found = discovered(&[(path, document.clone())]).await.unwrap();
+            let silent: Vec<&str> = found.silent.iter().map(|(group, _)| group.as_str()).collect();
+            assert_eq!(silent, if is_silent { &["ck.test"][..] } else { &[] }, "{document}");
+            assert!(found.resources.contains(&resource("ck.test", "v1", "widgets", "Widget")), "{document}");
+        }
+    }
 
     fn resource(group: &str, version: &str, resource: &str, kind: &str) -> ApiResource {
         let (group, version) = (group.to_owned(), version.to_owned());
