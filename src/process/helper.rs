@@ -203,6 +203,7 @@ mod tests {
             while pid().is_empty() {
                 tokio::task::yield_now().await;
             }
+            assert_eq!(reaper::sweep(true), 0, "a helper is no orphan");
         };
         tokio::select! {
             done = shell(&hanging, Duration::from_secs(600)).run() => unreachable!("{done:?}"),

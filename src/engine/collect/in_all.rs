@@ -11,9 +11,12 @@ use worker_proto::{Failure, Missing, Why};
 
 use super::{Location, Run};
 
-/// The reasons by the node above, the kind of the places and the kind.
+/// The node above all, the kind of the places below it, and the kind.
+type UnseenInAll = ([u8; 16], &'static str, String);
+
+/// The reasons so far.
 #[derive(Default)]
-struct InAll(Mutex<BTreeMap<([u8; 16], &'static str, String), Why>>);
+struct InAll(Mutex<BTreeMap<UnseenInAll, Why>>);
 
 impl Run<'_> {
     /// Records that a kind which is known only at run time was not listed completely below a location, and below the nodes
