@@ -302,5 +302,5 @@ impl fmt::Debug for Client {
 }
 
 #[cfg(test)]
-#[path = "list_tests.rs"]
+#[path = "mod_tests.rs"]
 mod tests;
