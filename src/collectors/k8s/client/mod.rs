@@ -8,6 +8,8 @@ pub mod error;
 mod page;
 mod request;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -300,7 +302,3 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("namespaces", &self.inner.namespaces).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[path = "mod_tests.rs"]
-mod tests;
