@@ -131,8 +131,11 @@ async fn list_that_always_expires_anew_ends() {
 #[tokio::test]
 async fn pages_of_a_namespace_are_followed_in_it() {
     for is_expiring in [false, true] {
-        let (client, requests) = client(&["a", "b"], move |_, path, query| {
+        let (client, requests) = client(&["x", "a", "b"], move |_, path, query| {
             let namespace = path.split('/').nth(4).unwrap();
+            if namespace == "x" {
+                return (403, json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}));
+            }
             match query.get("continue").map(String::as_str) {
                 None => page(&format!("{namespace}1")),
                 // The token of another namespace would be accepted.
@@ -149,9 +152,10 @@ async fn pages_of_a_namespace_are_followed_in_it() {
             .map(|(path, query)| (path.split('/').nth(4).unwrap(), query.get("continue").map_or("", String::as_str)))
             .collect();
         let expected: Vec<(&str, &str)> = match is_expiring {
-            false => vec![("a", ""), ("a", "a1"), ("a", "a2"), ("b", ""), ("b", "b1"), ("b", "b2")],
+            false => vec![("x", ""), ("a", ""), ("a", "a1"), ("a", "a2"), ("b", ""), ("b", "b1"), ("b", "b2")],
             true => {
-                vec![("a", ""), ("a", "a1"), ("a", "a9"), ("a", "a2"), ("b", ""), ("b", "b1"), ("b", "b9"), ("b", "b2")]
+                let of_a = [("x", ""), ("a", ""), ("a", "a1"), ("a", "a9"), ("a", "a2")];
+                [&of_a[..], &[("b", ""), ("b", "b1"), ("b", "b9"), ("b", "b2")]].concat()
             }
         };
         assert_eq!(made, expected);
