@@ -126,6 +126,12 @@ impl UnitGraph {
         key.scope.is_empty() && named.is_some_and(|attributes| attributes.contains(&*key.attribute))
     }
 
+    /// Returns the nodes that were added under a key so far.
+    #[must_use]
+    pub fn find(&self, key: &Key) -> Vec<NodeId> {
+        self.lock().index.get(&key.hash()).into_iter().flatten().copied().map(NodeId).collect()
+    }
+
     /// Declares an edge, which is resolved when the unit is complete.
     pub fn edge(&self, from: End, to: End) {
         let mut state = self.lock();

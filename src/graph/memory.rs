@@ -22,6 +22,7 @@ pub(super) fn missing_bytes(missing: &Missing) -> usize {
             Missing::Edges { edge, attribute, ends } => {
                 edge.kind.len() + attribute.len() + size_of_val(ends.as_slice())
             }
+            Missing::KindInAll { places, kind, .. } => places.len() + kind.len(),
         }
 }
 

@@ -131,7 +131,8 @@ impl From<ExitStatus> for ExitReason {
     }
 }
 
-/// A worker process. Dropping it kills its group; [`stop`](Self::stop) and [`wait`](Self::wait) also reap the process.
+/// The process of a worker or of a helper. Dropping it kills its group; [`stop`](Self::stop) and [`wait`](Self::wait) also
+/// reap the process.
 #[derive(Debug)]
 pub struct WorkerProcess {
     child: Child,
@@ -193,7 +194,7 @@ impl WorkerProcess {
     fn signal(&self, signal: Signal) {
         match killpg(self.group, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => tracing::warn!(pid = self.pid(), %error, "cannot send {signal} to a worker"),
+            Err(error) => tracing::warn!(pid = self.pid(), %error, "cannot send {signal} to a worker or a helper"),
         }
     }
 }

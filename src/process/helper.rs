@@ -1,7 +1,8 @@
 //! Helper programs that a user's configuration names, such as one that prints a token. They run in the supervisor, with
 //! bounds for their time and their output, and without the program's own variables, which may hold secrets.
 //!
-//! A helper stays in the supervisor's process group: the reaper tells helpers from orphans by their group.
+//! A helper leads a process group, which is killed with it: a helper that hangs mostly waits for a process of its own. The
+//! helper is registered as workers are, so that the reaper leaves it to its owner.
 
 use std::{ffi::OsString, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -11,6 +12,8 @@ use tokio::{
     process::Command,
     time::timeout,
 };
+
+use super::{ExitReason, WorkerProcess, reaper};
 
 /// The prefix of the program's own variables.
 const OWN_PREFIX: &str = "CKWORKER_";
@@ -72,7 +75,7 @@ pub enum HelperError {
     Failed {
         /// The program.
         program: PathBuf,
-        /// How it ended, such as `exit status: 1`.
+        /// How it ended, such as `exit code 1`.
         status: String,
         /// The end of its error output, with a separator before it; empty if there is none.
         stderr: String,
@@ -92,30 +95,33 @@ impl Helper {
     /// Runs the program without input and returns its standard output.
     ///
     /// # Errors
-    /// Why there is no output. The program is killed if it takes too long or if the future is dropped.
+    /// Why there is no output. The program and what it has started are killed if it takes too long or if the future is
+    /// dropped.
     pub async fn run(self) -> Result<Vec<u8>, HelperError> {
         let Self { program, arguments, variables, limit } = self;
         let mut command = Command::new(&program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(OWN_PREFIX)) {
             command.env_remove(name);
         }
-        command.args(arguments).envs(variables).kill_on_drop(true);
+        command.args(arguments).envs(variables).process_group(0).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let started = command.spawn();
+        let started = reaper::register_spawn(|| command.spawn());
         let mut child = started.map_err(|source| HelperError::Start { program: program.clone(), source })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut process = WorkerProcess::new(child);
         let exchange = async {
             let (stdout, stderr) = tokio::join!(read(stdout), read(stderr));
-            Ok::<_, io::Error>((stdout?, stderr?, child.wait().await?))
+            Ok::<_, io::Error>((stdout?, stderr?, process.wait().await))
         };
-        let done = timeout(limit, exchange).await;
-        let done = done.map_err(|_| HelperError::Timeout { program: program.clone(), limit })?;
-        let (stdout, stderr, status) =
-            done.map_err(|source| HelperError::Output { program: program.clone(), source })?;
-        match status.success() {
-            true if stdout.len() as u64 > MAX_OUTPUT => Err(HelperError::TooLong { program }),
-            true => Ok(stdout),
-            false => Err(HelperError::Failed { program, status: status.to_string(), stderr: shown(&stderr) }),
+        let Ok(done) = timeout(limit, exchange).await else {
+            process.stop(Duration::ZERO).await;
+            return Err(HelperError::Timeout { program, limit });
+        };
+        let (stdout, stderr, end) = done.map_err(|source| HelperError::Output { program: program.clone(), source })?;
+        match end {
+            ExitReason::Code(0) if stdout.len() as u64 > MAX_OUTPUT => Err(HelperError::TooLong { program }),
+            ExitReason::Code(0) => Ok(stdout),
+            end => Err(HelperError::Failed { program, status: end.to_string(), stderr: shown(&stderr) }),
         }
     }
 }
@@ -156,7 +162,7 @@ mod tests {
         let output = shell("printf %s \"$GIVEN\"; echo ignored >&2", long).run().await.unwrap();
         assert_eq!(output, b"yes");
         let error = shell("echo no credentials >&2; exit 3", long).run().await.unwrap_err();
-        assert!(error.to_string().ends_with("(exit status: 3): no credentials"), "{error}");
+        assert!(error.to_string().ends_with("(exit code 3): no credentials"), "{error}");
         let error = shell("yes | head -c 2000000", long).run().await.unwrap_err();
         assert!(matches!(error, HelperError::TooLong { .. }), "{error}");
     }
@@ -165,6 +171,69 @@ mod tests {
     async fn hanging_helper_is_killed() {
         let error = shell("exec sleep 600", Duration::from_millis(50)).run().await.unwrap_err();
         assert!(matches!(error, HelperError::Timeout { .. }) && error.is_transient(), "{error}");
+    }
+
+    /// Waits until a process has ended; its parent may not have reaped it.
+    async fn ended(pid: &str) {
+        let is_running = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+        };
+        while is_running() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn processes_of_helper_end_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let pid = || std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+        // The pipe of its output stays open as long as the process of the helper runs.
+        let hanging = format!("sleep 600 & echo $! >{}; wait", file.display());
+        let mut limit = Duration::from_millis(100);
+        while pid().is_empty() {
+            let error = shell(&hanging, limit).run().await.unwrap_err();
+            assert!(matches!(error, HelperError::Timeout { .. }), "{error}");
+            limit *= 2;
+        }
+        ended(&pid()).await;
+        std::fs::remove_file(&file).unwrap();
+        let dropped = async {
+            while pid().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(reaper::sweep(true), 0, "a helper is no orphan");
+        };
+        tokio::select! {
+            done = shell(&hanging, Duration::from_secs(600)).run() => unreachable!("{done:?}"),
+            () = dropped => {}
+        }
+        ended(&pid()).await;
+        std::fs::remove_file(&file).unwrap();
+        let left = format!("sleep 600 >/dev/null 2>&1 & echo $! >{}", file.display());
+        shell(&left, Duration::from_secs(600)).run().await.unwrap();
+        ended(&pid()).await;
+    }
+
+    #[tokio::test]
+    async fn helper_has_no_input_and_is_found_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("my helper");
+        std::fs::write(&program, "#!/bin/sh\ncat; printf '%s|' \"$@\"").unwrap();
+        let run = |program: &str| {
+            let arguments = vec!["a b".into(), "$HOME".into(), "'".into()];
+            let path = format!("/no/such/folder:{}:/bin:/usr/bin", folder.path().display());
+            let limit = Duration::from_secs(60);
+            Helper { program: program.into(), arguments, variables: vec![("PATH".into(), path.into())], limit }.run()
+        };
+        let error = run("my helper").await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains("cannot start my helper"), "{error}");
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        for name in ["my helper", program.to_str().unwrap()] {
+            assert_eq!(run(name).await.unwrap(), b"a b|$HOME|'|", "{name}");
+        }
+        assert!(!run("no-such-helper").await.unwrap_err().is_transient());
     }
 
     #[tokio::test]

@@ -2,11 +2,11 @@
 //!
 //! A descendant of a worker that left the group survives the end of the group. The supervisor, a "subreaper", adopts
 //! the descendant. [`sweep`] finds such processes among the direct children by exclusion: everything that is neither
-//! registered as a worker nor in the supervisor's own process group. That group has helpers that a library started and
-//! waits for, such as a `credential_process`. Nothing here waits for workers.
+//! registered as a worker or a helper nor in the supervisor's own process group. That group has programs that a library
+//! started and waits for, such as a `credential_process`. Nothing here waits for workers.
 //!
-//! What a helper started in turn, such as the proxy of an SSH client, comes to the supervisor in the same group when the
-//! helper exits first. Nobody waits for it, so it is reaped a while after its exit.
+//! What such a program started in turn, such as the proxy of an SSH client, comes to the supervisor in the same group when
+//! the program exits first. Nobody waits for it, so it is reaped a while after its exit.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -43,7 +43,7 @@ static EXITED: Mutex<BTreeMap<Exited, Instant>> = Mutex::new(BTreeMap::new());
 /// A process that has exited: its PID and the time of its start.
 type Exited = (i32, u64);
 
-/// The PIDs of living workers. Spawning holds the lock, so that a sweep never sees an unregistered worker.
+/// The PIDs of living workers and helpers. Spawning holds the lock, so that a sweep never sees an unregistered worker.
 static WORKERS: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 
 /// Makes this process adopt the orphans among its descendants.

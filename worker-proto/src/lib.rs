@@ -24,7 +24,7 @@ pub use message::{
 };
 
 /// The version of the protocol. A peer with another version is rejected.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// The size limit of a frame in both directions, in bytes, without the length prefix.
 ///

@@ -90,6 +90,12 @@ fn missing() -> Vec<Missing> {
         },
         Missing::Parts { nodes: vec![[2; 16]], properties: vec!["users".into()], edges: vec![edge.clone()] },
         Missing::Edges { edge, attribute: "id".into(), ends: vec![([3; 16], [4; 16])] },
+        Missing::KindInAll {
+            below: [5; 16],
+            places: "kubernetes_namespace".into(),
+            kind: "kubernetes_ck_test_widget".into(),
+            why: Why::Kept,
+        },
     ]
 }
 

@@ -11,6 +11,8 @@ use super::{
     cloud::{CLUSTER, NAMESPACE, cloud},
     hooks, objects,
     options::Options,
+    selection,
+    served::ServedApi,
 };
 use crate::{
     collector_api::{BoxFuture, CollectContext},
@@ -35,6 +37,8 @@ pub(super) struct KubernetesCluster {
     name: String,
     /// The options.
     options: Options,
+    /// The API, which knows what discovery has found.
+    api: Arc<ServedApi>,
 }
 
 /// Collects one cluster. All failures but these are gaps.
@@ -47,20 +51,20 @@ pub(super) async fn collect(context: &CollectContext, unit: &Unit) -> Result<(),
     // First, as the broker explains best why there are no credentials.
     context.credentials().get().await?;
     let options = Options::of(context.settings());
-    let client = Arc::new(client(context, options.namespaces.clone()));
+    let api = Arc::new(api(context, options.namespaces.clone()));
     let selection = options.selection();
-    let cluster = KubernetesCluster { name: unit.id.clone(), options };
-    Run::new(context, cloud()?, &cluster, client, selection).collect().await
+    let cluster = KubernetesCluster { name: unit.id.clone(), options, api: Arc::clone(&api) };
+    Run::new(context, cloud()?, &cluster, api, selection).collect().await
 }
 
-/// Returns the client of a unit's cluster.
-pub(super) fn client(context: &CollectContext, namespaces: Vec<String>) -> Client {
-    Client::new(ClientConfig {
+/// Returns the API of a unit's cluster.
+pub(super) fn api(context: &CollectContext, namespaces: Vec<String>) -> ServedApi {
+    ServedApi::new(Client::new(ClientConfig {
         access: Arc::new(UnitAccess(context.credentials().clone())),
         namespaces,
         deadline: context.deadline(),
         waits: context.waits().clone(),
-    })
+    }))
 }
 
 impl Account for KubernetesCluster {
@@ -88,13 +92,13 @@ impl Account for KubernetesCluster {
     }
 
     fn other_kinds(&self) -> Option<&'static str> {
-        Some(objects::ANY)
+        Some(selection::ANY)
     }
 
     fn collect_others<'a>(&'a self, context: HookContext<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            hooks::connect(context.run);
-            objects::collect(context, &self.options).await
+            hooks::connect(context).await?;
+            objects::collect(context, &self.options, &self.api).await
         })
     }
 

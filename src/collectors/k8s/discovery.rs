@@ -1,15 +1,19 @@
-//! Discovery: the resources that an API server has, each of a group and a kind, in the version that the group prefers.
+//! Discovery: the resources that an API server has, each of a group and a kind, in the version that the group prefers of
+//! those that have it.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{client::DISCOVERY_SERVICE, cloud::CLUSTER, hooks::snake};
-use crate::engine::{CallError, CallErrorKind, Request, Tree, collect::Run};
+use crate::engine::{Api, CallError, CallErrorKind, Request, Tree};
 
 /// The time for one document of a group whose server may be down.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// The documents of the core group and of all others.
 const DOCUMENTS: [&str; 2] = ["/api", "/apis"];
+
+/// The member of a version's document that has its resources.
+const RESOURCES: &str = "resources";
 
 /// The code of a group whose server is down.
 const STALE: &str = "StaleGroup";
@@ -34,6 +38,8 @@ pub(super) struct ApiResource {
 pub(super) struct Discovered {
     /// The resources that can be listed, each once.
     pub(super) resources: Vec<ApiResource>,
+    /// All versions of the resources that can be listed: group, resource and version.
+    pub(super) versions: BTreeSet<(String, String, String)>,
     /// The groups whose resources are not known, with the reason.
     pub(super) silent: Vec<(String, CallError)>,
 }
@@ -66,27 +72,32 @@ pub(super) fn prefix(group: &str) -> String {
 /// each group.
 ///
 /// # Errors
-/// If the list of groups cannot be read.
-pub(super) async fn discover(run: &Run<'_>) -> Result<Discovered, CallError> {
+/// If the list of groups cannot be read. A document without its list is not an API server's.
+pub(super) async fn discover(api: &dyn Api) -> Result<Discovered, CallError> {
     let mut found = Discovered::default();
     for path in DOCUMENTS {
-        let page = run.call(Request::new(DISCOVERY_SERVICE, &format!("get {path}"), CLUSTER)).await?;
-        let tree = page.tree()?;
-        match tree.get("kind").and_then(Tree::text).unwrap_or_default() {
-            "APIGroupDiscoveryList" => found.aggregated(&tree),
-            "APIVersions" => found.by_version(run, "", texts(&tree, "versions[]")).await,
-            "APIGroupList" => {
-                for group in tree.path("groups[]") {
-                    let name = group.get("name").and_then(Tree::text).unwrap_or_default();
-                    found.by_version(run, name, versions(group)).await;
-                }
-            }
-            other => return Err(CallError::unexpected_response(format!("{path} is a {other}"))),
-        }
+        let page = api.call(Request::new(DISCOVERY_SERVICE, &format!("get {path}"), CLUSTER)).await?;
+        found.document(api, path, &page.tree()?).await?;
     }
+    let key = |one: &ApiResource| (one.group.clone(), one.resource.clone(), one.version.clone());
+    found.versions = found.resources.iter().map(key).collect();
     let mut seen = BTreeSet::new();
     found.resources.retain(|one| seen.insert((one.group.clone(), one.resource.clone())));
     Ok(found)
+}
+
+/// Checks that a document has a list. Without it, everything would seem to be gone. A version without resources is null
+/// where a server in Go has made no list.
+fn require(tree: &Tree<'_>, member: &str) -> Result<(), CallError> {
+    let found = tree.entries().iter().find(|(name, _)| name == member).map(|(_, value)| value);
+    match found {
+        Some(Tree::List(_)) => Ok(()),
+        Some(Tree::Null) if member == RESOURCES => Ok(()),
+        _ => {
+            let kind = tree.get("kind").and_then(Tree::text).unwrap_or("document");
+            Err(CallError::unexpected_response(format!("a {kind} without its {member}")))
+        }
+    }
 }
 
 /// Returns the versions of a group, the preferred one first.
@@ -106,7 +117,30 @@ fn can_list(resource: &Tree<'_>) -> bool {
 }
 
 impl Discovered {
-    /// Reads the aggregated form.
+    /// Reads the document of the core group, or that of all others.
+    async fn document(&mut self, api: &dyn Api, path: &str, tree: &Tree<'_>) -> Result<(), CallError> {
+        match tree.get("kind").and_then(Tree::text).unwrap_or_default() {
+            "APIGroupDiscoveryList" => {
+                require(tree, "items")?;
+                self.aggregated(tree);
+            }
+            "APIVersions" => {
+                require(tree, "versions")?;
+                self.by_version(api, "", texts(tree, "versions[]")).await;
+            }
+            "APIGroupList" => {
+                require(tree, "groups")?;
+                for group in tree.path("groups[]") {
+                    let name = group.get("name").and_then(Tree::text).unwrap_or_default();
+                    self.by_version(api, name, versions(group)).await;
+                }
+            }
+            other => return Err(CallError::unexpected_response(format!("{path} is a {other}"))),
+        }
+        Ok(())
+    }
+
+    /// Reads the aggregated form. A version without resources has none: the server leaves an empty list out.
     fn aggregated(&mut self, tree: &Tree<'_>) {
         for group in tree.path("items[]") {
             let name = group.at("metadata.name").and_then(Tree::text).unwrap_or_default();
@@ -128,13 +162,14 @@ impl Discovered {
     }
 
     /// Reads the documents of a group's versions. A version that cannot be read silences the group.
-    async fn by_version(&mut self, run: &Run<'_>, group: &str, versions: Vec<String>) {
+    async fn by_version(&mut self, api: &dyn Api, group: &str, versions: Vec<String>) {
         for version in versions {
             let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
             let operation = format!("get {path}");
-            let answer = run.call(Request::new(DISCOVERY_SERVICE, &operation, CLUSTER).within(LIMIT)).await;
+            let answer = api.call(Request::new(DISCOVERY_SERVICE, &operation, CLUSTER).within(LIMIT)).await;
             let read = answer.and_then(|page| {
                 let tree = page.tree()?;
+                require(&tree, RESOURCES)?;
                 for resource in tree.path("resources[]").into_iter().filter(|resource| can_list(resource)) {
                     let kind = resource.get("kind").and_then(Tree::text);
                     let is_in_namespaces = resource.get("namespaced").and_then(Tree::bool).unwrap_or(false);
@@ -170,53 +205,5 @@ impl Discovered {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn resource(group: &str, version: &str, resource: &str, kind: &str) -> ApiResource {
-        let (group, version) = (group.to_owned(), version.to_owned());
-        ApiResource { group, version, resource: resource.into(), kind: kind.into(), is_in_namespaces: true }
-    }
-
-    #[test]
-    fn aggregated_document_has_versions_and_silent_groups() {
-        let listed = |name: &str, kind: &str, verbs: &[&str]| json!({"resource": name, "responseKind": {"kind": kind}, "scope": "Namespaced", "verbs": verbs});
-        let document = json!({"items": [
-            {"metadata": {}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
-                listed("pods", "Pod", &["get", "list"]), listed("bindings", "Binding", &["create"])]}]},
-            {"metadata": {"name": "ck.test"}, "versions": [
-                {"version": "v1", "resources": [listed("widgets", "Widget", &["list"])]},
-                {"version": "v1beta1", "resources": [listed("widgets", "Widget", &["list"])]}]},
-            {"metadata": {"name": "metrics.k8s.io"}, "versions": [{"version": "v1beta1", "freshness": "Stale"}]}]});
-        let mut found = Discovered::default();
-        found.aggregated(&Tree::from(document));
-        let expected = [
-            resource("", "v1", "pods", "Pod"),
-            resource("ck.test", "v1", "widgets", "Widget"),
-            resource("ck.test", "v1beta1", "widgets", "Widget"),
-        ];
-        assert_eq!(found.resources, expected);
-        assert_eq!(found.silent.iter().map(|(group, _)| group.as_str()).collect::<Vec<_>>(), ["metrics.k8s.io"]);
-    }
-
-    #[test]
-    fn names_have_group_and_kind() {
-        let service = resource("serving.test", "v1", "services", "Service");
-        assert_eq!(service.model_kind(), "kubernetes_serving_test_service");
-        assert_eq!((service.name(), service.api_version()), ("services.serving.test".into(), "serving.test/v1".into()));
-        let event = resource("", "v1", "events", "Event");
-        assert_eq!(
-            (event.model_kind(), event.name(), event.api_version()),
-            ("kubernetes_event".into(), "events".into(), "v1".into())
-        );
-        assert_eq!(prefix("cert-manager.io"), "kubernetes_cert_manager_io_");
-    }
-
-    #[test]
-    fn preferred_version_is_first() {
-        let group = json!({"preferredVersion": {"version": "v2"}, "versions": [{"version": "v1"}, {"version": "v2"}]});
-        assert_eq!(versions(&Tree::from(group)), ["v2", "v1"]);
-    }
-}
+#[path = "discovery_tests.rs"]
+mod tests;

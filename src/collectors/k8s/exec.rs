@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn failures_name_context_and_remedy() {
         for (script, kind, expected) in [
-            ("echo expired >&2; exit 1", FailureKind::Unavailable, "prod: /bin/sh failed (exit status: 1): expired"),
+            ("echo expired >&2; exit 1", FailureKind::Unavailable, "prod: /bin/sh failed (exit code 1): expired"),
             ("echo hunter2", FailureKind::Credentials, "no ExecCredential"),
             (
                 "echo '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{}}'",

@@ -3,8 +3,9 @@
 //! `options` and `clusters` decide what is collected; `kubeconfig` reads its files. `broker` holds the credentials, with
 //! `exec` for programs that print them, and hands out the `access` of each cluster. `plan` makes the units.
 //! `definitions` describe the kinds, with `hooks` for what they cannot express; the engine collects and changes the
-//! kinds through `client`. `discovery` finds what else a cluster has, and `objects` collects it. `cloud`, `account` and `operation` tell the engine what it needs to know. `facts` has
-//! remedies for error codes for the rest of the program.
+//! kinds through `client`, in the versions that the server has (`served`). `discovery` finds what else a cluster has,
+//! `selection` decides what of it is collected, and `objects` collects it. `cloud`, `account` and `operation` tell the engine what it needs to know. `facts` has remedies for
+//! error codes for the rest of the program.
 
 mod access;
 mod account;
@@ -22,6 +23,8 @@ mod objects;
 mod operation;
 mod options;
 mod plan;
+mod selection;
+mod served;
 
 use std::sync::Arc;
 
@@ -131,4 +134,57 @@ impl Collector for Kubernetes {
 
 fn definition(kind: &str) -> Option<&'static Definition> {
     cloud::cloud().ok()?.find(kind).map(|(_, definition)| definition)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::collector_api::ParentNode;
+
+    fn target(kind: &str) -> Target {
+        let account = ParentNode { id: "c".into(), name: None, reported: Map::new() };
+        let (kind, id, name) = (kind.to_owned(), "u".to_owned(), "n".to_owned());
+        Target { kind, id, name, reported: Map::new(), cloud: "k8s".into(), account, region: None }
+    }
+
+    #[test]
+    fn deletion_takes_objects_of_any_kind_along() {
+        for (kind, cascades) in [
+            ("kubernetes_namespace", &["kubernetes_pod", "kubernetes_secret", "kubernetes_*"][..]),
+            // Its kind is known only at run time, so that it may own any other.
+            ("kubernetes_ck_test_widget", &["kubernetes_pod", "kubernetes_*"]),
+            ("kubernetes_apiextensions_k8s_io_custom_resource_definition", &["kubernetes_*"]),
+            ("kubernetes_deployment", &["kubernetes_replica_set", "kubernetes_pod"]),
+            ("kubernetes_job", &["kubernetes_pod"]),
+            ("kubernetes_pod", &[]),
+        ] {
+            let found = Kubernetes.cascades_to(kind);
+            let all = cascades.iter().all(|expected| found.iter().any(|kind| kind == expected));
+            assert!(all && found.is_empty() == cascades.is_empty(), "{kind}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn definitions_of_custom_resources_cannot_be_deleted() {
+        for (kind, expected) in [
+            ("kubernetes_apiextensions_k8s_io_custom_resource_definition", true),
+            ("kubernetes_apiextensions_k8s_io_other", false),
+            ("kubernetes_ck_test_custom_resource_definition", false),
+            ("kubernetes_deployment", false),
+            ("kubernetes_secret", false),
+        ] {
+            let why = Kubernetes.undeletable(&target(kind));
+            assert_eq!(why.is_some_and(|why| why.contains("all objects of its kind")), expected, "{kind}: {why:?}");
+        }
+        let definition = discovery::ApiResource {
+            group: "apiextensions.k8s.io".into(),
+            version: "v1".into(),
+            resource: "customresourcedefinitions".into(),
+            kind: "CustomResourceDefinition".into(),
+            is_in_namespaces: false,
+        };
+        assert_eq!(definition.model_kind(), cloud::RESOURCE_DEFINITIONS);
+    }
 }

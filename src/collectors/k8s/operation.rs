@@ -34,9 +34,9 @@ pub(super) async fn run(context: &CollectContext, operation: &Operation) -> Resu
     let target = defined(Target::read(&operation.subject)?)?;
     // First, as the broker explains best why there are no credentials.
     context.credentials().get().await?;
-    let client = Arc::new(account::client(context, Vec::new()));
+    let api = Arc::new(account::api(context, Vec::new()));
     let limit = Duration::from_millis(operation.limit_ms);
-    Change::new(cloud()?, client, target, CLUSTER.to_owned(), limit)?.perform(&operation.verb).await
+    Change::new(cloud()?, api, target, CLUSTER.to_owned(), limit)?.perform(&operation.verb).await
 }
 
 /// Returns a target with a kind that has a definition: kinds that only discovery knows have that of their base.

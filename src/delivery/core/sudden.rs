@@ -208,6 +208,7 @@ fn groups(unit: &CompleteUnit, known: &Known<'_>, missing: &[Missing]) -> Vec<Gr
 fn unseen_kinds<'m>(missing: &'m Missing, known: &Known<'_>) -> Vec<&'m str> {
     match missing {
         Missing::Kind { kind, .. } if known.is_region(kind) || is_location(kind) => vec![kind],
+        Missing::KindInAll { kind, .. } => vec![kind],
         Missing::Kind { kind, with, .. } => with.iter().chain([kind]).map(String::as_str).collect(),
         _ => Vec::new(),
     }

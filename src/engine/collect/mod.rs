@@ -9,6 +9,7 @@ mod batch;
 mod build;
 mod described;
 mod details;
+mod in_all;
 mod item_calls;
 mod kind;
 mod location;
@@ -226,7 +227,8 @@ impl<'c> Run<'c> {
         self.check_any_success(&locations)?;
         self.check_login(&locations)?;
         self.record_unseen_locations(account, &locations);
-        let unseen = self.send_unseen().await?;
+        let mut unseen = self.send_unseen().await?;
+        unseen.extend(self.send_in_all().await?);
         self.traced.iter().for_each(|traced| traced.report(self.cloud.name, self.account.id()));
         let report = self.graph.finish(&unseen.iter().map(|kind| &**kind).collect()).await?;
         let (cloud, account) = (self.cloud.name, self.account.id());

@@ -209,3 +209,27 @@ async fn objects_of_kinds_at_run_time_are_changed_by_their_own_path() {
         assert_eq!(scene.get(&path(list, &object)).await["reason"], "NotFound", "{kind}");
     }
 }
+
+#[tokio::test]
+async fn changes_of_objects_ask_for_metadata_only() {
+    let scene = Scene::start();
+    for (kind, list) in [
+        ("kubernetes_secret", "/api/v1/secrets"),
+        ("kubernetes_config_map", "/api/v1/configmaps"),
+        ("kubernetes_deployment", "/apis/apps/v1/deployments"),
+    ] {
+        let object = scene.find(list, |_| true).await;
+        let (target, path) = (target(kind, &object), path(list, &object));
+        assert_eq!(scene.operate(&target, set("a", "b")).await, Ok(Outcome::Done), "{kind}");
+        assert_eq!(scene.get(&path).await["metadata"]["labels"]["a"], "b", "{kind}");
+        assert_eq!(scene.operate(&target, Verb::Delete).await, Ok(Outcome::Done), "{kind}");
+        // The other calls are those of this test.
+        let calls =
+            scene.server.calls().into_iter().filter(|call| call["path"] == path && call["agent"] != Value::Null);
+        let accepted: Vec<Value> = calls.map(|call| call["accept"].clone()).collect();
+        let is_metadata =
+            |accept: &&Value| accept.as_str().unwrap().starts_with("application/json;as=PartialObjectMetadata;");
+        assert_eq!(accepted.iter().filter(is_metadata).count(), 4, "{kind}: {accepted:?}");
+        assert_eq!(accepted.len(), 4, "{kind}: {accepted:?}");
+    }
+}

@@ -149,3 +149,21 @@ fn default_contains_what_the_python_worker_collected() {
     );
     assert!(!graph.contains("last-applied-configuration") && !graph.contains("managedFields"));
 }
+
+#[test]
+fn collection_is_complete_without_the_group_that_is_down() {
+    let server = LocalK8s::start(&[]);
+    for (arguments, code) in [
+        (&[][..], 3),
+        (&["--k8s-no-collect", "ck.test"], 3),
+        (&["--k8s-no-collect", "metrics.k8s.io"], 0),
+        (&["--k8s-no-collect", "others"], 0),
+        (&["--k8s-collect", "pods", "ck.test"], 0),
+        (&["--k8s-collect", "nodes.metrics.k8s.io"], 3),
+    ] {
+        let (output, graph) = collect(&server, &[&["--k8s-fork", "--fork"], arguments].concat());
+        assert_eq!(output.code, code, "{arguments:?}: {}", output.stderr);
+        assert_eq!(output.stderr.contains("StaleGroup"), code == 3, "{arguments:?}: {}", output.stderr);
+        assert!(Graph::read(&graph).kinds().contains_key("kubernetes_namespace"), "{arguments:?}");
+    }
+}

@@ -5,4 +5,5 @@ mod collect;
 mod faults;
 mod graph;
 mod logins;
+mod served;
 mod unseen;

@@ -151,6 +151,18 @@ pub enum Missing {
         /// The nodes, each with the hash of the reference to its other end.
         ends: Vec<([u8; 16], [u8; 16])>,
     },
+    /// Nodes of a kind directly below a node, and directly below its children of another kind that were sent, such as
+    /// all namespaces of a cluster.
+    KindInAll {
+        /// The node above all.
+        below: [u8; 16],
+        /// The kind of these children.
+        places: String,
+        /// The nodes' kind.
+        kind: String,
+        /// The reason: unseen, or kept.
+        why: Why,
+    },
 }
 
 /// The reason why nodes of a kind are missing. Of several reasons the first one counts.

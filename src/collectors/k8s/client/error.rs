@@ -81,10 +81,9 @@ fn plain(status: StatusCode, content_type: Option<&str>, body: &[u8]) -> CallErr
     let is_text = content_type.is_some_and(|kind| kind.starts_with("text/plain"));
     let text = String::from_utf8_lossy(body.get(..MAX_MESSAGE).unwrap_or(body)).trim().to_owned();
     match status.as_u16() {
+        // Other programs in Go answer so too: whether the server has the API is for its discovery to say.
         404 if is_text && text == "404 page not found" => {
-            let mut error = CallError::new(CallErrorKind::NotFound, UNKNOWN_API, "the API server has no such API");
-            error.facts.is_not_in_use = true;
-            error
+            CallError::new(CallErrorKind::NotFound, UNKNOWN_API, "the API server has no such API")
         }
         401 => CallError::new(CallErrorKind::Credentials, "Unauthorized", "the login was rejected"),
         429 => CallError::new(CallErrorKind::Throttled, "TooManyRequests", text),
@@ -159,7 +158,8 @@ mod tests {
             |code: u16, kind: &str, text: &str| plain(StatusCode::from_u16(code).unwrap(), Some(kind), text.as_bytes());
         let text = "text/plain; charset=utf-8";
         let unknown = of(404, text, "404 page not found\n");
-        assert!(unknown.code == UNKNOWN_API && unknown.facts.is_not_in_use);
+        assert!(unknown.code == UNKNOWN_API && !unknown.facts.is_not_in_use && !unknown.means_deleted());
+        assert_eq!(of(404, text, "default backend - 404").code, code::INVALID_RESPONSE);
         assert_eq!(of(503, text, "service unavailable\n").code, "ServiceUnavailable");
         assert_eq!(of(429, text, "Too many requests").kind, CallErrorKind::Throttled);
         for (code, kind) in [(404, "text/html"), (403, "text/html"), (200, text), (302, text)] {

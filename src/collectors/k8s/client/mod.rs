@@ -8,6 +8,8 @@ pub mod error;
 mod page;
 mod request;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -21,7 +23,7 @@ use std::{
 use error::Refusal;
 pub use page::Page;
 pub(crate) use request::DISCOVERY_SERVICE;
-use request::{Outgoing, PAGE};
+use request::{EXPIRIES, Outgoing, PAGE};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use route::Connected;
 use serde_json::Value;
@@ -37,8 +39,8 @@ use crate::{
     },
 };
 
-/// How often a list is begun anew or continued after its token has expired.
-const EXPIRIES: u32 = 3;
+/// How often a list, with all its pages, is begun anew or continued after its token has expired.
+const MAX_EXPIRIES: u64 = 10;
 
 /// The source of access to a cluster.
 pub trait AccessSource: Send + Sync {
@@ -103,15 +105,17 @@ impl Inner {
     /// Makes a call. A list whose token has expired is continued with the token for the rest, or begun anew: what comes
     /// twice is one node. A page that is too large is asked for with fewer items.
     async fn list(&self, mut request: Request<'_>) -> Result<Page, CallError> {
-        let mut expiries = 0;
+        let mut expiries = request.input.get(EXPIRIES).and_then(Value::as_u64).unwrap_or(0);
         loop {
             let refusal = match self.exchange(&request).await {
+                // The next page goes on counting.
+                Ok(page) if expiries > 0 && !page.is_last() => return Ok(page.followed_with(EXPIRIES, expiries)),
                 Ok(page) => return Ok(page),
                 Err(refusal) => refusal,
             };
             let limit = request.input.get("limit").and_then(Value::as_u64).unwrap_or(PAGE.into());
             match refusal.expired {
-                Some(token) if expiries < EXPIRIES && request.input.contains_key("continue") => {
+                Some(token) if expiries < MAX_EXPIRIES && request.input.contains_key("continue") => {
                     expiries += 1;
                     tracing::debug!(operation = request.operation, "a list has expired; continuing");
                     match token {
@@ -138,6 +142,7 @@ impl Inner {
             let mut request = request.clone().with("namespace", namespace.as_str());
             if index > first {
                 request.input.remove("continue");
+                request.input.remove(EXPIRIES);
             }
             match self.list(request).await {
                 Ok(page) => return Ok(self.followed(page, index).without(silent)),
@@ -158,10 +163,12 @@ impl Inner {
     fn followed(&self, page: Page, index: usize) -> Page {
         if !page.is_last() {
             // A token of another namespace's list would be accepted.
-            return page.followed_with("namespace", &self.namespaces[index]);
+            return page.followed_with("namespace", self.namespaces[index].as_str());
         }
         let Some(next) = self.namespaces.get(index + 1) else { return page };
-        page.followed_by(vec![("namespace".to_owned(), Some(next.as_str().into())), ("continue".to_owned(), None)])
+        let set = |name: &str, value: Option<Value>| (name.to_owned(), value);
+        let namespace = set("namespace", Some(next.as_str().into()));
+        page.followed_by(vec![namespace, set("continue", None), set(EXPIRIES, None)])
     }
 
     /// Makes the attempts of a call.

@@ -26,8 +26,11 @@ pub(super) enum Expected {
         /// Whether only metadata is wanted.
         is_metadata: bool,
     },
-    /// An object.
-    Object,
+    /// An object; with its metadata alone, or all of it.
+    Object {
+        /// Whether only metadata is wanted.
+        is_metadata: bool,
+    },
     /// A document of discovery.
     Discovery,
 }
@@ -58,7 +61,8 @@ impl Page {
         match expected {
             _ if kind.is_empty() => return Err("the body is JSON, but no object of Kubernetes".to_owned()),
             Expected::List { .. } if !kind.ends_with("List") => return Err(format!("a {kind} instead of a list")),
-            Expected::Object if kind == "Status" && is_failure(&tree) => {
+            Expected::List { .. } if !has_items(&tree) => return Err(format!("a {kind} without its items")),
+            Expected::Object { .. } if kind == "Status" && is_failure(&tree) => {
                 return Err("a failure as a success".to_owned());
             }
             _ => {}
@@ -75,7 +79,7 @@ impl Page {
                 }
                 each_item(&mut tree, &mut |item| strip(item, is_metadata));
             }
-            Expected::Object => strip(&mut tree, false),
+            Expected::Object { is_metadata } => strip(&mut tree, is_metadata),
             Expected::Discovery => {}
         }
         let text = serde_json::to_string(&tree).map_err(|error| error.to_string())?;
@@ -98,7 +102,7 @@ impl Page {
     }
 
     /// Adds a parameter to those of the next page.
-    pub(super) fn followed_with(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn followed_with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.next.push((name.to_owned(), Some(value.into())));
         self
     }
@@ -125,6 +129,13 @@ impl Body for Page {
             false => Ok(Next::Page { parameters: self.next.clone(), is_empty: self.is_empty }),
         }
     }
+}
+
+/// Returns whether a list has its items. Servers in Go write an empty list as null if they have made none; a response
+/// without the member was cut or made by something else.
+fn has_items(list: &Tree<'_>) -> bool {
+    let items = list.entries().iter().find(|(name, _)| name == "items");
+    matches!(items, Some((_, Tree::List(_) | Tree::Null)))
 }
 
 fn is_failure(tree: &Tree<'_>) -> bool {
@@ -170,6 +181,7 @@ mod tests {
     use super::*;
 
     const LIST: Expected = Expected::List { limit: 500, is_metadata: false };
+    const WHOLE: Expected = Expected::Object { is_metadata: false };
 
     fn page(expected: Expected, body: &Value) -> Result<Page, String> {
         Page::read(expected, Some("application/json"), body.to_string().into())
@@ -185,8 +197,10 @@ mod tests {
         let found = page(expected, &list).unwrap();
         assert!(!format!("{found:?}").contains("hunter2"));
         assert!(found.tree().unwrap().at("items[].metadata.annotations.kept").is_some());
+        let secret = page(Expected::Object { is_metadata: true }, &object).unwrap();
+        assert!(!secret.text.contains("hunter2") && secret.tree().unwrap().at("metadata.name").is_some());
         let custom = json!({"kind": "Widget", "metadata": object["metadata"]});
-        assert!(!page(Expected::Object, &custom).unwrap().text.contains("hunter2"));
+        assert!(!page(WHOLE, &custom).unwrap().text.contains("hunter2"));
     }
 
     #[test]
@@ -200,7 +214,23 @@ mod tests {
         };
         assert_eq!(next("a"), expected(500));
         assert_eq!(next(&"a".repeat(LARGE)), expected(250));
-        assert!(page(LIST, &json!({"kind": "PodList", "metadata": {"continue": ""}})).unwrap().is_last());
+        assert!(page(LIST, &json!({"kind": "PodList", "metadata": {"continue": ""}, "items": []})).unwrap().is_last());
+    }
+
+    #[test]
+    fn list_without_items_is_invalid_and_null_is_empty() {
+        for (list, is_valid) in [
+            (json!({"kind": "PodList", "items": []}), true),
+            (json!({"kind": "PodList", "items": null}), true),
+            (json!({"kind": "PodList", "metadata": {}}), false),
+            (json!({"kind": "PodList", "items": {}}), false),
+            (json!({"kind": "PodList", "items": "none"}), false),
+            (json!({"kind": "PodList", "Items": []}), false),
+        ] {
+            let read = page(LIST, &list);
+            assert_eq!(read.is_ok(), is_valid, "{list}");
+            assert!(read.is_err() || read.unwrap().is_empty, "{list}");
+        }
     }
 
     #[test]
@@ -209,7 +239,7 @@ mod tests {
             assert!(Page::read(LIST, Some("application/json"), body.to_owned().into()).is_err(), "{body}");
         }
         assert!(Page::read(LIST, Some("text/html"), "{\"kind\": \"PodList\"}".into()).is_err());
-        assert!(page(Expected::Object, &json!({"kind": "Status", "status": "Failure"})).is_err());
-        assert!(page(Expected::Object, &json!({"kind": "Status", "status": "Success"})).is_ok());
+        assert!(page(WHOLE, &json!({"kind": "Status", "status": "Failure"})).is_err());
+        assert!(page(WHOLE, &json!({"kind": "Status", "status": "Success"})).is_ok());
     }
 }

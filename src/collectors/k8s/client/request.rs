@@ -15,9 +15,15 @@ pub(super) const PAGE: u32 = 500;
 /// The media type for objects without all but their metadata.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
+/// The media type for an object without all but its metadata.
+const OBJECT_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+
 /// The media types of discovery, the aggregated ones first.
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                          application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+
+/// The parameter with the number of times that a list has expired so far.
+pub(super) const EXPIRIES: &str = "expiries";
 
 /// The service of calls that are about no group.
 pub(crate) const DISCOVERY_SERVICE: &str = "discovery";
@@ -82,16 +88,20 @@ pub(super) fn outgoing(request: &Request<'_>) -> Result<Outgoing, String> {
         "delete" => (Method::DELETE, "application/json"),
         _ => return Err(format!("there is no verb {verb}")),
     };
+    let is_metadata = flag(&mut input, "metadata");
     check_rest(verb, verb, &input)?;
     if body.is_some() == (verb == "get") {
         return Err(format!("{verb} has a body where it must not, or none"));
     }
     let body = body.map(|body| (media, body));
-    Ok(Outgoing { method, target, accept: "application/json", body, expected: Expected::Object })
+    let accept = if is_metadata { OBJECT_METADATA } else { "application/json" };
+    Ok(Outgoing { method, target, accept, body, expected: Expected::Object { is_metadata } })
 }
 
 fn list(path: String, mut input: Map<String, Value>) -> Result<Outgoing, String> {
-    let is_metadata = input.remove("metadata").and_then(|value| value.as_bool()).unwrap_or(false);
+    let is_metadata = flag(&mut input, "metadata");
+    // It counts for the client alone.
+    input.remove(EXPIRIES);
     let limit = input.remove("limit").and_then(|limit| u32::try_from(limit.as_u64()?).ok()).unwrap_or(PAGE);
     let token = text(&mut input, "continue")?;
     check_rest("list", "list", &input)?;
@@ -122,6 +132,10 @@ fn check_rest(verb: &str, expected: &str, input: &Map<String, Value>) -> Result<
         Some(name) => Err(format!("{verb} has no parameter {name}")),
         None => Ok(()),
     }
+}
+
+fn flag(input: &mut Map<String, Value>, name: &str) -> bool {
+    input.remove(name).and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
 fn text(input: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
@@ -181,6 +195,13 @@ mod tests {
         let metadata = built("v1", "list secrets", json!({"metadata": true})).unwrap();
         assert!(metadata.accept.contains("PartialObjectMetadataList"));
         assert_eq!(metadata.expected, Expected::List { limit: PAGE, is_metadata: true });
+        let secret = json!({"name": "a", "metadata": true, "body": {}});
+        let (get, delete) = (json!({"name": "a", "metadata": true}), built("v1", "delete secrets", secret.clone()));
+        for call in [built("v1", "get secrets", get), built("v1", "patch secrets", secret), delete] {
+            let call = call.unwrap();
+            assert!(call.accept.starts_with("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"));
+            assert_eq!(call.expected, Expected::Object { is_metadata: true });
+        }
         let patch = built("v1", "patch pods", json!({"name": "a", "body": {"b": null}})).unwrap();
         assert_eq!(patch.body, Some(("application/merge-patch+json", r#"{"b":null}"#.to_owned())));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{
     Proxy, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -30,6 +31,11 @@ impl Connected {
     /// # Errors
     /// `Configuration`: what cannot be used.
     pub(super) fn new(route: &Route) -> Result<Self, CallError> {
+        Self::with(route, &Matcher::from_env())
+    }
+
+    /// Sets up connections with the proxies of an environment.
+    fn with(route: &Route, environment: &Matcher) -> Result<Self, CallError> {
         let wrong = |why: String| CallError::configuration(why);
         let mut url = Url::parse(&route.server)
             .map_err(|_| wrong(format!("the address of the API server is no URL: {}", route.server)))?;
@@ -40,6 +46,14 @@ impl Connected {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let renamed = route.server_name.as_ref().filter(|_| url.scheme() == "https");
         if let Some(name) = renamed {
+            // A proxy would be asked for the name in the certificate, and has to be found itself.
+            let is_intercepted = || url.as_str().parse().is_ok_and(|uri| environment.intercept(&uri).is_some());
+            if route.proxy.is_some() || is_intercepted() {
+                return Err(wrong(format!(
+                    "tls-server-name {name} cannot be used through a proxy; let the cluster's server be a name that its \
+                     certificate has, or add {host} to NO_PROXY and remove proxy-url"
+                )));
+            }
             // Requests name the server as its certificate does, and the resolver leads them to its host.
             if name.parse::<std::net::IpAddr>().is_ok() || url.set_host(Some(name)).is_err() {
                 return Err(wrong(format!("tls-server-name {name} is no name of a host")));
@@ -50,7 +64,7 @@ impl Connected {
         let tls = Tls { verify, authorities: route.authorities.as_deref(), identity };
         let http = connections_with(tls, |mut builder| {
             if renamed.is_some() {
-                builder = builder.dns_resolver(Arc::new(Fixed(host)));
+                builder = builder.no_proxy().dns_resolver(Arc::new(Fixed(host)));
             }
             match &route.proxy {
                 // The URL may hold a password.
@@ -96,6 +110,34 @@ mod tests {
         );
         let plain = Connected::new(&Route { server_name: Some("api".into()), ..route("http://127.0.0.1:1") }).unwrap();
         assert_eq!(plain.base, "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn other_name_in_certificate_needs_a_direct_connection() {
+        let named = |server: &str, proxy: Option<&str>| Route {
+            server_name: Some("api.example".into()),
+            proxy: proxy.map(str::to_owned),
+            ..route(server)
+        };
+        let proxy = "http://me:hunter2@10.0.0.9:3128";
+        let for_https = Matcher::builder().https(proxy).no("10.0.0.1").build();
+        let none = Matcher::builder().build();
+        for (route, environment, is_refused) in [
+            (named("https://10.0.0.1", None), &none, false),
+            (named("https://10.0.0.1", Some(proxy)), &none, true),
+            (named("https://10.0.0.1", None), &for_https, false),
+            (named("https://10.0.0.2", None), &for_https, true),
+            (named("http://10.0.0.2", None), &for_https, false),
+            (named("http://10.0.0.2", Some(proxy)), &for_https, false),
+            (Route { proxy: Some(proxy.into()), ..route("https://10.0.0.2") }, &for_https, false),
+            (route("https://10.0.0.2"), &for_https, false),
+        ] {
+            let connected = Connected::with(&route, environment);
+            let case = format!("{} {:?} {:?}", route.server, route.server_name, route.proxy);
+            assert_eq!(connected.is_err(), is_refused, "{case}");
+            let message = connected.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!is_refused || message.contains("through a proxy") && !message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]

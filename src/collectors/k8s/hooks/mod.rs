@@ -4,7 +4,7 @@ mod object;
 mod selectors;
 
 pub(super) use object::snake;
-pub(super) use selectors::{connect, key, object};
+pub(super) use selectors::{TOO_MANY_EDGES, connect, key, object};
 
 use crate::engine::{Hook, change::ChangeHooks};
 

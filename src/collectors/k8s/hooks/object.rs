@@ -7,6 +7,9 @@ use worker_proto::{Failure, Outcome};
 use super::super::cloud::cloud;
 use crate::engine::{CallError, Request, Response, Tree, change::Change};
 
+/// The resources of which only metadata is read, as their content may be a secret.
+const SECRET: [&str; 2] = ["configmaps", "secrets"];
+
 /// What is known of an object before its change.
 enum Found {
     /// It is as it was collected.
@@ -97,10 +100,11 @@ async fn controller(change: &Change, object: &Tree<'_>) -> Result<Option<Control
     let Some(owner) = owners.into_iter().find(controls) else { return Ok(None) };
     let text = |name: &str| owner.get(name).and_then(Tree::text).unwrap_or_default().to_owned();
     let (version, kind, name, uid) = (text("apiVersion"), text("kind"), text("name"), text("uid"));
-    let Some((service, resource)) = resource_of(&version, &kind)? else {
+    let Some(Owner { service, resource, is_secret }) = resource_of(&version, &kind)? else {
         return Ok(Some(Controller { kind, name, object: None }));
     };
     let (get, mut parameters) = (format!("get {resource}"), Map::new());
+    parameters.insert("metadata".to_owned(), is_secret.into());
     parameters.insert("name".to_owned(), name.clone().into());
     // An owner in no namespace may own objects in one.
     if let Some(namespace) = object.at("metadata.namespace").and_then(Tree::text).filter(|_| kind != "Node") {
@@ -119,13 +123,25 @@ async fn controller(change: &Change, object: &Tree<'_>) -> Result<Option<Control
     Ok((!is_other && !is_going).then_some(Controller { kind, name, object: Some(object) }))
 }
 
-/// Returns group with version, and resource, of a kind that has a definition.
-fn resource_of(version: &str, kind: &str) -> Result<Option<(String, String)>, Failure> {
+/// Where the API server has an owner.
+#[derive(Debug, PartialEq)]
+struct Owner {
+    /// Group and version.
+    service: String,
+    resource: String,
+    /// Whether only its metadata may be read.
+    is_secret: bool,
+}
+
+/// Returns where a kind is that has a definition.
+fn resource_of(version: &str, kind: &str) -> Result<Option<Owner>, Failure> {
     let wanted = format!("kubernetes_{}", snake(kind));
     let found = cloud()?.find(&wanted).filter(|(service, _)| service.service == version);
     Ok(found.and_then(|(service, definition)| {
-        let list = definition.list.as_ref()?.operation.get_ref();
-        Some((service.service.clone(), list.strip_prefix("list ")?.to_owned()))
+        let list = definition.list.as_ref()?;
+        let resource = list.operation.get_ref().strip_prefix("list ")?.to_owned();
+        let is_secret = SECRET.contains(&resource.as_str());
+        Some(Owner { service: service.service.clone(), resource, is_secret })
     }))
 }
 
@@ -177,10 +193,11 @@ fn address(change: &Change) -> Result<Address, Failure> {
     Ok(Address { service: service.service.clone(), resource: resource.to_owned(), namespace })
 }
 
-/// Makes a call for the target.
+/// Makes a call for the target. Its metadata is all that is needed, and the rest may be a secret.
 async fn call(change: &Change, verb: &str, body: Option<Value>) -> Result<Result<Response, CallError>, Failure> {
     let Address { service, resource, namespace } = address(change)?;
-    let mut input = Map::from_iter([("name".to_owned(), change.target.name.clone().into())]);
+    let name = change.target.name.clone();
+    let mut input = Map::from_iter([("name".to_owned(), name.into()), ("metadata".to_owned(), true.into())]);
     input.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.into())));
     input.extend(body.map(|body| ("body".to_owned(), body)));
     Ok(change.send(Request::new(&service, &format!("{verb} {resource}"), &change.region).input(input)).await)
@@ -216,9 +233,20 @@ mod tests {
 
     #[test]
     fn owners_of_defined_kinds_can_be_read() {
-        let found = |version: &str, kind: &str| resource_of(version, kind).unwrap();
-        assert_eq!(found("apps/v1", "ReplicaSet"), Some(("apps/v1".to_owned(), "replicasets".to_owned())));
-        assert_eq!(found("serving.test/v1", "Service"), None);
-        assert_eq!(found("ck.test/v1", "Widget"), None);
+        for (version, kind, expected) in [
+            ("apps/v1", "ReplicaSet", Some(("replicasets", false))),
+            ("v1", "ReplicationController", Some(("replicationcontrollers", false))),
+            ("v1", "Secret", Some(("secrets", true))),
+            ("v1", "ConfigMap", Some(("configmaps", true))),
+            ("serving.test/v1", "Service", None),
+            ("ck.test/v1", "Widget", None),
+        ] {
+            let owner = |(resource, is_secret): (&str, bool)| Owner {
+                service: version.to_owned(),
+                resource: resource.to_owned(),
+                is_secret,
+            };
+            assert_eq!(resource_of(version, kind).unwrap(), expected.map(owner), "{kind}");
+        }
     }
 }

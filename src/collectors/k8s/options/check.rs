@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     super::{
         clusters::{Environment, kubeconfig},
-        objects::is_name,
+        selection::is_name,
     },
     NODES, Options, names,
 };

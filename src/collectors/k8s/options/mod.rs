@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 pub(super) use check::check;
 
-use super::{definitions::definitions, objects::OTHERS};
+use super::{definitions::definitions, selection::OTHERS};
 use crate::{
     engine::{collect::Selection, definition::Definition},
     settings::{OptionSpec, Settings},

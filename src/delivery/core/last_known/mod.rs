@@ -6,10 +6,12 @@
 
 mod edges;
 mod elsewhere;
+mod held;
+mod in_all;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use worker_proto::{Missing, MissingEdge, Why};
 
@@ -203,12 +205,16 @@ impl<'a> Work<'a> {
         is_wanted: impl Fn(&Why) -> bool,
     ) -> usize {
         let before = self.kept.len();
+        let current = |id: &Id| renamed.filter(|(old, _)| old == id).map_or(*id, |(_, id)| id);
         for one in missing {
-            if let Missing::Kind { below, scope, kind, with, why } = one
-                && is_wanted(why)
-            {
-                let below = renamed.filter(|(old, _)| old == below).map_or(*below, |(_, id)| id);
-                self.keep_kind(below, scope, kind, with);
+            match one {
+                Missing::Kind { below, scope, kind, with, why } if is_wanted(why) => {
+                    self.keep_kind(current(below), scope, kind, with);
+                }
+                Missing::KindInAll { below, places, kind, why } if is_wanted(why) => {
+                    self.keep_kind_in_all(current(below), places, kind);
+                }
+                _ => {}
             }
         }
         self.kept.len() - before
@@ -230,29 +236,6 @@ impl<'a> Work<'a> {
                     self.kept.insert(below, String::new());
                 }
             }
-        }
-    }
-
-    /// Takes over the nodes of a kind at any depth below a node, with all nodes below them in the account.
-    fn keep_held(&mut self, held: &Held) {
-        let top = self.current(held.below);
-        let collected = self.collected_anywhere_below(top, &held.kind);
-        let all: BTreeSet<&str> = self.nodes.values().map(|node| node.kind.as_str()).collect();
-        let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
-        let (mut open, mut seen) = (vec![top], HashSet::from([top]));
-        while let Some(id) = open.pop() {
-            let below: Vec<Id> = self.successors.get(&id).into_iter().flatten().copied().collect();
-            for id in below.into_iter().filter(|id| seen.insert(*id)) {
-                open.push(id);
-                if self.is_kind(id, |kind| kind == held.kind) && !self.is_collected(id, &collected) {
-                    let kept = self.keep(id, "", &all);
-                    self.held.extend(kept);
-                }
-            }
-        }
-        if seen.iter().any(|id| self.held.contains(id)) && !self.is_there(top) {
-            self.kept.insert(top, String::new());
-            self.held.insert(top);
         }
     }
 
@@ -303,23 +286,6 @@ impl<'a> Work<'a> {
             ends.entry(own).or_default().extend(moved);
             ends.values_mut().flatten().filter(|id| **id == known).for_each(|id| *id = own);
         }
-    }
-
-    /// Returns the IDs in the cloud of the resources of a kind that were collected at any depth below a node.
-    fn collected_anywhere_below(&self, top: Id, kind: &str) -> HashSet<String> {
-        let (mut open, mut seen, mut found) = (vec![top], HashSet::from([top]), HashSet::new());
-        while let Some(id) = open.pop() {
-            for number in self.collected.get(&id).into_iter().flatten() {
-                let id = self.unit.ids()[*number];
-                if seen.insert(id) {
-                    open.push(id);
-                    if self.unit.kind(*number) == kind {
-                        found.insert(self.unit.resource(*number).to_owned());
-                    }
-                }
-            }
-        }
-        found
     }
 
     fn is_kind(&self, id: Id, is_wanted: impl Fn(&str) -> bool) -> bool {

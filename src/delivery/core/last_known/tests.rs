@@ -126,6 +126,31 @@ fn kinds_left_out_by_an_option_are_kept_if_asked_for() {
 }
 
 #[test]
+fn kind_unseen_in_all_places_is_kept_below_collected_ones() {
+    // 10 is in the collected region, 11 in one that is gone, 12 directly below the account, 13 below another kind of place.
+    let known = carried(
+        &[
+            (10, "widget", json!({})),
+            (3, "region", json!({})),
+            (11, "widget", json!({})),
+            (12, "widget", json!({})),
+            (4, "machine", json!({})),
+            (13, "widget", json!({})),
+            (14, "volume", json!({})),
+            (20, "widget", json!({})),
+        ],
+        &[(REGION, 10), (ACCOUNT, 3), (3, 11), (ACCOUNT, 12), (ACCOUNT, 4), (4, 13), (REGION, 14), (REGION, 20)],
+    );
+    for (why, kept) in [(Why::Unseen, 2), (Why::Kept, 0)] {
+        let mut unit = unit(&[node(20, "widget", json!({}))], &[]);
+        let (below, places, kind) = ([ACCOUNT; 16], "region".into(), "widget".into());
+        let done = completed(&mut unit, &[Missing::KindInAll { below, places, kind, why }], &known);
+        assert_eq!(shape(done.part.as_ref()), (vec![10, 12], vec![(ACCOUNT, 12), (REGION, 10)]));
+        assert_eq!(done.kept, kept);
+    }
+}
+
+#[test]
 fn collected_node_is_not_replaced_by_its_last_known_state() {
     let known = carried(&[(10, "vpc", json!({ "old": true }))], &[(REGION, 10)]);
     let mut unit = unit(&[node(10, "vpc", json!({ "old": false }))], &[]);
