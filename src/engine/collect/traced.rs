@@ -203,7 +203,7 @@ impl TracedPath {
     fn names(&self) -> impl Iterator<Item = &str> {
         let last = self.paths.iter().filter_map(|path| path.steps.last());
         last.filter_map(|step| match step {
-            Step::Member(name) => Some(name.as_str()),
+            Step::Member(name) => Some(&**name),
             _ => None,
         })
     }
@@ -269,11 +269,11 @@ fn lost(step: &Step, trees: &[&Tree<'_>]) -> Reach {
         Step::Member(name) => {
             let names: Vec<&str> = trees.iter().flat_map(|tree| members(tree)).take(MAX_VALUES).collect();
             match () {
-                () if names.contains(&name.as_str()) => Reach::Unknown,
+                () if names.contains(&&**name) => Reach::Unknown,
                 () if trees.iter().any(is_list) => {
-                    Reach::Lost(name.clone(), vec!["a list, whose elements are []".to_owned()])
+                    Reach::Lost(name.to_string(), vec!["a list, whose elements are []".to_owned()])
                 }
-                () => Reach::Lost(name.clone(), owned(names)),
+                () => Reach::Lost(name.to_string(), owned(names)),
             }
         }
         Step::Values if trees.iter().any(is_map) => Reach::Unknown,
@@ -346,7 +346,7 @@ impl Collected {
         if let (Some(path), Some(element)) = (&table.path, &table.element) {
             self.add(vec![below(path, &element.steps)], is_optional);
         }
-        if let (Some(path), Some((key, value))) = (&table.path, &table.map) {
+        if let (Some(path), Some((key, value))) = (&table.path, table.map.as_deref()) {
             self.entries(path, &[key]);
             self.entries(path, &[value]);
         }
@@ -366,7 +366,7 @@ impl Collected {
         let is_list = path.steps.last().is_some_and(|step| matches!(step, Step::Each));
         let each = (!is_list).then_some(Step::Each);
         let member = |name: &&str| {
-            let steps: Vec<Step> = each.iter().cloned().chain([Step::Member((*name).to_owned())]).collect();
+            let steps: Vec<Step> = each.iter().cloned().chain([Step::Member((*name).into())]).collect();
             below(path, &steps)
         };
         self.add(names.iter().map(member).collect(), false);
