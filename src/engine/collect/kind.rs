@@ -105,20 +105,13 @@ impl<'r> KindCollection<'r> {
 
     /// Returns whether the list is complete.
     async fn list_pages(self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
-        let Some(list) = &self.definition.list else {
-            parent.iter().for_each(|parent| self.trace(Part::Parameters, parent.item));
-            let items = match (&self.definition.items, parent) {
-                (Some(path), Some(parent)) => path.get_ref().values(parent.item.tree),
-                _ => vec![&Tree::Null],
-            };
-            return self.items(&items, parent, &|_| None).await;
-        };
+        let Some(list) = &self.definition.list else { return self.unlisted(parent).await };
         if list.shared {
             return self.list_shared(list).await;
         }
         let mut is_complete = true;
-        let details =
-            KindDetails::of(self.run, self.location, self.service, self.definition.details.as_deref()).await?;
+        let from = self.definition.details.as_deref();
+        let details = KindDetails::of(self.run, self.location, self.service, from).await?;
         if let Some(details) = details.as_ref().filter(|details| details.are_the_list()) {
             for items in details.pages() {
                 is_complete &= self.items(&items, parent, &|item| Some(item)).await?;
@@ -164,6 +157,16 @@ impl<'r> KindCollection<'r> {
         }
         // The end of the location or the service may have ended this list too.
         Ok(is_complete && !self.has_ended())
+    }
+
+    /// Sends the nodes of items that are parts of the parent's item; without a parent, there is one item.
+    async fn unlisted(&self, parent: Option<ParentItem<'_>>) -> Result<bool, Failure> {
+        parent.iter().for_each(|parent| self.trace(Part::Parameters, parent.item));
+        let items = match (&self.definition.items, parent) {
+            (Some(path), Some(parent)) => path.get_ref().values(parent.item.tree),
+            _ => vec![&Tree::Null],
+        };
+        self.items(&items, parent, &|_| None).await
     }
 
     async fn list_shared(&self, list: &'static ListCall) -> Result<bool, Failure> {
