@@ -10,7 +10,7 @@ use super::{
         api::{Request, Response},
         definition::{Batch, Call, Definition, HookUse, ListCall, Service},
         error::CallError,
-        eval::{Item, Named, text},
+        eval::{Item, Named},
         hook::{HookContext, HookValue},
         tree::Tree,
     },
@@ -20,6 +20,7 @@ use super::{
     details::{KindDetails, Lookup},
     gather,
     locations::Locations,
+    parameters::{Parameters, parameters},
     traced::Part,
 };
 use crate::{
@@ -373,30 +374,4 @@ impl<'r> KindCollection<'r> {
         }
         Ok(())
     }
-}
-
-/// The parameters of a listing.
-struct Parameters {
-    input: Map<String, Json>,
-    /// The value that it is for, if there is a listing for each of several.
-    of: Option<String>,
-}
-
-/// Returns the parameters of each listing for a parent, or for nothing.
-fn parameters(list: &ListCall, parent: &Item<'_>) -> Vec<Parameters> {
-    let with = |item: &Item<'_>, of: Option<&str>| -> Vec<Parameters> {
-        let of = || of.map(str::to_owned);
-        match list.inputs.as_slice() {
-            [] => vec![Parameters { input: Map::new(), of: of() }],
-            inputs => inputs.iter().map(|input| Parameters { input: item.input(input.get_ref()), of: of() }).collect(),
-        }
-    };
-    let Some(each) = &list.each else { return with(parent, None) };
-    let mut all = Vec::new();
-    parent.each(each.get_ref(), &mut |value| {
-        let named = parent.named.iter().copied().chain([Named::whole("each", value)]);
-        let item = Item { tree: parent.tree, named: named.collect(), failed: Vec::new() };
-        all.extend(with(&item, Some(text(value).unwrap_or_default().as_ref())));
-    });
-    all
 }

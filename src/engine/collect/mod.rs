@@ -14,6 +14,7 @@ mod item_calls;
 mod kind;
 mod location;
 mod locations;
+mod parameters;
 mod partial;
 mod traced;
 mod unseen;
