@@ -149,14 +149,15 @@ impl Traced {
                 kind,
                 count,
                 example,
-                "different items with the same ID and name are one node; the first one counts"
+                "different items with the same ID and name are one node, the first one: give the kind an ID that differs"
             );
         }
         let lost = self.lost();
         let more = lost.len().saturating_sub(MAX_MENTIONED);
         for Lost { kind, path, items, members, meant } in lost.into_iter().take(MAX_MENTIONED) {
             let meant = meant.unwrap_or_default();
-            let what = "path of the definition leads to nothing in all items";
+            let what =
+                "path of the definition leads to nothing in all items; correct it unless the API omits the member";
             tracing::warn!(cloud, account, kind, path, items, meant, members, "{what}");
         }
         if more > 0 {

@@ -3,7 +3,7 @@
 use super::collect::{collect, nodes};
 use crate::support::{
     poll::becomes,
-    program::{Running, signal},
+    program::{Output, Running, signal},
     vsphere::LocalVsphere,
 };
 
@@ -83,14 +83,19 @@ async fn login_that_is_answered_after_the_stop_is_undone() {
     }
 }
 
+/// Stops a collection with TERM when a method was called once, and returns what it has said.
+async fn stopped_at(server: &LocalVsphere, method: &str) -> Output {
+    let running = Running::start(server.collect().arg("--fork"));
+    assert!(becomes(async || server.calls(method) == 1).await);
+    running.signal("TERM");
+    tokio::task::spawn_blocking(|| running.wait()).await.unwrap()
+}
+
 #[tokio::test]
 async fn login_that_has_not_begun_at_the_stop_is_left_out() {
     let server = LocalVsphere::start(&[]);
     server.fail("RetrieveServiceContent hang\n");
-    let running = Running::start(server.collect().arg("--fork"));
-    assert!(becomes(async || server.calls("RetrieveServiceContent") == 1).await);
-    running.signal("TERM");
-    let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
+    let output = stopped_at(&server, "RetrieveServiceContent").await;
     assert_eq!((output.code, server.calls("Login")), (143, 0), "{}", output.stderr);
     assert!(!output.stderr.contains("in time"), "nothing is awaited: {}", output.stderr);
 }
@@ -99,10 +104,7 @@ async fn login_that_has_not_begun_at_the_stop_is_left_out() {
 async fn login_without_an_answer_does_not_hold_up_the_stop() {
     let server = LocalVsphere::start(&[]);
     server.fail("Login hang\n");
-    let running = Running::start(server.collect().arg("--fork"));
-    assert!(becomes(async || server.calls("Login") == 1).await);
-    running.signal("TERM");
-    let output = tokio::task::spawn_blocking(|| running.wait()).await.unwrap();
+    let output = stopped_at(&server, "Login").await;
     assert_eq!(output.code, 143, "{}", output.stderr);
     assert!(output.stderr.contains("does not answer a login"), "{}", output.stderr);
 }

@@ -6,8 +6,8 @@
 
 mod edges;
 mod elsewhere;
-mod held;
 mod in_all;
+mod retain;
 #[cfg(test)]
 mod tests;
 
