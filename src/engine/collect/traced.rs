@@ -77,6 +77,7 @@ pub(super) enum Part {
 }
 
 /// One path, or alternatives of which one is enough.
+#[derive(Default)]
 struct TracedPath {
     paths: Vec<Path>,
     /// Whether it is usual that there is nothing.
@@ -86,6 +87,8 @@ struct TracedPath {
     is_found: bool,
     /// The items in which it led to nothing.
     missed: usize,
+    /// The number of steps to the place that lacked the next one: the farthest of all items, as they need not be alike.
+    depth: usize,
     /// The name or the form that was expected there, and what there was.
     expected: String,
     members: BTreeSet<String>,
@@ -96,8 +99,8 @@ enum Reach {
     Found,
     /// Nothing can be said.
     Unknown,
-    /// Nowhere: what was expected, and the members instead of it.
-    Lost(String, Vec<String>),
+    /// Nowhere: the number of steps that led somewhere, what was expected then, and the members instead of it.
+    Lost(usize, String, Vec<String>),
 }
 
 /// A path that led to nothing in all items.
@@ -143,14 +146,8 @@ impl Traced {
     /// Logs the paths that led to nothing in all items, and the items that are one node.
     pub(super) fn report(&self, cloud: &str, account: &str) {
         for (kind, Repeated { count, example }) in &locked(&self.nodes).repeated {
-            tracing::warn!(
-                cloud,
-                account,
-                kind,
-                count,
-                example,
-                "different items with the same ID and name are one node, the first one: give the kind an ID that differs"
-            );
+            let what = "different items with the same ID and name are one node, the first one: give the kind an ID that differs";
+            tracing::warn!(cloud, account, kind, count, example, "{what}");
         }
         let lost = self.lost();
         let more = lost.len().saturating_sub(MAX_MENTIONED);
@@ -189,13 +186,19 @@ impl TracedPath {
                     return;
                 }
                 Reach::Unknown => {}
-                Reach::Lost(expected, _) if self.is_perhaps_list && expected == EACH => {}
-                Reach::Lost(expected, members) => lost = lost.or(Some((expected, members))),
+                Reach::Lost(_, expected, _) if self.is_perhaps_list && expected == EACH => {}
+                Reach::Lost(depth, expected, members) => lost = lost.or(Some((depth, expected, members))),
             }
         }
-        let Some((expected, members)) = lost else { return };
+        let Some((depth, expected, members)) = lost else { return };
         self.missed += 1;
-        self.expected = expected;
+        if depth < self.depth {
+            return;
+        }
+        if depth > self.depth {
+            self.members.clear();
+        }
+        (self.depth, self.expected) = (depth, expected);
         let room = MAX_MEMBERS.saturating_sub(self.members.len());
         self.members.extend(members.into_iter().take(room));
     }
@@ -249,10 +252,10 @@ fn reach(path: &Path, item: &Item<'_>) -> Reach {
     }
     steps.extend(&path.steps);
     trees.retain(|tree| !matches!(tree, Tree::Null));
-    for step in steps {
+    for (depth, step) in steps.into_iter().enumerate() {
         let next: Vec<&Tree<'_>> = trees.iter().flat_map(|tree| step.all(tree)).take(MAX_VALUES).collect();
         if next.is_empty() {
-            return lost(step, &trees);
+            return lost(depth, step, &trees);
         }
         trees = next;
         trees.retain(|tree| !matches!(tree, Tree::Null));
@@ -261,7 +264,7 @@ fn reach(path: &Path, item: &Item<'_>) -> Reach {
 }
 
 /// Returns what it means that a step leads to nothing from all of these values.
-fn lost(step: &Step, trees: &[&Tree<'_>]) -> Reach {
+fn lost(depth: usize, step: &Step, trees: &[&Tree<'_>]) -> Reach {
     let is_list = |tree: &&Tree<'_>| matches!(tree, Tree::List(_));
     let is_map = |tree: &&Tree<'_>| matches!(tree, Tree::Map(_));
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
@@ -272,17 +275,19 @@ fn lost(step: &Step, trees: &[&Tree<'_>]) -> Reach {
             match () {
                 () if names.contains(&&**name) => Reach::Unknown,
                 () if trees.iter().any(is_list) => {
-                    Reach::Lost(name.to_string(), vec!["a list, whose elements are []".to_owned()])
+                    Reach::Lost(depth, name.to_string(), vec!["a list, whose elements are []".to_owned()])
                 }
-                () => Reach::Lost(name.to_string(), owned(names)),
+                () => Reach::Lost(depth, name.to_string(), owned(names)),
             }
         }
         Step::Values if trees.iter().any(is_map) => Reach::Unknown,
-        Step::Values => Reach::Lost("[*]".to_owned(), Vec::new()),
+        Step::Values => Reach::Lost(depth, "[*]".to_owned(), Vec::new()),
         _ if trees.iter().any(is_list) => Reach::Unknown,
-        _ => {
-            Reach::Lost(EACH.to_owned(), owned(trees.iter().flat_map(|tree| members(tree)).take(MAX_VALUES).collect()))
-        }
+        _ => Reach::Lost(
+            depth,
+            EACH.to_owned(),
+            owned(trees.iter().flat_map(|tree| members(tree)).take(MAX_VALUES).collect()),
+        ),
     }
 }
 
@@ -319,9 +324,7 @@ impl Collected {
     fn add(&mut self, paths: Vec<Path>, is_optional: bool) {
         let paths: Vec<Path> = paths.into_iter().map(|path| Path { part: None, ..path }).collect();
         if !self.0.iter().any(|known| known.paths == paths) {
-            let (expected, members) = Default::default();
-            let (is_perhaps_list, is_found, missed) = (false, false, 0);
-            self.0.push(TracedPath { paths, is_optional, is_perhaps_list, is_found, missed, expected, members });
+            self.0.push(TracedPath { paths, is_optional, ..TracedPath::default() });
         }
     }
 
