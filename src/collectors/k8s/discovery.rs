@@ -76,8 +76,14 @@ pub(super) fn prefix(group: &str) -> String {
 pub(super) async fn discover(api: &dyn Api) -> Result<Discovered, CallError> {
     let mut found = Discovered::default();
     for path in DOCUMENTS {
-        let page = api.call(Request::new(DISCOVERY_SERVICE, &format!("get {path}"), CLUSTER)).await?;
-        found.document(api, path, &page.tree()?).await?;
+        let operation = format!("get {path}");
+        let page = api.call(Request::new(DISCOVERY_SERVICE, &operation, CLUSTER)).await?;
+        let read = found.document(api, path, &page.tree()?).await;
+        // One that a call within has failed with names that call.
+        let unnamed = |error: CallError| {
+            if error.operation.is_empty() { error.of(DISCOVERY_SERVICE, &operation, CLUSTER) } else { error }
+        };
+        read.map_err(unnamed)?;
     }
     let key = |one: &ApiResource| (one.group.clone(), one.resource.clone(), one.version.clone());
     found.versions = found.resources.iter().map(key).collect();

@@ -17,7 +17,9 @@ pub(super) fn advice(code: &str) -> Option<&'static str> {
             "repair the server of the API group (kubectl get apiservice), or leave the group out: --k8s-no-collect GROUP",
         ),
         super::hooks::TOO_MANY_EDGES => Some("leave services out with --k8s-no-collect services"),
-        super::client::error::UNKNOWN_API => Some("check that the API server serves the group, or leave its kinds out"),
+        super::client::error::UNKNOWN_API | "NotFound" => Some(
+            "check what the API server serves (kubectl api-resources), or leave the kind out with --k8s-no-collect",
+        ),
         _ => None,
     }
 }
